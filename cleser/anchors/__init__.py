@@ -1,0 +1,1 @@
+"""Phoneme and layer anchors: pooling of frames into phones, and what to pair."""

@@ -1,0 +1,1 @@
+"""Corpora as one validated manifest, and protocols that say who may see what."""

@@ -1,0 +1,1 @@
+"""Metrics, statistics that respect speakers, plots and the report."""

@@ -1,0 +1,1 @@
+"""Speaker-style graphs: exact neighbours under relations, communities and their refinement."""

@@ -1,0 +1,1 @@
+"""Losses for cross-lingual transfer: tensors in, scalars out; needs torch alone."""

@@ -1,0 +1,1 @@
+"""The network that every recipe trains: layer mix, token Transformer, embeddings and heads."""

@@ -1,0 +1,1 @@
+"""Recordings to tensors: audio, backbones, speaker encoders and stored features."""

@@ -1,0 +1,33 @@
+"""Sphinx configuration: docstrings are the reference, the gallery's examples run at every build."""
+
+import cleser
+
+project = "cleser"
+author = "The cleser developers"
+copyright = "2026, the cleser developers"
+version = release = cleser.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_gallery.gen_gallery",
+]
+html_theme = "furo"
+html_title = "cleser"
+exclude_patterns = ["_build", "examples", "auto_examples/**/*.ipynb", "auto_examples/**/*.py.md5"]
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+napoleon_numpy_docstring = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": r"/plot_",
+    "download_all_examples": False,
+    "show_signature": False,
+    "abort_on_example_error": True,
+}
