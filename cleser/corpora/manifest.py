@@ -1,0 +1,194 @@
+"""The manifest: one table of utterances for every corpus, and what was left out of it and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import pandas as pd
+
+COLUMNS = (
+    "utterance",
+    "path",
+    "start",
+    "end",
+    "corpus",
+    "language",
+    "speaker",
+    "gender",
+    "emotion",
+    "split",
+    "text",
+)
+EMOTIONS = (
+    "anger",
+    "happiness",
+    "neutral",
+    "sadness",
+    "fear",
+    "disgust",
+    "surprise",
+    "contempt",
+    "calm",
+    "boredom",
+    "amusement",
+    "anxiety",
+    "excitement",
+    "frustration",
+    "guilt",
+    "interest",
+    "pride",
+    "relief",
+    "shame",
+    "sleepiness",
+    "other",
+)
+GENDERS = ("female", "male")
+
+_REQUIRED = ("utterance", "path", "corpus", "language")
+_TIMES = ("start", "end")
+
+
+class Problem(NamedTuple):
+    """A recording, or a row of a label table, that a manifest leaves out.
+
+    Attributes:
+        path: The file, or where in a table it was named.
+        reason: What is wrong with it.
+    """
+
+    path: str
+    reason: str
+
+
+class Listing(NamedTuple):
+    """What a corpus' reader returns.
+
+    Attributes:
+        rows: One utterance a row with the corpus' own ids: ``utterance, path, language`` and whatever
+            else of the manifest's columns is known. Further columns are kept behind them.
+        problems: What was left out.
+    """
+
+    rows: pd.DataFrame
+    problems: list[Problem]
+
+
+def assemble(corpus: str, listing: Listing) -> pd.DataFrame:
+    """Complete a reader's rows to a validated manifest with globally unique ids.
+
+    Args:
+        corpus: Name of the corpus, for rows that do not name their own.
+        listing: What the reader found.
+
+    Returns:
+        The manifest; ids carry the prefix ``"<corpus>/"``, and ``attrs["problems"]`` says what is missing.
+
+    Raises:
+        ValueError: A row breaks a rule; see :func:`validate`.
+
+    >>> rows = pd.DataFrame({"utterance": ["03a01Fa"], "path": ["wav/03a01Fa.wav"],
+    ...                      "language": "de", "speaker": "03", "emotion": "happiness"})
+    >>> manifest = assemble("emodb", Listing(rows, []))
+    >>> manifest[["utterance", "speaker", "emotion", "start"]].values.tolist()
+    [['emodb/03a01Fa', 'emodb/03', 'happiness', 0.0]]
+    """
+    rows = listing.rows.reset_index(drop=True)
+    defaults: dict[str, str | float] = {"corpus": corpus, "start": 0.0, "end": float("nan")}
+    for name in COLUMNS:
+        if name not in rows:
+            rows[name] = defaults.get(name)
+    further = [name for name in rows.columns if name not in COLUMNS]
+    types = {name: "float64" if name in _TIMES else "str" for name in COLUMNS}
+    manifest = rows[[*COLUMNS, *further]].astype(types)
+    for name in ("utterance", "speaker"):
+        manifest[name] = _prefixed(manifest[name], manifest["corpus"])
+    validate(manifest)
+    return with_problems(manifest, listing.problems)
+
+
+def _prefixed(ids: pd.Series[str], corpus: pd.Series[str]) -> pd.Series[str]:
+    # A manifest that was loaded, saved and loaded again keeps its ids.
+    names = [
+        f"{c}/{i}" if isinstance(i, str) and not i.startswith(f"{c}/") else i
+        for i, c in zip(ids, corpus, strict=True)
+    ]
+    return pd.Series(names, index=ids.index, dtype="str")
+
+
+def with_problems(manifest: pd.DataFrame, found: Iterable[Problem]) -> pd.DataFrame:
+    """The manifest with these problems in place of those that it had."""
+    # Plain dicts, so that attrs survive Parquet and JSON.
+    manifest.attrs["problems"] = [problem._asdict() for problem in found]
+    return manifest
+
+
+def problems(manifest: pd.DataFrame) -> list[Problem]:
+    """What the manifest leaves out.
+
+    >>> problems(with_problems(pd.DataFrame(), [Problem("a.wav", "is empty (0 bytes)")]))
+    [Problem(path='a.wav', reason='is empty (0 bytes)')]
+    """
+    return [Problem(**problem) for problem in manifest.attrs.get("problems", [])]
+
+
+def validate(manifest: pd.DataFrame) -> None:
+    """Check the rules of a manifest.
+
+    Args:
+        manifest: The table to check.
+
+    Raises:
+        ValueError: A column is missing, or a value is none that it may be; the message names the first row.
+
+    >>> validate(pd.DataFrame({"path": ["a.wav"]}))
+    Traceback (most recent call last):
+    ValueError: the manifest lacks the columns ['utterance', 'start', ...], found ['path']
+    """
+    missing = [name for name in COLUMNS if name not in manifest]
+    if missing:
+        raise ValueError(f"the manifest lacks the columns {missing}, found {list(manifest)}")
+    for name in COLUMNS:
+        expected = "float64" if name in _TIMES else "str"
+        if manifest[name].dtype != expected:
+            raise ValueError(
+                f"column {name} has the type {manifest[name].dtype}, expected {expected}"
+            )
+    for name in _REQUIRED:
+        _check(manifest, name, lambda c: c.notna() & (c != ""), "a value")
+    _check(manifest, "utterance", lambda c: ~c.duplicated(), "another id in every row")
+    _check(manifest, "language", _matches("[a-z]{2}"), "an ISO 639-1 code, as de or en")
+    _check(manifest, "gender", _one_of(GENDERS), f"one of {list(GENDERS)} or nothing")
+    _check(manifest, "emotion", _one_of(EMOTIONS), f"one of {list(EMOTIONS)} or nothing")
+    _check(
+        manifest,
+        "split",
+        _matches(r"(train|dev|test)[\w-]*"),
+        "train, dev or test (or a kind of them, as test1) or nothing",
+    )
+    _check(manifest, "start", lambda c: c >= 0, "a time in seconds from 0 on")
+    after = manifest["end"].isna() | (manifest["end"] > manifest["start"])
+    _check(manifest, "end", lambda _: after, "a time after the start, or nothing for the whole")
+
+
+def _check(
+    manifest: pd.DataFrame,
+    name: str,
+    holds: Callable[[pd.Series], pd.Series[bool]],
+    expected: str,
+) -> None:
+    wrong = ~holds(manifest[name])
+    if wrong.any():
+        row = int(wrong.to_numpy().argmax())
+        value = manifest[name].iloc[row]
+        raise ValueError(
+            f"row {row} ({manifest['utterance'].iloc[row]}): {name} is {value!r}, expected {expected}"
+        )
+
+
+def _matches(pattern: str) -> Callable[[pd.Series], pd.Series[bool]]:
+    return lambda column: column.isna() | column.str.fullmatch(pattern, na=True)
+
+
+def _one_of(values: tuple[str, ...]) -> Callable[[pd.Series], pd.Series[bool]]:
+    return lambda column: column.isna() | column.isin(values)

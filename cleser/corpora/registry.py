@@ -1,0 +1,91 @@
+"""Corpora by name: a reader function registers as an entry point of the group ``cleser.corpora``.
+
+A package of yours adds a corpus without touching this one::
+
+    [project.entry-points."cleser.corpora"]
+    mine = "my_package.mine:read"
+
+where ``read(argument: str) -> Listing`` gets what stands behind the colon of ``"mine:ARGUMENT"``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from typing import cast
+
+import pandas as pd
+
+from cleser.corpora.manifest import Listing, assemble
+
+GROUP = "cleser.corpora"
+
+Reader = Callable[[str], Listing]
+
+
+def corpora() -> list[str]:
+    """Names of the corpora that can be loaded.
+
+    >>> "emodb" in corpora()
+    True
+    """
+    return sorted(_registered())
+
+
+def load(spec: str) -> pd.DataFrame:
+    """Read a corpus.
+
+    Args:
+        spec: ``"corpus:argument"``, mostly a folder, as ``"emodb:PATH"`` or ``"manifest:FILE.parquet"``.
+
+    Returns:
+        The validated manifest, one utterance a row. What was left out, and why, is given by
+        :func:`cleser.corpora.problems`.
+
+    Raises:
+        ValueError: The corpus is unknown, the folder is not one of this corpus, or nothing in it is usable.
+
+    >>> load("emobd:data")
+    Traceback (most recent call last):
+    ValueError: emobd:data: unknown corpus 'emobd', expected one of [...'emodb', ...]
+    """
+    name, colon, argument = spec.partition(":")
+    if not colon or not argument:
+        raise ValueError(
+            f"{spec!r} is no corpus, expected NAME:ARGUMENT as emodb:PATH with one of {corpora()}"
+        )
+    listing = Listing(*_reader(name, spec)(argument))
+    if listing.rows.empty:
+        listed = "; ".join(f"{path} {reason}" for path, reason in listing.problems[:3])
+        raise ValueError(
+            f"{spec}: nothing usable among {len(listing.problems)} recordings, expected at least one: "
+            f"{listed}"
+        )
+    try:
+        return assemble(name, listing)
+    except ValueError as error:
+        raise ValueError(f"{spec}: {error}") from error
+
+
+def _registered() -> dict[str, EntryPoint]:
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=GROUP):
+        other = found.setdefault(point.name, point)
+        if other.value != point.value:
+            raise ValueError(
+                f"two packages register the corpus {point.name!r}: {other.value} and {point.value}"
+            )
+    return found
+
+
+def _reader(name: str, spec: str) -> Reader:
+    registered = _registered()
+    if name not in registered:
+        raise ValueError(f"{spec}: unknown corpus {name!r}, expected one of {sorted(registered)}")
+    point = registered[name]
+    try:
+        return cast(Reader, point.load())
+    except (ImportError, AttributeError) as error:
+        raise ValueError(
+            f"{spec}: the reader {point.value} cannot be imported ({error})"
+        ) from error
