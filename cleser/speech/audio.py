@@ -1,0 +1,58 @@
+"""Recordings as tensors: decoded, mixed to mono and resampled."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+import torch
+
+
+class AudioError(ValueError):
+    """A recording that cannot be used; the message names the file and what is wrong with it."""
+
+
+def load_audio(
+    path: str | Path, rate: int = 16000, *, start: float = 0.0, end: float | None = None
+) -> torch.Tensor:
+    """Read a recording, or a part of one, as mono at the given rate.
+
+    Args:
+        path: Any file that libsndfile reads (wav, flac, ogg, mp3 …).
+        rate: Sampling rate wanted, in Hz.
+        start: Where the part begins, in seconds.
+        end: Where the part ends, in seconds; None or NaN means the end of the file.
+
+    Returns:
+        Samples, float32 [T], full scale at ±1.
+
+    Raises:
+        AudioError: The file is missing, damaged, empty, not finite, or ends before ``start``.
+    """
+    try:
+        with soundfile.SoundFile(path) as file:
+            first = round(start * file.samplerate)
+            last = file.frames if _open_end(end) else round(end * file.samplerate)
+            if not 0 <= first < min(last, file.frames):
+                found = f"{file.frames / file.samplerate:.3f} s of sound"
+                raise AudioError(f"{path}: found {found}, expected some at {start} to {end} s")
+            file.seek(first)
+            samples = file.read(last - first, dtype="float32", always_2d=True)
+            native = file.samplerate
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise AudioError(f"{path}: cannot be read as audio ({error})") from error
+    if not len(samples):
+        raise AudioError(f"{path}: the header promises {last - first} samples, found none")
+    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+    if not np.isfinite(mono).all():
+        raise AudioError(f"{path}: holds samples that are NaN or infinite")
+    if native != rate:
+        mono = soxr.resample(mono, native, rate)
+    return torch.from_numpy(np.ascontiguousarray(mono, dtype=np.float32))
+
+
+def _open_end(end: float | None) -> bool:
+    return end is None or math.isnan(end)

@@ -1,0 +1,82 @@
+"""The acoustic backbone: shapes, invariances, and what it is blind to on purpose."""
+
+import pytest
+import torch
+
+from cleser.speech import AcousticBackbone
+from tests.speech.test_pitch import harmonics
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return AcousticBackbone()
+
+
+def speech(seconds=0.8, hertz=150.0):
+    torch.manual_seed(0)
+    voiced = harmonics(hertz, seconds)
+    return voiced + 1e-3 * torch.randn_like(voiced)
+
+
+def test_shapes_are_those_promised(backbone):
+    frames = backbone(torch.stack([speech(), speech()]), torch.tensor([12800, 8000]))
+    layers, batch, time, dim = frames.hidden_states.shape
+    assert (layers, batch, dim) == (backbone.n_layers, 2, backbone.dim)
+    assert frames.lengths.tolist() == [81, 51]
+    assert frames.mask.shape == (2, time)
+    assert not frames.mask[1, 51:].any()
+
+
+def test_a_batch_equals_one_by_one(backbone):
+    sounds = [speech(0.5), speech(1.1, 220), speech(0.03, 300), speech(0.8, 90)]
+    together = backbone.extract(sounds)
+    for sound, frames in zip(sounds, together, strict=True):
+        (alone,) = backbone.extract([sound])
+        assert alone.shape == frames.shape
+        torch.testing.assert_close(alone, frames, atol=1e-4, rtol=1e-4)
+
+
+def test_silence_is_dropped(backbone):
+    sound = speech(0.5)
+    padded = torch.cat([torch.zeros(16000), sound, torch.zeros(16000)])
+    (plain,), (framed,) = backbone.extract([sound]), backbone.extract([padded])
+    assert abs(plain.shape[1] - framed.shape[1]) <= 4
+
+
+def test_noise_below_the_floor_changes_little(backbone):
+    """What a quiet room adds must not look like another voice."""
+    torch.manual_seed(1)
+    sound = harmonics(150.0, 0.8)
+    noisy = sound + 1e-5 * torch.randn_like(sound)
+    (clean,), (other,) = backbone.extract([sound]), backbone.extract([noisy])
+    assert (clean[0] - other[0]).abs().mean() < 0.02
+
+
+def test_level_moves_energies_and_nothing_else(backbone):
+    (soft,), (loud,) = backbone.extract([speech() / 10]), backbone.extract([speech()])
+    torch.testing.assert_close(loud[0] - soft[0], torch.full_like(loud[0], 2.0), atol=2e-3, rtol=0)
+    torch.testing.assert_close(loud[1, :, 1:], soft[1, :, 1:], atol=2e-3, rtol=1e-3)
+
+
+def test_pitch_channel_follows_pitch(backbone):
+    low, high = backbone.extract([speech(0.8, 110), speech(0.8, 220)])
+    assert high[2, :, 0].median() - low[2, :, 0].median() == pytest.approx(12, abs=0.2)
+
+
+@pytest.mark.parametrize("samples", [1, 100, 400])
+def test_a_click_is_no_error(backbone, samples):
+    (frames,) = backbone.extract([torch.ones(samples) * 0.1])
+    assert torch.isfinite(frames).all()
+
+
+def test_digital_silence_gives_finite_frames(backbone):
+    (frames,) = backbone.extract([torch.zeros(8000)])
+    assert torch.isfinite(frames).all()
+
+
+def test_bad_waveforms_are_named(backbone):
+    with pytest.raises(ValueError, match=r"waveforms\[1\].*\[2, 3\]"):
+        backbone.extract([torch.zeros(10), torch.zeros(2, 3)])
+    with pytest.raises(ValueError, match=r"waveforms\[0\]"):
+        backbone.extract([torch.zeros(0)])
+    assert backbone.extract([]) == []
