@@ -1,15 +1,20 @@
 """Corpora as one validated manifest, and protocols that say who may see what."""
 
+from cleser.corpora.describe import Description, describe
 from cleser.corpora.manifest import COLUMNS, EMOTIONS, Listing, Problem, problems, validate
+from cleser.corpora.probe import probe
 from cleser.corpora.registry import corpora, load
 
 __all__ = [
     "COLUMNS",
     "EMOTIONS",
+    "Description",
     "Listing",
     "Problem",
     "corpora",
+    "describe",
     "load",
+    "probe",
     "problems",
     "validate",
 ]

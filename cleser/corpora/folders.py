@@ -86,7 +86,7 @@ def named(corpus: str, argument: str, pattern: str, example: str) -> Listing:
     own, unusable = usable(own)
     groups = own["stem"].str.extract(f"^{pattern}$")
     rows = own[["path", "folder"]].assign(utterance=own["stem"])
-    return Listing(rows.join(groups).reset_index(drop=True), [*strange, *unusable])
+    return Listing(rows.join(groups), [*strange, *unusable])
 
 
 def usable(found: pd.DataFrame, key: str = "stem") -> tuple[pd.DataFrame, list[Problem]]:
@@ -100,10 +100,35 @@ def usable(found: pd.DataFrame, key: str = "stem") -> tuple[pd.DataFrame, list[P
     listed = [Problem(path, "is empty (0 bytes)") for path in found.loc[empty, "path"]]
     found = found[~empty]
     again = found[key].duplicated()
-    first = found[~again].set_index(key)["path"]
-    copies = zip(found.loc[again, "path"], found.loc[again, key], strict=True)
-    listed += [Problem(path, f"is another copy of {first[name]}") for path, name in copies]
+    listed += [
+        Problem(path, "is a further copy of an utterance") for path in found.loc[again, "path"]
+    ]
     return found[~again], listed
+
+
+def attach(table: pd.DataFrame, found: pd.DataFrame, source: Path) -> Listing:
+    """Join the rows of a label table with their recordings.
+
+    Args:
+        table: Rows with the column ``utterance``.
+        found: Recordings with the columns ``utterance, path, bytes``.
+        source: File of the table, for messages.
+
+    Returns:
+        The rows that have a recording, with its ``path``. Rows without one, recordings without a row,
+        second rows and second copies are problems.
+    """
+    again = table["utterance"].duplicated()
+    absent = ~table["utterance"].isin(found["utterance"])
+    unlisted = ~found["utterance"].isin(table["utterance"])
+    listed = [
+        *(Problem(f"{source}: {n}", "is a second row") for n in table.loc[again, "utterance"]),
+        *(Problem(f"{source}: {n}", "has no recording") for n in table.loc[absent, "utterance"]),
+        *(Problem(p, f"has no row in {source.name}") for p in found.loc[unlisted, "path"]),
+    ]
+    heard, unusable = usable(found[~unlisted], key="utterance")
+    rows = table[~again].merge(heard[["utterance", "path"]], on="utterance", how="inner")
+    return Listing(rows, [*listed, *unusable])
 
 
 def existing(corpus: str, argument: str, looked_for: str) -> Path:

@@ -1,0 +1,104 @@
+"""The label table and folders of MSP-Podcast, which BIIC-Podcast shares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from cleser.corpora.folders import recordings
+from cleser.corpora.manifest import Problem
+
+TABLES = ("labels_consensus.csv", "labels_concensus.csv")  # releases 1.6 to 1.9 misspell it
+EMOTIONS = {
+    "A": "anger",
+    "S": "sadness",
+    "H": "happiness",
+    "U": "surprise",
+    "F": "fear",
+    "D": "disgust",
+    "C": "contempt",
+    "N": "neutral",
+    "O": "other",
+}
+NO_AGREEMENT = "X"
+WITHHELD = "test3"
+ATTRIBUTES = {"EmoAct": "activation", "EmoVal": "valence", "EmoDom": "dominance"}
+SPLITS = {"development": "dev", "validation": "dev"}
+
+
+def label_folders(root: Path) -> list[Path]:
+    """Where label tables may lie; archives often unpack to a folder within one of its name."""
+    return [root / "Labels", root / "Labels" / "Labels", root]
+
+
+def find_table(root: Path) -> Path | None:
+    """The consensus table of a corpus, if there is one."""
+    paths = (folder / name for folder in label_folders(root) for name in TABLES)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def read_table(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
+    """Read a consensus table.
+
+    Returns:
+        Columns ``utterance, emotion, speaker, gender, split`` and the attributes that there are. Nothing
+        stands for what is unknown, withheld, or (as an emotion) not agreed upon.
+
+    Raises:
+        ValueError: The table has no ``FileName`` or ``EmoClass``.
+    """
+    table = pd.read_csv(path, dtype="str", encoding="utf-8-sig", skipinitialspace=True)
+    missing = [name for name in ("FileName", "EmoClass") if name not in table]
+    if missing:
+        raise ValueError(f"{path}: found the columns {list(table)}, expected also {missing}")
+    rows = pd.DataFrame({"utterance": stems(table["FileName"])})
+    rows["emotion"] = table["EmoClass"].map(EMOTIONS)
+    rows["speaker"] = _known(table, "SpkrID")
+    rows["gender"] = _known(table, "Gender").str.lower()
+    rows["split"] = splits(_known(table, "Split_Set"))
+    for name, attribute in ATTRIBUTES.items():
+        if name in table:
+            rows[attribute] = pd.to_numeric(table[name], errors="coerce")
+    strange = (
+        rows["emotion"].isna() & (table["EmoClass"] != NO_AGREEMENT) & (rows["split"] != WITHHELD)
+    )
+    codes = [*EMOTIONS, NO_AGREEMENT]
+    problems = [
+        Problem(f"{path}: {name}", f"has the EmoClass {code}, expected one of {codes}")
+        for name, code in zip(
+            rows.loc[strange, "utterance"], table["EmoClass"][strange], strict=True
+        )
+    ]
+    return rows[~strange], problems
+
+
+def stems(names: pd.Series[str]) -> pd.Series[str]:
+    """File names without their ending."""
+    return names.str.strip().str.replace(r"\.\w+$", "", regex=True)
+
+
+def splits(names: pd.Series[str]) -> pd.Series[str]:
+    """Names of splits as in a manifest; Development and, formerly, Validation are dev."""
+    return names.str.strip().str.lower().replace(SPLITS)
+
+
+def sounds(root: Path, refused: list[Problem]) -> pd.DataFrame:
+    """The recordings in ``Audios``, ``Audios/Audios`` or ``Audio``, but for those whose row was refused."""
+    places = (root / "Audios", root / "Audio")
+    folder = next((place for place in places if place.is_dir()), None)
+    if folder is None:
+        raise ValueError(f"{root}: found no folder with recordings, expected Audios or Audio")
+    found = recordings(folder, depth=1).rename(columns={"stem": "utterance"})
+    return found[~found["utterance"].isin(rows_of(refused))]
+
+
+def rows_of(refused: list[Problem]) -> list[str]:
+    """The utterances of rows that were refused: what stands behind the table's name."""
+    return [problem.path.rpartition(": ")[2] for problem in refused]
+
+
+def _known(table: pd.DataFrame, name: str) -> pd.Series[str]:
+    if name not in table:
+        return pd.Series(pd.NA, index=table.index, dtype="str")
+    return table[name].where(table[name] != "Unknown")

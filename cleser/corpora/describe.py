@@ -1,0 +1,192 @@
+"""A corpus at a glance: classes, speakers, hours, texts, and what is wrong with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from cleser.corpora.manifest import Problem, problems
+from cleser.corpora.probe import probe as read_headers
+
+UNLABELLED = "(no label)"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What :func:`describe` found; prints as tables with rich.
+
+    Attributes:
+        facts: Single values by name: utterances, speakers, hours and so on.
+        classes: One row an emotion: ``utterances, share, speakers``, and ``hours`` if probed.
+        languages: Utterances of each emotion (rows) in each language (columns).
+        speakers: One row a speaker: ``gender, language, utterances``.
+        splits: One row an official split: ``utterances, speakers``.
+        audio: One row a format: ``samplerate, channels, files``; empty if not probed.
+        problems: What was left out, and why.
+    """
+
+    facts: dict[str, str]
+    classes: pd.DataFrame
+    languages: pd.DataFrame
+    speakers: pd.DataFrame
+    splits: pd.DataFrame
+    audio: pd.DataFrame
+    problems: list[Problem] = field(repr=False)
+
+    def __rich__(self) -> RenderableType:
+        parts: list[RenderableType] = [_facts(self.facts), _table("Classes", self.classes)]
+        if self.languages.shape[1] > 1:
+            parts.append(_table("Classes by language", self.languages))
+        parts += [_table("Official splits", self.splits)] if len(self.splits) else []
+        parts += [_table("Audio", self.audio, index=False)] if len(self.audio) else []
+        parts.append(_problems(self.problems))
+        return Group(*parts)
+
+
+def describe(manifest: pd.DataFrame, probe: bool = True, *, progress: bool = False) -> Description:
+    """Describe a corpus.
+
+    Args:
+        manifest: Utterances, as :func:`cleser.corpora.load` returns them.
+        probe: Read the header of every recording too: hours, formats, and damaged files, which then count
+            as problems and not as utterances.
+        progress: Show a progress bar while headers are read.
+
+    >>> rows = {"utterance": ["a", "b"], "path": ["a.wav", "b.wav"], "language": "de",
+    ...         "speaker": "1", "emotion": ["anger", None]}
+    >>> from cleser.corpora.manifest import Listing, assemble
+    >>> manifest = assemble("mine", Listing(pd.DataFrame(rows), []))
+    >>> describe(manifest, probe=False).classes
+                utterances  share  speakers
+    emotion
+    anger                1    0.5         1
+    (no label)           1    0.5         1
+    """
+    if probe and "duration" not in manifest:
+        manifest = read_headers(manifest, progress=progress)
+    emotion = manifest["emotion"].fillna(UNLABELLED)
+    return Description(
+        facts=_gather(manifest),
+        classes=_classes(manifest, emotion),
+        languages=pd.crosstab(emotion, manifest["language"]),
+        speakers=_speakers(manifest),
+        splits=_splits(manifest),
+        audio=_audio(manifest),
+        problems=problems(manifest),
+    )
+
+
+def _gather(manifest: pd.DataFrame) -> dict[str, str]:
+    per_speaker = manifest["speaker"].value_counts()
+    genders = manifest.drop_duplicates("speaker").dropna(subset="speaker")["gender"]
+    counted = genders.fillna("of unknown gender").value_counts()
+    without = int(manifest["speaker"].isna().sum())
+    texts = manifest["text"].dropna()
+    facts = {
+        "Corpus": ", ".join(manifest["corpus"].unique()),
+        "Language": ", ".join(manifest["language"].unique()),
+        "Utterances": f"{len(manifest):,}",
+        "Speakers": f"{len(per_speaker):,}",
+        "Texts": f"{texts.nunique():,} different in {len(texts):,} utterances"
+        if len(texts)
+        else "none",
+    }
+    if len(per_speaker):
+        facts["Speakers"] += " (" + ", ".join(f"{n:,} {name}" for name, n in counted.items()) + ")"
+        facts["Utterances per speaker"] = (
+            f"{per_speaker.min():,} / {per_speaker.median():,.0f} / {per_speaker.max():,} "
+            "(least / median / most)"
+        )
+    if without:
+        facts["Without a speaker"] = f"{without:,} utterances"
+    if "duration" in manifest:
+        lengths = manifest["duration"]
+        facts["Hours"] = f"{lengths.sum() / 3600:.2f}"
+        facts["Seconds per utterance"] = (
+            f"{lengths.min():.2f} / {lengths.median():.2f} / {lengths.max():.2f} "
+            "(least / median / most)"
+        )
+    return facts
+
+
+def _classes(manifest: pd.DataFrame, emotion: pd.Series[str]) -> pd.DataFrame:
+    groups = manifest.groupby(emotion)
+    count = groups.size()
+    table = pd.DataFrame(
+        {
+            "utterances": count,
+            "share": count / len(manifest),
+            "speakers": groups["speaker"].nunique(),
+        }
+    )
+    if "duration" in manifest:
+        table["hours"] = groups["duration"].sum() / 3600
+    last = table.index == UNLABELLED
+    return pd.concat([table[~last].sort_values("utterances", ascending=False), table[last]])
+
+
+def _speakers(manifest: pd.DataFrame) -> pd.DataFrame:
+    groups = manifest.groupby("speaker")
+    table = groups[["gender", "language"]].first()
+    return table.assign(utterances=groups.size())
+
+
+def _splits(manifest: pd.DataFrame) -> pd.DataFrame:
+    if manifest["split"].isna().all():
+        return pd.DataFrame(columns=["utterances", "speakers"])
+    groups = manifest.groupby(manifest["split"].fillna("(none)"))
+    return pd.DataFrame({"utterances": groups.size(), "speakers": groups["speaker"].nunique()})
+
+
+def _audio(manifest: pd.DataFrame) -> pd.DataFrame:
+    if "samplerate" not in manifest:
+        return pd.DataFrame(columns=["samplerate", "channels", "files"])
+    files = manifest.drop_duplicates("path")
+    return files.groupby(["samplerate", "channels"]).size().rename("files").reset_index()
+
+
+def _facts(facts: dict[str, str]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for name, value in facts.items():
+        table.add_row(Text(name, style="bold"), value)
+    return table
+
+
+def _table(title: str, frame: pd.DataFrame, *, index: bool = True) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    if index:
+        table.add_column(str(frame.index.name or ""))
+    for name in frame.columns:
+        table.add_column(str(name), justify="right")
+    for key, row in zip(frame.index, frame.itertuples(index=False), strict=True):
+        cells = [_cell(name, value) for name, value in zip(frame.columns, row, strict=True)]
+        table.add_row(*([str(key)] if index else []), *cells)
+    return table
+
+
+def _cell(column: str, value: object) -> str:
+    if column == "share":
+        return f"{value:.1%}"
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _problems(found: list[Problem], most: int = 3) -> RenderableType:
+    """The problems by reason, each with a few examples."""
+    if not found:
+        return Text("No problems", style="green")
+    frame = pd.DataFrame(found)
+    table = Table(
+        title=f"{len(found):,} problems (left out)", title_justify="left", title_style="bold red"
+    )
+    table.add_column("problem")
+    table.add_column("count", justify="right")
+    table.add_column("for example", overflow="fold")
+    for reason, paths in sorted(frame.groupby("reason")["path"], key=lambda item: -len(item[1])):
+        table.add_row(str(reason), f"{len(paths):,}", "\n".join(paths.head(most)))
+    return table

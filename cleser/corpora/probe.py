@@ -1,0 +1,66 @@
+"""What only a recording's header tells: how long it is, at which rate, and whether it can be read at all."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import soundfile
+from rich.progress import track
+
+from cleser.corpora.manifest import Problem, problems, with_problems
+
+# Times in tables are often rounded.
+TOLERANCE = 0.05
+
+
+class _Header(NamedTuple):
+    samplerate: int = 0
+    channels: int = 0
+    frames: int = 0
+    reason: str | None = None
+
+
+def probe(manifest: pd.DataFrame, *, progress: bool = False) -> pd.DataFrame:
+    """Open the header of every recording, and leave out what cannot be used.
+
+    Args:
+        manifest: Utterances, as :func:`cleser.corpora.load` returns them.
+        progress: Show a progress bar.
+
+    Returns:
+        The manifest with the columns ``duration`` (of the utterance, in seconds), ``samplerate`` (Hz),
+        ``channels`` and ``frames`` (of the file). Recordings that are unreadable, hold no samples or end
+        before their utterance does have moved to its problems.
+    """
+    paths = manifest["path"].unique()
+    with ThreadPoolExecutor(min(32, 4 * (os.cpu_count() or 1))) as pool:
+        headers = pool.map(_header, paths)
+        shown = track(headers, "Reading headers", total=len(paths), disable=not progress)
+        table = pd.DataFrame(list(shown), index=paths, columns=_Header._fields)
+    known = table.loc[manifest["path"]].set_index(manifest.index)
+    length = known["frames"] / known["samplerate"].clip(lower=1)
+    end = manifest["end"].fillna(length)
+    beyond = np.maximum(end, manifest["start"]) > length + TOLERANCE
+    late = "ends before its utterance does (" + length.map("{:.2f} s)".format)
+    reasons = known["reason"].where(known["reason"].notna() | ~beyond, late)
+    duration = np.minimum(end, length) - manifest["start"]
+    good = reasons.isna()
+    refused = zip(manifest.loc[~good, "path"], reasons[~good], strict=True)
+    probed = manifest.assign(duration=duration, **known[["samplerate", "channels", "frames"]])[good]
+    found = [*problems(manifest), *(Problem(path, reason) for path, reason in refused)]
+    return with_problems(probed.reset_index(drop=True), found)
+
+
+def _header(path: str) -> _Header:
+    try:
+        with soundfile.SoundFile(path) as file:
+            if not file.frames:
+                return _Header(reason="holds no samples")
+            return _Header(file.samplerate, file.channels, file.frames)
+    except (soundfile.LibsndfileError, OSError) as error:
+        said = getattr(error, "error_string", None) or str(error)
+        return _Header(reason=f"cannot be read ({said.strip().rstrip('.')})")
