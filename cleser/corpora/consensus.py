@@ -90,7 +90,7 @@ def sounds(root: Path, refused: list[Problem]) -> pd.DataFrame:
     if folder is None:
         raise ValueError(f"{root}: found no folder with recordings, expected Audios or Audio")
     found = recordings(folder, depth=1).rename(columns={"stem": "utterance"})
-    return found[~found["utterance"].isin(rows_of(refused))]
+    return found[~found["utterance"].isin(rows_of(refused))] if refused else found
 
 
 def rows_of(refused: list[Problem]) -> list[str]:

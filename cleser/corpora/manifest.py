@@ -109,9 +109,9 @@ def assemble(corpus: str, listing: Listing) -> pd.DataFrame:
 
 def _prefixed(ids: pd.Series[str], corpus: pd.Series[str]) -> pd.Series[str]:
     # A manifest that was loaded, saved and loaded again keeps its ids.
+    pairs = zip(ids.to_numpy(object), corpus.to_numpy(object), strict=True)
     names = [
-        f"{c}/{i}" if isinstance(i, str) and not i.startswith(f"{c}/") else i
-        for i, c in zip(ids, corpus, strict=True)
+        f"{c}/{i}" if isinstance(i, str) and not i.startswith(f"{c}/") else i for i, c in pairs
     ]
     return pd.Series(names, index=ids.index, dtype="str")
 

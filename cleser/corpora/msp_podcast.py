@@ -42,7 +42,8 @@ def read(argument: str) -> Listing:
     rows, problems = read_table(source)
     partition, path = _partition(root)
     rows["split"] = rows["split"].fillna(rows["utterance"].map(partition))
-    extra = partition[~partition.index.isin([*rows["utterance"], *rows_of(problems)])]
+    known = {*rows["utterance"].to_numpy(object), *rows_of(problems)}
+    extra = partition[[name not in known for name in partition.index.to_numpy(object)]]
     withheld = pd.DataFrame({"utterance": extra.index[extra == WITHHELD], "split": WITHHELD})
     problems += [
         Problem(f"{path}: {name}", f"has no row in {source.name}")
