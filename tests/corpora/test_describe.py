@@ -1,0 +1,95 @@
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from cleser.corpora import Listing, Problem, describe, load, probe, problems
+from cleser.corpora.manifest import assemble
+
+
+@pytest.fixture
+def broken(write):
+    """Four good recordings and each kind of bad one."""
+    root = write("wav/03a01Fa.wav", "wav/03a02Wa.wav", "wav/08a01Na.wav", "wav/08a02Nb.flac")
+    write("wav/08a04Nb.wav", root=root)
+    good = (root / "wav/08a04Nb.wav").read_bytes()
+    (root / "wav/08a04Nb.wav").write_bytes(good[:44])  # a header alone
+    (root / "wav/08a05Nb.wav").write_bytes(b"not a recording")
+    (root / "wav/08a07Nb.wav").touch()
+    return f"emodb:{root}"
+
+
+def test_probe_reads_headers_and_leaves_out_the_damaged(broken):
+    manifest = load(broken)
+    probed = probe(manifest)
+    assert len(manifest) == 6
+    assert len(probed) == 4
+    assert probed["duration"].tolist() == pytest.approx([0.1] * 4)
+    assert probed[["samplerate", "channels", "frames"]].drop_duplicates().values.tolist() == [
+        [16_000, 1, 1_600]
+    ]
+    reasons = {p.path[-11:]: p.reason for p in problems(probed)}
+    assert reasons["08a07Nb.wav"] == "is empty (0 bytes)"
+    assert reasons["08a04Nb.wav"] == "holds no samples"
+    assert reasons["08a05Nb.wav"].startswith("cannot be read")
+    assert len(problems(manifest)) == 1  # the manifest itself is as it was
+
+
+def test_probe_refuses_segments_beyond_the_end(write):
+    path = str(write("a.wav") / "a.wav")
+    rows = pd.DataFrame(
+        {
+            "utterance": list("abcd"),
+            "path": path,
+            "language": "de",
+            "start": [0.0, 0.06, 0.0, 5.0],
+            "end": [0.05, float("nan"), 9.0, float("nan")],
+        }
+    )
+    probed = probe(assemble("own", Listing(rows, [])))
+    assert probed["utterance"].tolist() == ["own/a", "own/b"]
+    assert probed["duration"].tolist() == pytest.approx([0.05, 0.04])
+    reason = "ends before its utterance does (0.10 s)"
+    assert problems(probed) == [Problem(path, reason), Problem(path, reason)]
+
+
+def test_describe_counts_what_is_usable(broken):
+    found = describe(load(broken))
+    assert found.classes["utterances"].to_dict() == {"neutral": 2, "anger": 1, "happiness": 1}
+    assert found.classes["hours"].sum() == pytest.approx(0.4 / 3600)
+    assert found.speakers.loc["emodb/03"].tolist() == ["male", "de", 2]
+    assert found.audio.values.tolist() == [[16_000, 1, 4]]
+    assert found.facts["Speakers"] == "2 (1 male, 1 female)"
+    assert found.facts["Texts"] == "2 different in 4 utterances"
+    assert len(found.problems) == 3
+
+
+def test_describe_prints_everything(broken):
+    console = Console(record=True, width=100)
+    console.print(describe(load(broken)))
+    text = console.export_text()
+    for expected in ("emodb", "happiness", "25.0%", "16,000", "3 problems", "is empty", "Hours"):
+        assert expected in text
+
+
+def test_describe_without_headers_tells_no_hours(broken):
+    found = describe(load(broken), probe=False)
+    assert "hours" not in found.classes
+    assert "Hours" not in found.facts
+    assert found.audio.empty
+    assert len(found.problems) == 1
+
+
+def test_describe_a_corpus_of_two_languages_without_labels_or_speakers(write):
+    root = write("a.wav", "b.wav", "c.wav")
+    rows = {"path": ["a.wav", "b.wav", "c.wav"], "language": ["de", "en", "en"]}
+    frame = pd.DataFrame({**rows, "emotion": ["anger", None, None], "split": ["train", None, None]})
+    frame.to_csv(root / "own.csv", index=False)
+    found = describe(load(f"manifest:{root}/own.csv"))
+    assert found.languages.loc["(no label)"].to_dict() == {"de": 0, "en": 2}
+    assert found.splits["utterances"].to_dict() == {"(none)": 2, "train": 1}
+    assert found.facts["Without a speaker"] == "3 utterances"
+    console = Console(record=True, width=100)
+    console.print(found)
+    text = console.export_text()
+    for expected in ("Classes by language", "(no label)", "Official splits", "No problems"):
+        assert expected in text

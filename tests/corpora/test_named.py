@@ -1,0 +1,134 @@
+"""Corpora whose file names say all, on generated trees."""
+
+import pytest
+
+from cleser.corpora import load, problems
+from cleser.corpora.folders import WrongFolderError
+
+CASES = [
+    (
+        "emodb",
+        "wav/03a01Fa.wav",
+        ("de", "emodb/03", "male", "happiness", "Der Lappen liegt auf dem Eisschrank."),
+    ),
+    (
+        "emodb",
+        "08b10Ld.flac",
+        ("de", "emodb/08", "female", "boredom", "Die wird auf dem Platz sein, wo wir sie ..."),
+    ),
+    (
+        "ravdess",
+        "Actor_02/03-01-08-02-02-01-02.wav",
+        ("en", "ravdess/02", "female", "surprise", "Dogs are sitting by the door."),
+    ),
+    (
+        "turev-db",
+        "Sound Source/Calm/1234_sk_pamuk.wav",
+        ("tr", "turev-db/1234", None, "calm", "pamuk"),
+    ),
+    ("urdu", "Angry/SF1_F10_A010.wav", ("ur", "urdu/SF1", "female", "anger", None)),
+    (
+        "cafe",
+        "CaFE/Dégoût/Fort/02-D-2-5.wav",
+        ("fr", "cafe/02", "female", "disgust", "Cinq pumas fiers et passionnés"),
+    ),
+    (
+        "cafe",
+        "Neutre/01-N-1-1.aiff",
+        ("fr", "cafe/01", "male", "neutral", "Un cheval fou dans mon jardin"),
+    ),
+    (
+        "crema-d",
+        "AudioWAV/1001_DFA_ANG_XX.wav",
+        ("en", "crema-d/1001", None, "anger", "Don't forget a jacket."),
+    ),
+    (
+        "crema-d",
+        "AudioWAV/1040_ITH_SAD_X.wav",
+        ("en", "crema-d/1040", None, "sadness", "I think I have a doctor's appointment."),
+    ),
+]
+
+
+@pytest.mark.parametrize(("corpus", "name", "expected"), CASES)
+def test_a_file_name_becomes_a_row(write, corpus, name, expected):
+    root = write(name)
+    row = load(f"{corpus}:{root}").iloc[0]
+    language, speaker, gender, emotion, text = expected
+    assert (row["language"], row["speaker"], row["emotion"]) == (language, speaker, emotion)
+    assert row["gender"] == gender if gender else row.isna()["gender"]
+    assert row["text"].startswith(text.removesuffix("...")) if text else row.isna()["text"]
+    assert row["path"] == str(root / name)
+    assert row["corpus"] == corpus
+
+
+def test_what_cannot_be_used_is_listed_and_left_out(write):
+    root = write("wav/03a01Fa.wav", "wav/03a01Nc.wav", "wav/noise.wav", "copy/03a01Fa.wav")
+    (root / "wav/03a01Wa.wav").touch()
+    (root / "wav/03a02Wa.wav").symlink_to(root / "nowhere.wav")
+    (root / "wav/._03a01Fa.wav").write_bytes(b"left by a Mac")
+    write("wav/08a01Na.wav", root=root)
+    manifest = load(f"emodb:{root}")
+    assert manifest["utterance"].tolist() == ["emodb/03a01Fa", "emodb/03a01Nc", "emodb/08a01Na"]
+    assert {(p.path.removeprefix(f"{root}/"), p.reason) for p in problems(manifest)} == {
+        ("wav/noise.wav", "is not named as 03a01Fa.wav"),
+        ("wav/03a01Fa.wav", "is a further copy of an utterance"),
+        ("wav/03a01Wa.wav", "is empty (0 bytes)"),
+        ("wav/03a02Wa.wav", "is empty (0 bytes)"),
+    }
+
+
+def test_songs_of_ravdess_are_left_out(write):
+    root = write("Actor_01/03-01-05-01-01-01-01.wav", "Actor_01/03-02-05-01-01-01-01.wav")
+    manifest = load(f"ravdess:{root}")
+    assert len(manifest) == 1
+    assert [p.reason for p in problems(manifest)] == ["is sung, expected speech"]
+    assert manifest["intensity"].tolist() == ["normal"]
+
+
+def test_turev_db_refuses_a_folder_that_is_no_emotion(write):
+    root = write("Calm/1234_sk_pamuk.wav", "Other/1234_sk_pihti.wav")
+    manifest = load(f"turev-db:{root}")
+    assert len(manifest) == 1
+    assert "is in the folder Other, expected Angry" in problems(manifest)[0].reason
+
+
+@pytest.mark.parametrize("place", [".", ".."])
+def test_crema_d_takes_the_actors_sex_from_its_table(write, place):
+    root = write("AudioWAV/1001_IEO_HAP_HI.wav", "AudioWAV/1002_TIE_NEU_XX.wav")
+    table = "ActorID,Age,Sex,Race,Ethnicity\n1001,51,Male,Asian,No\n1002,21,Female,Asian,No\n"
+    (root / "VideoDemographics.csv").write_text(table)
+    folder = root if place == "." else root / "AudioWAV"
+    manifest = load(f"crema-d:{folder}")
+    assert manifest["gender"].tolist() == ["male", "female"]
+    assert manifest["intensity"].iloc[0] == "high"
+    assert manifest["intensity"].isna().iloc[1]
+
+
+def test_a_folder_of_another_corpus_says_what_was_looked_for_and_found(write):
+    root = write("Actor_01/03-01-05-01-01-01-01.wav")
+    with pytest.raises(WrongFolderError, match=r"looked for .*03a01Fa\.wav .* found Actor_01/"):
+        load(f"emodb:{root}")
+
+
+def test_the_corpus_one_level_below_or_above_is_hinted_at(write):
+    root = write("emodb/wav/03a01Fa.wav", "ravdess/03-01-05-01-01-01-01.wav", "labels/x.wav")
+    with pytest.raises(WrongFolderError, match=rf"did you mean emodb:{root}/emodb\?"):
+        load(f"emodb:{root}")
+    (root / "emodb" / "lab").mkdir()
+    with pytest.raises(WrongFolderError, match=rf"nothing; did you mean emodb:{root}/emodb\?"):
+        load(f"emodb:{root}/emodb/lab")
+
+
+def test_a_missing_folder_says_what_there_is(write):
+    root = write("wav/03a01Fa.wav")
+    with pytest.raises(WrongFolderError, match=rf"does not exist.*{root} holds wav/"):
+        load(f"emodb:{root}/wave")
+    with pytest.raises(WrongFolderError, match="is a file, expected a folder"):
+        load(f"emodb:{root}/wav/03a01Fa.wav")
+
+
+def test_a_corpus_of_nothing_but_broken_files_is_an_error(tmp_path):
+    (tmp_path / "03a01Fa.wav").touch()
+    with pytest.raises(ValueError, match=r"nothing usable among 1 recordings.*is empty"):
+        load(f"emodb:{tmp_path}")
