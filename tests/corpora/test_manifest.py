@@ -82,3 +82,9 @@ def test_validate_refuses_missing_columns_and_wrong_types():
 @pytest.mark.parametrize("split", ["train", "dev", "test", "test1", "test3"])
 def test_official_splits_of_corpora_are_valid(split):
     validate(manifest(split=pd.Series([split, None], dtype="str")))
+
+
+def test_copies_of_a_manifest_share_its_problems():
+    found = assemble("mine", Listing(ROWS, [Problem("c.wav", "is missing")]))
+    part = found[found["emotion"] == "anger"].copy(deep=True)
+    assert part.attrs["problems"] is found.attrs["problems"]
