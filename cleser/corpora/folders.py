@@ -167,11 +167,18 @@ def wrong_folder(
         fits: Whether a folder looks like the corpus.
     """
     below = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-    near = [folder for folder in (*below, root.parent) if fits(folder)]
+    near = [folder for folder in (*below, root.parent) if _try(fits, folder)]
     hint = f"; did you mean {corpus}:{near[0]}?" if near else ""
     return WrongFolderError(
         f"{corpus}: looked for {looked_for} in {root}, found {_names(root)}{hint}"
     )
+
+
+def _try(fits: Callable[[Path], bool], folder: Path) -> bool:
+    try:
+        return fits(folder)
+    except OSError:
+        return False  # a folder that may not be looked into is no hint, and no error of this corpus
 
 
 def _names(folder: Path, most: int = 5) -> str:
