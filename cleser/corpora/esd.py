@@ -65,7 +65,7 @@ def _texts(paths: pd.Series[str], divided: pd.Series[bool]) -> tuple[dict[str, s
             continue
         for line in filter(None, map(str.strip, _decoded(path).splitlines())):
             match = LINE.fullmatch(line)
-            if match:
+            if match and "\ufffd" not in line:
                 texts[match[1]] = match[2]
             else:
                 problems.append(

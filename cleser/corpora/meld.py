@@ -83,7 +83,10 @@ def _split(path: str, root: Path) -> str | None:
 
 
 def _rows(source: Path, split: str) -> pd.DataFrame:
-    table = pd.read_csv(source, dtype="str", encoding="utf-8-sig")
+    # Somebody says "None" and "NA": these are no gaps.
+    table = pd.read_csv(
+        source, dtype="str", encoding="utf-8-sig", keep_default_na=False, na_values=[""]
+    )
     missing = [name for name in COLUMNS if name not in table]
     if missing:
         raise ValueError(f"{source}: found the columns {list(table)}, expected also {missing}")
@@ -96,6 +99,8 @@ def _rows(source: Path, split: str) -> pd.DataFrame:
             "gender": table["Speaker"].map(LEADS),
             "emotion": table["Emotion"].str.lower().replace("joy", "happiness"),
             "split": split,
-            "text": table["Utterance"].map(lambda text: text.translate(MISREAD)),
+            "text": table["Utterance"].map(
+                lambda text: text.translate(MISREAD), na_action="ignore"
+            ),
         }
     )

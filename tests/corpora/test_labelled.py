@@ -103,6 +103,13 @@ def test_meld(write, folders):
     ]
 
 
+def test_meld_keeps_what_looks_like_a_gap_and_loads_without_text(write):
+    root = write("train_dia3_utt7.wav", "train_dia3_utt8.wav")
+    rows = ["1,None,Ross,neutral,neutral,3,7,1,1", "1,,Ross,neutral,neutral,3,8,1,1"]
+    meld(root, train=rows)
+    assert load(f"meld:{root}")["text"].fillna("(gap)").tolist() == ["None", "(gap)"]
+
+
 def test_meld_flat(write):
     line = "1,Hi.,Ross,neutral,neutral,3,7,1,1"
     root = write("wav/train_dia3_utt7.wav", "wav/dev_dia3_utt7.wav")
