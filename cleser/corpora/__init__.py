@@ -3,14 +3,18 @@
 from cleser.corpora.describe import Description, describe
 from cleser.corpora.manifest import COLUMNS, EMOTIONS, Listing, Problem, problems, validate
 from cleser.corpora.probe import probe
+from cleser.corpora.protocol import Cast, Parts, Protocol
 from cleser.corpora.registry import corpora, load
 
 __all__ = [
     "COLUMNS",
     "EMOTIONS",
+    "Cast",
     "Description",
     "Listing",
+    "Parts",
     "Problem",
+    "Protocol",
     "corpora",
     "describe",
     "load",

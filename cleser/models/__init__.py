@@ -1,1 +1,8 @@
 """The network that every recipe trains: layer mix, token Transformer, embeddings and heads."""
+
+from cleser.models.batch import Batch
+from cleser.models.emotion import Embedded, EmotionModel, ModelConfig
+from cleser.models.layer_mix import LayerMix
+from cleser.models.token_transformer import TokenTransformer
+
+__all__ = ["Batch", "Embedded", "EmotionModel", "LayerMix", "ModelConfig", "TokenTransformer"]

@@ -1,21 +1,24 @@
 """Low-level descriptors of speech as a backbone: no pretrained weights, any language, CPU speed.
 
-Three layers of description, 40 channels each, at 100 frames a second:
+Two layers of description, 40 channels each, at 100 frames a second:
 
 ====  ========  ==========================================================================
-0     spectrum  log-mel energies
-1     cepstrum  log energy, MFCC 1–13 and their first and second differences
-2     voice     pitch, voicing, harmonics, spectral shape and balance, and their differences
+0     cepstrum  log energy, MFCC 1–13 and their first and second differences
+1     voice     pitch, voicing, harmonics, energy, spectral shape and balance, and differences
 ====  ========  ==========================================================================
 
 Recording conditions differ more between corpora than emotions do, so each frame is clamped to a noise
-floor that follows the utterance's own level, and frames of silence are masked out. Pitch is carried
-through unvoiced frames by interpolation, so that a mean over frames is a mean over the pitch contour.
+floor that follows the utterance's own level, and frames of silence are masked out. Log-mel energies are no
+layer of their own: forty channels that all move with level and microphone drown those that do not, and
+transfer suffers (see the docs' page on recipes). Pitch is carried through unvoiced frames by interpolation,
+so that a mean over frames is a mean over the pitch contour.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
+from pathlib import Path
 from typing import Final
 
 import torch
@@ -23,16 +26,17 @@ import torch.nn.functional as F
 import torchaudio
 from torch import Tensor
 
+from cleser.speech import pitch
 from cleser.speech.backbones import Backbone, Frames
 from cleser.speech.pitch import PitchTrack, track_pitch
 
-LAYERS: Final = ("spectrum", "cepstrum", "voice")
+LAYERS: Final = ("cepstrum", "voice")
 CHANNELS: Final = 40
 _EPSILON: Final = 1e-10
 
 
 class AcousticBackbone(Backbone):
-    """Voiced-aware low-level descriptors in three layers of description.
+    """Voiced-aware low-level descriptors in two layers of description.
 
     Args:
         noise_floor: Energies lower than this many dB under the utterance's loud frames are clamped.
@@ -63,8 +67,10 @@ class AcousticBackbone(Backbone):
 
     @property
     def name(self) -> str:
-        """Identity of what is computed, for caches."""
-        return f"acoustic-v1-floor{self.noise_floor:g}-silence{self.silence:g}"
+        """Identity of what is computed, for caches: the settings and the code itself."""
+        code = b"".join(Path(file).read_bytes() for file in (__file__, pitch.__file__))
+        version = hashlib.sha256(code).hexdigest()[:12]
+        return f"acoustic-{version}-floor{self.noise_floor:g}-silence{self.silence:g}"
 
     @torch.no_grad()
     def forward(self, waveforms: Tensor, lengths: Tensor) -> Frames:
@@ -85,15 +91,13 @@ class AcousticBackbone(Backbone):
         peak = _quantile(_decibel(power.amax(-1)), inside, 0.95)[:, None, None]
         power = power.clamp_min(_undo_decibel(peak - self.noise_floor))
         speech = inside & (level > loud - self.silence)
-        pitch = track_pitch(waveforms, inside, speech, rate=self.rate, hop=self.hop)
+        track = track_pitch(waveforms, inside, speech, rate=self.rate, hop=self.hop)
 
-        mel = _decibel(power @ self.mel) / 10
-        cepstrum = mel @ self.dct
+        cepstrum = _decibel(power @ self.mel) @ self.dct / 10
         energy = _decibel(power.sum(-1, keepdim=True)) / 10
         layers = [
-            mel,
             torch.cat([energy, _with_differences(cepstrum[..., 1:], inside)], -1),
-            self._voice(power, energy, pitch, inside),
+            self._voice(power, energy, track, inside),
         ]
         return Frames(torch.stack(layers), counts, speech)
 
@@ -104,11 +108,11 @@ class AcousticBackbone(Backbone):
         )  # fmt: skip
         return spectrum.abs().square().transpose(1, 2)
 
-    def _voice(self, power: Tensor, energy: Tensor, pitch: PitchTrack, inside: Tensor) -> Tensor:
+    def _voice(self, power: Tensor, energy: Tensor, track: PitchTrack, inside: Tensor) -> Tensor:
         shape = _spectral_shape(power, self.rate)
         flux = _flux(power)
         voice = torch.cat(
-            [pitch.semitones, pitch.harmonicity, pitch.voiced, pitch.tilt, energy, shape, flux], -1
+            [track.semitones, track.harmonicity, track.voiced, track.tilt, energy, shape, flux], -1
         )
         differences = _difference(voice[..., : CHANNELS - voice.shape[-1]], inside)
         return torch.cat([voice, differences], -1)

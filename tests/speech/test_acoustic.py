@@ -54,13 +54,14 @@ def test_noise_below_the_floor_changes_little(backbone):
 
 def test_level_moves_energies_and_nothing_else(backbone):
     (soft,), (loud,) = backbone.extract([speech() / 10]), backbone.extract([speech()])
-    torch.testing.assert_close(loud[0] - soft[0], torch.full_like(loud[0], 2.0), atol=2e-3, rtol=0)
-    torch.testing.assert_close(loud[1, :, 1:], soft[1, :, 1:], atol=2e-3, rtol=1e-3)
+    energy = loud[0, :, 0] - soft[0, :, 0]
+    torch.testing.assert_close(energy, torch.full_like(energy, 2.0), atol=2e-3, rtol=0)
+    torch.testing.assert_close(loud[0, :, 1:], soft[0, :, 1:], atol=2e-3, rtol=1e-3)
 
 
 def test_pitch_channel_follows_pitch(backbone):
     low, high = backbone.extract([speech(0.8, 110), speech(0.8, 220)])
-    assert high[2, :, 0].median() - low[2, :, 0].median() == pytest.approx(12, abs=0.2)
+    assert high[1, :, 0].median() - low[1, :, 0].median() == pytest.approx(12, abs=0.2)
 
 
 @pytest.mark.parametrize("samples", [1, 100, 400])

@@ -1,0 +1,36 @@
+"""A batch of utterances: their tokens in a row, with offsets, and who and what they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Batch:
+    """B utterances with S tokens (phones) in all.
+
+    Attributes:
+        tokens: [S, L, C].
+        offsets: Where each utterance's tokens begin, int64 [B + 1].
+        summaries: [B, L, C], statistics of the whole utterance.
+        labels: Integers [B] by name (``emotion``, ``speaker``, ``language``, ``corpus``); −1 is unknown.
+        weight: How much each utterance counts in a supervised loss, [B], one on average.
+    """
+
+    tokens: Tensor
+    offsets: Tensor
+    summaries: Tensor
+    labels: dict[str, Tensor]
+    weight: Tensor
+
+    def __len__(self) -> int:
+        return len(self.summaries)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on another device."""
+        moved = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "labels"}
+        labels = {name: values.to(device) for name, values in self.labels.items()}
+        return Batch(**{k: v.to(device) for k, v in moved.items()}, labels=labels)

@@ -1,0 +1,101 @@
+"""The network that every recipe trains: layer mix → token Transformer → utterance embedding → emotion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from cleser.anchors.pooling import pool_phones
+from cleser.models.batch import Batch
+from cleser.models.layer_mix import LayerMix, Mix
+from cleser.models.token_transformer import TokenTransformer
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Shape of the network.
+
+    Attributes:
+        dim: Channels of the embeddings.
+        depth: Transformer layers over the tokens; 0 pools them without context, which does better on
+            corpora of some hundred utterances.
+        heads: Attention heads.
+        input_dropout: On the features.
+        token_dropout: In the Transformer.
+        dropout: On the utterance embedding. Corpora are small: strong dropout is worth points.
+    """
+
+    dim: int = 128
+    depth: int = 0
+    heads: int = 4
+    input_dropout: float = 0.2
+    token_dropout: float = 0.3
+    dropout: float = 0.6
+
+
+class Embedded(NamedTuple):
+    """What the network makes of a batch.
+
+    Attributes:
+        utterances: [B, D].
+        tokens: [S, D].
+        logits: [B, K].
+    """
+
+    utterances: Tensor
+    tokens: Tensor
+    logits: Tensor
+
+
+class EmotionModel(nn.Module):
+    """Utterance and token embeddings and emotion logits from pooled layers.
+
+    The utterance embedding adds two views of the utterance: the mean and spread of its tokens in context, and
+    its summary statistics. The second alone is a strong classical model, so the first only has to add to it.
+
+    Args:
+        config: Shape of the network.
+        layers: Layers L of the features.
+        channels: Channels C of the features.
+        classes: Emotions K.
+        mix: How layers become one, see :class:`LayerMix`.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        layers: int,
+        channels: int,
+        classes: int,
+        mix: Mix = "weighted",
+    ) -> None:
+        super().__init__()
+        self.input_dropout = nn.Dropout(config.input_dropout)
+        self.token_mix = LayerMix(layers, channels, config.dim, mix)
+        self.context = TokenTransformer(
+            config.dim, depth=config.depth, heads=config.heads, dropout=config.token_dropout
+        )
+        self.pooled = nn.Linear(2 * config.dim, config.dim)
+        self.summary_mix = LayerMix(layers, channels, config.dim, mix)
+        self.embed = nn.Sequential(
+            nn.LayerNorm(config.dim),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(config.dim, config.dim),
+            nn.GELU(),
+        )
+        self.head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(config.dim, classes))
+
+    def forward(self, batch: Batch) -> Embedded:
+        """Embed and classify a batch."""
+        tokens = self.token_mix(self.input_dropout(batch.tokens))
+        tokens = self.context(tokens, batch.offsets)
+        bounds = torch.stack([batch.offsets[:-1], batch.offsets[1:]], 1)
+        pooled = pool_phones(tokens[None], [bounds], std=True)
+        summary = self.summary_mix(self.input_dropout(batch.summaries))
+        utterances = self.embed(self.pooled(pooled) + summary)
+        return Embedded(utterances, tokens, self.head(utterances))

@@ -1,0 +1,41 @@
+"""One representation from the layers of a backbone."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Mix = Literal["weighted", "concat"]
+
+
+class LayerMix(nn.Module):
+    r"""Mixes L layers of C channels into D.
+
+    .. math:: y = W \sum_{l=1}^{L} \mathrm{softmax}(w)_l \, x_l \quad\text{or}\quad y = \sum_{l=1}^{L} W_l x_l
+
+    Args:
+        layers: L.
+        channels: C.
+        dim: D.
+        mix: ``"weighted"`` learns one weight a layer (Yang et al., SUPERB, 2021), for layers that describe
+            the same thing ever more abstractly; ``"concat"`` projects each layer by its own matrix, for
+            layers whose channels mean different things.
+    """
+
+    def __init__(self, layers: int, channels: int, dim: int, mix: Mix = "weighted") -> None:
+        super().__init__()
+        self.mix = mix
+        if mix == "weighted":
+            self.weights = nn.Parameter(torch.zeros(layers))
+            self.project = nn.Linear(channels, dim)
+        else:
+            self.project = nn.Linear(layers * channels, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mix [..., L, C] into [..., D]."""
+        if self.mix == "concat":
+            mixed: Tensor = self.project(x.flatten(-2))
+            return mixed
+        return self.project(torch.einsum("...lc,l->...c", x, self.weights.softmax(0)))  # type: ignore[no-any-return]

@@ -1,0 +1,76 @@
+"""The network: padding and order of utterances must not matter, and every layer must."""
+
+import pytest
+import torch
+
+from cleser.models import Batch, EmotionModel, LayerMix, ModelConfig, TokenTransformer
+
+
+def make_batch(lengths=(3, 1, 5), layers=2, channels=6):
+    torch.manual_seed(0)
+    return Batch(
+        tokens=torch.randn(sum(lengths), layers, channels),
+        offsets=torch.tensor([0, *lengths]).cumsum(0),
+        summaries=torch.randn(len(lengths), layers, channels),
+        labels={"emotion": torch.arange(len(lengths))},
+        weight=torch.ones(len(lengths)),
+    )
+
+
+def part(batch, i):
+    begin, end = batch.offsets[i], batch.offsets[i + 1]
+    return Batch(
+        tokens=batch.tokens[begin:end],
+        offsets=torch.tensor([0, end - begin]),
+        summaries=batch.summaries[i : i + 1],
+        labels={name: values[i : i + 1] for name, values in batch.labels.items()},
+        weight=batch.weight[i : i + 1],
+    )
+
+
+@pytest.mark.parametrize("depth", [0, 2])
+@pytest.mark.parametrize("mix", ["weighted", "concat"])
+def test_an_utterance_is_embedded_alike_in_any_company(depth, mix):
+    batch = make_batch()
+    config = ModelConfig(dim=16, depth=depth)
+    model = EmotionModel(config, layers=2, channels=6, classes=4, mix=mix).eval()
+    together = model(batch)
+    assert together.utterances.shape == (3, 16)
+    assert together.tokens.shape == (9, 16)
+    assert together.logits.shape == (3, 4)
+    for i in range(3):
+        alone = model(part(batch, i))
+        torch.testing.assert_close(alone.logits[0], together.logits[i])
+        begin, end = batch.offsets[i], batch.offsets[i + 1]
+        torch.testing.assert_close(alone.tokens, together.tokens[begin:end])
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_every_parameter_learns(depth):
+    model = EmotionModel(ModelConfig(dim=16, depth=depth), layers=2, channels=6, classes=4)
+    model(make_batch()).logits.square().sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+
+
+def test_weighted_mix_equals_its_equation():
+    mix = LayerMix(3, 4, 5)
+    torch.nn.init.normal_(mix.weights)
+    x = torch.randn(7, 3, 4)
+    weights = mix.weights.softmax(0)
+    expected = mix.project(sum(weights[layer] * x[:, layer] for layer in range(3)))
+    torch.testing.assert_close(mix(x), expected)
+
+
+def test_concat_mix_gives_each_layer_its_own_matrix():
+    mix = LayerMix(2, 3, 5, "concat")
+    x = torch.randn(4, 2, 3)
+    w = mix.project.weight
+    expected = x[:, 0] @ w[:, :3].T + x[:, 1] @ w[:, 3:].T + mix.project.bias
+    torch.testing.assert_close(mix(x), expected)
+
+
+def test_depth_zero_passes_tokens_through():
+    tokens = torch.randn(4, 8)
+    assert TokenTransformer(8, depth=0)(tokens, torch.tensor([0, 4])) is tokens

@@ -1,0 +1,80 @@
+"""Standardising against plain loops, and that nothing leaks between groups."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from cleser.speech.features import Features
+from cleser.speech.normalise import moments, standardise, standardise_utterances
+
+
+def make(lengths=(3, 1, 5, 2), shift=0.0, seed=0):
+    torch.manual_seed(seed)
+    return Features(
+        [f"u{i}" for i in range(len(lengths))],
+        torch.randn(sum(lengths), 2, 3) * 4 + shift,
+        torch.tensor([0, *lengths]).cumsum(0),
+        torch.randn(len(lengths), 2, 3) * 2 - shift,
+    )
+
+
+def test_groups_equal_a_loop():
+    features, groups = make(), pd.Series(["a", "b", "a", "b"])
+    found = standardise(features, groups)
+    tokens = features.tokens.split(features.offsets.diff().tolist())
+    for name in "ab":
+        inside = (groups == name).to_numpy(copy=True)
+        pooled = torch.cat([t for t, i in zip(tokens, inside, strict=True) if i])
+        mean, std = pooled.mean(0), pooled.std(0, correction=0)
+        for i in np.flatnonzero(inside):
+            begin, end = features.offsets[i], features.offsets[i + 1]
+            torch.testing.assert_close(found.tokens[begin:end], (tokens[i] - mean) / std)
+        summaries = features.summaries[inside]
+        expected = (summaries - summaries.mean(0)) / summaries.std(0, correction=0)
+        torch.testing.assert_close(found.summaries[inside], expected)
+
+
+def test_another_speaker_changes_nothing():
+    features, groups = make(), pd.Series(["a", "a", "a", "b"])
+    louder = Features(
+        features.utterances,
+        torch.cat([features.tokens[:9], features.tokens[9:] * 100]),
+        features.offsets,
+        features.summaries,
+    )
+    one, other = standardise(features, groups), standardise(louder, groups)
+    torch.testing.assert_close(one.tokens[:9], other.tokens[:9])
+
+
+def test_a_reference_is_used_for_everyone():
+    reference = moments(make(shift=3.0, seed=1))
+    found = standardise(make(), pd.Series(list("abcd")), reference=reference)
+    expected = (make().tokens - reference.token_mean) / reference.token_std
+    torch.testing.assert_close(found.tokens, expected.float().clamp(-6, 6))
+
+
+def test_utterances_need_nothing_but_themselves():
+    features, reference = make(), moments(make(seed=1))
+    found = standardise_utterances(features, reference)
+    alone = Features(["u2"], features.tokens[4:9], torch.tensor([0, 5]), features.summaries[2:3])
+    expected = standardise_utterances(alone, reference)
+    torch.testing.assert_close(found.tokens[4:9], expected.tokens)
+    torch.testing.assert_close(found.summaries[2:3], expected.summaries)
+
+
+def test_constant_channels_and_outliers_are_tamed():
+    features = make()
+    features.tokens[:, 0, 0] = 7.0
+    features.tokens[0, 1, 1] = 1e6
+    found = standardise(features, pd.Series(["a"] * 4))
+    assert (found.tokens[:, 0, 0] == 0).all()
+    assert found.tokens.abs().max() <= 6
+    assert torch.isfinite(found.tokens).all()
+
+
+def test_unknown_groups_are_a_group():
+    found = standardise(make(), pd.Series(["a", None, "a", None], dtype="str"))
+    assert torch.isfinite(found.tokens).all()
+    with pytest.raises(ValueError, match="found 2 groups, expected one for each of 4"):
+        standardise(make(), pd.Series(["a", "b"]))
