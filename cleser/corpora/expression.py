@@ -27,6 +27,7 @@ one language says with loudness another says in part with rate. At ``gap=0`` all
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -45,15 +46,15 @@ MAX_STYLES: Final = 4
 _RAW: Final = np.array(
     [
         # pitch range rate loud bright breath
-        [1.2, 0.2, 0.8, 1.6, 1.0, -0.8],  # anger
-        [-1.2, -0.8, -1.0, -1.4, -0.6, 0.7],  # sadness
-        [0.8, 1.0, 0.3, 0.2, 0.2, 0.5],  # happiness
-        [-0.8, -0.4, -0.1, -0.4, -0.6, -0.4],  # neutral
+        [1.2, 0.3, 0.8, 1.6, 1.3, -1.0],  # anger
+        [-1.2, -1.1, -1.0, -1.4, -0.8, 1.0],  # sadness
+        [0.8, 1.3, 0.3, 0.2, 0.3, 0.7],  # happiness
+        [-0.8, -0.5, -0.1, -0.4, -0.8, -0.7],  # neutral
     ]
 )
 MEANS: Final = _RAW - _RAW.mean(axis=0)
 CONFLICTING: Final = np.isin(CUES, ("pitch", "rate", "loudness"))
-_SPEAKER, _UTTERANCE = 0.3, 0.4  # standard deviations σ
+_SPEAKER, _UTTERANCE = 0.3, 0.35  # standard deviations σ
 _TURN, _SCALE, _SHIFT = 0.45, 0.2, 0.7  # of the entries of G and b, at gap 1
 
 
@@ -74,6 +75,7 @@ def expressed(emotion: str, style: int, strength: float) -> Vector:
     return np.asarray(MEANS[index] + strength * offset)
 
 
+@cache
 def language_map(language: str, gap: float, seed: int) -> tuple[Vector, Vector]:
     """The matrix exp(gap · G) and the shift gap · b of a language."""
     random = generator(seed, "language", language)

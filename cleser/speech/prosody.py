@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import soxr
+from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 from scipy.ndimage import uniform_filter1d
 
 from cleser.speech.espeak import Speech, synthesise
@@ -22,7 +23,7 @@ _LEVEL: Final = (
 )  # dB re full scale, of speech at loudness 0: leaves room for 15 dB and its peaks
 _SEMITONES: Final = 0.18  # of a step of espeak-ng's pitch, measured
 _RISE: Final = 0.03  # semitones by which a step of its pitch range lifts the median, measured
-_REACH: Final = 8192  # samples of silence around a filter, so that nothing wraps around
+_REACH: Final = 8192  # samples of silence behind the sound, so that no filter wraps around into it
 
 Samples = npt.NDArray[np.float64]
 
@@ -108,11 +109,10 @@ def _whole(value: float, lowest: int, highest: int) -> int:
 
 def _tilted(sound: Samples, slope: float) -> Samples:
     """A straight line in dB over log frequency, level below 125 Hz and unchanged at 1 kHz."""
-    spectrum = np.fft.rfft(np.pad(sound, (_REACH, _REACH)))
-    frequency = np.fft.rfftfreq(len(sound) + 2 * _REACH, 1 / RATE)
-    octaves = np.log2(np.maximum(frequency, 125.0) / 1000)
-    filtered = np.fft.irfft(spectrum * 10 ** (slope * octaves / 20), len(sound) + 2 * _REACH)
-    return np.asarray(filtered[_REACH : _REACH + len(sound)])
+    length = next_fast_len(len(sound) + _REACH, real=True)
+    octaves = np.log2(np.maximum(rfftfreq(length, 1 / RATE), 125.0) / 1000)
+    filtered = irfft(rfft(sound, length) * 10 ** (slope * octaves / 20), length)
+    return np.asarray(filtered[: len(sound)])
 
 
 def _breathy(sound: Samples, level: float, random: np.random.Generator) -> Samples:

@@ -1,0 +1,131 @@
+"""Figures of a run, for the report and for papers; colours that colour-blind readers can tell apart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from cleser.evaluation.metrics import Floats, uar
+from cleser.evaluation.speakers import Clusters
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe & Ito (2008)
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#555555")
+
+
+def plot_confusion(counts: np.ndarray[Any, Any], classes: list[str]) -> Figure:
+    """Row-normalised confusion matrix, with percentages and counts in the cells."""
+    figure, axes = _figure(4.6, 4.0)
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for i, j in np.ndindex(*counts.shape):
+        colour = "white" if share[i, j] > 0.55 else "#222222"
+        text = f"{100 * share[i, j]:.0f} %\n{counts[i, j]}"
+        axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=8)
+    axes.set_xticks(range(len(classes)), classes, rotation=30, ha="right")
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set(xlabel="recognised", ylabel="true")
+    axes.grid(visible=False)
+    return figure
+
+
+def plot_speakers(clusters: Clusters) -> Figure:
+    """UAR of each speaker: a dot a seed, a bar for their mean; the dashed line is chance."""
+    values = uar(clusters.counts)  # [S, G]
+    order = np.argsort(values.mean(0))
+    names = [clusters.names[g] for g in order]
+    figure, axes = _figure(7.2, 3.2)
+    position = np.arange(len(names))
+    axes.bar(position, 100 * values.mean(0)[order], color="#cfe3f1", width=0.8)
+    for seed in values:
+        axes.scatter(position, 100 * seed[order], s=10, color=PALETTE[0], zorder=3)
+    axes.axhline(100 / clusters.counts.shape[-1], color="#888888", ls="--", lw=1)
+    step = max(1, len(names) // 30)
+    axes.set_xticks(position[::step], names[::step], rotation=60, ha="right", fontsize=7)
+    axes.set(ylabel="UAR %", ylim=(0, 100))
+    return figure
+
+
+def plot_training(history: pd.DataFrame) -> Figure:
+    """Training loss and development UAR of every seed; a ring marks the epoch kept."""
+    figure, (left, right) = _figures(7.2, 2.8, 2)
+    for number, (seed, lines) in enumerate(history.groupby("seed")):
+        colour = PALETTE[number % len(PALETTE)]
+        left.plot(lines["epoch"] + 1, lines["train_loss"], color=colour, label=f"seed {seed}")
+        right.plot(lines["epoch"] + 1, 100 * lines["dev_uar"], color=colour)
+        ranked = lines.sort_values(["dev_uar", "dev_loss"], ascending=[False, True])
+        best = ranked.iloc[0]
+        right.scatter(
+            best["epoch"] + 1, 100 * best["dev_uar"], s=40, fc="none", ec=colour, zorder=3
+        )
+    left.set(xlabel="epoch", ylabel="training loss")
+    right.set(xlabel="epoch", ylabel="development UAR %")
+    left.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def plot_map(embeddings: Floats, who: pd.DataFrame, *, most: int = 1500, seed: int = 0) -> Figure:
+    """Embeddings in the plane, coloured by emotion, by language and by speaker.
+
+    Args:
+        embeddings: [N, D].
+        who: N rows with ``emotion, language, speaker``.
+        most: Points drawn, at random if there are more.
+        seed: Of the drawing and the projection.
+    """
+    from sklearn.decomposition import PCA  # noqa: PLC0415
+    from sklearn.manifold import TSNE  # noqa: PLC0415
+
+    kept = np.random.default_rng(seed).permutation(len(who))[:most]
+    points, rows = np.asarray(embeddings, dtype=np.float64)[kept], who.iloc[kept]
+    points = PCA(min(30, *points.shape), random_state=seed).fit_transform(points)
+    if len(points) > 30:
+        points = TSNE(
+            random_state=seed, init="pca", perplexity=min(30, len(points) // 4)
+        ).fit_transform(points)
+    figure, panels = _figures(11.0, 3.9, 3)
+    for axes, column in zip(panels, ("emotion", "language", "speaker"), strict=True):
+        _scatter(axes, points, rows[column].fillna("unknown"), column)
+    return figure
+
+
+def _scatter(axes: Axes, points: Floats, values: pd.Series[str], title: str) -> None:
+    from matplotlib import colormaps  # noqa: PLC0415
+
+    names = sorted(values.unique())
+    many = colormaps["turbo"](np.linspace(0, 1, len(names)))
+    for number, name in enumerate(names):
+        inside = (values == name).to_numpy()
+        colour = PALETTE[number] if len(names) <= len(PALETTE) else many[number]
+        axes.scatter(
+            points[inside, 0], points[inside, 1], s=7, alpha=0.7, lw=0, color=colour, label=name
+        )
+    axes.set_title(f"{title} ({len(names)})" if len(names) > len(PALETTE) else title, fontsize=10)
+    axes.set(xticks=[], yticks=[])
+    axes.grid(visible=False)
+    if len(names) <= len(PALETTE):
+        legend = axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=4, fontsize=8)
+        legend.set_frame_on(False)
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    figure, (axes,) = _figures(width, height, 1)
+    return figure, axes
+
+
+def _figures(width: float, height: float, columns: int) -> tuple[Figure, list[Axes]]:
+    # A Figure of one's own, not pyplot: no global state, no display, no windows left open.
+    from matplotlib.figure import Figure as NewFigure  # noqa: PLC0415
+
+    figure = NewFigure(figsize=(width, height), layout="constrained")
+    panels = list(figure.subplots(1, columns, squeeze=False)[0])
+    for axes in panels:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(visible=True, axis="y", color="#e6e6e6", lw=0.6)
+        axes.set_axisbelow(True)
+    return figure, panels

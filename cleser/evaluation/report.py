@@ -1,0 +1,129 @@
+"""One HTML page about one or more runs: self-contained, no scripts, nothing loaded from elsewhere."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from cleser.evaluation.plots import plot_confusion, plot_map, plot_speakers, plot_training
+from cleser.evaluation.results import Run
+from cleser.evaluation.tables import as_text, direction, percent
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def report(folders: Sequence[Path], out: Path) -> Path:
+    """Write the page.
+
+    Args:
+        folders: Run folders.
+        out: The HTML file.
+
+    Returns:
+        The file.
+
+    Raises:
+        ValueError: There is no run, or a folder is not that of a finished one.
+    """
+    if not folders:
+        raise ValueError("there are no runs to report, expected at least one folder")
+    runs = [Run(Path(folder)) for folder in folders]
+    template = files("cleser.evaluation").joinpath("report.html.jinja").read_text()
+    environment = Environment(autoescape=True, undefined=StrictUndefined)
+    environment.filters["percent"] = percent
+    page = environment.from_string(template).render(
+        sections=[_section(run) for run in runs],
+        overview=Markup(as_text(folders, "html")) if len(runs) > 1 else None,
+    )
+    temporary = out.with_name(out.name + ".part")
+    temporary.parent.mkdir(parents=True, exist_ok=True)
+    temporary.write_text(page)
+    temporary.replace(out)
+    return out
+
+
+def _section(run: Run) -> dict[str, Any]:
+    results = run.results
+    confusion = results["confusion"]
+    figures = {
+        "Confusions, all seeds": plot_confusion(
+            np.array(confusion["counts"]), confusion["classes"]
+        ),
+        f"UAR of each of the {len(run.clusters.names)} {run.clusters.unit}": plot_speakers(
+            run.clusters
+        ),
+    }
+    if not run.history.empty:
+        figures["Training"] = plot_training(run.history)
+    if (run.folder / "embeddings.safetensors").exists():
+        figures["Where the first seed puts utterances of source and target"] = _map(run)
+    return {
+        "direction": direction(run),
+        "folder": run.folder.name,
+        "results": results,
+        "protocol": run.protocol,
+        "terms": _terms(run.protocol),
+        "figures": {title: _svg(figure) for title, figure in figures.items()},
+        "settings": yaml.safe_dump(run.settings, sort_keys=False, allow_unicode=True),
+    }
+
+
+def _terms(protocol: dict[str, Any]) -> dict[str, str]:
+    """The protocol in words."""
+    access = {
+        "nothing": "nothing before the test",
+        "audio": "its audio, without labels",
+        "labels": "audio and labels of other speakers (an oracle: an upper bound, not a result)",
+    }
+    counts, speakers = protocol["utterances"], protocol["speakers"]
+
+    def side(role: str) -> str:
+        names = ", ".join(protocol[role])
+        return f"{names}: {counts[role]} utterances of {speakers[role] or 'unknown'} speakers"
+
+    statistics = f"by {protocol['normalisation']}"
+    if protocol["transductive"]:
+        statistics += ", with unlabelled statistics of the target (transductive)"
+    renamed = ", ".join(f"{old} counts as {new}" for old, new in protocol["map"].items())
+    terms = {
+        "Source": side("source"),
+        "Auxiliary": side("auxiliary") if protocol["auxiliary"] else "none",
+        "Target": side("target"),
+        "Classes": ", ".join(protocol["classes"]) + (f" ({renamed})" if renamed else ""),
+        "Division": f"{protocol['split']}, {100 * protocol['dev']:.0f} % of source speakers to select on",
+        "Normalisation": statistics,
+        "Training may see of the target": access[protocol["target_access"]],
+        "Hash": protocol["hash"],
+    }
+    return terms | {f"Audit {i}": note for i, note in enumerate(protocol.get("notes", []), 1)}
+
+
+def _map(run: Run) -> Figure:
+    from safetensors.numpy import load_file  # noqa: PLC0415
+
+    tensors = load_file(run.folder / "embeddings.safetensors")
+    seed = run.predictions["seed"].min()
+    target = run.predictions[run.predictions["seed"] == seed]
+    source = pd.read_parquet(run.folder / "source.parquet")
+    who = pd.concat([target, source], ignore_index=True)
+    return plot_map(np.concatenate([tensors["embeddings"], tensors["source_embeddings"]]), who)
+
+
+def _svg(figure: Figure) -> Markup:
+    """The figure inline; ids are made unique and addresses of namespaces' owners dropped."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    return Markup(text)

@@ -1,0 +1,171 @@
+"""A run folder's predictions, and the results that follow from them."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from cleser.evaluation.metrics import METRICS, f1, precision, recall
+from cleser.evaluation.speakers import Clusters, Difference, cluster, interval, paired_difference
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, read as its parts are asked for."""
+
+    folder: Path
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """``config.yaml``."""
+        settings: dict[str, Any] = yaml.safe_load(self._path("config.yaml").read_text())
+        return settings
+
+    @cached_property
+    def protocol(self) -> dict[str, Any]:
+        """``protocol.json``."""
+        protocol: dict[str, Any] = json.loads(self._path("protocol.json").read_text())
+        return protocol
+
+    @cached_property
+    def results(self) -> dict[str, Any]:
+        """``results.json``."""
+        results: dict[str, Any] = json.loads(self._path("results.json").read_text())
+        return results
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """``predictions.parquet``."""
+        return pd.read_parquet(self._path("predictions.parquet"))
+
+    @cached_property
+    def clusters(self) -> Clusters:
+        """Confusions per speaker and seed."""
+        return cluster(self.predictions, self.protocol["classes"])
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """``metrics.jsonl``; empty where nothing was trained by epochs."""
+        path = self.folder / "metrics.jsonl"
+        return pd.read_json(path, lines=True) if path.exists() else pd.DataFrame()
+
+    def _path(self, name: str) -> Path:
+        path = self.folder / name
+        if not path.exists():
+            raise ValueError(
+                f"{self.folder}: found no {name}, expected the folder of a finished run"
+            )
+        return path
+
+
+def write_results(
+    folder: Path, *, left_out: list[dict[str, str]] | None = None, resamples: int = 10_000
+) -> dict[str, Any]:
+    """Compute ``results.json`` from a folder's predictions and write it.
+
+    Args:
+        folder: The run folder.
+        left_out: Recordings that could not be used, for the record.
+        resamples: Of the bootstrap.
+
+    Returns:
+        What was written; fractions from 0 to 1.
+    """
+    run = Run(folder)
+    results = {**summarise(run.clusters, run.protocol["classes"], resamples=resamples)}
+    predictions = run.predictions
+    results |= {
+        "n_utterances": int(predictions["utterance"].nunique()),
+        "n_speakers": int(predictions["speaker"].nunique()),
+        "seeds": sorted(int(s) for s in predictions["seed"].unique()),
+        "recipe": run.settings["recipe"],
+        "protocol": run.protocol["hash"],
+        "left_out": left_out or [],
+    }
+    temporary = folder / "results.json.part"
+    temporary.write_text(json.dumps(results, indent=2) + "\n")
+    temporary.replace(folder / "results.json")
+    return results
+
+
+def summarise(clusters: Clusters, classes: list[str], *, resamples: int = 10_000) -> dict[str, Any]:
+    """Metrics with their intervals, the classes' own, and the confusions summed over seeds."""
+    seeds = clusters.counts.sum(1)  # [S, C, C]
+    total = seeds.sum(0)
+    summary: dict[str, Any] = {}
+    for name, metric in METRICS.items():
+        values = metric(seeds)
+        found = interval(clusters, metric, resamples=resamples)
+        summary[name] = {
+            "mean": float(values.mean()),
+            "sd": float(values.std(ddof=1)) if len(values) > 1 else None,
+            "seeds": [float(v) for v in values],
+            "ci95": [_or_none(found.low), _or_none(found.high)],
+            "resampled": clusters.unit,
+            "clusters": len(clusters.names),
+        }
+    summary["per_class"] = {
+        name: {
+            "recall": _or_none(recall(total)[k]),
+            "precision": _or_none(precision(total)[k]),
+            "f1": _or_none(f1(total)[k]),
+            "support": int(total[k].sum() // len(seeds)),
+        }
+        for k, name in enumerate(classes)
+    }
+    summary["confusion"] = {"classes": classes, "counts": total.tolist()}
+    summary["unknown_speakers"] = clusters.unknown
+    return summary
+
+
+def _or_none(value: float) -> float | None:
+    """JSON has no NaN."""
+    return None if math.isnan(value) else float(value)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs, A and B, and B minus A in each metric."""
+
+    a: Run
+    b: Run
+    differences: dict[str, Difference]
+
+
+def compare_runs(a: Path, b: Path, *, force: bool = False) -> Comparison:
+    """Test whether two runs differ on the utterances that both tested.
+
+    Args:
+        a: A run folder.
+        b: Another.
+        force: Compare even if the protocols differ.
+
+    Raises:
+        ValueError: The protocols differ, or the runs tested different utterances.
+    """
+    one, two = Run(a), Run(b)
+    hashes = one.protocol["hash"], two.protocol["hash"]
+    if hashes[0] != hashes[1] and not force:
+        changed = sorted(k for k in one.protocol if one.protocol[k] != two.protocol.get(k))
+        raise ValueError(
+            f"{a} and {b} were run under different protocols ({hashes[0]} and {hashes[1]}; "
+            f"{', '.join(k for k in changed if k != 'hash')} differ); --force compares them all the same"
+        )
+    tested = [set(run.predictions["utterance"]) for run in (one, two)]
+    if tested[0] != tested[1]:
+        count = len(tested[0] ^ tested[1])
+        raise ValueError(
+            f"{count} utterances were tested in only one of {a} and {b}, expected none"
+        )
+    differences = {
+        name: paired_difference(one.clusters, two.clusters, metric)
+        for name, metric in METRICS.items()
+    }
+    return Comparison(one, two, differences)

@@ -1,0 +1,82 @@
+"""Where a seed's training stands, in one safetensors file that is replaced as a whole."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+
+@dataclass
+class Checkpoint:
+    """The state of one seed after an epoch.
+
+    Attributes:
+        epoch: Epochs finished.
+        history: One line of numbers an epoch.
+        best: Development (UAR, negative loss) of the best epoch so far.
+        weights: The latest weights.
+        best_weights: Those of the best epoch.
+    """
+
+    epoch: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best: tuple[float, float] = (-1.0, 0.0)
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> Checkpoint:
+        """Read a checkpoint into a model and its optimiser; a fresh one where the file is missing."""
+        if not path.exists():
+            return cls()
+        with safe_open(path, framework="pt") as file:
+            state = json.loads(file.metadata()["state"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+        model.load_state_dict(part("model."))
+        _restore_optimiser(optimiser, part("optimiser."))
+        best = (float(state["best"][0]), float(state["best"][1]))
+        return cls(state["epoch"], state["history"], best, part("model."), part("best."))
+
+    def record(self, model: nn.Module, line: dict[str, float]) -> None:
+        """Note a finished epoch, and its weights if no epoch did better on development data."""
+        self.epoch += 1
+        self.history.append(line)
+        self.weights = _copy(model)
+        score = (line["dev_uar"], -line["dev_loss"])
+        if score > self.best:
+            self.best, self.best_weights = score, self.weights
+
+    def save(self, path: Path, optimiser: torch.optim.Optimizer) -> None:
+        """Write the file; a reader sees the old one or the new one, never half."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        state = {"epoch": self.epoch, "history": self.history, "best": self.best}
+        tensors = {f"model.{n}": t for n, t in self.weights.items()}
+        tensors |= {f"best.{n}": t.clone() for n, t in self.best_weights.items()}
+        for number, slots in optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{number}.{n}": t.cpu().clone() for n, t in slots.items()}
+        temporary = path.with_suffix(".part")
+        save_file(tensors, temporary, metadata={"state": json.dumps(state)})
+        temporary.replace(path)
+
+
+def _copy(model: nn.Module) -> dict[str, Tensor]:
+    return {n: t.detach().cpu().clone().contiguous() for n, t in model.state_dict().items()}
+
+
+def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    slots: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        number, slot = name.split(".", 1)
+        slots.setdefault(int(number), {})[slot] = tensor
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": slots, "param_groups": groups})

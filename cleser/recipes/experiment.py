@@ -1,0 +1,264 @@
+"""An experiment from protocol to results: load, audit, extract, fit every seed, test, write down.
+
+A run folder is complete when ``results.json`` stands in it. Until then, running the same command again
+goes on from the last finished epoch.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+from typing import Protocol as Interface
+
+import pandas as pd
+import yaml
+from safetensors.torch import save_file
+from torch import Tensor
+
+from cleser.corpora.audit import audit
+from cleser.corpora.protocol import Cast, Parts, Protocol
+from cleser.evaluation import write_results
+from cleser.recipes.data import Dataset, Vocabulary, load_dataset
+from cleser.recipes.progress import console, track
+from cleser.recipes.settings import to_plain
+from cleser.speech.backbones import Backbone
+
+
+class RunFolderError(ValueError):
+    """A run folder that holds something else than this run."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is run: a recipe under a protocol, for some seeds, into a folder.
+
+    Attributes:
+        recipe: Its name, for tables.
+        config: Its settings, as plain data.
+        protocol: The terms.
+        seeds: Training seeds 0 … seeds − 1.
+        out: The run folder.
+        backbone: Name of what turns recordings into frames.
+    """
+
+    recipe: str
+    config: dict[str, Any]
+    protocol: Protocol
+    seeds: int
+    out: Path
+    backbone: str = "acoustic"
+
+    def settings(self) -> dict[str, Any]:
+        """What ``config.yaml`` holds: enough to run the same again."""
+        return {
+            "recipe": self.recipe,
+            "backbone": self.backbone,
+            "seeds": self.seeds,
+            "protocol": to_plain(self.protocol),
+            "config": self.config,
+        }
+
+    def open(self, *, overwrite: bool = False) -> bool:
+        """Prepare the run folder; whether the run is already finished.
+
+        Raises:
+            RunFolderError: The folder holds another run, or something that is no run.
+        """
+        out, settings = self.out, self.settings()
+        path = out / "config.yaml"
+        if path.exists() and not overwrite:
+            found = yaml.safe_load(path.read_text())
+            if found != settings:
+                changed = [k for k in settings | found if settings.get(k) != found.get(k)]
+                raise RunFolderError(
+                    f"{out} holds a run with other settings ({', '.join(changed)} differ); choose "
+                    "another folder or remove it"
+                )
+            return (out / "results.json").exists()
+        if out.exists() and not path.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise RunFolderError(f"{out} is not empty and holds no run; choose another folder")
+        out.mkdir(parents=True, exist_ok=True)
+        _write_text(path, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+        return False
+
+
+class Data:
+    """The datasets of a cast; the target's recordings are not opened before somebody asks for them."""
+
+    def __init__(self, cast: Cast, backbone: Backbone, *, auxiliary: bool) -> None:
+        self.cast, self.backbone = cast, backbone
+        rows = pd.concat([cast.source, cast.auxiliary] if auxiliary else [cast.source])
+        rows = rows.drop_duplicates("utterance", ignore_index=True)
+        self.vocabulary = Vocabulary.of(cast.protocol.labels, rows)
+        self.seen, self.moments = load_dataset(
+            rows, cast.protocol, self.vocabulary, backbone, title="source"
+        )
+
+    @cached_property
+    def target(self) -> Dataset:
+        """Every target utterance."""
+        return load_dataset(
+            self.cast.target,
+            self.cast.protocol,
+            self.vocabulary,
+            self.backbone,
+            title="target",
+            reference=self.moments,
+        )[0]
+
+    def learned(self, parts: Parts) -> Dataset:
+        """What a seed learns from: source and auxiliary, and the target's share for an oracle."""
+        rows = pd.concat([parts.train, parts.auxiliary], ignore_index=True)
+        seen = self.seen.subset(rows)
+        if self.cast.protocol.target_access != "labels":
+            return seen
+        return Dataset.join([seen, self.target.subset(rows)])
+
+
+class Fitted(Interface):
+    """A method that has been fitted for one seed."""
+
+    def predict(self, dataset: Dataset) -> tuple[Tensor, Tensor]:
+        """Probabilities [N, K] and embeddings [N, D]."""
+        ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What has to be kept to predict again."""
+        ...
+
+
+class Fold(NamedTuple):
+    """One seed of an experiment: what it may use, and where it keeps its state.
+
+    Attributes:
+        seed: The training seed.
+        data: All datasets.
+        parts: The division of the utterances that this seed drew.
+        checkpoint: File for its state.
+        report: Called with the history of epochs so far.
+    """
+
+    seed: int
+    data: Data
+    parts: Parts
+    checkpoint: Path
+    report: Callable[[list[dict[str, float]]], None]
+
+
+def run_experiment(
+    experiment: Experiment,
+    fit: Callable[[Fold], Fitted],
+    backbone: Backbone,
+    *,
+    auxiliary: bool = False,
+) -> dict[str, Any]:
+    """Fit and test a method for every seed; returns what ``results.json`` holds.
+
+    Args:
+        experiment: What is run and where.
+        fit: Fits the method for one seed.
+        backbone: Turns recordings into frames.
+        auxiliary: Whether the method learns from auxiliary corpora.
+
+    Raises:
+        RunFolderError: The folder holds another run.
+        LeakageError: The protocol would test on what was seen.
+    """
+    if experiment.open():
+        console.print(f"{experiment.out} is finished; nothing to do")
+        results: dict[str, Any] = json.loads((experiment.out / "results.json").read_text())
+        return results
+    cast = admit(experiment)
+    data = Data(cast, backbone, auxiliary=auxiliary)
+    history: list[dict[str, float]] = []
+    predictions: list[pd.DataFrame] = []
+    kept: dict[str, Tensor] = {}
+    for seed in range(experiment.seeds):
+        parts, before = cast.parts(seed), list(history)
+
+        def report(epochs: list[dict[str, float]], before: list[dict[str, float]] = before) -> None:
+            history[:] = [*before, *epochs]
+            lines = "".join(json.dumps(line) + "\n" for line in history)
+            _write_text(experiment.out / "metrics.jsonl", lines)
+
+        checkpoint = experiment.out / "checkpoints" / f"seed{seed}.safetensors"
+        fitted = fit(Fold(seed, data, parts, checkpoint, report))
+        kept |= {f"seed{seed}.{name}": t for name, t in fitted.tensors().items()}
+        test = data.target.subset(parts.test)
+        probabilities, embeddings = fitted.predict(test)
+        predictions.append(predictions_of(test, probabilities, cast.protocol.labels, seed))
+        if seed == 0:
+            source = data.seen.subset(parts.train)
+            _write_embeddings(experiment.out, embeddings, source, fitted.predict(source)[1])
+    if kept:
+        _write_model(experiment.out, kept, data)
+    left_out = [*cast.left_out, *data.seen.left_out, *data.target.left_out]
+    return finish(experiment, pd.concat(predictions, ignore_index=True), left_out)
+
+
+def admit(experiment: Experiment) -> Cast:
+    """Load the protocol's corpora, refuse leakage, and write ``protocol.json``."""
+    cast = experiment.protocol.load()
+    total = len(cast.source) + len(cast.auxiliary) + len(cast.target)
+    with track("audit", total) as advance:
+        findings = audit(cast, repeats=experiment.seeds, advance=lambda: advance(1))
+    for note in findings.notes:
+        console.print(f"audit: {note}", style="dim", highlight=False)
+    described = {**cast.describe(), "notes": findings.notes}
+    _write_text(experiment.out / "protocol.json", json.dumps(described, indent=2) + "\n")
+    return cast
+
+
+def predictions_of(
+    test: Dataset, probabilities: Tensor, classes: Sequence[str], seed: int
+) -> pd.DataFrame:
+    """One row a tested utterance: who it is, the truth, and what was predicted."""
+    who = test.manifest[["utterance", "corpus", "language", "speaker", "emotion"]]
+    predicted = [classes[i] for i in probabilities.argmax(-1).tolist()]
+    columns = {f"p_{name}": probabilities[:, k].tolist() for k, name in enumerate(classes)}
+    return who.assign(predicted=predicted, **columns).assign(seed=seed)
+
+
+def _write_embeddings(out: Path, target: Tensor, source: Dataset, embedded: Tensor) -> None:
+    """For the report's map: where the first seed puts target and source utterances."""
+    save_file(
+        {"embeddings": target.contiguous(), "source_embeddings": embedded.contiguous()},
+        out / "embeddings.safetensors",
+    )
+    columns = ["utterance", "corpus", "language", "speaker", "emotion"]
+    source.manifest[columns].to_parquet(out / "source.parquet")
+
+
+def _write_model(out: Path, tensors: dict[str, Tensor], data: Data) -> None:
+    task = {
+        "layers": data.backbone.n_layers,
+        "channels": int(data.seen.features.summaries.shape[-1]),
+        "mix": data.backbone.mix,
+        "vocabulary": asdict(data.vocabulary),
+    }
+    reference = {f"reference.{n}": t.contiguous() for n, t in data.moments._asdict().items()}
+    metadata = {"task": json.dumps(task)}
+    save_file({**tensors, **reference}, out / "model.safetensors", metadata=metadata)
+
+
+def finish(
+    experiment: Experiment,
+    predictions: pd.DataFrame,
+    left_out: list[dict[str, str]],
+) -> dict[str, Any]:
+    """Write predictions, then results: whoever finds results finds all that stands behind them."""
+    predictions.to_parquet(experiment.out / "predictions.parquet")
+    results = write_results(experiment.out, left_out=left_out)
+    shutil.rmtree(experiment.out / "checkpoints", ignore_errors=True)
+    return results
+
+
+def _write_text(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text(text)
+    temporary.replace(path)
