@@ -67,7 +67,7 @@ def generator(*names: object) -> np.random.Generator:
 def expressed(emotion: str, style: int, strength: float) -> Vector:
     """What an emotion does to the cues in a style, before language and chance: m + strength · o.
 
-    >>> expressed("anger", 1, 1.0)[0] == expressed("sadness", 0, 1.0)[0]  # pitch
+    >>> bool(expressed("anger", 1, 1.0)[0] == expressed("sadness", 0, 1.0)[0])  # pitch
     True
     """
     index = EMOTIONS.index(emotion)

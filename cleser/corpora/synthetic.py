@@ -61,7 +61,7 @@ class Knobs:
     sentences: int = 8
     styles: int = 2
     style: float = 1.0
-    gap: float = 0.35
+    gap: float = 0.4
     jitter: float = 1.0
     seed: int = 0
 
