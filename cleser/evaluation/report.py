@@ -121,9 +121,12 @@ def _map(run: Run) -> Figure:
 
 
 def _svg(figure: Figure) -> Markup:
-    """The figure inline; ids are made unique and addresses of namespaces' owners dropped."""
+    """The figure inline, the same for the same run: ids are hashes of what they name."""
+    from matplotlib import rc_context  # noqa: PLC0415
+
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    with rc_context({"svg.hashsalt": "cleser"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     return Markup(text)

@@ -31,7 +31,7 @@ class TrainingConfig:
     """How a recipe is trained.
 
     Attributes:
-        epochs: Passes over the source. Few: on small corpora more only learn the source by heart.
+        epochs: Passes over the source. Few: more learn the source better and transfer worse.
         batch_size: Utterances a step, over all processes.
         learning_rate: At its peak.
         weight_decay: Of AdamW.
