@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 import tyro
 import yaml
 from rich.console import Console
+from rich.table import Table
 from tyro.conf import OmitArgPrefixes, Positional
 
 from cleser.corpora.protocol import Normalisation, Protocol, Split, TargetAccess
@@ -264,7 +265,8 @@ def _usage(args: list[str]) -> None:
     if args not in ([], ["--help"], ["-h"]):
         console.print(f"there is no command {' '.join(args[:2])!r}\n")
     console.print("[bold]cleser[/]: cross-lingual speech emotion recognition\n")
+    rows = Table.grid(padding=(0, 2))
     for name, function in {"run": run, **COMMANDS}.items():
-        first = (function.__doc__ or "").splitlines()[0]
-        console.print(f"  cleser {name:<14} {first}", highlight=False)
+        rows.add_row(f"  cleser {name}", (function.__doc__ or "").splitlines()[0].replace("``", ""))
+    console.print(rows, highlight=False)
     console.print("\ncleser COMMAND --help says more.")

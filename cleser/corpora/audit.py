@@ -70,6 +70,8 @@ def audit(
         parts = cast.parts(repeat)
         for finding in (*_speakers(parts), *_utterances(cast, parts), *_sounds(parts, sounds)):
             refused.setdefault(finding)
+        if refused:  # another division of the same cast would only say it again
+            break
     duplicates = _duplicates(everyone, cast, sounds)
     notes = [*_unknown(cast), *_texts(cast), *_statistics(cast), *_repeated(duplicates)]
     result = Audit(list(refused), notes, duplicates)

@@ -63,8 +63,8 @@ class Experiment:
             "config": self.config,
         }
 
-    def open(self, *, overwrite: bool = False) -> bool:
-        """Prepare the run folder; whether the run is already finished.
+    def finished(self, *, overwrite: bool = False) -> bool:
+        """Whether the run folder already holds this run, finished; nothing is written.
 
         Raises:
             RunFolderError: The folder holds another run, or something that is no run.
@@ -82,8 +82,6 @@ class Experiment:
             return (out / "results.json").exists()
         if out.exists() and not path.exists() and (not out.is_dir() or any(out.iterdir())):
             raise RunFolderError(f"{out} is not empty and holds no run; choose another folder")
-        out.mkdir(parents=True, exist_ok=True)
-        _write_text(path, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
         return False
 
 
@@ -169,7 +167,7 @@ def run_experiment(
         RunFolderError: The folder holds another run.
         LeakageError: The protocol would test on what was seen.
     """
-    if experiment.open():
+    if experiment.finished():
         console.print(f"{experiment.out} is finished; nothing to do")
         results: dict[str, Any] = json.loads((experiment.out / "results.json").read_text())
         return results
@@ -202,13 +200,16 @@ def run_experiment(
 
 
 def admit(experiment: Experiment) -> Cast:
-    """Load the protocol's corpora, refuse leakage, and write ``protocol.json``."""
+    """Load the protocol's corpora, refuse leakage, and only then begin the run folder."""
     cast = experiment.protocol.load()
     total = len(cast.source) + len(cast.auxiliary) + len(cast.target)
     with track("audit", total) as advance:
         findings = audit(cast, repeats=experiment.seeds, advance=lambda: advance(1))
     for note in findings.notes:
         console.print(f"audit: {note}", style="dim", highlight=False)
+    experiment.out.mkdir(parents=True, exist_ok=True)
+    settings = yaml.safe_dump(experiment.settings(), sort_keys=False, allow_unicode=True)
+    _write_text(experiment.out / "config.yaml", settings)
     described = {**cast.describe(), "notes": findings.notes}
     _write_text(experiment.out / "protocol.json", json.dumps(described, indent=2) + "\n")
     return cast

@@ -63,7 +63,7 @@ def evaluate(
         settings["recipe"], settings["config"], protocol, len(fitted), out or run / f"on-{names}",
         settings["backbone"],
     )  # fmt: skip
-    experiment.open(overwrite=True)
+    experiment.finished(overwrite=True)
     cast = admit(experiment)
     dataset, _ = load_dataset(
         cast.target, protocol, vocabulary, load_backbone(settings["backbone"]),

@@ -145,7 +145,7 @@ def test_another_run_is_not_overwritten(finished, specs, tmp_path):
 def test_leakage_stops_a_run_before_any_work(specs, tmp_path):
     with pytest.raises(LeakageError):
         run("baseline", Protocol([specs[0]], [specs[0]]), tmp_path / "leak")
-    assert not (tmp_path / "leak" / "metrics.jsonl").exists()
+    assert not (tmp_path / "leak").exists()
 
 
 def test_a_run_is_tried_on_another_corpus(finished, specs):
