@@ -196,7 +196,7 @@ def _repeated(duplicates: pd.DataFrame) -> list[str]:
     groups = duplicates.groupby("group")["utterance"].agg(" = ".join).tolist()
     if not groups:
         return []
-    return [f"{len(groups)} recordings occur more than once with identical sound: {_some(groups)}"]
+    return [f"identical sound under several names, {len(groups)} times: {_some(groups)}"]
 
 
 def _unknown(cast: Cast) -> list[str]:

@@ -53,6 +53,8 @@ def plot_speakers(clusters: Clusters) -> Figure:
 
 def plot_training(history: pd.DataFrame) -> Figure:
     """Training loss and development UAR of every seed; a ring marks the epoch kept."""
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
+
     figure, (left, right) = _figures(7.2, 2.8, 2)
     for number, (seed, lines) in enumerate(history.groupby("seed")):
         colour = PALETTE[number % len(PALETTE)]
@@ -63,6 +65,8 @@ def plot_training(history: pd.DataFrame) -> Figure:
         right.scatter(
             best["epoch"] + 1, 100 * best["dev_uar"], s=40, fc="none", ec=colour, zorder=3
         )
+    for axes in (left, right):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.set(xlabel="epoch", ylabel="training loss")
     right.set(xlabel="epoch", ylabel="development UAR %")
     left.legend(frameon=False, fontsize=8)
@@ -109,7 +113,9 @@ def _scatter(axes: Axes, points: Floats, values: pd.Series[str], title: str) -> 
     axes.set(xticks=[], yticks=[])
     axes.grid(visible=False)
     if len(names) <= len(PALETTE):
-        legend = axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=4, fontsize=8)
+        legend = axes.legend(
+            loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=4, fontsize=8, markerscale=2.5
+        )
         legend.set_frame_on(False)
 
 

@@ -137,7 +137,7 @@ def as_text(folders: Sequence[Path], style: str) -> str:
     if style == "csv":
         return cells.to_csv()
     if style == "html":
-        return cells.to_html(classes="runs", border=0)
+        return cells.rename_axis(None).to_html(classes="runs", border=0)
     if style == "latex":
         plain = cells.replace({"±": r"$\\pm$", "–": "--"}, regex=True)
         plain.columns = plain.columns.str.replace("→", r"$\rightarrow$")

@@ -3,5 +3,17 @@
 from cleser.speech.acoustic import AcousticBackbone
 from cleser.speech.audio import AudioError, load_audio
 from cleser.speech.backbones import Backbone, Frames, load_backbone
+from cleser.speech.features import Features, extract_features
+from cleser.speech.normalise import standardise
 
-__all__ = ["AcousticBackbone", "AudioError", "Backbone", "Frames", "load_audio", "load_backbone"]
+__all__ = [
+    "AcousticBackbone",
+    "AudioError",
+    "Backbone",
+    "Features",
+    "Frames",
+    "extract_features",
+    "load_audio",
+    "load_backbone",
+    "standardise",
+]
