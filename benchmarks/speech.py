@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import soundfile
+import torch
 
 from cleser.corpora import load
 from cleser.speech import AcousticBackbone, extract_features, load_audio
@@ -24,6 +25,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="the first 128 recordings of each")
     arguments = parser.parse_args()
     backbone = AcousticBackbone()
+    backbone.extract([torch.randn(backbone.rate)])  # load what is loaded once
     print("| corpus | sound, s | reading alone, × real time | all, × real time |")
     print("|---|---|---|---|")
     for spec in arguments.specs:

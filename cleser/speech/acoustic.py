@@ -106,7 +106,7 @@ class AcousticBackbone(Backbone):
             waveforms, self.n_fft, self.hop, self.window, self.hann,
             center=True, pad_mode="constant", return_complex=True,
         )  # fmt: skip
-        return spectrum.abs().square().transpose(1, 2)
+        return pitch.power(spectrum).transpose(1, 2)
 
     def _voice(self, power: Tensor, energy: Tensor, track: PitchTrack, inside: Tensor) -> Tensor:
         shape = _spectral_shape(power, self.rate)

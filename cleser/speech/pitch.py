@@ -72,8 +72,12 @@ def _spectrum(waveforms: Tensor, hop: int) -> Tensor:
     padded = F.pad(waveforms, (_WINDOW // 2, _WINDOW // 2))
     frames = padded.unfold(-1, _WINDOW, hop)
     frames = (frames - frames.mean(-1, keepdim=True)) * window
-    power: Tensor = torch.fft.rfft(frames, _N_FFT).abs().square()
-    return power
+    return power(torch.fft.rfft(frames, _N_FFT))
+
+
+def power(spectrum: Tensor) -> Tensor:
+    """|z|² of a complex spectrum, without the root that ``abs`` would take first."""
+    return spectrum.real.square() + spectrum.imag.square()
 
 
 def _autocorrelation(spectrum: Tensor) -> Tensor:
