@@ -1,0 +1,339 @@
+r"""Who is positive, negative or neighbour to whom, said once for losses, samplers, graphs and analyses.
+
+A relation is a statement about a pair of items, built from their labels:
+
+>>> positive = same("emotion", "community") & differ("language")
+>>> positive
+same('emotion', 'community') & differ('language')
+>>> labels = {"emotion": [0, 0, 1, -1], "community": [5, 5, 5, 5], "language": [0, 1, 1, 1]}
+>>> positive.mask(labels)
+array([[False,  True, False, False],
+       [ True, False, False, False],
+       [False, False, False, False],
+       [False, False, False, False]])
+
+A label of −1 is unknown, and unknown is neither the same nor different. Statements therefore take one of three values
+and compose as in Kleene's strong logic (S. C. Kleene, *Introduction to Metamathematics*, 1952, §64): a compound
+is unknown only where its value depends on the unknown side.
+
+======= ======= ======= ======= ====
+a       b       a & b   a \| b  ~a
+======= ======= ======= ======= ====
+true    true    true    true    false
+true    unknown unknown true    false
+true    false   false   true    false
+unknown unknown unknown unknown unknown
+unknown false   false   unknown unknown
+false   false   false   false   true
+======= ======= ======= ======= ====
+
+A mask holds where the value is *true*; hence ``~same("emotion")`` does not hold for a pair with an unknown emotion.
+"""
+
+from __future__ import annotations
+
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+Array = npt.NDArray[Any]
+Labels = Mapping[str, Any]
+"""Name → 1-D integers [N], as a tensor, an array or anything that NumPy reads; −1 is unknown."""
+
+_Pair = Callable[[str], tuple[Any, Any]]
+"""Name → the labels of the left items as a column and of the right items as a row."""
+
+
+class Relation(ABC):
+    """A statement about a pair of items. Made by `same` and `differ`, composed by ``&``, ``|`` and ``~``.
+
+    Relations are immutable, comparable and hashable, print as the code that makes them, and are all symmetric.
+    """
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The labels that the relation reads, each once, in order of appearance."""
+        return tuple(dict.fromkeys(self._read()))
+
+    @abstractmethod
+    def _read(self) -> Iterator[str]:
+        """The labels that the relation reads."""
+
+    @abstractmethod
+    def _where(self, pair: _Pair, value: bool) -> Any:
+        """Where the statement certainly has this value, bool [N, M]."""
+
+    def mask(
+        self, labels: Labels, ref_labels: Labels | None = None, *, rows: slice | None = None
+    ) -> Any:
+        """Where the relation holds, that is, where it is true.
+
+        Args:
+            labels: Name → integers [N].
+            ref_labels: Name → integers [M] of the items to pair with; by default the same items, none paired
+                with itself.
+            rows: Of the N items only these, so that large masks can be had block by block.
+
+        Returns:
+            bool [N, M], or [N, N] without ``ref_labels``, or fewer rows: a tensor where labels are tensors, else
+            an array.
+
+        Raises:
+            ValueError: A label is missing, is not of integers, is not 1-D, or differs in length from the others.
+
+        >>> differ("speaker").mask({"speaker": [1, 2]}, {"speaker": [1, 2, -1]})
+        array([[False,  True, False],
+               [ True, False, False]])
+        """
+        pair, start = _pairs(self.names, labels, ref_labels, rows)
+        mask = self._where(pair, True)
+        if ref_labels is None:
+            _clear_diagonal(mask, start)
+        return mask
+
+    def truth(self, labels: Labels, ref_labels: Labels | None = None) -> Any:
+        """The statement's value for each pair, int8 [N, M]: 1 true, 0 false, −1 unknown, an item with itself included.
+
+        >>> (~same("emotion")).truth({"emotion": [0]}, {"emotion": [0, 1, -1]})
+        array([[ 0,  1, -1]], dtype=int8)
+        """
+        pair, _ = _pairs(self.names, labels, ref_labels, None)
+        true, false = self._where(pair, True), self._where(pair, False)
+        if isinstance(true, Tensor):
+            return true.to(torch.int8) - (~(true | false)).to(torch.int8)
+        return true.astype(np.int8) - (~(true | false)).astype(np.int8)
+
+    def can_hold(self) -> bool:
+        """Whether any labels at all can make the statement true.
+
+        >>> (same("emotion") & differ("emotion", "speaker")).can_hold()
+        False
+        """
+        # An item of label 0 meets one of the same, one of another and one of unknown label, in every combination.
+        combinations = np.array(list(itertools.product((0, 1, -1), repeat=len(self.names)))).T
+        ref_labels = dict(zip(self.names, combinations, strict=True))
+        return bool(self.mask({name: [0] for name in self.names}, ref_labels).any())
+
+    def __and__(self, other: Relation) -> Relation:
+        return And(_parts(And, self, other)) if isinstance(other, Relation) else NotImplemented
+
+    def __or__(self, other: Relation) -> Relation:
+        return Or(_parts(Or, self, other)) if isinstance(other, Relation) else NotImplemented
+
+    def __invert__(self) -> Relation:
+        return self.part if isinstance(self, Not) else Not(self)
+
+    def __bool__(self) -> bool:
+        raise TypeError("a relation has no truth value of its own: compose with &, | and ~")
+
+
+@dataclass(frozen=True, repr=False)
+class Same(Relation):
+    """The pair has the same label of each name."""
+
+    of: tuple[str, ...]
+
+    def _read(self) -> Iterator[str]:
+        return iter(self.of)
+
+    def _where(self, pair: _Pair, value: bool) -> Any:
+        if value:
+            return _all(_equal(*pair(name)) for name in self.of)
+        return _any(_unequal(*pair(name)) for name in self.of)
+
+    def __repr__(self) -> str:
+        return f"same({', '.join(map(repr, self.of))})"
+
+
+@dataclass(frozen=True, repr=False)
+class Differ(Relation):
+    """The pair has different labels of each name."""
+
+    of: tuple[str, ...]
+
+    def _read(self) -> Iterator[str]:
+        return iter(self.of)
+
+    def _where(self, pair: _Pair, value: bool) -> Any:
+        if value:
+            return _all(_unequal(*pair(name)) for name in self.of)
+        return _any(_equal(*pair(name)) for name in self.of)
+
+    def __repr__(self) -> str:
+        return f"differ({', '.join(map(repr, self.of))})"
+
+
+@dataclass(frozen=True, repr=False)
+class And(Relation):
+    """Every part holds."""
+
+    parts: tuple[Relation, ...]
+
+    def _read(self) -> Iterator[str]:
+        return (name for part in self.parts for name in part._read())
+
+    def _where(self, pair: _Pair, value: bool) -> Any:
+        values = (part._where(pair, value) for part in self.parts)
+        return _all(values) if value else _any(values)
+
+    def __repr__(self) -> str:
+        return " & ".join(f"({p})" if isinstance(p, Or) else repr(p) for p in self.parts)
+
+
+@dataclass(frozen=True, repr=False)
+class Or(Relation):
+    """At least one part holds."""
+
+    parts: tuple[Relation, ...]
+
+    def _read(self) -> Iterator[str]:
+        return (name for part in self.parts for name in part._read())
+
+    def _where(self, pair: _Pair, value: bool) -> Any:
+        values = (part._where(pair, value) for part in self.parts)
+        return _any(values) if value else _all(values)
+
+    def __repr__(self) -> str:
+        return " | ".join(map(repr, self.parts))
+
+
+@dataclass(frozen=True, repr=False)
+class Not(Relation):
+    """The part is false."""
+
+    part: Relation
+
+    def _read(self) -> Iterator[str]:
+        return self.part._read()
+
+    def _where(self, pair: _Pair, value: bool) -> Any:
+        return self.part._where(pair, not value)
+
+    def __repr__(self) -> str:
+        return f"~({self.part})" if isinstance(self.part, And | Or) else f"~{self.part}"
+
+
+def same(*names: str) -> Relation:
+    """The pair has the same label of each name; false as soon as one is known to differ.
+
+    Raises:
+        ValueError: No name is given, or something else than names.
+    """
+    return Same(_checked(names, "same"))
+
+
+def differ(*names: str) -> Relation:
+    """The pair has different labels of each name; false as soon as one is known to be the same.
+
+    ``differ("a", "b")`` is therefore stronger than ``~same("a", "b")``, which holds as soon as one of them differs.
+
+    Raises:
+        ValueError: No name is given, or something else than names.
+    """
+    return Differ(_checked(names, "differ"))
+
+
+def _checked(names: tuple[str, ...], function: str) -> tuple[str, ...]:
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{function} expects names of labels, found {names}")
+    return tuple(dict.fromkeys(names))
+
+
+def _parts(kind: type[And] | type[Or], *relations: Relation) -> tuple[Relation, ...]:
+    """Chains of one operator are flat, since both are associative: a & (b & c) is a & b & c."""
+    return tuple(part for r in relations for part in (r.parts if isinstance(r, kind) else (r,)))
+
+
+# Equality with a known label implies a known label, difference does not.
+def _equal(left: Any, right: Any) -> Any:
+    return (left == right) & (left >= 0)
+
+
+def _unequal(left: Any, right: Any) -> Any:
+    return (left != right) & (left >= 0) & (right >= 0)
+
+
+def _all(masks: Iterator[Any]) -> Any:
+    result = next(masks)
+    for mask in masks:
+        result &= mask
+    return result
+
+
+def _any(masks: Iterator[Any]) -> Any:
+    result = next(masks)
+    for mask in masks:
+        result |= mask
+    return result
+
+
+def _pairs(
+    names: tuple[str, ...], labels: Labels, ref_labels: Labels | None, rows: slice | None
+) -> tuple[_Pair, int]:
+    """Access to the labels of each pair, and the first row's number."""
+    left = integers(names, labels, "labels")
+    right = left if ref_labels is None else integers(names, ref_labels, "ref_labels")
+    start = 0
+    if rows is not None:
+        start, stop, step = rows.indices(len(left[names[0]]))
+        if step != 1:
+            raise ValueError(f"rows = {rows}: expected a slice of step 1")
+        left = {name: values[start:stop] for name, values in left.items()}
+
+    def pair(name: str) -> tuple[Any, Any]:
+        a, b = left[name], right[name]
+        if isinstance(a, Tensor) is not isinstance(b, Tensor):  # an array beside a tensor
+            a, b = _beside(a, b), _beside(b, a)
+        return a[:, None], b[None, :]
+
+    return pair, start
+
+
+def integers(names: tuple[str, ...], labels: Labels, argument: str) -> dict[str, Any]:
+    """The named labels as tensors or arrays, after checks.
+
+    Raises:
+        ValueError: As of `Relation.mask`.
+    """
+    result: dict[str, Any] = {}
+    for name in names:
+        if name not in labels:
+            raise ValueError(f"{argument} has no {name!r}; there are {sorted(labels)}")
+        values = labels[name]
+        values = values if isinstance(values, Tensor) else np.asarray(values)
+        if values.ndim != 1:
+            shape = tuple(values.shape)
+            raise ValueError(f"{argument}[{name!r}] has shape {shape}, expected one dimension")
+        if not _is_integer(values):
+            raise ValueError(f"{argument}[{name!r}] is of {values.dtype}, expected integers")
+        result[name] = values
+    lengths = {name: len(values) for name, values in result.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"{argument} differ in length: {lengths}")
+    return result
+
+
+def _is_integer(values: Tensor | Array) -> bool:
+    if isinstance(values, Tensor):
+        return not (values.is_floating_point() or values.is_complex())
+    # An empty list is of floats for NumPy, and holds no wrong label.
+    return values.dtype.kind in "iub" or not len(values)
+
+
+def _beside(values: Any, other: Any) -> Any:
+    return torch.as_tensor(values, device=other.device) if isinstance(other, Tensor) else values
+
+
+def _clear_diagonal(mask: Any, start: int) -> None:
+    if isinstance(mask, Tensor):
+        mask.diagonal(start).fill_(False)
+    else:
+        items = np.arange(len(mask))
+        mask[items, start + items] = False
