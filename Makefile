@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 
 setup: $(VENV)/.installed
 
-# What is installed is exactly what the lock file pins; cleser itself is linked, not copied.
+# What is installed is exactly what the lock file pins, hence --no-deps; cleser itself is linked, not copied.
 $(VENV)/.installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
@@ -36,10 +36,11 @@ test: lint types unit docs
 demo: setup
 	$(BIN)/cleser demo
 
-# After a change of dependencies in pyproject.toml, from an environment that holds them all.
+# After a change of dependencies in pyproject.toml, from an environment that holds them all. Left out are resemblyzer's
+# typing (part of Python) and webrtcvad (webrtcvad-wheels stands in for it).
 lock:
 	$(BIN)/python -m pip install --quiet --upgrade --editable '.[dev]'
-	$(BIN)/python -m pip freeze --exclude-editable > requirements.lock
+	$(BIN)/python -m pip freeze --exclude-editable | grep -v -e '^typing==' -e '^webrtcvad==' > requirements.lock
 
 clean:
 	rm -rf $(VENV) docs/_build docs/auto_examples
