@@ -257,8 +257,8 @@ def _equal(left: Any, right: Any) -> Any:
 
 def _unequal(left: Any, right: Any) -> Any:
     mask, known = (left != right) & (right >= 0), left >= 0
-    if isinstance(mask, Tensor):
-        # PyTorch vectorises "and" with a column for bytes, not for bools: 20 times faster.
+    if isinstance(mask, Tensor) and not torch.compiler.is_compiling():
+        # Run eagerly, PyTorch vectorises "and" with a column for bytes, not for bools: 20 times faster.
         mask, known = mask.view(torch.uint8), known.view(torch.uint8)
         return (mask & known).view(torch.bool)
     return mask & known
@@ -286,9 +286,10 @@ def _pairs(
     right = left if ref_labels is None else integers(names, ref_labels, "ref_labels")
     start = 0
     if rows is not None:
-        start, stop, step = rows.indices(len(left[names[0]]))
-        if step != 1:
-            raise ValueError(f"rows = {rows}: expected a slice of step 1")
+        size = len(left[names[0]])
+        start, stop = rows.start or 0, size if rows.stop is None else rows.stop
+        if rows.step not in (None, 1) or not 0 <= start <= stop <= size:
+            raise ValueError(f"rows is {rows}, expected a slice of step 1 within {size} items")
         left = {name: values[start:stop] for name, values in left.items()}
 
     def pair(name: str) -> tuple[Any, Any]:

@@ -1,1 +1,44 @@
 """Losses for cross-lingual transfer: tensors in, scalars out; needs torch alone."""
+
+from typing import TYPE_CHECKING, Any
+
+from cleser.losses.adversary import Adversary, DomainAdversary, SpeakerAdversary
+from cleser.losses.coral import CoralLoss, StreamingCovariance, coral
+from cleser.losses.dual_space import DualSpaceTriplet
+from cleser.losses.gradient_reversal import GradientReversal, Warmup, gradient_reversal
+from cleser.losses.layer_anchor import LayerAnchorLoss
+from cleser.losses.mmd import mmd
+from cleser.losses.supcon import CrossLingualSupCon, cross_lingual_supcon
+from cleser.losses.triplet import RelationalTripletLoss, relational_triplet_loss
+
+if TYPE_CHECKING:
+    from cleser.losses.miner import RelationMiner
+
+__all__ = [
+    "Adversary",
+    "CoralLoss",
+    "CrossLingualSupCon",
+    "DomainAdversary",
+    "DualSpaceTriplet",
+    "GradientReversal",
+    "LayerAnchorLoss",
+    "RelationMiner",
+    "RelationalTripletLoss",
+    "SpeakerAdversary",
+    "StreamingCovariance",
+    "Warmup",
+    "coral",
+    "cross_lingual_supcon",
+    "gradient_reversal",
+    "mmd",
+    "relational_triplet_loss",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs pytorch-metric-learning only when it is asked for."""
+    if name == "RelationMiner":
+        from cleser.losses.miner import RelationMiner  # noqa: PLC0415
+
+        return RelationMiner
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

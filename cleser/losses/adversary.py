@@ -1,0 +1,131 @@
+r"""Adversaries: classifiers that learn what embeddings should not tell, and teach them not to.
+
+Y. Ganin et al., *Domain-Adversarial Training of Neural Networks*, JMLR 17(59), 2016; Y. Mi, J. Ma, T. Toda, *Learning
+Emotion-discriminative Representations for Zero-Shot Cross-Lingual Speech Emotion Recognition*, Interspeech 2026,
+Eqs. 9–10.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from cleser.losses.gradient_reversal import GradientReversal, Schedule
+from cleser.losses.ranks import sum_over_ranks
+
+
+class Adversary(nn.Module):
+    r"""Cross-entropy of a classifier behind a gradient reversal.
+
+    .. math::
+
+        z_i = W_2 \operatorname{Dropout}(\operatorname{ReLU}(W_1 R_\lambda(h_i) + b_1)) + b_2, \qquad
+        \mathcal{L} = \frac{1}{|K|} \sum_{i \in K} -\log \operatorname{softmax}(z_i)_{y_i}
+
+    (Eqs. 9–10 of Mi et al.) over the items K whose label is known. The classifier's own parameters descend on the loss,
+    the embeddings ascend λ times as fast.
+
+    Shapes:
+        ``embeddings`` [N, D], ``labels`` [N]; result [].
+
+    Args:
+        dim: D.
+        n_classes: How many there are to tell apart.
+        hidden: Width of the hidden layer.
+        dropout: Behind it.
+        schedule: λ, a number or a schedule such as `Warmup`.
+
+    Raises:
+        ValueError: Shapes do not fit, or a label is beyond ``n_classes``.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        n_classes: int,
+        *,
+        hidden: int = 256,
+        dropout: float = 0.1,
+        schedule: float | Schedule = 1.0,
+    ) -> None:
+        super().__init__()
+        if n_classes < 1:
+            raise ValueError(f"the adversary has {n_classes} classes, expected at least 1")
+        self.dim, self.n_classes = dim, n_classes
+        self.reversal = GradientReversal(schedule)
+        self.classifier = nn.Sequential(
+            nn.Linear(dim, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, n_classes)
+        )
+
+    def logits(self, embeddings: Tensor) -> Tensor:
+        """Z [N, n_classes] of embeddings [N, D]."""
+        logits: Tensor = self.classifier(self.reversal(embeddings))
+        return logits
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """The mean cross-entropy over items whose label is known, over all ranks of `torch.distributed`.
+
+        Args:
+            embeddings: h [N, D].
+            labels: Integers [N]; −1 is unknown, and contributes nothing.
+        """
+        labels = torch.as_tensor(labels, device=embeddings.device)
+        self._check(embeddings, labels)
+        losses = cross_entropy(
+            self.logits(embeddings).float(), labels.long(), ignore_index=-1, reduction="sum"
+        )
+        total, count = sum_over_ranks(losses), sum_over_ranks((labels >= 0).sum())
+        return total / count.clamp_min(1)
+
+    def _check(self, embeddings: Tensor, labels: Tensor) -> None:
+        if embeddings.ndim != 2 or embeddings.shape[1] != self.dim:
+            shape = tuple(embeddings.shape)
+            raise ValueError(f"embeddings have shape {shape}, expected [items, {self.dim}]")
+        if labels.shape != embeddings.shape[:1]:
+            raise ValueError(
+                f"labels have shape {tuple(labels.shape)}, expected ({len(embeddings)},)"
+            )
+        if torch.compiler.is_compiling() or labels.is_cuda:
+            return  # looking at values would break the graph or wait for the device, where the loss asserts
+        if len(labels) and not -1 <= labels.min() <= labels.max() < self.n_classes:
+            found = f"{int(labels.min())} to {int(labels.max())}"
+            raise ValueError(f"labels are {found}, expected −1 to {self.n_classes - 1}")
+
+
+class SpeakerAdversary(Adversary):
+    """An `Adversary` that recognises speakers: embeddings learn to forget who speaks (Mi et al., Eqs. 9–10).
+
+    >>> adversary = SpeakerAdversary(4, 2, hidden=8)
+    >>> adversary(torch.ones(3, 4), torch.tensor([-1, -1, -1])).item()  # unknown speakers contribute nothing
+    0.0
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        n_speakers: int,
+        *,
+        hidden: int = 256,
+        dropout: float = 0.1,
+        schedule: float | Schedule = 1.0,
+    ) -> None:
+        super().__init__(dim, n_speakers, hidden=hidden, dropout=dropout, schedule=schedule)
+
+
+class DomainAdversary(Adversary):
+    """An `Adversary` that recognises languages, corpora or domains: DANN (Ganin et al., 2016).
+
+    Without emotion labels, target utterances take part too.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        n_domains: int = 2,
+        *,
+        hidden: int = 256,
+        dropout: float = 0.1,
+        schedule: float | Schedule = 1.0,
+    ) -> None:
+        super().__init__(dim, n_domains, hidden=hidden, dropout=dropout, schedule=schedule)

@@ -1,0 +1,255 @@
+r"""Losses that are means over anchors: each anchor's share is read off its row of similarities to all candidates.
+
+.. math:: \mathcal{L} = \frac{\sum_i \ell(s_{i\cdot})}{\sum_i c(s_{i\cdot})}, \qquad s_{ij} = s(x_i, r_j)
+
+A loss states ℓ (a sum) and c (a count) for a block of rows. Blocks are visited one after another; because the result
+is a scalar, its gradient is known up to a factor as soon as a block has been seen, so nothing of the size [N, M] is
+kept. Memory is linear in the number of items, and blocks stay in the processor's cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from cleser.losses.ranks import gather, sizes_of_ranks, world
+from cleser.losses.ranks import sum_over_ranks as over_ranks
+from cleser.relations import Labels, Relation, integers
+
+BLOCK = 2**20
+"""Similarities held at once, about: 4 MiB in float32."""
+
+Similarity = Callable[[Tensor, Tensor], Tensor]
+"""[N, D] and [M, D] → [N, M], larger where items are more alike."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Anchors, the candidates that they are compared with, and who they are.
+
+    Attributes:
+        anchors: [N, D].
+        candidates: [M, D].
+        labels: Of the anchors, or of all items where candidates and anchors are the same.
+        ref_labels: Of the candidates; None where the anchors are among them and labels are shared.
+        start: The number of the first anchor among the items that have ``labels``.
+        allowed: bool [N], which anchors count; None for all.
+    """
+
+    anchors: Tensor
+    candidates: Tensor
+    labels: Labels
+    ref_labels: Labels | None
+    start: int = 0
+    allowed: Tensor | None = None
+
+    def zero(self) -> Tensor:
+        """Zero, with a zero gradient for every item."""
+        return self.anchors[:0].sum() + self.candidates[:0].sum()
+
+    def block(self, rows: slice, similarity: Tensor) -> Block:
+        """Some anchors' rows, with their similarities."""
+        allowed = None if self.allowed is None else self.allowed[rows]
+        items = slice(self.start + rows.start, self.start + rows.stop)
+        return Block(similarity, self.labels, self.ref_labels, items, allowed)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of anchors' rows: similarities [n, M] and masks of relations."""
+
+    similarity: Tensor
+    labels: Labels
+    ref_labels: Labels | None
+    items: slice
+    allowed: Tensor | None
+
+    def where(self, relation: Relation) -> Tensor:
+        """The pairs of an anchor and a candidate for which a relation holds, bool [n, M]."""
+        mask: Tensor = relation.mask(self.labels, self.ref_labels, rows=self.items)
+        return mask if self.allowed is None else mask & self.allowed[:, None]
+
+    def without_self(self, fill: float) -> Tensor:
+        """The similarities with those of an anchor to itself overwritten."""
+        if self.ref_labels is None:
+            self.similarity.diagonal(self.items.start).fill_(fill)
+        return self.similarity
+
+
+Rule = Callable[[Block], tuple[Tensor, Tensor]]
+"""A block's sum of losses (with gradient) and how many there are (without)."""
+
+
+def unit(embeddings: Tensor) -> Tensor:
+    """Rows of length one; rows of zeros stay, with a bounded gradient."""
+    norm = embeddings.norm(dim=-1, keepdim=True)
+    return embeddings / torch.where(norm > 0, norm, 1)
+
+
+def inner(anchors: Tensor, candidates: Tensor) -> Tensor:
+    """Inner products, which of unit vectors are cosines."""
+    return anchors @ candidates.T
+
+
+def oriented(distance: Any) -> Similarity:
+    """A distance object of pytorch-metric-learning as a similarity."""
+    if distance.is_inverted:
+        return distance  # type: ignore[no-any-return]
+    return lambda anchors, candidates: -distance(anchors, candidates)
+
+
+def pair(
+    embeddings: Tensor,
+    labels: Labels,
+    ref_embeddings: Tensor | None,
+    ref_labels: Labels | None,
+    *,
+    names: tuple[str, ...],
+    anchors: Tensor | None = None,
+    cosine: bool = True,
+    all_ranks: bool = True,
+) -> Pairs:
+    """Check a loss's inputs, bring them to one precision and device, and join those of all ranks.
+
+    Raises:
+        ValueError: Shapes do not fit, a label is missing or a reference has embeddings without labels.
+    """
+    known = _checked("", embeddings, labels, names)
+    wide = _widened(embeddings, cosine)
+    allowed = None if anchors is None else _mask(anchors, embeddings)
+    if ref_embeddings is None:
+        if ref_labels is not None:
+            raise ValueError("found ref_labels without ref_embeddings")
+        if not all_ranks or world() == 1:
+            return Pairs(wide, wide, known, None, allowed=allowed)
+        start = sum(sizes_of_ranks(wide)[: torch.distributed.get_rank()])
+        everyone = gather(wide)
+        own = everyone[start : start + len(wide)]
+        return Pairs(own, everyone, _gathered(known), None, start, allowed)
+    if ref_labels is None:
+        raise ValueError("found ref_embeddings without ref_labels")
+    refs = _checked("ref_", ref_embeddings, ref_labels, names, embeddings)
+    candidates = _widened(ref_embeddings, cosine)
+    if all_ranks and world() > 1:
+        candidates, refs = gather(candidates), _gathered(refs)
+    return Pairs(wide, candidates, known, refs, allowed=allowed)
+
+
+def mean_over_anchors(
+    pairs: Pairs, rule: Rule, *, similarity: Similarity = inner, all_ranks: bool = True
+) -> Tensor:
+    """The rule's sums over its counts, and zero (with a zero gradient) where it counts nothing."""
+    with torch.autocast(pairs.anchors.device.type, enabled=False):
+        total, count = _total(pairs, rule, similarity)
+    if all_ranks:
+        total, count = over_ranks(total), over_ranks(count)
+    return total / count.clamp_min(1).to(total.dtype)
+
+
+def _total(pairs: Pairs, rule: Rule, similarity: Similarity) -> tuple[Tensor, Tensor]:
+    if not len(pairs.anchors) or not len(pairs.candidates):
+        return pairs.zero(), torch.zeros((), dtype=torch.int64, device=pairs.anchors.device)
+    rows = max(1, BLOCK // len(pairs.candidates))
+    if len(pairs.anchors) <= rows or torch.compiler.is_compiling():
+        # A compiler fuses by itself, and what fits into one block may be differentiated twice.
+        everyone = slice(0, len(pairs.anchors))
+        return rule(pairs.block(everyone, similarity(pairs.anchors, pairs.candidates)))
+    blockwise: tuple[Tensor, Tensor] = _Blockwise.apply(  # type: ignore[no-untyped-call]
+        pairs.anchors, pairs.candidates, pairs, rule, similarity, rows
+    )
+    return blockwise
+
+
+class _Blockwise(torch.autograd.Function):
+    """Sum and count over blocks; the gradient is found on the way and kept instead of the similarities."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        anchors: Tensor,
+        candidates: Tensor,
+        pairs: Pairs,
+        rule: Rule,
+        similarity: Similarity,
+        rows: int,
+    ) -> tuple[Tensor, Tensor]:
+        total = anchors.new_zeros((), dtype=torch.float64)
+        count = torch.zeros((), dtype=torch.int64, device=anchors.device)
+        needed = any(ctx.needs_input_grad[:2])
+        left, right = torch.zeros_like(anchors), torch.zeros_like(candidates)
+        for part in _slices(len(anchors), rows):
+            with torch.set_grad_enabled(needed):
+                # Leaves of a small graph of their own.
+                x = anchors[part].detach().requires_grad_(needed)
+                r = candidates.detach().requires_grad_(needed)
+                value, number = rule(pairs.block(part, similarity(x, r)))
+            if needed:
+                gx, gr = torch.autograd.grad(value, (x, r))
+                left[part] = gx
+                right += gr
+            total += value.detach()
+            count = count + number
+        ctx.save_for_backward(left, right)
+        ctx.mark_non_differentiable(count)
+        return total.to(anchors.dtype), count
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor, _: Any) -> tuple[Any, ...]:
+        left, right = ctx.saved_tensors
+        return gradient * left, gradient * right, None, None, None, None
+
+
+def _slices(length: int, step: int) -> Iterator[slice]:
+    return (slice(i, min(i + step, length)) for i in range(0, length, step))
+
+
+def _checked(
+    prefix: str,
+    embeddings: Tensor,
+    labels: Labels,
+    names: tuple[str, ...],
+    like: Tensor | None = None,
+) -> dict[str, Tensor]:
+    """Labels on the embeddings' device, once shapes fit."""
+    if embeddings.ndim != 2:
+        shape = tuple(embeddings.shape)
+        raise ValueError(f"{prefix}embeddings have shape {shape}, expected [items, dimensions]")
+    if like is not None and embeddings.shape[1] != like.shape[1]:
+        raise ValueError(
+            f"{prefix}embeddings have {embeddings.shape[1]} dimensions, embeddings {like.shape[1]}"
+        )
+    known = integers(names, labels, f"{prefix}labels")
+    for name, values in known.items():
+        if len(values) != len(embeddings):
+            raise ValueError(
+                f"{prefix}labels[{name!r}] has {len(values)} items, "
+                f"expected one of each of {len(embeddings)} embeddings"
+            )
+    return {n: torch.as_tensor(v, device=embeddings.device) for n, v in known.items()}
+
+
+def _mask(anchors: Tensor, embeddings: Tensor) -> Tensor:
+    mask = torch.as_tensor(anchors, device=embeddings.device)
+    if mask.dtype != torch.bool or mask.shape != embeddings.shape[:1]:
+        raise ValueError(
+            f"anchors are {mask.dtype} of shape {tuple(mask.shape)}, "
+            f"expected bool of shape ({len(embeddings)},)"
+        )
+    return mask
+
+
+def _widened(embeddings: Tensor, cosine: bool) -> Tensor:
+    """In float32 at least: with a temperature of .07, bfloat16 would leave two digits of a logit."""
+    half = embeddings.dtype in (torch.float16, torch.bfloat16)
+    wide = embeddings.float() if half else embeddings
+    return unit(wide) if cosine else wide
+
+
+def _gathered(labels: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: gather(values) for name, values in labels.items()}

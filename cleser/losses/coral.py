@@ -1,0 +1,214 @@
+r"""Correlation alignment: the distance between two sets' covariances.
+
+B. Sun, K. Saenko, *Deep CORAL: Correlation Alignment for Deep Domain Adaptation*, ECCV Workshops 2016, Eqs. 1–3.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from cleser.losses.ranks import gather
+
+
+def coral(source: Tensor, target: Tensor) -> Tensor:
+    r"""Squared distance of covariances.
+
+    .. math:: \mathcal{L} = \frac{1}{4 D^2} \lVert C_S - C_T \rVert_F^2, \qquad
+              C = \frac{1}{n - 1} \sum_i (x_i - \bar x)(x_i - \bar x)^\top
+
+    (Sun and Saenko, Eqs. 1–3.) With few items of many dimensions, covariances are never formed: of the matrix
+    :math:`Z` of all centred items, each divided by :math:`\sqrt{n - 1}`, and signs σ (+ source, − target),
+    :math:`\lVert C_S - C_T \rVert_F^2 = \sum_{ij} \sigma_i \sigma_j (z_i^\top z_j)^2`.
+
+    Args:
+        source: [..., N, D]; leading dimensions, such as layers, are separate problems.
+        target: [..., M, D].
+
+    Returns:
+        [...]: zero, with a zero gradient, where either set has fewer than two items.
+
+    Raises:
+        ValueError: Shapes do not fit.
+
+    >>> x = torch.tensor([[0.0, 0.0], [2.0, 0.0]])
+    >>> coral(x, 0 * x)  # C_S has one entry of 2: 4 / (4 * 2²)
+    tensor(0.2500)
+    """
+    check_sides(source, target)
+    with torch.autocast(source.device.type, enabled=False):
+        source, target = widen(source), widen(target)
+        n, m, d = source.shape[-2], target.shape[-2], source.shape[-1]
+        if min(n, m) < 2:
+            return source[..., :0, :].sum((-2, -1)) + target[..., :0, :].sum((-2, -1))
+        if 2 * (n + m) > d:
+            return covariance_distance(covariance(source), covariance(target))
+        z = torch.cat([_scaled(source), _scaled(target)], dim=-2)
+        signs = torch.ones(n + m, dtype=z.dtype, device=z.device)
+        signs[n:] = -1
+        gram = (z @ z.mT).square()
+        # Rounding may leave a difference of equals a little below zero.
+        total: Tensor = (signs * (gram * signs).sum(-1)).sum(-1)
+        return total.clamp_min(0) / (4 * d * d)
+
+
+def covariance(x: Tensor) -> Tensor:
+    """Covariance [..., D, D] of items [..., N, D], divided by N − 1."""
+    z = _scaled(x)
+    return z.mT @ z
+
+
+def covariance_distance(a: Tensor, b: Tensor) -> Tensor:
+    """‖A − B‖²_F / 4D² of covariances [..., D, D]."""
+    return (a - b).square().sum((-2, -1)) / (4 * a.shape[-1] ** 2)
+
+
+class StreamingCovariance(nn.Module):
+    r"""The covariance of a stream, batch after batch, exact at any point.
+
+    Batches are joined by the pairwise update of T. F. Chan, G. H. Golub, R. J. LeVeque, *Updating Formulae and a
+    Pairwise Algorithm for Computing Sample Variances*, 1979: no cancellation, whatever the mean. Counts, means and sums
+    of products are buffers in float64, so that checkpoints carry them.
+
+    Args:
+        dim: D.
+
+    >>> x = torch.tensor([[0.0, 1.0], [2.0, 5.0], [4.0, 0.0]])
+    >>> stream = StreamingCovariance(2)
+    >>> stream.update(x[:1]); stream.update(x[1:])
+    >>> torch.allclose(stream.covariance, torch.cov(x.T).double())
+    True
+    """
+
+    count: Tensor
+    mean: Tensor
+    products: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("mean", torch.zeros(dim, dtype=torch.float64))
+        self.register_buffer("products", torch.zeros(dim, dim, dtype=torch.float64))
+
+    @torch.no_grad()
+    def update(self, x: Tensor) -> None:
+        """Add items [N, D]; N may be 0.
+
+        Raises:
+            ValueError: The shape does not fit.
+        """
+        if x.ndim != 2 or x.shape[1] != len(self.mean):
+            raise ValueError(f"x has shape {tuple(x.shape)}, expected [items, {len(self.mean)}]")
+        if not len(x):
+            return
+        x = x.to(self.mean)
+        mean, centred = x.mean(0), x - x.mean(0)
+        self._join(torch.tensor(len(x), device=x.device), mean, centred.T @ centred)
+
+    @torch.no_grad()
+    def merge(self, other: StreamingCovariance) -> None:
+        """Add another stream's items, as of another worker."""
+        if other.count:
+            self._join(other.count, other.mean, other.products)
+
+    def _join(self, count: Tensor, mean: Tensor, products: Tensor) -> None:
+        total = (self.count + count).double()  # integers would divide in float32
+        gap = mean - self.mean
+        self.products += products + torch.outer(gap, gap) * (self.count * count / total)
+        self.mean += gap * (count / total)
+        self.count += count
+
+    @property
+    def covariance(self) -> Tensor:
+        """C [D, D] in float64, divided by n − 1.
+
+        Raises:
+            ValueError: There are fewer than two items.
+        """
+        if self.count < 2:
+            raise ValueError(f"a covariance needs 2 items at least, found {int(self.count)}")
+        return self.products / (self.count - 1)
+
+
+class CoralLoss(nn.Module):
+    r"""`coral` of two batches, of equal or unequal size, or of running covariances.
+
+    A covariance of a small batch is rough. With a momentum μ each side's covariance is the running one,
+    :math:`C \leftarrow \mu C + (1 - \mu) C_{\text{batch}}`, whose gradient flows through the batch; without, it is
+    the batch's alone.
+
+    Shapes:
+        ``source`` [N, D], ``target`` [M, D]; result [].
+
+    Args:
+        momentum: μ, 0 for none.
+        dim: D, needed with a momentum.
+        all_ranks: Under `torch.distributed`, take the items of all ranks as one batch.
+
+    Raises:
+        ValueError: The momentum is out of [0, 1), or comes without ``dim``.
+    """
+
+    running_source: Tensor
+    running_target: Tensor
+    updates: Tensor
+
+    def __init__(
+        self, *, momentum: float = 0.0, dim: int | None = None, all_ranks: bool = True
+    ) -> None:
+        super().__init__()
+        if not 0 <= momentum < 1:
+            raise ValueError(f"momentum is {momentum}, expected a number in [0, 1)")
+        if momentum and dim is None:
+            raise ValueError("momentum needs dim, the number of dimensions")
+        self.momentum, self.all_ranks = momentum, all_ranks
+        if momentum:
+            size = dim or 0
+            self.register_buffer("running_source", torch.zeros(size, size))
+            self.register_buffer("running_target", torch.zeros(size, size))
+            self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        """The loss of a batch of each side."""
+        check_sides(source, target)
+        if self.all_ranks:
+            source, target = gather(source), gather(target)
+        if not self.momentum or min(len(source), len(target)) < 2:
+            return coral(source, target)
+        with torch.autocast(source.device.type, enabled=False):
+            sides = [covariance(widen(x)) for x in (source, target)]
+            running = [self.running_source, self.running_target]
+            # As in Adam: early means are corrected for their start at zero.
+            correction = 1 - self.momentum ** (self.updates + 1)
+            mixed = [
+                self.momentum * old + (1 - self.momentum) * new
+                for old, new in zip(running, sides, strict=True)
+            ]
+            if self.training:
+                for old, new in zip(running, mixed, strict=True):
+                    old.copy_(new.detach())
+                self.updates.add_(1)
+            return covariance_distance(mixed[0] / correction, mixed[1] / correction)
+
+    def extra_repr(self) -> str:
+        """The momentum."""
+        return f"momentum={self.momentum}"
+
+
+def _scaled(x: Tensor) -> Tensor:
+    """Centred items over √(N − 1): their Gram matrix is the covariance."""
+    return (x - x.mean(-2, keepdim=True)) / math.sqrt(x.shape[-2] - 1)
+
+
+def widen(x: Tensor) -> Tensor:
+    """In float32 at least: squares of bfloat16 keep two digits."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def check_sides(source: Tensor, target: Tensor) -> None:
+    """Refuse shapes other than [..., N, D] and [..., M, D] with a ValueError."""
+    a, b = tuple(source.shape), tuple(target.shape)
+    if len(a) < 2 or len(a) != len(b) or a[-1] != b[-1] or a[:-2] != b[:-2]:
+        raise ValueError(f"source has shape {a}, target {b}: expected [..., N, D] and [..., M, D]")

@@ -1,0 +1,116 @@
+r"""Gradient reversal: identity forward, a negative multiple of the gradient back.
+
+Y. Ganin et al., *Domain-Adversarial Training of Neural Networks*, JMLR 17(59), 2016.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def gradient_reversal(x: Tensor, scale: float | Tensor = 1.0) -> Tensor:
+    r"""Pass x on, and −scale times its gradient back.
+
+    .. math:: R(x) = x, \qquad \frac{\partial R}{\partial x} = -\lambda I
+
+    (Ganin et al., Eqs. 16 and 17.)
+
+    Args:
+        x: Any shape.
+        scale: λ, a number or a scalar tensor.
+
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> gradient_reversal(x, 0.5).sum().backward()
+    >>> x.grad
+    tensor([-0.5000, -0.5000])
+    """
+    scale = torch.as_tensor(scale, dtype=x.dtype, device=x.device)
+    reversed_: Tensor = _Reversal.apply(x, scale)  # type: ignore[no-untyped-call]
+    return reversed_
+
+
+class _Reversal(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: Tensor) -> Tensor:
+        ctx.save_for_backward(scale)
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (scale,) = ctx.saved_tensors
+        return -scale * gradient, None
+
+
+Schedule = Callable[[Tensor], Tensor]
+"""Number of the step, a scalar tensor → scale, a scalar tensor."""
+
+
+@dataclass(frozen=True)
+class Warmup:
+    r"""Ganin et al.'s schedule: from 0 to ``peak`` along a sigmoid, over ``steps`` steps.
+
+    .. math:: \lambda(t) = \lambda_{\max} \left( \frac{2}{1 + e^{-\gamma \min(t / T, 1)}} - 1 \right)
+
+    Args:
+        steps: T.
+        peak: :math:`\lambda_{\max}`.
+        gamma: γ, 10 in the paper.
+
+    >>> Warmup(100)(torch.tensor(50)).item()
+    0.986...
+    """
+
+    steps: int
+    peak: float = 1.0
+    gamma: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"steps is {self.steps}, expected at least 1")
+
+    def __call__(self, step: Tensor) -> Tensor:
+        """λ at a step."""
+        progress = (step / self.steps).clamp(max=1)
+        return self.peak * (2 / (1 + torch.exp(-self.gamma * progress)) - 1)
+
+
+class GradientReversal(nn.Module):
+    """`gradient_reversal` with a scale that may change while training.
+
+    The number of training passes is a buffer, so that a checkpoint carries the schedule on where it was.
+
+    Args:
+        schedule: The scale, or a function of the number of passes in training mode so far, such as `Warmup`.
+    """
+
+    step: Tensor
+
+    def __init__(self, schedule: float | Schedule = 1.0) -> None:
+        super().__init__()
+        self.schedule = schedule
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def scale(self) -> Tensor:
+        """λ now."""
+        if callable(self.schedule):
+            return self.schedule(self.step)
+        return torch.as_tensor(self.schedule, device=self.step.device)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Reverse the gradient of x, of any shape; in training mode the schedule advances."""
+        reversed_ = gradient_reversal(x, self.scale)
+        if self.training:
+            self.step = (
+                self.step + 1
+            )  # not in place: a compiled backward may compute the scale again
+        return reversed_
+
+    def extra_repr(self) -> str:
+        """The schedule."""
+        return f"schedule={self.schedule}"

@@ -1,0 +1,233 @@
+r"""Triplet loss over relations, exact over all triplets in O(N²) memory.
+
+F. Schroff, D. Kalenichenko, J. Philbin, *FaceNet: A Unified Embedding for Face Recognition and Clustering*, CVPR 2015,
+Eq. 3; A. Hermans, L. Beyer, B. Leibe, *In Defense of the Triplet Loss for Person Re-Identification*, 2017.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from cleser.losses.blockwise import Block, Pairs, Rule, inner, mean_over_anchors, oriented, pair
+from cleser.losses.mining import SELECTIONS, Triplets, all_triplets, soft_triplets
+from cleser.losses.ranks import world
+from cleser.losses.violations import count_violations
+from cleser.relations import Labels, Relation
+
+Mining = Literal["all", "hard", "semihard", "soft"]
+
+
+def relational_triplet_loss(
+    embeddings: Tensor,
+    labels: Labels,
+    ref_embeddings: Tensor | None = None,
+    ref_labels: Labels | None = None,
+    *,
+    positive: Relation,
+    negative: Relation,
+    anchors: Tensor | None = None,
+    margin: float = 0.2,
+    mining: Mining = "all",
+    sharpness: float = 10.0,
+    distance: Any = None,
+    reducer: Any = None,
+    all_ranks: bool = True,
+) -> Tensor:
+    """The function of `RelationalTripletLoss`, whose arguments and result it shares."""
+    _check(positive, negative, margin, mining, sharpness)
+    pairs = pair(
+        embeddings, labels, ref_embeddings, ref_labels, anchors=anchors,
+        names=(positive & negative).names, cosine=distance is None, all_ranks=all_ranks,
+    )  # fmt: skip
+    similarity = inner if distance is None else oriented(distance)
+    if reducer is not None and type(reducer).__name__ != "AvgNonZeroReducer":
+        if all_ranks and world() > 1:
+            raise ValueError(
+                f"{type(reducer).__name__} reduces one rank alone: set all_ranks=False"
+            )
+        everyone = slice(0, len(pairs.anchors))
+        block = pairs.block(everyone, similarity(pairs.anchors, pairs.candidates))
+        return _reduced(reducer, block, pairs, positive, negative, margin, mining, sharpness)
+    rule = _rule(positive, negative, margin, mining, sharpness)
+    return mean_over_anchors(pairs, rule, similarity=similarity, all_ranks=all_ranks)
+
+
+class RelationalTripletLoss(nn.Module):
+    r"""Pull each anchor's positives closer than its negatives, where relations say who these are.
+
+    .. math::
+
+        \mathcal{L} = \frac{1}{|V|} \sum_{(a, p, n) \in V} \big( s(a, n) - s(a, p) + m \big), \qquad
+        V = \{(a, p, n) : s(a, n) - s(a, p) + m > 0\}
+
+    over the triplets that ``mining`` admits (`cleser.losses.mining`), with s the cosine similarity: Eq. 3 of Schroff
+    et al. (2015), averaged over violating triplets as Hermans et al. (2017) recommend. With ``"all"`` the value and the
+    gradient are exact although no triplet is listed (`cleser.losses.violations`). ``"soft"`` averages over anchors.
+
+    Shapes:
+        ``embeddings`` [N, D] and each label [N]; ``ref_embeddings`` [M, D] and each of their labels [M]; result [].
+
+    Args:
+        positive: Who attracts an anchor.
+        negative: Who repels it.
+        margin: m.
+        mining: ``"all"``, ``"hard"``, ``"semihard"`` or ``"soft"``.
+        sharpness: κ of soft mining.
+        distance: A distance object of pytorch-metric-learning; cosine similarity if None.
+        reducer: A reducer object of pytorch-metric-learning, which gets a loss per triplet (per anchor under soft
+            mining) and, where it asks for labels, those of the first name in ``positive``. All but
+            ``AvgNonZeroReducer``, which is what None means, have every triplet listed: with mining ``"all"`` that is
+            memory O(N³). Over several ranks a reducer needs ``all_ranks=False``.
+        all_ranks: Under `torch.distributed`, take the items of all ranks as one batch (`cleser.losses.ranks`).
+
+    Raises:
+        ValueError: An argument is out of range.
+
+    NaN among the embeddings that take part makes the loss NaN. Without a triplet it is zero, with a zero gradient.
+
+    >>> import torch
+    >>> from cleser.relations import differ, same
+    >>> loss = RelationalTripletLoss(same("emotion") & differ("language"), differ("emotion"), margin=0.5)
+    >>> embeddings = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+    >>> labels = {"emotion": [0, 0, 1], "language": [0, 1, 1]}
+    >>> round(loss(embeddings, labels).item(), 4)  # anchor 1: 0.8 − 0.6 + 0.5; anchor 0 violates nothing
+    0.7
+    """
+
+    def __init__(
+        self,
+        positive: Relation,
+        negative: Relation,
+        *,
+        margin: float = 0.2,
+        mining: Mining = "all",
+        sharpness: float = 10.0,
+        distance: Any = None,
+        reducer: Any = None,
+        all_ranks: bool = True,
+    ) -> None:
+        super().__init__()
+        _check(positive, negative, margin, mining, sharpness)
+        self.positive, self.negative = positive, negative
+        self.margin, self.mining, self.sharpness = margin, mining, sharpness
+        self.distance, self.reducer, self.all_ranks = distance, reducer, all_ranks
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Labels,
+        ref_embeddings: Tensor | None = None,
+        ref_labels: Labels | None = None,
+        *,
+        anchors: Tensor | None = None,
+    ) -> Tensor:
+        """The loss of a batch.
+
+        Args:
+            embeddings: [N, D], of any length.
+            labels: Name → integers [N]; −1 is unknown.
+            ref_embeddings: Positives and negatives come from here, [M, D]; by default from the batch itself.
+            ref_labels: Their labels.
+            anchors: Which items may be anchors, bool [N]; by default all.
+
+        Raises:
+            ValueError: Shapes do not fit, or a label is missing.
+        """
+        return relational_triplet_loss(
+            embeddings, labels, ref_embeddings, ref_labels, anchors=anchors,
+            positive=self.positive, negative=self.negative, margin=self.margin, mining=self.mining,
+            sharpness=self.sharpness, distance=self.distance, reducer=self.reducer, all_ranks=self.all_ranks,
+        )  # fmt: skip
+
+    def extra_repr(self) -> str:
+        """The relations and what differs from loss to loss."""
+        return (
+            f"positive={self.positive}, negative={self.negative}, "
+            f"margin={self.margin}, mining={self.mining!r}"
+        )
+
+
+def _check(
+    positive: Relation, negative: Relation, margin: float, mining: str, sharpness: float
+) -> None:
+    for name, relation in (("positive", positive), ("negative", negative)):
+        if not isinstance(relation, Relation):
+            raise ValueError(f"{name} is {relation!r}, expected a relation such as same('emotion')")
+    if mining not in get_args(Mining):
+        raise ValueError(f"mining is {mining!r}, expected one of {get_args(Mining)}")
+    if not margin >= 0:
+        raise ValueError(f"margin is {margin}, expected a number of at least 0")
+    if not sharpness > 0:
+        raise ValueError(f"sharpness is {sharpness}, expected a positive number")
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _disjoint(positive: Relation, negative: Relation) -> bool:
+    """Whether no pair can be both."""
+    return not (positive & negative).can_hold()
+
+
+def _rule(
+    positive: Relation, negative: Relation, margin: float, mining: Mining, sharpness: float
+) -> Rule:
+    """What a block of anchors adds to the loss."""
+    if mining == "all":
+        disjoint = _disjoint(positive, negative)
+
+        def rule(block: Block) -> tuple[Tensor, Tensor]:
+            s = block.similarity
+            counts, number = count_violations(
+                s, block.where(positive), block.where(negative), margin, disjoint=disjoint
+            )
+            return (counts * s).sum() + (margin * number).to(s.dtype), number
+
+    elif mining == "soft":
+
+        def rule(block: Block) -> tuple[Tensor, Tensor]:
+            masks = block.where(positive), block.where(negative)
+            losses, has = soft_triplets(block.similarity, *masks, margin, sharpness)
+            return losses.sum(), has.sum()
+
+    else:
+
+        def rule(block: Block) -> tuple[Tensor, Tensor]:
+            masks = block.where(positive), block.where(negative)
+            selection = SELECTIONS[mining](block.similarity, *masks)
+            hinge = selection.violations(block.similarity, margin).relu()
+            return hinge.sum(), (hinge > 0).sum()
+
+    return rule
+
+
+def _reduced(
+    reducer: Any,
+    block: Block,
+    pairs: Pairs,
+    positive: Relation,
+    negative: Relation,
+    margin: float,
+    mining: Mining,
+    sharpness: float,
+) -> Tensor:
+    """The loss by a reducer of pytorch-metric-learning, which wants losses one by one."""
+    masks = block.where(positive), block.where(negative)
+    if mining == "soft":
+        losses, has = soft_triplets(block.similarity, *masks, margin, sharpness)
+        indices: Tensor | Triplets = has.nonzero().squeeze(1)
+        found, kind = losses[indices], "element"
+    else:
+        select = SELECTIONS.get(mining)
+        indices = (
+            all_triplets(*masks) if select is None else select(block.similarity, *masks).triplets()
+        )
+        anchor, p, n = indices
+        found = (block.similarity[anchor, n] - block.similarity[anchor, p] + margin).relu()
+        kind = "triplet"
+    if not len(found):
+        return pairs.zero()
+    entry = {"losses": found, "indices": indices, "reduction_type": kind}
+    reduced: Tensor = reducer({"loss": entry}, pairs.anchors, pairs.labels[positive.names[0]])
+    return reduced

@@ -1,0 +1,211 @@
+"""CORAL, MMD and layer anchoring: closed forms, loops, streams, unequal and tiny batches."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cleser.losses import CoralLoss, LayerAnchorLoss, StreamingCovariance, coral, mmd
+from tests.losses.cases import leaf, needs_compiler
+
+
+def normal(*shape, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(("n", "m", "d"), [(40, 25, 6), (5, 7, 64), (2, 2, 300), (30, 2, 40)])
+def test_coral_is_the_distance_of_numpy_s_covariances(n, m, d):
+    source, target = normal(n, d), 2 * normal(m, d, seed=1) + 1
+    a, b = np.cov(source.numpy().T), np.cov(target.numpy().T)
+    expected = np.square(a - b).sum() / (4 * d * d)
+    assert coral(source, target).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("d", [3, 64])  # by covariances, by inner products
+def test_coral_gradcheck(d):
+    assert torch.autograd.gradcheck(coral, (leaf(normal(5, d)), leaf(normal(4, d, seed=1))))
+
+
+def test_coral_of_layers_is_that_of_each():
+    source, target = normal(3, 10, 4), normal(3, 8, 4, seed=1)
+    each = torch.stack([coral(s, t) for s, t in zip(source, target, strict=True)])
+    torch.testing.assert_close(coral(source, target), each)
+
+
+@pytest.mark.parametrize("d", [3, 64])
+def test_coral_of_equals_is_zero(d):
+    x = normal(9, d).float()
+    assert coral(x, x) == pytest.approx(0, abs=1e-9)
+    assert coral(x, x + 100).item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("function", [coral, CoralLoss(), CoralLoss(momentum=0.9, dim=4)])
+@pytest.mark.parametrize(("n", "m"), [(0, 3), (1, 3), (3, 1)])
+def test_too_few_items_are_zero_with_zero_gradient(function, n, m):
+    source, target = leaf(torch.randn(n, 4)), leaf(torch.randn(m, 4))
+    loss = function(source, target)
+    loss.backward()
+    assert loss == 0
+    assert source.grad.eq(0).all()
+    assert target.grad.eq(0).all()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=6), st.integers(0, 1000))
+def test_streaming_covariance_is_that_of_all_items(sizes, seed):
+    x = normal(sum(sizes), 3, seed=seed) + 1e4
+    stream, left, right = (StreamingCovariance(3) for _ in range(3))
+    for i, part in enumerate(x.split(sizes)):
+        stream.update(part)
+        (left if i % 2 else right).update(part)
+    left.merge(right)
+    if len(x) < 2:
+        with pytest.raises(ValueError, match="2 items at least"):
+            stream.covariance  # noqa: B018
+        return
+    expected = np.cov(x.numpy().T)
+    np.testing.assert_allclose(stream.covariance, expected, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(left.covariance, expected, rtol=1e-6, atol=1e-9)
+
+
+def test_streams_are_checkpointed():
+    stream, resumed = StreamingCovariance(3), StreamingCovariance(3)
+    stream.update(normal(5, 3))
+    resumed.load_state_dict(stream.state_dict())
+    torch.testing.assert_close(resumed.covariance, stream.covariance)
+    with pytest.raises(ValueError, match=r"expected \[items, 3\]"):
+        stream.update(normal(5, 4))
+
+
+def test_running_covariances_are_means_of_the_batches():
+    loss = CoralLoss(momentum=0.8, dim=4).double()
+    batches = [(normal(12, 4, seed=i), 2 * normal(9, 4, seed=100 + i)) for i in range(3)]
+    for source, target in batches:
+        last = leaf(source)
+        value = loss(last, target)
+    weights = [0.2 * 0.8**k / (1 - 0.8**3) for k in (2, 1, 0)]
+    assert sum(weights) == pytest.approx(1)
+    sides = []
+    for side in (0, 1):
+        sides.append(
+            sum(w * np.cov(b[side].numpy().T) for w, b in zip(weights, batches, strict=True))
+        )
+    assert value.item() == pytest.approx(np.square(sides[0] - sides[1]).sum() / 64)
+    value.backward()
+    assert last.grad.abs().sum() > 0
+    before = loss.running_source.clone()
+    loss.eval()(*batches[0])
+    assert torch.equal(loss.running_source, before)
+
+
+def mmd_by_loops(x, y, bandwidths, unbiased):
+    z = torch.cat([x, y])
+    n, m = len(x), len(y)
+    pairs = [(i, j) for i in range(n + m) for j in range(n + m) if i != j]
+    scale = sum(float((z[i] - z[j]).square().sum()) for i, j in pairs) / len(pairs)
+
+    def kernel(a, b):
+        squared = float((a - b).square().sum())
+        return sum(math.exp(-squared / (b_ * scale)) for b_ in bandwidths) / len(bandwidths)
+
+    def within(items):
+        pairs = [
+            (i, j) for i in range(len(items)) for j in range(len(items)) if not unbiased or i != j
+        ]
+        return sum(kernel(items[i], items[j]) for i, j in pairs) / len(pairs)
+
+    cross = sum(kernel(a, b) for a in x for b in y) / (n * m)
+    return within(x) + within(y) - 2 * cross
+
+
+@pytest.mark.parametrize("unbiased", [False, True])
+def test_mmd_equals_loops(unbiased):
+    x, y = normal(7, 3), normal(5, 3, seed=1) + 0.5
+    bandwidths = (0.5, 2.0)
+    found = mmd(x, y, bandwidths=bandwidths, unbiased=unbiased)
+    assert found.item() == pytest.approx(mmd_by_loops(x, y, bandwidths, unbiased))
+
+
+def test_mmd_gradient():
+    x, y = leaf(normal(4, 3)), leaf(normal(5, 3, seed=1))
+    # The scale is a constant of the gradient: compare with finite differences at a fixed scale.
+    loss = mmd(x, y)
+    loss.backward()
+    assert x.grad.isfinite().all()
+    # Moving along the negative gradient brings the sets together.
+    assert mmd(x - 0.1 * x.grad, y - 0.1 * y.grad) < loss
+
+
+def test_mmd_degenerate():
+    x = leaf(torch.randn(0, 3))
+    loss = mmd(x, torch.randn(4, 3))
+    loss.backward()
+    assert loss == 0
+    same = leaf(torch.ones(4, 3))
+    loss = mmd(same, torch.ones(3, 3))
+    loss.backward()
+    assert loss.item() == pytest.approx(0, abs=1e-6)
+    assert same.grad.isfinite().all()
+    with pytest.raises(ValueError, match="bandwidths are"):
+        mmd(torch.ones(2, 3), torch.ones(2, 3), bandwidths=(0.0,))
+    with pytest.raises(ValueError, match=r"expected \[\.\.\., N, D\]"):
+        mmd(torch.ones(2, 3), torch.ones(2, 4))
+
+
+@pytest.mark.parametrize("distance", ["coral", "mmd"])
+def test_layer_anchors_sum_the_chosen_layers(distance):
+    source, target = normal(5, 12, 4), normal(5, 9, 4, seed=1) * 2
+    function = {"coral": coral, "mmd": mmd}[distance]
+    loss = LayerAnchorLoss([1, -1], distance=distance)
+    expected = function(source[1], target[1]) + function(source[4], target[4])
+    torch.testing.assert_close(loss(source, target), expected)
+    leaf_ = leaf(source)
+    loss(leaf_, target).backward()
+    assert leaf_.grad[[0, 2, 3]].eq(0).all()
+    assert leaf_.grad[[1, 4]].abs().sum() > 0
+
+
+def test_layer_anchor_takes_a_function_and_says_what_is_wrong():
+    source, target = normal(3, 6, 4), normal(3, 5, 4, seed=1)
+
+    def means(s, t):
+        return (s.mean(1) - t.mean(1)).square().sum(-1)
+
+    expected = means(source, target)[[0, 2]].sum()
+    torch.testing.assert_close(LayerAnchorLoss([0, 2], distance=means)(source, target), expected)
+    with pytest.raises(ValueError, match="no layer 3 among 3"):
+        LayerAnchorLoss([3])(source, target)
+    with pytest.raises(ValueError, match="each once"):
+        LayerAnchorLoss([])
+    with pytest.raises(ValueError, match="distance is 'cka'"):
+        LayerAnchorLoss([0], distance="cka")
+    with pytest.raises(ValueError, match=r"expected \[L, N, D\]"):
+        LayerAnchorLoss([0])(source[0], target[0])
+
+
+@pytest.mark.parametrize("function", [coral, mmd])
+def test_bfloat16_is_close_to_float32(function):
+    x, y = normal(32, 16).float(), normal(24, 16, seed=1).float() * 2
+    layer = torch.nn.Linear(16, 16)
+    exact = function(layer(x), layer(y))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = function(layer(x), layer(y))
+    rough.backward()
+    assert rough.dtype == torch.float32
+    assert layer.weight.grad.isfinite().all()
+    torch.testing.assert_close(rough, exact, rtol=0.05, atol=1e-3)
+
+
+@needs_compiler
+@pytest.mark.slow
+@pytest.mark.parametrize("d", [4, 64])
+def test_layer_anchor_compiles_as_one_graph(d):
+    torch._dynamo.reset()
+    loss = LayerAnchorLoss([0, 1])
+    source, target = normal(2, 8, d).float(), normal(2, 6, d, seed=1).float()
+    found = torch.compile(loss, fullgraph=True)(source, target)
+    torch.testing.assert_close(found, loss(source, target))

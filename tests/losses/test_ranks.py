@@ -1,0 +1,184 @@
+"""Two gloo ranks with unequal shares of a batch give the loss and the gradients of one process."""
+
+import os
+import socket
+
+import pytest
+import torch
+from torch import distributed, multiprocessing, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from cleser.losses import (
+    CoralLoss,
+    CrossLingualSupCon,
+    LayerAnchorLoss,
+    RelationalTripletLoss,
+    RelationMiner,
+    SpeakerAdversary,
+    blockwise,
+)
+from cleser.relations import differ, same
+from tests.losses.cases import random_batch
+
+POSITIVE, NEGATIVE = same("emotion") & differ("language"), differ("emotion")
+SHARES = [13, 19]
+
+
+class Model(nn.Module):
+    """An encoder with a loss of its output, as one module for DistributedDataParallel."""
+
+    def __init__(self, loss):
+        super().__init__()
+        torch.manual_seed(0)
+        self.encoder = nn.Sequential(nn.Linear(16, 8), nn.Tanh(), nn.Linear(8, 6)).double()
+        self.loss = loss
+
+    def forward(self, x, labels):
+        return self.loss(self.encoder(x), labels)
+
+
+class AgainstReference(nn.Module):
+    """Some items against the others, both with gradient."""
+
+    def __init__(self, loss):
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, x, labels):
+        first, second = labels["role"] == 0, labels["role"] == 1
+        return self.loss(
+            x[first], {n: v[first] for n, v in labels.items()},
+            x[second], {n: v[second] for n, v in labels.items()},
+        )  # fmt: skip
+
+
+class Sides(nn.Module):
+    """Language 0 against the others, for the losses of two sides."""
+
+    def __init__(self, loss, layers=False):
+        super().__init__()
+        self.loss, self.layers = loss, layers
+
+    def forward(self, x, labels):
+        source, target = x[labels["language"] == 0], x[labels["language"] > 0]
+        if self.layers:
+            source, target = torch.stack([source, 2 * source]), torch.stack([target, target**2])
+        return self.loss(source, target)
+
+
+class Speakers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(1)
+        self.adversary = SpeakerAdversary(6, 3, dropout=0.0).double()
+
+    def forward(self, x, labels):
+        return self.adversary(x, labels["community"] - (labels["emotion"] < 1).long()).double()
+
+
+LOSSES = {
+    **{
+        f"triplet-{mining}": lambda mining=mining: RelationalTripletLoss(
+            POSITIVE, NEGATIVE, mining=mining
+        )
+        for mining in ("all", "hard", "semihard", "soft")
+    },
+    "supcon": CrossLingualSupCon,
+    "supcon-reference": lambda: AgainstReference(CrossLingualSupCon()),
+    "triplet-reference": lambda: AgainstReference(RelationalTripletLoss(POSITIVE, NEGATIVE)),
+    "coral": lambda: Sides(CoralLoss()),
+    "layers": lambda: Sides(LayerAnchorLoss([0, 1]), layers=True),
+    "speakers": Speakers,
+}
+
+
+def batch():
+    x, labels = random_batch(sum(SHARES), dtype=torch.float64)
+    return x, labels | {"role": torch.arange(len(x)) % 3 % 2}
+
+
+def share(rank):
+    x, labels = batch()
+    if rank is None:
+        return x, labels
+    start = sum(SHARES[:rank])
+    mine = slice(start, start + SHARES[rank])
+    return x[mine], {n: v[mine] for n, v in labels.items()}
+
+
+def train_once(model, x, labels, rank):
+    wrapped = model if rank is None else DistributedDataParallel(model)
+    loss = wrapped(x, labels)
+    loss.backward()
+    return float(loss.detach()), [p.grad.clone() for p in model.parameters()]
+
+
+def work(rank, port, folder, small_blocks):
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", rank=rank, world_size=2)
+    if small_blocks:
+        blockwise.BLOCK = 100
+    results = {name: train_once(Model(make()), *share(rank), rank) for name, make in LOSSES.items()}
+    results["pml"] = pml_wrappers(rank)
+    torch.save(results, f"{folder}/{rank}.pt")
+    distributed.destroy_process_group()
+
+
+def pml_wrappers(rank):
+    """Their distributed wrappers around their loss and our miner."""
+    from pytorch_metric_learning import losses
+    from pytorch_metric_learning.distances import CosineSimilarity
+    from pytorch_metric_learning.utils.distributed import (
+        DistributedLossWrapper,
+        DistributedMinerWrapper,
+    )
+
+    x, labels = batch()
+    # Their gathering wants equal shares.
+    mine = slice(None) if rank is None else slice(16 * rank, 16 * rank + 16)
+    x, labels = x[mine].clone().requires_grad_(), {n: v[mine] for n, v in labels.items()}
+    miner = RelationMiner(POSITIVE, NEGATIVE)
+    loss = losses.TripletMarginLoss(margin=0.2, distance=CosineSimilarity())
+    if rank is not None:
+        loss, wrapped = DistributedLossWrapper(loss), DistributedMinerWrapper(miner)
+    else:
+        wrapped = miner
+    code = miner.encode(labels)
+    value = loss(x, code, wrapped(x, code))
+    value.backward()
+    return float(value.detach()), [x.grad]
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["at once", "block by block"])
+def two_ranks(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ranks")
+    multiprocessing.spawn(work, (free_port(), folder, request.param), nprocs=2)
+    return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LOSSES)
+def test_two_ranks_are_one_big_batch(name, two_ranks):
+    x, labels = share(None)
+    loss, gradients = train_once(Model(LOSSES[name]()), x, labels, None)
+    assert loss > 0
+    for found, found_gradients in (results[name] for results in two_ranks):
+        assert found == pytest.approx(loss, rel=1e-6)
+        for a, b in zip(found_gradients, gradients, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.slow
+def test_miner_works_in_their_distributed_wrappers(two_ranks):
+    loss, (gradient,) = pml_wrappers(None)
+    for rank, results in enumerate(two_ranks):
+        found, (own,) = results["pml"]
+        assert found == pytest.approx(2 * loss)  # they multiply by the number of ranks
+        torch.testing.assert_close(own, 2 * gradient[16 * rank : 16 * rank + 16])

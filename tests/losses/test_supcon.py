@@ -1,0 +1,205 @@
+"""Eqs. 7–8 against loops, against pytorch-metric-learning with weight 1, in blocks, and where nothing compares."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cleser.losses import CrossLingualSupCon, blockwise, cross_lingual_supcon
+from cleser.relations import differ, same
+from tests.losses.cases import (
+    batches,
+    cosine,
+    known_different,
+    known_same,
+    leaf,
+    needs_compiler,
+    random_batch,
+)
+
+
+def by_loops(x, labels, temperature, weight, refs=None, ref_labels=None):
+    """Eq. 8, read aloud."""
+    own = refs is None
+    refs, ref_labels = (x, labels) if own else (refs, ref_labels)
+    losses = []
+    for i in range(len(x)):
+        others = [j for j in range(len(refs)) if not (own and j == i)]
+        positives = [j for j in others if known_same(labels, i, ref_labels, j, "emotion")]
+        if not positives:
+            continue
+        logits = {j: cosine(x[i], refs[j]) / temperature for j in others}
+        log_denominator = torch.stack(list(logits.values())).logsumexp(0)
+        total, whole = 0, 0
+        for p in positives:
+            w = weight if known_different(labels, i, ref_labels, p, "language") else 1.0
+            total = total + w * (logits[p] - log_denominator)
+            whole += w
+        if whole > 0:
+            losses.append(-total / whole)
+    return sum(losses) / len(losses) if losses else x.sum() * 0
+
+
+@settings(max_examples=1500, deadline=None)
+@given(
+    batch=batches(),
+    temperature=st.sampled_from([0.07, 0.5]),
+    weight=st.sampled_from([0.0, 1.0, 2.5]),
+)
+def test_value_and_gradient_equal_loops(batch, temperature, weight):
+    embeddings, labels = batch
+    ours, theirs = leaf(embeddings), leaf(embeddings)
+    loss = cross_lingual_supcon(ours, labels, temperature=temperature, cross_lingual_weight=weight)
+    expected = by_loops(theirs, labels, temperature, weight)
+    torch.testing.assert_close(loss.detach(), expected.detach(), atol=1e-9, rtol=1e-7)
+    loss.backward()
+    expected.backward()
+    torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-8, rtol=1e-6)
+
+
+@settings(max_examples=500, deadline=None)
+@given(batch=batches(), reference=batches(min_size=1))
+def test_a_reference_set_gives_positives_and_denominator(batch, reference):
+    (x, labels), (refs, ref_labels) = batch, reference
+    mine, theirs = (leaf(x), leaf(refs)), (leaf(x), leaf(refs))
+    loss = cross_lingual_supcon(mine[0], labels, mine[1], ref_labels)
+    expected = by_loops(theirs[0], labels, 0.07, 2.5, theirs[1], ref_labels)
+    torch.testing.assert_close(loss.detach(), expected.detach(), atol=1e-9, rtol=1e-7)
+    if expected.requires_grad:
+        loss.backward()
+        expected.backward()
+        for a, b in zip(mine, theirs, strict=True):
+            if b.grad is not None:
+                torch.testing.assert_close(a.grad, b.grad, atol=1e-8, rtol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_weight_one_equals_pytorch_metric_learning(seed):
+    from pytorch_metric_learning.losses import SupConLoss
+
+    x, labels = random_batch(64, seed=seed, dtype=torch.float64)
+    emotion = labels["emotion"] + 1
+    ours, theirs = leaf(x), leaf(x)
+    found = CrossLingualSupCon(cross_lingual_weight=1.0)(ours, {"emotion": emotion})
+    expected = SupConLoss(temperature=0.07)(theirs, emotion)
+    torch.testing.assert_close(found, expected)
+    found.backward()
+    expected.backward()
+    torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_relations_generalise():
+    x, labels = random_batch(32, dtype=torch.float64)
+    general = CrossLingualSupCon(
+        positive=same("emotion", "community"), boost=differ("language"), temperature=0.2
+    )
+    merged = {
+        "emotion": torch.where(
+            (labels["emotion"] >= 0) & (labels["community"] >= 0),
+            labels["emotion"] * 10 + labels["community"],
+            -1,
+        ),
+        "language": labels["language"],
+    }
+    expected = by_loops(x, merged, 0.2, 2.5)
+    torch.testing.assert_close(general(x, labels), expected)
+
+
+def test_blocks_are_the_same_as_the_whole_and_bound_memory(monkeypatch):
+    x, labels = random_batch(96, dtype=torch.float64)
+    loss = CrossLingualSupCon()
+    whole, parts = leaf(x), leaf(x)
+    expected = loss(whole, labels)
+    expected.backward()
+    monkeypatch.setattr(blockwise, "BLOCK", 7 * len(x))
+    found = loss(parts, labels)
+    (0.5 * found).backward()
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(parts.grad, 0.5 * whole.grad)
+
+
+@pytest.mark.parametrize(
+    ("emotion", "language"),
+    [([], []), ([0], [0]), ([0, 1, 2], [0, 0, 1]), ([-1, -1], [0, 1])],
+    ids=["empty", "one item", "no positives", "all unknown"],
+)
+def test_nothing_to_compare_is_zero_with_zero_gradient(emotion, language):
+    x = torch.randn(len(emotion), 4, requires_grad=True)
+    loss = CrossLingualSupCon()(x, {"emotion": emotion, "language": language})
+    loss.backward()
+    assert loss == 0
+    assert x.grad.eq(0).all()
+
+
+def test_all_one_class_is_the_closed_form():
+    """Equal embeddings of one class: every log-probability is −log(N − 1), whatever the weights."""
+    x = torch.ones(9, 3, requires_grad=True)
+    loss = CrossLingualSupCon()(x, {"emotion": [0] * 9, "language": [0, 1, 2] * 3})
+    loss.backward()
+    assert loss.item() == pytest.approx(math.log(8))
+    assert x.grad.abs().max() < 1e-6
+
+
+def test_gradcheck():
+    x, labels = random_batch(9, 4, torch.float64)
+    assert torch.autograd.gradcheck(lambda x: cross_lingual_supcon(x, labels), leaf(x))
+
+
+def test_bfloat16_is_close_to_float32():
+    x, labels = random_batch(128)
+    layer = torch.nn.Linear(16, 16)
+    loss = CrossLingualSupCon()
+    exact = loss(layer(x), labels)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = loss(layer(x), labels)
+    rough.backward()
+    assert rough.dtype == torch.float32
+    assert all(p.grad.isfinite().all() for p in layer.parameters())
+    torch.testing.assert_close(rough, exact, rtol=0.02, atol=0.01)
+    # Embeddings that come in bfloat16 are treated in float32 all the way.
+    half = x.bfloat16().requires_grad_()
+    loss(half, labels).backward()
+    assert half.grad.dtype == torch.bfloat16
+    assert half.grad.isfinite().all()
+
+
+def test_nan_is_not_hidden():
+    x, labels = random_batch(16)
+    x[3] = math.nan
+    assert CrossLingualSupCon()(x, labels).isnan()
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="temperature is 0"):
+        CrossLingualSupCon(temperature=0)
+    with pytest.raises(ValueError, match="cross_lingual_weight is -1"):
+        CrossLingualSupCon(cross_lingual_weight=-1)
+    x, labels = random_batch(4)
+    with pytest.raises(ValueError, match="no 'language'"):
+        CrossLingualSupCon()(x, {"emotion": labels["emotion"]})
+    # Without a boost the language is not needed.
+    assert CrossLingualSupCon(cross_lingual_weight=1)(x, {"emotion": labels["emotion"]}).isfinite()
+
+
+@needs_compiler
+@pytest.mark.slow
+def test_compiles_as_one_graph():
+    x, labels = random_batch(32)
+    loss = CrossLingualSupCon()
+    torch._dynamo.reset()
+    plain, fused = leaf(x), leaf(x)
+    expected = loss(plain, labels)
+    expected.backward()
+    found = torch.compile(loss, fullgraph=True)(fused, labels)
+    found.backward()
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(fused.grad, plain.grad, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_equals_cpu():
+    x, labels = random_batch(200)
+    found = CrossLingualSupCon()(x.cuda(), {n: v.cuda() for n, v in labels.items()})
+    torch.testing.assert_close(found.cpu(), CrossLingualSupCon()(x, labels), rtol=1e-4, atol=1e-5)
