@@ -117,9 +117,11 @@ class Relation(ABC):
         False
         """
         # An item of label 0 meets one of the same, one of another and one of unknown label, in every combination.
-        combinations = np.array(list(itertools.product((0, 1, -1), repeat=len(self.names)))).T
-        ref_labels = dict(zip(self.names, combinations, strict=True))
-        return bool(self.mask({name: [0] for name in self.names}, ref_labels).any())
+        for values in itertools.product((0, 1, -1), repeat=len(self.names)):
+            other = dict(zip(self.names, values, strict=True))
+            if self._where(lambda name, other=other: (0, other[name]), True):  # type: ignore[misc]
+                return True
+        return False
 
     def __and__(self, other: Relation) -> Relation:
         return And(_parts(And, self, other)) if isinstance(other, Relation) else NotImplemented

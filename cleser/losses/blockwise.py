@@ -93,7 +93,25 @@ def unit(embeddings: Tensor) -> Tensor:
 
 def inner(anchors: Tensor, candidates: Tensor) -> Tensor:
     """Inner products, which of unit vectors are cosines."""
+    if anchors is candidates:
+        gram: Tensor = _Gram.apply(anchors)  # type: ignore[no-untyped-call]
+        return gram
     return anchors @ candidates.T
+
+
+class _Gram(torch.autograd.Function):
+    """X Xᵀ, whose gradient G needs one matrix product, (G + Gᵀ) X, instead of two."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x @ x.T
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        product: Tensor = (gradient + gradient.T) @ x
+        return product
 
 
 def oriented(distance: Any) -> Similarity:

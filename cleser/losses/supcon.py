@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from cleser.losses.blockwise import Block, mean_over_anchors, pair
+from cleser.losses.blockwise import Block, inner, mean_over_anchors, pair
 from cleser.relations import Labels, Relation, differ, same
 
 POSITIVE = same("emotion")
@@ -35,6 +35,10 @@ def cross_lingual_supcon(
     names = (positive & boost).names if boosted else positive.names
     pairs = pair(embeddings, labels, ref_embeddings, ref_labels, names=names, all_ranks=all_ranks)
 
+    def logits(x: Tensor, r: Tensor) -> Tensor:
+        y = x / temperature**0.5
+        return inner(y, y if r is x else r / temperature**0.5)
+
     def weights(block: Block) -> Tensor:
         mask = block.where(positive)
         w = mask.to(block.similarity.dtype)
@@ -53,12 +57,7 @@ def cross_lingual_supcon(
         log_probability = block.without_self(away).log_softmax(1)
         return -(w * log_probability).sum(), has.sum()
 
-    return mean_over_anchors(
-        pairs,
-        rule,
-        similarity=lambda x, r: (x / temperature) @ r.T,
-        all_ranks=all_ranks,
-    )
+    return mean_over_anchors(pairs, rule, similarity=logits, all_ranks=all_ranks)
 
 
 class CrossLingualSupCon(nn.Module):

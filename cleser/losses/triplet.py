@@ -164,25 +164,19 @@ def _check(
         raise ValueError(f"sharpness is {sharpness}, expected a positive number")
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _disjoint(positive: Relation, negative: Relation) -> bool:
-    """Whether no pair can be both."""
-    return not (positive & negative).can_hold()
-
-
 def _rule(
     positive: Relation, negative: Relation, margin: float, mining: Mining, sharpness: float
 ) -> Rule:
     """What a block of anchors adds to the loss."""
     if mining == "all":
-        disjoint = _disjoint(positive, negative)
+        disjoint = not (positive & negative).can_hold()
 
         def rule(block: Block) -> tuple[Tensor, Tensor]:
             s = block.similarity
             counts, number = count_violations(
                 s, block.where(positive), block.where(negative), margin, disjoint=disjoint
             )
-            return (counts * s).sum() + (margin * number).to(s.dtype), number
+            return torch.dot(counts.flatten(), s.flatten()) + (margin * number).to(s.dtype), number
 
     elif mining == "soft":
 

@@ -53,29 +53,47 @@ def count_violations(
         as_positive, as_negative = counts.chunk(2, 1)
         return as_positive + as_negative, total
     keys = torch.where(negative, similarity + margin, similarity)
-    keys = keys.masked_fill(~(positive | negative), torch.inf)
-    # A tie is no violation: of equal keys the positive comes last.
-    order = _ascending(keys, last=positive)
-    is_positive, is_negative = positive.gather(1, order), negative.gather(1, order)
-    before = is_positive.to(keys.dtype).cumsum(1)
-    after = is_negative.to(keys.dtype).flip(1).cumsum(1).flip(1)
-    sorted_counts = before * is_negative - after * is_positive
-    total = (before * is_negative).sum(dtype=torch.float64)
+    order, is_positive, is_negative = _ascending(keys, positive, negative)
+    before = is_positive.to(keys.dtype).cumsum_(1)
+    negatives = is_negative.to(keys.dtype).cumsum_(1)
+    after = negatives[:, -1:] - negatives
+    sorted_counts = torch.where(is_negative, before, torch.where(is_positive, -after, 0))
+    total = sorted_counts.clamp_min(0).sum(1).double().sum()
     return torch.empty_like(keys).scatter_(1, order, sorted_counts), total
 
 
-def _ascending(keys: Tensor, *, last: Tensor) -> Tensor:
-    """The order of each row, int64 [N, M]; of equal keys those marked ``last`` come last."""
-    if keys.dtype != torch.float32:
-        first = torch.sort(last.to(torch.uint8), dim=1, stable=True).indices
-        return first.gather(1, torch.sort(keys.gather(1, first), dim=1, stable=True).indices)
-    # Value, tie mark and column in one integer: sorting values alone is many times faster than sorting with indices.
+def _ascending(keys: Tensor, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Order of each row, int64 [N, M], and who is positive and negative in that order.
+
+    Of equal keys positives come last: a tie is no violation. What is neither has counts of zero, wherever it stands.
+    """
+    if keys.dtype == torch.float32:
+        return _ascending_packed(keys, positive, negative)
+    last = torch.sort(positive.to(torch.uint8), dim=1, stable=True).indices
+    order = last.gather(1, torch.sort(keys.gather(1, last), dim=1, stable=True).indices)
+    return order, positive.gather(1, order), negative.gather(1, order)
+
+
+def _ascending_packed(
+    keys: Tensor, positive: Tensor, negative: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same by a sort of integers that hold key, marks and column: many times faster than a sort with indices."""
     bits = (keys + 0.0).view(torch.int32)  # + 0.0 because −0 equals 0, but has other bits
-    ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)
-    column = torch.arange(keys.shape[1], device=keys.device)
-    packed = (ordered.to(torch.int64) << 32) | (last.to(torch.int64) << 31) | column
+    column = torch.arange(keys.shape[1], device=keys.device, dtype=torch.int32)
+    marked = torch.where(negative, column | _NEGATIVE, column)
+    marked = torch.where(positive, column | _POSITIVE, marked)
+    packed = torch.stack([marked, bits ^ ((bits >> 31) & _VALUE)], dim=-1).view(torch.int64)
+    packed = packed.squeeze(-1)
     if keys.device.type == "cpu" and not torch.compiler.is_compiling():
         packed.numpy().sort(axis=1)  # NumPy's sort is vectorised
     else:
         packed = packed.sort(dim=1).values
-    return packed & 0x7FFFFFFF
+    marked = packed.unsqueeze(-1).view(torch.int32)[..., 0].contiguous()
+    order = (marked & ~(_POSITIVE | _NEGATIVE)).long()
+    return order, marked < 0, (marked & _NEGATIVE) != 0
+
+
+_VALUE = 0x7FFFFFFF
+"""All bits but the sign: negative floats order like integers once these are flipped."""
+_POSITIVE, _NEGATIVE = -(2**31), 2**30
+"""Marks above the column in the lower half, as int32; within int64 that half counts as unsigned: positives are last."""
