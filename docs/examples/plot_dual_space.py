@@ -39,7 +39,7 @@ draw_pulls(axes[1], lambda x: dual.phoneme(x, phone_labels), phones, title="phon
 for ax, names in ((axes[0], utterance_labels["community"]), (axes[1], phone_labels["phoneme"])):
     places = utterances if ax is axes[0] else phones
     for (x, y), name in zip(places.tolist(), names.tolist(), strict=True):
-        text = f"style {name}" if ax is axes[0] else "/a/ /i/".split()[name]
+        text = f"style {name}" if ax is axes[0] else ["/a/", "/i/"][name]
         ax.annotate(text, (1.25 * x, 1.25 * y), fontsize=7, ha="center")
 legend(axes[1], {"anger, source": (0, 0), "anger, target": (0, 1), "sadness, source": (1, 0)})
 

@@ -1,24 +1,20 @@
-"""The command line: ``cleser COMMAND …``; each command is a function, its flags are its arguments."""
+"""``cleser run``: train and test a recipe."""
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import tyro
 import yaml
-from rich.console import Console
-from rich.table import Table
-from tyro.conf import OmitArgPrefixes, Positional
+from tyro.conf import OmitArgPrefixes
 
+from cleser.cli.console import console
 from cleser.corpora.protocol import Normalisation, Protocol, Split, TargetAccess
 
 C = TypeVar("C")
-console = Console()
 
 
 @dataclass(frozen=True)
@@ -150,123 +146,3 @@ def _saved(args: list[str], name: str, kind: type[Any]) -> tuple[Any, list[str]]
         **terms,
     )
     return default, args[:at] + args[at + 2 :]
-
-
-def data_describe(spec: Positional[str], *, probe: bool = True) -> None:
-    """Show a corpus: classes, speakers, hours and problems.
-
-    Args:
-        spec: The corpus, as NAME:FOLDER.
-        probe: Open every recording for its length and sampling rate.
-    """
-    from cleser.corpora import describe, load  # noqa: PLC0415
-
-    console.print(describe(load(spec), probe=probe))
-
-
-def evaluate(
-    run: Positional[Path],
-    *,
-    on: tuple[str, ...],
-    map: tuple[str, ...] = (),
-    out: Path | None = None,
-) -> None:
-    """Recognise another corpus with the networks of a finished run.
-
-    Args:
-        run: The run folder.
-        on: Corpora to recognise, as NAME:FOLDER.
-        map: Emotions to rename, as calm=neutral.
-        out: Folder for the results; by default one within the run.
-    """
-    from cleser.evaluation import show_results  # noqa: PLC0415
-    from cleser.recipes.transfer import evaluate as transfer  # noqa: PLC0415
-
-    console.print(show_results(transfer(run, on, renamed=parse_map(map), out=out)))
-
-
-def compare(a: Positional[Path], b: Positional[Path], *, force: bool = False) -> None:
-    """Test whether two runs on the same utterances differ.
-
-    Args:
-        a: A run folder.
-        b: Another.
-        force: Compare even if the protocols differ.
-    """
-    from cleser.evaluation import compare_runs, show_comparison  # noqa: PLC0415
-
-    console.print(show_comparison(compare_runs(a, b, force=force)))
-
-
-def report(runs: Positional[tuple[Path, ...]], *, out: Path) -> None:
-    """Write a page, and print a table, of one or more runs.
-
-    Args:
-        runs: Run folders.
-        out: The HTML file.
-    """
-    from cleser.evaluation import report as write  # noqa: PLC0415
-    from cleser.evaluation import table  # noqa: PLC0415
-
-    console.print(table(list(runs)))
-    console.print(f"report: {write(list(runs), out)}")
-
-
-def demo(*, out: Path = Path("runs/demo"), seeds: int = 3) -> None:
-    """Synthesise speech in two languages, train on one, recognise the other; offline, in minutes.
-
-    Args:
-        out: Folder for the runs.
-        seeds: How many trainings.
-    """
-    from cleser.demo import run_demo  # noqa: PLC0415
-
-    run_demo(out, seeds)
-
-
-COMMANDS: dict[str, Callable[..., None]] = {
-    "demo": demo,
-    "data describe": data_describe,
-    "evaluate": evaluate,
-    "compare": compare,
-    "report": report,
-}
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; a mistake of the user is one line, not a traceback."""
-    args = list(sys.argv[1:] if argv is None else argv)
-    try:
-        return _dispatch(args)
-    except (ValueError, ImportError) as error:
-        if os.environ.get("CLESER_DEBUG"):
-            raise
-        Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
-        return 2
-    except KeyboardInterrupt:
-        Console(stderr=True).print("interrupted; the same command goes on from here")
-        return 130
-
-
-def _dispatch(args: list[str]) -> int:
-    if args[:1] == ["run"]:
-        run(args[1:])
-        return 0
-    for name, command in COMMANDS.items():
-        words = name.split()
-        if args[: len(words)] == words:
-            tyro.cli(command, args=args[len(words) :], prog=f"cleser {name}")
-            return 0
-    _usage(args)
-    return 0 if args in ([], ["--help"], ["-h"]) else 2
-
-
-def _usage(args: list[str]) -> None:
-    if args not in ([], ["--help"], ["-h"]):
-        console.print(f"there is no command {' '.join(args[:2])!r}\n")
-    console.print("[bold]cleser[/]: cross-lingual speech emotion recognition\n")
-    rows = Table.grid(padding=(0, 2))
-    for name, function in {"run": run, **COMMANDS}.items():
-        rows.add_row(f"  cleser {name}", (function.__doc__ or "").splitlines()[0].replace("``", ""))
-    console.print(rows, highlight=False)
-    console.print("\ncleser COMMAND --help says more.")

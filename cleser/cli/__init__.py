@@ -1,0 +1,71 @@
+"""The command line: ``cleser COMMAND …``; each command is a function, its flags are its arguments."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from cleser.cli.console import console
+
+# Where each command stands, as module:function; a module is imported when its command is called.
+COMMANDS = {
+    "demo": "demo:demo",
+    "run": "run:run",
+    "data describe": "data:data_describe",
+    "evaluate": "results:evaluate",
+    "compare": "results:compare",
+    "report": "results:report",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; a mistake of the user is one line, not a traceback."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(args)
+    except (ValueError, ImportError) as error:
+        if os.environ.get("CLESER_DEBUG"):
+            raise
+        Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+        return 2
+    except KeyboardInterrupt:
+        Console(stderr=True).print("interrupted; the same command goes on from here")
+        return 130
+
+
+def _load(name: str) -> Callable[..., None]:
+    module, function = COMMANDS[name].split(":")
+    command: Callable[..., None] = getattr(import_module(f"cleser.cli.{module}"), function)
+    return command
+
+
+def _dispatch(args: list[str]) -> int:
+    for name in COMMANDS:
+        words = name.split()
+        if args[: len(words)] == words:
+            command, rest = _load(name), args[len(words) :]
+            if name == "run":  # its flags depend on the recipe, so it reads them itself
+                command(rest)
+            else:
+                tyro.cli(command, args=rest, prog=f"cleser {name}")
+            return 0
+    _usage(args)
+    return 0 if args in ([], ["--help"], ["-h"]) else 2
+
+
+def _usage(args: list[str]) -> None:
+    if args not in ([], ["--help"], ["-h"]):
+        console.print(f"there is no command {' '.join(args[:2])!r}\n")
+    console.print("[bold]cleser[/]: cross-lingual speech emotion recognition\n")
+    rows = Table.grid(padding=(0, 2))
+    for name in COMMANDS:
+        said = (_load(name).__doc__ or "").splitlines()[0]
+        rows.add_row(f"  cleser {name}", said.replace("``", ""))
+    console.print(rows, highlight=False)
+    console.print("\ncleser COMMAND --help says more.")

@@ -1,0 +1,17 @@
+"""``cleser demo``: the main job on speech that the machine makes itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def demo(*, out: Path = Path("runs/demo"), seeds: int = 3) -> None:
+    """Synthesise speech in two languages, train on one, recognise the other; offline, in minutes.
+
+    Args:
+        out: Folder for the runs.
+        seeds: How many trainings.
+    """
+    from cleser.demo import run_demo  # noqa: PLC0415
+
+    run_demo(out, seeds)

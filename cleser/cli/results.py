@@ -1,0 +1,58 @@
+"""``cleser evaluate``, ``compare`` and ``report``: what finished runs say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from cleser.cli.console import console
+from cleser.cli.run import parse_map
+
+
+def evaluate(
+    run: Positional[Path],
+    *,
+    on: tuple[str, ...],
+    map: tuple[str, ...] = (),
+    out: Path | None = None,
+) -> None:
+    """Recognise another corpus with the networks of a finished run.
+
+    Args:
+        run: The run folder.
+        on: Corpora to recognise, as NAME:FOLDER.
+        map: Emotions to rename, as calm=neutral.
+        out: Folder for the results; by default one within the run.
+    """
+    from cleser.evaluation import show_results  # noqa: PLC0415
+    from cleser.recipes.transfer import evaluate as transfer  # noqa: PLC0415
+
+    console.print(show_results(transfer(run, on, renamed=parse_map(map), out=out)))
+
+
+def compare(a: Positional[Path], b: Positional[Path], *, force: bool = False) -> None:
+    """Test whether two runs on the same utterances differ.
+
+    Args:
+        a: A run folder.
+        b: Another.
+        force: Compare even if the protocols differ.
+    """
+    from cleser.evaluation import compare_runs, show_comparison  # noqa: PLC0415
+
+    console.print(show_comparison(compare_runs(a, b, force=force)))
+
+
+def report(runs: Positional[tuple[Path, ...]], *, out: Path) -> None:
+    """Write a page, and print a table, of one or more runs.
+
+    Args:
+        runs: Run folders.
+        out: The HTML file.
+    """
+    from cleser.evaluation import report as write  # noqa: PLC0415
+    from cleser.evaluation import table  # noqa: PLC0415
+
+    console.print(table(list(runs)))
+    console.print(f"report: {write(list(runs), out)}")
