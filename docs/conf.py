@@ -1,6 +1,11 @@
 """Sphinx configuration: docstrings are the reference, the gallery's examples run at every build."""
 
+import sys
+from pathlib import Path
+
 import cleser
+
+sys.path.insert(0, str(Path(__file__).parent))  # the gallery draws with pulls.py
 
 project = "cleser"
 author = "The cleser developers"

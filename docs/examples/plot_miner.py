@@ -29,7 +29,7 @@ for ax, (title, positive) in zip(axes, {"same emotion": same("emotion"),
 legend(axes[1], {"anger, German": (0, 0), "anger, English": (0, 1), "sadness, German": (1, 0)})
 
 # %%
-# With a memory, in a plain loop
+# In a plain loop, with a memory
 # ------------------------------
 # ``CrossBatchMemory`` keeps one integer an item: ``encode`` packs all labels into it, and the miner reads them back.
 
