@@ -1,6 +1,7 @@
 """Recordings to tensors: audio, backbones, speaker encoders and stored features."""
 
 from cleser.speech.acoustic import AcousticBackbone
+from cleser.speech.alignment import Alignment, Phone, write_textgrid
 from cleser.speech.audio import AudioError, load_audio
 from cleser.speech.backbones import Backbone, Frames, load_backbone
 from cleser.speech.features import Features, extract_features
@@ -8,12 +9,15 @@ from cleser.speech.normalise import standardise
 
 __all__ = [
     "AcousticBackbone",
+    "Alignment",
     "AudioError",
     "Backbone",
     "Features",
     "Frames",
+    "Phone",
     "extract_features",
     "load_audio",
     "load_backbone",
     "standardise",
+    "write_textgrid",
 ]
