@@ -1,0 +1,136 @@
+"""The neighbour graph against a search pair by pair."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cleser.graphs import cosine_knn
+from cleser.relations import differ, same
+
+NAMES = ("emotion", "language", "speaker")
+RELATIONS = [
+    None,
+    same("emotion"),
+    differ("language"),
+    same("emotion") & differ("language"),
+    same("emotion", "speaker"),
+    same("emotion") | same("speaker"),
+    ~same("speaker"),
+    ~(differ("emotion") | same("language")),
+    same("emotion") & ~same("emotion"),
+]
+
+
+def by_hand(x, k, where=None, labels=None):
+    """Similarities and neighbours as their definition says them, one item at a time."""
+    wide = np.asarray(x, np.float64)
+    units = (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)
+    n = len(units)
+    allowed = ~np.eye(n, dtype=bool) if where is None else np.asarray(where.mask(labels))
+    graph = {}
+    for i in range(n):
+        candidates = [
+            (-np.float32(np.dot(units[i].astype(np.float64), units[j].astype(np.float64))), j)
+            for j in range(n)
+            if allowed[i, j]
+        ]
+        for negative, j in sorted(candidates)[:k]:
+            graph[i, j] = -negative
+    return graph
+
+
+def stored(graph):
+    coo = graph.tocoo()
+    return {(int(i), int(j)): s for i, j, s in zip(*coo.coords, coo.data, strict=True)}
+
+
+def random_labels(generator, n):
+    return {name: generator.integers(-1, 3, n) for name in NAMES}
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    n=st.integers(1, 60),
+    d=st.integers(1, 20),
+    k=st.integers(1, 70),
+    where=st.sampled_from(RELATIONS),
+    distinct=st.integers(1, 60),
+    seed=st.integers(0, 10**6),
+)
+def test_graph_is_what_a_search_pair_by_pair_finds(n, d, k, where, distinct, seed):
+    generator = np.random.default_rng(seed)
+    x = generator.standard_normal((distinct, d))[generator.integers(0, distinct, n)]  # duplicates
+    labels = random_labels(generator, n)
+    assert stored(cosine_knn(x, k, where=where, labels=labels)) == by_hand(x, k, where, labels)
+
+
+def test_equal_similarities_are_taken_in_the_order_of_the_items():
+    x = np.tile([[1.0, 2.0, -1.0]], (9, 1))
+    graph = cosine_knn(x, 3)
+    assert [list(graph[[i]].indices) for i in (0, 1, 8)] == [[1, 2, 3], [0, 2, 3], [0, 1, 2]]
+
+
+def test_fewer_neighbours_where_there_are_fewer():
+    generator = np.random.default_rng(0)
+    x = generator.standard_normal((5, 4))
+    assert np.diff(cosine_knn(x, 50).indptr).tolist() == [4] * 5
+    labels = {"emotion": [0, 0, 0, 1, -1]}
+    counts = np.diff(cosine_knn(x, 50, where=same("emotion"), labels=labels).indptr)
+    assert counts.tolist() == [2, 2, 2, 0, 0]
+    assert cosine_knn(x[:1]).nnz == 0
+    assert cosine_knn(x[:0]).shape == (0, 0)
+
+
+def test_mutual_keeps_what_holds_both_ways():
+    x = np.random.default_rng(1).standard_normal((80, 6))
+    edges = stored(cosine_knn(x, 4))
+    graph = cosine_knn(x, 4, mutual=True)
+    assert stored(graph) == {(i, j): s for (i, j), s in edges.items() if (j, i) in edges}
+    assert abs(graph - graph.T).nnz == 0
+    assert 0 < graph.nnz < len(edges)
+
+
+def test_min_similarity_leaves_the_least_similar_out():
+    x = np.random.default_rng(2).standard_normal((50, 6))
+    edges = stored(cosine_knn(x, 8))
+    threshold = float(np.median(list(edges.values())))
+    found = stored(cosine_knn(x, 8, min_similarity=threshold))
+    assert found == {pair: s for pair, s in edges.items() if s >= threshold}
+
+
+def test_orthogonal_neighbours_are_stored_with_their_zero():
+    graph = cosine_knn(np.eye(3), 1, mutual=False)
+    assert stored(graph) == {(0, 1): 0, (1, 0): 0, (2, 0): 0}
+    assert stored(cosine_knn(np.eye(3), 1, mutual=True)) == {(0, 1): 0, (1, 0): 0}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.int32])
+def test_embeddings_and_labels_may_be_tensors_of_any_kind(dtype):
+    x = torch.randint(1, 50, (30, 5)).to(dtype)
+    labels = {"language": torch.arange(30) % 3}
+    graph = cosine_knn(x, 4, where=differ("language"), labels=labels)
+    expected = by_hand(x.double().numpy(), 4, differ("language"), labels)
+    assert stored(graph) == expected
+    assert graph.dtype == np.float32
+    assert graph.has_canonical_format
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"embeddings": np.ones(4)}, r"shape \[4\], expected \[N, D\]"),
+        ({"embeddings": np.ones((2, 3, 4))}, r"shape \[2, 3, 4\]"),
+        ({"embeddings": [[1.0, 2.0], [np.nan, 1.0]]}, r"embeddings\[1\] is not finite"),
+        ({"embeddings": [[1.0, 2.0], [np.inf, 1.0]]}, r"embeddings\[1\] is not finite"),
+        ({"embeddings": [[1.0, 2.0], [0.0, 0.0], [0.0, 0.0]]}, r"embeddings\[1\] is zero"),
+        ({"k": 0}, "k is 0"),
+        ({"where": same("emotion")}, "no labels"),
+        ({"where": same("emotion"), "labels": {"language": [0, 1]}}, "no 'emotion'"),
+        ({"where": same("emotion"), "labels": {"emotion": [0, 1, 1]}}, "3"),
+    ],
+)
+def test_bad_input_is_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        cosine_knn(**({"embeddings": np.eye(2)} | arguments))
