@@ -17,6 +17,7 @@ class Batch:
         offsets: Where each utterance's tokens begin, int64 [B + 1].
         summaries: [B, L, C], statistics of the whole utterance.
         labels: Integers [B] by name (``emotion``, ``speaker``, ``language``, ``corpus``); −1 is unknown.
+        phonemes: Category of each token, int64 [S]; −1 where it is not known.
         weight: How much each utterance counts in a supervised loss, [B], one on average.
     """
 
@@ -24,10 +25,17 @@ class Batch:
     offsets: Tensor
     summaries: Tensor
     labels: dict[str, Tensor]
+    phonemes: Tensor
     weight: Tensor
 
     def __len__(self) -> int:
         return len(self.summaries)
+
+    def token_labels(self) -> dict[str, Tensor]:
+        """The utterances' labels and the phoneme, [S] each, for every token."""
+        counts = self.offsets.diff()
+        spread = {name: values.repeat_interleave(counts) for name, values in self.labels.items()}
+        return {**spread, "phoneme": self.phonemes}
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""

@@ -45,11 +45,15 @@ class Embedded(NamedTuple):
         utterances: [B, D].
         tokens: [S, D].
         logits: [B, K].
+        layers: Each layer's view of the utterances, [L, B, D], before layers are mixed.
+        token_layers: The same of the tokens, [L, S, D].
     """
 
     utterances: Tensor
     tokens: Tensor
     logits: Tensor
+    layers: Tensor
+    token_layers: Tensor
 
 
 class EmotionModel(nn.Module):
@@ -96,10 +100,16 @@ class EmotionModel(nn.Module):
 
     def forward(self, batch: Batch) -> Embedded:
         """Embed and classify a batch."""
-        tokens = self.token_mix(self.input_dropout(batch.tokens))
-        tokens = self.context(tokens, batch.offsets)
+        token_layers = self.token_mix.states(self.input_dropout(batch.tokens))
+        tokens = self.context(self.token_mix.join(token_layers), batch.offsets)
         bounds = torch.stack([batch.offsets[:-1], batch.offsets[1:]], 1)
         pooled = pool_phones(tokens[None], [bounds], std=True)
-        summary = self.summary_mix(self.input_dropout(batch.summaries))
-        utterances = self.embed(summary + self.scale * self.pooled(pooled))
-        return Embedded(utterances, tokens, self.head(utterances))
+        layers = self.summary_mix.states(self.input_dropout(batch.summaries))
+        utterances = self.embed(self.summary_mix.join(layers) + self.scale * self.pooled(pooled))
+        return Embedded(
+            utterances,
+            tokens,
+            self.head(utterances),
+            layers.transpose(0, 1),
+            token_layers.transpose(0, 1),
+        )

@@ -33,9 +33,21 @@ class LayerMix(nn.Module):
         else:
             self.project = nn.Linear(layers * channels, dim)
 
+    def states(self, x: Tensor) -> Tensor:
+        """Each layer of [..., L, C] by itself in the common space, [..., L, D]; their mix is `join`."""
+        if self.mix == "weighted":
+            projected: Tensor = self.project(x)
+            return projected
+        by_layer = self.project.weight.unflatten(1, x.shape[-2:])
+        # The bias is shared out, so that the states add up to the mix.
+        return torch.einsum("...lc,dlc->...ld", x, by_layer) + self.project.bias / x.shape[-2]
+
+    def join(self, states: Tensor) -> Tensor:
+        """The mix [..., D] of layers' states [..., L, D]."""
+        if self.mix == "weighted":
+            return torch.einsum("...ld,l->...d", states, self.weights.softmax(0))
+        return states.sum(-2)
+
     def forward(self, x: Tensor) -> Tensor:
         """Mix [..., L, C] into [..., D]."""
-        if self.mix == "concat":
-            mixed: Tensor = self.project(x.flatten(-2))
-            return mixed
-        return self.project(torch.einsum("...lc,l->...c", x, self.weights.softmax(0)))  # type: ignore[no-any-return]
+        return self.join(self.states(x))

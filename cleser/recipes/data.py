@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from cleser.corpora.protocol import Protocol
 from cleser.models.batch import Batch
 from cleser.recipes.progress import track
+from cleser.speech.alignment import Alignment
 from cleser.speech.backbones import Backbone
 from cleser.speech.features import Features, extract_features
 from cleser.speech.normalise import Moments, moments, standardise, standardise_utterances
@@ -26,6 +28,7 @@ class Dataset:
         manifest: Their rows, in order; recordings that could not be used are gone.
         features: Standardised, in the same order.
         labels: Integers [N] by name; −1 is unknown.
+        phonemes: Integers [S], one a token; −1 is unknown.
         weight: [N], one on average: every (corpus, emotion) counts alike.
         left_out: Recordings that could not be used.
     """
@@ -33,6 +36,7 @@ class Dataset:
     manifest: pd.DataFrame
     features: Features
     labels: dict[str, Tensor]
+    phonemes: Tensor
     weight: Tensor
     left_out: list[dict[str, str]]
 
@@ -53,8 +57,9 @@ class Dataset:
             tokens=picked.tokens,
             offsets=picked.offsets,
             summaries=picked.summaries,
+            phones=[self.features.phones[i] for i in self._tokens(index)[0].tolist()],
         )
-        return Dataset(rows, features, labels, _balance(rows), self.left_out)
+        return Dataset(rows, features, labels, picked.phonemes, _balance(rows), self.left_out)
 
     @classmethod
     def join(cls, datasets: Sequence[Dataset]) -> Dataset:
@@ -67,25 +72,33 @@ class Dataset:
             tokens=torch.cat([f.tokens for f in features]),
             offsets=torch.nn.functional.pad(counts.cumsum(0), (1, 0)),
             summaries=torch.cat([f.summaries for f in features]),
+            phones=[phone for f in features for phone in f.phones],
         )
+        phonemes = torch.cat([d.phonemes for d in datasets])
         names = datasets[0].labels
         labels = {name: torch.cat([d.labels[name] for d in datasets]) for name in names}
         left_out = [problem for d in datasets for problem in d.left_out]
-        return cls(rows, joined, labels, _balance(rows), left_out)
+        return cls(rows, joined, labels, phonemes, _balance(rows), left_out)
 
     def batch(self, index: Sequence[int] | Tensor) -> Batch:
         """The utterances at these positions as a batch."""
         at = torch.as_tensor(index, dtype=torch.long)
-        starts, lengths = self.features.offsets[at], self.features.offsets.diff()[at]
-        offsets = torch.nn.functional.pad(lengths.cumsum(0), (1, 0))
-        first = (starts - offsets[:-1]).repeat_interleave(lengths)
+        tokens, offsets = self._tokens(at)
         return Batch(
-            tokens=self.features.tokens[first + torch.arange(len(first))],
+            tokens=self.features.tokens[tokens],
             offsets=offsets,
             summaries=self.features.summaries[at],
             labels={name: values[at] for name, values in self.labels.items()},
+            phonemes=self.phonemes[tokens],
             weight=self.weight[at],
         )
+
+    def _tokens(self, at: Tensor) -> tuple[Tensor, Tensor]:
+        """Positions of some utterances' tokens, and where each of these utterances then begins."""
+        starts, lengths = self.features.offsets[at], self.features.offsets.diff()[at]
+        offsets = torch.nn.functional.pad(lengths.cumsum(0), (1, 0))
+        first = (starts - offsets[:-1]).repeat_interleave(lengths)
+        return first + torch.arange(len(first)), offsets
 
 
 @dataclass(frozen=True)
@@ -96,12 +109,27 @@ class Vocabulary:
     speakers: tuple[str, ...]
     languages: tuple[str, ...]
     corpora: tuple[str, ...]
+    phonemes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, emotions: Sequence[str], manifest: pd.DataFrame) -> Vocabulary:
-        """The vocabulary of some utterances."""
-        names = (manifest[c].dropna().unique() for c in ("speaker", "language", "corpus"))
-        return cls(tuple(emotions), *(tuple(sorted(n)) for n in names))
+    def of(
+        cls,
+        emotions: Sequence[str],
+        manifest: pd.DataFrame,
+        alignments: Sequence[Alignment | None] = (),
+    ) -> Vocabulary:
+        """The vocabulary of some utterances and their phones."""
+        phones = {
+            phone for a in alignments if a is not None and not a.uniform for phone in a.phones
+        }
+
+        def known(column: str) -> tuple[str, ...]:
+            return tuple(sorted(manifest[column].dropna().unique()))
+
+        return cls(
+            tuple(emotions), known("speaker"), known("language"), known("corpus"),
+            tuple(sorted(phones)),
+        )  # fmt: skip
 
     def encode(self, manifest: pd.DataFrame) -> dict[str, Tensor]:
         """Labels of a manifest as integers; what the vocabulary does not know is −1."""
@@ -114,7 +142,25 @@ class Vocabulary:
         return {c: _codes(manifest[c], names) for c, names in columns.items()}
 
 
-def _codes(values: pd.Series[str], names: Sequence[str]) -> Tensor:
+def phones_of(manifest: pd.DataFrame) -> list[Alignment | None]:
+    """When each utterance's phones sound, where the corpus itself says it in a column ``phones``.
+
+    The column holds JSON, ``[[symbol, start, end], …]`` in seconds, as the synthetic corpus has it.
+    """
+    if "phones" not in manifest:
+        return [None] * len(manifest)
+    return [_stated(text) if isinstance(text, str) else None for text in manifest["phones"]]
+
+
+def _stated(text: str) -> Alignment:
+    # Stress and length are no part of a phoneme's name.
+    phones = [(symbol.strip("ˈˌː"), start, end) for symbol, start, end in json.loads(text)]
+    named = [phone for phone in phones if phone[0]]
+    symbols, starts, ends = zip(*named, strict=True) if named else ((), (), ())
+    return Alignment(np.array(starts), np.array(ends), symbols)
+
+
+def _codes(values: pd.Series[str] | list[str], names: Sequence[str]) -> Tensor:
     return torch.from_numpy(pd.Index(names).get_indexer(pd.Index(values)).astype(np.int64))
 
 
@@ -125,6 +171,7 @@ def load_dataset(
     backbone: Backbone,
     *,
     title: str,
+    alignments: Sequence[Alignment | None] | None = None,
     reference: Moments | None = None,
 ) -> tuple[Dataset, Moments]:
     """Extract and standardise the features of some utterances.
@@ -135,6 +182,7 @@ def load_dataset(
         vocabulary: Turns labels into integers.
         backbone: Turns recordings into frames.
         title: What the progress bar says.
+        alignments: When each utterance's phones sound, where that is known.
         reference: Statistics of the source, for utterances that the protocol does not let be standardised
             by their own corpus; their own by default.
 
@@ -145,7 +193,7 @@ def load_dataset(
         ValueError: None of the recordings can be used.
     """
     with track(title, len(manifest)) as advance:
-        raw = extract_features(manifest, backbone, advance=advance)
+        raw = extract_features(manifest, backbone, alignments=alignments, advance=advance)
     rows = manifest[manifest["utterance"].isin(set(raw.utterances))].reset_index(drop=True)
     if rows.empty:
         reasons = "; ".join(f"{p['path']}: {p['reason']}" for p in raw.left_out[:3])
@@ -153,7 +201,8 @@ def load_dataset(
     own = moments(raw)
     features = _standardised(raw, rows, protocol, reference or own)
     labels = vocabulary.encode(rows)
-    return Dataset(rows, features, labels, _balance(rows), raw.left_out), own
+    phonemes = _codes(raw.phones, vocabulary.phonemes)
+    return Dataset(rows, features, labels, phonemes, _balance(rows), raw.left_out), own
 
 
 def _standardised(

@@ -23,7 +23,7 @@ from torch import Tensor
 from cleser.corpora.audit import audit
 from cleser.corpora.protocol import Cast, Parts, Protocol
 from cleser.evaluation import write_results
-from cleser.recipes.data import Dataset, Vocabulary, load_dataset
+from cleser.recipes.data import Dataset, Vocabulary, load_dataset, phones_of
 from cleser.recipes.progress import console, track
 from cleser.recipes.settings import to_plain
 from cleser.speech.backbones import Backbone
@@ -92,9 +92,10 @@ class Data:
         self.cast, self.backbone = cast, backbone
         rows = pd.concat([cast.source, cast.auxiliary] if auxiliary else [cast.source])
         rows = rows.drop_duplicates("utterance", ignore_index=True)
-        self.vocabulary = Vocabulary.of(cast.protocol.labels, rows)
+        phones = phones_of(rows)
+        self.vocabulary = Vocabulary.of(cast.protocol.labels, rows, phones)
         self.seen, self.moments = load_dataset(
-            rows, cast.protocol, self.vocabulary, backbone, title="source"
+            rows, cast.protocol, self.vocabulary, backbone, title="source", alignments=phones
         )
 
     @cached_property
@@ -106,6 +107,7 @@ class Data:
             self.vocabulary,
             self.backbone,
             title="target",
+            alignments=phones_of(self.cast.target),
             reference=self.moments,
         )[0]
 

@@ -11,7 +11,7 @@ import yaml
 
 from cleser.corpora.protocol import Protocol
 from cleser.recipes import METHODS
-from cleser.recipes.data import load_dataset
+from cleser.recipes.data import load_dataset, phones_of
 from cleser.recipes.experiment import Experiment, admit, finish, predictions_of
 from cleser.recipes.neural import open_recipes
 from cleser.recipes.settings import from_plain
@@ -67,7 +67,7 @@ def evaluate(
     cast = admit(experiment)
     dataset, _ = load_dataset(
         cast.target, protocol, vocabulary, load_backbone(settings["backbone"]),
-        title=names, reference=moments,
+        title=names, alignments=phones_of(cast.target), reference=moments,
     )  # fmt: skip
     rows = []
     for seed, network in enumerate(fitted):

@@ -1,8 +1,8 @@
 """Features of a corpus: each recording cut into tokens, each token pooled over its frames, kept on disk.
 
 A *token* is a short stretch of speech with one feature vector per layer, the mean and the standard
-deviation of its frames; a *summary* is the same over the whole utterance. Where phones are not known,
-tokens are uniform.
+deviation of its frames; a *summary* is the same over the whole utterance. Tokens are phones where an alignment
+says when each sounds, and stretches of equal length elsewhere.
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from cleser.anchors.pooling import pool_phones, uniform_bounds
+from cleser.speech.alignment import Alignment
 from cleser.speech.audio import AudioError, load_audio
-from cleser.speech.backbones import Backbone
+from cleser.speech.backbones import Backbone, Frames
 
 _SHARD = 128  # utterances: what an interruption loses at most
 _BATCH_SECONDS = 60.0
@@ -39,6 +42,7 @@ class Features:
         tokens: [S, L, C], all utterances' tokens one after another.
         offsets: Where each utterance's tokens begin, int64 [N + 1].
         summaries: [N, L, C].
+        phones: IPA symbol of each token [S], empty where no alignment says it.
         left_out: Recordings that could not be used: ``{"path": …, "reason": …}``.
     """
 
@@ -46,6 +50,7 @@ class Features:
     tokens: Tensor
     offsets: Tensor
     summaries: Tensor
+    phones: list[str]
     left_out: list[dict[str, str]] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -62,6 +67,7 @@ def extract_features(
     manifest: pd.DataFrame,
     backbone: Backbone,
     *,
+    alignments: Sequence[Alignment | None] | None = None,
     token: float = 0.1,
     cache: Path | None = None,
     advance: Callable[[int], object] | None = None,
@@ -71,29 +77,40 @@ def extract_features(
     Args:
         manifest: Utterances with ``utterance, path, start, end``.
         backbone: What turns sound into frames.
-        token: Length of a token, in seconds.
+        alignments: When each phone sounds, one for each row, None where nobody knows; a phone of which every
+            frame is silent is no token.
+        token: Length of a token where phones are not known, in seconds.
         cache: Folder to keep results in; by default :func:`cache_folder`.
         advance: Called with the number of utterances finished, for progress.
 
     Returns:
         Features of the readable utterances in the manifest's order; the others are in ``left_out``.
+
+    Raises:
+        ValueError: The manifest is empty, or the alignments are not as many as its rows.
     """
+    known = list(alignments) if alignments is not None else [None] * len(manifest)
+    if len(known) != len(manifest):
+        raise ValueError(
+            f"found {len(known)} alignments, expected one for each of {len(manifest)} rows"
+        )
     folder = (cache or cache_folder()) / "features"
     identity = f"{backbone.name}-token{token:g}"
     shards = []
     for begin in range(0, len(manifest), _SHARD):
         rows = manifest.iloc[begin : begin + _SHARD]
-        path = folder / f"{_shard_key(rows, identity)}.safetensors"
+        phones = known[begin : begin + _SHARD]
+        path = folder / f"{_shard_key(rows, phones, identity)}.safetensors"
         if not path.exists():
-            _write(path, _extract_shard(rows, backbone, token))
+            _write(path, _extract_shard(rows, phones, backbone, token))
         shards.append(load_file(path))
         if advance:
             advance(len(rows))
     return _join(manifest, shards)
 
 
-def _shard_key(rows: pd.DataFrame, identity: str) -> str:
-    """Changes with the backbone, the recordings' files, and the stretches taken of them."""
+def _shard_key(rows: pd.DataFrame, alignments: Sequence[Alignment | None], identity: str) -> str:
+    """Changes with the backbone, the recordings' files, the stretches taken of them, and their phones."""
     digest = hashlib.sha256(identity.encode())
     for path, start, end in zip(rows["path"], rows["start"], rows["end"], strict=True):
         try:
@@ -102,30 +119,83 @@ def _shard_key(rows: pd.DataFrame, identity: str) -> str:
         except OSError:
             state = "missing"
         digest.update(f"{path}|{state}|{start}|{end}\n".encode())
+    for i, alignment in enumerate(alignments):
+        if alignment is not None:
+            digest.update(f"{i} {alignment.uniform} {' '.join(alignment.phones)}\n".encode())
+            digest.update(alignment.starts.tobytes() + alignment.ends.tobytes())
     return digest.hexdigest()[:32]
 
 
-def _extract_shard(rows: pd.DataFrame, backbone: Backbone, token: float) -> dict[str, Tensor | str]:
+def _extract_shard(
+    rows: pd.DataFrame,
+    alignments: Sequence[Alignment | None],
+    backbone: Backbone,
+    token: float,
+) -> dict[str, Tensor | str]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         sounds = list(pool.map(_read(backbone.rate), rows["path"], rows["start"], rows["end"]))
     tokens: list[Tensor | None] = [None] * len(rows)
     summaries: list[Tensor | None] = [None] * len(rows)
+    phones: list[list[str]] = [[] for _ in range(len(rows))]
     reasons = {str(i): s for i, s in enumerate(sounds) if isinstance(s, str)}
     usable = [(i, s) for i, s in enumerate(sounds) if isinstance(s, Tensor)]
+    length = round(token * backbone.frame_rate)
     for batch in _batches(usable, backbone.rate):
-        for i, frames in zip(batch, backbone.extract([sounds[i] for i in batch]), strict=True):  # type: ignore[misc]
-            if not frames.shape[1]:
+        frames = _encode(backbone, [sounds[i] for i in batch])  # type: ignore[misc]
+        for row, i in enumerate(batch):
+            mask = frames.mask[row, : int(frames.lengths[row])]
+            if not mask.any():
                 reasons[str(i)] = "holds no speech: every frame is silent"
                 continue
-            tokens[i], summaries[i] = _pool(frames, round(token * backbone.frame_rate))
+            bounds, phones[i] = token_bounds(mask, alignments[i], backbone.frame_rate, length)
+            spoken = frames.hidden_states[:, row, : len(mask)][:, mask]
+            tokens[i], summaries[i] = _pool(spoken, bounds)
     kept = [t for t in tokens if t is not None]
     empty = torch.zeros(0, backbone.n_layers, 2 * backbone.dim)
     return {
         "tokens": torch.cat(kept) if kept else empty,
         "counts": torch.tensor([0 if t is None else len(t) for t in tokens]),
         "summaries": torch.stack([s for s in summaries if s is not None]) if kept else empty,
+        "phones": json.dumps([phone for of in phones for phone in of], ensure_ascii=False),
         "reasons": json.dumps(reasons),
     }
+
+
+def _encode(backbone: Backbone, sounds: Sequence[Tensor]) -> Frames:
+    with torch.no_grad():
+        lengths = torch.tensor([len(sound) for sound in sounds])
+        frames: Frames = backbone(pad_sequence(list(sounds), batch_first=True), lengths)
+    return frames
+
+
+def token_bounds(
+    mask: Tensor, alignment: Alignment | None, frame_rate: float, length: int
+) -> tuple[Tensor, list[str]]:
+    """Where tokens begin and end among the frames that count.
+
+    Args:
+        mask: Frames that count, bool [T].
+        alignment: Phones in time; None, or a uniform one, for stretches of equal length.
+        frame_rate: Frames a second.
+        length: Of a uniform token, in frames.
+
+    Returns:
+        Bounds int64 [S, 2] among the frames of the mask, and the symbol of each token.
+
+    >>> mask = torch.tensor([False, True, True, True])
+    >>> bounds, phones = token_bounds(mask, Alignment([0.0, 0.2], [0.2, 0.4], "pa"), 10, 1)
+    >>> bounds.tolist(), phones
+    ([[0, 1], [1, 3]], ['p', 'a'])
+    """
+    if alignment is not None and not alignment.uniform:
+        before = torch.nn.functional.pad(mask.cumsum(0), (1, 0))
+        bounds = before[torch.from_numpy(alignment.bounds(frame_rate, len(mask)))]
+        sounding = bounds[:, 1] > bounds[:, 0]
+        if sounding.any():
+            phones = [p for p, s in zip(alignment.phones, sounding.tolist(), strict=True) if s]
+            return bounds[sounding], phones
+    bounds = uniform_bounds(int(mask.sum()), length)
+    return bounds, [""] * len(bounds)
 
 
 def _read(rate: int) -> Callable[[str, float, float], Tensor | str]:
@@ -150,26 +220,30 @@ def _batches(usable: Sequence[tuple[int, Tensor]], rate: int) -> Iterator[list[i
         yield batch
 
 
-def _pool(frames: Tensor, length: int) -> tuple[Tensor, Tensor]:
+def _pool(frames: Tensor, bounds: Tensor) -> tuple[Tensor, Tensor]:
     """Tokens [S, L, 2D] and the summary [L, 2D] of frames [L, T, D]."""
     layers, count, dim = frames.shape
     flat = frames.transpose(0, 1).reshape(1, count, layers * dim)
 
-    def pooled(bounds: Tensor) -> Tensor:
-        mean, std = pool_phones(flat, [bounds], std=True).chunk(2, -1)
+    def pooled(within: Tensor) -> Tensor:
+        mean, std = pool_phones(flat, [within], std=True).chunk(2, -1)
         return torch.cat([mean.unflatten(-1, (layers, dim)), std.unflatten(-1, (layers, dim))], -1)
 
-    return pooled(uniform_bounds(count, length)), pooled(torch.tensor([[0, count]]))[0]
+    return pooled(bounds), pooled(torch.tensor([[0, count]]))[0]
 
 
 def _write(path: Path, shard: dict[str, Tensor | str]) -> None:
     """All or nothing: a reader never sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {k: v.contiguous() for k, v in shard.items() if isinstance(v, Tensor)}
-    reasons = np.frombuffer(str(shard["reasons"]).encode(), dtype=np.uint8).copy()
+    texts = {
+        k: torch.from_numpy(np.frombuffer(v.encode(), dtype=np.uint8).copy())
+        for k, v in shard.items()
+        if isinstance(v, str)
+    }
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
     os.close(handle)
-    save_file({**tensors, "reasons": torch.from_numpy(reasons)}, temporary)
+    save_file({**tensors, **texts}, temporary)
     Path(temporary).replace(path)
 
 
@@ -179,7 +253,7 @@ def _join(manifest: pd.DataFrame, shards: list[dict[str, Tensor]]) -> Features:
     counts = torch.cat([s["counts"] for s in shards])
     left_out = []
     for number, shard in enumerate(shards):
-        for i, reason in json.loads(shard["reasons"].numpy().tobytes()).items():
+        for i, reason in _text(shard["reasons"]).items():
             path = manifest["path"].iloc[number * _SHARD + int(i)]
             left_out.append({"path": str(path), "reason": reason})
     kept = (counts > 0).numpy()
@@ -188,5 +262,10 @@ def _join(manifest: pd.DataFrame, shards: list[dict[str, Tensor]]) -> Features:
         tokens=torch.cat([s["tokens"] for s in shards]),
         offsets=torch.nn.functional.pad(counts[counts > 0].cumsum(0), (1, 0)),
         summaries=torch.cat([s["summaries"] for s in shards]),
+        phones=[phone for shard in shards for phone in _text(shard["phones"])],
         left_out=left_out,
     )
+
+
+def _text(stored: Tensor) -> Any:
+    return json.loads(stored.numpy().tobytes())

@@ -13,6 +13,7 @@ def make_batch(lengths=(3, 1, 5), layers=2, channels=6):
         offsets=torch.tensor([0, *lengths]).cumsum(0),
         summaries=torch.randn(len(lengths), layers, channels),
         labels={"emotion": torch.arange(len(lengths))},
+        phonemes=torch.arange(sum(lengths)) % 3 - 1,
         weight=torch.ones(len(lengths)),
     )
 
@@ -24,6 +25,7 @@ def part(batch, i):
         offsets=torch.tensor([0, end - begin]),
         summaries=batch.summaries[i : i + 1],
         labels={name: values[i : i + 1] for name, values in batch.labels.items()},
+        phonemes=batch.phonemes[begin:end],
         weight=batch.weight[i : i + 1],
     )
 
@@ -74,3 +76,24 @@ def test_concat_mix_gives_each_layer_its_own_matrix():
 def test_depth_zero_passes_tokens_through():
     tokens = torch.randn(4, 8)
     assert TokenTransformer(8, depth=0)(tokens, torch.tensor([0, 4])) is tokens
+
+
+@pytest.mark.parametrize("mix", ["weighted", "concat"])
+def test_layers_states_join_to_their_mix(mix):
+    torch.manual_seed(0)
+    layers, x = LayerMix(3, 4, 5, mix), torch.randn(7, 3, 4)
+    if mix == "weighted":
+        torch.nn.init.normal_(layers.weights)
+        shares = layers.weights.softmax(0)
+        by_hand = layers.project((x * shares[:, None]).sum(1))
+    else:
+        by_hand = layers.project(x.flatten(1))
+    torch.testing.assert_close(layers(x), by_hand)
+    assert layers.states(x).shape == (7, 3, 5)
+
+
+def test_tokens_carry_their_utterances_labels():
+    batch = make_batch()
+    found = batch.token_labels()
+    assert found["emotion"].tolist() == [0] * 3 + [1] + [2] * 5
+    assert found["phoneme"].tolist() == [-1, 0, 1, -1, 0, 1, -1, 0, 1]

@@ -91,3 +91,45 @@ def test_broken_recordings_are_left_out_and_listed(manifest, backbone, tmp_path)
 def test_an_empty_manifest_is_an_error(manifest, backbone):
     with pytest.raises(ValueError, match="manifest is empty"):
         extract_features(pd.DataFrame(manifest.iloc[:0]), backbone)
+
+
+def test_tokens_are_phones_where_they_are_known(manifest, backbone, tmp_path):
+    from cleser.speech import load_audio
+    from cleser.speech.alignment import Alignment
+
+    rows = manifest.iloc[:3]
+    known = Alignment([0.05, 0.1, 0.25], [0.1, 0.25, 0.3], ("a", "t", "o"))
+    uniform = Alignment([0.0], [0.3], ("a",), uniform=True)
+    plain = extract_features(rows, backbone, cache=tmp_path)
+    found = extract_features(rows, backbone, alignments=[None, known, uniform], cache=tmp_path)
+    begin, end = found.offsets[1:3].tolist()
+    others = found.phones[:begin] + found.phones[end:]
+    assert found.phones[begin:end] == ["a", "t", "o"]
+    assert set(others) == {""}
+    torch.testing.assert_close(found.tokens[:begin], plain.tokens[: plain.offsets[1]])
+    torch.testing.assert_close(found.tokens[end:], plain.tokens[plain.offsets[2] :])
+    torch.testing.assert_close(found.summaries, plain.summaries)
+    sound = load_audio(rows["path"][1])
+    frames = backbone(sound[None], torch.tensor([len(sound)]))
+    inside = frames.hidden_states[:, 0, 10:25][:, frames.mask[0, 10:25]]
+    torch.testing.assert_close(
+        found.tokens[begin + 1, :, :40], inside.mean(1), atol=1e-3, rtol=1e-3
+    )
+
+
+def test_a_phone_in_silence_is_no_token(backbone):
+    from cleser.speech.alignment import Alignment
+    from cleser.speech.features import token_bounds
+
+    mask = torch.tensor([False] * 10 + [True] * 20)
+    hidden = Alignment([0.0, 0.05], [0.05, 0.3], ("p", "a"))
+    bounds, phones = token_bounds(mask, hidden, 100, 10)
+    assert (bounds.tolist(), phones) == ([[0, 20]], ["a"])
+    silent = Alignment([0.0], [0.05], ("p",))
+    bounds, phones = token_bounds(mask, silent, 100, 10)
+    assert (bounds.tolist(), phones) == ([[0, 10], [10, 20]], ["", ""])
+
+
+def test_alignments_are_as_many_as_rows(manifest, backbone, tmp_path):
+    with pytest.raises(ValueError, match="found 1 alignments, expected one for each of 16 rows"):
+        extract_features(manifest, backbone, alignments=[None], cache=tmp_path)

@@ -16,6 +16,7 @@ def make(lengths=(3, 1, 5, 2), shift=0.0, seed=0):
         torch.randn(sum(lengths), 2, 3) * 4 + shift,
         torch.tensor([0, *lengths]).cumsum(0),
         torch.randn(len(lengths), 2, 3) * 2 - shift,
+        [""] * sum(lengths),
     )
 
 
@@ -42,6 +43,7 @@ def test_another_speaker_changes_nothing():
         torch.cat([features.tokens[:9], features.tokens[9:] * 100]),
         features.offsets,
         features.summaries,
+        features.phones,
     )
     one, other = standardise(features, groups), standardise(louder, groups)
     torch.testing.assert_close(one.tokens[:9], other.tokens[:9])
@@ -57,7 +59,9 @@ def test_a_reference_is_used_for_everyone():
 def test_utterances_need_nothing_but_themselves():
     features, reference = make(), moments(make(seed=1))
     found = standardise_utterances(features, reference)
-    alone = Features(["u2"], features.tokens[4:9], torch.tensor([0, 5]), features.summaries[2:3])
+    alone = Features(
+        ["u2"], features.tokens[4:9], torch.tensor([0, 5]), features.summaries[2:3], [""] * 5
+    )
     expected = standardise_utterances(alone, reference)
     torch.testing.assert_close(found.tokens[4:9], expected.tokens)
     torch.testing.assert_close(found.summaries[2:3], expected.summaries)
