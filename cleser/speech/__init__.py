@@ -4,8 +4,10 @@ from cleser.speech.acoustic import AcousticBackbone
 from cleser.speech.alignment import Alignment, Phone, write_textgrid
 from cleser.speech.audio import AudioError, load_audio
 from cleser.speech.backbones import Backbone, Frames, load_backbone
+from cleser.speech.digests import utterance_key, utterance_keys
 from cleser.speech.features import Features, extract_features
 from cleser.speech.normalise import standardise
+from cleser.speech.store import PooledBatch, PooledStore, StoreSettings
 
 __all__ = [
     "AcousticBackbone",
@@ -15,9 +17,14 @@ __all__ = [
     "Features",
     "Frames",
     "Phone",
+    "PooledBatch",
+    "PooledStore",
+    "StoreSettings",
     "extract_features",
     "load_audio",
     "load_backbone",
     "standardise",
+    "utterance_key",
+    "utterance_keys",
     "write_textgrid",
 ]
