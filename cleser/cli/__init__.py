@@ -21,6 +21,9 @@ COMMANDS = {
     "evaluate": "results:evaluate",
     "compare": "results:compare",
     "report": "results:report",
+    "predict": "predict:predict",
+    "export": "predict:export",
+    "doctor": "doctor:doctor",
 }
 
 

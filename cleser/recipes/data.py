@@ -198,7 +198,7 @@ def load_dataset(
     if rows.empty:
         reasons = "; ".join(f"{p['path']}: {p['reason']}" for p in raw.left_out[:3])
         raise ValueError(f"{title}: none of {len(manifest)} recordings can be used ({reasons})")
-    own = moments(raw)
+    own = moments(raw, _groups(rows, protocol))
     features = _standardised(raw, rows, protocol, reference or own)
     labels = vocabulary.encode(rows)
     phonemes = _codes(raw.phones, vocabulary.phonemes)
@@ -210,13 +210,19 @@ def _standardised(
 ) -> Features:
     if protocol.normalisation == "utterance":
         return standardise_utterances(raw, reference)
-    if protocol.target_access == "nothing":
-        # Nothing of the target may be known, so everyone is measured by the source.
+    groups = _groups(rows, protocol)
+    if groups is None:  # nothing of the target may be known, so everyone is measured by the source
         return standardise(raw, rows["corpus"], reference=reference)
-    groups = rows["corpus"]
-    if protocol.normalisation == "speaker":
-        groups = rows["speaker"].fillna(rows["corpus"])
     return standardise(raw, groups)
+
+
+def _groups(rows: pd.DataFrame, protocol: Protocol) -> pd.Series[str] | None:
+    """Whom an utterance shares statistics with; None where only the source may have any."""
+    if protocol.normalisation == "utterance" or protocol.target_access == "nothing":
+        return None
+    if protocol.normalisation == "speaker":
+        return rows["speaker"].fillna(rows["corpus"])
+    return rows["corpus"]
 
 
 def _balance(rows: pd.DataFrame) -> Tensor:

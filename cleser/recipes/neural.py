@@ -1,20 +1,16 @@
-"""Recipes that are networks: fitted for a seed by the training loop, and opened again from a run folder."""
+"""Recipes that are networks, fitted for a seed by the training loop."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
-from cleser.recipes.data import Dataset, Vocabulary
+from cleser.recipes.data import Dataset
 from cleser.recipes.engine import Recipe, Task, TrainingConfig, predict, train
 from cleser.recipes.experiment import Fold
 from cleser.recipes.progress import track
-from cleser.speech.normalise import Moments
 
 
 class FittedRecipe:
@@ -69,32 +65,3 @@ def fit_recipe(
             on_epoch=on_epoch,
         )
     return FittedRecipe(recipe)
-
-
-def open_recipes(
-    folder: Path, build: Callable[[Task], Recipe]
-) -> tuple[list[FittedRecipe], Vocabulary, Moments]:
-    """Every seed's network of a finished run, with its vocabulary and the source's statistics.
-
-    Raises:
-        ValueError: The folder holds no model.
-    """
-    path = folder / "model.safetensors"
-    if not path.exists():
-        raise ValueError(
-            f"{folder}: found no model.safetensors, expected the folder of a finished neural run"
-        )
-    with safe_open(path, framework="pt") as file:
-        task = json.loads(file.metadata()["task"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    vocabulary = Vocabulary(**{name: tuple(names) for name, names in task["vocabulary"].items()})
-
-    def part(prefix: str) -> dict[str, Tensor]:
-        return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-
-    fitted: list[FittedRecipe] = []
-    while weights := part(f"seed{len(fitted)}."):
-        recipe = build(Task(task["layers"], task["channels"], vocabulary, task["mix"]))
-        recipe.load_state_dict(weights)
-        fitted.append(FittedRecipe(recipe.eval()))
-    return fitted, vocabulary, Moments(**part("reference."))

@@ -7,14 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
-from cleser.corpora.protocol import Protocol
-from cleser.recipes import METHODS
 from cleser.recipes.data import load_dataset, phones_of
 from cleser.recipes.experiment import Experiment, admit, finish, predictions_of
-from cleser.recipes.neural import open_recipes
-from cleser.recipes.settings import from_plain
+from cleser.recipes.saved import open_run
 from cleser.speech.backbones import load_backbone
 
 
@@ -40,19 +36,8 @@ def evaluate(
         ValueError: The folder holds no finished neural run.
         LeakageError: The corpora overlap with what the run has learned from.
     """
-    path = run / "config.yaml"
-    if not path.exists():
-        raise ValueError(f"{run}: found no config.yaml, expected the folder of a run")
-    settings = yaml.safe_load(path.read_text())
-    method = METHODS[settings["recipe"]]
-    if method.build is None:
-        raise ValueError(
-            f"a {settings['recipe']} run keeps no model; run it again with the new target"
-        )
-    config = from_plain(method.config, settings["config"])
-    fitted, vocabulary, moments = open_recipes(run, lambda task: method.build(config, task))  # type: ignore[misc]
-
-    trained = from_plain(Protocol, settings["protocol"])
+    saved = open_run(run)
+    settings, trained = saved.settings, saved.protocol
     # What was an oracle for its own target sees no label of another.
     access = "audio" if trained.target_access == "labels" else trained.target_access
     protocol = replace(
@@ -60,17 +45,17 @@ def evaluate(
     )
     names = "+".join(spec.split(":", 1)[0] for spec in on)
     experiment = Experiment(
-        settings["recipe"], settings["config"], protocol, len(fitted), out or run / f"on-{names}",
+        settings["recipe"], settings["config"], protocol, len(saved.networks), out or run / f"on-{names}",
         settings["backbone"],
     )  # fmt: skip
     experiment.finished(overwrite=True)
     cast = admit(experiment)
     dataset, _ = load_dataset(
-        cast.target, protocol, vocabulary, load_backbone(settings["backbone"]),
-        title=names, alignments=phones_of(cast.target), reference=moments,
+        cast.target, protocol, saved.vocabulary, load_backbone(settings["backbone"]),
+        title=names, alignments=phones_of(cast.target), reference=saved.moments,
     )  # fmt: skip
     rows = []
-    for seed, network in enumerate(fitted):
+    for seed, network in enumerate(saved.networks):
         test = dataset.subset(cast.parts(seed).test)
         rows.append(predictions_of(test, network.predict(test)[0], protocol.labels, seed))
     left_out = [*cast.left_out, *dataset.left_out]

@@ -29,9 +29,27 @@ class Moments(NamedTuple):
     summary_std: Tensor
 
 
-def moments(features: Features) -> Moments:
-    """The statistics of some features, for standardising others by them."""
-    return Moments(*(m for x in (features.tokens, features.summaries) for m in _mean_and_std(x)))
+def moments(features: Features, groups: pd.Series[str] | None = None) -> Moments:
+    r"""The statistics of some features, for standardising others by them.
+
+    Args:
+        features: Of N utterances.
+        groups: N group names, say speakers: the mean is then that of the groups' means, and the variance that
+            within groups, averaged over them. This is what to expect of a group that nobody has met.
+    """
+    if groups is None:
+        return Moments(
+            *(m for x in (features.tokens, features.summaries) for m in _mean_and_std(x))
+        )
+    codes = torch.from_numpy(pd.factorize(groups.fillna(""))[0].astype(np.int64))
+    of_tokens = codes.repeat_interleave(features.offsets.diff())
+    return Moments(
+        *(
+            m
+            for x, c in ((features.tokens, of_tokens), (features.summaries, codes))
+            for m in _typical(x, c)
+        )
+    )
 
 
 def standardise(
@@ -77,14 +95,24 @@ def standardise_utterances(features: Features, reference: Moments) -> Features:
 
 
 def _by_group(values: Tensor, codes: Tensor) -> Tensor:
+    mean, variance = _of_groups(values, codes)
+    return _scale(values.double() - mean[codes], variance.sqrt()[codes]).to(values.dtype)
+
+
+def _of_groups(values: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of each group."""
     size = int(codes.max()) + 1
     shape = (size, *values.shape[1:])
     count = torch.bincount(codes, minlength=size).double().clamp_min(1)[:, None, None]
     wide = values.double()
     mean = wide.new_zeros(shape).index_add(0, codes, wide) / count
     centred = wide - mean[codes]
-    variance = wide.new_zeros(shape).index_add(0, codes, centred.square()) / count
-    return _scale(centred, variance.sqrt()[codes]).to(values.dtype)
+    return mean, wide.new_zeros(shape).index_add(0, codes, centred.square()) / count
+
+
+def _typical(values: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+    mean, variance = _of_groups(values, codes)
+    return mean.mean(0), variance.mean(0).sqrt()
 
 
 def _mean_and_std(values: Tensor) -> tuple[Tensor, Tensor]:

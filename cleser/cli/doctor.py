@@ -1,0 +1,25 @@
+"""``cleser doctor``: is this installation well?"""
+
+from __future__ import annotations
+
+from rich.markup import escape
+from rich.table import Table
+
+from cleser.cli.console import console
+
+_MARKS = {"ok": "[green]✓[/]", "absent": "[yellow]–[/]", "broken": "[red]✗[/]"}
+
+
+def doctor() -> None:
+    """Show versions, optional parts and devices, and check that they work together."""
+    from cleser.doctor import examine  # noqa: PLC0415
+
+    findings = examine()
+    table = Table.grid(padding=(0, 2))
+    for i, (group, name, state, detail) in enumerate(findings):
+        first = not i or findings[i - 1].group != group
+        table.add_row(f"[bold]{group}[/]" if first else "", _MARKS[state], name, escape(detail))
+    console.print(table, highlight=False)
+    broken = [f.name for f in findings if f.state == "broken"]
+    if broken:
+        raise ValueError(f"{', '.join(broken)} will not work; see ✗ above")

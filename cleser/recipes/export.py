@@ -1,0 +1,102 @@
+"""A finished run as a folder to hand on: weights, settings, and a card that says what it is and is not for."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+import cleser
+from cleser.evaluation.results import Run
+from cleser.evaluation.tables import percent
+from cleser.recipes.saved import open_run
+
+
+def export(run: Path, out: Path) -> Path:
+    """Write what :func:`cleser.load_model` needs of a run, and what a reader has to know of it.
+
+    The folder holds ``model.safetensors``, ``config.json``, ``results.json`` and ``README.md``, a model card in
+    the form that model hubs read. Folders of the corpora and names of speakers stay behind.
+
+    Args:
+        run: The folder of a finished run.
+        out: The folder to make.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        ValueError: The run is not finished or keeps no model, or ``out`` is there and not empty.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out} is not empty; choose another folder")
+    finished = Run(run)
+    results, settings = finished.results, _anonymous(finished.settings)
+    open_run(run)  # refuses what could not be opened again
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as parent:
+        folder = Path(parent) / out.name
+        folder.mkdir()
+        _copy_model(run / "model.safetensors", folder / "model.safetensors")
+        (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
+        (folder / "results.json").write_text(json.dumps(_without_paths(results), indent=2) + "\n")
+        (folder / "README.md").write_text(model_card(finished))
+        if out.exists():
+            out.rmdir()
+        shutil.move(folder, out)
+    return out
+
+
+def model_card(run: Run) -> str:
+    """The card of a run, in Markdown with the metadata of model hubs in front."""
+    template = files("cleser.recipes").joinpath("model_card.md.jinja").read_text()
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["percent"] = percent
+    tested = run.predictions
+    known = _task(run.folder / "model.safetensors")["vocabulary"]
+    return environment.from_string(template).render(
+        name=f"{run.settings['recipe']}-{'-'.join(run.protocol['source'])}",
+        settings=run.settings,
+        protocol=run.protocol,
+        results=run.results,
+        languages={
+            "source": sorted(known["languages"]),
+            "target": sorted(tested["language"].dropna().unique()),
+        },
+        version=cleser.__version__,
+    )
+
+
+def _anonymous(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings, with corpora named by their reader and not by the folder that they lay in."""
+    protocol = dict(settings["protocol"])
+    for role in ("source", "auxiliary", "target"):
+        protocol[role] = [spec.split(":", 1)[0] for spec in protocol[role]]
+    return {**settings, "protocol": protocol, "library": f"cleser {cleser.__version__}"}
+
+
+def _without_paths(results: dict[str, Any]) -> dict[str, Any]:
+    return {**results, "left_out": len(results["left_out"])}
+
+
+def _task(path: Path) -> dict[str, Any]:
+    with safe_open(path, framework="pt") as file:
+        task: dict[str, Any] = json.loads(file.metadata()["task"])
+    return task
+
+
+def _copy_model(source: Path, target: Path) -> None:
+    """The weights as they are; of the speakers only how many there were."""
+    task = _task(source)
+    vocabulary = task["vocabulary"]
+    vocabulary["speakers"] = [f"speaker-{i}" for i in range(len(vocabulary["speakers"]))]
+    with safe_open(source, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(tensors, target, metadata={"task": json.dumps(task), "format": "pt"})

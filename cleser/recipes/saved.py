@@ -1,0 +1,94 @@
+"""A finished run opened again, from its own folder or from an exported one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from safetensors import safe_open
+from torch import Tensor
+
+from cleser.corpora.protocol import Protocol
+from cleser.recipes import METHODS
+from cleser.recipes.data import Vocabulary
+from cleser.recipes.engine import Task
+from cleser.recipes.neural import FittedRecipe
+from cleser.recipes.settings import from_plain
+from cleser.speech.normalise import Moments
+
+
+class SavedRun(NamedTuple):
+    """What a finished run keeps.
+
+    Attributes:
+        settings: Its ``config.yaml``.
+        protocol: The terms that it was trained on.
+        networks: One a seed, in eval mode.
+        vocabulary: Names behind the integers.
+        moments: Statistics of the source's features, for recordings that cannot bring their own.
+    """
+
+    settings: dict[str, Any]
+    protocol: Protocol
+    networks: list[FittedRecipe]
+    vocabulary: Vocabulary
+    moments: Moments
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """The settings of a run (``config.yaml``) or of an exported model (``config.json``).
+
+    Raises:
+        ValueError: The folder holds neither.
+    """
+    for name in ("config.yaml", "config.json"):
+        if (folder / name).exists():
+            settings: dict[str, Any] = yaml.safe_load((folder / name).read_text())  # reads JSON too
+            return settings
+    raise ValueError(
+        f"{folder}: found neither config.yaml nor config.json, expected the folder of a run or of an "
+        "exported model"
+    )
+
+
+def open_run(folder: Path) -> SavedRun:
+    """Every seed's network of a finished run, with what it takes to use them.
+
+    Raises:
+        ValueError: The folder holds no finished run of a network.
+    """
+    settings = read_settings(folder)
+    method = METHODS[settings["recipe"]]
+    if method.build is None:
+        raise ValueError(
+            f"a {settings['recipe']} run keeps no model; run it again with the new target"
+        )
+    task, tensors = _read_model(folder)
+    vocabulary = Vocabulary(**{name: tuple(names) for name, names in task["vocabulary"].items()})
+    config = from_plain(method.config, settings["config"])
+
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+    networks: list[FittedRecipe] = []
+    while weights := part(f"seed{len(networks)}."):
+        recipe = method.build(
+            config, Task(task["layers"], task["channels"], vocabulary, task["mix"])
+        )
+        recipe.load_state_dict(weights)
+        networks.append(FittedRecipe(recipe.eval()))
+    protocol = from_plain(Protocol, settings["protocol"])
+    return SavedRun(settings, protocol, networks, vocabulary, Moments(**part("reference.")))
+
+
+def _read_model(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    path = folder / "model.safetensors"
+    if not path.exists():
+        raise ValueError(
+            f"{folder}: found no model.safetensors, expected the folder of a finished neural run"
+        )
+    with safe_open(path, framework="pt") as file:
+        task = json.loads(file.metadata()["task"])
+        return task, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

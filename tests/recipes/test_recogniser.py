@@ -1,0 +1,201 @@
+"""Recordings recognised by a finished run, and the folder that it is handed on as."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import torch
+import yaml
+from safetensors.torch import load_file
+
+import cleser
+from cleser.cli import main
+from cleser.corpora.protocol import Protocol
+from cleser.models import ModelConfig
+from cleser.recipes import METHODS, BaselineConfig
+from cleser.recipes.engine import TrainingConfig
+from cleser.recipes.experiment import Experiment
+from cleser.recipes.export import export
+from cleser.recipes.settings import to_plain
+from cleser.speech import load_backbone
+from tests.corpora.trees import write_corpus
+
+CONFIG = BaselineConfig(
+    ModelConfig(dim=16, input_dropout=0.0, dropout=0.1),
+    TrainingConfig(epochs=4, batch_size=8, learning_rate=5e-3),
+)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("recogniser")
+
+
+@pytest.fixture(scope="module")
+def specs(root):
+    return (
+        write_corpus(root / "a", "a", language="de", speakers=6, takes=2),
+        write_corpus(root / "b", "b", speakers=4, takes=2, seed=1),
+    )
+
+
+@pytest.fixture(scope="module")
+def runs(root, specs):
+    """One finished run for each way to standardise."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLESER_CACHE", str(root / "cache"))
+        folders = {}
+        for normalisation, access in (
+            ("utterance", "audio"), ("speaker", "audio"), ("corpus", "nothing")
+        ):  # fmt: skip
+            protocol = Protocol(
+                [specs[0]], [specs[1]], normalisation=normalisation, target_access=access
+            )
+            out = root / normalisation
+            experiment = Experiment("baseline", to_plain(CONFIG), protocol, 2, out)
+            METHODS["baseline"].run(experiment, CONFIG, load_backbone("acoustic"))
+            folders[normalisation] = out
+        yield folders
+
+
+@pytest.fixture(scope="module")
+def recordings(root):
+    return sorted((root / "b").glob("*.wav"))
+
+
+@pytest.mark.parametrize("normalisation", ["utterance", "corpus"])
+def test_probabilities_are_those_of_the_test_averaged_over_seeds(runs, recordings, normalisation):
+    """Where the protocol takes nothing from other recordings, a lone file gets what the test gave it."""
+    found = cleser.load_model(runs[normalisation]).predict(recordings)
+    tested = pd.read_parquet(runs[normalisation] / "predictions.parquet")
+    shares = [name for name in tested.columns if name.startswith("p_")]
+    expected = tested.groupby("utterance")[shares].mean()
+    found["utterance"] = ["b/" + path.stem for path in recordings]
+    found = found.set_index("utterance")
+    np.testing.assert_allclose(found[shares], expected.loc[found.index], atol=1e-5)
+    best = np.array(cleser.load_model(runs[normalisation]).labels)[
+        found[shares].to_numpy().argmax(1)
+    ]
+    assert (found["emotion"] == best).all()
+
+
+def test_a_speaker_brings_its_own_statistics_together(runs, recordings):
+    """A whole speaker's recordings together get what the test gave them under speaker standardisation."""
+    one = [path for path in recordings if path.stem.startswith("s1-")]
+    model = cleser.load_model(runs["speaker"])
+    tested = pd.read_parquet(runs["speaker"] / "predictions.parquet")
+    shares = [name for name in tested.columns if name.startswith("p_")]
+    expected = tested.groupby("utterance")[shares].mean().loc[["b/" + path.stem for path in one]]
+    np.testing.assert_allclose(model.predict(one, together=True)[shares], expected, atol=1e-5)
+    alone = model.predict(one)[shares]
+    assert np.isfinite(alone.to_numpy()).all()
+    assert np.abs(alone.to_numpy() - expected.to_numpy()).max() > 1e-3
+
+
+def test_a_lone_recording_does_not_depend_on_its_neighbours(runs, recordings):
+    model = cleser.load_model(runs["speaker"])
+    together = model.predict(recordings[:6]).filter(like="p_")
+    alone = pd.concat([model.predict([path]) for path in recordings[:6]]).filter(like="p_")
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_what_cannot_be_recognised_is_said(runs, recordings, tmp_path):
+    model = cleser.load_model(runs["utterance"])
+    (tmp_path / "broken.wav").write_bytes(b"RIFF")
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0, "float32"), 16000)
+    bad = [tmp_path / "broken.wav", tmp_path / "empty.wav", tmp_path / "missing.wav"]
+    found = model.predict([bad[0], recordings[0], bad[1], recordings[0], bad[2]])
+    assert found["path"].tolist() == [str(recordings[0])] * 2
+    assert [problem["path"] for problem in found.attrs["problems"]] == [str(path) for path in bad]
+    with pytest.raises(ValueError, match=r"none of 1 recordings can be used .*broken\.wav"):
+        model.predict([bad[0]])
+    with pytest.raises(ValueError, match="there are no recordings"):
+        model.predict([])
+    with pytest.raises(ValueError, match="one recording, expected two"):
+        model.predict(recordings[:1], together=True)
+
+
+def test_an_exported_model_predicts_the_same(runs, recordings, tmp_path):
+    out = export(runs["speaker"], tmp_path / "deep" / "model")
+    assert {path.name for path in out.iterdir()} == {
+        "README.md", "config.json", "model.safetensors", "results.json"
+    }  # fmt: skip
+    pd.testing.assert_frame_equal(
+        cleser.load_model(out).predict(recordings),
+        cleser.load_model(runs["speaker"]).predict(recordings),
+    )
+    with pytest.raises(ValueError, match="is not empty"):
+        export(runs["speaker"], out)
+
+
+def test_nothing_private_leaves_with_an_export(runs, root, tmp_path):
+    out = export(runs["speaker"], tmp_path / "model")
+    (tmp_path / "model" / "model.safetensors").read_bytes()
+    for path in out.iterdir():
+        content = path.read_bytes()
+        assert str(root).encode() not in content
+        assert b"a/s1" not in content
+    config = json.loads((out / "config.json").read_text())
+    assert config["protocol"]["source"] == ["manifest"]
+
+
+def test_the_card_says_what_was_measured(runs, tmp_path):
+    out = export(runs["speaker"], tmp_path / "model")
+    card = (out / "README.md").read_text()
+    results = json.loads((runs["speaker"] / "results.json").read_text())
+    _, front, body = card.split("---\n", 2)
+    head = yaml.safe_load(front)
+    assert head["language"] == ["de", "en"]
+    metrics = head["model-index"][0]["results"][0]["metrics"]
+    assert metrics[0]["value"] == pytest.approx(results["uar"]["mean"], abs=1e-4)
+    low, high = results["uar"]["ci95"]
+    assert f"[{100 * low:.1f}, {100 * high:.1f}]" in body
+    assert f"Protocol `{results['protocol']}`" in body
+    assert "## Intended use" in body
+    assert "## Limits" in body
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path, runs):
+    with pytest.raises(ValueError, match=r"neither config\.yaml nor config\.json"):
+        cleser.load_model(tmp_path)
+    (tmp_path / "config.yaml").write_text((runs["speaker"] / "config.yaml").read_text())
+    with pytest.raises(ValueError, match=r"no model\.safetensors"):
+        cleser.load_model(tmp_path)
+
+
+def test_the_command_writes_json_and_csv(runs, recordings, tmp_path, capsys):
+    (tmp_path / "broken.wav").write_bytes(b"RIFF")
+    files = [str(tmp_path / "broken.wav"), str(recordings[0]), str(recordings[5])]
+    assert main(["predict", str(runs["speaker"]), *files, "--json"]) == 0
+    printed = capsys.readouterr()
+    rows = json.loads(printed.out)
+    assert [row["path"] for row in rows] == files[1:]
+    assert sum(rows[0]["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    assert "broken.wav" in printed.err
+    assert main(["predict", str(runs["speaker"]), *files, "--csv", str(tmp_path / "a.csv")]) == 0
+    written = pd.read_csv(tmp_path / "a.csv")
+    for row, (_, line) in zip(rows, written.iterrows(), strict=True):
+        assert line["emotion"] == row["emotion"]
+        assert line["p_anger"] == pytest.approx(row["probabilities"]["anger"], abs=1e-6)
+    assert main(["predict", str(tmp_path), files[1]]) == 2
+    assert main(["export", str(runs["speaker"]), "--out", str(tmp_path / "out")]) == 0
+
+
+def test_naming_the_package_costs_no_model(tmp_path):
+    """``import cleser`` alone loads neither torch nor pandas."""
+    script = "import cleser, sys; assert not {'torch', 'pandas'} & set(sys.modules), 'heavy'"
+    subprocess.run([sys.executable, "-c", script], check=True)
+    with pytest.raises(AttributeError, match="no attribute 'loud_model'"):
+        cleser.loud_model  # noqa: B018
+
+
+def test_weights_of_all_seeds_are_exported(runs, tmp_path):
+    out = export(runs["speaker"], tmp_path / "model")
+    one, other = (load_file(f / "model.safetensors") for f in (runs["speaker"], out))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert {name.split(".")[0] for name in one} == {"seed0", "seed1", "reference"}
