@@ -1,7 +1,7 @@
 """Recordings to tensors: audio, backbones, speaker encoders and stored features."""
 
 from cleser.speech.acoustic import AcousticBackbone
-from cleser.speech.alignment import Alignment, Phone, write_textgrid
+from cleser.speech.alignment import Alignment, AlignmentError, Phone, read_alignment, write_textgrid
 from cleser.speech.audio import AudioError, load_audio
 from cleser.speech.backbones import Backbone, Frames, load_backbone
 from cleser.speech.digests import utterance_key, utterance_keys
@@ -12,6 +12,7 @@ from cleser.speech.store import PooledBatch, PooledStore, StoreSettings
 __all__ = [
     "AcousticBackbone",
     "Alignment",
+    "AlignmentError",
     "AudioError",
     "Backbone",
     "Features",
@@ -23,6 +24,7 @@ __all__ = [
     "extract_features",
     "load_audio",
     "load_backbone",
+    "read_alignment",
     "standardise",
     "utterance_key",
     "utterance_keys",

@@ -1,0 +1,225 @@
+"""Praat's TextGrid files, in the long and the short text format and any encoding that Praat writes.
+
+In both formats only numbers, quoted texts and flags like ``<exists>`` count; the long one puts words between
+them. Files as programs write them are read by one pattern a tier, all others token by token.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cleser.speech.alignment.tiers import AlignmentError, Tier, choose_tier, most_marked
+from cleser.speech.alignment.trigraphs import to_unicode
+
+_CLASS: Final = '"IntervalTier"'
+_HEAD: Final = re.compile(
+    r'class = "(IntervalTier|TextTier)"\s+name = "((?:[^"]|"")*)"\s+xmin = \S+\s+xmax = \S+\s+(?:intervals|points): '
+    r"size = (\d+)"
+)
+_INTERVAL: Final = re.compile(r'\sxmin = (\S+)\s+xmax = (\S+)\s+text = "([^"]*(?:""[^"]*)*)"')
+# Free-standing numbers, texts and flags; comments run from ! to the end of the line.
+_TOKEN: Final = re.compile(
+    r'"((?:[^"]|"")*)"|(?<!\S)(-?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?%?)(?!\S)|(?<!\S)<(exists|absent)>|![^\n]*|\S+'
+)
+
+
+def read_textgrid(path: Path, tier: str | int | None) -> tuple[Tier, str]:
+    """The tier of phones, and the remark of a tier ``alignment`` that :func:`write_textgrid` leaves.
+
+    Raises:
+        AlignmentError: The file is broken, or it does not say which tier holds phones.
+    """
+    text = decode(path.read_bytes())
+    file = _LongFile.of(text) or _tokenised(text, path)
+    names = file.names
+    if not names:
+        raise AlignmentError(f"{path}: the file has no tier of intervals")
+    at = choose_tier(names, tier, path)
+    remark = ""
+    if tier is None and "alignment" in names:
+        remark = " ".join(file.tier(names.index("alignment"), path).marks)
+    if at is not None:
+        return file.tier(at, path), remark
+    return most_marked([file.tier(i, path) for i in range(len(names))], path), remark
+
+
+def decode(content: bytes) -> str:
+    r"""Text in any encoding that Praat writes: UTF-8 and UTF-16 with or without mark, Latin-1, MacRoman.
+
+    >>> decode("ə".encode("utf-16")), decode("a\r\nü".encode("latin-1")), decode("a\rü".encode("mac-roman"))
+    ('ə', 'a\nü', 'a\nü')
+    """
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        text = content.decode("utf-16", errors="replace")
+    elif content[:3] == b"\xef\xbb\xbf":
+        text = content[3:].decode("utf-8", errors="replace")
+    elif content[:1] == b"\0" or content[1:2] == b"\0":
+        text = content.decode(
+            "utf-16-be" if content[:1] == b"\0" else "utf-16-le", errors="replace"
+        )
+    else:
+        try:
+            text = content.decode("utf-8")
+        except UnicodeDecodeError:
+            # Bytes that Latin-1 has no letter for, and the old Macintosh's end of line, tell MacRoman.
+            mac = re.search(rb"[\x80-\x9f]", content) or (b"\r" in content and b"\n" not in content)
+            text = content.decode("mac-roman" if mac else "latin-1")
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+@dataclass(frozen=True)
+class _LongFile:
+    """A file in the long format as Praat and its kin lay it out: tiers are cut out, and read when asked for."""
+
+    text: str
+    heads: list[re.Match[str]]
+
+    @classmethod
+    def of(cls, text: str) -> _LongFile | None:
+        heads = list(_HEAD.finditer(text))
+        tiers = text.count("    class = ")
+        regular = (
+            tiers == len(heads) and f"size = {tiers} " in text[: heads[0].start()]
+            if heads
+            else False
+        )
+        return cls(text, [head for head in heads if head[1] == "IntervalTier"]) if regular else None
+
+    @property
+    def names(self) -> list[str]:
+        return [_unquoted(head[2]) for head in self.heads]
+
+    def tier(self, i: int, path: Path) -> Tier:
+        begin = self.heads[i].end()
+        end = self.heads[i + 1].start() if i + 1 < len(self.heads) else len(self.text)
+        found = _INTERVAL.findall(self.text, begin, end)
+        expected = int(self.heads[i][3])
+        try:
+            if len(found) != expected:
+                raise ValueError
+            starts = [float(start) for start, _, _ in found]
+            ends = [float(end) for _, end, _ in found]
+        except ValueError:
+            return _tokenised(self.text, path).tier(i, path)
+        marks = [mark for _, _, mark in found]
+        if any('"' in mark or "\\" in mark for mark in marks):
+            marks = [_unquoted(mark) for mark in marks]
+        return Tier(self.names[i], starts, ends, marks, self._line(begin, end))
+
+    def _line(self, begin: int, end: int) -> Callable[[int], int]:
+        def line(i: int) -> int:
+            matches = _INTERVAL.finditer(self.text, begin, end)
+            position = next(match.start(1) for n, match in enumerate(matches) if n == i)
+            return self.text.count("\n", 0, position) + 1
+
+        return line
+
+
+@dataclass(frozen=True)
+class _Tokens:
+    """A file that was read token by token."""
+
+    tiers: list[Tier]
+
+    @property
+    def names(self) -> list[str]:
+        return [tier.name for tier in self.tiers]
+
+    def tier(self, i: int, path: Path) -> Tier:
+        return self.tiers[i]
+
+
+class _Reader:
+    """Takes token after token, and says where it stands."""
+
+    def __init__(self, text: str, path: Path) -> None:
+        self.text, self.path, self.position = text, path, 0
+        self.tokens = _significant(text)
+
+    @property
+    def line(self) -> int:
+        return self.text.count("\n", 0, self.position) + 1
+
+    def take(self, kind: int, expected: str) -> str:
+        match = next(self.tokens, None)
+        if match is None:
+            line = self.text.rstrip().count("\n") + 1
+            raise AlignmentError(f"{self.path}, line {line}: the file ends, expected {expected}")
+        self.position = match.start()
+        if match[kind] is None:
+            raise AlignmentError(
+                f"{self.path}, line {self.line}: found {match[0]!r}, expected {expected}"
+            )
+        return match[kind]
+
+    def string(self, expected: str) -> str:
+        return _unquoted(self.take(1, expected))
+
+    def number(self, expected: str) -> float:
+        return float(self.take(2, expected))
+
+    def count(self, expected: str) -> int:
+        found = self.number(expected)
+        if found < 0 or found != int(found):
+            raise AlignmentError(
+                f"{self.path}, line {self.line}: found {found:g}, expected {expected}"
+            )
+        return int(found)
+
+
+def _significant(text: str) -> Iterator[re.Match[str]]:
+    return (match for match in _TOKEN.finditer(text) if match.lastindex)
+
+
+def _tokenised(text: str, path: Path) -> _Tokens:
+    reader = _Reader(text, path)
+    kind = reader.string('"ooTextFile"')
+    if kind != "ooTextFile":
+        raise AlignmentError(
+            f'{path}, line {reader.line}: found {kind!r}, expected a file of the type "ooTextFile"'
+        )
+    what = reader.string('"TextGrid"')
+    if what != "TextGrid":
+        raise AlignmentError(
+            f'{path}, line {reader.line}: found the class {what!r}, expected "TextGrid"'
+        )
+    reader.number("the time at which the file begins")
+    reader.number("the time at which the file ends")
+    if reader.take(3, "<exists>") == "absent":
+        return _Tokens([])
+    tiers = [_tier(reader) for _ in range(reader.count("the number of tiers"))]
+    return _Tokens([tier for tier in tiers if tier is not None])
+
+
+def _tier(reader: _Reader) -> Tier | None:
+    kind = reader.string("the class of a tier")
+    if kind not in ("IntervalTier", "TextTier"):
+        raise AlignmentError(
+            f'{reader.path}, line {reader.line}: found {kind!r}, expected "IntervalTier" or "TextTier"'
+        )
+    name = reader.string("the name of a tier")
+    reader.number("the time at which the tier begins")
+    reader.number("the time at which the tier ends")
+    count = reader.count("the number of intervals")
+    if kind == "TextTier":
+        for _ in range(count):
+            reader.number("the time of a point")
+            reader.string("the mark of a point")
+        return None
+    starts, ends, marks, lines = [], [], [], []
+    for i in range(1, count + 1):
+        of = f"of interval {i} of {count} in tier {name!r}"
+        starts.append(reader.number(f"the start {of}"))
+        lines.append(reader.line)
+        ends.append(reader.number(f"the end {of}"))
+        marks.append(reader.string(f"the text {of}"))
+    return Tier(name, starts, ends, marks, lines.__getitem__)
+
+
+def _unquoted(text: str) -> str:
+    plain = text.replace('""', '"')
+    return to_unicode(plain) if "\\" in plain else plain
