@@ -7,6 +7,7 @@ from cleser.speech.backbones import Backbone, Frames, load_backbone
 from cleser.speech.digests import utterance_key, utterance_keys
 from cleser.speech.features import Features, extract_features
 from cleser.speech.normalise import standardise
+from cleser.speech.pretrained import TransformersBackbone
 from cleser.speech.store import PooledBatch, PooledStore, StoreSettings
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "PooledBatch",
     "PooledStore",
     "StoreSettings",
+    "TransformersBackbone",
     "extract_features",
     "load_audio",
     "load_backbone",

@@ -48,6 +48,7 @@ class AcousticBackbone(Backbone):
     dct: Tensor
     rate = 16000
     frame_rate = 100.0
+    receptive_field = 0.025
     n_layers = len(LAYERS)
     dim = CHANNELS
     mix = "concat"

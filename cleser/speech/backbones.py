@@ -31,6 +31,8 @@ class Backbone(nn.Module, ABC):
     Attributes:
         rate: Sampling rate expected, in Hz.
         frame_rate: Frames a second.
+        first_frame: The middle of frame 0, in seconds from the recording's start.
+        receptive_field: How much sound a frame is made of before layers look around, in seconds.
         n_layers: Layers L given.
         dim: Channels D of each layer.
         mix: How its layers are best made one: ``"weighted"`` where they describe the same thing, ever more
@@ -39,6 +41,8 @@ class Backbone(nn.Module, ABC):
 
     rate: int
     frame_rate: float
+    first_frame: float = 0.0
+    receptive_field: float
     n_layers: int
     dim: int
     mix: Literal["weighted", "concat"] = "weighted"
@@ -74,15 +78,55 @@ class Backbone(nn.Module, ABC):
         frames = self(pad_sequence(list(waveforms), batch_first=True), lengths)
         return [frames.hidden_states[:, i, m] for i, m in enumerate(frames.mask)]
 
+    def frame_bounds(self, starts: Sequence[float], ends: Sequence[float], count: int) -> Tensor:
+        """The frames that lie in stretches of time: those whose middle does.
+
+        Stretches that follow one another share no frame and leave none out. One too short to hold a frame's
+        middle gets the frame nearest to its own.
+
+        Args:
+            starts: Where each stretch begins, in seconds.
+            ends: Where each ends.
+            count: Frames of the utterance.
+
+        Returns:
+            First frame and the frame after the last, int64 [S, 2], within 0 and ``count``.
+
+        Raises:
+            ValueError: There are no frames, or a stretch ends before it begins.
+        """
+        start = torch.as_tensor(starts, dtype=torch.float64)
+        end = torch.as_tensor(ends, dtype=torch.float64)
+        if count < 1 or bool((end < start).any()):
+            raise ValueError(
+                f"found {count} frames and stretches {starts} to {ends}, expected ends after starts"
+            )
+
+        def place(time: Tensor) -> Tensor:
+            # Times are exact multiples of frames more often than not: rounding must not move a bound.
+            return ((time - self.first_frame) * self.frame_rate - 1e-6).ceil().long()
+
+        first, last = place(start).clamp(0, count), place(end).clamp(0, count)
+        middle = ((start + end) / 2 - self.first_frame) * self.frame_rate
+        nearest = middle.round().long().clamp(0, count - 1)
+        empty = last <= first
+        return torch.stack([first.where(~empty, nearest), last.where(~empty, nearest + 1)], 1)
+
 
 def load_backbone(name: str) -> Backbone:
     """The backbone of this name.
 
-    Raises:
-        ValueError: There is none.
-    """
-    from cleser.speech.acoustic import AcousticBackbone  # noqa: PLC0415  (it is a Backbone itself)
+    Args:
+        name: ``acoustic``, or a model of transformers: ``NAME_OR_PATH``, then if wanted ``,layers=0+6+12``,
+            ``,dtype=bfloat16`` and ``,revision=COMMIT``.
 
+    Raises:
+        ValueError: There is none, or it cannot be loaded.
+    """
     if name == "acoustic":
+        from cleser.speech.acoustic import AcousticBackbone  # noqa: PLC0415  (it is a Backbone itself)
+
         return AcousticBackbone().eval()
-    raise ValueError(f"backbone is {name!r}, expected 'acoustic'")
+    from cleser.speech.pretrained import parse_spec  # noqa: PLC0415
+
+    return parse_spec(name)
