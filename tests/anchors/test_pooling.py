@@ -14,8 +14,8 @@ def by_loop(frames, bounds):
         for begin, end in spans.tolist():
             part = x[begin:end]
             empty = end == begin
-            mean = torch.zeros(x.shape[-1]) if empty else part.mean(0)
-            std = torch.zeros(x.shape[-1]) if empty else part.std(0, correction=0)
+            mean = x.new_zeros(x.shape[-1]) if empty else part.mean(0)
+            std = x.new_zeros(x.shape[-1]) if empty else part.std(0, correction=0)
             rows.append(torch.cat([mean, std]))
     return torch.stack(rows)
 
@@ -69,3 +69,81 @@ def test_uniform_bounds_cover_every_frame_once(count, length):
     sizes = spans[:, 1] - spans[:, 0]
     assert sizes.min() >= 1
     assert sizes.max() - sizes.min() <= 1
+
+
+DEVICES = [
+    "cpu",
+    pytest.param(
+        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+    ),
+]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_as_good_as_its_rounding(device, dtype):
+    torch.manual_seed(0)
+    frames = [(1 + torch.randn(count, 33)).to(device, dtype) for count in (300, 41)]
+    bounds = [torch.tensor([[0, 7], [7, 300]]), torch.tensor([[3, 3], [0, 41]])]
+    pooled = pool_phones(frames, bounds, std=True)
+    assert pooled.dtype == dtype
+    expected = by_loop([x.cpu().double() for x in frames], bounds)
+    torch.testing.assert_close(
+        pooled.cpu().double(), expected, rtol=2.01 * torch.finfo(dtype).eps, atol=1e-3
+    )
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_float16_sums_do_not_overflow(device):
+    frames = torch.full((1, 4096, 2), 60000.0, dtype=torch.float16, device=device)
+    assert pool_phones(frames, [torch.tensor([[0, 4096]])]).tolist() == [[60000.0, 60000.0]]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_devices_agree_with_a_loop_and_bounds_may_stay(device):
+    torch.manual_seed(0)
+    frames = torch.randn(3, 20, 8, dtype=torch.float64)
+    bounds = [
+        torch.tensor([[0, 4], [2, 20]]),
+        torch.zeros(0, 2, dtype=torch.int64),
+        torch.tensor([[5, 6]]),
+    ]
+    expected = by_loop(frames, bounds)
+    there = frames.to(device)
+    for given_ in (bounds, [b.to(device) for b in bounds]):
+        for x in (there, list(there), there.transpose(1, 2).contiguous().transpose(1, 2)):
+            torch.testing.assert_close(pool_phones(x, given_, std=True).cpu(), expected)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_compiled_it_is_the_same(device):
+    frames = torch.randn(2, 12, 4, device=device, requires_grad=True)
+    bounds = [torch.tensor([[0, 3], [3, 12]]), torch.tensor([[1, 5]])]
+    compiled = torch.compile(pool_phones, backend="aot_eager")
+    plain = pool_phones(frames, bounds, std=True)
+    torch.testing.assert_close(compiled(frames, bounds, std=True), plain)
+    (expected,) = torch.autograd.grad(plain.square().sum(), frames)
+    (found,) = torch.autograd.grad(compiled(frames, bounds, std=True).square().sum(), frames)
+    torch.testing.assert_close(found, expected)
+
+
+def test_nothing_to_pool():
+    none = torch.zeros(0, 2, dtype=torch.int64)
+    assert pool_phones(torch.randn(2, 5, 3), [none, none], std=True).shape == (0, 6)
+    assert pool_phones([torch.randn(0, 3)], [torch.tensor([[0, 0]])]).tolist() == [[0.0] * 3]
+    with pytest.raises(ValueError, match="no utterances"):
+        pool_phones([], [])
+
+
+def test_a_spread_that_is_small_beside_the_mean_keeps_its_digits():
+    frames = 1000 + 1e-3 * torch.randn(1, 50, 4, dtype=torch.float64)
+    pooled = pool_phones(frames.float(), [torch.tensor([[0, 50]])], std=True)[0, 4:]
+    torch.testing.assert_close(
+        pooled.double(), frames.float().double()[0].std(0, correction=0), rtol=0.02, atol=0
+    )
+    still = torch.full((1, 9, 2), 0.1)
+    still.requires_grad_()
+    pooled = pool_phones(still, [torch.tensor([[0, 9]])], std=True)
+    assert pooled[0, 2:].abs().max() < 1e-7
+    (gradient,) = torch.autograd.grad(pooled.sum(), still)
+    assert torch.isfinite(gradient).all()
