@@ -23,12 +23,12 @@ from typing import Final
 
 import torch
 import torch.nn.functional as F
-import torchaudio
 from torch import Tensor
 
 from cleser.speech import pitch
 from cleser.speech.backbones import Backbone, Frames
 from cleser.speech.pitch import PitchTrack, track_pitch
+from cleser.speech.torchaudio_functions import create_dct, melscale_fbanks
 
 LAYERS: Final = ("cepstrum", "voice")
 CHANNELS: Final = 40
@@ -58,12 +58,10 @@ class AcousticBackbone(Backbone):
         self.noise_floor = noise_floor
         self.silence = silence
         self.hop, self.window, self.n_fft = 160, 400, 512
-        mel = torchaudio.functional.melscale_fbanks(
-            self.n_fft // 2 + 1, 60.0, 7600.0, CHANNELS, self.rate, norm="slaney"
-        )
+        mel = melscale_fbanks(self.n_fft // 2 + 1, 60.0, 7600.0, CHANNELS, self.rate, norm="slaney")
         self.register_buffer("hann", torch.hann_window(self.window), persistent=False)
         self.register_buffer("mel", mel, persistent=False)
-        dct = torchaudio.functional.create_dct(14, CHANNELS, norm="ortho")
+        dct = create_dct(14, CHANNELS, norm="ortho")
         self.register_buffer("dct", dct, persistent=False)
 
     @property

@@ -1,8 +1,18 @@
 """Which phone sounds when: alignments, their files, and aligners that make them."""
 
+from cleser.speech.alignment.aligner import Aligner
 from cleser.speech.alignment.phones import Alignment, Phone
 from cleser.speech.alignment.read import read_alignment
+from cleser.speech.alignment.synthesis import SynthesisAligner
 from cleser.speech.alignment.textgrid_writer import write_textgrid
 from cleser.speech.alignment.tiers import AlignmentError
 
-__all__ = ["Alignment", "AlignmentError", "Phone", "read_alignment", "write_textgrid"]
+__all__ = [
+    "Aligner",
+    "Alignment",
+    "AlignmentError",
+    "Phone",
+    "SynthesisAligner",
+    "read_alignment",
+    "write_textgrid",
+]
