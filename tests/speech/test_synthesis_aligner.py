@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+import soxr
 import torch
 
+from cleser.anchors import to_ipa
 from cleser.corpora.sentences import SENTENCES
 from cleser.corpora.synthetic import Knobs, parse_knobs, say
 from cleser.speech import load_audio
-from cleser.speech.alignment import SynthesisAligner
-from cleser.speech.espeak import Speech
+from cleser.speech.alignment import SynthesisAligner, read_alignment, write_textgrid
+from cleser.speech.espeak import Speech, synthesise
 
 VOICES = {"en": "en", "zh": "cmn", "de": "de"}
 KNOBS = Knobs("en", seed=11)
@@ -65,6 +67,24 @@ def test_one_speaker_alone_has_no_quality_and_no_speaker_is_refused():
     assert alone.align(waveform, SENTENCES["en"][0]).quality is None
     with pytest.raises(ValueError, match="speakers is empty"):
         SynthesisAligner("en", speakers=[])
+
+
+@pytest.mark.parametrize("language", ["ru", "ja", "yue", "tr", "cmn"])
+def test_any_language_in_ipa(tmp_path, language):
+    text = {
+        "ru": "Привет, как дела?",
+        "ja": "こんにちは",
+        "yue": "你好香港",
+        "tr": "Yığın güneş",
+        "cmn": "一二三",
+    }
+    said = synthesise(text[language], voice=language, variant="f3")
+    waveform = torch.from_numpy(soxr.resample(said.samples, said.rate, 16000))
+    alignment = SynthesisAligner(language).align(waveform, text[language])
+    assert len(alignment) == len(said.phones)
+    assert all(to_ipa(phone, "ipa") == phone for phone in alignment.phones)
+    write_textgrid(tmp_path / "a.TextGrid", alignment)
+    assert read_alignment(tmp_path / "a.TextGrid").phones == alignment.phones
 
 
 def test_the_same_again(aligners):

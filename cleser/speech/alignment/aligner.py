@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
 from typing import Final, Protocol
 
 import numpy as np
@@ -10,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from cleser.anchors import Symbol, split_symbol
 from cleser.speech.alignment.phones import Alignment
 
 # espeak-ng names its voices by ISO 639-1 too, but for these. English corpora of emotion are mostly American.
@@ -56,7 +59,25 @@ def check_waveform(waveform: Tensor) -> None:
 def spelled(
     symbols: Sequence[str], bounds: npt.NDArray[np.float64], quality: float | None
 ) -> Alignment:
-    """An alignment of phones as espeak-ng writes them, with starts and ends [P, 2]."""
-    stress = [{"ˈ": 1, "ˌ": 2}.get(symbol[0], 0) for symbol in symbols]
-    phones = tuple(symbol.strip("ˈˌ").replace("ː", "") for symbol in symbols)
-    return Alignment(bounds[:, 0], bounds[:, 1], phones, stress=np.array(stress), quality=quality)
+    """An alignment of phones that espeak-ng writes so, with starts and ends [P, 2] in seconds."""
+    parts = [_parse(symbol) for symbol in symbols]
+    return Alignment(
+        bounds[:, 0],
+        bounds[:, 1],
+        tuple(part.phone for part in parts),
+        stress=np.array([part.stress for part in parts]),
+        tones=tuple(part.tone for part in parts),
+        lengths=tuple(part.length for part in parts),
+        quality=quality,
+    )
+
+
+@cache
+def _parse(symbol: str) -> Symbol:
+    """The parts of a symbol, or of what it begins with: some voices write two phones as one."""
+    for stop in range(len(symbol), 0, -1):
+        with suppress(ValueError):
+            return split_symbol(symbol[:stop], "espeak")
+    if symbol == "ʲ":  # palatal off-glides stand by themselves in Slavic voices
+        return Symbol("j")
+    raise ValueError(f"espeak-ng wrote the phone {symbol!r}, expected a symbol of the IPA")
