@@ -123,6 +123,18 @@ class Relation(ABC):
                 return True
         return False
 
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """The labels that must be known and the same for the statement to be true, in order of appearance.
+
+        >>> (same("emotion") & (same("text") | differ("speaker"))).shared
+        ('emotion',)
+        """
+        values = list(itertools.product((0, 1, -1), repeat=len(self.names)))
+        true = [dict(zip(self.names, v, strict=True)) for v in values]
+        true = [other for other in true if self._where(lambda name, o=other: (0, o[name]), True)]  # type: ignore[misc]
+        return tuple(name for name in self.names if all(other[name] == 0 for other in true))
+
     def __and__(self, other: Relation) -> Relation:
         return And(_parts(And, self, other)) if isinstance(other, Relation) else NotImplemented
 

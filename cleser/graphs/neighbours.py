@@ -10,12 +10,13 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
+from cleser.graphs.search import search
+from cleser.graphs.tiles import tile
 from cleser.relations import Labels, Relation, integers
 
-_BLOCK: Final = 256
+Array = npt.NDArray[Any]
 
-Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]
-"""Rows [E] in ascending order, their neighbours [E] and their similarities [E]."""
+_SLICE: Final = 4096  # rows normalised at a time
 
 
 def cosine_knn(
@@ -29,10 +30,12 @@ def cosine_knn(
 ) -> csr_array:
     r"""The k most similar items of each item, among those to which a relation holds.
 
-    .. math:: s_{ij} = \mathrm{fl}_{32} \sum_d u_{id} u_{jd}, \qquad u_i = \mathrm{fl}_{32}(x_i / \lVert x_i \rVert)
+    .. math:: s_{ij} = \sum_d u_{id} u_{jd}, \qquad
+              u_{id} = 2^{-30} \left\lfloor 2^{30} x_{id} / \lVert x_i \rVert \right\rceil
 
-    is summed in float64. The neighbours of i are the first k of the items j ≠ i to which ``where`` holds, in
-    descending order of s, and of the smaller index where s is equal.
+    is a sum of whole numbers, the same in whatever order it is added up, and is rounded once, to float32. The
+    neighbours of i are the first k of the items j ≠ i to which ``where`` holds, in descending order of s, and
+    ascending where s is equal.
 
     Args:
         embeddings: [N, D], an array or a tensor; no row may be zero.
@@ -65,16 +68,13 @@ def cosine_knn(
         raise ValueError(f"k is {k}, expected at least 1")
     units = unit_rows(embeddings)
     known = {} if where is None else _checked_labels(where, labels, len(units))
-    rows, columns, similarities = _search(units, k, where, known)
-    if min_similarity is not None:
-        keep = similarities >= np.float32(min_similarity)
-        rows, columns, similarities = rows[keep], columns[keep], similarities[keep]
-    graph = csr_array((similarities, (rows, columns)), shape=(len(units),) * 2)
+    scores, items = search(units, tile(len(units), where, known), min(k, max(len(units) - 1, 1)))
+    graph = _graph(scores, items, -np.inf if min_similarity is None else min_similarity)
     return _mutual(graph) if mutual else graph
 
 
 def unit_rows(embeddings: Any) -> Tensor:
-    """Rows divided by their length, float32 [N, D], after checks.
+    """Rows divided by their length, in fixed point: int32 [N, D] in units of 2⁻³⁰.
 
     Raises:
         ValueError: As of `cosine_knn`.
@@ -82,15 +82,15 @@ def unit_rows(embeddings: Any) -> Tensor:
     x = embeddings if isinstance(embeddings, Tensor) else torch.as_tensor(np.asarray(embeddings))
     if x.ndim != 2:
         raise ValueError(f"embeddings have shape {list(x.shape)}, expected [N, D]")
-    x = x.detach().double()
-    lengths = torch.linalg.vector_norm(x, dim=1, keepdim=True)
-    for wrong, name in ((~lengths.isfinite(), "not finite"), (lengths == 0, "zero")):
-        if wrong.any():
-            row = int(wrong.flatten().nonzero()[0])
-            raise ValueError(
-                f"embeddings[{row}] is {name}, and so are {int(wrong.sum())} rows in all"
-            )
-    units: Tensor = (x / lengths).float()
+    units = torch.empty(x.shape, dtype=torch.int32, device=x.device)
+    for start in range(0, len(x), _SLICE):
+        part = x[start : start + _SLICE].detach().double()
+        lengths = torch.linalg.vector_norm(part, dim=1, keepdim=True)
+        for wrong, name in ((~lengths.isfinite(), "not finite"), (lengths == 0, "zero")):
+            if wrong.any():
+                row = start + int(wrong.flatten().nonzero()[0])
+                raise ValueError(f"embeddings[{row}] is {name}; expected rows with a direction")
+        units[start : start + _SLICE] = (part / lengths).mul_(2.0**30).round_()
     return units
 
 
@@ -107,24 +107,16 @@ def _checked_labels(where: Relation, labels: Labels | None, n: int) -> dict[str,
     }
 
 
-def _search(units: Tensor, k: int, where: Relation | None, labels: Labels) -> Found:
-    wide = units.double()
-    parts = []
-    for start in range(0, len(units), _BLOCK):
-        rows = slice(start, min(start + _BLOCK, len(units)))
-        similarity = (wide[rows] @ wide.T).float().numpy()
-        if where is None:
-            similarity[np.arange(len(similarity)), np.arange(rows.start, rows.stop)] = -np.inf
-        else:
-            similarity[~np.asarray(where.mask(labels, rows=rows))] = -np.inf
-        order = np.argsort(-similarity, axis=1, kind="stable")[:, :k]
-        best = np.take_along_axis(similarity, order, axis=1)
-        row, rank = np.nonzero(np.isfinite(best))
-        parts.append((start + row, order[row, rank], best[row, rank]))
-    if not parts:
-        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
-    row, column, similarity = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return row, column, similarity
+def _graph(scores: Array, items: Array, least: float) -> csr_array:
+    """Neighbours [N, k], an item of −1 being none, as a matrix with sorted columns."""
+    kept = (items >= 0) & (scores >= np.float32(least))
+    by_item = np.argsort(np.where(kept, items, len(items)), axis=1)
+    scores, items, kept = (np.take_along_axis(a, by_item, axis=1) for a in (scores, items, kept))
+    ends = np.concatenate([[0], np.cumsum(kept.sum(axis=1))])
+    indices = items[kept]
+    graph = csr_array((scores[kept], indices, ends.astype(indices.dtype)), shape=(len(items),) * 2)
+    graph.has_canonical_format = True
+    return graph
 
 
 def _mutual(graph: csr_array) -> csr_array:
