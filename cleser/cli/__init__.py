@@ -24,6 +24,7 @@ COMMANDS = {
     "predict": "predict:predict",
     "export": "predict:export",
     "doctor": "doctor:doctor",
+    "extract": "extract:extract",
 }
 
 

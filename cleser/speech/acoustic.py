@@ -71,6 +71,10 @@ class AcousticBackbone(Backbone):
         version = hashlib.sha256(code).hexdigest()[:12]
         return f"acoustic-{version}-floor{self.noise_floor:g}-silence{self.silence:g}"
 
+    def count_frames(self, samples: Tensor) -> Tensor:
+        """Frames that waveforms of these lengths have, int64 [B]."""
+        return samples.div(self.hop, rounding_mode="floor") + 1
+
     @torch.no_grad()
     def forward(self, waveforms: Tensor, lengths: Tensor) -> Frames:
         """Describe a padded batch.
@@ -83,7 +87,7 @@ class AcousticBackbone(Backbone):
             Hidden states [L, B, T, D] with the mask of speech frames [B, T].
         """
         power = self._power(waveforms)
-        counts = lengths.div(self.hop, rounding_mode="floor") + 1
+        counts = self.count_frames(lengths)
         inside = torch.arange(power.shape[1], device=power.device) < counts[:, None]
         level = _decibel(power.sum(-1))
         loud = _quantile(level, inside, 0.95)[:, None]

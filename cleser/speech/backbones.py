@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
+
+ReceiveLayer = Callable[[int, Tensor, Tensor], None]
+"""Told a layer's place, its hidden states [B, T, D] and the mask of frames that count [B, T]."""
 
 
 class Frames(NamedTuple):
@@ -56,6 +59,32 @@ class Backbone(nn.Module, ABC):
     def forward(self, waveforms: Tensor, lengths: Tensor) -> Frames:
         """Encode a padded batch of waveforms [B, N] whose true lengths in samples are [B]."""
 
+    @abstractmethod
+    def count_frames(self, samples: Tensor) -> Tensor:
+        """Frames that waveforms of these lengths have, int64 [B]."""
+
+    @property
+    def shortest(self) -> int:
+        """Samples that a waveform must have."""
+        return 1
+
+    @property
+    def longest(self) -> int | None:
+        """Samples that a waveform may have; None where there is no limit."""
+        return None
+
+    def stream(self, waveforms: Tensor, lengths: Tensor, receive: ReceiveLayer) -> None:
+        """Encode a padded batch and hand out each layer as soon as it is known.
+
+        Args:
+            waveforms: Samples [B, N] at ``rate``, zero beyond each length.
+            lengths: Samples in each waveform, int64 [B].
+            receive: Called with a layer's place, its hidden states [B, T, D] and the mask [B, T].
+        """
+        frames = self(waveforms, lengths)
+        for place, hidden in enumerate(frames.hidden_states):
+            receive(place, hidden, frames.mask)
+
     def extract(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
         """Encode recordings of any lengths, keeping only the frames that count.
 
@@ -78,7 +107,9 @@ class Backbone(nn.Module, ABC):
         frames = self(pad_sequence(list(waveforms), batch_first=True), lengths)
         return [frames.hidden_states[:, i, m] for i, m in enumerate(frames.mask)]
 
-    def frame_bounds(self, starts: Sequence[float], ends: Sequence[float], count: int) -> Tensor:
+    def frame_bounds(
+        self, starts: Sequence[float] | Tensor, ends: Sequence[float] | Tensor, count: int
+    ) -> Tensor:
         """The frames that lie in stretches of time: those whose middle does.
 
         Stretches that follow one another share no frame and leave none out. One too short to hold a frame's

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from cleser.speech import wave_encoder, whisper_encoder
-from cleser.speech.backbones import Backbone, Frames
-from cleser.speech.wave_encoder import Receive, WaveEncoder
+from cleser.speech.backbones import Backbone, Frames, ReceiveLayer
+from cleser.speech.wave_encoder import WaveEncoder
 from cleser.speech.whisper_encoder import WhisperEncoder
 
 WAVE_FAMILIES: Final = (
@@ -109,6 +109,10 @@ class TransformersBackbone(Backbone):
         ]
         return f"{Path(self.source).name}-layers{layers}-{dtype}-{digest}"
 
+    def count_frames(self, samples: Tensor) -> Tensor:
+        """Frames that waveforms of these lengths have, int64 [B]."""
+        return self.encoder.count(samples)
+
     @property
     def shortest(self) -> int:
         """Samples that make one frame: a waveform needs as many."""
@@ -119,13 +123,13 @@ class TransformersBackbone(Backbone):
         """Samples that a waveform may have; None where there is no limit."""
         return self.encoder.longest if isinstance(self.encoder, WhisperEncoder) else None
 
-    def stream(self, waveforms: Tensor, lengths: Tensor, receive: Receive) -> None:
+    def stream(self, waveforms: Tensor, lengths: Tensor, receive: ReceiveLayer) -> None:
         """Encode a padded batch and hand out each layer as soon as it is known, keeping none.
 
         Args:
             waveforms: Samples [B, N] at ``rate``, zero beyond each length.
             lengths: Samples in each waveform, int64 [B].
-            receive: Called with a layer's place in ``layers`` and its hidden states [B, T, D].
+            receive: Called with a layer's place in ``layers``, its hidden states [B, T, D] and the mask [B, T].
 
         Raises:
             ValueError: A waveform is too short for a frame, or longer than the model reaches.
@@ -133,9 +137,9 @@ class TransformersBackbone(Backbone):
         self._check(lengths)
         places = {layer: place for place, layer in enumerate(self.layers)}
 
-        def pick(state: int, hidden: Tensor) -> None:
+        def pick(state: int, hidden: Tensor, mask: Tensor) -> None:
             if state in places:
-                receive(places[state], hidden)
+                receive(places[state], hidden, mask)
 
         self.encoder(waveforms, lengths, pick)
 
@@ -152,12 +156,11 @@ class TransformersBackbone(Backbone):
         Raises:
             ValueError: A waveform is too short for a frame, or longer than the model reaches.
         """
-        states: dict[int, Tensor] = {}
-        self.stream(waveforms, lengths, states.__setitem__)
-        hidden = torch.stack([states[place] for place in range(self.n_layers)])
-        counts = self.encoder.count(lengths.to(hidden.device))
-        mask = torch.arange(hidden.shape[2], device=hidden.device) < counts[:, None]
-        return Frames(hidden, counts, mask)
+        states: dict[int, tuple[Tensor, Tensor]] = {}
+        self.stream(waveforms, lengths, lambda place, *state: states.__setitem__(place, state))
+        hidden = torch.stack([states[place][0] for place in range(self.n_layers)])
+        mask = states[0][1]
+        return Frames(hidden, mask.sum(-1), mask)
 
     @torch.no_grad()
     def extract(self, waveforms: Sequence[Tensor]) -> list[Tensor]:

@@ -10,7 +10,7 @@ Three things let padding leak into an utterance in the published implementations
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Receive = Callable[[int, Tensor], None]
-"""Told each state's index and the state itself, [B, T, D], as soon as it is known."""
+from cleser.speech.backbones import ReceiveLayer
+from cleser.speech.wavlm_attention import attend_by_kernel
 
 
 class WaveEncoder(nn.Module):
@@ -47,6 +47,8 @@ class WaveEncoder(nn.Module):
         for module in model.encoder.pos_conv_embed.modules():
             if isinstance(module, nn.Conv1d):
                 module.register_forward_pre_hook(self._without_padding)
+        if model.config.model_type == "wavlm":
+            attend_by_kernel(model)
 
     @property
     def blocks(self) -> nn.ModuleList:
@@ -64,25 +66,26 @@ class WaveEncoder(nn.Module):
         """Frames that waveforms of these lengths have."""
         return (samples - self.receptive_field).div(self.stride, rounding_mode="floor") + 1
 
-    def forward(self, waveforms: Tensor, lengths: Tensor, receive: Receive) -> None:
+    def forward(self, waveforms: Tensor, lengths: Tensor, receive: ReceiveLayer) -> None:
         """Encode waveforms [B, N] of these lengths [B], handing out each state."""
         weight = next(self.parameters())
-        waveforms, lengths = waveforms.to(weight.device), lengths.to(weight.device)
+        counts = self.count(lengths)
+        # Asked before the move: a GPU need not be waited for.
+        padded = int(counts.min()) < int(self.count(torch.tensor(waveforms.shape[1])))
+        waveforms, lengths, counts = (x.to(weight.device) for x in (waveforms, lengths, counts))
         if self.normalise:
             waveforms = _standardise(waveforms, lengths)
         hidden = self._convolve(waveforms.to(weight.dtype), lengths)
         projected = self.model.feature_projection(hidden.transpose(1, 2))
         projected = projected[0] if isinstance(projected, tuple) else projected
-        counts = self.count(lengths)
         inside = torch.arange(projected.shape[1], device=weight.device) < counts[:, None]
-        padded = bool((counts < projected.shape[1]).any())
         self._mask = inside if padded else None
         try:
-            with watched(self.blocks, receive):
+            with watched(self.blocks, receive, inside):
                 output = self.model.encoder(projected, attention_mask=self._mask)
         finally:
             self._mask = None
-        receive(len(self.blocks), output.last_hidden_state)
+        receive(len(self.blocks), output.last_hidden_state, inside)
 
     def _convolve(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
         hidden = waveforms[:, None]
@@ -144,11 +147,11 @@ def masked_group_norm_convolution(layer: Any, waveforms: Tensor, lengths: Tensor
 
 
 @contextmanager
-def watched(blocks: nn.ModuleList, receive: Receive) -> Iterator[None]:
-    """Tell ``receive`` each block's input while the context lasts."""
+def watched(blocks: nn.ModuleList, receive: ReceiveLayer, mask: Tensor) -> Iterator[None]:
+    """Tell ``receive`` each block's input and its mask while the context lasts."""
 
     def see(index: int, block: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
-        receive(index, inputs[0] if inputs else named["hidden_states"])
+        receive(index, inputs[0] if inputs else named["hidden_states"], mask)
 
     handles = [
         block.register_forward_pre_hook(partial(see, i), with_kwargs=True)

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cleser.speech.wave_encoder import Receive, truncate, watched
+from cleser.speech.backbones import ReceiveLayer
+from cleser.speech.wave_encoder import truncate, watched
 
 
 class WhisperEncoder(nn.Module):
@@ -64,10 +65,13 @@ class WhisperEncoder(nn.Module):
         """Frames that waveforms of these lengths have."""
         return (samples + self.stride - 1).div(self.stride, rounding_mode="floor")
 
-    def forward(self, waveforms: Tensor, lengths: Tensor, receive: Receive) -> None:
+    def forward(self, waveforms: Tensor, lengths: Tensor, receive: ReceiveLayer) -> None:
         """Encode waveforms [B, N] of these lengths [B], handing out each state."""
         weight = self.model.conv1.weight
-        waveforms, lengths = waveforms.to(weight.device), lengths.to(weight.device)
+        longest = int(lengths.max())  # asked before the move: a GPU need not be waited for
+        padded = int(lengths.min()) < longest
+        lengths = lengths.to(weight.device)
+        waveforms = waveforms[:, :longest].to(weight.device)
         spectrogram, inside = self._spectrogram(waveforms, lengths)
         hidden = F.gelu(self.model.conv1(spectrogram.to(weight.dtype))) * inside[:, None].to(
             weight.dtype
@@ -75,19 +79,21 @@ class WhisperEncoder(nn.Module):
         hidden = F.gelu(self.model.conv2(hidden)).transpose(1, 2)
         hidden = hidden + self.model.embed_positions.weight[: hidden.shape[1]]
         hidden = F.dropout(hidden, p=self.model.dropout, training=self.training)
-        mask = self._attention_mask(lengths, hidden)
-        with watched(self.blocks, receive):
+        heard = torch.arange(hidden.shape[1], device=hidden.device) < self.count(lengths)[:, None]
+        mask = _attention_mask(heard, hidden.dtype) if padded else None
+        with watched(self.blocks, receive, heard):
             for block in self.blocks:
                 output = block(hidden, mask)
                 hidden = output[0] if isinstance(output, tuple) else output
-        receive(len(self.blocks), self.model.layer_norm(hidden))
+        receive(len(self.blocks), self.model.layer_norm(hidden), heard)
 
     def _spectrogram(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Log-mel energies [B, M, T], zero beyond each utterance's end, and the mask of true frames [B, T]."""
         # As in a recording padded to 30 seconds: mirrored at its start, silent after its end.
         reach = self.n_fft // 2
         heard = torch.arange(waveforms.shape[1], device=waveforms.device) < lengths[:, None]
-        waveforms = F.pad(waveforms.float() * heard, (0, max(0, reach + 1 - waveforms.shape[1])))
+        longest = waveforms.shape[1]
+        waveforms = F.pad(waveforms.float() * heard, (0, max(0, reach + 1 - longest)))
         waveforms = F.pad(
             F.pad(waveforms[:, None], (reach, 0), mode="reflect")[:, 0], (0, reach + self.hop)
         )
@@ -97,19 +103,15 @@ class WhisperEncoder(nn.Module):
         power = spectrum.real.square() + spectrum.imag.square()
         energies = (self.mel.mT @ power).clamp_min(1e-10).log10()
         counts = (lengths + self.hop - 1).div(self.hop, rounding_mode="floor")
-        frames = int(counts.max())
+        frames = -(-longest // self.hop)
         energies = energies[..., :frames]
         inside = torch.arange(frames, device=energies.device) < counts[:, None]
         energies = energies.masked_fill(~inside[:, None], -torch.inf)
         energies = (energies.maximum(energies.amax((1, 2), keepdim=True) - 8) + 4) / 4
         return energies * inside[:, None], inside
 
-    def _attention_mask(self, lengths: Tensor, hidden: Tensor) -> Tensor | None:
-        """What is added to attention scores, [B, 1, 1, T]: −∞ on padding."""
-        outside = (
-            torch.arange(hidden.shape[1], device=hidden.device) >= self.count(lengths)[:, None]
-        )
-        if not bool(outside.any()):
-            return None
-        mask = torch.zeros_like(outside, dtype=hidden.dtype)
-        return mask.masked_fill(outside, torch.finfo(hidden.dtype).min)[:, None, None]
+
+def _attention_mask(inside: Tensor, dtype: torch.dtype) -> Tensor:
+    """What is added to attention scores, [B, 1, 1, T]: next to −∞ on padding."""
+    mask = torch.zeros_like(inside, dtype=dtype)
+    return mask.masked_fill(~inside, torch.finfo(dtype).min)[:, None, None]

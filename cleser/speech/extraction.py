@@ -1,0 +1,311 @@
+"""A corpus through a backbone into a store: read, encoded, pooled and written all at once.
+
+While the model encodes a batch, threads decode the next ones and another writes the last: the model never waits for
+a disk. Layers are pooled as they appear. Several processes share the work by taking every n-th utterance, and
+what a store already holds is not done again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+import soundfile
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from cleser.speech.alignment import Alignment
+from cleser.speech.audio import AudioError, load_audio
+from cleser.speech.backbones import Backbone
+from cleser.speech.batching import batches_by_length
+from cleser.speech.digests import file_digest, utterance_key
+from cleser.speech.pool import StreamingPool
+from cleser.speech.store import PooledStore, StoreSettings, StoreWriter
+
+_Cut = tuple[Tensor, list[str] | None]  # times [S, 2] in seconds, and labels
+_AHEAD = 4  # batches decoded before they are needed
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """What a row of a store is.
+
+    Attributes:
+        over: ``"token"``, stretches of equal length; ``"phone"``, by an alignment; ``"utterance"``, all of it.
+        token: How long a token is, in seconds.
+        std: Whether the standard deviation of the frames follows their mean.
+
+    Raises:
+        ValueError: A token has no length.
+    """
+
+    over: Literal["token", "phone", "utterance"] = "utterance"
+    token: float = 0.1
+    std: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.token > 0:
+            raise ValueError(f"token is {self.token} s, expected more than 0")
+
+    def __str__(self) -> str:
+        what = f"{self.token:g} s" if self.over == "token" else f"{self.over}s"
+        return f"{what} mean{'+std' * self.std}"
+
+    def stretches(self, seconds: float, alignment: Alignment | None) -> _Cut:
+        """Where the rows of an utterance begin and end, in seconds [S, 2], and their labels.
+
+        Raises:
+            ValueError: Phones are wanted and there is no alignment of them.
+        """
+        if self.over == "phone":
+            if alignment is None or alignment.uniform:
+                raise ValueError("has no alignment of its phones")
+            times = torch.stack([torch.tensor(alignment.starts), torch.tensor(alignment.ends)], 1)
+            return times, list(alignment.phones)
+        pieces = max(1, round(seconds / self.token)) if self.over == "token" else 1
+        edges = torch.linspace(0, seconds, pieces + 1, dtype=torch.float64)
+        return torch.stack([edges[:-1], edges[1:]], 1), None
+
+
+@dataclass
+class Extraction:
+    """What became of a corpus.
+
+    Attributes:
+        store: With the utterances that could be used.
+        keys: Each row's name in the store; None where the recording could not be used.
+        left_out: Those recordings: ``{"path": …, "reason": …}``.
+        padding: Share of what was encoded that was padding.
+    """
+
+    store: PooledStore
+    keys: list[str | None]
+    left_out: list[dict[str, str]] = field(default_factory=list)
+    padding: float = 0.0
+
+
+def extract_to_store(
+    manifest: pd.DataFrame,
+    backbone: Backbone,
+    folder: str | os.PathLike[str],
+    *,
+    pooling: Pooling | None = None,
+    alignments: Sequence[Alignment | None] | None = None,
+    dtype: Literal["float16", "float32"] = "float16",
+    seconds: float = 32.0,
+    share: tuple[int, int] = (0, 1),
+    advance: Callable[[int], object] | None = None,
+) -> Extraction:
+    """Encode a manifest's utterances and keep them pooled, from all the backbone's layers.
+
+    Args:
+        manifest: Rows with ``path, start, end``.
+        backbone: On the device where it shall run.
+        folder: Of the store; one that is there goes on, if it holds the same.
+        pooling: What to keep: a row an utterance by default.
+        alignments: When each utterance's phones sound, one for each row, None where nobody knows.
+        dtype: How values are kept.
+        seconds: How much sound a batch may hold, padding included. About 30 on a CPU, hundreds on a GPU.
+        share: ``(rank, ranks)``: of the rows, those whose number is rank modulo ranks.
+        advance: Called with the number of utterances finished, for progress.
+
+    Raises:
+        ValueError: The store holds something else, or the alignments are not as many as the rows.
+    """
+    pooling = pooling or Pooling()
+    known = list(alignments) if alignments is not None else [None] * len(manifest)
+    if len(known) != len(manifest):
+        raise ValueError(
+            f"found {len(known)} alignments, expected one for each of {len(manifest)} rows"
+        )
+    store = PooledStore.create(
+        folder,
+        StoreSettings(
+            backbone.name,
+            _layer_names(backbone),
+            backbone.dim * (1 + pooling.std),
+            str(pooling),
+            dtype,
+        ),
+    )
+    rank, ranks = share
+    paths, starts, ends = (manifest[c].tolist()[rank::ranks] for c in ("path", "start", "end"))
+    rows = list(zip(paths, starts, ends, known[rank::ranks], strict=True))
+    work = _Work(backbone, pooling, seconds, advance)
+    with ThreadPoolExecutor(os.cpu_count()) as readers:
+        items = list(readers.map(lambda row: _Item.look(*row, pooling=pooling), rows))
+        done = {i.key for i in items if i.key is not None and i.key in store}
+        todo = [i for i in items if i.problem is None and i.key not in done]
+        if advance:
+            advance(len(items) - len(todo))
+        with store.writer(rank) as writer, ThreadPoolExecutor(1) as scribe:
+            work.run(todo, readers, scribe, writer)
+    store.refresh()
+    left_out = [{"path": str(i.path), "reason": i.problem} for i in items if i.problem is not None]
+    _note(store.folder / f"left-out-{rank}.jsonl", left_out)
+    keys = [i.key if i.problem is None else None for i in items]
+    return Extraction(store, keys, left_out, work.padding)
+
+
+def _layer_names(backbone: Backbone) -> tuple[int, ...]:
+    return tuple(getattr(backbone, "layers", range(backbone.n_layers)))
+
+
+@dataclass
+class _Item:
+    """An utterance on its way."""
+
+    path: str
+    start: float
+    end: float
+    alignment: Alignment | None
+    seconds: float = 0.0
+    key: str | None = None
+    problem: str | None = None
+
+    @classmethod
+    def look(
+        cls, path: str, start: float, end: float, alignment: Alignment | None, *, pooling: Pooling
+    ) -> _Item:
+        """Find out its name and length without decoding it."""
+        item = cls(path, start, end, alignment)
+        try:
+            info = soundfile.info(path)
+            whole = info.frames / info.samplerate
+            item.seconds = min(whole, whole if math.isnan(end) else end) - start
+            cuts = None
+            if pooling.over == "phone":
+                cuts = pooling.stretches(item.seconds, alignment)[0].numpy()
+            item.key = utterance_key(file_digest(path), start, end, cuts)
+        except (OSError, ValueError, soundfile.LibsndfileError) as error:
+            item.problem = str(error)
+        if item.problem is None and not item.seconds > 0:
+            item.problem = f"holds {whole:.3f} s of sound, expected some at {start} to {end} s"
+        return item
+
+
+class _Work:
+    """Batches on their way from disk to disk."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        pooling: Pooling,
+        seconds: float,
+        advance: Callable[[int], object] | None,
+    ) -> None:
+        self.backbone = backbone
+        self.pooling = pooling
+        self.seconds = seconds
+        self.advance = advance
+        self.pinned = torch.cuda.is_available() and _device(backbone).type == "cuda"
+        self._encoded = self._padded = 0
+
+    @property
+    def padding(self) -> float:
+        return self._padded / max(1, self._encoded + self._padded)
+
+    def run(
+        self,
+        items: list[_Item],
+        readers: ThreadPoolExecutor,
+        scribe: ThreadPoolExecutor,
+        writer: StoreWriter,
+    ) -> None:
+        written: Future[None] | None = None
+        for group, batch, sounds in self._read(items, readers):
+            if batch:
+                results = self._encode(batch, sounds)
+                if written is not None:
+                    written.result()  # one batch behind: a full disk stops the run, memory stays bounded
+                written = scribe.submit(_write, writer, batch, *results)
+            if self.advance:
+                self.advance(group)
+        if written is not None:
+            written.result()
+
+    def _read(
+        self, items: list[_Item], readers: ThreadPoolExecutor
+    ) -> Iterator[tuple[int, list[_Item], list[Tensor]]]:
+        """Size of each batch, what of it could be decoded, and its sounds; some batches are decoded ahead."""
+        order = batches_by_length([item.seconds for item in items], self.seconds)
+        waiting: list[tuple[list[_Item], list[Future[Tensor | None]]]] = []
+        for numbers in [*order, *[[]] * _AHEAD]:
+            group = [items[i] for i in numbers]
+            waiting.append((group, [readers.submit(self._load, item) for item in group]))
+            if len(waiting) > _AHEAD:
+                batch, coming = waiting.pop(0)
+                sounds = [sound.result() for sound in coming]
+                kept = [
+                    item for item, sound in zip(batch, sounds, strict=True) if sound is not None
+                ]
+                yield len(batch), kept, [sound for sound in sounds if sound is not None]
+
+    def _load(self, item: _Item) -> Tensor | None:
+        try:
+            sound = load_audio(item.path, self.backbone.rate, start=item.start, end=item.end)
+        except AudioError as error:
+            item.problem = str(error).removeprefix(f"{item.path}: ")
+            return None
+        shortest, longest = self.backbone.shortest, self.backbone.longest
+        if len(sound) < shortest or (longest is not None and len(sound) > longest):
+            limit = f"at most {longest}" if len(sound) > shortest else f"at least {shortest}"
+            item.problem = f"has {len(sound)} samples at {self.backbone.rate} Hz, expected {limit}"
+            return None
+        return sound
+
+    @torch.inference_mode()
+    def _encode(self, batch: list[_Item], sounds: list[Tensor]) -> tuple[StreamingPool, list[_Cut]]:
+        """Set the model to a batch; what it gives may still be on its way when this returns."""
+        backbone = self.backbone
+        lengths = torch.tensor([len(sound) for sound in sounds])
+        padded = pad_sequence(sounds, batch_first=True)
+        padded = padded.pin_memory() if self.pinned else padded
+        self._encoded += int(lengths.sum())
+        self._padded += padded.numel() - int(lengths.sum())
+        cuts = [
+            self.pooling.stretches(len(sound) / backbone.rate, item.alignment)
+            for item, sound in zip(batch, sounds, strict=True)
+        ]
+        bounds = [
+            backbone.frame_bounds(times[:, 0], times[:, 1], count)
+            for (times, _), count in zip(cuts, backbone.count_frames(lengths).tolist(), strict=True)
+        ]
+        pool = StreamingPool(bounds, backbone.n_layers, std=self.pooling.std)
+        backbone.stream(padded.to(_device(backbone), non_blocking=True), lengths, pool)
+        return pool, cuts
+
+
+def _write(writer: StoreWriter, batch: list[_Item], pool: StreamingPool, cuts: list[_Cut]) -> None:
+    for item, (values, kept), (times, labels) in zip(batch, pool.values(), cuts, strict=True):
+        if not len(values):
+            item.problem = "holds no speech: every frame is silent"
+            continue
+        names = None if labels is None else [n for n, k in zip(labels, kept, strict=True) if k]
+        try:
+            writer.add(str(item.key), values, times=times[kept].numpy(), labels=names)
+        except ValueError as error:
+            item.problem = str(error).removeprefix(f"{item.key}: ")
+
+
+def _note(path: Path, left_out: list[dict[str, str]]) -> None:
+    """A line a recording that could not be used; no file where all could."""
+    if not left_out:
+        path.unlink(missing_ok=True)
+        return
+    partial = path.with_suffix(".part")
+    partial.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in left_out))
+    partial.replace(path)
+
+
+def _device(backbone: Backbone) -> torch.device:
+    tensors = [*backbone.parameters(), *backbone.buffers()]
+    return tensors[0].device if tensors else torch.device("cpu")
