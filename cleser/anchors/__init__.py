@@ -1,11 +1,17 @@
 """Phoneme and layer anchors: pooling of frames into phones, symbols of phones, and what to pair."""
 
 from cleser.anchors.alphabets import Symbol
+from cleser.anchors.anchor_batches import AnchorBatchSampler
+from cleser.anchors.hierarchical import HierarchicalBatchSampler
 from cleser.anchors.pooling import pool_phones, uniform_bounds
+from cleser.anchors.resumable import ResumableBatchSampler
 from cleser.anchors.symbols import ALPHABETS, detect_alphabet, is_silence, split_symbol, to_ipa
 
 __all__ = [
     "ALPHABETS",
+    "AnchorBatchSampler",
+    "HierarchicalBatchSampler",
+    "ResumableBatchSampler",
     "Symbol",
     "detect_alphabet",
     "is_silence",
