@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Final
 
@@ -102,28 +102,84 @@ def detect_alphabet(symbols: Iterable[str]) -> str:
     >>> detect_alphabet(["{", "t_h", "@"]), detect_alphabet(["ts.h", "ɕ"])
     ('xsampa', 'espeak')
     """
-    found = {symbol for symbol in symbols if not is_silence(symbol)}
-    lacking = {name: [s for s in found if name not in _readers(s)] for name in ALPHABETS}
-    for name in ALPHABETS:
-        if not lacking[name] and _is_typical(name, found):
+    found = set(symbols)
+    read, typical = -1, 0
+    for symbol in found:
+        readers, evidence = _signs(symbol)
+        read &= readers
+        typical |= evidence
+    if read == -1:  # silences alone
+        return "ipa"
+    for position, (name, _) in enumerate(_HANDS):
+        if read & typical & (1 << position):
             return name
+    lacking = {
+        name: [s for s in found if not (is_silence(s) or parse(s))]
+        for name, parse in _PARSERS.items()
+    }
     best = min(ALPHABETS, key=lambda name: len(lacking[name]))
     raise ValueError(
         f"no alphabet has all of these symbols, nearest is {best}, which lacks {sorted(lacking[best])}"
     )
 
 
+def read_symbols(marks: Sequence[str], alphabet: str | None = None) -> list[Symbol | None]:
+    """All marks of a transcription in their parts, None for silences.
+
+    Args:
+        marks: As the transcription writes them; spaces around them do not matter.
+        alphabet: One of :data:`ALPHABETS`; by default :func:`detect_alphabet` tells it.
+
+    Raises:
+        ValueError: There is no such alphabet, it lacks a symbol, or none has all.
+
+    >>> [symbol and symbol.phone for symbol in read_symbols(["sil", "K", "AE1", ""])]
+    [None, 'k', 'æ', None]
+    """
+    table = _table(alphabet or detect_alphabet(marks))
+    return [table[mark] for mark in marks]
+
+
+class _Table(dict[str, Symbol | None]):
+    """Symbols of an alphabet that were read before."""
+
+    def __init__(self, alphabet: str) -> None:
+        super().__init__()
+        self.alphabet = alphabet
+
+    def __missing__(self, mark: str) -> Symbol | None:
+        symbol = None if is_silence(mark) else split_symbol(mark.strip(), self.alphabet)
+        self[mark] = symbol
+        return symbol
+
+
 @cache
-def _readers(symbol: str) -> frozenset[str]:
-    return frozenset(name for name, parse in _PARSERS.items() if parse(symbol) is not None)
+def _table(alphabet: str) -> _Table:
+    return _Table(alphabet)
 
 
-def _is_typical(alphabet: str, symbols: set[str]) -> bool:
-    if not symbols:
-        return alphabet == "ipa"
-    if alphabet == "arpabet":
-        lower = {symbol for symbol in symbols if symbol.islower()}
-        return not lower or (lower == symbols and any("ipa" not in _readers(s) for s in lower))
-    if alphabet == "pinyin":
-        return any(is_marked_pinyin(symbol) for symbol in symbols)
-    return True
+# Alphabets in order of preference, each with what makes a symbol typical of it. ARPABET comes in capitals, typical
+# by themselves, and in small letters.
+_HANDS: Final[tuple[tuple[str, Callable[[str], bool]], ...]] = (
+    ("arpabet", str.isupper),
+    ("arpabet", lambda symbol: parse_ipa(symbol) is None),
+    ("pinyin", is_marked_pinyin),
+    ("ipa", lambda _: True),
+    ("xsampa", lambda _: True),
+    ("espeak", lambda _: True),
+)
+
+
+@cache
+def _signs(symbol: str) -> tuple[int, int]:
+    """Which of the hands can have written a symbol, and for which it is typical, as bits; silences for all."""
+    mark = symbol.strip()
+    if is_silence(mark):
+        return -1, 0
+    readers = evidence = 0
+    for position, (name, is_typical) in enumerate(_HANDS):
+        case = position > 1 or mark.isupper() == (position == 0)
+        if case and _PARSERS[name](mark) is not None:
+            readers |= 1 << position
+            evidence |= is_typical(mark) << position
+    return readers, evidence

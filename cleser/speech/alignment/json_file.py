@@ -6,7 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from cleser.speech.alignment.tiers import AlignmentError, Tier, choose_tier, most_marked
+from cleser.speech.alignment.tiers import (
+    AlignmentError,
+    Tier,
+    UnclearTierError,
+    choose_tier,
+    most_marked,
+)
 
 _EXPECTED = 'expected {"tiers": {"phones": {"entries": [[start, end, symbol], …]}}} or [[symbol, start, end], …]'
 
@@ -27,9 +33,12 @@ def read_json(path: Path, tier: str | int | None) -> Tier:
     entries = _tiers(content)
     if not entries:
         raise AlignmentError(f"{path}, line 1: found {_shown(content)}, {_EXPECTED}")
-    at = choose_tier(list(entries), tier, path)
     tiers = [_from_entries(name, found, path) for name, found in entries.items()]
-    return tiers[at] if at is not None else most_marked(tiers, path)
+    try:
+        at = choose_tier(tuple(entries), tier)
+        return tiers[at] if at is not None else most_marked(tiers)
+    except UnclearTierError as error:
+        raise AlignmentError(f"{path}: {error}") from None
 
 
 def _tiers(content: Any) -> dict[str, list[Any]]:

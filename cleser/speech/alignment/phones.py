@@ -73,6 +73,43 @@ class Alignment(Sequence[Phone]):
         self._check_sizes()
         self._check_times()
 
+    @classmethod
+    def checked(
+        cls,
+        times: npt.NDArray[np.float64],
+        phones: tuple[str, ...],
+        *,
+        stress: npt.NDArray[np.int64] | None = None,
+        tones: tuple[str, ...] | None = None,
+        lengths: tuple[str, ...] | None = None,
+        quality: float | None = None,
+    ) -> Alignment:
+        """An alignment whose rules were checked already: readers of files do it with the line at hand.
+
+        Args:
+            times: Starts and ends, [2, P]; they and the stress are frozen, not copied.
+            phones: See :class:`Alignment`, as the others.
+            stress: Stress of each phone.
+            tones: Tone of each phone.
+            lengths: Length of each phone.
+            quality: How far to trust the times.
+        """
+        times.flags.writeable = False
+        if stress is not None:
+            stress.flags.writeable = False
+        alignment = object.__new__(cls)
+        alignment.__dict__.update(
+            starts=times[0],
+            ends=times[1],
+            phones=phones,
+            stress=stress,
+            tones=tones,
+            lengths=lengths,
+            quality=quality,
+            uniform=False,
+        )
+        return alignment
+
     def _check_sizes(self) -> None:
         count = len(self.phones)
         for name in ("starts", "ends", "stress", "tones", "lengths"):

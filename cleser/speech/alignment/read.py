@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -40,14 +41,14 @@ def read_alignment(
             names the file and the line.
         FileNotFoundError: There is no such file.
     """
-    path = Path(path)
-    suffix = path.suffix.lower()
+    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122  (a Path costs more than the call)
     if suffix == ".textgrid":
         found, remark = read_textgrid(path, tier)
         if remark.startswith("uniform"):  # segments of no text have no symbols
             return _uniform(found, remark)
         alignment = to_alignment(found, path, alphabet)
-        return replace(alignment, quality=_quality(remark))
+        return replace(alignment, quality=_quality(remark)) if remark else alignment
+    path = Path(path)
     if suffix == ".ctm":
         return to_alignment(_recording(read_ctm(path), tier, path), path, alphabet)
     if suffix == ".json":

@@ -1,50 +1,73 @@
 """Praat's TextGrid files, in the long and the short text format and any encoding that Praat writes.
 
 In both formats only numbers, quoted texts and flags like ``<exists>`` count; the long one puts words between
-them. Files as programs write them are read by one pattern a tier, all others token by token.
+them. Files as programs write them are cut at their quotes, all others read token by token.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from cleser.speech.alignment.tiers import AlignmentError, Tier, choose_tier, most_marked
+from cleser.speech.alignment.textgrid_quotes import LayoutError, cut_at_quotes
+from cleser.speech.alignment.tiers import (
+    AlignmentError,
+    Tier,
+    Tiers,
+    UnclearTierError,
+    choose_tier,
+    most_marked,
+)
 from cleser.speech.alignment.trigraphs import to_unicode
 
-_CLASS: Final = '"IntervalTier"'
-_HEAD: Final = re.compile(
-    r'class = "(IntervalTier|TextTier)"\s+name = "((?:[^"]|"")*)"\s+xmin = \S+\s+xmax = \S+\s+(?:intervals|points): '
-    r"size = (\d+)"
-)
-_INTERVAL: Final = re.compile(r'\sxmin = (\S+)\s+xmax = (\S+)\s+text = "([^"]*(?:""[^"]*)*)"')
+_BINARY: Final = getattr(os, "O_BINARY", 0)
 # Free-standing numbers, texts and flags; comments run from ! to the end of the line.
 _TOKEN: Final = re.compile(
     r'"((?:[^"]|"")*)"|(?<!\S)(-?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?%?)(?!\S)|(?<!\S)<(exists|absent)>|![^\n]*|\S+'
 )
 
 
-def read_textgrid(path: Path, tier: str | int | None) -> tuple[Tier, str]:
+def read_textgrid(path: str | Path, tier: str | int | None) -> tuple[Tier, str]:
     """The tier of phones, and the remark of a tier ``alignment`` that :func:`write_textgrid` leaves.
 
     Raises:
         AlignmentError: The file is broken, or it does not say which tier holds phones.
     """
-    text = decode(path.read_bytes())
-    file = _LongFile.of(text) or _tokenised(text, path)
-    names = file.names
+    text = decode(_content(path))
+    try:
+        try:
+            return _phones(cut_at_quotes(text), tier)
+        except LayoutError:
+            return _phones(_by_token(text, path), tier)
+    except UnclearTierError as error:
+        raise AlignmentError(f"{path}: {error}") from None
+
+
+def _phones(tiers: Tiers, tier: str | int | None) -> tuple[Tier, str]:
+    names = tiers.names
     if not names:
-        raise AlignmentError(f"{path}: the file has no tier of intervals")
-    at = choose_tier(names, tier, path)
+        raise UnclearTierError("the file has no tier of intervals")
+    at = choose_tier(names, tier)
     remark = ""
     if tier is None and "alignment" in names:
-        remark = " ".join(file.tier(names.index("alignment"), path).marks)
-    if at is not None:
-        return file.tier(at, path), remark
-    return most_marked([file.tier(i, path) for i in range(len(names))], path), remark
+        remark = " ".join(tiers.read(names.index("alignment")).marks)
+    if at is None:
+        return most_marked([tiers.read(i) for i in range(len(names))]), remark
+    return tiers.read(at), remark
+
+
+def _content(path: str | Path) -> bytes:
+    # Thousands of small files: opening costs more than reading, and Path.read_bytes twice as much as this.
+    handle = os.open(path, os.O_RDONLY | _BINARY)
+    try:
+        size = os.fstat(handle).st_size
+        content = os.read(handle, size + 1)
+    finally:
+        os.close(handle)
+    return content if len(content) == size else Path(path).read_bytes()
 
 
 def decode(content: bytes) -> str:
@@ -71,72 +94,10 @@ def decode(content: bytes) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
-@dataclass(frozen=True)
-class _LongFile:
-    """A file in the long format as Praat and its kin lay it out: tiers are cut out, and read when asked for."""
-
-    text: str
-    heads: list[re.Match[str]]
-
-    @classmethod
-    def of(cls, text: str) -> _LongFile | None:
-        heads = list(_HEAD.finditer(text))
-        tiers = text.count("    class = ")
-        regular = (
-            tiers == len(heads) and f"size = {tiers} " in text[: heads[0].start()]
-            if heads
-            else False
-        )
-        return cls(text, [head for head in heads if head[1] == "IntervalTier"]) if regular else None
-
-    @property
-    def names(self) -> list[str]:
-        return [_unquoted(head[2]) for head in self.heads]
-
-    def tier(self, i: int, path: Path) -> Tier:
-        begin = self.heads[i].end()
-        end = self.heads[i + 1].start() if i + 1 < len(self.heads) else len(self.text)
-        found = _INTERVAL.findall(self.text, begin, end)
-        expected = int(self.heads[i][3])
-        try:
-            if len(found) != expected:
-                raise ValueError
-            starts = [float(start) for start, _, _ in found]
-            ends = [float(end) for _, end, _ in found]
-        except ValueError:
-            return _tokenised(self.text, path).tier(i, path)
-        marks = [mark for _, _, mark in found]
-        if any('"' in mark or "\\" in mark for mark in marks):
-            marks = [_unquoted(mark) for mark in marks]
-        return Tier(self.names[i], starts, ends, marks, self._line(begin, end))
-
-    def _line(self, begin: int, end: int) -> Callable[[int], int]:
-        def line(i: int) -> int:
-            matches = _INTERVAL.finditer(self.text, begin, end)
-            position = next(match.start(1) for n, match in enumerate(matches) if n == i)
-            return self.text.count("\n", 0, position) + 1
-
-        return line
-
-
-@dataclass(frozen=True)
-class _Tokens:
-    """A file that was read token by token."""
-
-    tiers: list[Tier]
-
-    @property
-    def names(self) -> list[str]:
-        return [tier.name for tier in self.tiers]
-
-    def tier(self, i: int, path: Path) -> Tier:
-        return self.tiers[i]
-
-
 class _Reader:
     """Takes token after token, and says where it stands."""
 
-    def __init__(self, text: str, path: Path) -> None:
+    def __init__(self, text: str, path: str | Path) -> None:
         self.text, self.path, self.position = text, path, 0
         self.tokens = _significant(text)
 
@@ -175,7 +136,7 @@ def _significant(text: str) -> Iterator[re.Match[str]]:
     return (match for match in _TOKEN.finditer(text) if match.lastindex)
 
 
-def _tokenised(text: str, path: Path) -> _Tokens:
+def _by_token(text: str, path: str | Path) -> Tiers:
     reader = _Reader(text, path)
     kind = reader.string('"ooTextFile"')
     if kind != "ooTextFile":
@@ -190,9 +151,10 @@ def _tokenised(text: str, path: Path) -> _Tokens:
     reader.number("the time at which the file begins")
     reader.number("the time at which the file ends")
     if reader.take(3, "<exists>") == "absent":
-        return _Tokens([])
+        return Tiers((), [].__getitem__)
     tiers = [_tier(reader) for _ in range(reader.count("the number of tiers"))]
-    return _Tokens([tier for tier in tiers if tier is not None])
+    known = [tier for tier in tiers if tier is not None]
+    return Tiers(tuple(tier.name for tier in known), known.__getitem__)
 
 
 def _tier(reader: _Reader) -> Tier | None:
