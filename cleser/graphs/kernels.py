@@ -308,9 +308,29 @@ def finish(
             _make_exact(units, own, scores[p], items[p], left)
         _select(scores[p], items[p], left, k)
         for n in range(min(k, left)):
-            score, item, at = scores[p, n], items[p, n], n
-            while at and _before(score, item, found_scores[own, at - 1], found_items[own, at - 1]):
-                found_scores[own, at] = found_scores[own, at - 1]
-                found_items[own, at] = found_items[own, at - 1]
-                at -= 1
-            found_scores[own, at], found_items[own, at] = score, item
+            _insert(scores[p, n], items[p, n], n, found_scores[own], found_items[own])
+
+
+@_compiled
+def settle(
+    units: Any, own: Any, candidates: Any, k: Any, found_scores: Any, found_items: Any
+) -> None:
+    """Write the first k of the candidates [Q, C] of items [Q], best first, into [N, k]; −1 is no candidate."""
+    for q in range(own.size):
+        i, count = own[q], 0
+        for j in candidates[q]:
+            if j not in (-1, i):
+                _insert(similarity(units[i], units[j]), j, count, found_scores[i], found_items[i])
+                count = min(count + 1, k)
+
+
+@_compiled
+def _insert(score: Any, item: Any, count: Any, scores: Any, items: Any) -> None:
+    """Put an item in its place among ``count`` in order; where there is no room, the last one goes."""
+    at = count
+    while at and _before(score, item, scores[at - 1], items[at - 1]):
+        if at < scores.size:
+            scores[at], items[at] = scores[at - 1], items[at - 1]
+        at -= 1
+    if at < scores.size:
+        scores[at], items[at] = score, item

@@ -8,10 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy.sparse import csr_array
-from torch import Tensor
+from torch import Tensor, distributed
 
+from cleser.graphs.approximate import search_approximately
+from cleser.graphs.device_search import first_of, search_on_device
 from cleser.graphs.search import search
 from cleser.graphs.tiles import tile
+from cleser.ranks import gather, world
 from cleser.relations import Labels, Relation, integers
 
 Array = npt.NDArray[Any]
@@ -27,6 +30,8 @@ def cosine_knn(
     labels: Labels | None = None,
     mutual: bool = False,
     min_similarity: float | None = None,
+    all_ranks: bool = False,
+    approximate: bool = False,
 ) -> csr_array:
     r"""The k most similar items of each item, among those to which a relation holds.
 
@@ -45,6 +50,10 @@ def cosine_knn(
         mutual: Keep only the neighbours that have each other.
         min_similarity: Keep only neighbours at least so similar.
 
+        all_ranks: Under `torch.distributed`, the items are those of all ranks in the order of the ranks, and so are
+            labels. Ranks share the work, and each gets the whole graph.
+        approximate: Search by faiss, for some millions of items: `cleser.graphs.approximate`.
+
     Returns:
         float32 [N, N]: row i holds the similarities of i's neighbours, columns ascending. Not symmetric, unless
         ``mutual``.
@@ -52,6 +61,7 @@ def cosine_knn(
     Raises:
         ValueError: ``embeddings`` is not of two dimensions, or has a row that is zero or not finite; ``k`` is less
             than one; a label is missing or of another length.
+        ImportError: faiss is wanted, but not installed.
 
     >>> from cleser.relations import differ
     >>> x = [[1.0, 0.0], [0.8, 0.6], [0.0, 2.0]]
@@ -67,8 +77,12 @@ def cosine_knn(
     if k < 1:
         raise ValueError(f"k is {k}, expected at least 1")
     units = unit_rows(embeddings)
-    known = {} if where is None else _checked_labels(where, labels, len(units))
-    scores, items = search(units, tile(len(units), where, known), min(k, max(len(units) - 1, 1)))
+    known = {} if where is None else _checked_labels(where, labels, len(units), units.device)
+    if all_ranks and world() > 1:
+        units, known = gather(units), {name: gather(values) for name, values in known.items()}
+    scores, items = _search(
+        units, where, known, min(k, max(len(units) - 1, 1)), all_ranks, approximate
+    )
     graph = _graph(scores, items, -np.inf if min_similarity is None else min_similarity)
     return _mutual(graph) if mutual else graph
 
@@ -94,7 +108,9 @@ def unit_rows(embeddings: Any) -> Tensor:
     return units
 
 
-def _checked_labels(where: Relation, labels: Labels | None, n: int) -> dict[str, npt.NDArray[Any]]:
+def _checked_labels(
+    where: Relation, labels: Labels | None, n: int, device: torch.device
+) -> dict[str, Tensor]:
     if not labels:
         raise ValueError(f"where is {where!r}, but there are no labels")
     known = integers(where.names, labels, "labels")
@@ -102,9 +118,50 @@ def _checked_labels(where: Relation, labels: Labels | None, n: int) -> dict[str,
         if len(values) != n:
             raise ValueError(f"labels[{name!r}] are of {len(values)} items, embeddings of {n}")
     return {
-        name: values.cpu().numpy() if isinstance(values, Tensor) else values
+        name: torch.as_tensor(values, dtype=torch.int64, device=device)
         for name, values in known.items()
     }
+
+
+def _search(
+    units: Tensor,
+    where: Relation | None,
+    labels: dict[str, Tensor],
+    k: int,
+    all_ranks: bool,
+    approximate: bool,
+) -> tuple[Array, Array]:
+    """Similarities and items [N, k] by the means that suit."""
+    ranks = world() if all_ranks else 1
+    share = (distributed.get_rank() if ranks > 1 else 0, ranks)
+    if approximate or units.device.type == "cpu":
+        tiles = tile(
+            len(units), where, {name: values.cpu().numpy() for name, values in labels.items()}
+        )
+        if approximate:
+            return search_approximately(units.cpu(), tiles, k)
+        scores, items = (torch.from_numpy(a) for a in search(units, tiles, k, share=share))
+    else:
+        scores, items = search_on_device(units, where, labels, k, share=share)
+    if ranks > 1:
+        scores, items = merge_ranks(scores, items)
+    return scores.cpu().numpy(), items.cpu().numpy()
+
+
+def merge_ranks(scores: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+    """The first k of what the ranks have found, [N, k], on every rank."""
+    k, total = scores.shape[1], (scores, items)
+    for rank in range(world()):
+        theirs = [own.contiguous().clone() for own in (scores, items)]
+        for values in theirs:
+            distributed.broadcast(values, rank)
+        if rank == 0:
+            total = (theirs[0], theirs[1])
+        else:
+            total = first_of(
+                torch.cat([total[0], theirs[0]], 1), torch.cat([total[1], theirs[1]], 1), k
+            )
+    return total
 
 
 def _graph(scores: Array, items: Array, least: float) -> csr_array:

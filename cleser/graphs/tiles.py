@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -72,6 +73,30 @@ class Tiles:
             if not allowed.any():
                 return None
         return Block(rows, columns, allowed, self._bounds(runs, rows), self._bounds(other, columns))
+
+    def groups(self) -> Iterator[slice]:
+        """Positions outside of which a position has no admissible pair."""
+        changes = np.flatnonzero(np.diff(self._group)) + 1
+        starts = self._runs[:-1][np.concatenate([[0], changes])] if len(self._group) else []
+        yield from (slice(int(a), int(b)) for a, b in pairwise([*starts, len(self.order)]))
+
+    def queries(self, group: slice) -> Iterator[tuple[slice, npt.NDArray[np.bool_] | None]]:
+        """Runs of equal labels in a group and the positions admissible to them, all where None.
+
+        Both are counted from the group's start.
+        """
+        runs = self._runs_within(group)
+        for run in range(runs.start, runs.stop):
+            begin, end = (self._runs[run : run + 2] - group.start).tolist()
+            if self._where is None:
+                yield slice(begin, end), None
+                continue
+            allowed = self._where.mask(self._labels_of(slice(run, run + 1)), self._labels_of(runs))[
+                0
+            ]
+            if allowed.any():
+                lengths = np.diff(self._runs[runs.start : runs.stop + 1])
+                yield slice(begin, end), None if allowed.all() else np.repeat(allowed, lengths)
 
     def _groups_of_tiles(self) -> tuple[Integers, Integers]:
         first = np.searchsorted(self._runs, self.starts[:-1], side="right") - 1

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from cleser.losses.gradient_reversal import GradientReversal, Schedule
-from cleser.losses.ranks import sum_over_ranks
+from cleser.ranks import sum_over_ranks
 
 
 class Adversary(nn.Module):

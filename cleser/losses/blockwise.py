@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from cleser.losses.ranks import gather, sizes_of_ranks, world
-from cleser.losses.ranks import sum_over_ranks as over_ranks
+from cleser.ranks import gather, sizes_of_ranks, world
+from cleser.ranks import sum_over_ranks as over_ranks
 from cleser.relations import Labels, Relation, integers
 
 BLOCK = 2**20

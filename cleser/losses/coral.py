@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from cleser.losses.ranks import gather
+from cleser.ranks import gather
 
 
 def coral(source: Tensor, target: Tensor) -> Tensor:

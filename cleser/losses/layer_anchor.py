@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from cleser.losses.coral import coral
 from cleser.losses.mmd import mmd
-from cleser.losses.ranks import gather
+from cleser.ranks import gather
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 """[L, N, D] and [L, M, D] → [L]."""

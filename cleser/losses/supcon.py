@@ -84,7 +84,7 @@ class CrossLingualSupCon(nn.Module):
         cross_lingual_weight: λ.
         positive: Who is gathered, by default ``same("emotion")``.
         boost: Which of them weigh λ, by default ``same("emotion") & differ("language")``.
-        all_ranks: Under `torch.distributed`, take the items of all ranks as one batch (`cleser.losses.ranks`).
+        all_ranks: Under `torch.distributed`, take the items of all ranks as one batch (`cleser.ranks`).
 
     Raises:
         ValueError: The temperature is not positive or the weight is negative.

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from cleser.losses.blockwise import Block, Pairs, Rule, inner, mean_over_anchors, oriented, pair
 from cleser.losses.mining import SELECTIONS, Triplets, all_triplets, soft_triplets
-from cleser.losses.ranks import world
 from cleser.losses.violations import count_violations
+from cleser.ranks import world
 from cleser.relations import Labels, Relation
 
 Mining = Literal["all", "hard", "semihard", "soft"]
@@ -81,7 +81,7 @@ class RelationalTripletLoss(nn.Module):
             mining) and, where it asks for labels, those of the first name in ``positive``. All but
             ``AvgNonZeroReducer``, which is what None means, have every triplet listed: with mining ``"all"`` that is
             memory O(N³). Over several ranks a reducer needs ``all_ranks=False``.
-        all_ranks: Under `torch.distributed`, take the items of all ranks as one batch (`cleser.losses.ranks`).
+        all_ranks: Under `torch.distributed`, take the items of all ranks as one batch (`cleser.ranks`).
 
     Raises:
         ValueError: An argument is out of range.

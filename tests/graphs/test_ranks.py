@@ -1,0 +1,88 @@
+"""The graph is the same over any number of threads, and over two gloo ranks with unequal shares of the items."""
+
+import os
+import socket
+
+import numpy as np
+import pytest
+import torch
+from torch import distributed, multiprocessing
+
+from cleser.graphs import cosine_knn
+from cleser.graphs.device_search import search_on_device
+from cleser.graphs.neighbours import merge_ranks, unit_rows
+from cleser.relations import differ, same
+from tests.graphs.cases import crowded, random_labels, stored
+
+SHARES = [1100, 1700]
+RELATIONS = {"free": None, "constrained": same("emotion") & differ("language")}
+
+
+def items():
+    generator = np.random.default_rng(5)
+    x = crowded(generator, sum(SHARES), 16, 0.05)
+    return x, random_labels(generator, len(x))
+
+
+def work(rank, port, folder):
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", rank=rank, world_size=2)
+    x, labels = items()
+    start = sum(SHARES[:rank])
+    mine = slice(start, start + SHARES[rank])
+    share = {name: values[mine] for name, values in labels.items()}
+    for name, where in RELATIONS.items():
+        graph = cosine_knn(x[mine], 9, where=where, labels=share, all_ranks=True)
+        np.savez(
+            f"{folder}/{name}-{rank}",
+            **{a: getattr(graph, a) for a in ("data", "indices", "indptr")},
+        )
+        scores, found = merge_ranks(
+            *search_on_device(unit_rows(x), where, labels, 9, share=(rank, 2))
+        )
+        np.savez(f"{folder}/{name}-device-{rank}", scores=scores.numpy(), found=found.numpy())
+    distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    folder = tmp_path_factory.mktemp("ranks")
+    multiprocessing.spawn(work, (port, folder), nprocs=2)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("name", RELATIONS)
+def test_two_ranks_get_the_graph_of_one_process(name, rank, folder):
+    x, labels = items()
+    graph = cosine_knn(x, 9, where=RELATIONS[name], labels=labels)
+    with np.load(folder / f"{name}-{rank}.npz") as found:
+        for part in ("data", "indices", "indptr"):
+            assert (found[part] == getattr(graph, part)).all()
+    with np.load(folder / f"{name}-device-{rank}.npz") as found:
+        rows, ranks = np.nonzero(found["found"] >= 0)
+        pairs = zip(rows.tolist(), found["found"][rows, ranks].tolist(), strict=True)
+        assert dict(zip(pairs, found["scores"][rows, ranks], strict=True)) == stored(graph)
+
+
+@pytest.mark.parametrize("name", RELATIONS)
+def test_any_number_of_threads_gives_the_same_graph(name):
+    x, labels = items()
+    before = torch.get_num_threads()
+    graphs = []
+    try:
+        for threads in (1, 2, 4):
+            torch.set_num_threads(threads)
+            graphs.append(cosine_knn(x, 9, where=RELATIONS[name], labels=labels))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert graphs[0].nnz > 0
+    for graph in graphs[1:]:
+        for part in ("data", "indices", "indptr"):
+            assert (getattr(graph, part) == getattr(graphs[0], part)).all()
