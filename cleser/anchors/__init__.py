@@ -2,6 +2,7 @@
 
 from cleser.anchors.alphabets import Symbol
 from cleser.anchors.anchor_batches import AnchorBatchSampler
+from cleser.anchors.bank import AnchorBank
 from cleser.anchors.hierarchical import HierarchicalBatchSampler
 from cleser.anchors.pooling import pool_phones, uniform_bounds
 from cleser.anchors.resumable import ResumableBatchSampler
@@ -9,6 +10,7 @@ from cleser.anchors.symbols import ALPHABETS, detect_alphabet, is_silence, split
 
 __all__ = [
     "ALPHABETS",
+    "AnchorBank",
     "AnchorBatchSampler",
     "HierarchicalBatchSampler",
     "ResumableBatchSampler",

@@ -1,0 +1,175 @@
+"""The bank against a loop over items, on one rank and on two."""
+
+import itertools
+import os
+import socket
+from collections import defaultdict
+
+import numpy as np
+import pytest
+import torch
+from torch import distributed, multiprocessing
+
+from cleser.anchors import AnchorBank
+from cleser.losses import DualSpaceTriplet, RelationalTripletLoss
+from cleser.relations import differ, same
+
+SIZES = {"phoneme": 5, "emotion": 3, "community": 2, "language": 2}
+SHARES = [(13, 19), (0, 7), (6, 0), (11, 10), (25, 30)]
+
+
+def batches(seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    for shares in SHARES:
+        n = sum(shares)
+        labels = {
+            name: torch.randint(-1 if name == "community" else 0, size, (n,), generator=generator)
+            for name, size in SIZES.items()
+        }
+        yield torch.randn(n, 4, generator=generator), labels
+
+
+def by_loop(momentum):
+    """Prototypes and counts by combination of labels."""
+    mean, count = {}, defaultdict(int)
+    for x, labels in batches():
+        rows = defaultdict(list)
+        for i, key in enumerate(zip(*(labels[name].tolist() for name in SIZES), strict=True)):
+            if -1 not in key:
+                rows[key].append((x[i] / x[i].norm()).double().numpy())
+        for key, items in rows.items():
+            new, n = np.mean(items, axis=0), len(items)
+            if not count[key]:
+                mean[key] = new
+            else:
+                rate = max(1 - momentum, n / (count[key] + n))
+                mean[key] = (1 - rate) * mean[key] + rate * new
+            count[key] += n
+    return mean, count
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.6, 0.99])
+@pytest.mark.parametrize("min_count", [1, 3])
+def test_it_is_a_running_mean_of_each_combination(momentum, min_count):
+    bank = AnchorBank(4, SIZES, momentum=momentum, min_count=min_count)
+    for x, labels in batches():
+        bank.update(x, labels)
+    mean, count = by_loop(momentum)
+    expected = {key: m for key, m in mean.items() if count[key] >= min_count}
+    found, labels = bank.prototypes()
+    keys = list(zip(*(labels[name].tolist() for name in SIZES), strict=True))
+    assert set(keys) == set(expected)
+    assert len(keys) == len(expected) > 5
+    for key, prototype in zip(keys, found, strict=True):
+        np.testing.assert_allclose(prototype, expected[key], atol=1e-6)
+
+
+def test_before_momentum_takes_over_it_is_the_mean_of_all_items():
+    bank = AnchorBank(4, {"emotion": 1}, normalise=False)
+    x = torch.randn(90, 4)
+    for part in x.split([30, 1, 59]):
+        bank.update(part, {"emotion": torch.zeros(len(part), dtype=torch.int64)})
+    torch.testing.assert_close(bank.prototypes()[0][0], x.mean(0))
+
+
+def test_what_is_unknown_or_not_finite_is_skipped():
+    bank = AnchorBank(2, {"emotion": 2, "language": 1})
+    x = torch.tensor([[1.0, 0.0], [torch.nan, 0.0], [0.0, torch.inf], [0.0, 2.0]])
+    bank.update(x, {"emotion": [0, 0, 0, -1], "language": np.zeros(4, dtype=int)})
+    found, labels = bank.prototypes()
+    assert found.tolist() == [[1.0, 0.0]]
+    assert labels["emotion"].tolist() == [0]
+    bank.update(x[:0], {"emotion": [], "language": []})
+    assert bank.counts.tolist() == [1, 0]
+    bank.reset()
+    assert bank.prototypes()[0].shape == (0, 2)
+
+
+def test_prototypes_carry_no_gradient_and_losses_take_them():
+    bank = AnchorBank(4, SIZES)
+    for x, labels in itertools.islice(batches(), 1):
+        x.requires_grad_()
+        bank.update(2 * x, labels)
+        prototypes, ref_labels = bank.prototypes()
+        assert not prototypes.requires_grad
+        loss = RelationalTripletLoss(
+            same("phoneme", "emotion") & differ("language"), differ("emotion"), margin=2.0
+        )
+        loss(x, labels, prototypes, ref_labels).backward()
+        assert x.grad.abs().sum() > 0
+        dual = DualSpaceTriplet(speaker_weight=0.0)
+        alone = dual(x, {}, x, labels)
+        banked = dual(x, {}, x, labels, ref_phones=prototypes, ref_phone_labels=ref_labels)
+        assert banked > 0
+        assert not torch.isclose(alone, banked)
+    empty = AnchorBank(4, SIZES).prototypes()
+    assert loss(x, labels, *empty) == 0
+
+
+def test_a_checkpoint_carries_it():
+    first, second = AnchorBank(4, SIZES, momentum=0.5), AnchorBank(4, SIZES, momentum=0.5)
+    *before, last = batches()
+    for x, labels in before:
+        first.update(x, labels)
+    second.load_state_dict(first.state_dict())
+    for bank in (first, second):
+        bank.update(*last)
+    assert torch.equal(first.means, second.means)
+    assert torch.equal(first.counts, second.counts)
+
+
+def test_half_precision_is_accumulated_in_float32():
+    bank = AnchorBank(1, {"emotion": 1}, normalise=False)
+    for _ in range(3):
+        x = torch.ones(300, 1, dtype=torch.bfloat16)
+        bank.update(x, {"emotion": torch.zeros(300, dtype=torch.int32)})
+    assert bank.means.dtype == torch.float32
+    assert bank.means.item() == 1.0
+
+
+def test_mistakes_are_named():
+    for arguments, message in [
+        ({"momentum": 1.0}, "momentum is 1.0"),
+        ({"min_count": 0}, "min_count is 0"),
+        ({"sizes": {}}, "sizes are {}"),
+        ({"sizes": {"emotion": 0}}, "at least 1"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            AnchorBank(**({"dim": 2, "sizes": SIZES} | arguments))
+    bank = AnchorBank(2, {"emotion": 3})
+    x = torch.zeros(2, 2)
+    with pytest.raises(ValueError, match=r"shape \(2, 3\), expected \[items, 2\]"):
+        bank.update(torch.zeros(2, 3), {"emotion": [0, 0]})
+    with pytest.raises(ValueError, match="has 3, expected below 3"):
+        bank.update(x, {"emotion": [0, 3]})
+    with pytest.raises(ValueError, match="are 3, expected 2"):
+        bank.update(x, {"emotion": [0, 1, 2]})
+    with pytest.raises(ValueError, match="labels has no 'emotion'"):
+        bank.update(x, {"language": [0, 1]})
+    assert "momentum=0.99" in repr(bank)
+
+
+def work(rank, port, folder):
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", rank=rank, world_size=2)
+    bank = AnchorBank(4, SIZES, momentum=0.7)
+    for (x, labels), shares in zip(batches(), SHARES, strict=True):
+        mine = slice(rank * shares[0], shares[0] + rank * shares[1])
+        bank.update(x[mine], {name: v[mine] for name, v in labels.items()})
+    torch.save(bank.state_dict(), f"{folder}/{rank}.pt")
+    distributed.destroy_process_group()
+
+
+def test_two_ranks_are_one_process(tmp_path):
+    with socket.socket() as s:
+        s.bind(("", 0))
+        port = s.getsockname()[1]
+    multiprocessing.start_processes(work, (port, str(tmp_path)), nprocs=2, start_method="fork")
+    alone = AnchorBank(4, SIZES, momentum=0.7)
+    for x, labels in batches():
+        alone.update(x, labels)
+    for rank in range(2):
+        state = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        for name, value in alone.state_dict().items():
+            assert torch.equal(state[name], value)
