@@ -1,0 +1,211 @@
+"""The refiner: its steps against dense loops, and what it makes of planted communities."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+from sklearn.metrics import adjusted_rand_score
+
+from cleser.graphs import CommunityRefiner, communities, cosine_knn, modularity
+from cleser.graphs.refine_training import neighbour_contrast, soft_modularity
+
+
+def planted(seed, noise=0.5, groups=4, size=20, dim=16):
+    rng = np.random.default_rng(seed)
+    truth = rng.permutation(np.repeat(np.arange(groups), size))
+    centres = rng.standard_normal((groups, dim)) / np.sqrt(dim)
+    x = centres[truth] + noise * rng.standard_normal((len(truth), dim)) / np.sqrt(dim)
+    graph = cosine_knn(x, 10, min_similarity=0.0)
+    return graph, x, truth
+
+
+def by_loops(graph, x, start, *, steps, listen, temperature, rounds=50):
+    """The docstring's equations, densely and node by node."""
+    a = graph.toarray().astype(np.float64)
+    a = (a + a.T) / 2
+    np.fill_diagonal(a, 0)
+    a += listen * a.sum() / len(a) * np.eye(len(a))
+    degree = a.sum(1)
+    h = x / np.linalg.norm(x, axis=1, keepdims=True)
+    for _ in range(steps):
+        new = np.zeros_like(h)
+        for i in range(len(a)):
+            for j in range(len(a)):
+                new[i] += a[i, j] / np.sqrt(degree[i] * degree[j]) * h[j]
+        h = new
+    h = h / np.linalg.norm(h, axis=1, keepdims=True)
+    q = np.eye(start.max() + 1)[start]
+    for _ in range(rounds):
+        mu = q.T @ h
+        mu /= np.linalg.norm(mu, axis=1, keepdims=True)
+        q = np.exp(h @ mu.T / temperature)
+        q /= q.sum(1, keepdims=True)
+    return h, q
+
+
+@pytest.mark.parametrize(("steps", "listen"), [(0, 2.0), (1, 2.0), (2, 0.5)])
+def test_it_is_its_equations(steps, listen):
+    graph, x, truth = planted(0, size=8)
+    start = np.where(np.arange(len(truth)) % 5 == 0, (truth + 1) % 4, truth)
+    refiner = CommunityRefiner(steps=steps, listen=listen, caution=0.0)
+    found = refiner.fit(graph, x, start)
+    h, q = by_loops(graph, x, start, steps=steps, listen=listen, temperature=0.1)
+    np.testing.assert_allclose(found.embeddings, h, atol=1e-5)
+    assert adjusted_rand_score(found.labels, q.argmax(1)) == 1
+    order = [int(q.argmax(1)[np.argmax(found.labels == c)]) for c in range(found.labels.max() + 1)]
+    np.testing.assert_allclose(found.membership, q[:, order], atol=1e-3)
+
+
+def test_it_repairs_communities_that_were_spoilt():
+    better = []
+    for seed in range(5):
+        graph, x, truth = planted(seed, noise=1.0)
+        rng = np.random.default_rng(seed)
+        spoilt = np.where(rng.random(len(truth)) < 0.3, rng.integers(0, 4, len(truth)), truth)
+        found = CommunityRefiner().fit(graph, x, spoilt)
+        before, after = (adjusted_rand_score(truth, c) for c in (spoilt, found.labels))
+        better.append(after - before)
+    assert min(better) > 0.1
+
+
+def test_what_leiden_finds_becomes_no_worse_on_average():
+    gain = []
+    for seed in range(12):
+        graph, x, truth = planted(seed, noise=1.6, groups=3, size=24, dim=32)
+        start = communities(graph)
+        found = CommunityRefiner().fit(graph, x, start).labels
+        gain.append(adjusted_rand_score(truth, found) - adjusted_rand_score(truth, start))
+    assert np.mean(gain) > 0
+
+
+@given(st.integers(0, 200))
+@settings(max_examples=20, deadline=None)
+def test_membership_is_a_distribution_and_labels_are_in_order(seed):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 20))
+    graph = sparse.csr_array(np.triu(rng.random((n, n)) < 0.3, 1).astype(float))
+    found = CommunityRefiner().fit(graph, rng.standard_normal((n, 4)), rng.integers(0, 3, n))
+    np.testing.assert_allclose(found.membership.sum(1), 1, atol=1e-5)
+    counts = np.bincount(found.labels)
+    assert found.membership.shape == (n, len(counts))
+    assert (np.diff(counts) <= 0).all()
+    assert (counts > 0).all()
+
+
+@pytest.mark.parametrize("wanted", [1, 2, 6, 80])
+def test_a_number_of_communities_can_be_asked_for(wanted):
+    graph, x, _ = planted(3)
+    refiner = CommunityRefiner(n_communities=wanted, caution=50.0)  # no node moves afterwards
+    assert refiner.fit(graph, x, communities(graph)).labels.max() + 1 == wanted
+
+
+def test_merging_takes_the_most_alike():
+    x = np.array([[1, 0], [1, 0.1], [0, 1], [1, 0.2]], dtype=float)
+    found = CommunityRefiner(n_communities=2, caution=50.0).fit(
+        sparse.csr_array((4, 4)), x, [0, 1, 2, 3]
+    )
+    assert found.labels.tolist() == [0, 0, 1, 0]
+
+
+def test_caution_keeps_what_is_given():
+    graph, x, _ = planted(4)
+    start = np.arange(len(x)) % 2
+    found = CommunityRefiner(caution=1e9).fit(graph, x, start)
+    assert adjusted_rand_score(found.labels, start) == 1
+
+
+def test_weights_count_like_copies():
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((6, 3))
+    start, copies = np.array([0, 0, 0, 1, 1, 1]), np.array([1, 3, 1, 2, 1, 1])
+    refiner = CommunityRefiner(steps=0, temperature=0.5, caution=0.0)
+    weighted = refiner.fit(sparse.csr_array((6, 6)), x, start, weights=copies)
+    many = np.repeat(np.arange(6), copies)
+    n = len(many)
+    copied = refiner.fit(sparse.csr_array((n, n)), x[many], start[many])
+    first = [int(np.argmax(many == i)) for i in range(6)]
+    odds = [np.sort(m.membership, axis=1) for m in (weighted, copied)]
+    np.testing.assert_allclose(odds[0], odds[1][first], atol=1e-3)
+
+
+def test_training_is_deterministic_and_sensible():
+    graph, x, truth = planted(6, noise=0.6)
+    refiner = CommunityRefiner(epochs=30, dim=8, seed=1)
+    first, second = (refiner.fit(graph, x, communities(graph)) for _ in range(2))
+    assert np.array_equal(first.labels, second.labels)
+    assert np.array_equal(first.membership, second.membership)
+    assert adjusted_rand_score(truth, first.labels) > 0.8
+
+
+def edge_tensors(graph):
+    dense = graph.toarray()
+    dense = (dense + dense.T) / 2
+    np.fill_diagonal(dense, 0)
+    edges = sparse.coo_array(dense)
+    rows, columns = (torch.from_numpy(c.astype(np.int64)) for c in edges.coords)
+    return dense, rows, columns, torch.from_numpy(edges.data), torch.from_numpy(dense.sum(1))
+
+
+def test_soft_modularity_of_hard_memberships_is_modularity():
+    graph, _, truth = planted(7)
+    _, *edges = edge_tensors(graph)
+    q = torch.eye(4, dtype=torch.float64)[truth]
+    found = soft_modularity(q, *(t.double() if t.is_floating_point() else t for t in edges))
+    assert float(found) == pytest.approx(modularity(graph, truth), abs=1e-9)
+
+
+def test_contrast_by_loops_and_by_gradients():
+    graph, x, _ = planted(8, size=4)
+    dense, rows, columns, weight, strength = edge_tensors(graph)
+    h = torch.nn.functional.normalize(torch.tensor(x), dim=1).requires_grad_()
+    anchors = torch.arange(0, len(x), 2)
+    found = neighbour_contrast(h, anchors, rows, columns, weight, strength)
+    expected = 0.0
+    similarity = (h @ h.T / 0.2).detach().numpy()
+    for i in anchors.tolist():
+        others = np.delete(similarity[i], i)
+        for j in range(len(x)):
+            if dense[i, j]:
+                share = np.exp(similarity[i, j]) / np.exp(others).sum()
+                expected -= dense[i, j] / dense[i].sum() * np.log(share) / len(anchors)
+    assert found.item() == pytest.approx(expected)
+    assert torch.autograd.gradcheck(
+        lambda h: neighbour_contrast(h, anchors, rows, columns, weight.double(), strength.double()),
+        h,
+    )
+
+
+def test_nothing_in_gives_nothing_out():
+    found = CommunityRefiner().fit(sparse.csr_array((0, 0)), np.empty((0, 3)), [])
+    assert found.labels.shape == (0,)
+    assert found.membership.shape == (0, 0)
+
+
+def test_without_edges_features_decide():
+    x = np.array([[1, 0], [1, 0.1], [0, 1], [0.1, 1.0]])
+    found = CommunityRefiner(epochs=2, dim=2).fit(sparse.csr_array((4, 4)), x, [0, 0, 1, 1])
+    assert found.labels.tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("features", "initial", "said"),
+    [
+        (np.ones((3, 2)), [0, 0], r"expected \[2, D\]"),
+        (np.ones((2, 2)), [0], r"expected \(2,\)"),
+        (np.array([[1.0, 1], [np.nan, 1]]), [0, 0], r"features\[1\] is not finite"),
+    ],
+)
+def test_bad_input_is_refused(features, initial, said):
+    with pytest.raises(ValueError, match=said):
+        CommunityRefiner().fit(sparse.csr_array((2, 2)), features, initial)
+
+
+def test_bad_settings_are_refused():
+    with pytest.raises(ValueError, match="temperature 0"):
+        CommunityRefiner(temperature=0)
+    with pytest.raises(ValueError, match="n_communities is 0"):
+        CommunityRefiner(n_communities=0)
+    with pytest.raises(ValueError, match="at most the 2 nodes"):
+        CommunityRefiner(n_communities=3).fit(sparse.csr_array((2, 2)), np.ones((2, 1)), [0, 0])

@@ -1,0 +1,280 @@
+"""Style communities: planted styles are found, whatever voices and languages add, and mixing is told as it is."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import sparse
+from sklearn.metrics import adjusted_rand_score
+
+from cleser.graphs import planted_styles, style_communities
+from cleser.graphs.style_nodes import encode, pool
+
+
+def columns(x):
+    return {"speakers": x.speakers, "emotions": x.emotions, "languages": x.languages}
+
+
+def score(found, x):
+    """Mean over emotions of the adjusted Rand index."""
+    style = dict(zip(x.speakers.tolist(), x.styles.tolist(), strict=True))
+    nodes = found.nodes[found.nodes["community"] >= 0]
+    return np.mean(
+        [
+            adjusted_rand_score([style[s] for s in own["speaker"]], own["community"])
+            for _, own in nodes.groupby("emotion")
+        ]
+    )
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_planted_styles_are_found_across_languages(seed):
+    x = planted_styles(seed=seed)
+    found = style_communities(x.embeddings, **columns(x))
+    assert score(found, x) > 0.9
+    assert found.nodes.groupby("community")["language"].nunique().min() == 3
+
+
+def test_offsets_hide_styles_unless_they_are_removed():
+    x = planted_styles(noise=2.0, seed=0)
+    alone = {
+        name: score(style_communities(x.embeddings, **columns(x), **{name: value}), x)
+        for name, value in (
+            ("seed", 0),
+            ("language_offsets", "relation"),
+            ("language_offsets_", "keep"),
+            ("speaker_offsets", "keep"),
+        )
+        if not name.endswith("_")
+    }
+    kept = score(style_communities(x.embeddings, **columns(x), language_offsets="keep"), x)
+    assert alone["seed"] > 0.97
+    assert alone["language_offsets"] > 0.9
+    assert kept < 0.6
+    assert alone["speaker_offsets"] < alone["seed"]
+
+
+def test_embeddings_may_be_shifted_and_scaled_by_dimension():
+    x = planted_styles(noise=2.0, speakers=12, seed=1)
+    plain = style_communities(x.embeddings, **columns(x))
+    rng = np.random.default_rng(0)
+    scale, shift = rng.uniform(0.01, 100, 64), 1000 * rng.standard_normal(64)
+    other = style_communities(x.embeddings * scale + shift, **columns(x))
+    assert plain.nodes["community"].tolist() == other.nodes["community"].tolist()
+
+
+def test_names_and_numbers_and_tensors_say_the_same():
+    x = planted_styles(speakers=6, seed=2)
+    plain = style_communities(x.embeddings, **columns(x))
+    named = style_communities(
+        torch.from_numpy(x.embeddings),
+        speakers=pd.Series([f"s{s:02d}" for s in x.speakers]),
+        emotions=[("anger", "calm", "fear", "joy")[e] for e in x.emotions],
+        languages=torch.from_numpy(x.languages),
+    )
+    assert plain.nodes["community"].tolist() == named.nodes["community"].tolist()
+    asked = named.labels(["s00", "s99", None], ["anger", "anger", "anger"])
+    assert asked[0] == plain.labels([0], [0])[0] >= 0
+    assert asked[1:].tolist() == [-1, -1]
+
+
+def test_labels_agree_with_nodes_for_every_utterance():
+    x = planted_styles(speakers=6, seed=3)
+    found = style_communities(x.embeddings, **columns(x))
+    table = found.nodes.set_index(["speaker", "emotion"])["community"]
+    labels = found.labels(x.speakers, x.emotions)
+    assert labels.dtype == np.int64
+    pairs = zip(x.speakers.tolist(), x.emotions.tolist(), strict=True)
+    assert labels.tolist() == [table[pair] for pair in pairs]
+
+
+def test_no_community_and_no_edge_is_of_two_emotions():
+    x = planted_styles(speakers=8, seed=4)
+    found = style_communities(x.embeddings, **columns(x))
+    assert found.nodes.groupby("community")["emotion"].nunique().max() == 1
+    emotion = found.nodes["emotion"].to_numpy()
+    rows, cols = found.graph.tocoo().coords
+    assert len(rows)
+    assert (emotion[rows] == emotion[cols]).all()
+
+
+def test_the_relation_joins_only_across_languages():
+    x = planted_styles(speakers=8, seed=4)
+    found = style_communities(x.embeddings, **columns(x), language_offsets="relation")
+    language = found.nodes["language"].to_numpy()
+    rows, cols = found.graph.tocoo().coords
+    assert (language[rows] != language[cols]).all()
+
+
+def test_certain_posteriors_are_labels():
+    x = planted_styles(speakers=8, seed=5)
+    hard = style_communities(x.embeddings, **columns(x))
+    soft = style_communities(
+        x.embeddings, speakers=x.speakers, emotions=np.eye(4)[x.emotions], languages=x.languages
+    )
+    assert hard.nodes["community"].tolist() == soft.nodes["community"].tolist()
+    asked = soft.labels(x.speakers[:5], np.eye(4)[x.emotions[:5]])
+    assert asked.tolist() == hard.labels(x.speakers[:5], x.emotions[:5]).tolist()
+
+
+def test_uncertain_posteriors_of_one_language_still_find_styles():
+    x = planted_styles(noise=2.0, seed=6)
+    rng = np.random.default_rng(0)
+    unlabelled = x.languages == 2
+    confused = 0.7 * np.eye(4)[x.emotions] + 0.3 * rng.dirichlet(np.ones(4), len(x.emotions))
+    posteriors = np.where(unlabelled[:, None], confused, np.eye(4)[x.emotions])
+    found = style_communities(
+        x.embeddings, speakers=x.speakers, emotions=posteriors, languages=x.languages
+    )
+    assert score(found, x) > 0.9
+
+
+def test_pooling_is_mean_and_noise_by_loops():
+    rng = np.random.default_rng(7)
+    x, speakers = rng.standard_normal((40, 3)) * [1, 10, 100], rng.integers(-1, 3, 40)
+    weights = rng.dirichlet(np.ones(2), 40)
+    nodes = pool(x, speakers, sparse.csr_array(weights))
+    square, freedom = np.zeros(3), 0.0
+    for s, e, mass in zip(nodes.speakers, nodes.emotions, nodes.mass, strict=True):
+        share = weights[speakers == s, e]
+        inside = x[speakers == s] - (share[:, None] * x[speakers == s]).sum(0) / share.sum()
+        square += (share[:, None] * inside**2).sum(0)
+        freedom += max(share.sum() - 1, 0)
+        assert mass == pytest.approx(share.sum())
+    noise = np.sqrt(square / freedom)
+    share = weights[speakers == nodes.speakers[0], nodes.emotions[0]]
+    mean = (share[:, None] * x[speakers == nodes.speakers[0]]).sum(0) / share.sum()
+    np.testing.assert_allclose(nodes.means[0], mean / noise)
+
+
+def test_more_utterances_are_more_reliable():
+    x = planted_styles(seed=8)
+    nodes = style_communities(x.embeddings, **columns(x)).nodes.sort_values("utterances")
+    assert nodes["reliability"].is_monotonic_increasing
+    assert 0 < nodes["reliability"].min() < nodes["reliability"].max() < 1
+    assert nodes["utterances"].sum() == len(x.speakers)
+
+
+def test_a_speaker_of_one_emotion_has_no_style():
+    x = planted_styles(speakers=6, seed=9)
+    kept = (x.speakers != 0) | (x.emotions == 1)
+    found = style_communities(
+        x.embeddings[kept], **{name: values[kept] for name, values in columns(x).items()}
+    )
+    alone = found.nodes[found.nodes["speaker"] == 0]
+    assert alone["community"].tolist() == [-1]
+    assert found.labels([0], [1]).tolist() == [-1]
+    assert (found.nodes[found.nodes["speaker"] != 0]["community"] >= 0).all()
+
+
+def test_unknown_speakers_and_emotions_take_no_part():
+    x = planted_styles(speakers=6, seed=10)
+    plain = style_communities(x.embeddings, **columns(x))
+    rows = columns(x)
+    rng = np.random.default_rng(0)
+    more = {
+        "speakers": [*rows["speakers"].tolist(), None, 3, float("nan")],
+        "emotions": [*rows["emotions"].tolist(), 1, -1, 2],
+        "languages": [*rows["languages"].tolist(), 0, 0, 1],
+    }
+    embeddings = np.concatenate([x.embeddings, 100 * rng.standard_normal((3, 64))])
+    other = style_communities(embeddings, **more)
+    pd.testing.assert_frame_equal(plain.nodes, other.nodes, check_dtype=False)
+
+
+def test_one_utterance_a_node_is_enough():
+    x = planted_styles(noise=0.5, utterances=1, seed=11)
+    found = style_communities(x.embeddings, **columns(x))
+    assert score(found, x) > 0.9
+    assert (found.nodes["reliability"] == 1).all()
+
+
+def test_nobody_at_all():
+    found = style_communities(np.empty((0, 4)), speakers=[], emotions=[], languages=[])
+    assert len(found.nodes) == 0
+    assert found.labels(["a"], ["b"]).tolist() == [-1]
+    assert found.plot() is not None
+
+
+def test_the_same_seed_gives_the_same():
+    x = planted_styles(noise=6.0, seed=12)
+    first, second = (style_communities(x.embeddings, **columns(x), seed=3) for _ in range(2))
+    pd.testing.assert_frame_equal(first.nodes, second.nodes)
+
+
+def test_mixing_sees_styles_that_ignore_language():
+    x = planted_styles(noise=2.0, seed=13)
+    table = style_communities(x.embeddings, **columns(x)).mixing(permutations=49)
+    assert table["emotion"].tolist() == [0, 1, 2, 3, "all"]
+    assert (table["languages"] == 3).all()
+    assert (table["entropy"] > 0.95).all()
+    assert (table["entropy_p"] > 0.2).all()
+
+
+def test_mixing_sees_languages_that_keep_apart():
+    x = planted_styles(noise=2.0, language_offset=3.0, speakers=9, seed=14)
+    found = style_communities(x.embeddings, **columns(x), language_offsets="keep")
+    for refit in (False, True):
+        table = found.mixing(permutations=19, refit=refit)
+        assert (table["entropy"] < 0.3).all()
+        assert (table["entropy_p"] == 1 / 20).all()
+        assert (table["assortativity"] > 0.5).all()
+        assert (table["assortativity_p"] == 1 / 20).all()
+
+
+def test_refitting_holds_its_level_where_there_is_no_language():
+    p = []
+    for seed in range(6):
+        x = planted_styles(language_offset=0.0, speakers=6, emotions=2, dim=16, seed=seed)
+        found = style_communities(x.embeddings, **columns(x), refine=False)
+        p.append(found.mixing(permutations=9, refit=True)["assortativity_p"].iloc[-1])
+    assert 0.25 < np.mean(p) < 0.75
+    assert np.mean(np.array(p) <= 0.1) <= 0.5
+
+
+def test_mixing_of_one_language_is_unknown():
+    x = planted_styles(languages=1, seed=15)
+    table = style_communities(x.embeddings, **columns(x)).mixing(permutations=5)
+    assert all(math.isnan(value) for value in table["entropy_p"])
+
+
+def test_a_figure_has_a_panel_an_emotion():
+    x = planted_styles(speakers=4, seed=16)
+    figure = style_communities(x.embeddings, **columns(x)).plot()
+    assert [axes.get_title() for axes in figure.axes] == ["0", "1", "2", "3"]
+
+
+def test_codes_are_sorted_and_unknown_is_minus_one():
+    coded = encode(["b", None, "a", float("nan"), "b"], "speakers", 5)
+    assert coded.codes.tolist() == [1, -1, 0, -1, 1]
+    assert coded.names == ["a", "b"]
+    assert coded.of(["b", "c"]).tolist() == [1, -1]
+
+
+def wrong(**changes):
+    x = planted_styles(speakers=2, seed=0)
+    return style_communities(**{"embeddings": x.embeddings, **columns(x), **changes})
+
+
+def test_bad_input_is_refused():
+    n = len(planted_styles(speakers=2, seed=0).speakers)
+    with pytest.raises(ValueError, match=r"expected \[N, D\]"):
+        wrong(embeddings=np.ones(3))
+    with pytest.raises(ValueError, match=r"speakers have shape \(2,\)"):
+        wrong(speakers=[0, 1])
+    with pytest.raises(ValueError, match=r"languages\[0\] is unknown"):
+        wrong(languages=[None] * n)
+    with pytest.raises(ValueError, match=r"speaker 0 speaks \[0, 1\]"):
+        wrong(languages=np.arange(n) % 2)
+    with pytest.raises(ValueError, match="posteriors"):
+        wrong(emotions=-np.ones((n, 2)))
+    with pytest.raises(ValueError, match="language_offsets is 'drop'"):
+        wrong(language_offsets="drop")
+    holed = planted_styles(speakers=2, seed=0).embeddings.copy()
+    holed[4, 0] = np.inf
+    with pytest.raises(ValueError, match=r"embeddings\[4\] is not finite"):
+        wrong(embeddings=holed)
+    with pytest.raises(ValueError, match="permutations is 0"):
+        wrong().mixing(permutations=0)
