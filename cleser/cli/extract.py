@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from tyro.conf import Positional
 
 from cleser.cli.console import console
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from cleser.speech.alignment import Alignment
 
 
 def extract(
@@ -53,13 +47,16 @@ def extract(
     from cleser.corpora import load  # noqa: PLC0415
     from cleser.recipes.progress import track  # noqa: PLC0415
     from cleser.speech import load_backbone  # noqa: PLC0415
+    from cleser.speech.alignment import load_alignments  # noqa: PLC0415
     from cleser.speech.extraction import Pooling, extract_to_store  # noqa: PLC0415
 
     if (pool == "phone") != (alignments is not None):
         raise ValueError("--pool phone and --alignments FOLDER belong together, found one of them")
     state = PartialState(cpu=device == "cpu")
     manifest = pd.concat([load(spec) for spec in corpora], ignore_index=True)
-    phones = None if alignments is None else _find_alignments(manifest, alignments)
+    phones = None if alignments is None else load_alignments(manifest, alignments)
+    if phones is not None and phones.problems:
+        console.print(phones.summary(), highlight=False)
     model = load_backbone(backbone).to(device or state.device)
     on_gpu = str(device or state.device).startswith("cuda")
     began = time.perf_counter()
@@ -88,24 +85,3 @@ def extract(
             f"{extraction.padding:.1%} padding",
             highlight=False,
         )
-
-
-def _find_alignments(manifest: pd.DataFrame, folder: Path) -> list[Alignment | None]:
-    """Of each utterance the file that is named like it, else the one named like its recording, cut to it."""
-    from cleser.speech.alignment import read_alignment  # noqa: PLC0415
-
-    suffixes = {".textgrid", ".ctm", ".json"}
-    files = {p.stem: p for p in sorted(folder.rglob("*")) if p.suffix.lower() in suffixes}
-    if not files:
-        raise ValueError(f"{folder} holds no TextGrid, CTM or JSON file, expected alignments")
-    found: list[Alignment | None] = []
-    columns = ("utterance", "path", "start", "end")
-    for utterance, path, start, end in zip(*(manifest[c] for c in columns), strict=True):
-        own, whole = files.get(Path(str(utterance)).name), files.get(Path(str(path)).stem)
-        if own is not None:
-            found.append(read_alignment(own))
-        elif whole is not None:
-            found.append(read_alignment(whole).cut(start, None if math.isnan(end) else end))
-        else:
-            found.append(None)
-    return found

@@ -1,7 +1,15 @@
 """Recordings to tensors: audio, backbones, speaker encoders and stored features."""
 
 from cleser.speech.acoustic import AcousticBackbone
-from cleser.speech.alignment import Alignment, AlignmentError, Phone, read_alignment, write_textgrid
+from cleser.speech.alignment import (
+    Alignment,
+    AlignmentError,
+    Alignments,
+    Phone,
+    load_alignments,
+    read_alignment,
+    write_textgrid,
+)
 from cleser.speech.audio import AudioError, load_audio
 from cleser.speech.backbones import Backbone, Frames, load_backbone
 from cleser.speech.digests import utterance_key, utterance_keys
@@ -14,6 +22,7 @@ __all__ = [
     "AcousticBackbone",
     "Alignment",
     "AlignmentError",
+    "Alignments",
     "AudioError",
     "Backbone",
     "Features",
@@ -24,6 +33,7 @@ __all__ = [
     "StoreSettings",
     "TransformersBackbone",
     "extract_features",
+    "load_alignments",
     "load_audio",
     "load_backbone",
     "read_alignment",

@@ -1,6 +1,7 @@
 """Which phone sounds when: alignments, their files, and aligners that make them."""
 
 from cleser.speech.alignment.aligner import Aligner
+from cleser.speech.alignment.folder import Alignments, load_alignments
 from cleser.speech.alignment.phones import Alignment, Phone
 from cleser.speech.alignment.read import read_alignment
 from cleser.speech.alignment.synthesis import SynthesisAligner
@@ -11,8 +12,10 @@ __all__ = [
     "Aligner",
     "Alignment",
     "AlignmentError",
+    "Alignments",
     "Phone",
     "SynthesisAligner",
+    "load_alignments",
     "read_alignment",
     "write_textgrid",
 ]

@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+from cleser.speech.alignment.phones import Alignment
 from cleser.speech.alignment.tiers import (
     AlignmentError,
     Tier,
     UnclearTierError,
     choose_tier,
     most_marked,
+    to_alignment,
 )
 
 _EXPECTED = 'expected {"tiers": {"phones": {"entries": [[start, end, symbol], …]}}} or [[symbol, start, end], …]'
@@ -41,6 +43,19 @@ def read_json(path: Path, tier: str | int | None) -> Tier:
         raise AlignmentError(f"{path}: {error}") from None
 
 
+def from_entries(entries: list[Any], path: str | Path, alphabet: str | None) -> Alignment:
+    """The alignment of a list ``[[symbol, start, end], …]``.
+
+    Args:
+        entries: The list.
+        path: Where it stands, for errors.
+        alphabet: See :func:`read_alignment`.
+    """
+    rows = _rows("phones", [_turned(entry) for entry in entries], path)
+    starts, ends, marks = zip(*rows, strict=True) if rows else ((), (), ())
+    return to_alignment(Tier("phones", starts, ends, marks, lambda i: i + 1), path, alphabet)
+
+
 def _tiers(content: Any) -> dict[str, list[Any]]:
     tiers = content.get("tiers") if isinstance(content, dict) else None
     if isinstance(tiers, list):
@@ -59,14 +74,18 @@ def _turned(entry: Any) -> Any:
 
 
 def _from_entries(name: str, entries: list[Any], path: Path) -> Tier:
+    rows = _rows(name, entries, path)
+    starts, ends, marks = zip(*rows, strict=True) if rows else ((), (), ())
+    return Tier(name, starts, ends, marks, lambda i: _line(path, entries[i]))
+
+
+def _rows(name: str, entries: list[Any], path: str | Path) -> list[tuple[float, float, str]]:
     try:
-        rows = [(float(start), float(end), str(mark)) for start, end, mark in entries]
+        return [(float(start), float(end), str(mark)) for start, end, mark in entries]
     except (TypeError, ValueError) as error:
         raise AlignmentError(
             f"{path}, line 1: tier {name!r} holds {_shown(entries)}, {_EXPECTED}"
         ) from error
-    starts, ends, marks = zip(*rows, strict=True) if rows else ((), (), ())
-    return Tier(name, starts, ends, marks, lambda i: _line(path, entries[i]))
 
 
 def _line(path: Path, entry: Any) -> int:
