@@ -18,6 +18,7 @@ COMMANDS = {
     "demo": "demo:demo",
     "run": "run:run",
     "data describe": "data:data_describe",
+    "align": "align:align",
     "evaluate": "results:evaluate",
     "compare": "results:compare",
     "report": "results:report",

@@ -86,6 +86,14 @@ def test_songs_of_ravdess_are_left_out(write):
     assert manifest["intensity"].tolist() == ["normal"]
 
 
+def test_turev_db_gives_words_their_letters_back(write):
+    words = ("acik", "yigilmak", "kedi", "unheard")
+    root = write(*(f"Sound Source/Calm/1234_sk_{word}.wav" for word in words))
+    manifest = load(f"turev-db:{root}").set_index("utterance")
+    found = [manifest.loc[f"turev-db/1234_sk_{word}", "text"] for word in words]
+    assert found == ["açık", "yığılmak", "kedi", "unheard"]
+
+
 def test_turev_db_refuses_a_folder_that_is_no_emotion(write):
     root = write("Calm/1234_sk_pamuk.wav", "Other/1234_sk_pihti.wav")
     manifest = load(f"turev-db:{root}")

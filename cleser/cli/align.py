@@ -1,0 +1,65 @@
+"""``cleser align``: when each phone of a corpus sounds."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tyro.conf import Positional
+
+from cleser.cli.console import console
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def align(
+    corpus: Positional[str],
+    *,
+    out: Path,
+    aligner: str = "synthesis",
+    voice: tuple[str, ...] = (),
+    segment: float = 0.1,
+    workers: int = os.cpu_count() or 1,
+) -> None:
+    """Find the phones of every utterance in time, and write TextGrids; goes on where it was interrupted.
+
+    Args:
+        corpus: The corpus, as NAME:FOLDER.
+        out: Folder for the TextGrids.
+        aligner: ``synthesis`` (espeak-ng says the text), or a phone model's name or folder.
+        voice: Voices of espeak-ng for languages, as en=en-gb-scotland.
+        segment: Length of segments of utterances without a text, in seconds.
+        workers: Number of processes.
+    """
+    from cleser.corpora import load  # noqa: PLC0415
+    from cleser.recipes.progress import track  # noqa: PLC0415
+    from cleser.speech.alignment.corpus import AlignmentSettings, align_corpus  # noqa: PLC0415
+
+    settings = AlignmentSettings(aligner, _voices(voice), segment)
+    manifest = load(corpus)
+    with track(corpus.partition(":")[0], len(manifest)) as advance:
+        table = align_corpus(manifest, out, settings, workers=workers, advance=advance)
+    console.print(_summary(table), highlight=False, soft_wrap=True)
+    console.print(f"alignments: {out}", highlight=False, soft_wrap=True)
+
+
+def _voices(pairs: tuple[str, ...]) -> dict[str, str]:
+    for pair in pairs:
+        if pair.count("=") != 1 or not all(pair.split("=")):
+            raise ValueError(f"voice holds {pair!r}, expected LANGUAGE=VOICE, as en=en-gb-scotland")
+    return dict(pair.split("=") for pair in pairs)
+
+
+def _summary(table: pd.DataFrame) -> str:
+    counts = table["kind"].value_counts()
+    phones, uniform, failed = (int(counts.get(k, 0)) for k in ("phones", "uniform", "failed"))
+    lines = [f"{phones} aligned, {uniform} without a text (uniform segments), {failed} failed"]
+    quality = table["quality"].astype(float).dropna()
+    if len(quality):
+        low, middle = quality.quantile(0.05), quality.median()
+        lines.append(f"quality: median {middle:.2f}, 5 % are under {low:.2f}")
+    for row in table[table["kind"] == "failed"].head(5).itertuples():
+        lines.append(f"failed: {row.utterance}: {row.reason}")
+    return "\n".join(lines)
