@@ -177,7 +177,7 @@ class PooledStore:
         self._where: dict[str, int] = {key: i for i, key in reversed(list(enumerate(keys)))}
         self._shard: list[int] = shards.tolist()
         self._records = joined
-        self._offsets = (joined["offset"] // self._dtype.itemsize).tolist()
+        self._offsets: list[int] = (joined["offset"] // self._dtype.itemsize).tolist()
         self._rows: list[int] = joined["rows"].tolist()
 
     def __len__(self) -> int:
@@ -198,10 +198,43 @@ class PooledStore:
         Raises:
             KeyError: The store does not hold this utterance.
         """
-        i = self._find(key)
+        return self.views((key,))[0]
+
+    def views(self, keys: Iterable[str]) -> list[Tensor]:
+        """Values [S_i, L, C] of each utterance, as views into the memory map: nothing is copied.
+
+        Raises:
+            KeyError: The store does not hold an utterance.
+        """
+        flat, shard, rows, offsets = self._flat, self._shard, self._rows, self._offsets
         layers, dim = self._shape
-        shape, strides = (self._rows[i], layers, dim), (layers * dim, dim, 1)
-        return self._flat[self._shard[i]].as_strided(shape, strides, self._offsets[i])
+        strides = (layers * dim, dim, 1)
+        try:
+            found = [self._where[key] for key in keys]
+        except KeyError as error:
+            raise self._unknown(error.args[0]) from None
+        return [
+            flat[shard[i]].as_strided((rows[i], layers, dim), strides, offsets[i]) for i in found
+        ]
+
+    def prefetch(self, keys: Iterable[str]) -> None:
+        """Ask the system to read these utterances from the disk in the background, all at once.
+
+        Without it each view is read when it is first touched, with much that lies around it.
+
+        Raises:
+            KeyError: The store does not hold an utterance.
+        """
+        if not hasattr(mmap, "MADV_WILLNEED"):
+            return
+        for key in keys:
+            i = self._find(key)
+            memory = self._memory[self._shard[i]]
+            begin = self._offsets[i] * self._dtype.itemsize
+            page = begin % mmap.PAGESIZE
+            if memory is not None and self._rows[i]:
+                size = self._rows[i] * self._layout.row
+                memory.madvise(mmap.MADV_WILLNEED, begin - page, size + page)
 
     def __reduce__(self) -> tuple[object, tuple[Path]]:
         return PooledStore.open, (self.folder,)  # a data loader's worker maps the files anew
@@ -215,9 +248,10 @@ class PooledStore:
         try:
             return self._where[key]
         except KeyError:
-            raise KeyError(
-                f"{self.folder}: holds no utterance {key!r} among its {len(self)}"
-            ) from None
+            raise self._unknown(key) from None
+
+    def _unknown(self, key: str) -> KeyError:
+        return KeyError(f"{self.folder}: holds no utterance {key!r} among its {len(self)}")
 
     def rows(self, keys: Iterable[str]) -> NDArray[np.int64]:
         """How many rows S each utterance has, int64 [B], without touching the values."""
@@ -264,16 +298,16 @@ class PooledStore:
             KeyError: The store does not hold an utterance.
             ValueError: The store does not hold a layer.
         """
-        views = [self[key] for key in keys]
-        if layers is not None:
-            places = self._places(layers)
-            views = [view[:, places] for view in views]
+        views = self.views(keys)
+        places = None if layers is None else torch.tensor(self._places(layers), dtype=torch.int64)
+        width = self._shape[0] if places is None else len(places)
         offsets = np.zeros(len(views) + 1, dtype=np.int64)
         np.cumsum([len(view) for view in views], out=offsets[1:])
-        width = self._shape[0] if layers is None else len(layers)
-        empty = torch.empty(0, width, self._shape[1], dtype=self._dtype)
-        values = torch.cat(views) if views else empty
-        return PooledBatch(values.to(dtype or self._dtype), torch.from_numpy(offsets))
+        self.prefetch(keys)
+        values = _empty((int(offsets[-1]), width, self._shape[1]), dtype or self._dtype)
+        for view, part in zip(views, values.split(np.diff(offsets).tolist()), strict=True):
+            part.copy_(view if places is None else view.index_select(1, places))
+        return PooledBatch(values, torch.from_numpy(offsets))
 
     def _places(self, layers: Sequence[int]) -> list[int]:
         for layer in layers:
@@ -435,6 +469,14 @@ class StoreWriter:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Memory for a batch, of NumPy: it asks for huge pages, without which new memory costs more than the copy."""
+    size = int(np.prod(shape)) * dtype.itemsize
+    if not size:
+        return torch.empty(shape, dtype=dtype)
+    return torch.from_numpy(np.empty(size, dtype=np.uint8)).view(dtype).view(shape)
 
 
 def _times(key: str, times: ArrayLike | None, rows: int) -> bytes:

@@ -341,3 +341,13 @@ def test_killed_and_resumed_twenty_times(tmp_path):
         work(store.folder, worker, range(worker, N_KILLED, 2), processes.Value("i", 0))
     store.merge()
     assert contents(store.folder) == contents(calm.folder)
+
+
+def test_prefetching_changes_nothing_but_time(tmp_path):
+    store = PooledStore.create(tmp_path, SETTINGS)
+    fill(store, range(20))
+    store.prefetch([key_of(n) for n in range(20)])
+    store.prefetch([])
+    check(store, range(20))
+    with pytest.raises(KeyError, match=key_of(20)):
+        store.prefetch([key_of(20)])

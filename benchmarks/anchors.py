@@ -1,0 +1,231 @@
+"""How fast anchors are served: frames pooled over phones, batches read from the store.
+
+    python benchmarks/anchors.py [--quick] [--only GROUP …]
+
+Each group of rows is a function that prints its table. Contestants take turns in rounds, and a row shows the fastest
+and the median round; ratios are between the fastest, which other work on the machine disturbs least.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from cleser.anchors import pool_phones
+from cleser.speech import PooledStore, StoreSettings, utterance_key
+from cleser.speech.shards import RECORD
+
+Timed = Mapping[str, Callable[[], object]]
+
+
+def times(
+    contestants: Timed, rounds: int, prepare: Callable[[], object] = lambda: None
+) -> dict[str, list[float]]:
+    """Seconds of each contestant's rounds, in turns; the first round warms up."""
+    taken: dict[str, list[float]] = {name: [] for name in contestants}
+    for number in range(rounds + 1):
+        for name, run in contestants.items():
+            prepare()
+            began = time.perf_counter()
+            run()
+            if number:
+                taken[name].append(time.perf_counter() - began)
+    return taken
+
+
+def show(taken: Mapping[str, list[float]], beside: str, *, prefix: str = "") -> None:
+    """A row for each contestant, with its time as a multiple of one's."""
+    for name, seconds in taken.items():
+        fastest, median = 1e3 * min(seconds), 1e3 * float(np.median(seconds))
+        ratio = min(seconds) / min(taken[beside])
+        print(f"| {prefix}{name} | {fastest:.3f} | {median:.3f} | {ratio:.3f} |", flush=True)
+
+
+# Pooling ----------------------------------------------------------------------------------------------------------
+
+
+def pooling(quick: bool) -> None:
+    """Frames pooled over phones, beside reading every frame once (a sum of all)."""
+    print("\n| pooling | fastest, ms | median, ms | × reading once |")
+    print("|---|---|---|---|")
+    shapes = {"[16, 500, 1024] in 60 phones": (16, 500, 1024, 60)}
+    if not quick:
+        shapes["[1, 300, 25·1024] in 40 phones"] = (1, 300, 25 * 1024, 40)
+    for name, (B, T, D, S) in shapes.items():
+        for dtype in (torch.float32, torch.bfloat16):
+            kind = str(dtype).removeprefix("torch.")
+            show(
+                times(pooling_contestants(B, T, D, S, dtype), 5 if quick else 25),
+                "reading once",
+                prefix=f"{name}, {kind}: ",
+            )
+
+
+def pooling_contestants(B: int, T: int, D: int, S: int, dtype: torch.dtype) -> Timed:
+    torch.manual_seed(0)
+    frames = torch.randn(B, T, D).to(dtype)
+    ragged = [x.clone() for x in frames]
+    bounds = [phones(T, S) for _ in range(B)]
+    lengths = torch.cat([b[:, 1] - b[:, 0] for b in bounds])
+    leaf = frames.clone().requires_grad_()
+
+    def loop() -> torch.Tensor:
+        spans = zip(frames, bounds, strict=True)
+        return torch.stack([x[b:e].mean(0) for x, pairs in spans for b, e in pairs.tolist()])
+
+    def gradient() -> None:
+        leaf.grad = None
+        pool_phones(leaf, bounds).backward(torch.ones(B * S, D, dtype=dtype))
+
+    return {
+        "reading once": frames.sum,
+        "a copy": frames.clone,
+        "pool_phones": lambda: pool_phones(frames, bounds),
+        "pool_phones, ragged": lambda: pool_phones(ragged, bounds),
+        "pool_phones, mean and std": lambda: pool_phones(frames, bounds, std=True),
+        "pool_phones, and its gradient": gradient,
+        "torch.segment_reduce": lambda: torch.segment_reduce(
+            frames.flatten(0, 1), "mean", lengths=lengths
+        ),
+        "a loop over phones": loop,
+    }
+
+
+def phones(count: int, number: int) -> torch.Tensor:
+    """Random bounds [S, 2] that leave no frame out."""
+    inner = torch.randperm(count - 1)[: number - 1].sort().values + 1
+    edges = torch.cat([torch.tensor([0]), inner, torch.tensor([count])])
+    return torch.stack([edges[:-1], edges[1:]], 1)
+
+
+# Store ------------------------------------------------------------------------------------------------------------
+
+_BATCH = 36  # 3 languages × 4 emotions × 3
+_ALL = 264_705  # utterances of MSP-Podcast 2.0
+
+
+def store(quick: bool) -> None:
+    """A random batch of 36 utterances of 25 layers × 1024 channels, float16, beside one file an utterance."""
+    print("\n| a batch of 36 | fastest, ms | median, ms | × np.load of a file each |")
+    print("|---|---|---|---|")
+    kinds = {"a summary each (51 kB)": (1, 4000), "40 phones each (2 MB)": (40, 500)}
+    for name, (rows, count) in kinds.items():
+        with tempfile.TemporaryDirectory(dir=os.environ.get("CLESER_CACHE")) as folder:
+            keys = write_all(Path(folder), rows, count // 10 if quick else count)
+            for state in ("warm", "cold"):
+                rounds = 10 if quick else 25
+                taken = read_all(Path(folder), keys, rounds=rounds, cold=state == "cold")
+                show(taken, "np.load", prefix=f"{name}, {state}: ")
+    opening(1000 if quick else _ALL)
+
+
+def write_all(folder: Path, rows: int, count: int) -> list[str]:
+    """The same utterances in a store, and in a file each of NumPy's and of safetensors."""
+    settings = StoreSettings("benchmark", tuple(range(25)), 1024, f"{rows} rows")
+    made = PooledStore.create(folder / "store", settings)
+    keys = [utterance_key(str(n)) for n in range(count)]
+    draw = torch.Generator().manual_seed(0)
+    with made.writer(0) as writer:
+        for key in keys:
+            values = torch.randn(rows, 25, 1024, generator=draw).half()
+            writer.add(key, values)
+            np.save(folder / f"{key}.npy", values.numpy())
+            save_file({"values": values}, folder / f"{key}.safetensors")
+    return keys
+
+
+def read_all(folder: Path, keys: list[str], *, rounds: int, cold: bool) -> dict[str, list[float]]:
+    draw = np.random.default_rng(0)
+    opened = PooledStore.open(folder / "store")
+    asked: list[str] = []
+
+    def prepare() -> None:
+        nonlocal opened
+        asked[:] = [keys[i] for i in draw.integers(0, len(keys), _BATCH)]
+        if cold:
+            del opened  # pages that are mapped cannot be dropped
+            for key in asked:
+                drop(folder / f"{key}.npy")
+                drop(folder / f"{key}.safetensors")
+            drop(folder / "store" / "shard-0.bin")
+            opened = PooledStore.open(folder / "store")
+
+    def views() -> list[torch.Tensor]:
+        return opened.views(asked)
+
+    def numpy_files() -> list[np.ndarray]:
+        return [np.load(folder / f"{key}.npy") for key in asked]
+
+    def safetensors_files() -> list[torch.Tensor]:
+        return [load_file(folder / f"{key}.safetensors")["values"] for key in asked]
+
+    def prefetched() -> list[torch.Tensor]:
+        opened.prefetch(asked)
+        return [x.sum() for x in views()]
+
+    contestants: Timed = {
+        "np.load": numpy_files,
+        "safetensors": safetensors_files,
+        "np.load, every value summed": lambda: [torch.from_numpy(x).sum() for x in numpy_files()],
+        "store, views": views,
+        "store, views, every value summed": lambda: [x.sum() for x in views()],
+        "store, views prefetched, every value summed": prefetched,
+        "store.batch": lambda: opened.batch(asked),
+        "store.batch, one layer": lambda: opened.batch(asked, layers=[12]),
+    }
+    return times(contestants, rounds, prepare)
+
+
+def drop(path: Path) -> None:
+    """Ask the system to forget what it holds of a file, so that the disk is read again."""
+    with path.open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def opening(count: int) -> None:
+    """Seconds to open a store of as many utterances; the records are made at once, as their data is not read."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = PooledStore.create(folder, StoreSettings("benchmark", (0,), 1, "one row"))
+        records = np.zeros(count, dtype=RECORD)
+        records["key"] = [utterance_key(str(n)).encode() for n in range(count)]
+        records["offset"] = 128 * np.arange(count)
+        records["rows"] = 1
+        raw = records.tobytes()
+        size = RECORD.itemsize
+        records["seal"] = [zlib.crc32(raw[b : b + size - 4]) for b in range(0, len(raw), size)]
+        (made.folder / "shard-0.idx").write_bytes(records.tobytes())
+        with (made.folder / "shard-0.bin").open("wb") as file:
+            file.truncate(128 * count)
+        began = time.perf_counter()
+        found = len(PooledStore.open(folder))
+        print(f"\nopening a store of {found:,} utterances: {time.perf_counter() - began:.2f} s")
+
+
+GROUPS: dict[str, Callable[[bool], None]] = {"pooling": pooling, "store": store}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", nargs="+", choices=list(GROUPS), default=list(GROUPS))
+    arguments = parser.parse_args()
+    print(
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
+        f"{torch.get_num_threads()} threads, torch {torch.__version__}"
+    )
+    for name in arguments.only:
+        GROUPS[name](arguments.quick)
+
+
+if __name__ == "__main__":
+    main()
