@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from cleser.anchors.pooling import pool_phones
 from cleser.models.batch import Batch
+from cleser.models.community_map import CommunityMap
 from cleser.models.layer_mix import LayerMix, Mix
 from cleser.models.token_transformer import TokenTransformer
 
@@ -69,6 +70,8 @@ class EmotionModel(nn.Module):
         channels: Channels C of the features.
         classes: Emotions K.
         mix: How layers become one, see :class:`LayerMix`.
+        communities: Most speaker-style communities of an emotion, if the network is to know of them: they are
+            read from ``batch.labels["communities"]`` [B, K] where it has them, see :class:`CommunityMap`.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class EmotionModel(nn.Module):
         channels: int,
         classes: int,
         mix: Mix = "weighted",
+        communities: int = 0,
     ) -> None:
         super().__init__()
         self.input_dropout = nn.Dropout(config.input_dropout)
@@ -89,6 +93,7 @@ class EmotionModel(nn.Module):
         self.pooled = nn.Linear(2 * config.dim, config.dim)
         self.scale = nn.Parameter(torch.full((config.dim,), config.token_scale))
         self.summary_mix = LayerMix(layers, channels, config.dim, mix)
+        self.styles = CommunityMap(classes, communities, config.dim) if communities else None
         self.embed = nn.Sequential(
             nn.LayerNorm(config.dim),
             nn.GELU(),
@@ -105,7 +110,10 @@ class EmotionModel(nn.Module):
         bounds = torch.stack([batch.offsets[:-1], batch.offsets[1:]], 1)
         pooled = pool_phones(tokens[None], [bounds], std=True)
         layers = self.summary_mix.states(self.input_dropout(batch.summaries))
-        utterances = self.embed(self.summary_mix.join(layers) + self.scale * self.pooled(pooled))
+        views = self.summary_mix.join(layers) + self.scale * self.pooled(pooled)
+        if self.styles is not None and "communities" in batch.labels:
+            views = self.styles(views, batch.labels["communities"])
+        utterances = self.embed(views)
         return Embedded(
             utterances,
             tokens,

@@ -9,9 +9,9 @@ from cleser.recipes.baselines import (
     Baseline,
     BaselineConfig,
     ClassicalConfig,
-    run_baseline,
     run_classical,
 )
+from cleser.recipes.neural import runner
 
 
 class Method(NamedTuple):
@@ -28,8 +28,12 @@ class Method(NamedTuple):
     build: Callable[..., Any] | None
 
 
+def _network(config: type[Any], build: Callable[..., Any]) -> Method:
+    return Method(config, runner(build), build)
+
+
 METHODS: dict[str, Method] = {
-    "baseline": Method(BaselineConfig, run_baseline, Baseline),
+    "baseline": _network(BaselineConfig, Baseline),
     "classical": Method(ClassicalConfig, run_classical, None),
 }
 

@@ -1,8 +1,8 @@
-"""What every method is measured against: source-only training, and a classical classifier.
+"""What every method is measured against: plain supervised training, and a classical classifier.
 
-``baseline`` (empirical risk minimisation, ERM) trains the shared network on the source's labels and nothing
-else. ``classical`` is what a user would otherwise pick: utterance statistics and a support-vector machine
-or logistic regression from scikit-learn.
+``baseline`` (empirical risk minimisation, ERM) trains the shared network on labels and nothing else: the source's,
+or with ``auxiliary`` all languages' but the target's. ``classical`` is what a user would otherwise pick: utterance
+statistics and a support-vector machine or logistic regression from scikit-learn.
 """
 
 from __future__ import annotations
@@ -16,56 +16,81 @@ from torch import Tensor, nn
 from cleser.models.batch import Batch
 from cleser.models.emotion import Embedded, EmotionModel, ModelConfig
 from cleser.recipes.data import Dataset
-from cleser.recipes.engine import Recipe, Task, TrainingConfig
+from cleser.recipes.engine import Recipe, Task, TrainingConfig, predict
 from cleser.recipes.experiment import Experiment, Fitted, Fold, run_experiment
-from cleser.recipes.neural import fit_recipe
+from cleser.recipes.pseudo_labels import prior_shift
 from cleser.speech.backbones import Backbone
 
 
 @dataclass(frozen=True)
 class BaselineConfig:
-    """Settings of source-only training.
+    """Settings of supervised training, which all recipes share.
 
     Attributes:
         model: The network.
         training: The loop.
         label_smoothing: Mass taken from the true class; keeps the network from being sure of one language.
+        auxiliary: Learn from the protocol's auxiliary corpora too.
+        match_prior: Shift the logits at the end so that the target's utterances, unlabelled, are on average given every
+            class alike (transductive; see :func:`cleser.recipes.pseudo_labels.prior_shift`).
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     label_smoothing: float = 0.3
+    auxiliary: bool = False
+    match_prior: bool = False
 
 
 class Baseline(Recipe):
-    """Source-only training: L = L_CE(source)."""
+    """Supervised training: L = L_CE(source).
 
-    def __init__(self, config: BaselineConfig, task: Task) -> None:
+    Args:
+        config: Settings.
+        task: Shapes and names of the data.
+        communities: Most speaker-style communities of an emotion, for recipes that find some.
+    """
+
+    shift: Tensor
+
+    def __init__(self, config: BaselineConfig, task: Task, *, communities: int = 0) -> None:
         super().__init__()
-        self.config = config
+        self.settings = config
+        self.sees_target = config.match_prior
         self.model = EmotionModel(
             config.model,
             layers=task.layers,
             channels=task.channels,
             classes=len(task.vocabulary.emotions),
             mix=task.mix,
+            communities=communities,
         )
+        self.register_buffer("shift", torch.zeros(len(task.vocabulary.emotions)))
 
     def embed(self, batch: Batch) -> Embedded:
         """Embed and classify a batch."""
         embedded: Embedded = self.model(batch)
-        return embedded
+        return embedded._replace(logits=embedded.logits + self.shift)
 
     def step(self, source: Batch, target: Batch | None) -> dict[str, Tensor]:
         """Cross-entropy on the source, every corpus and every emotion counting alike."""
-        logits = self.embed(source).logits
+        return {"loss": self.supervised(self.embed(source).logits, source)}
+
+    def supervised(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Weighted cross-entropy with the batch's emotions; unknown ones count nothing."""
         loss = nn.functional.cross_entropy(
             logits,
-            source.labels["emotion"],
+            batch.labels["emotion"],
             reduction="none",
-            label_smoothing=self.config.label_smoothing,
+            ignore_index=-1,
+            label_smoothing=self.settings.label_smoothing,
         )
-        return {"loss": (loss * source.weight).mean()}
+        return (loss * batch.weight).mean()
+
+    def finish(self, target: Dataset | None) -> None:
+        """Match the prior, where that is asked for."""
+        if self.settings.match_prior and target is not None and len(target):
+            self.shift.copy_(prior_shift(predict(self, target)[0].to(self.shift)))
 
 
 @dataclass(frozen=True)
@@ -115,17 +140,6 @@ class Classical:
 
 def _flat(dataset: Dataset) -> Any:
     return dataset.features.summaries.flatten(1).numpy()
-
-
-def run_baseline(
-    experiment: Experiment, config: BaselineConfig, backbone: Backbone
-) -> dict[str, Any]:
-    """Run source-only training."""
-
-    def fit(fold: Fold) -> Fitted:
-        return fit_recipe(lambda task: Baseline(config, task), config.training, fold)
-
-    return run_experiment(experiment, fit, backbone)
 
 
 def run_classical(

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -59,13 +59,11 @@ class Task(NamedTuple):
 class Recipe(nn.Module, ABC):
     """A method: its parts, and the loss of one step.
 
-    Class attributes:
-        sees_target: Whether steps use unlabelled target batches.
-        sees_auxiliary: Whether it learns from auxiliary corpora.
+    Attributes:
+        sees_target: Whether it is given the target's unlabelled utterances.
     """
 
-    sees_target: ClassVar[bool] = False
-    sees_auxiliary: ClassVar[bool] = False
+    sees_target: bool = False
 
     @abstractmethod
     def embed(self, batch: Batch) -> Embedded:
@@ -80,7 +78,18 @@ class Recipe(nn.Module, ABC):
         yield from torch.from_numpy(rng.permutation(len(source))).split(size)
 
     def begin_epoch(self, epoch: int, source: Dataset, target: Dataset | None) -> None:
-        """What has to be refreshed before an epoch; nothing by default."""
+        """What has to be refreshed before an epoch; nothing by default.
+
+        Labels found here are put into ``source.labels`` and ``target.labels``, where batches take them from. They must
+        follow from the weights, so that a run that goes on from a checkpoint finds the same.
+        """
+
+    def prepare(self, dataset: Dataset) -> Dataset:
+        """The utterances to be recognised together, with what is found out about them from their sound alone."""
+        return dataset
+
+    def finish(self, target: Dataset | None) -> None:
+        """What remains to be done with the weights of the best epoch; nothing by default."""
 
 
 def train(
@@ -147,6 +156,7 @@ def train(
             on_epoch(state.history)
     recipe.load_state_dict(state.best_weights)
     recipe.eval()
+    recipe.finish(target)
     return state.history
 
 
@@ -200,6 +210,7 @@ def predict(
 ) -> tuple[Tensor, Tensor]:
     """Logits [N, K] and utterance embeddings [N, D] of a dataset, on the CPU."""
     recipe.eval()
+    dataset = recipe.prepare(dataset)
     with torch.inference_mode():
         parts = [
             recipe.embed(dataset.batch(at).to(device or "cpu"))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from cleser.recipes.data import Dataset
 from cleser.recipes.engine import Recipe, Task, TrainingConfig, predict, train
-from cleser.recipes.experiment import Fold
+from cleser.recipes.experiment import Experiment, Fold, run_experiment
 from cleser.recipes.progress import track
+from cleser.speech.backbones import Backbone
 
 
 class FittedRecipe:
@@ -65,3 +67,16 @@ def fit_recipe(
             on_epoch=on_epoch,
         )
     return FittedRecipe(recipe)
+
+
+def runner(build: Callable[[Any, Task], Recipe]) -> Callable[..., dict[str, Any]]:
+    """What runs an experiment with the networks that ``build`` makes of a config and a task."""
+
+    def run(experiment: Experiment, config: Any, backbone: Backbone) -> dict[str, Any]:
+        def fit(fold: Fold) -> FittedRecipe:
+            return fit_recipe(lambda task: build(config, task), config.training, fold)
+
+        return run_experiment(experiment, fit, backbone, auxiliary=config.auxiliary)
+
+    run.__doc__ = build.__doc__
+    return run

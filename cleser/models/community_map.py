@@ -1,0 +1,33 @@
+"""How an utterance is heard depends on whose it is: a linear map of each speaker-style community."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class CommunityMap(nn.Module):
+    r"""Adds to an utterance's channels what its speaker's communities make of them.
+
+    .. math:: y = x + \frac{1}{K} \sum_{e=1}^{K} M_{e, c_e} x
+
+    where :math:`c_e` is the community of the speaker when expressing emotion e, known for the speaker, whatever
+    this utterance expresses. Maps begin at zero; an unknown community adds nothing.
+
+    Args:
+        emotions: K.
+        communities: Most communities C of an emotion.
+        dim: Channels D.
+    """
+
+    def __init__(self, emotions: int, communities: int, dim: int) -> None:
+        super().__init__()
+        self.maps = nn.Parameter(torch.zeros(emotions, communities, dim, dim))
+
+    def forward(self, x: Tensor, communities: Tensor) -> Tensor:
+        """Map x [B, D], whose speakers' communities are integers [B, K], −1 where unknown."""
+        emotions, count = self.maps.shape[:2]
+        numbers = torch.arange(count, device=x.device)
+        belongs = (communities[..., None] == numbers).flatten(1).to(x.dtype)
+        seen = torch.einsum("bj,cij->bci", x, self.maps.flatten(0, 1))
+        return x + torch.einsum("bc,bci->bi", belongs, seen) / emotions

@@ -1,0 +1,47 @@
+"""Priors and pseudo-labels: what they promise, for any logits."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cleser.recipes.pseudo_labels import confident_labels, prior_shift
+
+
+@given(st.integers(0, 10_000), st.integers(2, 5))
+@settings(max_examples=30, deadline=None)
+def test_the_mean_prediction_becomes_the_prior(seed, classes):
+    torch.manual_seed(seed)
+    logits = 3 * torch.randn(60, classes) + torch.randn(classes)
+    prior = torch.rand(classes) + 0.3
+    shift = prior_shift(logits, prior, steps=500)
+    found = (logits + shift).softmax(-1).mean(0)
+    torch.testing.assert_close(found, prior / prior.sum(), atol=2e-3, rtol=0)
+    torch.testing.assert_close(shift.mean(), torch.tensor(0.0), atol=1e-5, rtol=0)
+
+
+def test_what_matches_is_not_shifted():
+    logits = 4 * torch.eye(3).repeat(5, 1)
+    torch.testing.assert_close(prior_shift(logits), torch.zeros(3))
+    assert prior_shift(torch.zeros(0, 3)).tolist() == [0, 0, 0]
+
+
+@given(st.integers(0, 10_000), st.floats(0, 1))
+@settings(max_examples=30, deadline=None)
+def test_each_class_keeps_its_most_confident(seed, share):
+    torch.manual_seed(seed)
+    p = torch.randn(40, 3).softmax(-1)
+    found = confident_labels(p, share)
+    for k in range(3):
+        inside = p.argmax(-1) == k
+        kept = (found == k) & inside
+        assert kept.sum() == -(-share * int(inside.sum()) // 1)
+        left = inside & ~kept
+        if kept.any() and left.any():
+            assert p[kept, k].min() >= p[left, k].max()
+    assert ((found == -1) | (found == p.argmax(-1))).all()
+
+
+def test_a_share_is_a_share():
+    with pytest.raises(ValueError, match=r"share is 1\.5, expected 0 to 1"):
+        confident_labels(torch.zeros(2, 2), 1.5)
