@@ -4,6 +4,7 @@ from cleser.anchors.alphabets import Symbol
 from cleser.anchors.anchor_batches import AnchorBatchSampler
 from cleser.anchors.bank import AnchorBank
 from cleser.anchors.hierarchical import HierarchicalBatchSampler
+from cleser.anchors.layer_similarity import LayerSimilarity, select_layers
 from cleser.anchors.pooling import pool_phones, uniform_bounds
 from cleser.anchors.resumable import ResumableBatchSampler
 from cleser.anchors.symbols import ALPHABETS, detect_alphabet, is_silence, split_symbol, to_ipa
@@ -13,11 +14,13 @@ __all__ = [
     "AnchorBank",
     "AnchorBatchSampler",
     "HierarchicalBatchSampler",
+    "LayerSimilarity",
     "ResumableBatchSampler",
     "Symbol",
     "detect_alphabet",
     "is_silence",
     "pool_phones",
+    "select_layers",
     "split_symbol",
     "to_ipa",
     "uniform_bounds",

@@ -1,0 +1,109 @@
+r"""How alike the layers of a model describe the same items: linear CKA of all pairs of layers, in a stream.
+
+S. Kornblith, M. Norouzi, H. Lee, G. Hinton, *Similarity of Neural Network Representations Revisited*, ICML 2019;
+debiased as in L. Song, A. Smola, A. Gretton, J. Bedo, K. Borgwardt, *Feature Selection via Dependence Maximization*,
+JMLR 2012, Eq. 5; averaged over parts as in T. Nguyen, M. Raghu, S. Kornblith, *Do Wide and Deep Networks Learn the
+Same Things?*, ICLR 2021.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class LayerPairs:
+    r"""HSIC, and by it CKA, of all pairs of L layers over a stream of items.
+
+    .. math::
+
+        \mathrm{CKA}(l, m) =
+        \frac{\mathrm{HSIC}(K_l, K_m)}{\sqrt{\mathrm{HSIC}(K_l, K_l) \, \mathrm{HSIC}(K_m, K_m)}},
+        \qquad K_l = X_l X_l^\top
+
+    Both HSICs are sums of products of centred Gram matrices, so that all pairs are one product of matrices [L, n²]:
+    centred rows and columns for the biased one (Kornblith et al.), *U-centred* ones for the unbiased (the form
+    of G. Székely and M. Rizzo, 2014, which equals Eq. 5 of Song et al.).
+
+    Items are taken in parts of ``chunk``, and HSIC is averaged over parts: exact for up to ``chunk`` items, and
+    independent of how a stream comes in batches.
+
+    Args:
+        chunk: Items n of a part.
+        dtype: Of the sums.
+
+    >>> pairs = LayerPairs(chunk=8)
+    >>> x = torch.randn(1, 8, 3)
+    >>> pairs.update(torch.cat([x, 2 * x + 1]))  # the same but for scale and place
+    >>> round(pairs.cka()[0, 1].item(), 6)
+    1.0
+    """
+
+    def __init__(self, chunk: int = 256, dtype: torch.dtype = torch.float64) -> None:
+        self.chunk, self.dtype = chunk, dtype
+        self.count = 0
+        self._waiting: list[Tensor] = []
+        self._sums: dict[bool, tuple[Tensor | float, int]] = {False: (0.0, 0), True: (0.0, 0)}
+
+    def update(self, layers: Tensor) -> None:
+        """Add items [L, N, D]; a layer may have its own way of dimensions, but all the same D."""
+        self.count += layers.shape[1]
+        self._waiting.append(layers)
+        if sum(part.shape[1] for part in self._waiting) >= self.chunk:
+            *full, rest = torch.cat(self._waiting, 1).split(self.chunk, 1)
+            if rest.shape[1] == self.chunk:
+                full, rest = [*full, rest], rest[:, :0]
+            for part in full:
+                self._sums = self._added(part)
+            self._waiting = [rest.clone()]  # else the whole batch stays in memory
+
+    def cka(self, *, debiased: bool = True) -> Tensor:
+        """CKA of all pairs [L, L], NaN where there are too few items (2, or 4 debiased) or a layer does not vary.
+
+        Raises:
+            ValueError: There were no items at all.
+        """
+        if not self._waiting:
+            raise ValueError("found no items, expected 4 at least")
+        total, count = self._added(torch.cat(self._waiting, 1))[debiased]
+        if not count:
+            size = len(self._waiting[0])
+            return torch.full((size, size), torch.nan, dtype=self.dtype)
+        hsic = torch.as_tensor(total) / count
+        scale = hsic.diagonal().clamp_min(0).sqrt()
+        # Of a layer without spread, rounding leaves traces.
+        scale = scale.where(scale > 1e-12 * scale.max(), torch.nan)
+        return hsic / scale / scale[:, None]
+
+    def _added(self, part: Tensor) -> dict[bool, tuple[Tensor | float, int]]:
+        """The sums with another part's HSICs, weighted by its items."""
+        n = part.shape[1]
+        if n < 2:
+            return self._sums
+        x = part.to(self.dtype)
+        x = x - x.mean(1, keepdim=True)
+        gram = x @ x.mT  # [L, n, n]; of centred items, hence centred
+        sums = dict(self._sums)
+        sums[False] = _plus(self._sums[False], _products(gram) / (n - 1) ** 2, n)
+        if n >= 4:
+            sums[True] = _plus(self._sums[True], _products(_u_centred(gram)) / (n * (n - 3)), n)
+        return sums
+
+
+def _plus(sums: tuple[Tensor | float, int], hsic: Tensor, n: int) -> tuple[Tensor | float, int]:
+    return sums[0] + n * hsic, sums[1] + n
+
+
+def _products(gram: Tensor) -> Tensor:
+    flat = gram.flatten(1)
+    return flat @ flat.T
+
+
+def _u_centred(gram: Tensor) -> Tensor:
+    """Without diagonal, and with rows and columns that sum to zero."""
+    n = gram.shape[-1]
+    zero_diagonal = gram - torch.diag_embed(gram.diagonal(dim1=-2, dim2=-1))
+    rows = zero_diagonal.sum(-1)
+    whole = rows.sum(-1)[:, None, None] / ((n - 1) * (n - 2))
+    centred = zero_diagonal - (rows[..., None] + rows[:, None]) / (n - 2) + whole
+    return centred - torch.diag_embed(centred.diagonal(dim1=-2, dim2=-1))
