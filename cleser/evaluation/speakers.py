@@ -12,7 +12,7 @@ distribution. Both are repaired by reading the distribution at
 .. math:: \alpha' = \Phi\!\left(-\sqrt{\tfrac{G}{G-1}}\; t_{1-\alpha/2,\,G-1}\right)
 
 instead of α/2. Where this lies beyond the distribution's reach (fewer than six speakers or so), the same quantile is
-taken of the normal distribution with the bootstrap's mean and spread. ``benchmarks/coverage.py`` measures how often
+taken of the normal distribution with the bootstrap's mean and spread. ``benchmarks/intervals.py`` measures how often
 such intervals hold the truth.
 
 **Test.** Two runs on the same utterances are compared by swapping their predictions for whole speakers: if the methods

@@ -13,8 +13,10 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
+from cleser.graphs.packing import NONE
 from cleser.graphs.tiles import Tiles
 
 Array = npt.NDArray[Any]
@@ -23,13 +25,11 @@ _FEW: Final = 20_000  # items among which all are compared
 _TRAINING: Final = 64  # items a centroid is trained on
 
 
-def search_approximately(units: Tensor, tiles: Tiles, k: int) -> tuple[Array, Array]:
+def search_approximately(units: Tensor, tiles: Tiles, k: int) -> Tensor:
     """The k best admissible items of each that faiss finds; as `cleser.graphs.search.search`."""
     from cleser.graphs import kernels  # noqa: PLC0415
 
-    n = len(units)
-    scores = np.full((n, k), -np.inf, np.float32)
-    items = np.full((n, k), -1, np.int32)
+    result = torch.full((len(units), k), NONE)
     exact = units.numpy()
     for group in tiles.groups():
         index = _Index(exact[tiles.order[group]].astype(np.float32) * np.float32(2.0**-30), k)
@@ -37,8 +37,8 @@ def search_approximately(units: Tensor, tiles: Tiles, k: int) -> tuple[Array, Ar
             found = index.search(queries, admissible)
             own = tiles.order[group][queries]
             near = np.where(found >= 0, tiles.order[group][found], -1)
-            kernels.settle(exact, own, near, k, scores, items)
-    return scores, items
+            kernels.settle(exact, own, near, result.numpy())
+    return result
 
 
 class _Index:

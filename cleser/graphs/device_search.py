@@ -7,6 +7,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from cleser.graphs.packing import NONE, pack
 from cleser.relations import Labels, Relation
 
 _PAIRS: Final = 2**26  # similarities held at once
@@ -21,15 +22,14 @@ def search_on_device(
     k: int,
     *,
     share: tuple[int, int] = (0, 1),
-) -> tuple[Tensor, Tensor]:
+) -> Tensor:
     """The k best admissible items of each; as `cleser.graphs.search.search`, with tensors on the units' device.
 
     Ranks take blocks of rows in turns. Rows have k + 32 candidates by float32; where these may not hold all
     neighbours, since too many are equal, the row is searched once more with whole numbers throughout.
     """
     n = len(units)
-    scores = torch.full((n, k), -torch.inf, device=units.device)
-    items = torch.full((n, k), -1, dtype=torch.int32, device=units.device)
+    result = torch.full((n, k), NONE, device=units.device)
     wide = units.float() * 2.0**-30
     labels = {name: torch.as_tensor(values, device=units.device) for name, values in labels.items()}
     height = max(1, _PAIRS // max(n, 1))
@@ -40,12 +40,12 @@ def search_on_device(
         mask = _admissible(where, labels, rows, n, units.device)
         approximate = (wide[rows] @ wide.T).masked_fill_(~mask, -torch.inf)
         highest, candidates = approximate.topk(min(k + _SPARE, n), dim=1)
-        scores[rows], items[rows] = _settle(units, rows, highest, candidates, k)
+        result[rows] = _settle(units, rows, highest, candidates, k)
         for row in torch.nonzero(_unsure(highest, k, n, units.shape[1])).flatten().tolist():
             every = torch.nonzero(mask[row]).flatten()
             exact = [_exact(units[start + row], units[part]) for part in every.split(2**16)]
-            scores[start + row], items[start + row] = first_of(torch.cat(exact), every, k)
-    return scores, items
+            result[start + row] = nearest(pack(torch.cat(exact), every), k)
+    return result
 
 
 def _admissible(
@@ -69,13 +69,11 @@ def _unsure(best: Tensor, k: int, n: int, dim: int) -> Tensor:
     return (best[:, -1] >= best[:, k - 1] - 2 * error) & best[:, -1].isfinite()
 
 
-def _settle(
-    units: Tensor, rows: slice, best: Tensor, candidates: Tensor, k: int
-) -> tuple[Tensor, Tensor]:
+def _settle(units: Tensor, rows: slice, highest: Tensor, candidates: Tensor, k: int) -> Tensor:
     """The first k of each row's candidates by exact similarity."""
     parts = zip(units[rows].split(_GATHERED), candidates.split(_GATHERED), strict=True)
     exact = torch.cat([_exact(own[:, None], units[others]) for own, others in parts])
-    return first_of(exact.masked_fill_(best.isinf(), -torch.inf), candidates, k)
+    return nearest(pack(exact, candidates).masked_fill_(highest.isinf(), NONE), k)
 
 
 def _exact(units: Tensor, others: Tensor) -> Tensor:
@@ -83,11 +81,7 @@ def _exact(units: Tensor, others: Tensor) -> Tensor:
     return (units.long() * others.long()).sum(-1).float() * 2.0**-60
 
 
-def first_of(scores: Tensor, items: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The first k [..., k] by similarity, then by item, filled up with −∞ and −1."""
-    items, by_item = items.sort(dim=-1)
-    scores, order = scores.gather(-1, by_item).sort(dim=-1, descending=True, stable=True)
-    items = items.gather(-1, order).int().masked_fill_(scores.isinf(), -1)
-    missing = max(0, k - scores.shape[-1])
-    scores = torch.nn.functional.pad(scores[..., :k], (0, missing), value=-torch.inf)
-    return scores, torch.nn.functional.pad(items[..., :k], (0, missing), value=-1)
+def nearest(keys: Tensor, k: int) -> Tensor:
+    """The first k of neighbours [..., M], in order: [..., k]."""
+    found = keys.topk(min(k, keys.shape[-1]), dim=-1).values
+    return torch.nn.functional.pad(found, (0, k - found.shape[-1]), value=NONE)

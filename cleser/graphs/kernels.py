@@ -1,5 +1,7 @@
 """Selection of neighbours from blocks of approximate similarities, compiled by Numba and cached on disk.
 
+A neighbour is one whole number, which orders by similarity and then by item (`cleser.graphs.packing`).
+
 A row keeps candidates in a buffer of a few times k entries. Similarities s̃ of a block are known up to the row's
 slack ε, |s̃ − s| ≤ ε. Where τ̃ is the k-th largest s̃ so far, an item with s̃ < τ̃ − 2ε has k items before it for
 certain: the row's threshold is therefore τ̃ − 2ε, and a block row is first scanned for anything above it, many
@@ -17,6 +19,8 @@ import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
+
+from cleser.graphs.packing import LAST
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -45,6 +49,26 @@ def _widened(_: Any, value: types.Type) -> Any:
 
 
 @_instruction
+def _bits(_: Any, value: types.Type) -> Any:
+    """The bits of a float32 as int32."""
+
+    def cast_bits(_: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.IntType(32))
+
+    return types.int32(value), cast_bits
+
+
+@_instruction
+def _of_bits(_: Any, value: types.Type) -> Any:
+    """The float32 of the bits in an int32."""
+
+    def cast_back(_: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.FloatType())
+
+    return types.float32(value), cast_back
+
+
+@_instruction
 def _first_byte(_: Any, word: types.Type) -> Any:
     """The lowest byte of a word that is not zero, where bytes are 0 or 1."""
 
@@ -56,8 +80,29 @@ def _first_byte(_: Any, word: types.Type) -> Any:
 
 
 @_compiled
+def _pack(score: Any, item: Any) -> Any:
+    bits = np.int64(_bits(np.float32(score)))
+    if bits < 0:
+        bits ^= LAST
+    return (bits << 32) | np.int64(LAST - item)
+
+
+@_compiled
+def _score(key: Any) -> Any:
+    bits = key >> 32
+    if bits < 0:
+        bits ^= LAST
+    return _of_bits(np.int32(bits))
+
+
+@_compiled
+def _item(key: Any) -> Any:
+    return LAST - (key & 0xFFFFFFFF)
+
+
+@_compiled
 def similarity(u: Any, v: Any) -> Any:
-    """Float32 of the product of two rows of fixed-point numbers, int32 [D]: whole numbers add up alike in any order."""
+    """Float32 of the product of two rows in fixed point, int32 [D]: whole numbers add up alike in any order."""
     total = np.int64(0)
     for d in range(u.size):
         total += np.int64(u[d]) * np.int64(v[d])
@@ -65,25 +110,19 @@ def similarity(u: Any, v: Any) -> Any:
 
 
 @_compiled
-def _before(score: Any, item: Any, other_score: Any, other_item: Any) -> Any:
-    return score > other_score or (score == other_score and item < other_item)
-
-
-@_compiled
-def _select(scores: Any, items: Any, count: Any, k: Any) -> None:
-    """Bring the first k of ``count`` entries to the front (Hoare, 1961), in any order, the last of them last."""
-    low, high = 0, count - 1
+def _kth_largest(values: Any, k: Any) -> Any:
+    """The k-th largest, to which the k largest are brought before it (Hoare's FIND, 1961)."""
+    low, high = 0, values.size - 1
     while low < high:
-        pivot_score, pivot_item = scores[(low + high) // 2], items[(low + high) // 2]
+        pivot = values[(low + high) // 2]
         i, j = low, high
         while i <= j:
-            while _before(scores[i], items[i], pivot_score, pivot_item):
+            while values[i] > pivot:
                 i += 1
-            while _before(pivot_score, pivot_item, scores[j], items[j]):
+            while values[j] < pivot:
                 j -= 1
             if i <= j:
-                scores[i], scores[j] = scores[j], scores[i]
-                items[i], items[j] = items[j], items[i]
+                values[i], values[j] = values[j], values[i]
                 i += 1
                 j -= 1
         if k - 1 <= j:
@@ -91,38 +130,36 @@ def _select(scores: Any, items: Any, count: Any, k: Any) -> None:
         elif k - 1 >= i:
             low = i
         else:
-            return
+            break
+    return values[k - 1]
 
 
 @_compiled
-def _make_exact(units: Any, own: Any, scores: Any, items: Any, count: Any) -> None:
-    for n in range(count):
-        scores[n] = similarity(units[own], units[items[n]])
+def _make_exact(units: Any, own: Any, buffer: Any) -> None:
+    for n in range(buffer.size):
+        item = _item(buffer[n])
+        buffer[n] = _pack(similarity(units[own], units[item]), item)
 
 
 @_compiled
-def _make_room(
-    units: Any, own: Any, k: Any, slack: Any, exact: Any, scores: Any, items: Any
-) -> Any:
+def _make_room(units: Any, own: Any, k: Any, slack: Any, exact: Any, buffer: Any) -> Any:
     """Drop what cannot be a neighbour from a full buffer.
 
     Returns:
         Whether the row is exact now, the entries left and the new threshold.
     """
-    count = scores.size
-    _select(scores, items, count, k)
+    kth = _kth_largest(buffer, k)
     if not exact:
-        threshold = scores[k - 1] - 2 * slack
-        kept = k
-        for n in range(k, count):
-            if scores[n] > threshold:
-                scores[kept], items[kept] = scores[n], items[n]
+        threshold, kept = _score(kth) - 2 * slack, k
+        for n in range(k, buffer.size):
+            if _score(buffer[n]) > threshold:
+                buffer[kept] = buffer[n]
                 kept += 1
-        if 2 * kept <= count + k:
+        if 2 * kept <= buffer.size + k:
             return False, kept, threshold
-        _make_exact(units, own, scores, items, kept)
-        _select(scores, items, kept, k)
-    return True, k, scores[k - 1] - slack
+        _make_exact(units, own, buffer[:kept])
+        kth = _kth_largest(buffer[:kept], k)
+    return True, k, _score(kth) - slack
 
 
 @_compiled
@@ -166,7 +203,7 @@ def _prime_rows(block: Any, shift: Any, shifts: Any, k: Any, slack: Any, thresho
             for n in range(count):
                 value = _widened(values[n]) + shifted[n]
                 maxima[n] = value if value > maxima[n] else maxima[n]
-        threshold[r] = _kth(maxima, k) + shift[r] - 2 * slack[r]
+        threshold[r] = _kth_largest(maxima, k) + shift[r] - 2 * slack[r]
 
 
 @_compiled
@@ -184,38 +221,13 @@ def _prime_columns(block: Any, shift: Any, shifts: Any, k: Any, slack: Any, thre
             largest[c] = value if value > largest[c] else largest[c]
     for c in range(width):
         if threshold[c] == -np.inf:
-            threshold[c] = _kth(maxima[:, c], k) + shifts[c] - 2 * slack[c]
-
-
-@_compiled
-def _kth(values: Any, k: Any) -> Any:
-    """The k-th largest (Hoare, 1961)."""
-    low, high = 0, values.size - 1
-    while low < high:
-        pivot = values[(low + high) // 2]
-        i, j = low, high
-        while i <= j:
-            while values[i] > pivot:
-                i += 1
-            while pivot > values[j]:
-                j -= 1
-            if i <= j:
-                values[i], values[j] = values[j], values[i]
-                i += 1
-                j -= 1
-        if k - 1 <= j:
-            high = j
-        elif k - 1 >= i:
-            low = i
-        else:
-            break
-    return values[k - 1]
+            threshold[c] = _kth_largest(maxima[:, c].copy(), k) + shifts[c] - 2 * slack[c]
 
 
 @_compiled
 def sift(
     block: Any, row: Any, column: Any, k: Any, units: Any, order: Any, shift: Any, slack: Any,
-    threshold: Any, exact: Any, count: Any, scores: Any, items: Any,
+    threshold: Any, exact: Any, count: Any, buffer: Any,
 ) -> None:  # fmt: skip
     """Offer a block's pairs to the buffers of both items.
 
@@ -231,16 +243,15 @@ def sift(
         threshold: What a row's candidate has to exceed, [P].
         exact: Whether a row's buffer holds exact similarities, [P].
         count: Entries in a row's buffer, [P].
-        scores: Similarities in the buffers, [P, C].
-        items: Items in the buffers, [P, C].
+        buffer: Candidates, in any order, int64 [P, C].
     """
     height, width = block.shape
-    shifts, thresholds = shift[column : column + width], threshold[column : column + width]
-    flags = np.zeros(-(-width // _WORD) * _WORD, np.uint8)
-    words = flags.view(np.uint64)
     own, others = slice(row, row + height), slice(column, column + width)
+    shifts, thresholds = shift[others], threshold[others]
     _prime_rows(block, shift[own], shifts, k, slack[own], threshold[own])
     _prime_columns(block, shift[own], shifts, k, slack[others], thresholds)
+    flags = np.zeros(-(-width // _WORD) * _WORD, np.uint8)
+    words = flags.view(np.uint64)
     for r in range(height):
         i = row + r
         _flag(block[r], shifts, shift[i], thresholds, threshold[i], flags)
@@ -252,15 +263,21 @@ def sift(
                 c = w * _WORD + _first_byte(word)
                 word &= word - np.uint64(1)
                 j = column + c
-                value = _widened(block[r, c]) + (shift[i] + shift[j])
-                if value > threshold[i]:
-                    _offer(
-                        i, j, value, k, units, order, slack, threshold, exact, count, scores, items
-                    )
-                if value > threshold[j]:
-                    _offer(
-                        j, i, value, k, units, order, slack, threshold, exact, count, scores, items
-                    )
+                value = _widened(block[r, c]) + (shift[i] + shifts[c])
+                for a, b in ((i, j), (j, i)):
+                    if value <= threshold[a]:
+                        continue
+                    key = _pack(value, order[b])
+                    if exact[a]:
+                        key = _pack(similarity(units[order[a]], units[order[b]]), order[b])
+                        if key < buffer[a, k - 1]:  # where `_make_room` left the k-th
+                            continue
+                    buffer[a, count[a]] = key
+                    count[a] += 1
+                    if count[a] == buffer.shape[1]:
+                        exact[a], count[a], threshold[a] = _make_room(
+                            units, order[a], k, slack[a], exact[a], buffer[a]
+                        )
 
 
 @_compiled
@@ -274,63 +291,42 @@ def _flag(
 
 
 @_compiled
-def _offer(
-    i: Any, j: Any, value: Any, k: Any, units: Any, order: Any, slack: Any,
-    threshold: Any, exact: Any, count: Any, scores: Any, items: Any,
-) -> None:  # fmt: skip
-    """Put item j into the buffer of row i."""
-    if exact[i]:
-        value = similarity(units[order[i]], units[order[j]])
-        if not _before(value, order[j], scores[i, k - 1], items[i, k - 1]):
-            return  # the last `_select` left the k-th there
-    n = count[i]
-    scores[i, n], items[i, n] = value, order[j]
-    count[i] = n + 1
-    if n + 1 == scores.shape[1]:
-        exact[i], count[i], threshold[i] = _make_room(
-            units, order[i], k, slack[i], exact[i], scores[i], items[i]
-        )
-
-
-@_compiled
 def finish(
     start: Any, stop: Any, k: Any, units: Any, order: Any, slack: Any,
-    exact: Any, count: Any, scores: Any, items: Any, found_scores: Any, found_items: Any,
+    exact: Any, count: Any, buffer: Any, found: Any,
 ) -> None:  # fmt: skip
-    """Write the neighbours of the positions from ``start`` to ``stop``, best first, into [N, k], by item."""
+    """Write the neighbours of the positions from ``start`` to ``stop``, nearest first, into int64 [N, k], by item."""
     for p in range(start, stop):
         own, left = order[p], count[p]
         if left > k and not exact[p]:
-            exact[p], left, _ = _make_room(
-                units, own, k, slack[p], exact[p], scores[p, :left], items[p, :left]
-            )
+            exact[p], left, _ = _make_room(units, own, k, slack[p], exact[p], buffer[p, :left])
         if not exact[p]:
-            _make_exact(units, own, scores[p], items[p], left)
-        _select(scores[p], items[p], left, k)
+            _make_exact(units, own, buffer[p, :left])
+        if left > k:
+            _kth_largest(buffer[p, :left], k)
         for n in range(min(k, left)):
-            _insert(scores[p, n], items[p, n], n, found_scores[own], found_items[own])
+            _insert(buffer[p, n], n, found[own])
 
 
 @_compiled
-def settle(
-    units: Any, own: Any, candidates: Any, k: Any, found_scores: Any, found_items: Any
-) -> None:
-    """Write the first k of the candidates [Q, C] of items [Q], best first, into [N, k]; −1 is no candidate."""
+def settle(units: Any, own: Any, candidates: Any, found: Any) -> None:
+    """Write the first k of the candidates [Q, C] of items [Q], nearest first, into int64 [N, k]; −1 is no candidate."""
     for q in range(own.size):
-        i, count = own[q], 0
+        count = 0
         for j in candidates[q]:
-            if j not in (-1, i):
-                _insert(similarity(units[i], units[j]), j, count, found_scores[i], found_items[i])
-                count = min(count + 1, k)
+            if j not in (-1, own[q]):
+                key = _pack(similarity(units[own[q]], units[j]), j)
+                _insert(key, count, found[own[q]])
+                count = min(count + 1, found.shape[1])
 
 
 @_compiled
-def _insert(score: Any, item: Any, count: Any, scores: Any, items: Any) -> None:
-    """Put an item in its place among ``count`` in order; where there is no room, the last one goes."""
+def _insert(key: Any, count: Any, keys: Any) -> None:
+    """Put a key in its place among ``count`` in descending order; where there is no room, the last one goes."""
     at = count
-    while at and _before(score, item, scores[at - 1], items[at - 1]):
-        if at < scores.size:
-            scores[at], items[at] = scores[at - 1], items[at - 1]
+    while at and key > keys[at - 1]:
+        if at < keys.size:
+            keys[at] = keys[at - 1]
         at -= 1
-    if at < scores.size:
-        scores[at], items[at] = score, item
+    if at < keys.size:
+        keys[at] = key

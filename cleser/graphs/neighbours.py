@@ -5,19 +5,17 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy.sparse import csr_array
 from torch import Tensor, distributed
 
 from cleser.graphs.approximate import search_approximately
-from cleser.graphs.device_search import first_of, search_on_device
+from cleser.graphs.device_search import nearest, search_on_device
+from cleser.graphs.packing import unpack
 from cleser.graphs.search import search
 from cleser.graphs.tiles import tile
 from cleser.ranks import gather, world
 from cleser.relations import Labels, Relation, integers
-
-Array = npt.NDArray[Any]
 
 _SLICE: Final = 4096  # rows normalised at a time
 
@@ -80,10 +78,8 @@ def cosine_knn(
     known = {} if where is None else _checked_labels(where, labels, len(units), units.device)
     if all_ranks and world() > 1:
         units, known = gather(units), {name: gather(values) for name, values in known.items()}
-    scores, items = _search(
-        units, where, known, min(k, max(len(units) - 1, 1)), all_ranks, approximate
-    )
-    graph = _graph(scores, items, -np.inf if min_similarity is None else min_similarity)
+    found = _search(units, where, known, min(k, max(len(units) - 1, 1)), all_ranks, approximate)
+    graph = _graph(found.cpu(), -np.inf if min_similarity is None else min_similarity)
     return _mutual(graph) if mutual else graph
 
 
@@ -130,48 +126,45 @@ def _search(
     k: int,
     all_ranks: bool,
     approximate: bool,
-) -> tuple[Array, Array]:
-    """Similarities and items [N, k] by the means that suit."""
+) -> Tensor:
+    """Neighbours int64 [N, k] by the means that suit; see `cleser.graphs.packing`."""
     ranks = world() if all_ranks else 1
     share = (distributed.get_rank() if ranks > 1 else 0, ranks)
-    if approximate or units.device.type == "cpu":
-        tiles = tile(
-            len(units), where, {name: values.cpu().numpy() for name, values in labels.items()}
-        )
+    if units.device.type != "cpu" and not approximate:
+        found = search_on_device(units, where, labels, k, share=share)
+    else:
+        on_host = {name: values.cpu().numpy() for name, values in labels.items()}
+        tiles = tile(len(units), where, on_host)
         if approximate:
             return search_approximately(units.cpu(), tiles, k)
-        scores, items = (torch.from_numpy(a) for a in search(units, tiles, k, share=share))
-    else:
-        scores, items = search_on_device(units, where, labels, k, share=share)
-    if ranks > 1:
-        scores, items = merge_ranks(scores, items)
-    return scores.cpu().numpy(), items.cpu().numpy()
+        found = search(units, tiles, k, share=share)
+    return merge_ranks(found) if ranks > 1 else found
 
 
-def merge_ranks(scores: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+def merge_ranks(found: Tensor) -> Tensor:
     """The first k of what the ranks have found, [N, k], on every rank."""
-    k, total = scores.shape[1], (scores, items)
+    merged = found
     for rank in range(world()):
-        theirs = [own.contiguous().clone() for own in (scores, items)]
-        for values in theirs:
-            distributed.broadcast(values, rank)
-        if rank == 0:
-            total = (theirs[0], theirs[1])
-        else:
-            total = first_of(
-                torch.cat([total[0], theirs[0]], 1), torch.cat([total[1], theirs[1]], 1), k
-            )
-    return total
+        theirs = found.clone()
+        distributed.broadcast(theirs, rank)
+        if rank != distributed.get_rank():
+            merged = nearest(torch.cat([merged, theirs], dim=1), found.shape[1])
+    return merged
 
 
-def _graph(scores: Array, items: Array, least: float) -> csr_array:
-    """Neighbours [N, k], an item of −1 being none, as a matrix with sorted columns."""
-    kept = (items >= 0) & (scores >= np.float32(least))
-    by_item = np.argsort(np.where(kept, items, len(items)), axis=1)
-    scores, items, kept = (np.take_along_axis(a, by_item, axis=1) for a in (scores, items, kept))
-    ends = np.concatenate([[0], np.cumsum(kept.sum(axis=1))])
-    indices = items[kept]
-    graph = csr_array((scores[kept], indices, ends.astype(indices.dtype)), shape=(len(items),) * 2)
+def _graph(found: Tensor, least: float) -> csr_array:
+    """Neighbours [N, k] as a matrix with sorted columns."""
+    scores, items = unpack(found)
+    kept = (items >= 0) & (scores >= float(np.float32(least)))
+    n = len(items)
+    items, by_item = items.masked_fill(~kept, n).sort(dim=1)
+    scores, kept = scores.gather(1, by_item), items < n
+    ends = torch.nn.functional.pad(kept.sum(1).cumsum(0), (1, 0))
+    indices = torch.int32 if int(ends[-1]) < 2**31 else torch.int64
+    graph = csr_array(
+        (scores[kept].numpy(), items[kept].to(indices).numpy(), ends.to(indices).numpy()),
+        shape=(n, n),
+    )
     graph.has_canonical_format = True
     return graph
 

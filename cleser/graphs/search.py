@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from cleser.graphs.packing import NONE
 from cleser.graphs.tiles import Tiles
 
 Array = npt.NDArray[Any]
@@ -30,8 +31,7 @@ class Candidates:
         self.threshold = np.full(n, -np.inf, np.float32)
         self.exact = np.zeros(n, bool)
         self.count = np.zeros(n, np.int64)
-        self.scores = np.empty((n, capacity), np.float32)
-        self.items = np.empty((n, capacity), np.int32)
+        self.buffer = np.empty((n, capacity), np.int64)
 
 
 class Centred(NamedTuple):
@@ -58,7 +58,7 @@ def search(
     *,
     share: tuple[int, int] = (0, 1),
     low_precision: bool | None = None,
-) -> tuple[Array, Array]:
+) -> Tensor:
     """The k best admissible items of each.
 
     Args:
@@ -70,14 +70,13 @@ def search(
             same.
 
     Returns:
-        Similarities float32 [N, k], best first, −∞ where there are no more, and items int32 [N, k], −1 likewise.
+        Neighbours int64 [N, k], nearest first, as `cleser.graphs.packing` has them.
     """
     from cleser.graphs import kernels  # noqa: PLC0415
 
-    scores = np.full((len(units), k), -np.inf, np.float32)
-    items = np.full((len(units), k), -1, np.int32)
+    result = torch.full((len(units), k), NONE)
     if not len(tiles.order):
-        return scores, items
+        return result
     if low_precision is None:
         low_precision = has_fast_bfloat16()
     centred = centre(units, tiles.order, low_precision)
@@ -96,19 +95,19 @@ def search(
         with _both(locks, *pair):
             kernels.sift(
                 product, rows.start, columns.start, k, exact_rows, order, centred.shift, centred.slack,
-                found.threshold, found.exact, found.count, found.scores, found.items,
+                found.threshold, found.exact, found.count, found.buffer,
             )  # fmt: skip
 
     def finish(start: int) -> None:
         kernels.finish(
             start, min(start + _SLICE, len(order)), k, exact_rows, order, centred.slack,
-            found.exact, found.count, found.scores, found.items, scores, items,
+            found.exact, found.count, found.buffer, result.numpy(),
         )  # fmt: skip
 
     rank, ranks = share
     _in_threads(sift, (pair for n, pair in enumerate(tiles.blocks()) if n % ranks == rank))
     _in_threads(finish, range(0, len(order), _SLICE))
-    return scores, items
+    return result
 
 
 def multiply(rows: Tensor, columns: Tensor) -> tuple[Array, Any]:

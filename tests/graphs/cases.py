@@ -1,8 +1,10 @@
 """Items, labels and relations that the tests search, and a search by definition."""
 
 import numpy as np
+import torch
 
 from cleser.graphs.neighbours import unit_rows
+from cleser.graphs.packing import unpack
 from cleser.relations import differ, same
 
 NAMES = ("emotion", "language", "speaker")
@@ -35,6 +37,14 @@ def by_hand(x, k, where=None, labels=None):
 def stored(graph):
     coo = graph.tocoo()
     return {(int(i), int(j)): s for i, j, s in zip(*coo.coords, coo.data, strict=True)}
+
+
+def edges(found):
+    """Pairs and similarities of neighbours [N, k]."""
+    scores, items = unpack(found)
+    rows, ranks = torch.nonzero(items >= 0, as_tuple=True)
+    pairs = zip(rows.tolist(), items[rows, ranks].tolist(), strict=True)
+    return dict(zip(pairs, scores[rows, ranks].numpy(), strict=True))
 
 
 def random_labels(generator, n):

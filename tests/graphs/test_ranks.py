@@ -12,7 +12,7 @@ from cleser.graphs import cosine_knn
 from cleser.graphs.device_search import search_on_device
 from cleser.graphs.neighbours import merge_ranks, unit_rows
 from cleser.relations import differ, same
-from tests.graphs.cases import crowded, random_labels, stored
+from tests.graphs.cases import crowded, edges, random_labels, stored
 
 SHARES = [1100, 1700]
 RELATIONS = {"free": None, "constrained": same("emotion") & differ("language")}
@@ -38,10 +38,8 @@ def work(rank, port, folder):
             f"{folder}/{name}-{rank}",
             **{a: getattr(graph, a) for a in ("data", "indices", "indptr")},
         )
-        scores, found = merge_ranks(
-            *search_on_device(unit_rows(x), where, labels, 9, share=(rank, 2))
-        )
-        np.savez(f"{folder}/{name}-device-{rank}", scores=scores.numpy(), found=found.numpy())
+        found = search_on_device(unit_rows(x), where, labels, 9, share=(rank, 2))
+        torch.save(merge_ranks(found), f"{folder}/{name}-device-{rank}.pt")
     distributed.destroy_process_group()
 
 
@@ -64,10 +62,7 @@ def test_two_ranks_get_the_graph_of_one_process(name, rank, folder):
     with np.load(folder / f"{name}-{rank}.npz") as found:
         for part in ("data", "indices", "indptr"):
             assert (found[part] == getattr(graph, part)).all()
-    with np.load(folder / f"{name}-device-{rank}.npz") as found:
-        rows, ranks = np.nonzero(found["found"] >= 0)
-        pairs = zip(rows.tolist(), found["found"][rows, ranks].tolist(), strict=True)
-        assert dict(zip(pairs, found["scores"][rows, ranks], strict=True)) == stored(graph)
+    assert edges(torch.load(folder / f"{name}-device-{rank}.pt")) == stored(graph)
 
 
 @pytest.mark.parametrize("name", RELATIONS)

@@ -1,6 +1,6 @@
 """How often 95 % intervals hold the truth, by method and number of speakers.
 
-    python benchmarks/coverage.py [--quick]
+    python benchmarks/intervals.py [--quick]
 
 Speakers differ: each has a recall of its own for every class, drawn around the population's. Four classes, 32
 utterances a speaker. Methods: percentiles of a bootstrap over utterances, percentiles over speakers, and the
