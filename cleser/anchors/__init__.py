@@ -2,8 +2,16 @@
 
 from cleser.anchors.alphabets import Symbol
 from cleser.anchors.anchor_batches import AnchorBatchSampler
+from cleser.anchors.articulation import (
+    Articulation,
+    articulation,
+    is_vowel,
+    phone_distance,
+    vowel_position,
+)
 from cleser.anchors.bank import AnchorBank
 from cleser.anchors.hierarchical import HierarchicalBatchSampler
+from cleser.anchors.inventories import Counterpart, nearest_counterparts, shared_phonemes
 from cleser.anchors.layer_similarity import LayerSimilarity, select_layers
 from cleser.anchors.pooling import pool_phones, uniform_bounds
 from cleser.anchors.resumable import ResumableBatchSampler
@@ -13,15 +21,23 @@ __all__ = [
     "ALPHABETS",
     "AnchorBank",
     "AnchorBatchSampler",
+    "Articulation",
+    "Counterpart",
     "HierarchicalBatchSampler",
     "LayerSimilarity",
     "ResumableBatchSampler",
     "Symbol",
+    "articulation",
     "detect_alphabet",
     "is_silence",
+    "is_vowel",
+    "nearest_counterparts",
+    "phone_distance",
     "pool_phones",
     "select_layers",
+    "shared_phonemes",
     "split_symbol",
     "to_ipa",
     "uniform_bounds",
+    "vowel_position",
 ]
