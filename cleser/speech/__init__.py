@@ -16,10 +16,20 @@ from cleser.speech.digests import utterance_key, utterance_keys
 from cleser.speech.features import Features, extract_features
 from cleser.speech.normalise import standardise
 from cleser.speech.pretrained import TransformersBackbone
+from cleser.speech.speakers import (
+    AcousticSpeakerEncoder,
+    ResemblyzerEncoder,
+    SpeakerEmbeddings,
+    SpeakerEncoder,
+    TransformersSpeakerEncoder,
+    embed_speakers,
+    load_speaker_encoder,
+)
 from cleser.speech.store import PooledBatch, PooledStore, StoreSettings
 
 __all__ = [
     "AcousticBackbone",
+    "AcousticSpeakerEncoder",
     "Alignment",
     "AlignmentError",
     "Alignments",
@@ -30,12 +40,18 @@ __all__ = [
     "Phone",
     "PooledBatch",
     "PooledStore",
+    "ResemblyzerEncoder",
+    "SpeakerEmbeddings",
+    "SpeakerEncoder",
     "StoreSettings",
     "TransformersBackbone",
+    "TransformersSpeakerEncoder",
+    "embed_speakers",
     "extract_features",
     "load_alignments",
     "load_audio",
     "load_backbone",
+    "load_speaker_encoder",
     "read_alignment",
     "standardise",
     "utterance_key",

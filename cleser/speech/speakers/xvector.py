@@ -1,0 +1,119 @@
+"""x-vectors of transformers: WavLM, wav2vec 2.0 and kin with a head for speaker verification."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cleser.speech.speakers.encoder import SpeakerEncoder
+
+
+class TransformersSpeakerEncoder(SpeakerEncoder):
+    """A model with an x-vector head (Snyder et al., 2018), as ``microsoft/wavlm-base-plus-sv``.
+
+    Recordings are encoded one by one: models whose first convolution has a group norm would else give other numbers
+    in other batches. A recording too short for the head is repeated until it is long enough. Code that a checkpoint
+    brings along is never run.
+
+    Args:
+        name_or_path: A name on the hub, or a folder that ``save_pretrained`` wrote.
+        revision: The commit, branch or tag on the hub.
+        device: Where the network runs.
+
+    Raises:
+        ValueError: Nothing can be loaded there, or it has no x-vector head.
+    """
+
+    def __init__(
+        self,
+        name_or_path: str | Path,
+        *,
+        revision: str | None = None,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.source = str(name_or_path)
+        self._device = torch.device(device)
+        self._model = _load(self.source, revision).eval().to(self._device)
+        self.rate, self._normalise = _sound(self.source, revision)
+        self.dim = int(self._model.config.xvector_output_dim)
+        self._shortest = _shortest(self._model.config)
+        self._digest = _digest(self._model)
+
+    @property
+    def name(self) -> str:
+        """Source, what is done to the sound, and the weights."""
+        return f"{Path(self.source).name}-{self.rate}-{self._normalise}-{self._digest}"
+
+    @torch.no_grad()
+    def embed_each(self, waveforms: Sequence[Tensor]) -> list[Tensor | None]:
+        """Vectors [D] of recordings [T]; None for a constant one."""
+        return [self._embed(waveform.to(self._device).float()) for waveform in waveforms]
+
+    def _embed(self, samples: Tensor) -> Tensor | None:
+        if not bool((samples != samples[0]).any()):
+            return None
+        if self._normalise:
+            variance = samples.var(correction=0)
+            samples = (samples - samples.mean()) / (variance + 1e-7).sqrt()
+        if len(samples) < self._shortest:
+            samples = samples.repeat(-(-self._shortest // len(samples)))
+        vector: Tensor = self._model(samples[None]).embeddings[0]
+        return vector.float().cpu()
+
+
+def _load(source: str, revision: str | None) -> Any:
+    from transformers import AutoModelForAudioXVector  # noqa: PLC0415
+
+    try:
+        model, notes = AutoModelForAudioXVector.from_pretrained(
+            source, revision=revision, trust_remote_code=False, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"{source} cannot be loaded as a speaker encoder, expected acoustic, resemblyzer or an x-vector model of "
+            f"transformers: {error}"
+        ) from error
+    missing = sorted(name for name in notes["missing_keys"] if "masked_spec_embed" not in name)
+    # Such weights are random: the model is some other's checkpoint.
+    missing = [name for name in missing if not name.startswith("objective.")]
+    if missing:
+        raise ValueError(
+            f"{source} lacks {missing[:3]} and {max(len(missing) - 3, 0)} more weights, expected an x-vector head"
+        )
+    return model
+
+
+def _sound(source: str, revision: str | None) -> tuple[int, bool]:
+    """Sampling rate, and whether a recording is brought to zero mean and unit variance."""
+    from transformers import AutoFeatureExtractor  # noqa: PLC0415
+
+    try:
+        extractor = AutoFeatureExtractor.from_pretrained(
+            source, revision=revision, trust_remote_code=False
+        )
+    except (OSError, ValueError):
+        return 16000, True  # what these families were trained with, where a folder does not say
+    return int(extractor.sampling_rate), bool(extractor.do_normalize)
+
+
+def _shortest(config: Any) -> int:
+    """Samples whose frames just fill the head's time-delay layers."""
+    reach = zip(config.tdnn_kernel, config.tdnn_dilation, strict=True)
+    samples = 2 + sum((kernel - 1) * dilation for kernel, dilation in reach)  # a deviation needs 2
+    convolutions = list(zip(config.conv_kernel, config.conv_stride, strict=True))
+    for kernel, stride in reversed(convolutions):
+        samples = (samples - 1) * stride + kernel
+    return int(samples)
+
+
+def _digest(model: Any) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
