@@ -15,10 +15,11 @@ from cleser.cli.console import console
 from cleser.corpora.protocol import Normalisation, Protocol, Split, TargetAccess
 
 C = TypeVar("C")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class RunArguments(Generic[C]):
+class RunArguments(Generic[C, T]):
     """One recipe under one protocol.
 
     Attributes:
@@ -26,6 +27,7 @@ class RunArguments(Generic[C]):
         target: Corpora to recognise.
         out: The run folder. An unfinished run in it is continued.
         method: Settings of the recipe.
+        tune: Whether and how the backbone is trained too.
         auxiliary: Further labelled corpora, for recipes that use them.
         labels: The classes.
         map: Emotions to rename, as calm=neutral.
@@ -42,6 +44,7 @@ class RunArguments(Generic[C]):
     target: tuple[str, ...]
     out: Path
     method: OmitArgPrefixes[C]
+    tune: T
     auxiliary: tuple[str, ...] = ()
     labels: tuple[str, ...] = Protocol.labels
     map: tuple[str, ...] = ()
@@ -84,6 +87,7 @@ def parse_map(pairs: Sequence[str]) -> dict[str, str]:
 def run(args: list[str]) -> None:
     """Train and test a recipe: ``cleser run RECIPE --source … --target … --out DIR``."""
     from cleser.recipes import METHODS  # noqa: PLC0415  (starting up must not cost an import of torch)
+    from cleser.speech.fine_tuning import FineTuning  # noqa: PLC0415
 
     if not args or args[0] not in METHODS:
         raise ValueError(f"run what? expected one of {', '.join(METHODS)}")
@@ -91,7 +95,7 @@ def run(args: list[str]) -> None:
     method = METHODS[name]
     default, rest = _saved(rest, name, method.config)
     arguments = tyro.cli(
-        RunArguments[method.config],  # type: ignore[name-defined]
+        RunArguments[method.config, FineTuning],  # type: ignore[name-defined]
         args=rest,
         prog=f"cleser run {name}",
         description=(method.run.__doc__ or "") + "\n--config FILE runs a saved config.yaml again.",
@@ -109,8 +113,16 @@ def run_method(name: str, config: Any, protocol: Protocol, arguments: Any) -> di
     from cleser.speech import load_backbone  # noqa: PLC0415
 
     experiment = Experiment(
-        name, to_plain(config), protocol, arguments.seeds, arguments.out, arguments.backbone
+        name,
+        to_plain(config),
+        protocol,
+        arguments.seeds,
+        arguments.out,
+        arguments.backbone,
+        arguments.tune,
     )
+    if arguments.tune.from_audio and METHODS[name].build is None:
+        raise ValueError(f"{name} trains no network, so that nothing can be tuned under it")
     results = METHODS[name].run(experiment, config, load_backbone(arguments.backbone))
     page = report([arguments.out], arguments.out / "report.html")
     console.print(show_results(results))
@@ -121,6 +133,7 @@ def run_method(name: str, config: Any, protocol: Protocol, arguments: Any) -> di
 def _saved(args: list[str], name: str, kind: type[Any]) -> tuple[Any, list[str]]:
     """Take ``--config FILE`` out of the flags and make its settings their defaults."""
     from cleser.recipes.settings import from_plain  # noqa: PLC0415
+    from cleser.speech.fine_tuning import FineTuning  # noqa: PLC0415
 
     if "--config" not in args:
         return None, args
@@ -143,6 +156,7 @@ def _saved(args: list[str], name: str, kind: type[Any]) -> tuple[Any, list[str]]
         method=from_plain(kind, saved["config"]),
         seeds=saved["seeds"],
         backbone=saved["backbone"],
+        tune=from_plain(FineTuning, saved.get("tuning", {})),
         **terms,
     )
     return default, args[:at] + args[at + 2 :]

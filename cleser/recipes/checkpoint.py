@@ -5,11 +5,24 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
+
+
+class Learner(Protocol):
+    """What is trained."""
+
+    def weights(self) -> dict[str, Tensor]:
+        """Everything that training changes, on the CPU."""
+        ...
+
+    def load_weights(self, weights: dict[str, Tensor]) -> None:
+        """Put it back."""
+        ...
 
 
 @dataclass
@@ -20,7 +33,7 @@ class Checkpoint:
         epoch: Epochs finished.
         history: One line of numbers an epoch.
         best: Development (UAR, negative loss) of the best epoch so far.
-        weights: The latest weights.
+        weights: The latest weights, of what is trained alone.
         best_weights: Those of the best epoch.
     """
 
@@ -31,7 +44,7 @@ class Checkpoint:
     best_weights: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> Checkpoint:
+    def load(cls, path: Path, model: Learner, optimiser: torch.optim.Optimizer) -> Checkpoint:
         """Read a checkpoint into a model and its optimiser; a fresh one where the file is missing."""
         if not path.exists():
             return cls()
@@ -42,16 +55,16 @@ class Checkpoint:
         def part(prefix: str) -> dict[str, Tensor]:
             return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
-        model.load_state_dict(part("model."))
+        model.load_weights(part("model."))
         _restore_optimiser(optimiser, part("optimiser."))
         best = (float(state["best"][0]), float(state["best"][1]))
         return cls(state["epoch"], state["history"], best, part("model."), part("best."))
 
-    def record(self, model: nn.Module, line: dict[str, float]) -> None:
+    def record(self, model: Learner, line: dict[str, float]) -> None:
         """Note a finished epoch, and its weights if no epoch did better on development data."""
         self.epoch += 1
         self.history.append(line)
-        self.weights = _copy(model)
+        self.weights = model.weights()
         score = (line["dev_uar"], -line["dev_loss"])
         if score > self.best:
             self.best, self.best_weights = score, self.weights
@@ -67,10 +80,6 @@ class Checkpoint:
         temporary = path.with_suffix(".part")
         save_file(tensors, temporary, metadata={"state": json.dumps(state)})
         temporary.replace(path)
-
-
-def _copy(model: nn.Module) -> dict[str, Tensor]:
-    return {n: t.detach().cpu().clone().contiguous() for n, t in model.state_dict().items()}
 
 
 def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:

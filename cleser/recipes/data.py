@@ -59,7 +59,7 @@ class Dataset:
             summaries=picked.summaries,
             phones=[self.features.phones[i] for i in self._tokens(index)[0].tolist()],
         )
-        return Dataset(rows, features, labels, picked.phonemes, _balance(rows), self.left_out)
+        return Dataset(rows, features, labels, picked.phonemes, balance(rows), self.left_out)
 
     @classmethod
     def join(cls, datasets: Sequence[Dataset]) -> Dataset:
@@ -78,7 +78,7 @@ class Dataset:
         names = datasets[0].labels
         labels = {name: torch.cat([d.labels[name] for d in datasets]) for name in names}
         left_out = [problem for d in datasets for problem in d.left_out]
-        return cls(rows, joined, labels, phonemes, _balance(rows), left_out)
+        return cls(rows, joined, labels, phonemes, balance(rows), left_out)
 
     def batch(self, index: Sequence[int] | Tensor) -> Batch:
         """The utterances at these positions as a batch."""
@@ -198,11 +198,11 @@ def load_dataset(
     if rows.empty:
         reasons = "; ".join(f"{p['path']}: {p['reason']}" for p in raw.left_out[:3])
         raise ValueError(f"{title}: none of {len(manifest)} recordings can be used ({reasons})")
-    own = moments(raw, _groups(rows, protocol))
+    own = moments(raw, groups_of(rows, protocol))
     features = _standardised(raw, rows, protocol, reference or own)
     labels = vocabulary.encode(rows)
     phonemes = _codes(raw.phones, vocabulary.phonemes)
-    return Dataset(rows, features, labels, phonemes, _balance(rows), raw.left_out), own
+    return Dataset(rows, features, labels, phonemes, balance(rows), raw.left_out), own
 
 
 def _standardised(
@@ -210,13 +210,13 @@ def _standardised(
 ) -> Features:
     if protocol.normalisation == "utterance":
         return standardise_utterances(raw, reference)
-    groups = _groups(rows, protocol)
+    groups = groups_of(rows, protocol)
     if groups is None:  # nothing of the target may be known, so everyone is measured by the source
         return standardise(raw, rows["corpus"], reference=reference)
     return standardise(raw, groups)
 
 
-def _groups(rows: pd.DataFrame, protocol: Protocol) -> pd.Series[str] | None:
+def groups_of(rows: pd.DataFrame, protocol: Protocol) -> pd.Series[str] | None:
     """Whom an utterance shares statistics with; None where only the source may have any."""
     if protocol.normalisation == "utterance" or protocol.target_access == "nothing":
         return None
@@ -225,7 +225,7 @@ def _groups(rows: pd.DataFrame, protocol: Protocol) -> pd.Series[str] | None:
     return rows["corpus"]
 
 
-def _balance(rows: pd.DataFrame) -> Tensor:
+def balance(rows: pd.DataFrame) -> Tensor:
     """Every corpus counts alike, and in it every emotion; unknown emotions count nothing."""
     known = rows["emotion"].notna()
     group = rows["corpus"].str.cat(rows["emotion"].fillna(""), sep="\n")

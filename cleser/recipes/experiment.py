@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,16 +17,20 @@ from typing import Protocol as Interface
 
 import pandas as pd
 import yaml
+from accelerate import PartialState
 from safetensors.torch import save_file
 from torch import Tensor
 
 from cleser.corpora.audit import audit
 from cleser.corpora.protocol import Cast, Parts, Protocol
 from cleser.evaluation import write_results
+from cleser.recipes.audio import load_audio_dataset
 from cleser.recipes.data import Dataset, Vocabulary, load_dataset, phones_of
 from cleser.recipes.progress import console, track
 from cleser.recipes.settings import to_plain
 from cleser.speech.backbones import Backbone
+from cleser.speech.fine_tuning import FineTuning
+from cleser.speech.normalise import Moments
 
 
 class RunFolderError(ValueError):
@@ -44,6 +48,7 @@ class Experiment:
         seeds: Training seeds 0 … seeds − 1.
         out: The run folder.
         backbone: Name of what turns recordings into frames.
+        tuning: Whether and how it is trained too.
     """
 
     recipe: str
@@ -52,6 +57,7 @@ class Experiment:
     seeds: int
     out: Path
     backbone: str = "acoustic"
+    tuning: FineTuning = field(default_factory=FineTuning)
 
     def settings(self) -> dict[str, Any]:
         """What ``config.yaml`` holds: enough to run the same again."""
@@ -61,6 +67,7 @@ class Experiment:
             "seeds": self.seeds,
             "protocol": to_plain(self.protocol),
             "config": self.config,
+            **({"tuning": to_plain(self.tuning)} if self.tuning.from_audio else {}),
         }
 
     def finished(self, *, overwrite: bool = False) -> bool:
@@ -88,20 +95,36 @@ class Experiment:
 class Data:
     """The datasets of a cast; the target's recordings are not opened before somebody asks for them."""
 
-    def __init__(self, cast: Cast, backbone: Backbone, *, auxiliary: bool) -> None:
+    def __init__(
+        self,
+        cast: Cast,
+        backbone: Backbone,
+        *,
+        auxiliary: bool,
+        tuning: FineTuning | None = None,
+    ) -> None:
         self.cast, self.backbone = cast, backbone
+        self.tuning = tuning or FineTuning()
         rows = pd.concat([cast.source, cast.auxiliary] if auxiliary else [cast.source])
         rows = rows.drop_duplicates("utterance", ignore_index=True)
         phones = phones_of(rows)
         self.vocabulary = Vocabulary.of(cast.protocol.labels, rows, phones)
-        self.seen, self.moments = load_dataset(
+        self.seen, self.moments = loader(self.tuning)(
             rows, cast.protocol, self.vocabulary, backbone, title="source", alignments=phones
         )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Layers and channels of the features."""
+        if self.tuning.from_audio:
+            return self.backbone.n_layers, 2 * self.backbone.dim  # mean and standard deviation
+        _, layers, channels = self.seen.features.summaries.shape
+        return layers, channels
 
     @cached_property
     def target(self) -> Dataset:
         """Every target utterance."""
-        return load_dataset(
+        return loader(self.tuning)(
             self.cast.target,
             self.cast.protocol,
             self.vocabulary,
@@ -117,7 +140,12 @@ class Data:
         seen = self.seen.subset(rows)
         if self.cast.protocol.target_access != "labels":
             return seen
-        return Dataset.join([seen, self.target.subset(rows)])
+        return type(seen).join([seen, self.target.subset(rows)])
+
+
+def loader(tuning: FineTuning) -> Callable[..., tuple[Dataset, Moments]]:
+    """What makes datasets: of features kept on disk, or of recordings."""
+    return load_audio_dataset if tuning.from_audio else load_dataset
 
 
 class Fitted(Interface):
@@ -173,8 +201,11 @@ def run_experiment(
         console.print(f"{experiment.out} is finished; nothing to do")
         results: dict[str, Any] = json.loads((experiment.out / "results.json").read_text())
         return results
+    processes = PartialState()
+    processes.wait_for_everyone()  # nobody looks into the folder once one has begun to write
     cast = admit(experiment)
-    data = Data(cast, backbone, auxiliary=auxiliary)
+    with processes.main_process_first():  # the others then find its features on disk
+        data = Data(cast, backbone, auxiliary=auxiliary, tuning=experiment.tuning)
     history: list[dict[str, float]] = []
     predictions: list[pd.DataFrame] = []
     kept: dict[str, Tensor] = {}
@@ -192,10 +223,10 @@ def run_experiment(
         test = data.target.subset(parts.test)
         probabilities, embeddings = fitted.predict(test)
         predictions.append(predictions_of(test, probabilities, cast.protocol.labels, seed))
-        if seed == 0:
+        if seed == 0 and processes.is_main_process:
             source = data.seen.subset(parts.train)
             _write_embeddings(experiment.out, embeddings, source, fitted.predict(source)[1])
-    if kept:
+    if kept and processes.is_main_process:
         _write_model(experiment.out, kept, data)
     left_out = [*cast.left_out, *data.seen.left_out, *data.target.left_out]
     return finish(experiment, pd.concat(predictions, ignore_index=True), left_out)
@@ -209,6 +240,8 @@ def admit(experiment: Experiment) -> Cast:
         findings = audit(cast, repeats=experiment.seeds, advance=lambda: advance(1))
     for note in findings.notes:
         console.print(f"audit: {note}", style="dim", highlight=False)
+    if not PartialState().is_main_process:
+        return cast
     experiment.out.mkdir(parents=True, exist_ok=True)
     settings = yaml.safe_dump(experiment.settings(), sort_keys=False, allow_unicode=True)
     _write_text(experiment.out / "config.yaml", settings)
@@ -239,8 +272,8 @@ def _write_embeddings(out: Path, target: Tensor, source: Dataset, embedded: Tens
 
 def _write_model(out: Path, tensors: dict[str, Tensor], data: Data) -> None:
     task = {
-        "layers": data.backbone.n_layers,
-        "channels": int(data.seen.features.summaries.shape[-1]),
+        "layers": data.shape[0],
+        "channels": data.shape[1],
         "mix": data.backbone.mix,
         "vocabulary": asdict(data.vocabulary),
     }
@@ -255,9 +288,13 @@ def finish(
     left_out: list[dict[str, str]],
 ) -> dict[str, Any]:
     """Write predictions, then results: whoever finds results finds all that stands behind them."""
-    predictions.to_parquet(experiment.out / "predictions.parquet")
-    results = write_results(experiment.out, left_out=left_out)
-    shutil.rmtree(experiment.out / "checkpoints", ignore_errors=True)
+    processes = PartialState()
+    if processes.is_main_process:
+        predictions.to_parquet(experiment.out / "predictions.parquet")
+        write_results(experiment.out, left_out=left_out)
+        shutil.rmtree(experiment.out / "checkpoints", ignore_errors=True)
+    processes.wait_for_everyone()
+    results: dict[str, Any] = json.loads((experiment.out / "results.json").read_text())
     return results
 
 

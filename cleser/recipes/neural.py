@@ -8,27 +8,49 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cleser.recipes.data import Dataset
-from cleser.recipes.engine import Recipe, Task, TrainingConfig, predict, train
+from cleser.corpora.protocol import Protocol
+from cleser.recipes.audio import AudioEncoder
+from cleser.recipes.data import Dataset, Vocabulary
+from cleser.recipes.engine import Learner, Recipe, Task, TrainingConfig, predict, train
 from cleser.recipes.experiment import Experiment, Fold, run_experiment
 from cleser.recipes.progress import track
 from cleser.speech.backbones import Backbone
+from cleser.speech.fine_tuning import FineTuning, tune
 
 
 class FittedRecipe:
     """A trained recipe."""
 
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
+    def __init__(self, learner: Learner) -> None:
+        self.learner = learner
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe without what encodes its batches."""
+        return self.learner.recipe
 
     def predict(self, dataset: Dataset) -> tuple[Tensor, Tensor]:
         """Probabilities [N, K] and utterance embeddings [N, D]."""
-        logits, embeddings = predict(self.recipe, dataset)
+        logits, embeddings = predict(self.recipe, self.learner.sees(dataset))
         return logits.softmax(-1), embeddings
 
     def tensors(self) -> dict[str, Tensor]:
-        """The weights."""
-        return {name: t.cpu().contiguous() for name, t in self.recipe.state_dict().items()}
+        """The weights, of a backbone those alone that were trained."""
+        return self.learner.weights()
+
+
+def encoder_for(
+    backbone: Backbone, tuning: FineTuning, vocabulary: Vocabulary, protocol: Protocol
+) -> AudioEncoder | None:
+    """What encodes the batches of one network on the road from audio; None on that from features."""
+    if not tuning.from_audio:
+        return None
+    return AudioEncoder(
+        tune(backbone, tuning),
+        vocabulary.phonemes,
+        by_utterance=protocol.normalisation == "utterance",
+        precision=tuning.precision,
+    )
 
 
 def fit_recipe(
@@ -43,10 +65,10 @@ def fit_recipe(
     """
     data, parts = fold.data, fold.parts
     source = data.learned(parts)
-    _, layers, channels = source.features.summaries.shape
-    task = Task(layers, channels, data.vocabulary, data.backbone.mix)
+    task = Task(*data.shape, data.vocabulary, data.backbone.mix)
     torch.manual_seed(fold.seed)
     recipe = build(task)
+    encoder = encoder_for(data.backbone, data.tuning, data.vocabulary, data.cast.protocol)
     done = 0
     with track(f"seed {fold.seed}", training.epochs) as bar:
 
@@ -64,9 +86,11 @@ def fit_recipe(
             target=data.target.subset(parts.adapt) if recipe.sees_target else None,
             seed=fold.seed,
             checkpoint=fold.checkpoint,
+            encoder=encoder,
+            tuning=data.tuning,
             on_epoch=on_epoch,
         )
-    return FittedRecipe(recipe)
+    return FittedRecipe(Learner(recipe, encoder))
 
 
 def runner(build: Callable[[Any, Task], Recipe]) -> Callable[..., dict[str, Any]]:

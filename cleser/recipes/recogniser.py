@@ -11,9 +11,8 @@ import torch
 
 from cleser.corpora.manifest import COLUMNS
 from cleser.corpora.protocol import Protocol
-from cleser.recipes.data import load_dataset
+from cleser.recipes.experiment import loader
 from cleser.recipes.saved import SavedRun, open_run
-from cleser.speech.backbones import load_backbone
 
 
 class Recogniser:
@@ -34,7 +33,6 @@ class Recogniser:
     def __init__(self, run: SavedRun) -> None:
         self.run = run
         self.labels = run.protocol.labels
-        self.backbone = load_backbone(run.settings["backbone"])
 
     def predict(
         self, paths: Sequence[str | Path], *, together: bool = False, title: str = "recordings"
@@ -58,11 +56,11 @@ class Recogniser:
         if together and len(paths) < 2:
             raise ValueError("found one recording, expected two or more to standardise together")
         manifest = _manifest([str(path) for path in paths])
-        dataset, _ = load_dataset(
+        dataset, _ = loader(self.run.tuning)(
             manifest,
             _terms(self.run.protocol, together=together),
             self.run.vocabulary,
-            self.backbone,
+            self.run.backbone,
             title=title,
             reference=self.run.moments,
         )

@@ -13,9 +13,11 @@ from torch import Tensor
 from cleser.corpora.protocol import Protocol
 from cleser.recipes import METHODS
 from cleser.recipes.data import Vocabulary
-from cleser.recipes.engine import Task
-from cleser.recipes.neural import FittedRecipe
+from cleser.recipes.engine import Learner, Task
+from cleser.recipes.neural import FittedRecipe, encoder_for
 from cleser.recipes.settings import from_plain
+from cleser.speech.backbones import Backbone, load_backbone
+from cleser.speech.fine_tuning import FineTuning
 from cleser.speech.normalise import Moments
 
 
@@ -26,6 +28,8 @@ class SavedRun(NamedTuple):
         settings: Its ``config.yaml``.
         protocol: The terms that it was trained on.
         networks: One a seed, in eval mode.
+        backbone: What turns recordings into frames, as it was before training.
+        tuning: Whether and how it was trained too.
         vocabulary: Names behind the integers.
         moments: Statistics of the source's features, for recordings that cannot bring their own.
     """
@@ -33,6 +37,8 @@ class SavedRun(NamedTuple):
     settings: dict[str, Any]
     protocol: Protocol
     networks: list[FittedRecipe]
+    backbone: Backbone
+    tuning: FineTuning
     vocabulary: Vocabulary
     moments: Moments
 
@@ -72,15 +78,19 @@ def open_run(folder: Path) -> SavedRun:
     def part(prefix: str) -> dict[str, Tensor]:
         return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
+    protocol = from_plain(Protocol, settings["protocol"])
+    tuning = from_plain(FineTuning, settings.get("tuning", {}))
+    backbone = load_backbone(settings["backbone"])
     networks: list[FittedRecipe] = []
     while weights := part(f"seed{len(networks)}."):
         recipe = method.build(
             config, Task(task["layers"], task["channels"], vocabulary, task["mix"])
         )
-        recipe.load_state_dict(weights)
-        networks.append(FittedRecipe(recipe.eval()))
-    protocol = from_plain(Protocol, settings["protocol"])
-    return SavedRun(settings, protocol, networks, vocabulary, Moments(**part("reference.")))
+        learner = Learner(recipe, encoder_for(backbone, tuning, vocabulary, protocol))
+        learner.load_weights(weights)
+        networks.append(FittedRecipe(learner.eval()))
+    moments = Moments(**part("reference."))
+    return SavedRun(settings, protocol, networks, backbone, tuning, vocabulary, moments)
 
 
 def _read_model(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

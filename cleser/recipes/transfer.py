@@ -8,10 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from cleser.recipes.data import load_dataset, phones_of
-from cleser.recipes.experiment import Experiment, admit, finish, predictions_of
+from cleser.recipes.data import phones_of
+from cleser.recipes.experiment import Experiment, admit, finish, loader, predictions_of
 from cleser.recipes.saved import open_run
-from cleser.speech.backbones import load_backbone
 
 
 def evaluate(
@@ -46,12 +45,12 @@ def evaluate(
     names = "+".join(spec.split(":", 1)[0] for spec in on)
     experiment = Experiment(
         settings["recipe"], settings["config"], protocol, len(saved.networks), out or run / f"on-{names}",
-        settings["backbone"],
+        settings["backbone"], saved.tuning,
     )  # fmt: skip
     experiment.finished(overwrite=True)
     cast = admit(experiment)
-    dataset, _ = load_dataset(
-        cast.target, protocol, saved.vocabulary, load_backbone(settings["backbone"]),
+    dataset, _ = loader(saved.tuning)(
+        cast.target, protocol, saved.vocabulary, saved.backbone,
         title=names, alignments=phones_of(cast.target), reference=saved.moments,
     )  # fmt: skip
     rows = []

@@ -84,6 +84,63 @@ def standardise(
     )
 
 
+class GroupMoments:
+    """The statistics of groups, from features that come a part at a time (Chan, Golub and LeVeque, 1983).
+
+    Args:
+        groups: How many there are, G.
+    """
+
+    def __init__(self, groups: int) -> None:
+        self._tokens = _Running(groups)
+        self._summaries = _Running(groups)
+
+    def add(self, features: Features, codes: Tensor) -> None:
+        """Take in some utterances, whose groups are given as integers [N]."""
+        self._tokens.add(features.tokens, codes.repeat_interleave(features.offsets.diff()))
+        self._summaries.add(features.summaries, codes)
+
+    def each(self) -> Moments:
+        """Of each group, [G, L, C]."""
+        return Moments(*(m.float() for x in (self._tokens, self._summaries) for m in x.each()))
+
+    def typical(self) -> Moments:
+        """What to expect of a group that nobody has met, [L, C]: see :func:`moments`."""
+        return Moments(*(m for x in (self._tokens, self._summaries) for m in x.typical()))
+
+
+class _Running:
+    """Mean and sum of squared deviations of each group, so far."""
+
+    def __init__(self, groups: int) -> None:
+        self.count = torch.zeros(groups, dtype=torch.float64)
+        self.mean: Tensor | None = None
+        self.squares: Tensor | None = None
+
+    def add(self, values: Tensor, codes: Tensor) -> None:
+        size = len(self.count)
+        count = torch.bincount(codes, minlength=size).double()
+        mean, variance = _of_groups(values, codes, size)
+        if self.mean is None or self.squares is None:
+            self.mean, self.squares = torch.zeros_like(mean), torch.zeros_like(mean)
+        total = (self.count + count).clamp_min(1)
+        share = (count / total)[:, None, None]
+        apart = mean - self.mean
+        self.squares += variance * count[:, None, None]
+        self.squares += apart.square() * share * self.count[:, None, None]
+        self.mean += apart * share
+        self.count += count
+
+    def each(self) -> tuple[Tensor, Tensor]:
+        if self.mean is None or self.squares is None:
+            raise ValueError("no features were added, expected some")
+        return self.mean, (self.squares / self.count.clamp_min(1)[:, None, None]).sqrt()
+
+    def typical(self) -> tuple[Tensor, Tensor]:
+        mean, std = (m[self.count > 0] for m in self.each())
+        return mean.mean(0), std.square().mean(0).sqrt()
+
+
 def standardise_utterances(features: Features, reference: Moments) -> Features:
     """Standardise each utterance's tokens by their own statistics, and summaries by a reference's.
 
@@ -95,13 +152,12 @@ def standardise_utterances(features: Features, reference: Moments) -> Features:
 
 
 def _by_group(values: Tensor, codes: Tensor) -> Tensor:
-    mean, variance = _of_groups(values, codes)
-    return _scale(values.double() - mean[codes], variance.sqrt()[codes]).to(values.dtype)
+    mean, variance = _of_groups(values, codes, int(codes.max()) + 1)
+    return scale(values.double() - mean[codes], variance.sqrt()[codes]).to(values.dtype)
 
 
-def _of_groups(values: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance of each group."""
-    size = int(codes.max()) + 1
+def _of_groups(values: Tensor, codes: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Mean and variance of each of so many groups."""
     shape = (size, *values.shape[1:])
     count = torch.bincount(codes, minlength=size).double().clamp_min(1)[:, None, None]
     wide = values.double()
@@ -111,7 +167,7 @@ def _of_groups(values: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _typical(values: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
-    mean, variance = _of_groups(values, codes)
+    mean, variance = _of_groups(values, codes, int(codes.max()) + 1)
     return mean.mean(0), variance.mean(0).sqrt()
 
 
@@ -121,10 +177,10 @@ def _mean_and_std(values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _standard(values: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    return _scale(values.double() - mean, std).to(values.dtype)
+    return scale(values.double() - mean, std).to(values.dtype)
 
 
-def _scale(centred: Tensor, std: Tensor) -> Tensor:
-    """A channel that does not vary says nothing: it becomes zero rather than noise blown up."""
+def scale(centred: Tensor, std: Tensor) -> Tensor:
+    """Divide by the spread. A channel without any says nothing: it becomes zero rather than noise blown up."""
     constant = std < 1e-8
     return (centred / std.masked_fill(constant, 1)).masked_fill(constant, 0).clamp(-_CLAMP, _CLAMP)

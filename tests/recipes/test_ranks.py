@@ -1,0 +1,156 @@
+"""Two gloo processes, each with half of every batch, train as one process does."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from cleser.corpora.protocol import Protocol
+from cleser.losses import CrossLingualSupCon, RelationalTripletLoss
+from cleser.models import ModelConfig
+from cleser.recipes import Baseline, BaselineConfig
+from cleser.recipes.engine import TrainingConfig
+from cleser.recipes.experiment import Experiment, run_experiment
+from cleser.recipes.neural import fit_recipe
+from cleser.recipes.settings import to_plain
+from cleser.relations import differ, same
+from cleser.speech import load_backbone
+from cleser.speech.fine_tuning import FineTuning
+from tests.corpora.trees import write_corpus
+from tests.speech.tiny_models import save_tiny
+
+# Seventeen recordings in batches of seven: shares of four and three, and a last batch of three.
+STILL = ModelConfig(dim=8, input_dropout=0.0, token_dropout=0.0, dropout=0.0)
+CONFIG = BaselineConfig(STILL, TrainingConfig(epochs=2, batch_size=7, learning_rate=3e-3))
+SILENT = {
+    "hidden_dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0,
+    "feat_proj_dropout": 0.0, "final_dropout": 0.0,
+}  # fmt: skip
+ROADS = {
+    "features": FineTuning(),
+    "lora": FineTuning("lora", adapters=4, learning_rate=1e-3, crop=0.4),
+    "full": FineTuning("full", learning_rate=1e-3, accumulate=2, checkpointing=True),
+}
+
+
+class Contrastive(Baseline):
+    """Cross-entropy with losses between utterances of all processes, and the target's in them."""
+
+    sees_target = True
+
+    def __init__(self, config, task):
+        super().__init__(config, task)
+        self.contrast = CrossLingualSupCon()
+        self.triplet = RelationalTripletLoss(same("emotion"), differ("emotion"))
+
+    def step(self, source, target):
+        embedded = self.embed(source)
+        entropy = nn.functional.cross_entropy(
+            embedded.logits, source.labels["emotion"], reduction="none"
+        )
+        both = torch.cat([embedded.utterances, self.embed(target).utterances])
+        labels = {n: torch.cat([v, target.labels[n]]) for n, v in source.labels.items()}
+        loss = (entropy * source.weight).mean()
+        loss = loss + self.contrast(both, labels) + self.triplet(both, labels)
+        return {"loss": loss}
+
+
+def experiment(folder, road, out):
+    specs = json.loads((folder / "specs.json").read_text())
+    protocol = Protocol([specs[0]], [specs[1]], dev=0.34)
+    backbone = "acoustic" if road == "features" else str(folder / "model")
+    made = Experiment("baseline", to_plain(CONFIG), protocol, 1, out, backbone, ROADS[road])
+
+    def fit(fold):
+        return fit_recipe(lambda task: Contrastive(CONFIG, task), CONFIG.training, fold)
+
+    run_experiment(made, fit, load_backbone(backbone))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("ranks")
+    specs = (
+        write_corpus(root / "a", "a", language="de", speakers=3, takes=2),
+        write_corpus(root / "b", "b", speakers=3, seed=1),
+    )
+    # One recording less: the numbers of the batches are odd.
+    table = pd.read_csv(root / "a" / "manifest.csv")
+    table.iloc[1:].to_csv(root / "a" / "manifest.csv", index=False)
+    (root / "specs.json").write_text(json.dumps(specs))
+    save_tiny("wav2vec2", root / "model", **SILENT)
+    return root
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def launch(folder, ranks, name):
+    """Every road in each process, as ``accelerate launch`` starts them."""
+    script = f"""
+import torch
+from pathlib import Path
+from tests.recipes.test_ranks import *
+torch.set_num_threads(1)
+folder = Path({str(folder)!r})
+for road in ROADS:
+    experiment(folder, road, folder / {name!r} / road)
+if torch.distributed.is_initialized():
+    torch.distributed.destroy_process_group()
+"""
+    port = free_port()
+    processes = []
+    for rank in range(ranks):
+        env = {**os.environ, "CLESER_CACHE": str(folder / "cache"), "ACCELERATE_USE_CPU": "true"}
+        if ranks > 1:
+            env |= {
+                "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(ranks),
+                "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+            }  # fmt: skip
+        process = subprocess.Popen(
+            [sys.executable, "-c", script], env=env, stderr=subprocess.PIPE, text=True
+        )
+        processes.append(process)
+    for process in processes:
+        _, errors = process.communicate(timeout=280)
+        assert process.returncode == 0, errors[-3000:]
+
+
+@pytest.fixture(scope="module")
+def both(folder):
+    launch(folder, 1, "one")
+    launch(folder, 2, "two")
+    return folder / "one", folder / "two"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("road", ROADS)
+def test_two_processes_train_as_one(both, road):
+    """Weights after training, losses on the way, and predictions."""
+    one, two = (side / road for side in both)
+    weights, others = (load_file(f / "model.safetensors") for f in (one, two))
+    assert weights.keys() == others.keys()
+    for name, tensor in weights.items():
+        torch.testing.assert_close(others[name], tensor, atol=2e-4, rtol=2e-3, msg=name)
+    found, expected = (pd.read_parquet(f / "predictions.parquet") for f in (two, one))
+    shares = [n for n in expected.columns if n.startswith("p_")]
+    pd.testing.assert_frame_equal(found[shares], expected[shares], atol=1e-3, rtol=1e-2)
+    found, expected = (pd.read_json(f / "metrics.jsonl", lines=True) for f in (two, one))
+    pd.testing.assert_frame_equal(found, expected, atol=1e-3, rtol=1e-2)
+
+
+@pytest.mark.slow
+def test_two_processes_write_one_run(both):
+    one, two = both
+    for road in ROADS:
+        assert {p.name for p in (one / road).iterdir()} == {p.name for p in (two / road).iterdir()}
