@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
+
+_MANY = 1 << 20  # values from which on compiled loops pay
 
 
 def pool_phones(
@@ -40,37 +45,66 @@ def pool_phones(
         raise ValueError(f"found {len(frames)} utterances and bounds of {len(bounds)}")
     if not len(frames):
         raise ValueError("found no utterances, expected at least one")
-    if isinstance(frames, Tensor):
-        return _pool(frames.flatten(0, 1), _absolute([frames.shape[1]] * len(frames), bounds), std)
-    if frames[0].device.type == "cpu":
+    lengths = [len(x) for x in frames]
+    spans = _checked(lengths, bounds)
+    if _compiled_loops_pay(frames):
+        return _pool_by_loops(frames, spans.split([len(b) for b in bounds]), std)
+    if not isinstance(frames, Tensor) and frames[0].device.type == "cpu":
         # One by one: joining them first would move every frame once more than reading does.
-        spans = [
-            _absolute([len(x)], [b], i) for i, (x, b) in enumerate(zip(frames, bounds, strict=True))
-        ]
-        return torch.cat([_pool(x, b, std) for x, b in zip(frames, spans, strict=True)])
-    return _pool(torch.cat(list(frames)), _absolute([len(x) for x in frames], bounds), std)
+        pairs = zip(frames, spans.split([len(b) for b in bounds]), strict=True)
+        return torch.cat([_pool(x, own, std) for x, own in pairs])
+    starts = torch.tensor([0, *lengths[:-1]], device=spans.device).cumsum(0)
+    phones = torch.tensor([len(b) for b in bounds], device=spans.device)
+    spans = spans + torch.repeat_interleave(starts, phones)[:, None]
+    flat = frames.flatten(0, 1) if isinstance(frames, Tensor) else torch.cat(list(frames))
+    return _pool(flat, spans, std)
 
 
-def _absolute(lengths: Sequence[int], bounds: Sequence[Tensor], number: int = 0) -> Tensor:
-    """The bounds [S, 2] in frames from the first utterance's first, once they are known to lie within."""
-    device = bounds[0].device
-    phones = torch.tensor([len(b) for b in bounds], device=device)
-    limits = torch.tensor(lengths, device=device)
+def _checked(lengths: Sequence[int], bounds: Sequence[Tensor]) -> Tensor:
+    """All bounds [S, 2], once they are known to lie within their utterances."""
     spans = torch.cat([b.reshape(-1, 2) for b in bounds])
-    within = torch.repeat_interleave(limits, phones)
+    phones = torch.tensor([len(b) for b in bounds], device=spans.device)
+    within = torch.repeat_interleave(torch.tensor(lengths, device=spans.device), phones)
     wrong = (spans[:, 0] < 0) | (spans[:, 1] > within) | (spans[:, 1] < spans[:, 0])
     if wrong.any():
-        first = int(wrong.nonzero()[0])
-        i = int((phones.cumsum(0) <= first).sum())
+        i = int((phones.cumsum(0) <= int(wrong.nonzero()[0])).sum())
         raise ValueError(
-            f"bounds[{number + i}] = {bounds[i].tolist()} do not lie within the utterance's "
+            f"bounds[{i}] = {bounds[i].tolist()} do not lie within the utterance's "
             f"{lengths[i]} frames"
         )
-    return spans + torch.repeat_interleave(limits.cumsum(0) - limits, phones)[:, None]
+    return spans
+
+
+def _compiled_loops_pay(frames: Tensor | Sequence[Tensor]) -> bool:
+    """Whether there is much on the CPU and no gradient to keep."""
+    if torch.compiler.is_compiling():
+        return False
+    kept = torch.is_grad_enabled() and any(x.requires_grad for x in frames)
+    on_cpu = all(x.device.type == "cpu" for x in frames)
+    return on_cpu and not kept and sum(x.numel() for x in frames) >= _MANY
+
+
+def _pool_by_loops(frames: Tensor | Sequence[Tensor], spans: Sequence[Tensor], std: bool) -> Tensor:
+    """Pool each utterance's frames [T_i, D] over its spans [S_i, 2]."""
+    from cleser.anchors.moments import moments  # noqa: PLC0415  (compiles when called)
+
+    dtype = frames[0].dtype
+    wide = np.dtype(np.float64 if dtype == torch.float64 else np.float32)
+    sizes = [len(own) for own in spans]
+    # Memory of NumPy: it asks for huge pages, without which new memory costs more than the work.
+    pooled = torch.from_numpy(np.empty((sum(sizes), frames[0].shape[-1] * (1 + std)), dtype=wide))
+
+    def pool(x: Tensor, own: Tensor, out: Tensor) -> None:
+        rows = x.detach().to(out.dtype).contiguous().numpy()
+        moments(rows, own.cpu().to(torch.int64).numpy(), out.numpy())
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        deque(threads.map(pool, frames, spans, pooled.split(sizes)), maxlen=0)
+    return pooled.to(dtype)
 
 
 def _pool(flat: Tensor, spans: Tensor, std: bool) -> Tensor:
-    """Pool frames [N, D] over the spans [S, 2]."""
+    """Pool frames [N, D] over the spans [S, 2], differentiably."""
     lengths = spans[:, 1] - spans[:, 0]
     ends = lengths.cumsum(0)
     # Phones may overlap or leave gaps: every phone lists its frames.

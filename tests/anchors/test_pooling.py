@@ -115,6 +115,7 @@ def test_devices_agree_with_a_loop_and_bounds_may_stay(device):
             torch.testing.assert_close(pool_phones(x, given_, std=True).cpu(), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 def test_compiled_it_is_the_same(device):
     frames = torch.randn(2, 12, 4, device=device, requires_grad=True)
@@ -125,6 +126,32 @@ def test_compiled_it_is_the_same(device):
     (expected,) = torch.autograd.grad(plain.square().sum(), frames)
     (found,) = torch.autograd.grad(compiled(frames, bounds, std=True).square().sum(), frames)
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("std", [False, True])
+def test_loops_over_many_values_agree_with_tensors_over_few(monkeypatch, dtype, std):
+    torch.manual_seed(0)
+    frames = [(3 + torch.randn(count, 1037)).to(dtype) for count in (20, 1, 33)]
+    bounds = [
+        torch.tensor([[0, 20], [3, 4], [7, 7]]),
+        torch.zeros(0, 2, dtype=torch.int64),
+        torch.tensor([[1, 33]]),
+    ]
+    padded = torch.nn.utils.rnn.pad_sequence(frames, batch_first=True)
+    few = pool_phones(frames, bounds, std=std)
+    monkeypatch.setattr("cleser.anchors.pooling._MANY", 0)
+    eps = torch.finfo(dtype).eps
+    for x in (frames, padded, padded.transpose(1, 2).contiguous().transpose(1, 2)):
+        many = pool_phones(x, bounds, std=std)
+        assert many.dtype == dtype
+        torch.testing.assert_close(many, few, rtol=4 * eps, atol=4 * eps)
+    with torch.no_grad():
+        leaf = padded.clone().requires_grad_()
+        torch.testing.assert_close(pool_phones(leaf, bounds, std=std), many, rtol=0, atol=0)
+    kept = pool_phones(leaf, bounds, std=std)
+    assert kept.requires_grad
+    torch.testing.assert_close(kept, many, rtol=4 * eps, atol=4 * eps)
 
 
 def test_nothing_to_pool():
