@@ -10,6 +10,7 @@ from cleser.anchors.articulation import (
     vowel_position,
 )
 from cleser.anchors.bank import AnchorBank
+from cleser.anchors.consistency import Consistency, emotion_consistency
 from cleser.anchors.hierarchical import HierarchicalBatchSampler
 from cleser.anchors.inventories import Counterpart, nearest_counterparts, shared_phonemes
 from cleser.anchors.layer_similarity import LayerSimilarity, select_layers
@@ -22,6 +23,7 @@ __all__ = [
     "AnchorBank",
     "AnchorBatchSampler",
     "Articulation",
+    "Consistency",
     "Counterpart",
     "HierarchicalBatchSampler",
     "LayerSimilarity",
@@ -29,6 +31,7 @@ __all__ = [
     "Symbol",
     "articulation",
     "detect_alphabet",
+    "emotion_consistency",
     "is_silence",
     "is_vowel",
     "nearest_counterparts",
