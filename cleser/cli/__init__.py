@@ -26,6 +26,7 @@ COMMANDS = {
     "export": "predict:export",
     "doctor": "doctor:doctor",
     "extract": "extract:extract",
+    "communities": "communities:communities",
 }
 
 

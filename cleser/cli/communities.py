@@ -1,0 +1,177 @@
+"""``cleser communities``: who expresses an emotion alike, across the languages of corpora."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from tyro.conf import Positional
+
+from cleser.cli.console import console
+from cleser.cli.run import parse_map
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cleser.graphs import StyleCommunities
+
+
+def communities(
+    corpora: Positional[tuple[str, ...]],
+    *,
+    out: Path,
+    encoder: str = "acoustic",
+    map: tuple[str, ...] = (),
+    communities: int | None = None,
+    k: int = 15,
+    resolution: float = 1.0,
+    refine: bool = True,
+    language_offsets: Literal["centre", "relation", "keep"] = "centre",
+    speaker_offsets: Literal["centre", "keep"] = "centre",
+    permutations: int = 199,
+    refit: bool = True,
+    seed: int = 0,
+    device: str = "cpu",
+) -> None:
+    """Find communities of speakers in each emotion, and test whether languages mix in them.
+
+    Writes nodes.csv, utterances.csv, mixing.csv, graph.npz, styles.svg and .png, and summary.md.
+
+    Args:
+        corpora: Each as NAME:FOLDER; utterances need an emotion.
+        out: Folder for the results.
+        encoder: ``acoustic``, ``resemblyzer``, or a speaker-verification model of transformers.
+        map: Emotions to rename, as calm=neutral.
+        communities: How many in each emotion; by default as many as are found.
+        k: Neighbours of a speaker.
+        resolution: Larger values give smaller communities.
+        refine: Refine what Leiden finds.
+        language_offsets: Remove what each language adds, search neighbours only across languages, or neither.
+        speaker_offsets: Remove each speaker's mean over emotions, or not.
+        permutations: How often languages are dealt to speakers at random.
+        refit: Find communities anew for each permutation: exact, and slower.
+        seed: Of all chance.
+        device: Where the encoder runs.
+    """
+    from cleser.graphs import CommunityRefiner, style_communities  # noqa: PLC0415
+
+    manifest, values, left_out = _embedded(corpora, encoder, parse_map(map), device)
+    refiner = CommunityRefiner(n_communities=communities) if communities else refine
+    found = style_communities(
+        values,
+        speakers=manifest["speaker"],
+        emotions=manifest["emotion"],
+        languages=manifest["language"],
+        k=k,
+        refine=refiner,
+        seed=seed,
+        resolution=resolution,
+        language_offsets=language_offsets,
+        speaker_offsets=speaker_offsets,
+    )
+    mixing = found.mixing(permutations=permutations, refit=refit, seed=seed)
+    settings = {
+        "corpora": " ".join(corpora), "encoder": encoder, "k": k, "resolution": resolution,
+        "language offsets": language_offsets, "speaker offsets": speaker_offsets,
+        "refined": bool(refiner), "seed": seed, "permutations": permutations, "refit": refit,
+    }  # fmt: skip
+    _write(out, manifest, found, mixing, _summary(settings, found, mixing, left_out))
+    console.print(mixing.round(3).to_string(index=False), highlight=False)
+    console.print(f"{out}: {found.nodes['community'].max() + 1} communities", highlight=False)
+
+
+def _embedded(
+    corpora: tuple[str, ...], encoder: str, renamed: dict[str, str], device: str
+) -> tuple[pd.DataFrame, object, list[dict[str, str]]]:
+    """Labelled utterances that can be read, their vectors, and what was left out."""
+    import pandas as pd  # noqa: PLC0415
+
+    from cleser.corpora import load  # noqa: PLC0415
+    from cleser.recipes.progress import track  # noqa: PLC0415
+    from cleser.speech import embed_speakers, load_speaker_encoder  # noqa: PLC0415
+
+    manifest = pd.concat([load(spec) for spec in corpora], ignore_index=True)
+    manifest["emotion"] = manifest["emotion"].replace(renamed)
+    manifest = manifest[manifest["emotion"].notna() & manifest["speaker"].notna()]
+    if manifest.empty:
+        raise ValueError(f"no utterance of {' '.join(corpora)} has an emotion and a speaker")
+    model = load_speaker_encoder(encoder, device=device)
+    with track(f"speakers by {encoder}", len(manifest)) as advance:
+        embedded = embed_speakers(manifest, model, advance=advance)
+    rows = manifest.set_index("utterance").loc[embedded.utterances].reset_index()
+    return rows, embedded.values, embedded.left_out
+
+
+def _summary(
+    settings: dict[str, object],
+    found: StyleCommunities,
+    mixing: pd.DataFrame,
+    left_out: list[dict[str, str]],
+) -> str:
+    nodes = found.nodes
+    lines = ["# Style communities", "", "| setting | |", "|---|---|"]
+    lines += [f"| {name} | {value} |" for name, value in settings.items()]
+    lines += [
+        "",
+        f"{nodes['speaker'].nunique()} speakers, {int(nodes['utterances'].sum())} utterances",
+    ]
+    lines[-1] += f", {len(left_out)} recordings left out."
+    lines += ["", "![communities](styles.svg)", "", "## Do languages mix?", ""]
+    lines += [_table(mixing.round(3)), "", _READING, "", "## Who is where", ""]
+    for community, own in nodes[nodes["community"] >= 0].groupby("community"):
+        counts = own["language"].value_counts().sort_index()
+        said = ", ".join(f"{count} {language}" for language, count in counts.items())
+        lines.append(f"- {own['emotion'].iloc[0]}, community {community}: {said}")
+    lines += [f"- left out: {problem['path']}: {problem['reason']}" for problem in left_out[:50]]
+    return "\n".join(lines) + "\n"
+
+
+_READING = (
+    "Entropy is 0 where each community has one language and 1 where all mix; assortativity is 1 where edges keep\n"
+    "within a language and about 0 where they ignore it. `_chance` is the mean when languages are dealt to speakers\n"
+    "at random; `_p` the share of such deals in which languages keep apart as much: small means that they do."
+)
+
+
+def _table(frame: pd.DataFrame) -> str:
+    rows = [list(map(str, frame.columns)), ["---"] * len(frame.columns)]
+    rows += [list(map(str, row)) for row in frame.itertuples(index=False)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _write(
+    out: Path, manifest: pd.DataFrame, found: StyleCommunities, mixing: pd.DataFrame, summary: str
+) -> None:
+    import io  # noqa: PLC0415
+
+    from scipy import sparse  # noqa: PLC0415
+
+    out.mkdir(parents=True, exist_ok=True)
+    labels = found.labels(manifest["speaker"], manifest["emotion"])
+    who = manifest[["utterance", "speaker", "language", "emotion"]].assign(community=labels)
+    graph = io.BytesIO()
+    sparse.save_npz(graph, found.graph.tocsr())
+    figure, files = found.plot(), {}
+    for kind in ("svg", "png"):
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format=kind, dpi=150)
+        files[f"styles.{kind}"] = drawn.getvalue()
+    files |= {
+        "nodes.csv": found.nodes.to_csv(index=False).encode(),
+        "utterances.csv": who.to_csv(index=False).encode(),
+        "mixing.csv": mixing.to_csv(index=False).encode(),
+        "graph.npz": graph.getvalue(),
+        "summary.md": summary.encode(),
+    }
+    for name, content in files.items():
+        _replace(out / name, content)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """All or nothing: a reader never sees half a file."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+    Path(temporary).replace(path)
