@@ -17,7 +17,7 @@ from cleser.graphs.tiles import tile
 from cleser.ranks import gather, world
 from cleser.relations import Labels, Relation, integers
 
-_SLICE: Final = 4096  # rows normalised at a time
+_SLICE: Final = 1024  # rows normalised at a time
 
 
 def cosine_knn(

@@ -20,7 +20,7 @@ Array = npt.NDArray[Any]
 T = TypeVar("T")
 
 _NARROW: Final = 16  # rows or columns below which products stay in float32
-_SLICE: Final = 4096  # rows prepared or finished at a time
+_SLICE: Final = 1024  # rows prepared or finished at a time
 
 
 class Candidates:
@@ -81,14 +81,16 @@ def search(
         low_precision = has_fast_bfloat16()
     centred = centre(units, tiles.order, low_precision)
     found, exact_rows, order = Candidates(len(tiles.order), k), units.numpy(), tiles.order
-    locks = [threading.Lock() for _ in tiles.starts]
+    locks = [threading.Lock() for _ in tiles.tiles]
+    longest = max(tile.positions.stop - tile.positions.start for tile in tiles.tiles)
+    scratch = _Scratch(longest**2, centred.rows.dtype)
 
     def sift(pair: tuple[int, int]) -> None:
         block = tiles.block(*pair)
         if block is None:
             return
         rows, columns = block.rows, block.columns
-        product, nothing = multiply(centred.rows[rows], centred.rows[columns])
+        product, nothing = multiply(centred.rows[rows], centred.rows[columns], scratch.memory)
         kernels.forbid(
             product, nothing, block.allowed, block.row_runs, block.column_runs, rows == columns
         )
@@ -110,14 +112,22 @@ def search(
     return result
 
 
-def multiply(rows: Tensor, columns: Tensor) -> tuple[Array, Any]:
-    """Inner products [A, B], float32 or the bits of bfloat16, and −∞ in that type."""
+def multiply(rows: Tensor, columns: Tensor, memory: Tensor) -> tuple[Array, Any]:
+    """Inner products [A, B], float32 or the bits of bfloat16, in the given memory, and −∞ in that type."""
     if rows.dtype == torch.bfloat16 and min(len(rows), len(columns)) < _NARROW:
-        rows, columns = rows.float(), columns.float()
-    product = rows @ columns.T
+        return (rows.float() @ columns.float().T).numpy(), np.float32(-np.inf)
+    product = memory[: len(rows) * len(columns)].view(len(rows), len(columns))
+    torch.mm(rows, columns.T, out=product)
     if product.dtype == torch.bfloat16:
         return product.view(torch.int16).numpy(), np.int16(-128)
     return product.numpy(), np.float32(-np.inf)
+
+
+class _Scratch(threading.local):
+    """Memory of each thread, for fresh pages cost as much as a product."""
+
+    def __init__(self, size: int, dtype: torch.dtype) -> None:
+        self.memory = torch.empty(size, dtype=dtype)
 
 
 def centre(units: Tensor, order: Array, low_precision: bool) -> Centred:

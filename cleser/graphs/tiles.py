@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
@@ -15,6 +14,21 @@ from cleser.relations import Relation
 Integers = npt.NDArray[np.int64]
 
 TILE: Final = 1024  # rows; a block of bfloat16 then fits in the cache of a core
+_EVERYTHING: Final = np.ones((1, 1), bool)
+
+
+class Tile(NamedTuple):
+    """Positions that stand together.
+
+    Attributes:
+        positions: From where to where.
+        runs: The runs of equal labels that they belong to, by number.
+        bounds: Where these begin and end, counted from the tile's first position, [P + 1].
+    """
+
+    positions: slice
+    runs: slice
+    bounds: Integers
 
 
 class Block(NamedTuple):
@@ -35,25 +49,42 @@ class Block(NamedTuple):
     column_runs: Integers
 
 
-@dataclass(frozen=True)
 class Tiles:
     """Items sorted by the labels that a relation reads, cut into tiles.
 
     Attributes:
         order: The item at each position; items that have no admissible pair for want of a label are left out, [P].
-        starts: Where tiles begin and end, [T + 1].
+        tiles: The tiles in the order of their positions.
     """
 
-    order: Integers
-    starts: Integers
-    _where: Relation | None
-    _runs: Integers  # where runs of equal labels begin and end, [R + 1]
-    _labels: dict[str, Integers]  # of the runs [R]
-    _group: Integers  # number of the group that may hold pairs of a run, [R]
+    def __init__(
+        self, order: Integers, where: Relation | None, labels: dict[str, Integers], runs: Integers, group: Integers,
+        size: int,
+    ) -> None:  # fmt: skip
+        """Cut an order into tiles.
+
+        Args:
+            order: The item at each position, [P].
+            where: The relation.
+            labels: Name → labels of the runs, [R].
+            runs: Where runs of equal labels begin and end, [R + 1].
+            group: Number of the group of a run, outside of which it has no admissible pair, ascending, [R].
+            size: Largest number of positions in a tile.
+        """
+        self.order, self._where, self._labels, self._runs, self._group = (
+            order,
+            where,
+            labels,
+            runs,
+            group,
+        )
+        starts = _cut(runs, group, size)
+        self.tiles = [self._tile(slice(a, b)) for a, b in pairwise(starts)]
 
     def blocks(self) -> Iterator[tuple[int, int]]:
         """Numbers of tiles (I, J), I ≤ J, between which pairs may be admissible: near ones first, all tiles in turn."""
-        first, last = self._groups_of_tiles()
+        first = self._group[[tile.runs.start for tile in self.tiles]]
+        last = self._group[[tile.runs.stop - 1 for tile in self.tiles]]
         n = len(first)
         for offset in range(n):
             near = np.flatnonzero(first[offset:] <= last[: n - offset])
@@ -64,65 +95,53 @@ class Tiles:
 
     def block(self, row: int, column: int) -> Block | None:
         """The pairs of two tiles, None where none is admissible."""
-        rows, columns = (slice(*self.starts[t : t + 2].tolist()) for t in (row, column))
-        runs, other = self._runs_within(rows), self._runs_within(columns)
-        if self._where is None:
-            allowed = np.ones((1, 1), bool)
-        else:
-            allowed = self._where.mask(self._labels_of(runs), self._labels_of(other))
-            if not allowed.any():
-                return None
-        return Block(rows, columns, allowed, self._bounds(runs, rows), self._bounds(other, columns))
+        rows, columns = self.tiles[row], self.tiles[column]
+        allowed = self._allowed(rows.runs, columns.runs)
+        if not allowed.any():
+            return None
+        return Block(rows.positions, columns.positions, allowed, rows.bounds, columns.bounds)
 
     def groups(self) -> Iterator[slice]:
         """Positions outside of which a position has no admissible pair."""
-        changes = np.flatnonzero(np.diff(self._group)) + 1
-        starts = self._runs[:-1][np.concatenate([[0], changes])] if len(self._group) else []
-        yield from (slice(int(a), int(b)) for a, b in pairwise([*starts, len(self.order)]))
+        changes = np.flatnonzero(np.diff(self._group, prepend=-1))
+        starts = self._runs[changes].tolist()
+        yield from (slice(a, b) for a, b in pairwise([*starts, len(self.order)]))
 
     def queries(self, group: slice) -> Iterator[tuple[slice, npt.NDArray[np.bool_] | None]]:
         """Runs of equal labels in a group and the positions admissible to them, all where None.
 
         Both are counted from the group's start.
         """
-        runs = self._runs_within(group)
-        for run in range(runs.start, runs.stop):
-            begin, end = (self._runs[run : run + 2] - group.start).tolist()
-            if self._where is None:
-                yield slice(begin, end), None
-                continue
-            allowed = self._where.mask(self._labels_of(slice(run, run + 1)), self._labels_of(runs))[
-                0
-            ]
+        everyone = self._tile(group)
+        lengths = np.diff(everyone.bounds)
+        for number, (begin, end) in enumerate(
+            pairwise(everyone.bounds.tolist()), everyone.runs.start
+        ):
+            allowed = self._allowed(slice(number, number + 1), everyone.runs)[0]
             if allowed.any():
-                lengths = np.diff(self._runs[runs.start : runs.stop + 1])
                 yield slice(begin, end), None if allowed.all() else np.repeat(allowed, lengths)
 
-    def _groups_of_tiles(self) -> tuple[Integers, Integers]:
-        first = np.searchsorted(self._runs, self.starts[:-1], side="right") - 1
-        last = np.searchsorted(self._runs, self.starts[1:], side="left") - 1
-        return self._group[first], self._group[last]
+    def _tile(self, positions: slice) -> Tile:
+        first = int(np.searchsorted(self._runs, positions.start, side="right")) - 1
+        last = int(np.searchsorted(self._runs, positions.stop, side="left"))
+        bounds = self._runs[first : last + 1].clip(positions.start, positions.stop)
+        return Tile(positions, slice(first, last), bounds - positions.start)
 
-    def _runs_within(self, positions: slice) -> slice:
-        first = np.searchsorted(self._runs, positions.start, side="right") - 1
-        return slice(int(first), int(np.searchsorted(self._runs, positions.stop, side="left")))
-
-    def _labels_of(self, runs: slice) -> dict[str, Integers]:
-        return {name: values[runs] for name, values in self._labels.items()}
-
-    def _bounds(self, runs: slice, positions: slice) -> Integers:
-        bounds = self._runs[runs.start : runs.stop + 1] - positions.start
-        clipped: Integers = np.clip(bounds, 0, positions.stop - positions.start)
-        return clipped
+    def _allowed(self, runs: slice, others: slice) -> npt.NDArray[np.bool_]:
+        if self._where is None:
+            return _EVERYTHING
+        labels, other = (
+            {name: values[part] for name, values in self._labels.items()} for part in (runs, others)
+        )
+        allowed: npt.NDArray[np.bool_] = self._where.mask(labels, other)
+        return allowed
 
 
 def tile(n: int, where: Relation | None, labels: dict[str, Any], size: int = TILE) -> Tiles:
     """Sort n items so that admissible pairs stand together, and cut them into tiles of at most ``size``."""
     if where is None:
-        order = np.arange(n)
-        runs = np.array([0, n]) if n else np.array([0])
-        starts = _cut(runs, np.zeros(len(runs) - 1, np.int64), size)
-        return Tiles(order, starts, None, runs, {}, np.zeros(max(len(runs) - 1, 0), np.int64))
+        runs = np.array([0, n]) if n else np.zeros(1, np.int64)
+        return Tiles(np.arange(n), None, {}, runs, np.zeros(len(runs) - 1, np.int64), size)
     shared = where.shared
     names = [*shared, *(name for name in where.names if name not in shared)]
     table = np.stack([np.asarray(labels[name], np.int64) for name in names])
@@ -133,8 +152,7 @@ def tile(n: int, where: Relation | None, labels: dict[str, Any], size: int = TIL
     table = table[:, runs[:-1]]
     group = np.zeros(table.shape[1], np.int64)
     group[1:] = np.cumsum((table[: len(shared), 1:] != table[: len(shared), :-1]).any(axis=0))
-    starts = _cut(runs, group, size)
-    return Tiles(order, starts, where, runs, dict(zip(names, table, strict=True)), group)
+    return Tiles(order, where, dict(zip(names, table, strict=True)), runs, group, size)
 
 
 def _changes(table: Integers) -> Integers:
@@ -144,7 +162,7 @@ def _changes(table: Integers) -> Integers:
     return np.concatenate([[0], inner, [n]]) if n else np.zeros(1, np.int64)
 
 
-def _cut(runs: Integers, group: Integers, size: int) -> Integers:
+def _cut(runs: Integers, group: Integers, size: int) -> list[int]:
     """Starts of tiles: long runs and groups have tiles of their own, short ones share."""
     starts, begun, previous = [0], 0, -1
     for begin, end, number in zip(
@@ -160,4 +178,4 @@ def _cut(runs: Integers, group: Integers, size: int) -> Integers:
             starts.extend(cuts.tolist())
             begun = starts[-1]
         previous = number
-    return np.array([*starts, int(runs[-1])]) if len(runs) > 1 else np.zeros(1, np.int64)
+    return [*starts, int(runs[-1])] if len(runs) > 1 else [0]
