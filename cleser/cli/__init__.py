@@ -27,6 +27,7 @@ COMMANDS = {
     "doctor": "doctor:doctor",
     "extract": "extract:extract",
     "communities": "communities:communities",
+    "layers": "layers:layers",
 }
 
 

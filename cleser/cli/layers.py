@@ -1,0 +1,75 @@
+"""``cleser layers``: in which layers of a backbone languages look alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from tyro.conf import Positional
+
+from cleser.cli.console import console
+
+if TYPE_CHECKING:
+    from cleser.evaluation.layer_study import LayerStudy
+
+
+def layers(
+    corpora: Positional[tuple[str, ...]],
+    *,
+    out: Path,
+    backbone: str = "acoustic",
+    alignments: Path | None = None,
+    between: Literal["language", "corpus"] = "language",
+    emotions: bool = False,
+    group: int = 3,
+    device: str | None = None,
+) -> None:
+    """Compare languages in every layer: heat maps, tables, and the layers to anchor by each policy.
+
+    Args:
+        corpora: Each as NAME:FOLDER, two or more.
+        out: Folder for the results, and for the pooled layers, so that the same command goes on where it was stopped.
+        backbone: ``acoustic``, or a model of transformers as NAME_OR_PATH,layers=0+6+12,dtype=bfloat16.
+        alignments: A folder with a TextGrid, CTM or JSON file for each utterance or recording: compares vowels too.
+            Not needed for the synthetic corpus.
+        between: What is compared.
+        emotions: Compare within each emotion too, by the true labels of all corpora. Layers are chosen without.
+        group: Layers in a group.
+        device: By default a GPU where there is one.
+    """
+    import pandas as pd  # noqa: PLC0415
+    import torch  # noqa: PLC0415
+
+    from cleser.corpora import load  # noqa: PLC0415
+    from cleser.evaluation.layer_study import study_layers  # noqa: PLC0415
+    from cleser.recipes.progress import track  # noqa: PLC0415
+    from cleser.speech import load_backbone  # noqa: PLC0415
+    from cleser.speech.alignment import load_alignments  # noqa: PLC0415
+
+    manifest = pd.concat([load(spec) for spec in corpora], ignore_index=True)
+    stated = "phones" in manifest and manifest["phones"].notna().all()
+    phones = load_alignments(manifest, alignments) if alignments or stated else None
+    if phones is not None and phones.problems:
+        console.print(phones.summary(), highlight=False)
+    model = load_backbone(backbone).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    with track("utterances", len(manifest) * (1 if phones is None else 2)) as advance:
+        study = study_layers(
+            manifest, model, out / "store", alignments=phones, between=between,
+            emotions=emotions, size=group, advance=advance,
+        )  # fmt: skip
+    study.write(out)
+    for problem in study.left_out:
+        console.print(f"left out: {problem['path']}: {problem['reason']}", highlight=False)
+    _show(study)
+    console.print(f"{out}: languages.svg, layers.svg, languages.csv, layers.csv, study.json")
+
+
+def _show(study: LayerStudy) -> None:
+    from rich.table import Table  # noqa: PLC0415
+
+    shown = Table("units", "layers to anchor", "by debiased CKA", "by CORAL", "by cosine of means")
+    for units, policies in study.selected.items():
+        for policy, measures in policies.items():
+            chosen = [measures.get(m) for m in ("cka_debiased", "coral", "cosine")]
+            shown.add_row(units, policy, *(" ".join(map(str, c)) if c else "–" for c in chosen))
+    console.print(shown)
