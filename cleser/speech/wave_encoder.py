@@ -16,10 +16,10 @@ from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cleser.speech.backbones import ReceiveLayer
+from cleser.speech.convolutions import convolve_batch, convolve_rows
 from cleser.speech.wavlm_attention import attend_by_kernel
 
 
@@ -75,8 +75,7 @@ class WaveEncoder(nn.Module):
         waveforms, lengths, counts = (x.to(weight.device) for x in (waveforms, lengths, counts))
         if self.normalise:
             waveforms = _standardise(waveforms, lengths)
-        hidden = self._convolve(waveforms.to(weight.dtype), lengths)
-        projected = self.model.feature_projection(hidden.transpose(1, 2))
+        projected = self.model.feature_projection(self._frames(waveforms.to(weight.dtype), lengths))
         projected = projected[0] if isinstance(projected, tuple) else projected
         inside = torch.arange(projected.shape[1], device=weight.device) < counts[:, None]
         self._mask = inside if padded else None
@@ -87,63 +86,18 @@ class WaveEncoder(nn.Module):
             self._mask = None
         receive(len(self.blocks), output.last_hidden_state, inside)
 
-    def _convolve(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
-        hidden = waveforms[:, None]
-        for layer in self.model.feature_extractor.conv_layers:
-            if isinstance(getattr(layer, "layer_norm", None), nn.GroupNorm):
-                hidden = layer.activation(masked_group_norm_convolution(layer, hidden, lengths))
-            else:
-                hidden = layer(hidden)
-        return hidden
+    def _frames(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
+        """What the front end makes of waveforms, [B, T, C]."""
+        layers = list(self.model.feature_extractor.conv_layers)
+        if waveforms.device.type != "cpu":
+            return convolve_batch(layers, waveforms, lengths)
+        # A processor gains nothing from convolving a batch at once, and its caches lose.
+        return convolve_rows(layers, waveforms, lengths)
 
     def _without_padding(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
         if self._mask is None:
             return None
         return (inputs[0] * self._mask[:, None].to(inputs[0].dtype), *inputs[1:])
-
-
-def masked_group_norm_convolution(layer: Any, waveforms: Tensor, lengths: Tensor) -> Tensor:
-    r"""The first convolution with its group normalisation, over true frames alone.
-
-    The convolution has one input channel, so that channel c's output is :math:`y_t = w_c^\top x_t` for windows
-    :math:`x_t` of k samples. Its mean and variance over an utterance's own windows follow from theirs,
-
-    .. math:: \mu_c = w_c^\top \bar{x}, \qquad \sigma_c^2 = w_c^\top \operatorname{Cov}(x)\, w_c ,
-
-    a k × k matrix an utterance, so that the statistics never touch the 512 channels of output, the largest tensor
-    of the whole model.
-
-    Args:
-        layer: Has ``conv`` and ``layer_norm``, with a group a channel.
-        waveforms: [B, 1, N].
-        lengths: True samples of each, int64 [B].
-
-    Returns:
-        [B, C, T].
-
-    Raises:
-        ValueError: A group has more than one channel.
-    """
-    conv, norm = layer.conv, layer.layer_norm
-    channels, kernel, stride = conv.out_channels, conv.kernel_size[0], conv.stride[0]
-    if norm.num_groups != channels:
-        raise ValueError(
-            f"found {norm.num_groups} groups of {channels} channels, expected a group a channel"
-        )
-    windows = waveforms[:, 0].float().unfold(-1, kernel, stride)
-    count = (lengths - kernel).div(stride, rounding_mode="floor") + 1
-    inside = torch.arange(windows.shape[1], device=windows.device) < count[:, None]
-    frames = count[:, None, None]
-    mean = (windows * inside[..., None]).sum(1, keepdim=True) / frames
-    centred = (windows - mean) * inside[..., None]
-    weight = conv.weight[:, 0].float()
-    variance = ((weight @ (centred.mT @ centred / frames)) * weight).sum(-1)
-    scale = norm.weight * (variance + norm.eps).rsqrt()
-    shift = norm.bias - scale * (mean @ weight.mT)[:, 0]
-    output = F.conv1d(waveforms, conv.weight, stride=stride)  # a bias would cancel
-    return torch.addcmul(
-        shift[..., None].to(output.dtype), output, scale[..., None].to(output.dtype)
-    )
 
 
 @contextmanager

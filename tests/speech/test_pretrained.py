@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cleser.speech import AcousticBackbone, TransformersBackbone, load_backbone
+from cleser.speech.convolutions import convolve_batch, convolve_rows
 from tests.speech.tiny_models import FAMILIES, save_tiny
 
 WAVES = [name for name in FAMILIES if name != "whisper"]
@@ -147,6 +148,20 @@ def test_padding_gets_no_gradient_and_gives_none(family: str, folders: dict[str,
     assert waveforms.grad is not None
     assert waveforms.grad[0, :3000].abs().max() > 0
     assert waveforms.grad[0, 3000:].abs().max() == 0 and waveforms.grad[1].abs().max() == 0
+
+
+@pytest.mark.parametrize("family", ["wav2vec2", "hubert-large"])
+def test_a_gpus_way_of_convolving_gives_the_same_frames(
+    family: str, folders: dict[str, Path]
+) -> None:
+    encoder = TransformersBackbone(folders[family]).encoder
+    layers = list(encoder.model.feature_extractor.conv_layers)
+    waveforms = torch.nn.utils.rnn.pad_sequence(recordings(3000, 700, 2999), batch_first=True)
+    lengths = torch.tensor([3000, 700, 2999])
+    together, single = (way(layers, waveforms, lengths) for way in (convolve_batch, convolve_rows))
+    for i, count in enumerate(encoder.count(lengths).tolist()):
+        torch.testing.assert_close(together[i, :count], single[i, :count], rtol=1e-4, atol=1e-5)
+        assert not single[i, count:].any()
 
 
 def test_a_frame_is_made_of_the_samples_that_its_time_says(folders: dict[str, Path]) -> None:

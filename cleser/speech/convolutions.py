@@ -1,0 +1,124 @@
+r"""The convolutions that turn waveforms into frames, over each recording's own samples alone.
+
+The first of them has a group normalisation in many models: each channel to zero mean and unit variance over time, and
+over padding too as it is published. It has one input channel, so that channel c's output is :math:`y_t = w_c^\top x_t`
+for windows :math:`x_t` of k samples. Its mean and variance over an utterance's own windows follow from theirs,
+
+.. math:: \mu_c = w_c^\top \bar{x}, \qquad \sigma_c^2 = w_c^\top \operatorname{Cov}(x)\, w_c ,
+
+a k × k matrix an utterance: the statistics never touch the output, the largest tensor of the whole model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def convolve_batch(layers: Sequence[Any], waveforms: Tensor, lengths: Tensor) -> Tensor:
+    """Frames [B, T, C] of a padded batch [B, N]: how a GPU likes it.
+
+    Args:
+        layers: Each with ``conv``, ``activation`` and perhaps ``layer_norm``.
+        waveforms: Zero beyond each length.
+        lengths: True samples of each, int64 [B].
+    """
+    hidden = waveforms[:, None]
+    for layer in layers:
+        if _has_group_norm(layer):
+            scale, shift = _group_norm(layer, waveforms, lengths)
+            raw = F.conv1d(hidden, layer.conv.weight, stride=layer.conv.stride)
+            hidden = layer.activation(torch.addcmul(shift[..., None], raw, scale[..., None]))
+        else:
+            hidden = layer(hidden)
+    return hidden.transpose(1, 2)
+
+
+def convolve_rows(layers: Sequence[Any], waveforms: Tensor, lengths: Tensor) -> Tensor:
+    """The same, a recording at a time and channels last, so that every convolution is a plain matrix product.
+
+    Frames beyond a recording's own are zero.
+    """
+    weights = [_taps(layer.conv) for layer in layers]
+    rows = [
+        _convolve_row(layers, weights, waveform[:length])
+        for waveform, length in zip(waveforms.contiguous(), lengths.tolist(), strict=True)
+    ]
+    return nn.utils.rnn.pad_sequence(rows, batch_first=True)
+
+
+def _convolve_row(layers: Sequence[Any], weights: Sequence[Tensor], waveform: Tensor) -> Tensor:
+    """Frames [T, C] of one recording [N]."""
+    hidden = waveform[:, None]
+    for layer, weight in zip(layers, weights, strict=True):
+        bias = layer.conv.bias
+        if _has_group_norm(layer):
+            length = torch.tensor([len(waveform)])
+            scale, shift = _group_norm(layer, waveform[None], length)
+            hidden = _convolve(hidden, layer.conv, weight * scale, shift[0])
+        else:
+            hidden = _convolve(hidden, layer.conv, weight, bias)
+            if getattr(layer, "layer_norm", None) is not None:
+                hidden = layer.layer_norm(hidden)
+        hidden = layer.activation(hidden)
+    return hidden
+
+
+def _convolve(hidden: Tensor, conv: nn.Conv1d, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A strided convolution of [T, C] as products of views: ``stride`` taps at a time lie side by side."""
+    kernel, stride = conv.kernel_size[0], conv.stride[0]
+    channels = hidden.shape[1]
+    count = (len(hidden) - kernel) // stride + 1
+    step = (
+        kernel if channels == 1 else stride
+    )  # few taps of one channel: one copy beats two thin products
+    output = hidden.new_zeros(0)
+    for tap in range(0, kernel, step):
+        width = min(step, kernel - tap) * channels
+        window = hidden.as_strided(
+            (count, width), (stride * channels, 1), hidden.storage_offset() + tap * channels
+        )
+        part = weight[tap * channels : tap * channels + width]
+        if tap:
+            output.addmm_(window, part)
+        else:
+            output = window @ part if bias is None else torch.addmm(bias, window, part)
+    return output
+
+
+def _taps(conv: nn.Conv1d) -> Tensor:
+    """Weights [C_out, C_in, k] as a matrix [k · C_in, C_out]."""
+    return conv.weight.permute(2, 1, 0).reshape(-1, conv.out_channels)
+
+
+def _has_group_norm(layer: Any) -> bool:
+    return isinstance(getattr(layer, "layer_norm", None), nn.GroupNorm)
+
+
+def _group_norm(layer: Any, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """What the group normalisation multiplies and adds, [B, C] each; the convolution's bias cancels.
+
+    Raises:
+        ValueError: A group has more than one channel.
+    """
+    conv, norm = layer.conv, layer.layer_norm
+    if norm.num_groups != conv.out_channels:
+        raise ValueError(
+            f"found {norm.num_groups} groups of {conv.out_channels} channels, expected a group a channel"
+        )
+    kernel, stride = conv.kernel_size[0], conv.stride[0]
+    windows = waveforms.float().unfold(-1, kernel, stride)
+    count = (lengths - kernel).div(stride, rounding_mode="floor") + 1
+    inside = torch.arange(windows.shape[1], device=windows.device) < count[:, None]
+    frames = count[:, None, None]
+    mean = (windows * inside[..., None]).sum(1, keepdim=True) / frames
+    centred = (windows - mean) * inside[..., None]
+    weight = conv.weight[:, 0].float()
+    variance = ((weight @ (centred.mT @ centred / frames)) * weight).sum(-1)
+    scale = norm.weight * (variance + norm.eps).rsqrt()
+    shift = norm.bias - scale * (mean @ weight.mT)[:, 0]
+    return scale.to(waveforms.dtype), shift.to(waveforms.dtype)
