@@ -1,6 +1,7 @@
 """Which phone sounds when: alignments, their files, and aligners that make them."""
 
 from cleser.speech.alignment.aligner import Aligner
+from cleser.speech.alignment.ctc import CTCAligner
 from cleser.speech.alignment.folder import Alignments, load_alignments
 from cleser.speech.alignment.phones import Alignment, Phone
 from cleser.speech.alignment.read import read_alignment
@@ -13,6 +14,7 @@ __all__ = [
     "Alignment",
     "AlignmentError",
     "Alignments",
+    "CTCAligner",
     "Phone",
     "SynthesisAligner",
     "load_alignments",

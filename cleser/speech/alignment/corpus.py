@@ -22,12 +22,14 @@ import pandas as pd
 import torch
 
 from cleser.speech.alignment.aligner import Aligner, default_voice
+from cleser.speech.alignment.ctc import CTCAligner
 from cleser.speech.alignment.phones import Alignment
 from cleser.speech.alignment.read import read_alignment
 from cleser.speech.alignment.synthesis import SynthesisAligner
 from cleser.speech.alignment.textgrid_writer import write_textgrid
 from cleser.speech.alignment.uniform import uniform_alignment
 from cleser.speech.audio import load_audio
+from cleser.speech.ctc_phone_model import CTCPhoneModel
 from cleser.speech.espeak import engine
 
 SETTINGS: Final = "settings.json"
@@ -41,7 +43,7 @@ class AlignmentSettings:
     """How a corpus is aligned.
 
     Attributes:
-        aligner: ``"synthesis"``.
+        aligner: ``"synthesis"``, or the name or folder of a phone model for :class:`CTCAligner`.
         voices: Voice of espeak-ng for each language of which it is not to be the usual one.
         segment: Length of segments of utterances without a text, in seconds.
     """
@@ -107,6 +109,8 @@ def align_corpus(
         ValueError: The folder holds alignments made with other settings, or none of the utterances could be aligned.
     """
     folder, settings = Path(folder), settings or AlignmentSettings()
+    if settings.aligner != "synthesis":
+        _model(settings.aligner)  # that it cannot be loaded is known before any work
     _settle(folder, settings)
     tasks = list(_tasks(manifest))
     found: dict[str, Outcome] = {}
@@ -205,9 +209,12 @@ def _align(task: _Task, path: Path, settings: AlignmentSettings) -> Alignment:
 
 @cache
 def _aligner(name: str, voice: str) -> Aligner:
-    if name == "synthesis":
-        return SynthesisAligner(voice)
-    raise ValueError(f"aligner is {name!r}, expected 'synthesis'")
+    return SynthesisAligner(voice) if name == "synthesis" else CTCAligner(_model(name), voice)
+
+
+@cache
+def _model(name: str) -> CTCPhoneModel:
+    return CTCPhoneModel(name)
 
 
 def _write_quality(folder: Path, tasks: Iterable[_Task], found: dict[str, Outcome]) -> pd.DataFrame:
