@@ -47,7 +47,7 @@ def pool_phones(
         raise ValueError("found no utterances, expected at least one")
     lengths = [len(x) for x in frames]
     spans = _checked(lengths, bounds)
-    if _compiled_loops_pay(frames):
+    if _compiled_loops_pay(frames, std):
         return _pool_by_loops(frames, spans.split([len(b) for b in bounds]), std)
     if not isinstance(frames, Tensor) and frames[0].device.type == "cpu":
         # One by one: joining them first would move every frame once more than reading does.
@@ -75,9 +75,9 @@ def _checked(lengths: Sequence[int], bounds: Sequence[Tensor]) -> Tensor:
     return spans
 
 
-def _compiled_loops_pay(frames: Tensor | Sequence[Tensor]) -> bool:
-    """Whether there is much on the CPU and no gradient to keep."""
-    if torch.compiler.is_compiling():
+def _compiled_loops_pay(frames: Tensor | Sequence[Tensor], std: bool) -> bool:
+    """Whether there is much on the CPU, no gradient to keep, and no half precision that tensors sum as fast."""
+    if torch.compiler.is_compiling() or (frames[0].dtype.itemsize < 4 and not std):
         return False
     kept = torch.is_grad_enabled() and any(x.requires_grad for x in frames)
     on_cpu = all(x.device.type == "cpu" for x in frames)
@@ -99,7 +99,8 @@ def _pool_by_loops(frames: Tensor | Sequence[Tensor], spans: Sequence[Tensor], s
         moments(rows, own.cpu().to(torch.int64).numpy(), out.numpy())
 
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-        deque(threads.map(pool, frames, spans, pooled.split(sizes)), maxlen=0)
+        run = map if torch.get_num_threads() == 1 else threads.map
+        deque(run(pool, frames, spans, pooled.split(sizes)), maxlen=0)
     return pooled.to(dtype)
 
 
