@@ -1,4 +1,4 @@
-"""How fast anchors are served: frames pooled over phones, batches read from the store.
+"""How fast anchors are served: frames pooled over phones, batches read from the store and drawn, layers compared.
 
     python benchmarks/anchors.py [--quick] [--only GROUP …]
 
@@ -15,13 +15,22 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Mapping
+from itertools import combinations_with_replacement, islice
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from cleser.anchors import pool_phones
+from cleser.anchors import (
+    AnchorBatchSampler,
+    HierarchicalBatchSampler,
+    LayerSimilarity,
+    ResumableBatchSampler,
+    pool_phones,
+)
+from cleser.anchors.layer_pairs import LayerPairs
+from cleser.relations import Relation, differ, same
 from cleser.speech import PooledStore, StoreSettings, utterance_key
 from cleser.speech.shards import RECORD
 
@@ -211,7 +220,134 @@ def opening(count: int) -> None:
         print(f"\nopening a store of {found:,} utterances: {time.perf_counter() - began:.2f} s")
 
 
-GROUPS: dict[str, Callable[[bool], None]] = {"pooling": pooling, "store": store}
+# Samplers ---------------------------------------------------------------------------------------------------------
+
+
+def samplers(quick: bool) -> None:
+    """Batches over the labels of MSP-Podcast 2.0's size: planned, drawn, and what is in them."""
+    labels = podcast_labels(_ALL // 20 if quick else _ALL)
+    style, other = same("emotion", "community") & differ("language"), differ("emotion", "language")
+    voice = same("emotion", "community") & differ("language", "speaker")
+    makers: dict[str, Callable[[], ResumableBatchSampler]] = {
+        "HierarchicalBatchSampler, 3 × 4 × 3": lambda: HierarchicalBatchSampler(labels),
+        "AnchorBatchSampler, 32, SAPA": lambda: AnchorBatchSampler(labels, style, other),
+        "AnchorBatchSampler, 32, another speaker too": lambda: AnchorBatchSampler(
+            labels, voice, other
+        ),
+    }
+    found = len(labels["emotion"])
+    print(f"\n| {found:,} utterances | plan, s | batches a minute | have both, % | random, % |")
+    print("|---|---|---|---|---|")
+    for name, make in makers.items():
+        rounds = [plan_and_draw(make, 500 if quick else 2000) for _ in range(1 if quick else 3)]
+        plan, rate = min(r[0] for r in rounds), max(r[1] for r in rounds)
+        positive = voice if "speaker" in name else style
+        batches = rounds[0][2]
+        have = served(labels, positive, other, batches[:200])
+        draw = np.random.default_rng(0)
+        alike = [draw.integers(0, found, len(batch)).tolist() for batch in batches[:200]]
+        by_chance = served(labels, positive, other, alike)
+        print(f"| {name} | {plan:.2f} | {rate:,.0f} | {have:.0f} | {by_chance:.0f} |", flush=True)
+
+
+def podcast_labels(count: int) -> dict[str, np.ndarray]:
+    """Uneven emotions and languages, 3000 speakers, fifty communities of (speaker, emotion)."""
+    draw = np.random.default_rng(0)
+    emotion = draw.choice(8, count, p=[0.4, 0.2, 0.1, 0.1, 0.1, 0.05, 0.03, 0.02])
+    speaker = draw.integers(0, 3000, count)
+    language = np.array([0] * 7 + [1] * 2 + [2])[speaker % 10]
+    community = draw.integers(0, 50, (3000, 8))[speaker, emotion]
+    return {"emotion": emotion, "speaker": speaker, "language": language, "community": community}
+
+
+def plan_and_draw(
+    make: Callable[[], ResumableBatchSampler], count: int
+) -> tuple[float, float, list[list[int]]]:
+    """Processor seconds until the first batch, batches a minute from then on, and those batches."""
+    began = time.process_time()  # of one thread: what else runs on the machine does not count
+    batches = iter(make())
+    next(batches)
+    planned = time.process_time()
+    drawn = list(islice(batches, count))
+    return planned - began, 60 * len(drawn) / (time.process_time() - planned), drawn
+
+
+def served(
+    labels: dict[str, np.ndarray], positive: Relation, negative: Relation, batches: list[list[int]]
+) -> float:
+    """Of a batch's utterances those with a positive and a negative in it, in %."""
+    shares = []
+    for batch in batches:
+        of_batch = {name: values[batch] for name, values in labels.items()}
+        shares.append((positive.mask(of_batch).any(1) & negative.mask(of_batch).any(1)).mean())
+    return 100 * float(np.mean(shares))
+
+
+# Layers -----------------------------------------------------------------------------------------------------------
+
+
+def layers(quick: bool) -> None:
+    """Debiased CKA of all pairs of 25 layers, 256 items × 768, beside a function called for each pair."""
+    torch.manual_seed(0)
+    states = torch.randn(25, 256, 768).cumsum(0)
+    found: dict[str, torch.Tensor] = {}
+
+    def at_once(dtype: torch.dtype) -> Callable[[], None]:
+        def run() -> None:
+            pairs = LayerPairs(dtype=dtype)
+            pairs.update(states)
+            found[f"LayerPairs, {dtype}"] = pairs.cka()
+
+        return run
+
+    def loop(dtype: torch.dtype) -> Callable[[], None]:
+        def run() -> None:
+            x = states.to(dtype)
+            table = torch.zeros(25, 25, dtype=dtype)
+            for i, j in combinations_with_replacement(range(25), 2):
+                table[i, j] = table[j, i] = pair_cka(x[i], x[j])
+            found[f"loop, {dtype}"] = table
+
+        return run
+
+    print("\n| CKA of 25 × 25 layers | fastest, ms | median, ms | × LayerPairs |")
+    print("|---|---|---|---|")
+    for dtype in (torch.float32, torch.float64):
+        kind = str(dtype).removeprefix("torch.")
+        contestants = {"LayerPairs": at_once(dtype), "a loop over pairs": loop(dtype)}
+        show(times(contestants, 1 if quick else 3), "LayerPairs", prefix=f"{kind}: ")
+        gap = (found[f"LayerPairs, {dtype}"] - found[f"loop, {dtype}"]).abs().max()
+        print(f"| {kind}: largest difference {gap:.1e} | | | |")
+    similarity = LayerSimilarity(25, 768, dtype=torch.float32)
+    count = 256 if quick else 1024
+    began = time.perf_counter()
+    for _ in range(count // 256):
+        similarity.update(states, {"language": torch.arange(256) % 2})
+    similarity.compute()
+    took = time.perf_counter() - began
+    print(f"\nlanguages and layers, 25 × 768, float32: {count / took:.0f} utterances a second")
+
+
+def pair_cka(x: torch.Tensor, y: torch.Tensor) -> float:
+    """Debiased linear CKA as its papers print it (Song et al. 2012, Eq. 5)."""
+    k, m = x @ x.T, y @ y.T
+    k.fill_diagonal_(0)
+    m.fill_diagonal_(0)
+
+    def hsic(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        n = len(a)
+        rows = a.sum(0) @ b.sum(1)
+        return (a * b).sum() + a.sum() * b.sum() / ((n - 1) * (n - 2)) - 2 * rows / (n - 2)
+
+    return float(hsic(k, m) / (hsic(k, k) * hsic(m, m)).sqrt())
+
+
+GROUPS: dict[str, Callable[[bool], None]] = {
+    "pooling": pooling,
+    "store": store,
+    "samplers": samplers,
+    "layers": layers,
+}
 
 
 def main() -> None:
