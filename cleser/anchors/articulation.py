@@ -61,7 +61,6 @@ _UNROUNDED: Final = frozenset("ɚ")  # its second place in the row is rhoticity,
 _LIKE: Final = {"ɝ": "ɜ"}
 
 _DEVOICED, _NASAL, _NON_SYLLABIC = "\u0325", "\u0303", "\u032f"
-_TIE: Final = "\u0361"
 
 
 class Articulation(NamedTuple):
@@ -190,18 +189,9 @@ def features(sound: str) -> npt.NDArray[np.float64]:
     """
     table = _panphon()
     letters = _letters(sound)
-    marks = "".join(
-        letter for letter in letters if not letter.isalpha() or unicodedata.category(letter) == "Lm"
-    )
-    plain = "".join(letter for letter in letters if letter not in marks)
-    tied = plain[0] + _TIE + plain[1:] if len(plain) > 1 else plain
-    tries = [
-        letters,
-        tied + marks,
-        tied,
-        plain,
-        *(_LIKE.get(letter, letter) for letter in plain[::-1]),
-    ]
+    sounds = "".join(letter for letter in letters if letter in _TABLE)
+    # What the table lacks is looked up without its diacritics; of an affricate that it lacks, the release.
+    tries = [letters, sounds, *(_LIKE.get(letter, letter) for letter in reversed(sounds))]
     for spelled in tries:
         if spelled in table:
             return table[spelled]
@@ -222,7 +212,7 @@ def _panphon() -> dict[str, npt.NDArray[np.float64]]:
     table = {}
     for row in rows[1:]:
         kept = [values[value] for i, value in enumerate(row) if i and i not in tones]
-        table[unicodedata.normalize("NFD", row[0])] = np.array(kept)
+        table[_decomposed(row[0])] = np.array(kept)
     rhotic = table["ə"].copy()
     return {**table, "ɚ": table.get("ə˞", rhotic)}
 
@@ -246,12 +236,14 @@ _Entry = tuple[str, str, bool, str, str, bool]
 
 
 def _letters(ipa: str) -> str:
-    """Decomposed, so that every diacritic stands by itself, without lengths and ties."""
-    return (
-        unicodedata.normalize("NFD", ipa)
-        .translate({ord(mark): None for mark in "ːˑˈˌ\u0361\u035c"})
-        .replace("c\u0327", "ç")
-    )
+    """Without length and stress, which are no part of a phoneme here."""
+    return _decomposed(ipa).translate({ord(mark): None for mark in "ːˑˈˌ"})
+
+
+def _decomposed(ipa: str) -> str:
+    """Every diacritic by itself, but for ç, a letter of its own; without ties."""
+    plain = unicodedata.normalize("NFD", ipa).translate({0x361: None, 0x35C: None})
+    return plain.replace("c\u0327", "ç")
 
 
 def _chart() -> dict[str, _Entry]:

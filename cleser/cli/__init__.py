@@ -19,6 +19,7 @@ COMMANDS = {
     "run": "run:run",
     "data describe": "data:data_describe",
     "align": "align:align",
+    "phonemes": "phonemes:phonemes",
     "evaluate": "results:evaluate",
     "compare": "results:compare",
     "report": "results:report",

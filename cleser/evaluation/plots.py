@@ -20,7 +20,7 @@ PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F
 
 def plot_confusion(counts: np.ndarray[Any, Any], classes: list[str]) -> Figure:
     """Row-normalised confusion matrix, with percentages and counts in the cells."""
-    figure, axes = _figure(4.6, 4.0)
+    figure, axes = new_figure(4.6, 4.0)
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for i, j in np.ndindex(*counts.shape):
@@ -39,7 +39,7 @@ def plot_speakers(clusters: Clusters) -> Figure:
     values = uar(clusters.counts)  # [S, G]
     order = np.argsort(values.mean(0))
     names = [clusters.names[g] for g in order]
-    figure, axes = _figure(7.2, 3.2)
+    figure, axes = new_figure(7.2, 3.2)
     position = np.arange(len(names))
     axes.bar(position, 100 * values.mean(0)[order], color="#cfe3f1", width=0.8)
     for seed in values:
@@ -119,7 +119,8 @@ def _scatter(axes: Axes, points: Floats, values: pd.Series[str], title: str) -> 
         legend.set_frame_on(False)
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure of one panel, in inches."""
     figure, (axes,) = _figures(width, height, 1)
     return figure, axes
 

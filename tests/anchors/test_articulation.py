@@ -78,7 +78,7 @@ def test_what_is_no_phone():
 
 
 def test_features_are_panphons():
-    for sound in ("p", "tʰ", "ã", "ŋ", "t͡ʃ", "ə"):
+    for sound in ("p", "tʰ", "ã", "ŋ", "t͡ʃ", "ə", "ç", "ɡ"):
         expected = PANPHON.fts(sound).numeric()[:22]
         np.testing.assert_array_equal(features(sound), expected)
     np.testing.assert_array_equal(features("tʃ"), features("t͡ʃ"))

@@ -1,0 +1,116 @@
+"""``cleser phonemes``: what languages share, and what of it carries emotion alike."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tyro.conf import Positional
+
+from cleser.cli.console import console
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cleser.evaluation.phonemes import PhonemeStudy
+    from cleser.speech.alignment import Alignment
+
+
+def phonemes(
+    corpora: Positional[tuple[str, ...]],
+    *,
+    out: Path,
+    alignments: tuple[Path, ...] = (),
+    emotions: tuple[str, ...] = (),
+    backbone: str = "acoustic",
+    minimum: int = 10,
+    permutations: int = 2000,
+    seed: int = 0,
+) -> None:
+    """Compare the phonemes of languages: inventories, nearest counterparts, and what emotions do to each.
+
+    Args:
+        corpora: Each as NAME:FOLDER, of two languages or more.
+        out: Folder for tables (CSV) and vowel charts.
+        alignments: A folder for each corpus, as cleser align writes it; none where the corpora say their phones
+            themselves, as the synthetic one does.
+        emotions: Those to compare; by default all that the languages share.
+        backbone: What phones are described by.
+        minimum: Phones that a language must have of a phoneme in each emotion.
+        permutations: Of each speaker's emotions, to know chance.
+        seed: Of the permutations.
+    """
+    import pandas as pd  # noqa: PLC0415
+
+    from cleser.corpora import load  # noqa: PLC0415
+    from cleser.evaluation.phonemes import plot_vowels, study_phonemes  # noqa: PLC0415
+    from cleser.recipes.progress import track  # noqa: PLC0415
+    from cleser.speech import load_alignments, load_backbone  # noqa: PLC0415
+
+    if alignments and len(alignments) != len(corpora):
+        raise ValueError(
+            f"--alignments names {len(alignments)} folders, expected one for each of {len(corpora)} corpora"
+        )
+    manifests = [load(spec) for spec in corpora]
+    known: list[Alignment | None] = []
+    for i, manifest in enumerate(manifests):
+        found = load_alignments(manifest, alignments[i] if alignments else None)
+        console.print(f"{corpora[i]}: {found.summary()}", highlight=False, soft_wrap=True)
+        known += found
+    manifest = pd.concat(manifests, ignore_index=True)
+    with track("phones", len(manifest)) as advance:
+        study = study_phonemes(
+            manifest,
+            known,
+            load_backbone(backbone),
+            emotions=emotions,
+            minimum=minimum,
+            permutations=permutations,
+            seed=seed,
+            advance=advance,
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ("inventory", "counterparts", "consistency", "overall"):
+        _replace(out / f"{name}.csv", getattr(study, name).to_csv(index=False))
+    for column in ("consistency", "own"):
+        path = out / f"vowels-{column}.svg"
+        temporary = path.with_suffix(".part")
+        plot_vowels(study, column).savefig(temporary, format="svg")
+        temporary.replace(path)
+    _show(study)
+    console.print(f"tables and charts: {out}", highlight=False, soft_wrap=True)
+
+
+def _show(study: PhonemeStudy) -> None:
+    from cleser.evaluation.phonemes import overlap  # noqa: PLC0415
+
+    for row in overlap(study.inventory).to_dict("records"):
+        console.print(
+            f"{row['language']}: {row['phonemes']} phonemes, {row['shared']} shared ({row['shared_vowels']} vowels), "
+            f"which are {row['coverage']:.0%} of its phones",
+            highlight=False,
+        )
+    console.print(_table(study.consistency), highlight=False)
+    for row, what in zip(study.overall.to_dict("records"), _SAYS, strict=True):
+        console.print(
+            f"{what}: mean cosine {row['statistic']:+.3f}, p {row['p']:.4f}; {row['holm']} of {row['phonemes']} "
+            f"phonemes by Holm, {row['bh']} by Benjamini-Hochberg at .05",
+            highlight=False,
+        )
+
+
+_SAYS = ("emotion in phonemes across languages", "relative to the utterance")
+
+
+def _table(consistency: pd.DataFrame) -> str:
+    columns = ["phoneme", "tokens", "consistency", "p", "p_holm", "own", "own_p", "own_p_holm"]
+    return consistency[columns].to_string(index=False, float_format=lambda value: f"{value:.3f}")
+
+
+def _replace(path: Path, text: str) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+    Path(temporary).replace(path)
