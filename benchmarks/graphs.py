@@ -1,6 +1,6 @@
 """Neighbour search beside faiss, scikit-learn and pynndescent, the matrix product alone, and its memory.
 
-    python benchmarks/graphs.py [--quick] [--sizes 20000 65000 130000 260000]
+    python benchmarks/graphs.py [--quick] [--skip pynndescent] [--sizes 20000 65000 130000 260000]
 
 Embeddings [N, 192] in float32, the 15 nearest by cosine; six emotions and three languages, independent of the
 embeddings, which is what fetching too many and filtering is best at. Times are medians of rounds in which all
@@ -24,7 +24,6 @@ from typing import Any
 
 import faiss
 import numpy as np
-import pynndescent
 import torch
 from scipy.sparse import csr_array
 from sklearn.neighbors import NearestNeighbors
@@ -101,6 +100,8 @@ def sklearn_search(x: np.ndarray) -> csr_array:
 
 
 def pynndescent_search(x: np.ndarray) -> csr_array:
+    import pynndescent  # noqa: PLC0415 -- compiles for a minute
+
     index = pynndescent.NNDescent(
         x, metric="cosine", n_neighbors=K + 1, random_state=0, n_jobs=torch.get_num_threads()
     )
@@ -144,8 +145,9 @@ def times(searches: dict[str, Search], rounds: int) -> dict[str, list[float]]:
     return taken
 
 
-def show_times(n: int, rounds: int, first: dict[str, float]) -> None:
-    for table, searches in contestants(n).items():
+def show_times(n: int, rounds: int, first: dict[str, float], skipped: list[str]) -> None:
+    for table, every in contestants(n).items():
+        searches = {name: search for name, search in every.items() if name not in skipped}
         taken = times(searches, rounds)
         medians = {name: float(np.median(t)) for name, t in taken.items()}
         true = searches["cleser"]()
@@ -194,10 +196,10 @@ def fresh(arguments: list[str], environment: dict[str, str] | None = None) -> st
     return done.stdout
 
 
-def show_first_calls() -> dict[str, float]:
+def show_first_calls(skipped: list[str]) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as empty:
         compiling = first_call(FIRST["cleser"], empty)
-    first = {name: first_call(code) for name, code in FIRST.items()}
+    first = {name: first_call(code) for name, code in FIRST.items() if name not in skipped}
     print(
         f"\ncleser's first call, 2000 × {DIM}: compiled before {first['cleser']:.2f} s, never {compiling:.1f} s"
     )
@@ -249,14 +251,17 @@ def main() -> None:
     parser.add_argument(
         "--sizes", nargs="*", type=int, default=[], help="numbers of items to scale to"
     )
+    parser.add_argument("--skip", nargs="*", default=[], help="searches to leave out")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
         measure_one(arguments.one[0], int(arguments.one[1]))
         return
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}")
-    first = show_first_calls()
-    show_times(5000 if arguments.quick else 20_000, 2 if arguments.quick else 7, first)
+    first = show_first_calls(arguments.skip)
+    show_times(
+        5000 if arguments.quick else 20_000, 2 if arguments.quick else 7, first, arguments.skip
+    )
     show_scaling(arguments.sizes)
 
 
