@@ -28,6 +28,7 @@ from cleser.models.layer_mix import Mix
 from cleser.recipes.audio import AudioDataset, AudioEncoder, Sounds
 from cleser.recipes.checkpoint import Checkpoint
 from cleser.recipes.data import Dataset, Vocabulary
+from cleser.recipes.processes import on_cpu
 from cleser.speech.fine_tuning import (
     FineTuning,
     load_trained,
@@ -247,7 +248,7 @@ def train(
 def _accelerator() -> Accelerator:
     # A step need not touch every weight: a recipe may leave a view of the utterance out, a backbone its last norm.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-    return Accelerator(kwargs_handlers=[unused])
+    return Accelerator(cpu=on_cpu(), kwargs_handlers=[unused])
 
 
 def _groups(learner: Learner, config: TrainingConfig, tuning: FineTuning) -> list[dict[str, Any]]:

@@ -17,7 +17,6 @@ from typing import Protocol as Interface
 
 import pandas as pd
 import yaml
-from accelerate import PartialState
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -26,6 +25,7 @@ from cleser.corpora.protocol import Cast, Parts, Protocol
 from cleser.evaluation import write_results
 from cleser.recipes.audio import load_audio_dataset
 from cleser.recipes.data import Dataset, Vocabulary, load_dataset, phones_of
+from cleser.recipes.processes import processes
 from cleser.recipes.progress import console, track
 from cleser.recipes.settings import to_plain
 from cleser.speech.backbones import Backbone
@@ -201,10 +201,10 @@ def run_experiment(
         console.print(f"{experiment.out} is finished; nothing to do")
         results: dict[str, Any] = json.loads((experiment.out / "results.json").read_text())
         return results
-    processes = PartialState()
-    processes.wait_for_everyone()  # nobody looks into the folder once one has begun to write
+    together = processes()
+    together.wait_for_everyone()  # nobody looks into the folder once one has begun to write
     cast = admit(experiment)
-    with processes.main_process_first():  # the others then find its features on disk
+    with together.main_process_first():  # the others then find its features on disk
         data = Data(cast, backbone, auxiliary=auxiliary, tuning=experiment.tuning)
     history: list[dict[str, float]] = []
     predictions: list[pd.DataFrame] = []
@@ -223,10 +223,10 @@ def run_experiment(
         test = data.target.subset(parts.test)
         probabilities, embeddings = fitted.predict(test)
         predictions.append(predictions_of(test, probabilities, cast.protocol.labels, seed))
-        if seed == 0 and processes.is_main_process:
+        if seed == 0 and together.is_main_process:
             source = data.seen.subset(parts.train)
             _write_embeddings(experiment.out, embeddings, source, fitted.predict(source)[1])
-    if kept and processes.is_main_process:
+    if kept and together.is_main_process:
         _write_model(experiment.out, kept, data)
     left_out = [*cast.left_out, *data.seen.left_out, *data.target.left_out]
     return finish(experiment, pd.concat(predictions, ignore_index=True), left_out)
@@ -240,7 +240,7 @@ def admit(experiment: Experiment) -> Cast:
         findings = audit(cast, repeats=experiment.seeds, advance=lambda: advance(1))
     for note in findings.notes:
         console.print(f"audit: {note}", style="dim", highlight=False)
-    if not PartialState().is_main_process:
+    if not processes().is_main_process:
         return cast
     experiment.out.mkdir(parents=True, exist_ok=True)
     settings = yaml.safe_dump(experiment.settings(), sort_keys=False, allow_unicode=True)
@@ -288,12 +288,12 @@ def finish(
     left_out: list[dict[str, str]],
 ) -> dict[str, Any]:
     """Write predictions, then results: whoever finds results finds all that stands behind them."""
-    processes = PartialState()
-    if processes.is_main_process:
+    together = processes()
+    if together.is_main_process:
         predictions.to_parquet(experiment.out / "predictions.parquet")
         write_results(experiment.out, left_out=left_out)
         shutil.rmtree(experiment.out / "checkpoints", ignore_errors=True)
-    processes.wait_for_everyone()
+    together.wait_for_everyone()
     results: dict[str, Any] = json.loads((experiment.out / "results.json").read_text())
     return results
 

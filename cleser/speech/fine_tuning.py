@@ -40,7 +40,6 @@ class FineTuning:
         accumulate: Batches whose gradients make one step.
         checkpointing: Compute blocks twice rather than keep what is in them: less memory, a third more time.
         precision: Of the backbone's arithmetic; the recipe's network and all losses stay in float32.
-        shard: Spread weights, gradients and optimiser over all processes (FSDP), for models too large for one.
 
     Raises:
         ValueError: A value is none that it may be.
@@ -57,7 +56,6 @@ class FineTuning:
     accumulate: int = 1
     checkpointing: bool = False
     precision: Literal["float32", "bfloat16"] = "float32"
-    shard: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "targets", tuple(self.targets))

@@ -43,10 +43,9 @@ ROADS = {
 class Contrastive(Baseline):
     """Cross-entropy with losses between utterances of all processes, and the target's in them."""
 
-    sees_target = True
-
     def __init__(self, config, task):
         super().__init__(config, task)
+        self.sees_target = True
         self.contrast = CrossLingualSupCon()
         self.triplet = RelationalTripletLoss(same("emotion"), differ("emotion"))
 

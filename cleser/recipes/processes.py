@@ -1,0 +1,19 @@
+"""The processes that train together, as ``accelerate launch`` starts them; one where nobody launched."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from accelerate import PartialState
+
+
+def on_cpu() -> bool:
+    """Whether training runs on the processor: accelerate wants to be told, or takes its processes for strangers."""
+    asked = os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("1", "true", "yes")
+    return asked or not torch.accelerator.is_available()
+
+
+def processes() -> PartialState:
+    """Who takes part, and which of them this one is."""
+    return PartialState(cpu=on_cpu())
