@@ -21,9 +21,9 @@ class LayerPairs:
         \frac{\mathrm{HSIC}(K_l, K_m)}{\sqrt{\mathrm{HSIC}(K_l, K_l) \, \mathrm{HSIC}(K_m, K_m)}},
         \qquad K_l = X_l X_l^\top
 
-    Both HSICs are sums of products of centred Gram matrices, so that all pairs are one product of matrices [L, n²]:
-    centred rows and columns for the biased one (Kornblith et al.), *U-centred* ones for the unbiased (the form
-    of G. Székely and M. Rizzo, 2014, which equals Eq. 5 of Song et al.).
+    Both HSICs follow from products of centred Gram matrices, all pairs of which are one product of a matrix [L, n²]:
+    with the diagonals the biased one (Kornblith et al.), without them and with two corrections the unbiased (Song et
+    al.).
 
     Items are taken in parts of ``chunk``, and HSIC is averaged over parts: exact for up to ``chunk`` items, and
     independent of how a stream comes in batches.
@@ -82,28 +82,20 @@ class LayerPairs:
             return self._sums
         x = part.to(self.dtype)
         x = x - x.mean(1, keepdim=True)
-        gram = x @ x.mT  # [L, n, n]; of centred items, hence centred
+        gram = x @ x.mT  # [L, n, n]; of centred items, so that its rows sum to zero
+        own = gram.diagonal(dim1=-2, dim2=-1).clone()
+        gram.diagonal(dim1=-2, dim2=-1).zero_()
+        flat = gram.flatten(1)
+        products, owns = flat @ flat.T, own @ own.T
         sums = dict(self._sums)
-        sums[False] = _plus(self._sums[False], _products(gram) / (n - 1) ** 2, n)
+        sums[False] = _plus(self._sums[False], (products + owns) / (n - 1) ** 2, n)
         if n >= 4:
-            sums[True] = _plus(self._sums[True], _products(_u_centred(gram)) / (n * (n - 3)), n)
+            # Without its diagonal a row sums to minus what was there: K̃1 = −own.
+            traces = torch.outer(own.sum(1), own.sum(1)) / ((n - 1) * (n - 2))
+            hsic = (products + traces - 2 / (n - 2) * owns) / (n * (n - 3))
+            sums[True] = _plus(self._sums[True], hsic, n)
         return sums
 
 
 def _plus(sums: tuple[Tensor | float, int], hsic: Tensor, n: int) -> tuple[Tensor | float, int]:
     return sums[0] + n * hsic, sums[1] + n
-
-
-def _products(gram: Tensor) -> Tensor:
-    flat = gram.flatten(1)
-    return flat @ flat.T
-
-
-def _u_centred(gram: Tensor) -> Tensor:
-    """Without diagonal, and with rows and columns that sum to zero."""
-    n = gram.shape[-1]
-    zero_diagonal = gram - torch.diag_embed(gram.diagonal(dim1=-2, dim2=-1))
-    rows = zero_diagonal.sum(-1)
-    whole = rows.sum(-1)[:, None, None] / ((n - 1) * (n - 2))
-    centred = zero_diagonal - (rows[..., None] + rows[:, None]) / (n - 2) + whole
-    return centred - torch.diag_embed(centred.diagonal(dim1=-2, dim2=-1))
