@@ -34,7 +34,7 @@ class Batch:
     def token_labels(self) -> dict[str, Tensor]:
         """The utterances' labels and the phoneme, [S] each, for every token."""
         counts = self.offsets.diff()
-        spread = {name: values.repeat_interleave(counts) for name, values in self.labels.items()}
+        spread = {name: values.repeat_interleave(counts, 0) for name, values in self.labels.items()}
         return {**spread, "phoneme": self.phonemes}
 
     def to(self, device: torch.device | str) -> Batch:

@@ -12,6 +12,7 @@ from cleser.recipes.baselines import (
     run_classical,
 )
 from cleser.recipes.neural import runner
+from cleser.recipes.sapa import SAPA, SAPAConfig
 
 
 class Method(NamedTuple):
@@ -34,7 +35,16 @@ def _network(config: type[Any], build: Callable[..., Any]) -> Method:
 
 METHODS: dict[str, Method] = {
     "baseline": _network(BaselineConfig, Baseline),
+    "sapa": _network(SAPAConfig, SAPA),
     "classical": Method(ClassicalConfig, run_classical, None),
 }
 
-__all__ = ["METHODS", "Baseline", "BaselineConfig", "ClassicalConfig", "Method"]
+__all__ = [
+    "METHODS",
+    "SAPA",
+    "Baseline",
+    "BaselineConfig",
+    "ClassicalConfig",
+    "Method",
+    "SAPAConfig",
+]

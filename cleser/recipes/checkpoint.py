@@ -60,13 +60,13 @@ class Checkpoint:
         best = (float(state["best"][0]), float(state["best"][1]))
         return cls(state["epoch"], state["history"], best, part("model."), part("best."))
 
-    def record(self, model: Learner, line: dict[str, float]) -> None:
-        """Note a finished epoch, and its weights if no epoch did better on development data."""
+    def record(self, model: Learner, line: dict[str, float], *, keep: str = "best") -> None:
+        """Note a finished epoch, and its weights if no epoch did better on development data, or in any case."""
         self.epoch += 1
         self.history.append(line)
         self.weights = model.weights()
         score = (line["dev_uar"], -line["dev_loss"])
-        if score > self.best:
+        if score > self.best or keep == "last":
             self.best, self.best_weights = score, self.weights
 
     def save(self, path: Path, optimiser: torch.optim.Optimizer) -> None:

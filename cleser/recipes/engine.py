@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -50,6 +50,8 @@ class TrainingConfig:
         weight_decay: Of AdamW.
         warmup: Share of the steps in which the rate rises; it then falls along a cosine.
         clip: Largest gradient norm.
+        keep: The weights of the epoch that did ``"best"`` on the source's development speakers, or of the ``"last"``:
+            a method that adapts to the target moves away from what those speakers can judge.
     """
 
     epochs: int = 15
@@ -58,6 +60,7 @@ class TrainingConfig:
     weight_decay: float = 1e-2
     warmup: float = 0.2
     clip: float = 5.0
+    keep: Literal["best", "last"] = "best"
 
 
 class Task(NamedTuple):
@@ -235,7 +238,8 @@ def train(
             raise FloatingPointError(f"seed {seed}, epoch {epoch}: the loss is {totals['loss']}")
         scores = _dev_scores(learner.eval().recipe, dev)
         train_terms = {f"train_{name}": value for name, value in totals.items()}
-        state.record(learner, {"seed": seed, "epoch": epoch, **train_terms, **scores})
+        line = {"seed": seed, "epoch": epoch, **train_terms, **scores}
+        state.record(learner, line, keep=config.keep)
         if accelerator.is_main_process:
             state.save(checkpoint, optimiser)
             on_epoch(state.history)
@@ -349,7 +353,7 @@ def _prefetched(items: list[T], load: Callable[[T], Any]) -> Iterator[Any]:
 
 
 def predict(recipe: Recipe, dataset: Dataset, *, size: int | None = None) -> tuple[Tensor, Tensor]:
-    """Logits [N, K] and utterance embeddings [N, D] of a dataset, on the CPU.
+    """Logits [N, K] and utterance embeddings [N, D] of utterances recognised together, on the CPU.
 
     Args:
         recipe: Is put into eval mode.
@@ -357,7 +361,14 @@ def predict(recipe: Recipe, dataset: Dataset, *, size: int | None = None) -> tup
         size: Utterances at a time; recordings are fewer by default, since the backbone's layers are larger.
     """
     recipe.eval()
-    dataset = recipe.prepare(dataset)
+    return recognise(recipe, recipe.prepare(dataset), size=size)
+
+
+def recognise(
+    recipe: Recipe, dataset: Dataset, *, size: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """As `predict`, of utterances that the recipe has been prepared for or does without."""
+    recipe.eval()
     size = size or (32 if isinstance(dataset, AudioDataset) else 256)
     device = next(recipe.parameters()).device
     with torch.inference_mode():

@@ -1,0 +1,134 @@
+"""Speaker-style communities as a recipe keeps them: found in graphs over all languages, looked up for anyone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor, nn
+
+from cleser.graphs import pseudo_speakers, recordings_of, style_communities
+from cleser.recipes.data import Dataset
+
+
+class StyleBook(nn.Module):
+    """The communities of each emotion, each by its mean style.
+
+    Numbers are kept from one search to the next: a new community gets the number of the old one whose style is
+    most like its own.
+
+    Args:
+        emotions: K.
+        communities: Most communities C of an emotion; of more, the largest are kept.
+        dim: Channels F of an utterance's description.
+        refine: Refine the communities that Leiden finds by a graph neural network.
+        resolution: Of the search; larger gives smaller communities.
+    """
+
+    styles: Tensor
+    found: Tensor
+
+    def __init__(
+        self, emotions: int, communities: int, dim: int, *, refine: bool, resolution: float
+    ) -> None:
+        super().__init__()
+        self.refine, self.resolution = refine, resolution
+        self.register_buffer("styles", torch.zeros(emotions, communities, dim))
+        self.register_buffer("found", torch.zeros(emotions, communities, dtype=torch.bool))
+
+    @torch.no_grad()
+    def search(self, datasets: list[Dataset], shares: list[Tensor]) -> list[Tensor]:
+        """Find the communities of some datasets, one graph an emotion over all their languages.
+
+        Args:
+            datasets: Source and target.
+            shares: Their emotions, as probabilities [N, K].
+
+        Returns:
+            For each dataset the community of every speaker in every emotion, by utterance: [N, K], −1 where there is
+            none.
+        """
+        found = self._communities(datasets, shares, refine=self.refine)
+        nodes = found.nodes
+        styles = torch.tensor(found.styles)
+        number: dict[int, int] = {}
+        for emotion, of in nodes[nodes["community"] >= 0].groupby("emotion"):
+            sizes = of["community"].value_counts(sort=True)
+            kept = sorted(sizes.index[: self.styles.shape[1]])
+            means = torch.stack(
+                [styles[(nodes["community"] == c).to_numpy()].mean(0) for c in kept]
+            )
+            places = self._places(int(emotion), means)
+            number |= dict(zip(kept, places, strict=True))
+            self.styles[int(emotion)] = 0
+            self.styles[int(emotion), places] = means.to(self.styles)
+            self.found[int(emotion)] = False
+            self.found[int(emotion), places] = True
+        chosen = np.array([number.get(c, -1) for c in nodes["community"]])
+        return self._by_utterance(nodes, chosen, datasets)
+
+    @torch.no_grad()
+    def look_up(self, dataset: Dataset, shares: Tensor) -> Tensor:
+        """The known community that each speaker of a dataset is most like in every emotion, by utterance [N, K].
+
+        Args:
+            dataset: The utterances.
+            shares: Their emotions, as probabilities [N, K].
+        """
+        unknown = torch.full(shares.shape, -1, dtype=torch.int64)
+        if not self.found.any() or speakers_of(dataset).nunique() < 2:
+            return unknown
+        found = self._communities([dataset], [shares], refine=False)
+        emotions = torch.from_numpy(found.nodes["emotion"].to_numpy(np.int64, copy=True))
+        own = torch.nn.functional.normalize(torch.tensor(found.styles), dim=-1)
+        known = torch.nn.functional.normalize(self.styles.cpu(), dim=-1)[emotions]
+        alike = torch.einsum("md,mcd->mc", own, known).masked_fill(~self.found.cpu()[emotions], -2)
+        chosen = alike.argmax(1).masked_fill(own.norm(dim=-1) < 0.5, -1)
+        return self._by_utterance(found.nodes, chosen.numpy(), [dataset])[0]
+
+    def _communities(self, datasets: list[Dataset], shares: list[Tensor], *, refine: bool) -> Any:
+        return style_communities(
+            torch.cat([descriptions(d) for d in datasets]).numpy(),
+            speakers=pd.concat([speakers_of(d) for d in datasets]).to_numpy(object),
+            emotions=torch.cat([s.cpu() for s in shares]).double().numpy(),
+            languages=pd.concat([d.manifest["language"] for d in datasets]).to_numpy(object),
+            refine=refine,
+            resolution=self.resolution,
+        )
+
+    def _places(self, emotion: int, means: Tensor) -> list[int]:
+        """A free number for each new community: of all assignments the one most like the old styles."""
+        old = torch.nn.functional.normalize(self.styles[emotion].cpu(), dim=-1)
+        alike = torch.nn.functional.normalize(means, dim=-1) @ old.T
+        return [int(c) for c in linear_sum_assignment(-alike.numpy())[1]]
+
+    def _by_utterance(
+        self, nodes: pd.DataFrame, chosen: Any, datasets: list[Dataset]
+    ) -> list[Tensor]:
+        emotions = range(self.styles.shape[0])
+        table = pd.Series(chosen, index=pd.MultiIndex.from_frame(nodes[["speaker", "emotion"]]))
+        table = table.unstack().reindex(columns=emotions).fillna(-1).astype(np.int64)
+        tables = [table.reindex(speakers_of(d)).fillna(-1) for d in datasets]
+        return [torch.from_numpy(t.to_numpy(np.int64, copy=True)) for t in tables]
+
+
+def descriptions(dataset: Dataset) -> Tensor:
+    """Summary statistics of every utterance, flat [N, F]: on them styles are compared."""
+    parts = [dataset.batch(at).summaries.flatten(1) for at in torch.arange(len(dataset)).split(256)]
+    return torch.cat(parts).float().cpu()
+
+
+def speakers_of(dataset: Dataset) -> pd.Series[str]:
+    """The speakers; where a corpus tells none, pseudo-speakers from its recordings' names and sounds."""
+    speakers = dataset.manifest["speaker"]
+    unknown = speakers.isna().to_numpy()
+    if not unknown.any():
+        return speakers
+    recordings = recordings_of(dataset.manifest["path"][unknown])
+    found = pseudo_speakers(descriptions(dataset)[unknown].numpy(), recordings=recordings)
+    return speakers.mask(
+        unknown, pd.Series([f"pseudo-{i}" for i in found]).set_axis(np.flatnonzero(unknown))
+    )
