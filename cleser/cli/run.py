@@ -38,6 +38,7 @@ class RunArguments(Generic[C, T]):
         split_seed: Draws them.
         seeds: How many trainings, with seeds 0, 1, ….
         backbone: What turns recordings into frames.
+        alignments: Folder of alignments that say when phones sound, as cleser align writes them.
     """
 
     source: tuple[str, ...]
@@ -55,6 +56,7 @@ class RunArguments(Generic[C, T]):
     split_seed: int = 0
     seeds: int = 3
     backbone: str = "acoustic"
+    alignments: Path | None = None
 
     def protocol(self) -> Protocol:
         """The protocol that the flags describe."""
@@ -120,6 +122,7 @@ def run_method(name: str, config: Any, protocol: Protocol, arguments: Any) -> di
         arguments.out,
         arguments.backbone,
         arguments.tune,
+        str(arguments.alignments) if arguments.alignments else None,
     )
     if arguments.tune.from_audio and METHODS[name].build is None:
         raise ValueError(f"{name} trains no network, so that nothing can be tuned under it")
@@ -157,6 +160,7 @@ def _saved(args: list[str], name: str, kind: type[Any]) -> tuple[Any, list[str]]
         seeds=saved["seeds"],
         backbone=saved["backbone"],
         tune=from_plain(FineTuning, saved.get("tuning", {})),
+        alignments=Path(saved["alignments"]) if "alignments" in saved else None,
         **terms,
     )
     return default, args[:at] + args[at + 2 :]

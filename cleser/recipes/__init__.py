@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from cleser.recipes.adaptation import Coral, CoralConfig, Dann, DannConfig
 from cleser.recipes.baselines import (
     Baseline,
     BaselineConfig,
     ClassicalConfig,
     run_classical,
 )
+from cleser.recipes.layer_anchoring import LayerAnchoring, LayerAnchoringConfig
 from cleser.recipes.neural import runner
 from cleser.recipes.sapa import SAPA, SAPAConfig
+from cleser.recipes.zero_shot import ZeroShot, ZeroShotConfig
 
 
 class Method(NamedTuple):
@@ -35,7 +38,11 @@ def _network(config: type[Any], build: Callable[..., Any]) -> Method:
 
 METHODS: dict[str, Method] = {
     "baseline": _network(BaselineConfig, Baseline),
+    "coral": _network(CoralConfig, Coral),
+    "dann": _network(DannConfig, Dann),
     "sapa": _network(SAPAConfig, SAPA),
+    "layer_anchoring": _network(LayerAnchoringConfig, LayerAnchoring),
+    "zero_shot": _network(ZeroShotConfig, ZeroShot),
     "classical": Method(ClassicalConfig, run_classical, None),
 }
 
@@ -45,6 +52,14 @@ __all__ = [
     "Baseline",
     "BaselineConfig",
     "ClassicalConfig",
+    "Coral",
+    "CoralConfig",
+    "Dann",
+    "DannConfig",
+    "LayerAnchoring",
+    "LayerAnchoringConfig",
     "Method",
     "SAPAConfig",
+    "ZeroShot",
+    "ZeroShotConfig",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +13,7 @@ from torch import Tensor
 from cleser.corpora.protocol import Protocol
 from cleser.models.batch import Batch
 from cleser.recipes.progress import track
-from cleser.speech.alignment import Alignment
+from cleser.speech.alignment import Alignment, load_alignments
 from cleser.speech.backbones import Backbone
 from cleser.speech.features import Features, extract_features
 from cleser.speech.normalise import Moments, moments, standardise, standardise_utterances
@@ -142,22 +141,18 @@ class Vocabulary:
         return {c: _codes(manifest[c], names) for c, names in columns.items()}
 
 
-def phones_of(manifest: pd.DataFrame) -> list[Alignment | None]:
-    """When each utterance's phones sound, where the corpus itself says it in a column ``phones``.
+def phones_of(manifest: pd.DataFrame, folder: str | None = None) -> list[Alignment | None]:
+    """When each utterance's phones sound, as far as that is known.
 
-    The column holds JSON, ``[[symbol, start, end], …]`` in seconds, as the synthetic corpus has it.
+    Args:
+        manifest: The utterances. Where the corpus itself knows its phones, as the synthetic one does, a column
+            ``phones`` holds them.
+        folder: Alignment files of all corpora, see :func:`cleser.speech.alignment.load_alignments`; None for what
+            the manifest says.
     """
-    if "phones" not in manifest:
+    if folder is None and "phones" not in manifest:
         return [None] * len(manifest)
-    return [_stated(text) if isinstance(text, str) else None for text in manifest["phones"]]
-
-
-def _stated(text: str) -> Alignment:
-    # Stress and length are no part of a phoneme's name.
-    phones = [(symbol.strip("ˈˌː"), start, end) for symbol, start, end in json.loads(text)]
-    named = [phone for phone in phones if phone[0]]
-    symbols, starts, ends = zip(*named, strict=True) if named else ((), (), ())
-    return Alignment(np.array(starts), np.array(ends), symbols)
+    return load_alignments(manifest, folder)
 
 
 def _codes(values: pd.Series[str] | list[str], names: Sequence[str]) -> Tensor:

@@ -49,6 +49,7 @@ class Experiment:
         out: The run folder.
         backbone: Name of what turns recordings into frames.
         tuning: Whether and how it is trained too.
+        alignments: Folder that says when phones sound, see :func:`cleser.speech.alignment.load_alignments`.
     """
 
     recipe: str
@@ -58,6 +59,7 @@ class Experiment:
     out: Path
     backbone: str = "acoustic"
     tuning: FineTuning = field(default_factory=FineTuning)
+    alignments: str | None = None
 
     def settings(self) -> dict[str, Any]:
         """What ``config.yaml`` holds: enough to run the same again."""
@@ -68,6 +70,7 @@ class Experiment:
             "protocol": to_plain(self.protocol),
             "config": self.config,
             **({"tuning": to_plain(self.tuning)} if self.tuning.from_audio else {}),
+            **({"alignments": self.alignments} if self.alignments else {}),
         }
 
     def finished(self, *, overwrite: bool = False) -> bool:
@@ -102,12 +105,13 @@ class Data:
         *,
         auxiliary: bool,
         tuning: FineTuning | None = None,
+        alignments: str | None = None,
     ) -> None:
-        self.cast, self.backbone = cast, backbone
+        self.cast, self.backbone, self.alignments = cast, backbone, alignments
         self.tuning = tuning or FineTuning()
         rows = pd.concat([cast.source, cast.auxiliary] if auxiliary else [cast.source])
         rows = rows.drop_duplicates("utterance", ignore_index=True)
-        phones = phones_of(rows)
+        phones = phones_of(rows, alignments)
         self.vocabulary = Vocabulary.of(cast.protocol.labels, rows, phones)
         self.seen, self.moments = loader(self.tuning)(
             rows, cast.protocol, self.vocabulary, backbone, title="source", alignments=phones
@@ -130,7 +134,7 @@ class Data:
             self.vocabulary,
             self.backbone,
             title="target",
-            alignments=phones_of(self.cast.target),
+            alignments=phones_of(self.cast.target, self.alignments),
             reference=self.moments,
         )[0]
 
@@ -205,12 +209,17 @@ def run_experiment(
     together.wait_for_everyone()  # nobody looks into the folder once one has begun to write
     cast = admit(experiment)
     with together.main_process_first():  # the others then find its features on disk
-        data = Data(cast, backbone, auxiliary=auxiliary, tuning=experiment.tuning)
+        data = Data(
+            cast,
+            backbone,
+            auxiliary=auxiliary,
+            tuning=experiment.tuning,
+            alignments=experiment.alignments,
+        )
     history: list[dict[str, float]] = []
-    predictions: list[pd.DataFrame] = []
-    kept: dict[str, Tensor] = {}
+    networks: list[Fitted] = []
     for seed in range(experiment.seeds):
-        parts, before = cast.parts(seed), list(history)
+        before = list(history)
 
         def report(epochs: list[dict[str, float]], before: list[dict[str, float]] = before) -> None:
             history[:] = [*before, *epochs]
@@ -218,7 +227,13 @@ def run_experiment(
             _write_text(experiment.out / "metrics.jsonl", lines)
 
         checkpoint = experiment.out / "checkpoints" / f"seed{seed}.safetensors"
-        fitted = fit(Fold(seed, data, parts, checkpoint, report))
+        networks.append(fit(Fold(seed, data, cast.parts(seed), checkpoint, report)))
+    if _sealed(experiment.protocol):
+        audit(cast, repeats=experiment.seeds)  # now that nothing can be learned from what it opens
+    predictions: list[pd.DataFrame] = []
+    kept: dict[str, Tensor] = {}
+    for seed, fitted in enumerate(networks):
+        parts = cast.parts(seed)
         kept |= {f"seed{seed}.{name}": t for name, t in fitted.tensors().items()}
         test = data.target.subset(parts.test)
         probabilities, embeddings = fitted.predict(test)
@@ -237,7 +252,8 @@ def admit(experiment: Experiment) -> Cast:
     cast = experiment.protocol.load()
     total = len(cast.source) + len(cast.auxiliary) + len(cast.target)
     with track("audit", total) as advance:
-        findings = audit(cast, repeats=experiment.seeds, advance=lambda: advance(1))
+        sealed = _sealed(experiment.protocol)
+        findings = audit(cast, repeats=experiment.seeds, sealed=sealed, advance=lambda: advance(1))
     for note in findings.notes:
         console.print(f"audit: {note}", style="dim", highlight=False)
     if not processes().is_main_process:
@@ -248,6 +264,11 @@ def admit(experiment: Experiment) -> Cast:
     described = {**cast.describe(), "notes": findings.notes}
     _write_text(experiment.out / "protocol.json", json.dumps(described, indent=2) + "\n")
     return cast
+
+
+def _sealed(protocol: Protocol) -> bool:
+    """Whether no recording of the target may be opened before the test."""
+    return protocol.target_access == "nothing"
 
 
 def predictions_of(

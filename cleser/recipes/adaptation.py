@@ -1,0 +1,81 @@
+r"""Alignment of languages without phones, speakers or layers: what the papers compare themselves with.
+
+``coral`` (B. Sun, K. Saenko, *Deep CORAL*, ECCV Workshops 2016) aligns the covariances of the last layer,
+``dann`` (Y. Ganin et al., *Domain-Adversarial Training of Neural Networks*, JMLR 2016) makes languages
+indistinguishable there. Both see the target's sound and none of its labels.
+
+.. math:: \mathcal{L} = \mathcal{L}_{CE}(\text{source}) + w \, d(\text{source}, \text{target})
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cleser.losses import DomainAdversary, Warmup, coral
+from cleser.models.batch import Batch
+from cleser.recipes.baselines import Baseline, BaselineConfig
+from cleser.recipes.engine import Task
+
+
+@dataclass(frozen=True)
+class CoralConfig(BaselineConfig):
+    """Settings of Deep CORAL.
+
+    Attributes:
+        weight: w; the distance is divided by 4D², so that it is small.
+    """
+
+    weight: float = 100.0
+
+
+class Coral(Baseline):
+    """Deep CORAL: covariances of the utterance embeddings aligned."""
+
+    def __init__(self, config: CoralConfig, task: Task) -> None:
+        super().__init__(config, task)
+        self.sees_target = True
+        self.weight = config.weight
+
+    def step(self, source: Batch, target: Batch | None) -> dict[str, Tensor]:
+        """Learn from the source, align with the target."""
+        assert target is not None
+        ours = self.embed(source)
+        supervised = self.supervised(ours.logits, source)
+        aligned = coral(ours.utterances, self.embed(target).utterances)
+        return {"loss": supervised + self.weight * aligned, "coral": aligned}
+
+
+@dataclass(frozen=True)
+class DannConfig(BaselineConfig):
+    """Settings of domain-adversarial training.
+
+    Attributes:
+        weight: w.
+        warm_up: Steps in which the reversal rises to full strength.
+    """
+
+    weight: float = 0.3
+    warm_up: int = 200
+
+
+class Dann(Baseline):
+    """Domain-adversarial training: source and target indistinguishable in the utterance embeddings."""
+
+    def __init__(self, config: DannConfig, task: Task) -> None:
+        super().__init__(config, task)
+        self.sees_target = True
+        self.weight = config.weight
+        self.adversary = DomainAdversary(config.model.dim, 2, schedule=Warmup(config.warm_up))
+
+    def step(self, source: Batch, target: Batch | None) -> dict[str, Tensor]:
+        """Learn from the source, confuse it with the target."""
+        assert target is not None
+        ours, theirs = self.embed(source), self.embed(target)
+        supervised = self.supervised(ours.logits, source)
+        both = torch.cat([ours.utterances, theirs.utterances])
+        sides = torch.arange(len(both), device=both.device) >= len(source)
+        confused = self.adversary(both, sides.long())
+        return {"loss": supervised + self.weight * confused, "domain": confused}

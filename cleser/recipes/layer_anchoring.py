@@ -1,0 +1,144 @@
+r"""LAM: layers in which languages look alike are anchored across languages.
+
+S. G. Upadhyay, C. Busso, C.-C. Lee, *A Layer-Anchoring Strategy for Enhancing Cross-Lingual Speech Emotion
+Recognition*, arXiv 2407.04966, 2024.
+
+First a study: how similar are source and target in each layer of the speech model, on whole utterances or on vowels?
+The layers most alike become anchors, whose covariances are aligned while the emotions of the source are learned.
+
+.. math:: \mathcal{L} = \mathcal{L}_{CE}(\text{source})
+          + \lambda \sum_{l \in \text{anchors}} \mathrm{CORAL}(H_S^l, H_T^l)
+
+Deviations
+----------
+
+The paper leaves open what is chosen here; each is a field of `LayerAnchoringConfig`:
+
+* *Similarity* is the debiased linear CKA of the languages' feature covariances over all emotions together (`measure`);
+  no label of the target is asked for. See `cleser.anchors.LayerSimilarity`.
+* *A group* is the run of `size` neighbouring layers that is most similar on average.
+* *What is aligned* is each layer's projection into the network's common space (`Embedded.layers`): frozen features
+  cannot move themselves. On the road from audio, gradients go on into the speech model.
+* *λ* is `weight`; the loss is divided by 4D², so that it is small.
+* *Prior matching* of the predictions for the target (`match_prior`), as in our other recipes that hear the target.
+
+    python -m cleser.recipes.layer_anchoring --source emodb:DIR --target ravdess:DIR --out runs/lam
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from cleser.anchors import LayerSimilarity, is_vowel, select_layers
+from cleser.losses import LayerAnchorLoss
+from cleser.models.batch import Batch
+from cleser.models.emotion import Embedded
+from cleser.recipes.baselines import Baseline, BaselineConfig
+from cleser.recipes.data import Dataset
+from cleser.recipes.engine import Task
+
+Units = Literal["utterance", "vowel"]
+
+
+@dataclass(frozen=True)
+class LayerAnchoringConfig(BaselineConfig):
+    """Settings of layer anchoring.
+
+    Attributes:
+        policy: Anchor the ``"last"`` layer, the ``"single"`` most similar one (LAM-SL), or a ``"group"`` (LAM-GL).
+        units: What is compared and aligned: whole utterances, or vowels (which need alignments).
+        size: Layers of a group, or all where there are fewer.
+        measure: Of similarity, a column of :meth:`cleser.anchors.LayerSimilarity.compute`.
+        weight: λ.
+    """
+
+    match_prior: bool = True
+    policy: Literal["last", "single", "group"] = "group"
+    units: Units = "utterance"
+    size: int = 3
+    measure: Literal["cka_debiased", "cka", "coral", "coral_debiased", "cosine"] = "cka_debiased"
+    weight: float = 100.0
+
+
+class LayerAnchoring(Baseline):
+    """A study of the layers, then CORAL on those chosen."""
+
+    def __init__(self, config: LayerAnchoringConfig, task: Task) -> None:
+        super().__init__(config, task)
+        self.config = config
+        self.sees_target = True
+        vowels = [is_vowel(phoneme) for phoneme in task.vocabulary.phonemes]
+        self.vowels = torch.tensor(vowels, dtype=torch.bool)
+        self.anchors: LayerAnchorLoss | None = None
+
+    def begin_epoch(self, epoch: int, source: Dataset, target: Dataset | None) -> None:
+        """Choose the layers, once: before training, by features that nobody has trained yet."""
+        if self.anchors is None:
+            assert target is not None
+            self.anchors = LayerAnchorLoss(self.choose(self.study(source, target)))
+
+    def study(self, source: Dataset, target: Dataset) -> pd.DataFrame:
+        """The similarity of the languages in every layer, a row a layer."""
+        similarity: LayerSimilarity | None = None
+        for side, dataset in enumerate((source, target)):
+            for at in torch.arange(len(dataset)).split(256):
+                batch = dataset.batch(at)
+                layers = batch.summaries
+                if self.config.units == "vowel":
+                    layers = batch.tokens[self._vowels(batch)]
+                if similarity is None:
+                    similarity = LayerSimilarity(*layers.shape[1:], chunk=0)
+                sides = {"language": torch.full((len(layers),), side)}
+                similarity.update(
+                    layers.detach().cpu(), sides, units=self.config.units, items_first=True
+                )
+        assert similarity is not None
+        return similarity.compute()
+
+    def choose(self, study: pd.DataFrame) -> list[int]:
+        """The anchor layers by the policy."""
+        config = self.config
+        return select_layers(
+            study,
+            config.policy,
+            config.units,
+            measure=config.measure,
+            size=min(config.size, study["layer"].nunique()),
+        )
+
+    def step(self, source: Batch, target: Batch | None) -> dict[str, Tensor]:
+        """Learn from the source, align the anchor layers."""
+        assert target is not None
+        assert self.anchors is not None
+        ours, theirs = self.embed(source), self.embed(target)
+        supervised = self.supervised(ours.logits, source)
+        aligned = self.anchors(self._states(ours, source), self._states(theirs, target))
+        return {"loss": supervised + self.config.weight * aligned, "anchors": aligned}
+
+    def _states(self, embedded: Embedded, batch: Batch) -> Tensor:
+        """What is aligned [L, N, D]: utterances, or the batch's vowels."""
+        if self.config.units == "utterance":
+            return embedded.layers
+        return embedded.token_layers[:, self._vowels(batch)]
+
+    def _vowels(self, batch: Batch) -> Tensor:
+        """Which tokens are vowels, bool [S]; where phones are not known, none is."""
+        phonemes = batch.phonemes.cpu()
+        if not len(self.vowels):
+            raise ValueError(
+                "layer anchoring on vowels needs to know the phones, found none: run cleser align, and give its "
+                "folder as --alignments, or choose --units utterance"
+            )
+        return ((phonemes >= 0) & self.vowels[phonemes.clamp_min(0)]).to(batch.phonemes.device)
+
+
+if __name__ == "__main__":
+    from cleser.cli import main
+
+    sys.exit(main(["run", "layer_anchoring", *sys.argv[1:]]))

@@ -1,0 +1,222 @@
+"""The papers' recipes: what each does with its batches, what the target gives away, and that ablations ablate."""
+
+import ctypes
+import os
+import struct
+import threading
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cleser.corpora.protocol import Protocol
+from cleser.models import ModelConfig
+from cleser.recipes import METHODS
+from cleser.recipes.data import phones_of
+from cleser.recipes.engine import Task, TrainingConfig
+from cleser.recipes.experiment import Data, Experiment
+from cleser.recipes.settings import to_plain
+from cleser.speech import load_backbone
+from tests.corpora.trees import write_corpus
+
+SMALL = ModelConfig(dim=8, input_dropout=0.0, dropout=0.1)
+PROTOCOL = Protocol(
+    ["synthetic:en?speakers=4&sentences=2"], ["synthetic:zh?speakers=4&sentences=2"]
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLESER_CACHE", str(tmp_path_factory.getbasetemp() / "recipes-cache"))
+        yield
+
+
+@pytest.fixture(scope="module")
+def data(cache):
+    return Data(PROTOCOL.load(), load_backbone("acoustic"), auxiliary=False)
+
+
+def config(name, **changes):
+    training = TrainingConfig(epochs=2, batch_size=8)
+    return replace(METHODS[name].config(), model=SMALL, training=training, **changes)
+
+
+def build(data, name, **changes):
+    torch.manual_seed(0)
+    task = Task(*data.shape, data.vocabulary, data.backbone.mix)
+    return METHODS[name].build(config(name, **changes), task)
+
+
+def sides(data):
+    parts = data.cast.parts(0)
+    return data.seen.subset(parts.train), data.target.subset(parts.adapt)
+
+
+def test_the_synthetic_corpus_knows_its_phones(data):
+    assert len(data.vocabulary.phonemes) > 20
+    source, _ = sides(data)
+    assert (source.phonemes >= 0).all()
+    assert phones_of(data.cast.source.drop(columns="phones")) == [None] * len(data.cast.source)
+
+
+def test_sapa_labels_the_target_by_what_it_believes_alone(data):
+    source, target = sides(data)
+    recipe = build(data, "sapa", warm_up=1, confidence=0.5)
+    assert (target.labels["emotion"] == -1).all()
+    recipe.begin_epoch(0, source, target)
+    assert (target.labels["emotion"] == -1).all()
+    assert (target.labels["community"] == -1).all()
+    assert (source.labels["community"] >= 0).any()
+    recipe.begin_epoch(1, source, target)
+    trusted = target.labels["emotion"]
+    assert 0.4 < (trusted >= 0).float().mean() < 0.6
+    assert (target.labels["language"] == recipe.target_language).all()
+    own = target.labels["communities"].gather(1, trusted.clamp_min(0)[:, None])[:, 0]
+    assert torch.equal(target.labels["community"], own.masked_fill(trusted < 0, -1))
+    terms = recipe.train().step(source.batch(range(16)), target.batch(range(16)))
+    assert {"source", "target", "speaker", "phoneme", "loss"} <= set(terms)
+    weights = {"source": 1.0, "target": 1.0, "speaker": 0.1, "phoneme": 0.1}
+    total = sum(weights[n] * t for n, t in terms.items() if n != "loss")
+    torch.testing.assert_close(terms["loss"], total)
+
+
+def test_sapas_ablations_leave_their_terms_out(data):
+    source, target = sides(data)
+    for changes, gone in (
+        ({"speaker_weight": 0.0}, "speaker"),
+        ({"phoneme_weight": 0.0}, "phoneme"),
+    ):
+        recipe = build(data, "sapa", warm_up=0, **changes)
+        recipe.begin_epoch(0, source, target)
+        assert gone not in recipe.train().step(source.batch(range(8)), target.batch(range(8)))
+    recipe = build(data, "sapa", warm_up=0, communities=0)
+    recipe.begin_epoch(0, source, target)
+    assert recipe.model.styles is None
+    assert not recipe.book.found.any()
+    assert "community" not in repr(recipe.anchoring)
+
+
+def test_a_stranger_gets_the_community_of_his_like(data):
+    source, target = sides(data)
+    recipe = build(data, "sapa", warm_up=0)
+    recipe.begin_epoch(0, source, target)
+    known = torch.nn.functional.one_hot(source.labels["emotion"], 4).float()
+    again = recipe.book.look_up(source, known)
+    found = source.labels["communities"]
+    both = (found >= 0) & (again >= 0)
+    assert both.float().mean() > 0.5
+    assert (found == again)[both].float().mean() > 0.8
+    one = source.subset(
+        source.manifest[source.manifest["speaker"] == source.manifest["speaker"][0]]
+    )
+    assert (recipe.book.look_up(one, torch.ones(len(one), 4)) == -1).all()
+
+
+def test_communities_keep_their_numbers(data):
+    source, target = sides(data)
+    recipe = build(data, "sapa", warm_up=0)
+    recipe.begin_epoch(0, source, target)
+    first = source.labels["communities"].clone()
+    recipe.begin_epoch(1, source, target)
+    assert torch.equal(first, source.labels["communities"])
+
+
+def test_layers_are_chosen_by_the_policy_and_need_phones_for_vowels(data):
+    source, target = sides(data)
+    for policy, units in (("last", "utterance"), ("single", "vowel"), ("group", "vowel")):
+        recipe = build(data, "layer_anchoring", policy=policy, units=units)
+        recipe.begin_epoch(0, source, target)
+        study = recipe.study(source, target)
+        assert set(study["units"]) == {units}
+        expected = {"last": (1,), "single": (int(study["cka_debiased"].argmax()),), "group": (0, 1)}
+        assert recipe.anchors.layers == expected[policy]
+        terms = recipe.train().step(source.batch(range(8)), target.batch(range(8)))
+        assert terms["anchors"] > 0
+    recipe.vowels = recipe.vowels[:0]
+    with pytest.raises(ValueError, match="needs to know the phones"):
+        recipe.study(source, target)
+
+
+def test_zero_shot_batches_are_hierarchical_and_its_ablations_leave_terms_out(data):
+    import numpy as np
+
+    source, _ = sides(data)
+    recipe = build(data, "zero_shot", samples=2)
+    for at in recipe.batches(source, 8, np.random.default_rng(0)):
+        emotions = source.labels["emotion"][at]
+        assert emotions.bincount().tolist() == [2] * 4  # one language is all that the source has
+    batch = source.batch(at)
+    assert {"contrast", "speaker"} <= set(recipe.train().step(batch, None))
+    assert "contrast" not in build(data, "zero_shot", contrast_weight=0.0).step(batch, None)
+    assert "speaker" not in build(data, "zero_shot", adversary_weight=0.0).step(batch, None)
+
+
+@pytest.mark.parametrize("name", ["coral", "dann", "layer_anchoring", "sapa"])
+def test_the_prior_is_matched_on_the_target(data, name):
+    from cleser.recipes.engine import predict
+
+    source, target = sides(data)
+    recipe = build(data, name, match_prior=True).eval()
+    recipe.begin_epoch(0, source, target)
+    recipe.finish(target)
+    found = predict(recipe, target)[0].softmax(-1).mean(0)
+    torch.testing.assert_close(found, torch.full((4,), 0.25), atol=5e-3, rtol=0)
+
+
+class Watch:
+    """Files opened below a folder, as the kernel saw it: libraries in C open files that Python does not notice."""
+
+    OPEN, DIRECTORY = 0x20, 0x40000000
+
+    def __init__(self, folder):
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.handle = self.libc.inotify_init1(os.O_NONBLOCK)
+        self.names = {}
+        for path, _, _ in os.walk(folder):
+            number = self.libc.inotify_add_watch(self.handle, path.encode(), self.OPEN)
+            self.names[number] = path
+
+    def opened(self):
+        found = []
+        while True:
+            try:
+                events = os.read(self.handle, 65536)
+            except BlockingIOError:
+                return found
+            while events:
+                number, mask, _, length = struct.unpack("iIII", events[:16])
+                name = events[16 : 16 + length].rstrip(b"\0").decode()
+                if not mask & self.DIRECTORY:
+                    found.append(f"{self.names[number]}/{name}")
+                events = events[16 + length :]
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "inotify_init1"), reason="needs Linux")
+@pytest.mark.parametrize("name", ["zero_shot", "baseline"])
+def test_the_target_is_not_opened_before_the_test(name, tmp_path, monkeypatch):
+    from cleser.recipes import experiment as module
+
+    specs = [
+        write_corpus(tmp_path / n, n, language=language, speakers=3, takes=2, seed=i)
+        for i, (n, language) in enumerate([("a", "de"), ("b", "fr"), ("c", "en")])
+    ]
+    protocol = Protocol(
+        specs[:1], specs[2:], specs[1:2], target_access="nothing", normalisation="corpus"
+    )
+    cast = protocol.load()
+    sounds = {os.path.realpath(path) for path in cast.target["path"]}
+    watch, before_test = Watch(tmp_path / "c"), []
+    real = module.audit
+
+    def audit(*args, **kwargs):
+        if not kwargs.get("sealed"):  # the last thing before the test
+            before_test.extend(watch.opened())
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(module, "audit", audit)
+    experiment = Experiment(name, to_plain(config(name)), protocol, 2, tmp_path / "run")
+    METHODS[name].run(experiment, config(name), load_backbone("acoustic"))
+    assert threading.active_count() < 50
+    assert not sounds & {os.path.realpath(path) for path in before_test}
+    assert sounds <= {os.path.realpath(path) for path in watch.opened()}
