@@ -53,13 +53,12 @@ class StyleBook(nn.Module):
         """
         found = self._communities(datasets, shares, refine=self.refine)
         nodes = found.nodes
-        styles = torch.tensor(found.styles)
         number: dict[int, int] = {}
         for emotion, of in nodes[nodes["community"] >= 0].groupby("emotion"):
             sizes = of["community"].value_counts(sort=True)
             kept = sorted(sizes.index[: self.styles.shape[1]])
-            means = torch.stack(
-                [styles[(nodes["community"] == c).to_numpy()].mean(0) for c in kept]
+            means = torch.tensor(
+                np.stack([found.styles[nodes["community"] == c].mean(0) for c in kept])
             )
             places = self._places(int(emotion), means)
             number |= dict(zip(kept, places, strict=True))
