@@ -108,8 +108,8 @@ class StyleBook(nn.Module):
         self, nodes: pd.DataFrame, chosen: Any, datasets: list[Dataset]
     ) -> list[Tensor]:
         emotions = range(self.styles.shape[0])
-        table = pd.Series(chosen, index=pd.MultiIndex.from_frame(nodes[["speaker", "emotion"]]))
-        table = table.unstack().reindex(columns=emotions).fillna(-1).astype(np.int64)
+        long = pd.Series(chosen, index=pd.MultiIndex.from_frame(nodes[["speaker", "emotion"]]))
+        table = long.unstack().reindex(columns=emotions).fillna(-1).astype(np.int64)
         tables = [table.reindex(speakers_of(d)).fillna(-1) for d in datasets]
         return [torch.from_numpy(t.to_numpy(np.int64, copy=True)) for t in tables]
 
@@ -126,7 +126,7 @@ def speakers_of(dataset: Dataset) -> pd.Series[str]:
     unknown = speakers.isna().to_numpy()
     if not unknown.any():
         return speakers
-    recordings = recordings_of(dataset.manifest["path"][unknown])
+    recordings = np.array(recordings_of(dataset.manifest["path"][unknown]), dtype=object)
     found = pseudo_speakers(descriptions(dataset)[unknown].numpy(), recordings=recordings)
     return speakers.mask(
         unknown, pd.Series([f"pseudo-{i}" for i in found]).set_axis(np.flatnonzero(unknown))
