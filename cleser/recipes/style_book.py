@@ -128,6 +128,7 @@ def speakers_of(dataset: Dataset) -> pd.Series[str]:
         return speakers
     recordings = np.array(recordings_of(dataset.manifest["path"][unknown]), dtype=object)
     found = pseudo_speakers(descriptions(dataset)[unknown].numpy(), recordings=recordings)
-    return speakers.mask(
-        unknown, pd.Series([f"pseudo-{i}" for i in found]).set_axis(np.flatnonzero(unknown))
-    )
+    named = speakers.to_numpy(object, copy=True)
+    corpora = dataset.manifest["corpus"][unknown]
+    named[unknown] = [f"{c}/pseudo-{i}" for c, i in zip(corpora, found, strict=True)]
+    return pd.Series(named, index=speakers.index, dtype="str")
