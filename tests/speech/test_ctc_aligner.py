@@ -7,11 +7,16 @@ import numpy as np
 import pytest
 import torch
 
+from cleser.corpora.expression import EMOTIONS
+from cleser.corpora.sentences import SENTENCES
+from cleser.corpora.synthetic import parse_knobs, say
+from cleser.speech.alignment.aligner import spelled
 from cleser.speech.alignment.ctc import CTCAligner, _division, _longest, _path
 from cleser.speech.alignment.ctc_training import _model as tiny_model
-from cleser.speech.alignment.ctc_training import _save
+from cleser.speech.alignment.ctc_training import _save, train_phone_model
 from cleser.speech.alignment.pronunciation import Vocabulary, pronounce
 from cleser.speech.ctc_phone_model import CTCPhoneModel
+from cleser.speech.prosody import Manner, Voice, speak
 
 SYMBOLS = sorted({*"abdefhijklmnoprstuvzðəɛɡɪŋɔɹʃʊʌθæ", "tʃ"})
 
@@ -160,3 +165,26 @@ def test_folders_without_a_model_are_refused(tmp_path, folder):
         CTCPhoneModel(tmp_path)
     with pytest.raises(ValueError, match="overlap is 3, expected 0 to less than the window, 2"):
         CTCPhoneModel(folder, window=2, overlap=3)
+
+
+@pytest.mark.slow
+def test_a_model_trained_on_known_phones_finds_those_of_other_speakers(tmp_path):
+    random = np.random.default_rng(0)
+    teachers = (None, "m4", "m5", "m8", "linda", "Alicia", "Andrea")
+    utterances = []
+    for i in range(40):
+        tract, rate = 2 ** random.uniform(-0.15, 0.15), 165 * 2 ** random.uniform(-0.4, 0.4)
+        pitch, tilt = random.uniform(-3, 4), random.uniform(-3, 3)
+        voice = Voice("de", teachers[i % 7], tract, rate, pitch, tilt)
+        said = speak(SENTENCES["de"][i % 10], voice, Manner(breath=random.uniform(-6, 12)), seed=i)
+        alignment = spelled(said.phones, np.stack([said.starts, said.ends], 1), None)
+        utterances.append((torch.from_numpy(said.samples), alignment))
+    aligner = CTCAligner(train_phone_model(utterances, tmp_path, steps=110), "de")
+    wrong = []
+    for i in range(10):
+        said = say(parse_knobs("de?seed=7"), i, EMOTIONS[i % 4], i)
+        found = aligner.align(torch.from_numpy(said.samples), SENTENCES["de"][i])
+        wrong += [found.starts - said.starts, found.ends - said.ends]
+    wrong = np.abs(np.concatenate(wrong))
+    assert np.median(wrong) <= 0.02
+    assert (wrong <= 0.06).mean() >= 0.9

@@ -1,0 +1,136 @@
+"""How far aligners are from phone times that are known, and how long the phones of real corpora become.
+
+    python benchmarks/boundaries.py [--quick] [--ctc] [--seeds 7 8 9] [--corpora SPEC=FOLDER …] [--figure FILE]
+
+Synthetic speech of speakers that no aligner has heard (other variants of espeak-ng, vocal tracts, rates and
+pitches) is aligned with its text. ``--ctc`` trains a small phone model first, on other speakers who say the same
+sentences: minutes. ``--corpora`` describes the TextGrids that ``cleser align`` wrote, and ``--figure`` draws one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+
+from cleser.anchors import to_ipa
+from cleser.corpora import load
+from cleser.corpora.sentences import SENTENCES
+from cleser.corpora.synthetic import parse_knobs, say
+from cleser.speech import load_audio
+from cleser.speech.alignment import CTCAligner, SynthesisAligner, load_alignments
+from cleser.speech.alignment.aligner import spelled
+from cleser.speech.alignment.ctc_training import train_phone_model
+from cleser.speech.prosody import Manner, Voice, speak
+
+VOICES = {"en": "en", "zh": "cmn", "de": "de"}
+EMOTIONS = ("anger", "sadness", "happiness", "neutral")
+TEACHERS = (None, "m4", "m5", "m8", "linda", "Alicia", "Andrea")  # none is a speaker of the corpus
+VOWELS = frozenset("aeiouyæøœɐɑɒɔəɘɛɜɞɨɪɯɵɤʉʊʌʏɶ")
+
+
+def errors(aligner, language: str, seed: int, count: int) -> np.ndarray:
+    knobs = parse_knobs(f"{language}?seed={seed}")
+    found = []
+    for i in range(count):
+        said = say(knobs, i % 12, EMOTIONS[i // 12 % 4], i % 10)
+        alignment = aligner.align(torch.from_numpy(said.samples), SENTENCES[language][i % 10])
+        found += [alignment.starts - said.starts, alignment.ends - said.ends]
+    return np.abs(np.concatenate(found))
+
+
+def taught(languages: list[str], count: int) -> list:
+    """Speech of known phones by speakers whose voice, rate, pitch and manner are drawn anew each time."""
+    random = np.random.default_rng(0)
+    utterances = []
+    for language in languages:
+        for i in range(count):
+            tract, rate = 2 ** random.uniform(-0.15, 0.15), 165 * 2 ** random.uniform(-0.4, 0.4)
+            pitch, tilt = random.uniform(-3, 4), random.uniform(-3, 3)
+            teacher = TEACHERS[i % len(TEACHERS)]
+            voice = Voice(VOICES[language], teacher, tract, rate, pitch, tilt)
+            manner = Manner(range=random.uniform(-0.5, 0.5), breath=random.uniform(-6, 12))
+            said = speak(SENTENCES[language][i % 10], voice, manner, seed=i)
+            alignment = spelled(said.phones, np.stack([said.starts, said.ends], 1), None)
+            utterances.append((torch.from_numpy(said.samples), alignment))
+    return utterances
+
+
+def table(name: str, aligners: dict, seeds: list[int], count: int) -> None:
+    for language, aligner in aligners.items():
+        runs = [1000 * errors(aligner, language, seed, count) for seed in seeds]
+        medians = [np.median(run) for run in runs]
+        every = np.concatenate(runs)
+        low, high = min(medians), max(medians)
+        print(
+            f"| {name} | {language} | {np.median(every):.1f} ({low:.1f}–{high:.1f}) "
+            f"| {np.quantile(every, 0.9):.0f} | {100 * (every <= 60).mean():.1f} |",
+            flush=True,
+        )
+
+
+def durations(spec: str, folder: str) -> None:
+    vowels, consonants, quality = [], [], []
+    for alignment in load_alignments(load(spec), folder):
+        if alignment is not None and not alignment.uniform:
+            is_vowel = np.array([to_ipa(p, "ipa")[0] in VOWELS for p in alignment.phones])
+            length = 1000 * (alignment.ends - alignment.starts)
+            vowels += length[is_vowel].tolist()
+            consonants += length[~is_vowel].tolist()
+            quality.append(alignment.quality)
+    cells = [
+        f"{np.median(x):.0f} ({np.quantile(x, 0.25):.0f}–{np.quantile(x, 0.75):.0f})"
+        for x in (vowels, consonants)
+    ]
+    print(f"| {spec.partition(':')[0]} | {cells[0]} | {cells[1]} | {np.median(quality):.2f} |")
+
+
+def draw(spec: str, folder: str, file: str, count: int = 3) -> None:
+    manifest = load(spec).sample(count, random_state=0)
+    figure, axes = plt.subplots(count, 1, figsize=(11, 2.2 * count), layout="constrained")
+    for axis, row, alignment in zip(
+        axes, manifest.itertuples(), load_alignments(manifest, folder), strict=True
+    ):
+        sound = load_audio(row.path).numpy() + 1e-6 * np.random.default_rng(0).normal(size=1)
+        axis.specgram(sound, NFFT=256, Fs=16000, noverlap=192, cmap="gray_r", vmin=-120)
+        for start, end, phone in alignment:
+            axis.axvline(start, color="tab:red", lw=0.7)
+            axis.axvline(end, color="tab:blue", lw=0.7, ls=":")
+            axis.text((start + end) / 2, 7300, phone, color="tab:red", ha="center", fontsize=8)
+        title = f"{row.utterance}: {row.text} (quality {alignment.quality:.2f})"
+        axis.set(ylim=(0, 8000), yticks=[], title=title)
+        axis.title.set_fontsize(8)
+    figure.savefig(file, dpi=70)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one seed, eight utterances each")
+    parser.add_argument("--ctc", action="store_true", help="train and measure a phone model too")
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[7, 8, 9])
+    parser.add_argument("--corpora", nargs="*", default=[], help="SPEC=FOLDER of TextGrids")
+    parser.add_argument("--figure", help="draw the first of the corpora")
+    arguments = parser.parse_args()
+    seeds, count = (arguments.seeds[:1], 8) if arguments.quick else (arguments.seeds, 48)
+    print("| aligner | language | median error, ms | 90 % within, ms | within 60 ms, % |")
+    print("|---|---|---|---|---|")
+    table("synthesis", {k: SynthesisAligner(v) for k, v in VOICES.items()}, seeds, count)
+    if arguments.ctc:
+        with tempfile.TemporaryDirectory() as folder:
+            model = train_phone_model(taught(list(VOICES), 100), folder, steps=arguments.steps)
+            table("ctc", {k: CTCAligner(model, v) for k, v in VOICES.items()}, seeds, count)
+    pairs = [pair.rsplit("=", 1) for pair in arguments.corpora]
+    if pairs:
+        print("\n| corpus | vowels, ms | consonants, ms | quality |\n|---|---|---|---|")
+    for spec, folder in pairs:
+        durations(spec, folder)
+    if arguments.figure:
+        draw(*pairs[0], arguments.figure)
+
+
+if __name__ == "__main__":
+    main()
