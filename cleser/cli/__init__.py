@@ -20,6 +20,7 @@ COMMANDS = {
     "data describe": "data:data_describe",
     "align": "align:align",
     "phonemes": "phonemes:phonemes",
+    "bench transfer": "bench:bench_transfer",
     "evaluate": "results:evaluate",
     "compare": "results:compare",
     "report": "results:report",
