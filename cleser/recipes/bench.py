@@ -268,7 +268,12 @@ def _run(cell: Cell, matrix: Matrix, alignments: str | None) -> None:
 
 
 def _difference(cell: Cell, reference: Path | None) -> dict[str, float | None]:
-    none = {"difference": None, "difference_low": None, "difference_high": None, "p": None}
+    none: dict[str, float | None] = {
+        "difference": None,
+        "difference_low": None,
+        "difference_high": None,
+        "p": None,
+    }
     if reference is None or reference == cell.folder:
         return none
     try:

@@ -56,7 +56,8 @@ def test_a_row_a_run_with_the_difference_to_its_own_reference(table):
     }
     uars = rows["uar"]
     assert rows.loc["classical", "difference"] == pytest.approx(uars["classical"] - uars["erm"])
-    assert (found["low"] <= found["high"]).all()
+    bounded = found.dropna(subset="low")  # an oracle of two tested speakers has no interval
+    assert (bounded["low"] <= bounded["high"]).all()
     assert (found["seconds"] > 0).all()
     stored = json.loads((out / "a-to-b" / "erm" / "results.json").read_text())
     assert uars["erm"] == pytest.approx(100 * stored["uar"]["mean"])
