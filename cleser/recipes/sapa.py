@@ -179,16 +179,18 @@ class SAPA(Baseline):
             )
         )
         tokens = torch.cat([ours.tokens, theirs.tokens])
+        # The bank answers once it holds something; until then, or without one, the batch itself does.
         refs, of = self.bank.prototypes() if self.bank is not None else (tokens[:0], {})
+        if not len(refs):
+            refs, of = tokens, phones
         terms = self.anchoring.terms(
             torch.cat([ours.utterances, theirs.utterances]),
             utterances,
-            tokens,
-            phones,
+            theirs.tokens,
+            {n: values[len(ours.tokens) :] for n, values in phones.items()},
             utterance_anchors=_second(ours.utterances, theirs.utterances),
-            phone_anchors=_second(ours.tokens, theirs.tokens),
-            ref_phones=refs if len(refs) else None,
-            ref_phone_labels=of if len(refs) else None,
+            ref_phones=refs,
+            ref_phone_labels=of,
         )
         if self.bank is not None:
             self.bank.update(tokens.detach(), phones)
