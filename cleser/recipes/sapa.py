@@ -140,7 +140,8 @@ class SAPA(Baseline):
         found = [torch.full_like(known, -1).long(), nobody]
         if self.config.communities:
             both = ([source, target], [known, shares]) if adapts else ([source], [known])
-            found[: 1 + adapts] = self.book.search(*both)
+            found[0] = self.book.search(*both)[0]
+            found[1] = self.book.look_up(target, shares) if adapts else nobody
         target.labels["emotion"] = trusted
         for dataset, communities in zip((source, target), found, strict=True):
             self._label(dataset, communities)

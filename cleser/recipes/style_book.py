@@ -13,12 +13,17 @@ from torch import Tensor, nn
 from cleser.graphs import pseudo_speakers, recordings_of, style_communities
 from cleser.recipes.data import Dataset
 
+_COMBINATIONS = 64  # of communities, that source speakers have; the commonest
+
 
 class StyleBook(nn.Module):
     """The communities of each emotion, each by its mean style.
 
     Numbers are kept from one search to the next: a new community gets the number of the old one whose style is
     most like its own.
+
+    A speaker has one community in every emotion. Where emotions are only believed, each by itself is unsure; a stranger
+    therefore gets all of them at once, the combination of some source speaker that suits best.
 
     Args:
         emotions: K.
@@ -30,6 +35,7 @@ class StyleBook(nn.Module):
 
     styles: Tensor
     found: Tensor
+    combinations: Tensor
 
     def __init__(
         self, emotions: int, communities: int, dim: int, *, refine: bool, resolution: float
@@ -38,13 +44,14 @@ class StyleBook(nn.Module):
         self.refine, self.resolution = refine, resolution
         self.register_buffer("styles", torch.zeros(emotions, communities, dim))
         self.register_buffer("found", torch.zeros(emotions, communities, dtype=torch.bool))
+        self.register_buffer("combinations", torch.full((_COMBINATIONS, emotions), -1))
 
     @torch.no_grad()
     def search(self, datasets: list[Dataset], shares: list[Tensor]) -> list[Tensor]:
         """Find the communities of some datasets, one graph an emotion over all their languages.
 
         Args:
-            datasets: Source and target.
+            datasets: Source and target, the source first: its speakers' combinations of communities are remembered.
             shares: Their emotions, as probabilities [N, K].
 
         Returns:
@@ -67,11 +74,16 @@ class StyleBook(nn.Module):
             self.found[int(emotion)] = False
             self.found[int(emotion), places] = True
         chosen = np.array([number.get(c, -1) for c in nodes["community"]])
-        return self._by_utterance(nodes, chosen, datasets)
+        by_dataset = self._by_utterance(nodes, chosen, datasets)
+        common, counts = by_dataset[0].unique(dim=0, return_counts=True)
+        common = common[counts.argsort(descending=True, stable=True)[:_COMBINATIONS]]
+        self.combinations.fill_(-1)
+        self.combinations[: len(common)] = common
+        return by_dataset
 
     @torch.no_grad()
     def look_up(self, dataset: Dataset, shares: Tensor) -> Tensor:
-        """The known community that each speaker of a dataset is most like in every emotion, by utterance [N, K].
+        """The communities of some source speaker that each speaker of a dataset is most like, by utterance [N, K].
 
         Args:
             dataset: The utterances.
@@ -84,8 +96,16 @@ class StyleBook(nn.Module):
         emotions = torch.from_numpy(found.nodes["emotion"].to_numpy(np.int64, copy=True))
         own = torch.nn.functional.normalize(torch.tensor(found.styles), dim=-1)
         known = torch.nn.functional.normalize(self.styles.cpu(), dim=-1)[emotions]
-        alike = torch.einsum("md,mcd->mc", own, known).masked_fill(~self.found.cpu()[emotions], -2)
-        chosen = alike.argmax(1).masked_fill(own.norm(dim=-1) < 0.5, -1)
+        alike = torch.einsum("md,mcd->mc", own, known)
+        combinations = self.combinations[(self.combinations >= 0).any(1)].cpu()
+        of_node = combinations[:, emotions].T  # [nodes, combinations]
+        suits = alike.gather(1, of_node.clamp_min(0)) * (of_node >= 0)
+        speakers = torch.from_numpy(pd.factorize(found.nodes["speaker"])[0])
+        total = torch.zeros(int(speakers.max()) + 1, len(combinations)).index_add(
+            0, speakers, suits
+        )
+        best = total.argmax(1)[speakers]
+        chosen = of_node.gather(1, best[:, None])[:, 0].masked_fill(own.norm(dim=-1) < 0.5, -1)
         return self._by_utterance(found.nodes, chosen.numpy(), [dataset])[0]
 
     def _communities(self, datasets: list[Dataset], shares: list[Tensor], *, refine: bool) -> Any:
