@@ -1,7 +1,7 @@
 """What every method is measured against: plain supervised training, and a classical classifier.
 
 ``baseline`` (empirical risk minimisation, ERM) trains the shared network on labels and nothing else: the source's,
-or with ``auxiliary`` all languages' but the target's. ``classical`` is what a user would otherwise pick: utterance
+or with ``all_languages`` all languages' but the target's. ``classical`` is what a user would otherwise pick: utterance
 statistics and a support-vector machine or logistic regression from scikit-learn.
 """
 
@@ -30,7 +30,7 @@ class BaselineConfig:
         model: The network.
         training: The loop.
         label_smoothing: Mass taken from the true class; keeps the network from being sure of one language.
-        auxiliary: Learn from the protocol's auxiliary corpora too.
+        all_languages: Learn from the protocol's auxiliary corpora too.
         match_prior: Shift the logits at the end so that the target's utterances, unlabelled, are on average given every
             class alike (transductive; see :func:`cleser.recipes.pseudo_labels.prior_shift`).
     """
@@ -38,7 +38,7 @@ class BaselineConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     label_smoothing: float = 0.3
-    auxiliary: bool = False
+    all_languages: bool = False
     match_prior: bool = False
 
 

@@ -215,7 +215,7 @@ def _cells(matrix: Matrix, corpora: dict[str, str], out: Path) -> Iterator[Cell]
         plain = Protocol(source, target, auxiliary, map=dict(direction.map), **matrix.terms)
         for name in matrix.recipes:
             variant = VARIANTS[name]
-            if variant.settings.get("auxiliary") and not auxiliary:
+            if variant.settings.get("all_languages") and not auxiliary:
                 continue  # no other language to learn from: it would be the recipe without
             yield Cell(direction, name, variant.protocol(plain), out / direction.name / name)
 

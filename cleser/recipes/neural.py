@@ -100,7 +100,7 @@ def runner(build: Callable[[Any, Task], Recipe]) -> Callable[..., dict[str, Any]
         def fit(fold: Fold) -> FittedRecipe:
             return fit_recipe(lambda task: build(config, task), config.training, fold)
 
-        return run_experiment(experiment, fit, backbone, auxiliary=config.auxiliary)
+        return run_experiment(experiment, fit, backbone, auxiliary=config.all_languages)
 
     run.__doc__ = build.__doc__
     return run

@@ -37,7 +37,7 @@ _UNSEEN = {"target_access": "nothing", "normalisation": "corpus"}
 VARIANTS: dict[str, Variant] = {
     "erm": Variant("baseline"),
     "erm-prior": Variant("baseline", {"match_prior": True}),
-    "erm-all": Variant("baseline", {"auxiliary": True}),
+    "erm-all": Variant("baseline", {"all_languages": True}),
     "classical": Variant("classical"),
     "coral": Variant("coral"),
     "dann": Variant("dann"),
@@ -52,7 +52,7 @@ VARIANTS: dict[str, Variant] = {
     "layer-anchoring-single": Variant("layer_anchoring", {"policy": "single"}),
     "layer-anchoring-vowel": Variant("layer_anchoring", {"units": "vowel"}),
     "erm-unseen": Variant("baseline", terms=_UNSEEN),
-    "erm-all-unseen": Variant("baseline", {"auxiliary": True}, _UNSEEN),
+    "erm-all-unseen": Variant("baseline", {"all_languages": True}, _UNSEEN),
     "zero-shot": Variant("zero_shot", terms=_UNSEEN),
     "zero-shot-no-contrast": Variant("zero_shot", {"contrast_weight": 0.0}, _UNSEEN),
     "zero-shot-no-adversary": Variant("zero_shot", {"adversary_weight": 0.0}, _UNSEEN),

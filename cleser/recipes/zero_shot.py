@@ -56,7 +56,7 @@ class ZeroShotConfig(BaselineConfig):
         samples: Utterances of each language in each emotion.
     """
 
-    auxiliary: bool = True
+    all_languages: bool = True
     contrast_weight: float = 1.0
     cross_lingual_weight: float = 2.5
     adversary_weight: float = 0.3

@@ -220,3 +220,13 @@ def test_the_target_is_not_opened_before_the_test(name, tmp_path, monkeypatch):
     assert threading.active_count() < 50
     assert not sounds & {os.path.realpath(path) for path in before_test}
     assert sounds <= {os.path.realpath(path) for path in watch.opened()}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_command_line_offers_every_setting(name, capsys):
+    from cleser.cli import main
+
+    with pytest.raises(SystemExit) as stop:
+        main(["run", name, "--help"])
+    assert stop.value.code == 0
+    assert "--target-access" in capsys.readouterr().out
