@@ -1,9 +1,7 @@
 import json
 import multiprocessing
-import os
 import random
 import signal
-import time
 from collections import Counter
 from itertools import chain
 from pathlib import Path
@@ -299,7 +297,7 @@ def test_a_state_of_other_labels_is_refused(make):
             other.load_state_dict(state)
 
 
-def walk(make, folder, goal, pause):
+def walk(make, folder, goal, noted=lambda: None):
     """Train: note each batch, then say that it is done, as a checkpoint would."""
     sampler, state = make(), folder / "state.json"
     lines = []
@@ -313,9 +311,25 @@ def walk(make, folder, goal, pause):
             part = folder / "state.part"
             part.write_text(json.dumps({"sampler": sampler.state_dict(), "lines": lines}))
             part.replace(state)
-            time.sleep(pause)
+            noted()
             if len(lines) == goal:
                 break
+
+
+def walk_until_killed(make, folder, goal, delay):
+    """Walk; the kernel ends the process at a moment after its first batch, as SIGKILL would, on any machine."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    batches = 0
+
+    def noted():
+        nonlocal batches
+        batches += 1
+        if batches == 1:
+            signal.setitimer(signal.ITIMER_REAL, delay)
+        elif batches == 5:
+            signal.pause()  # so that something is left for all kills
+
+    walk(make, folder, goal, noted)
 
 
 def test_killed_and_resumed_twenty_times_it_gives_the_same_batches(make, tmp_path: Path):
@@ -325,10 +339,15 @@ def test_killed_and_resumed_twenty_times_it_gives_the_same_batches(make, tmp_pat
         whole += list(sampler)
     fork = multiprocessing.get_context("fork")
     for _ in range(20):
-        process = fork.Process(target=walk, args=(make, tmp_path, goal, 0.002))
+        delay = rng.uniform(1e-5, 0.003)
+        process = fork.Process(target=walk_until_killed, args=(make, tmp_path, goal, delay))
         process.start()
-        time.sleep(rng.uniform(0.01, 0.08))
-        os.kill(process.pid, signal.SIGKILL)
         process.join()
-    walk(make, tmp_path, goal, 0)
+        assert process.exitcode == -signal.SIGALRM
+    killed = json.loads((tmp_path / "state.json").read_text())["lines"]
+    assert (
+        20 <= len(killed) < 100
+    )  # some went on beyond their first batch, some could not do all five
+    assert killed == whole[: len(killed)]
+    walk(make, tmp_path, goal)
     assert json.loads((tmp_path / "state.json").read_text())["lines"] == whole[:goal]

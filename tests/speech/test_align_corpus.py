@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -74,24 +74,56 @@ def test_what_is_there_is_not_made_again(manifest, aligned, tmp_path):
     np.testing.assert_allclose(table["quality"], aligned[1]["quality"], atol=1e-5)
 
 
+N_KILLS = 20
+KILLED = "synthetic:de?speakers=4&sentences=2&seed=6"  # 32 utterances, more than all that are killed can align
+
+
+def be_killed(manifest, folder, finish, delay):
+    """Align until a moment after ``finish`` new files; the kernel then ends the process, as SIGKILL would."""
+    left = finish + len(contents(folder))
+
+    def advance(number):
+        nonlocal left
+        left -= number
+        if left == 0:
+            signal.setitimer(signal.ITIMER_REAL, delay)
+        elif left < 0:
+            signal.pause()  # who was too quick leaves the others something
+
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    advance(0)
+    align_corpus(manifest, folder, advance=advance)
+
+
+def be_killed_often(folder):
+    """In a process of its own: what it has imported and compiled serves all, and it has no threads yet."""
+    manifest, draw = load(KILLED), np.random.default_rng()
+    align_corpus(manifest.head(1), Path(folder) / "calm")
+    ends = []
+    for turn in range(N_KILLS):
+        delay = draw.uniform(1e-5, 0.2)
+        child = os.fork()
+        if child == 0:
+            be_killed(manifest, Path(folder) / "killed", turn % 2, delay)
+            os._exit(0)
+        ends.append(os.waitpid(child, 0)[1])
+    print(json.dumps(ends))
+
+
 @pytest.mark.slow
-def test_killed_and_resumed_it_ends_with_the_same_files(manifest, aligned, tmp_path):
-    code = (
-        "import sys; from cleser.corpora import load;"
-        "from cleser.speech.alignment.corpus import align_corpus;"
-        "align_corpus(load(sys.argv[1]), sys.argv[2])"
+def test_killed_and_resumed_twenty_times_it_ends_with_the_same_files(tmp_path):
+    code = "import sys; from tests.speech.test_align_corpus import *; be_killed_often(sys.argv[1])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True, text=True
     )
-    process = subprocess.Popen([sys.executable, "-c", code, SPEC, str(tmp_path)])
-    deadline = time.monotonic() + 60
-    while len(contents(tmp_path)) < 3 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    kept = contents(tmp_path)
-    assert len(kept) >= 3
-    assert all(contents(aligned[0])[name] == content for name, content in kept.items())
-    align_corpus(manifest, tmp_path)
-    assert contents(tmp_path) == contents(aligned[0])
+    assert json.loads(done.stdout) == N_KILLS * [signal.SIGALRM]
+    manifest = load(KILLED)
+    align_corpus(manifest, tmp_path / "calm")
+    calm, kept = contents(tmp_path / "calm"), contents(tmp_path / "killed")
+    assert 0 < len(kept) < len(manifest)
+    assert all(calm[name] == content for name, content in kept.items())
+    align_corpus(manifest, tmp_path / "killed")
+    assert contents(tmp_path / "killed") == calm
 
 
 def test_without_text_segments_are_uniform_and_what_is_broken_is_said(manifest, tmp_path):

@@ -5,7 +5,6 @@ import os
 import pickle
 import signal
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -291,19 +290,43 @@ def test_threads_write_and_another_process_reads(tmp_path):
 
 
 BIG = StoreSettings("tiny@1", tuple(range(5)), 512, "phones mean", "float16")
-N_KILLED = 400
+N_KILLED, N_KILLS, SHARE = (
+    400,
+    20,
+    8,
+)  # a worker adds at most its share before it is killed: 20 · 2 · 8 < 400
 
 
-def work(folder, worker, numbers, done):
-    """Add what is missing, saying after each that it is done."""
-    torch.set_num_threads(1)
+def work(folder, worker, numbers, *, share=N_KILLED, added=None):
+    """Add what is missing, up to a share of it, saying after each that it is done."""
     store = PooledStore.open(folder)
+    left = [number for number in numbers if key_of(number) not in store]
     with store.writer(worker) as writer:
-        for number in numbers:
-            if key_of(number) not in store:
-                values, times, labels = make(number, BIG)
-                writer.add(key_of(number), values, times=times, labels=labels)
-                done.value += 1
+        for number in left[:share]:
+            values, times, labels = make(number, BIG)
+            writer.add(key_of(number), values, times=times, labels=labels)
+            if added:
+                added()
+
+
+def work_until_killed(folder, worker, done, goal, delay):
+    """Work; the kernel ends the process at a moment after its ``goal``-th utterance, whatever it is doing.
+
+    A timer within the process kills at the same moment on a busy machine as on an idle one; a parent that sends
+    the signal comes late where processors are taken. Without a handler SIGALRM ends a process as SIGKILL does.
+    """
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+
+    def added():
+        done.value += 1  # no lock, with which the process might die
+        if done.value == goal:
+            signal.setitimer(signal.ITIMER_REAL, delay)
+
+    if goal == 0:
+        signal.setitimer(signal.ITIMER_REAL, delay)
+    work(folder, worker, range(worker, N_KILLED, 2), share=SHARE, added=added)
+    signal.pause()  # for who was too quick
 
 
 @pytest.mark.slow
@@ -314,31 +337,34 @@ def test_killed_and_resumed_twenty_times(tmp_path):
     fill(calm, range(N_KILLED))
     calm.merge()
     store = PooledStore.create(tmp_path / "killed", BIG)
-    for _ in range(20):
+    for _ in range(N_KILLS):
         before = len(store)
-        counts = [processes.Value("i", 0) for _ in range(2)]
+        counts = [processes.RawValue("i", 0) for _ in range(2)]
         workers = [
-            processes.Process(target=work, args=(store.folder, w, range(w, N_KILLED, 2), counts[w]))
+            processes.Process(
+                target=work_until_killed,
+                args=(
+                    store.folder,
+                    w,
+                    counts[w],
+                    int(draw.integers(SHARE)),
+                    draw.uniform(1e-5, 0.003),
+                ),
+            )
             for w in range(2)
         ]
         for worker in workers:
             worker.start()
-        # At most eight utterances a round, so that all twenty kills fall amid the work; then any moment.
-        goal = int(draw.integers(0, 8))
-        while sum(c.value for c in counts) < goal:
-            time.sleep(0.0005)
-        time.sleep(draw.random() * 0.003)
         for worker in workers:
-            os.kill(worker.pid, signal.SIGKILL)
             worker.join()
-            assert worker.exitcode == -signal.SIGKILL
+            assert worker.exitcode == -signal.SIGALRM
         store.refresh()
         said = before + sum(c.value for c in counts)
         assert said <= len(store) <= said + 2  # what was said to be done is there
         assert store.verify() == []
-    assert 0 < len(store) < N_KILLED
+    assert 0 < len(store) < 2 * SHARE * N_KILLS  # that is: kills fell amid the work
     for worker in range(2):
-        work(store.folder, worker, range(worker, N_KILLED, 2), processes.Value("i", 0))
+        work(store.folder, worker, range(worker, N_KILLED, 2))
     store.merge()
     assert contents(store.folder) == contents(calm.folder)
 
