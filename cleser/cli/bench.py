@@ -9,8 +9,8 @@ from cleser.cli.console import console
 
 def bench_transfer(
     *,
-    corpora: tuple[str, ...],
     out: Path,
+    corpora: tuple[str, ...] = (),
     recipes: tuple[str, ...] = ("all",),
     matrix: str | None = None,
     seeds: int | None = None,
@@ -22,11 +22,11 @@ def bench_transfer(
     """Run a matrix of directions and recipes, and write one table; what is finished is not run again.
 
     Args:
-        corpora: As NAME:FOLDER. NAME=SPEC names one in another way, as en=synthetic:en.
         out: Folder of all runs and tables.
+        corpora: As NAME:FOLDER. NAME=SPEC names one in another way, as en=synthetic:en.
         recipes: Rows; all of them by default.
-        matrix: Directions from a YAML file or by name (real, msp-biic, zero-shot-five); by default every corpus to
-            every other, the remaining ones auxiliary.
+        matrix: Directions from a YAML file or by name (real, synthetic, msp-biic, zero-shot-five); by default every
+            corpus to every other, the remaining ones auxiliary.
         seeds: Trainings of each; 5 by default.
         backbone: What turns recordings into frames.
         alignments: Folder of alignments that say when phones sound.

@@ -2,48 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from cleser.recipes.adaptation import Coral, CoralConfig, Dann, DannConfig
-from cleser.recipes.baselines import (
-    Baseline,
-    BaselineConfig,
-    ClassicalConfig,
-    run_classical,
-)
-from cleser.recipes.layer_anchoring import LayerAnchoring, LayerAnchoringConfig
-from cleser.recipes.neural import runner
-from cleser.recipes.sapa import SAPA, SAPAConfig
-from cleser.recipes.zero_shot import ZeroShot, ZeroShotConfig
+if TYPE_CHECKING:
+    from cleser.recipes.adaptation import Coral, CoralConfig, Dann, DannConfig
+    from cleser.recipes.baselines import Baseline, BaselineConfig, ClassicalConfig
+    from cleser.recipes.layer_anchoring import LayerAnchoring, LayerAnchoringConfig
+    from cleser.recipes.methods import METHODS, Method
+    from cleser.recipes.sapa import SAPA, SAPAConfig
+    from cleser.recipes.zero_shot import ZeroShot, ZeroShotConfig
 
-
-class Method(NamedTuple):
-    """A recipe as the command line knows it.
-
-    Attributes:
-        config: Its settings.
-        run: Runs an experiment with them.
-        build: Makes the network for a task; None where a run keeps no network.
-    """
-
-    config: type[Any]
-    run: Callable[..., dict[str, Any]]
-    build: Callable[..., Any] | None
-
-
-def _network(config: type[Any], build: Callable[..., Any]) -> Method:
-    return Method(config, runner(build), build)
-
-
-METHODS: dict[str, Method] = {
-    "baseline": _network(BaselineConfig, Baseline),
-    "coral": _network(CoralConfig, Coral),
-    "dann": _network(DannConfig, Dann),
-    "sapa": _network(SAPAConfig, SAPA),
-    "layer_anchoring": _network(LayerAnchoringConfig, LayerAnchoring),
-    "zero_shot": _network(ZeroShotConfig, ZeroShot),
-    "classical": Method(ClassicalConfig, run_classical, None),
+# A recipe's file is also a command (python -m cleser.recipes.sapa): the package must not import it before it is run.
+_WHERE = {
+    "adaptation": ("Coral", "CoralConfig", "Dann", "DannConfig"),
+    "baselines": ("Baseline", "BaselineConfig", "ClassicalConfig"),
+    "layer_anchoring": ("LayerAnchoring", "LayerAnchoringConfig"),
+    "methods": ("METHODS", "Method"),
+    "sapa": ("SAPA", "SAPAConfig"),
+    "zero_shot": ("ZeroShot", "ZeroShotConfig"),
 }
 
 __all__ = [
@@ -63,3 +40,10 @@ __all__ = [
     "ZeroShot",
     "ZeroShotConfig",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _WHERE.items():
+        if name in names:
+            return getattr(import_module(f"cleser.recipes.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

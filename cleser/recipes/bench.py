@@ -13,13 +13,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
+import torch
 import yaml
 
 from cleser.corpora.protocol import Protocol
 from cleser.evaluation import Run, compare_runs
 from cleser.recipes.experiment import Experiment
+from cleser.recipes.methods import METHODS
 from cleser.recipes.progress import console, track
 from cleser.recipes.settings import from_plain, to_plain
+from cleser.recipes.variants import VARIANTS
+from cleser.speech import load_backbone
+from cleser.speech.fine_tuning import FineTuning
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -57,6 +62,7 @@ class Matrix:
         backbone: What turns recordings into frames.
         terms: Further fields of the protocol, as ``{"split": "official"}``.
         tuning: Whether and how the backbone is trained, fields of :class:`cleser.speech.FineTuning`.
+        corpora: Specs by name, of those that need not be given, as the synthetic ones.
     """
 
     directions: tuple[Direction, ...]
@@ -65,6 +71,7 @@ class Matrix:
     backbone: str = "acoustic"
     terms: dict[str, Any] = field(default_factory=dict)
     tuning: dict[str, Any] = field(default_factory=dict)
+    corpora: dict[str, str] = field(default_factory=dict)
 
 
 class Cell(NamedTuple):
@@ -114,7 +121,7 @@ def run_matrix(
 
     Args:
         matrix: Directions and recipes.
-        corpora: Spec by name, as ``{"emodb": "emodb:DIR"}``.
+        corpora: Spec by name, as ``{"emodb": "emodb:DIR"}``, beside those that the matrix brings.
         out: Folder of all runs.
         workers: Processes at a time.
         alignments: Folder that says when phones sound.
@@ -200,10 +207,9 @@ def write_tables(table: pd.DataFrame, out: Path) -> None:
 
 
 def _cells(matrix: Matrix, corpora: dict[str, str], out: Path) -> Iterator[Cell]:
-    from cleser.recipes.variants import VARIANTS  # noqa: PLC0415  (they need METHODS, which need this folder)
-
     if unknown := [name for name in matrix.recipes if name not in VARIANTS]:
         raise ValueError(f"recipes {unknown} are unknown, expected some of {list(VARIANTS)}")
+    corpora = {**matrix.corpora, **corpora}
     for direction in matrix.directions:
         roles = [direction.source, direction.target, direction.auxiliary]
         if missing := [n for role in roles for n in role if n not in corpora]:
@@ -229,12 +235,17 @@ def _done(jobs: list[Job], workers: int) -> Iterator[tuple[Cell, str]]:
         for job in jobs:
             yield job[0], _attempt(job)
         return
-    # Threads of several processes would fight for the same cores; torch reads this when it is imported.
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=_share, initargs=(workers,)) as pool:
         coming = {pool.submit(_attempt, job): job[0] for job in jobs}
         for future in as_completed(coming):
             yield coming[future], future.result()
+
+
+def _share(workers: int) -> None:
+    """Take a share of the cores, or threads of several processes fight for the same; a user's word stands."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
 
 
 def _attempt(job: Job) -> str:
@@ -247,11 +258,6 @@ def _attempt(job: Job) -> str:
 
 
 def _run(cell: Cell, matrix: Matrix, alignments: str | None) -> None:
-    from cleser.recipes import METHODS  # noqa: PLC0415
-    from cleser.recipes.variants import VARIANTS  # noqa: PLC0415
-    from cleser.speech import load_backbone  # noqa: PLC0415
-    from cleser.speech.fine_tuning import FineTuning  # noqa: PLC0415
-
     variant = VARIANTS[cell.recipe]
     config = variant.config()
     tuning = from_plain(FineTuning, matrix.tuning)

@@ -11,9 +11,9 @@ from safetensors import safe_open
 from torch import Tensor
 
 from cleser.corpora.protocol import Protocol
-from cleser.recipes import METHODS
 from cleser.recipes.data import Vocabulary
 from cleser.recipes.engine import Learner, Task
+from cleser.recipes.methods import METHODS
 from cleser.recipes.neural import FittedRecipe, encoder_for
 from cleser.recipes.settings import from_plain
 from cleser.speech.backbones import Backbone, load_backbone

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cleser.corpora.protocol import Protocol
-from cleser.recipes import METHODS
+from cleser.recipes.methods import METHODS
 
 
 @dataclass(frozen=True)
