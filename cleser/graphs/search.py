@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from cleser.graphs.packing import NONE
@@ -173,12 +174,19 @@ def _both(locks: list[threading.Lock], first: int, second: int) -> Iterator[None
 
 
 def _in_threads(task: Callable[[T], None], turns: Iterable[T]) -> None:
-    """Do a task for each turn, in as many threads as PyTorch would use, each with one thread for its products."""
+    """Do a task for each turn, in as many threads as PyTorch would use, each with one thread for its products.
+
+    That number is OpenMP's, which every thread has for itself, and these threads end here. `torch.set_num_threads`
+    would do for their speed, but it also forbids MKL to choose its threads, in the whole process and for good.
+    """
+    openmp = ThreadpoolController().select(user_api="openmp").lib_controllers
     threads, lock, remaining = torch.get_num_threads(), threading.Lock(), iter(turns)
     done = object()
 
     def work() -> None:
-        torch.set_num_threads(1)  # of this thread alone
+        torch.get_num_threads()  # PyTorch sets a new thread's number once, when first asked: not after us, then
+        for library in openmp:
+            library.set_num_threads(1)
         while True:
             with lock:
                 turn = next(remaining, done)
@@ -186,9 +194,6 @@ def _in_threads(task: Callable[[T], None], turns: Iterable[T]) -> None:
                 return
             task(turn)  # type: ignore[arg-type]
 
-    try:
-        with ThreadPoolExecutor(threads) as pool:
-            for worker in [pool.submit(work) for _ in range(threads)]:
-                worker.result()
-    finally:
-        torch.set_num_threads(threads)
+    with ThreadPoolExecutor(threads) as pool:
+        for worker in [pool.submit(work) for _ in range(threads)]:
+            worker.result()

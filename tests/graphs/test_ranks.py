@@ -2,10 +2,13 @@
 
 import os
 import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 from torch import distributed, multiprocessing
 
 from cleser.graphs import cosine_knn
@@ -70,14 +73,32 @@ def test_any_number_of_threads_gives_the_same_graph(name):
     x, labels = items()
     before = torch.get_num_threads()
     graphs = []
-    try:
-        for threads in (1, 2, 4):
-            torch.set_num_threads(threads)
+    for threads in (1, 2, 4):
+        with threadpool_limits(threads, user_api="openmp"):  # undone, as torch's own is not
+            assert torch.get_num_threads() == threads
             graphs.append(cosine_knn(x, 9, where=RELATIONS[name], labels=labels))
             assert torch.get_num_threads() == threads
-    finally:
-        torch.set_num_threads(before)
+    assert torch.get_num_threads() == before
     assert graphs[0].nnz > 0
     for graph in graphs[1:]:
         for part in ("data", "indices", "indptr"):
             assert (getattr(graph, part) == getattr(graphs[0], part)).all()
+
+
+LEFT_ALONE = """
+import ctypes, pathlib, torch
+from cleser.graphs import cosine_knn
+library = ctypes.CDLL(str(next(pathlib.Path(torch.__file__).parent.glob("lib/libtorch_cpu.*"))))
+mkl = getattr(library, "mkl_serv_get_dynamic", lambda: None)
+state = lambda: (torch.get_num_threads(), mkl())
+before = state()
+cosine_knn(torch.randn(3000, 16), 5)
+assert state() == before, (before, state())
+"""
+
+
+def test_a_search_leaves_the_threads_of_the_process_as_they_were():
+    done = subprocess.run(
+        [sys.executable, "-c", LEFT_ALONE], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
