@@ -30,10 +30,22 @@ from cleser.speech import embed_speakers, load_speaker_encoder
 NOISES = (2.0, 3.0, 4.0, 5.0, 6.0)
 VARIANTS: dict[str, dict[str, Any]] = {
     "refined": {},
+    "each emotion alone": {"refine": CommunityRefiner(agreement=0.0)},
     "Leiden alone": {"refine": False},
     "across languages only": {"language_offsets": "relation"},
     "language kept": {"language_offsets": "keep"},
     "speaker kept": {"speaker_offsets": "keep"},
+}
+TRAINED: dict[str, dict[str, Any]] = {
+    f"{name}, {objective}": {
+        "refine": CommunityRefiner(epochs=50, agreement=agreement, contrast=contrast)
+    }
+    for name, agreement in (("trained", 1.0), ("trained, each emotion alone", 0.0))
+    for objective, contrast in (
+        ("modularity", 0.0),
+        ("with contrast", 0.5),
+        ("mostly contrast", 5.0),
+    )
 }
 
 
@@ -46,6 +58,9 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="seed of the planted sweep")
     parser.add_argument("--seeds", type=int, default=10, help="of the planted sweep")
     parser.add_argument("--trained", action="store_true", help="train the refiner's map, too")
+    parser.add_argument(
+        "--drawn", action="store_true", help="a style for each emotion of a speaker"
+    )
     parser.add_argument("--permutations", type=int, default=499, help="of real corpora")
     parser.add_argument("--encoder", default="acoustic")
     parser.add_argument(
@@ -56,11 +71,10 @@ def main() -> None:
     print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}\n")
     corpora = [word for word in arguments.what if ":" in word]
     if arguments.trained:
-        VARIANTS["refined, trained"] = {"refine": CommunityRefiner(epochs=50)}
+        VARIANTS.update(TRAINED)
     if "planted" in arguments.what:
-        sweep = planted(
-            range(arguments.first, arguments.first + (2 if arguments.quick else arguments.seeds))
-        )
+        count = 2 if arguments.quick else arguments.seeds
+        sweep = planted(range(arguments.first, arguments.first + count), kept=not arguments.drawn)
         if arguments.figure:
             draw(sweep, arguments.figure)
     if "synthetic" in arguments.what:
@@ -72,7 +86,8 @@ def main() -> None:
 def rand_index(found: StyleCommunities, style: dict[Any, Any]) -> float:
     """Mean over emotions of the adjusted Rand index with the planted styles."""
     nodes = found.nodes[found.nodes["community"] >= 0]
-    truth = nodes["speaker"].map(style)
+    who = zip(nodes["speaker"], nodes["emotion"], strict=True)
+    truth = pd.Series([style[node] for node in who], index=nodes.index)
     return float(
         np.mean(
             [
@@ -83,13 +98,14 @@ def rand_index(found: StyleCommunities, style: dict[Any, Any]) -> float:
     )
 
 
-def planted(seeds: range) -> pd.DataFrame:
+def planted(seeds: range, *, kept: bool) -> pd.DataFrame:
     print(f"adjusted Rand index, mean ± sd over {len(seeds)} seeds; a style has length 1\n")
+    print(f"a speaker's style is {'that of all emotions' if kept else 'drawn for each emotion'}\n")
     print("| noise | " + " | ".join(VARIANTS) + " | runs refined to higher, lower (by at most) |")
     print("|---" * (len(VARIANTS) + 2) + "|")
     rows = []
     for noise in NOISES:
-        found = pd.DataFrame([planted_scores(noise, seed) for seed in seeds])
+        found = pd.DataFrame([planted_scores(noise, seed, kept) for seed in seeds])
         cells = [f"{own.mean():.3f} ± {own.std():.3f}" for _, own in found.items()]
         gain = found["refined"] - found["Leiden alone"]
         lower = f"{(gain > 1e-9).sum()}, {(gain < -1e-9).sum()} ({max(-gain.min(), 0.0) + 0.0:.3f})"
@@ -99,9 +115,10 @@ def planted(seeds: range) -> pd.DataFrame:
     return pd.concat(rows).melt("noise", var_name="variant", value_name="ari")
 
 
-def planted_scores(noise: float, seed: int) -> dict[str, float]:
-    x = planted_styles(noise=noise, seed=seed)
-    style = dict(zip(x.speakers.tolist(), x.styles.tolist(), strict=True))
+def planted_scores(noise: float, seed: int, kept: bool) -> dict[str, float]:
+    x = planted_styles(noise=noise, seed=seed, kept=kept)
+    who = zip(x.speakers.tolist(), x.emotions.tolist(), strict=True)
+    style = dict(zip(who, x.styles.tolist(), strict=True))
     who = {"speakers": x.speakers, "emotions": x.emotions, "languages": x.languages}
     return {
         name: rand_index(style_communities(x.embeddings, **who, **settings), style)
@@ -110,7 +127,7 @@ def planted_scores(noise: float, seed: int) -> dict[str, float]:
 
 
 def draw(sweep: pd.DataFrame, path: Path) -> None:
-    colours = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#555555")
+    colours = ("#0072B2", "#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#D55E00")
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.subplots()
     for name, colour in zip(VARIANTS, colours, strict=False):
@@ -137,7 +154,8 @@ def synthetic(quick: bool, encoder: str) -> None:
         for seed in range(3):
             specs = [f"synthetic:{name}?seed={seed}&gap={gap:g}" for name in ("en", "zh")]
             rows, values = embedded(specs, encoder)
-            style = dict(zip(rows["speaker"], rows["style"], strict=True))
+            who = zip(rows["speaker"], rows["emotion"], strict=True)
+            style = dict(zip(who, rows["style"], strict=True))
             found = [
                 style_communities(values, **columns(rows), refine=refine)
                 for refine in (True, False, CommunityRefiner(n_communities=2))

@@ -7,11 +7,12 @@ from cleser.graphs.offsets import remove_offsets
 from cleser.graphs.planted import planted_styles
 from cleser.graphs.pseudo_speakers import pseudo_speakers, recordings_of
 from cleser.graphs.recall import neighbour_recall
-from cleser.graphs.refine import CommunityRefiner, Refinement
+from cleser.graphs.refine import CommunityRefiner, Part, Refinement
 from cleser.graphs.styles import StyleCommunities, style_communities
 
 __all__ = [
     "CommunityRefiner",
+    "Part",
     "Refinement",
     "StyleCommunities",
     "assortativity",

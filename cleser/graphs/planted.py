@@ -45,6 +45,7 @@ def planted_styles(
     dim: int = 64,
     language_offset: float = 1.0,
     speaker_offset: float = 2.0,
+    kept: bool = True,
     seed: int = 0,
 ) -> Planted:
     """Draw utterances.
@@ -59,21 +60,32 @@ def planted_styles(
         dim: D.
         language_offset: λ.
         speaker_offset: σ.
+        kept: Whether a speaker has the same style in all emotions, or one drawn for each.
         seed: Of all chance.
     """
     rng = np.random.default_rng(seed)
     count = speakers * languages
     language = np.repeat(np.arange(languages), speakers)
-    style = np.concatenate(
-        [rng.permutation(np.arange(speakers) % styles) for _ in range(languages)]
-    )
+    dealt = [_dealt(rng, styles, speakers, languages) for _ in range(1 if kept else emotions)]
+    style = np.stack(dealt * emotions if kept else dealt, axis=1)
     centre = _vectors(rng, styles, emotions, dim)
     offset = language_offset * _vectors(rng, languages, emotions, dim)
     own = speaker_offset * _vectors(rng, count, dim)
     said = rng.integers(1, 2 * utterances, size=(count, emotions))
     s, e = (np.repeat(index.ravel(), said.ravel()) for index in np.indices((count, emotions)))
-    x = centre[style[s], e] + offset[language[s], e] + own[s] + noise * _vectors(rng, len(s), dim)
-    return Planted(x.astype(np.float32), s, e, language[s], style[s])
+    x = (
+        centre[style[s, e], e]
+        + offset[language[s], e]
+        + own[s]
+        + noise * _vectors(rng, len(s), dim)
+    )
+    return Planted(x.astype(np.float32), s, e, language[s], style[s, e])
+
+
+def _dealt(rng: np.random.Generator, styles: int, speakers: int, languages: int) -> Ints:
+    """The style of each speaker: in every language as many speakers have each."""
+    of_a_language = np.arange(speakers) % styles
+    return np.concatenate([rng.permutation(of_a_language) for _ in range(languages)])
 
 
 def _vectors(rng: np.random.Generator, *shape: int) -> npt.NDArray[np.float64]:

@@ -10,8 +10,9 @@ Leiden sees which nodes are neighbours, and not why. The refiner sees features t
 
 .. math:: q_{ic} \propto \exp(\cos(h_i, \mu_c) / \tau), \qquad \mu_c = \sum_i w_i\, q_{ic}\, h_i,
 
-which start from the given communities and are found by alternation, an expectation-maximisation on the sphere. A node
-changes its community only where its log-odds exceed ``caution``.
+which start from the given communities and are found by alternation, an expectation-maximisation on the sphere. Where
+the same speakers have nodes in the graphs of several emotions, each graph hears what the others found
+(`cleser.graphs.agreement`). A node changes its community only where its log-odds exceed ``caution``.
 
 With ``epochs`` a linear map before the message passing is trained by gradients to
 
@@ -27,8 +28,9 @@ planted styles it does worse than no training (see the docs).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +38,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cleser.graphs.agreement import Agreement
 from cleser.graphs.communities import by_size, undirected
 
 Ints = npt.NDArray[np.int64]
@@ -58,6 +61,24 @@ class Refinement:
     embeddings: Floats
 
 
+class Part(NamedTuple):
+    """One of several graphs with nodes of the same speakers.
+
+    Attributes:
+        graph: Sparse edge weights [N, N], at least 0; as of `communities`.
+        features: [N, D].
+        initial: Community of each node, integers [N].
+        speakers: Whose each node is, integers [N], none twice; None for nobody that other parts know.
+        weights: w, how much each node counts in its prototype, [N]; by default all the same.
+    """
+
+    graph: Any
+    features: npt.ArrayLike
+    initial: npt.ArrayLike
+    speakers: npt.ArrayLike | None = None
+    weights: npt.ArrayLike | None = None
+
+
 class CommunityRefiner:
     """Refines communities by features smoothed over the graph.
 
@@ -68,6 +89,7 @@ class CommunityRefiner:
         listen: ρ, weight of a node's own features against its neighbours', in strengths of a mean node.
         temperature: τ of the membership.
         caution: Log-odds that a node must exceed to change its community.
+        agreement: α, weight of what a speaker's communities in other parts say; 0 refines each part alone.
         epochs: Steps of training; 0 trains nothing.
         dim: Dimensions that the trained map keeps.
         contrast: β.
@@ -81,7 +103,8 @@ class CommunityRefiner:
         steps: int = 1,
         listen: float = 2.0,
         temperature: float = 0.1,
-        caution: float = 0.5,
+        caution: float = 1.0,
+        agreement: float = 1.0,
         epochs: int = 0,
         dim: int = 32,
         contrast: float = 0.5,
@@ -89,16 +112,17 @@ class CommunityRefiner:
     ) -> None:
         if n_communities is not None and n_communities < 1:
             raise ValueError(f"n_communities is {n_communities}, expected at least 1")
-        if steps < 0 or epochs < 0 or temperature <= 0 or listen < 0:
+        if min(steps, epochs, listen, agreement) < 0 or temperature <= 0:
             raise ValueError(
-                f"steps {steps}, epochs {epochs}, listen {listen} or temperature {temperature}: expected none "
-                "below 0, and a temperature above it"
+                f"steps {steps}, epochs {epochs}, listen {listen}, agreement {agreement} or temperature {temperature}: "
+                "expected none below 0, and a temperature above it"
             )
         self.n_communities = n_communities
         self.steps = steps
         self.listen = listen
         self.temperature = temperature
         self.caution = caution
+        self.agreement = agreement
         self.epochs = epochs
         self.dim = dim
         self.contrast = contrast
@@ -123,21 +147,38 @@ class CommunityRefiner:
         Raises:
             ValueError: Shapes do not agree, or features are not finite.
         """
-        edges = undirected(graph)
-        x, start = _checked(edges.shape[0], features, initial)
+        return self.fit_together([Part(graph, features, initial, weights=weights)])[0]
+
+    def fit_together(self, parts: Sequence[Part]) -> list[Refinement]:
+        """Refine the communities of several graphs in which the same speakers have nodes.
+
+        Raises:
+            ValueError: Shapes do not agree, features are not finite, or a speaker has two nodes in one part.
+        """
+        ready = [self._smooth(part) for part in parts]
+        agreement = Agreement(
+            [start for _, start, _ in ready], [part.speakers for part in parts], self.agreement
+        )
+        memberships = _alternate(ready, agreement, self.temperature)
+        return [
+            _in_order(_cautious(q, start, self.caution), q, h)
+            for q, (h, start, _) in zip(memberships, ready, strict=True)
+        ]
+
+    def _smooth(self, part: Part) -> _Ready:
+        edges = undirected(part.graph)
+        x, start = _checked(edges.shape[0], part.features, part.initial)
+        weight = torch.ones(len(x))
+        if part.weights is not None:
+            weight = torch.as_tensor(np.asarray(part.weights)).float()
         if not len(x):
-            return Refinement(
-                np.empty(0, np.int64), np.empty((0, 0), np.float32), x.numpy().astype(np.float32)
-            )
-        weight = torch.ones(len(x)) if weights is None else torch.as_tensor(np.asarray(weights))
+            return _Ready(x, start, weight)
         index, strength = _propagation(edges, self.listen)
-        start = self._as_many(F.normalize(x, dim=1), start, weight.float())
+        start = self._as_many(F.normalize(x, dim=1), start, weight)
         if self.epochs and edges.nnz:
             x = self._trained(edges, index, strength, x, start)
         h = F.normalize(_propagate(x, index, strength, self.steps), dim=1)
-        membership = _alternate(h, start, weight.float(), self.temperature)
-        labels = _cautious(membership, start, self.caution)
-        return _in_order(labels, membership, h)
+        return _Ready(h, start, weight)
 
     def _as_many(self, units: Tensor, start: Tensor, weight: Tensor) -> Tensor:
         """Merged or split until there are as many communities as wanted."""
@@ -168,6 +209,14 @@ class CommunityRefiner:
             contrast=self.contrast,
             seed=self.seed,
         )
+
+
+class _Ready(NamedTuple):
+    """Smoothed unit features [N, D], communities to start from [N], and weights [N]."""
+
+    h: Tensor
+    start: Tensor
+    weight: Tensor
 
 
 def _checked(n: int, features: npt.ArrayLike, initial: npt.ArrayLike) -> tuple[Tensor, Tensor]:
@@ -210,19 +259,34 @@ def _prototypes(h: Tensor, membership: Tensor, weight: Tensor) -> Tensor:
     return F.normalize((membership * weight[:, None]).T @ h, dim=1)
 
 
-def _alternate(h: Tensor, start: Tensor, weight: Tensor, temperature: float) -> Tensor:
-    membership = F.one_hot(start).to(h.dtype)
+def _alternate(ready: list[_Ready], agreement: Agreement, temperature: float) -> list[Tensor]:
+    memberships = [_hard(part.start).to(part.h.dtype) for part in ready]
     for _ in range(_ROUNDS):
-        cosine = h @ _prototypes(h, membership, weight).T
-        found = torch.softmax(cosine / temperature, dim=1)
-        moved = float((found - membership).abs().max())
-        membership = found
+        found = []
+        for number, (h, _, weight) in enumerate(ready):
+            odds = h @ _prototypes(h, memberships[number], weight).T / temperature
+            found.append(torch.softmax(odds + agreement.evidence(memberships, number), dim=1))
+        moved = max(
+            (
+                float((a - b).abs().max())
+                for a, b in zip(found, memberships, strict=True)
+                if a.numel()
+            ),
+            default=0.0,
+        )
+        memberships = found
         if moved < _TOLERANCE:
             break
-    return membership
+    return memberships
+
+
+def _hard(start: Tensor) -> Tensor:
+    return F.one_hot(start) if len(start) else torch.zeros(0, 0)
 
 
 def _cautious(membership: Tensor, start: Tensor, caution: float) -> Tensor:
+    if not len(start):
+        return start
     odds = membership.clamp_min(1e-30).log()
     gain = odds.amax(1) - odds.gather(1, start[:, None]).squeeze(1)
     return torch.where(gain > caution, membership.argmax(1), start)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
@@ -179,13 +180,12 @@ def _in_threads(task: Callable[[T], None], turns: Iterable[T]) -> None:
     That number is OpenMP's, which every thread has for itself, and these threads end here. `torch.set_num_threads`
     would do for their speed, but it also forbids MKL to choose its threads, in the whole process and for good.
     """
-    openmp = ThreadpoolController().select(user_api="openmp").lib_controllers
     threads, lock, remaining = torch.get_num_threads(), threading.Lock(), iter(turns)
     done = object()
 
     def work() -> None:
         torch.get_num_threads()  # PyTorch sets a new thread's number once, when first asked: not after us, then
-        for library in openmp:
+        for library in _openmp():
             library.set_num_threads(1)
         while True:
             with lock:
@@ -197,3 +197,10 @@ def _in_threads(task: Callable[[T], None], turns: Iterable[T]) -> None:
     with ThreadPoolExecutor(threads) as pool:
         for worker in [pool.submit(work) for _ in range(threads)]:
             worker.result()
+
+
+@cache
+def _openmp() -> list[Any]:
+    """The OpenMP libraries of this process: PyTorch's is among them."""
+    found: list[Any] = ThreadpoolController().select(user_api="openmp").lib_controllers
+    return found

@@ -19,7 +19,7 @@ from scipy import sparse
 from cleser.graphs.communities import communities
 from cleser.graphs.neighbours import cosine_knn
 from cleser.graphs.offsets import remove_offsets
-from cleser.graphs.refine import CommunityRefiner
+from cleser.graphs.refine import CommunityRefiner, Part
 from cleser.graphs.style_mixing import mixing
 from cleser.graphs.style_nodes import Coded, Nodes, encode, pool
 from cleser.relations import differ, same
@@ -265,12 +265,11 @@ def _find(nodes: Nodes, language: Ints, settings: _Settings) -> _Found:
     graph = _graph(styles[usable], nodes, usable, language, settings)
     community = np.full(len(styles), -1, dtype=np.int64)
     membership = np.zeros(len(styles))
+    places = [usable[nodes.emotions[usable] == e] for e in np.unique(nodes.emotions[usable])]
     begin = 0
-    for emotion in np.unique(nodes.emotions[usable]):
-        own = usable[nodes.emotions[usable] == emotion]
-        labels, share = _partition(
-            graph[own][:, own], styles[own], nodes.reliability[own], settings
-        )
+    for own, (labels, share) in zip(
+        places, _partitions(graph, styles, nodes, places, settings), strict=True
+    ):
         community[own], membership[own] = labels + begin, share
         begin += int(labels.max()) + 1
     return _Found(community, membership, styles.astype(np.float32), graph)
@@ -304,13 +303,24 @@ def _graph(
     return sparse.csr_array((values, (rows[kept], columns[kept])), shape=(n, n))
 
 
-def _partition(
-    graph: sparse.csr_array, styles: Floats, reliability: Floats, settings: _Settings
-) -> tuple[Ints, Floats]:
-    labels = communities(graph, resolution=settings.resolution, seed=settings.seed)
+def _partitions(
+    graph: sparse.csr_array, styles: Floats, nodes: Nodes, places: list[Ints], settings: _Settings
+) -> list[tuple[Ints, Floats]]:
+    """Communities of the nodes of each emotion, and how far each node belongs to its own."""
+    graphs = [graph[own][:, own] for own in places]
+    labels = [
+        communities(each, resolution=settings.resolution, seed=settings.seed) for each in graphs
+    ]
     if settings.refine is False:
-        return labels, np.ones(len(labels))
+        return [(each, np.ones(len(each))) for each in labels]
     refiner = CommunityRefiner() if settings.refine is True else settings.refine
-    refined = refiner.fit(graph, styles, labels, weights=reliability)
-    share = refined.membership[np.arange(len(labels)), refined.labels]
-    return refined.labels, share.astype(np.float64)
+    refined = refiner.fit_together(
+        [
+            Part(each, styles[own], start, nodes.speakers[own], nodes.reliability[own])
+            for each, own, start in zip(graphs, places, labels, strict=True)
+        ]
+    )
+    return [
+        (r.labels, r.membership[np.arange(len(r.labels)), r.labels].astype(np.float64))
+        for r in refined
+    ]
