@@ -7,6 +7,10 @@ for windows :math:`x_t` of k samples. Its mean and variance over an utterance's 
 .. math:: \mu_c = w_c^\top \bar{x}, \qquad \sigma_c^2 = w_c^\top \operatorname{Cov}(x)\, w_c ,
 
 a k × k matrix an utterance: the statistics never touch the output, the largest tensor of the whole model.
+
+On a processor most of the time beyond the products themselves goes into memory that is asked for and given back. There
+a recording is taken in pieces of some seconds, each through all layers, and activations overwrite their input where no
+gradient will ask for it.
 """
 
 from __future__ import annotations
@@ -17,6 +21,17 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+_PIECE = 128  # frames of a recording that go through all layers together
+
+
+def geometry(layers: Sequence[Any]) -> tuple[int, int]:
+    """Stride and receptive field of a frame, in samples."""
+    stride, field = 1, 1
+    for layer in layers:
+        field += (layer.conv.kernel_size[0] - 1) * stride
+        stride *= layer.conv.stride[0]
+    return stride, field
 
 
 def convolve_batch(layers: Sequence[Any], waveforms: Tensor, lengths: Tensor) -> Tensor:
@@ -53,19 +68,31 @@ def convolve_rows(layers: Sequence[Any], waveforms: Tensor, lengths: Tensor) -> 
 
 def _convolve_row(layers: Sequence[Any], weights: Sequence[Tensor], waveform: Tensor) -> Tensor:
     """Frames [T, C] of one recording [N]."""
-    hidden = waveform[:, None]
-    for layer, weight in zip(layers, weights, strict=True):
-        bias = layer.conv.bias
-        if _has_group_norm(layer):
-            length = torch.tensor([len(waveform)])
-            scale, shift = _group_norm(layer, waveform[None], length)
-            hidden = _convolve(hidden, layer.conv, weight * scale, shift[0])
-        else:
-            hidden = _convolve(hidden, layer.conv, weight, bias)
-            if getattr(layer, "layer_norm", None) is not None:
-                hidden = layer.layer_norm(hidden)
-        hidden = layer.activation(hidden)
-    return hidden
+    first, bias = weights[0], layers[0].conv.bias
+    if _has_group_norm(layers[0]):
+        scale, shift = _group_norm(layers[0], waveform[None], torch.tensor([len(waveform)]))
+        first, bias = first * scale, shift[0]
+    stride, field = geometry(layers)
+    count = (len(waveform) - field) // stride + 1
+    pieces = []
+    for begin in range(0, count, _PIECE):
+        last = min(begin + _PIECE, count) - 1
+        hidden = waveform[begin * stride : last * stride + field, None]
+        hidden = _finish(layers[0], _convolve(hidden, layers[0].conv, first, bias))
+        for layer, weight in zip(layers[1:], weights[1:], strict=True):
+            hidden = _finish(layer, _convolve(hidden, layer.conv, weight, layer.conv.bias))
+        pieces.append(hidden)
+    return torch.cat(pieces)
+
+
+def _finish(layer: Any, hidden: Tensor) -> Tensor:
+    """What follows a layer's convolution; a group normalisation is in its weights already."""
+    if getattr(layer, "layer_norm", None) is not None and not _has_group_norm(layer):
+        hidden = layer.layer_norm(hidden)
+    if getattr(layer.activation, "act", None) is F.gelu and not torch.is_grad_enabled():
+        return torch.ops.aten.gelu_(hidden)  # type: ignore[no-any-return]
+    activated: Tensor = layer.activation(hidden)
+    return activated
 
 
 def _convolve(hidden: Tensor, conv: nn.Conv1d, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -92,7 +119,7 @@ def _convolve(hidden: Tensor, conv: nn.Conv1d, weight: Tensor, bias: Tensor | No
 
 def _taps(conv: nn.Conv1d) -> Tensor:
     """Weights [C_out, C_in, k] as a matrix [k · C_in, C_out]."""
-    return conv.weight.permute(2, 1, 0).reshape(-1, conv.out_channels)
+    return conv.weight.permute(2, 1, 0).contiguous().view(-1, conv.out_channels)
 
 
 def _has_group_norm(layer: Any) -> bool:

@@ -1,20 +1,25 @@
 """A corpus through a backbone into a store: read, encoded, pooled and written all at once.
 
 While the model encodes a batch, threads decode the next ones and another writes the last: the model never waits for
-a disk. Layers are pooled as they appear. Several processes share the work by taking every n-th utterance, and
+a disk. On a processor every core encodes a batch of its own, since cores that share one batch wait for each other
+in every layer. Layers are pooled as they appear. Several processes share the work by taking every n-th utterance, and
 what a store already holds is not done again.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import os
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import pandas as pd
 import soundfile
@@ -31,6 +36,7 @@ from cleser.speech.pool import StreamingPool
 from cleser.speech.store import PooledStore, StoreSettings, StoreWriter
 
 _Cut = tuple[Tensor, list[str] | None]  # times [S, 2] in seconds, and labels
+_Results = tuple[StreamingPool | None, list[_Cut]]
 _AHEAD = 4  # batches decoded before they are needed
 
 
@@ -100,8 +106,9 @@ def extract_to_store(
     pooling: Pooling | None = None,
     alignments: Sequence[Alignment | None] | None = None,
     dtype: Literal["float16", "float32"] = "float16",
-    seconds: float = 32.0,
+    seconds: float = 16.0,
     share: tuple[int, int] = (0, 1),
+    workers: int | None = None,
     advance: Callable[[int], object] | None = None,
 ) -> Extraction:
     """Encode a manifest's utterances and keep them pooled, from all the backbone's layers.
@@ -113,8 +120,10 @@ def extract_to_store(
         pooling: What to keep: a row an utterance by default.
         alignments: When each utterance's phones sound, one for each row, None where nobody knows.
         dtype: How values are kept.
-        seconds: How much sound a batch may hold, padding included. About 30 on a CPU, hundreds on a GPU.
+        seconds: How much sound a batch may hold, padding included. About 15 on a CPU, hundreds on a GPU.
         share: ``(rank, ranks)``: of the rows, those whose number is rank modulo ranks.
+        workers: Batches encoded at once, by threads that divide torch's among them; by default one for each of these
+            on a CPU, and one on a GPU.
         advance: Called with the number of utterances finished, for progress.
 
     Raises:
@@ -139,14 +148,15 @@ def extract_to_store(
     rank, ranks = share
     paths, starts, ends = (manifest[c].tolist()[rank::ranks] for c in ("path", "start", "end"))
     rows = list(zip(paths, starts, ends, known[rank::ranks], strict=True))
-    work = _Work(backbone, pooling, seconds, advance)
+    crew = _Crew(backbone, workers)
+    work = _Work(crew, pooling, seconds, advance)
     with ThreadPoolExecutor(os.cpu_count()) as readers:
         items = list(readers.map(lambda row: _Item.look(*row, pooling=pooling), rows))
         done = {i.key for i in items if i.key is not None and i.key in store}
         todo = [i for i in items if i.problem is None and i.key not in done]
         if advance:
             advance(len(items) - len(todo))
-        with store.writer(rank) as writer, ThreadPoolExecutor(1) as scribe:
+        with store.writer(rank) as writer, crew, ThreadPoolExecutor(1) as scribe:
             work.run(todo, readers, scribe, writer)
     store.refresh()
     left_out = [{"path": str(i.path), "reason": i.problem} for i in items if i.problem is not None]
@@ -192,21 +202,66 @@ class _Item:
         return item
 
 
+class _Crew:
+    """Threads that encode, each with a backbone of its own: weights are shared, what a forward pass notes is not."""
+
+    def __init__(self, backbone: Backbone, workers: int | None) -> None:
+        self.backbone = backbone
+        self.device = _device(backbone)
+        self.threads = torch.get_num_threads()
+        self.size = workers or (self.threads if self.device.type == "cpu" else 1)
+        shared = {id(t): t for t in chain(backbone.parameters(), backbone.buffers())}
+        others = (copy.deepcopy(backbone, dict(shared)) for _ in range(self.size - 1))
+        self._idle = [backbone, *others]
+        self._own = threading.local()
+
+    def __enter__(self) -> _Crew:
+        self.pool = ThreadPoolExecutor(self.size, initializer=self._begin)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(
+            self.threads
+        )  # what a thread sets for itself, later threads begin with
+
+    def _begin(self) -> None:
+        self._own.backbone = self._idle.pop()
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
+        else:
+            torch.set_num_threads(max(1, self.threads // self.size))
+
+    @property
+    def mine(self) -> Backbone:
+        """The calling thread's backbone."""
+        backbone: Backbone = self._own.backbone
+        return backbone
+
+
+class _Encoded(NamedTuple):
+    """A batch that is being encoded: its size, what of it could be decoded, and what comes of that."""
+
+    size: int
+    batch: list[_Item]
+    results: Future[_Results]
+
+
 class _Work:
     """Batches on their way from disk to disk."""
 
     def __init__(
         self,
-        backbone: Backbone,
+        crew: _Crew,
         pooling: Pooling,
         seconds: float,
         advance: Callable[[int], object] | None,
     ) -> None:
-        self.backbone = backbone
+        self.crew = crew
+        self.backbone = crew.backbone
         self.pooling = pooling
         self.seconds = seconds
         self.advance = advance
-        self.pinned = torch.cuda.is_available() and _device(backbone).type == "cuda"
         self._encoded = self._padded = 0
 
     @property
@@ -221,16 +276,29 @@ class _Work:
         writer: StoreWriter,
     ) -> None:
         written: Future[None] | None = None
-        for group, batch, sounds in self._read(items, readers):
-            if batch:
-                results = self._encode(batch, sounds)
-                if written is not None:
-                    written.result()  # one batch behind: a full disk stops the run, memory stays bounded
-                written = scribe.submit(_write, writer, batch, *results)
+        for encoded in self._encoded_ahead(items, readers):
+            results = encoded.results.result()
+            if written is not None:
+                written.result()  # one batch behind: a full disk stops the run, memory stays bounded
+            written = scribe.submit(_write, writer, encoded.batch, *results)
             if self.advance:
-                self.advance(group)
+                self.advance(encoded.size)
         if written is not None:
             written.result()
+
+    def _encoded_ahead(self, items: list[_Item], readers: ThreadPoolExecutor) -> Iterator[_Encoded]:
+        """Batches in their order, while each worker has one more waiting."""
+        coming: deque[_Encoded] = deque()
+        for group, batch, sounds in self._read(items, readers):
+            heard = sum(map(len, sounds))
+            self._encoded += heard
+            self._padded += max(map(len, sounds), default=0) * len(sounds) - heard
+            coming.append(
+                _Encoded(group, batch, self.crew.pool.submit(self._encode, batch, sounds))
+            )
+            if len(coming) > 2 * self.crew.size:
+                yield coming.popleft()
+        yield from coming
 
     def _read(
         self, items: list[_Item], readers: ThreadPoolExecutor
@@ -263,14 +331,14 @@ class _Work:
         return sound
 
     @torch.inference_mode()
-    def _encode(self, batch: list[_Item], sounds: list[Tensor]) -> tuple[StreamingPool, list[_Cut]]:
-        """Set the model to a batch; what it gives may still be on its way when this returns."""
-        backbone = self.backbone
+    def _encode(self, batch: list[_Item], sounds: list[Tensor]) -> _Results:
+        """Set the model to a batch; what a GPU gives may still be on its way when this returns."""
+        if not batch:
+            return None, []
+        backbone, device = self.crew.mine, self.crew.device
         lengths = torch.tensor([len(sound) for sound in sounds])
         padded = pad_sequence(sounds, batch_first=True)
-        padded = padded.pin_memory() if self.pinned else padded
-        self._encoded += int(lengths.sum())
-        self._padded += padded.numel() - int(lengths.sum())
+        padded = padded.pin_memory() if device.type == "cuda" else padded
         cuts = [
             self.pooling.stretches(len(sound) / backbone.rate, item.alignment)
             for item, sound in zip(batch, sounds, strict=True)
@@ -280,11 +348,15 @@ class _Work:
             for (times, _), count in zip(cuts, backbone.count_frames(lengths).tolist(), strict=True)
         ]
         pool = StreamingPool(bounds, backbone.n_layers, std=self.pooling.std)
-        backbone.stream(padded.to(_device(backbone), non_blocking=True), lengths, pool)
+        backbone.stream(padded.to(device, non_blocking=True), lengths, pool)
         return pool, cuts
 
 
-def _write(writer: StoreWriter, batch: list[_Item], pool: StreamingPool, cuts: list[_Cut]) -> None:
+def _write(
+    writer: StoreWriter, batch: list[_Item], pool: StreamingPool | None, cuts: list[_Cut]
+) -> None:
+    if pool is None:
+        return
     for item, (values, kept), (times, labels) in zip(batch, pool.values(), cuts, strict=True):
         if not len(values):
             item.problem = "holds no speech: every frame is silent"

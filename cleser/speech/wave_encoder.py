@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from cleser.speech.backbones import ReceiveLayer
-from cleser.speech.convolutions import convolve_batch, convolve_rows
+from cleser.speech.convolutions import convolve_batch, convolve_rows, geometry
+from cleser.speech.long_convolution import convolve_by_spectrum
 from cleser.speech.wavlm_attention import attend_by_kernel
 
 
@@ -40,13 +41,14 @@ class WaveEncoder(nn.Module):
         self.model = model
         self.normalise = normalise
         self.dim: int = model.config.hidden_size
-        self.stride, self.receptive_field = _geometry(self.front_end)
+        self.stride, self.receptive_field = geometry(model.feature_extractor.conv_layers)
         self.first_centre = self.receptive_field / 2
         self._mask: Tensor | None = None
         truncate(model.encoder, highest, final_norm=final_norm(model))
         for module in model.encoder.pos_conv_embed.modules():
             if isinstance(module, nn.Conv1d):
                 module.register_forward_pre_hook(self._without_padding)
+                convolve_by_spectrum(module)
         if model.config.model_type == "wavlm":
             attend_by_kernel(model)
 
@@ -129,15 +131,6 @@ def truncate(encoder: Any, highest: int, *, final_norm: bool) -> None:
 def final_norm(model: Any) -> bool:
     """Whether the encoder's own layer normalisation comes after its blocks (else before them)."""
     return bool(getattr(model.config, "do_stable_layer_norm", False))
-
-
-def _geometry(front_end: Any) -> tuple[int, int]:
-    """Stride and receptive field of a frame, in samples."""
-    stride, field = 1, 1
-    for layer in front_end.conv_layers:
-        field += (layer.conv.kernel_size[0] - 1) * stride
-        stride *= layer.conv.stride[0]
-    return stride, field
 
 
 def _standardise(waveforms: Tensor, lengths: Tensor) -> Tensor:

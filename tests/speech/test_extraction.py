@@ -60,6 +60,24 @@ def test_a_store_holds_each_utterances_mean_of_every_layer(
         torch.testing.assert_close(found.store[key][0], expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("family", ["wavlm", "whisper"])
+def test_workers_encode_at_once_what_one_encodes(
+    family: str, manifest: pd.DataFrame, tmp_path: Path
+) -> None:
+    backbone = TransformersBackbone(save_tiny(family, tmp_path / "model"))
+    threads = torch.get_num_threads()
+    one, more = (
+        extract_to_store(
+            manifest, backbone, tmp_path / str(n), dtype="float32", seconds=0.5, workers=n
+        )
+        for n in (1, 3)
+    )
+    assert torch.get_num_threads() == threads
+    assert more.keys == one.keys and more.padding == one.padding
+    for key in one.store:
+        torch.testing.assert_close(more.store[key], one.store[key], rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("family", ["transformers", "acoustic"])
 def test_tokens_and_phones_hold_the_frames_of_their_time(
     family: str, model: Path, manifest: pd.DataFrame, tmp_path: Path
@@ -128,14 +146,16 @@ def test_a_stopped_extraction_goes_on_and_does_nothing_twice(
 
     backbone = Counting(model)
     with pytest.raises(KeyboardInterrupt):
-        extract_to_store(manifest, backbone, tmp_path, seconds=1.0)
+        extract_to_store(manifest, backbone, tmp_path, seconds=1.0, workers=1)
     begun = len(PooledStore.open(tmp_path))
     assert 0 < begun < len(manifest)
     steps: list[int] = []
-    found = extract_to_store(manifest, backbone, tmp_path, seconds=1.0, advance=steps.append)
+    found = extract_to_store(
+        manifest, backbone, tmp_path, seconds=1.0, workers=1, advance=steps.append
+    )
     assert len(found.store) == len(manifest) and steps[0] == begun and sum(steps) == len(manifest)
     backbone.batches = 2  # one more batch would stop it
-    assert extract_to_store(manifest, backbone, tmp_path).keys == found.keys
+    assert extract_to_store(manifest, backbone, tmp_path, workers=1).keys == found.keys
     with pytest.raises(ValueError, match=r"expected '0\.1 s mean'"):
         extract_to_store(manifest, backbone, tmp_path, pooling=Pooling("token"))
 

@@ -23,7 +23,11 @@ BLOCKS = {
     "vocab_size": 8,
 }
 GROUP = {"feat_extract_norm": "group", "num_conv_pos_embeddings": 8, **CONVOLUTIONS, **BLOCKS}
-STABLE = {**GROUP, "feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
+# The positional convolution is longer here, and odd.
+STABLE = {
+    **GROUP, "feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True,
+    "num_conv_pos_embeddings": 33,
+}  # fmt: skip
 DATA2VEC = {**CONVOLUTIONS, **BLOCKS, "num_conv_pos_embeddings": 3, "conv_pos_kernel_size": 5}
 SPECTRUM = {"num_mel_bins": 20, "max_source_positions": 100}
 WHISPER = {
