@@ -52,13 +52,17 @@ def plot_speakers(clusters: Clusters) -> Figure:
 
 
 def plot_training(history: pd.DataFrame) -> Figure:
-    """Training loss and development UAR of every seed; a ring marks the epoch kept."""
+    """Training loss and development UAR of every seed and member of it; a ring marks the epoch of the best UAR."""
     from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
 
     figure, (left, right) = _figures(7.2, 2.8, 2)
-    for number, (seed, lines) in enumerate(history.groupby("seed")):
-        colour = PALETTE[number % len(PALETTE)]
-        left.plot(lines["epoch"] + 1, lines["train_loss"], color=colour, label=f"seed {seed}")
+    if "member" not in history:
+        history = history.assign(member=0)
+    seeds = sorted(history["seed"].unique())
+    for (seed, member), lines in history.groupby(["seed", "member"]):
+        colour = PALETTE[seeds.index(seed) % len(PALETTE)]
+        label = None if member else f"seed {seed}"
+        left.plot(lines["epoch"] + 1, lines["train_loss"], color=colour, label=label)
         right.plot(lines["epoch"] + 1, 100 * lines["dev_uar"], color=colour)
         ranked = lines.sort_values(["dev_uar", "dev_loss"], ascending=[False, True])
         best = ranked.iloc[0]

@@ -18,14 +18,20 @@ class CommunityMap(nn.Module):
         emotions: K.
         communities: Most communities C of an emotion.
         dim: Channels D.
+        dropout: Share of the utterances whose communities are withheld in training, so that the network can do
+            without them, too.
     """
 
-    def __init__(self, emotions: int, communities: int, dim: int) -> None:
+    def __init__(self, emotions: int, communities: int, dim: int, *, dropout: float = 0.0) -> None:
         super().__init__()
+        self.dropout = dropout
         self.maps = nn.Parameter(torch.zeros(emotions, communities, dim, dim))
 
     def forward(self, x: Tensor, communities: Tensor) -> Tensor:
         """Map x [B, D], whose speakers' communities are integers [B, K], −1 where unknown."""
+        if self.training and self.dropout:
+            withheld = torch.rand(len(x), 1, device=x.device) < self.dropout
+            communities = communities.masked_fill(withheld, -1)
         emotions, count = self.maps.shape[:2]
         numbers = torch.arange(count, device=x.device)
         belongs = (communities[..., None] == numbers).flatten(1).to(x.dtype)

@@ -28,6 +28,7 @@ class ModelConfig:
         input_dropout: On the features.
         token_dropout: In the Transformer.
         dropout: On the utterance embedding. Corpora are small: strong dropout is worth points.
+        community_dropout: Share of the utterances whose speaker-style communities are withheld in training.
     """
 
     dim: int = 128
@@ -37,6 +38,7 @@ class ModelConfig:
     input_dropout: float = 0.2
     token_dropout: float = 0.3
     dropout: float = 0.6
+    community_dropout: float = 0.5
 
 
 class Embedded(NamedTuple):
@@ -93,7 +95,11 @@ class EmotionModel(nn.Module):
         self.pooled = nn.Linear(2 * config.dim, config.dim)
         self.scale = nn.Parameter(torch.full((config.dim,), config.token_scale))
         self.summary_mix = LayerMix(layers, channels, config.dim, mix)
-        self.styles = CommunityMap(classes, communities, config.dim) if communities else None
+        self.styles = None
+        if communities:
+            self.styles = CommunityMap(
+                classes, communities, config.dim, dropout=config.community_dropout
+            )
         self.embed = nn.Sequential(
             nn.LayerNorm(config.dim),
             nn.GELU(),

@@ -52,6 +52,7 @@ class TrainingConfig:
         clip: Largest gradient norm.
         keep: The weights of the epoch that did ``"best"`` on the source's development speakers, or of the ``"last"``:
             a method that adapts to the target moves away from what those speakers can judge.
+        members: Networks a seed trains, from different beginnings and in different order; their logits are averaged.
     """
 
     epochs: int = 15
@@ -61,6 +62,7 @@ class TrainingConfig:
     warmup: float = 0.2
     clip: float = 5.0
     keep: Literal["best", "last"] = "best"
+    members: int = 1
 
 
 class Task(NamedTuple):
@@ -93,7 +95,9 @@ class Recipe(nn.Module, ABC):
         """Positions of the source utterances of each step of an epoch: all, shuffled, by default."""
         yield from torch.from_numpy(rng.permutation(len(source))).split(size)
 
-    def begin_epoch(self, epoch: int, source: Dataset, target: Dataset | None) -> None:
+    def begin_epoch(
+        self, epoch: int, *, source: Dataset, dev: Dataset, target: Dataset | None
+    ) -> None:
         """What has to be refreshed before an epoch; nothing by default.
 
         Labels found here are put into ``source.labels`` and ``target.labels``, where batches take them from. They must
@@ -202,9 +206,9 @@ def train(
     target = None if target is None else learner.sees(target)
     module, wrapped = accelerator.prepare(learner, optimiser)
     for epoch in range(state.epoch, config.epochs):
-        recipe.begin_epoch(epoch, source, target)
+        recipe.begin_epoch(epoch, source=source, dev=dev, target=target)
         # Each process its own noise, the same whenever this epoch is walked again.
-        torch.manual_seed(_derive(seed, epoch, accelerator.process_index))
+        torch.manual_seed(derive(seed, epoch, accelerator.process_index))
         module.train()
         ranks = accelerator.num_processes
         steps = list(_steps(recipe, source, target, config.batch_size, (seed, epoch), ranks))
@@ -265,7 +269,8 @@ def _groups(learner: Learner, config: TrainingConfig, tuning: FineTuning) -> lis
     return groups
 
 
-def _derive(*numbers: int) -> int:
+def derive(*numbers: int) -> int:
+    """A seed that follows from others."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 

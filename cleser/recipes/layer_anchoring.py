@@ -77,7 +77,9 @@ class LayerAnchoring(Baseline):
         self.vowels = torch.tensor(vowels, dtype=torch.bool)
         self.anchors: LayerAnchorLoss | None = None
 
-    def begin_epoch(self, epoch: int, source: Dataset, target: Dataset | None) -> None:
+    def begin_epoch(
+        self, epoch: int, *, source: Dataset, dev: Dataset, target: Dataset | None
+    ) -> None:
         """Choose the layers, once: before training, by features that nobody has trained yet."""
         if self.anchors is None:
             assert target is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,15 @@ from torch import Tensor
 from cleser.corpora.protocol import Protocol
 from cleser.recipes.audio import AudioEncoder
 from cleser.recipes.data import Dataset, Vocabulary
-from cleser.recipes.engine import Learner, Recipe, Task, TrainingConfig, predict, train
+from cleser.recipes.engine import (
+    Learner,
+    Recipe,
+    Task,
+    TrainingConfig,
+    derive,
+    predict,
+    train,
+)
 from cleser.recipes.experiment import Experiment, Fold, run_experiment
 from cleser.recipes.progress import track
 from cleser.speech.backbones import Backbone
@@ -19,24 +27,31 @@ from cleser.speech.fine_tuning import FineTuning, tune
 
 
 class FittedRecipe:
-    """A trained recipe."""
+    """What one seed has trained: a network, or several that began differently and are averaged."""
 
-    def __init__(self, learner: Learner) -> None:
-        self.learner = learner
-
-    @property
-    def recipe(self) -> Recipe:
-        """The recipe without what encodes its batches."""
-        return self.learner.recipe
+    def __init__(self, members: Sequence[Learner]) -> None:
+        self.members = list(members)
 
     def predict(self, dataset: Dataset) -> tuple[Tensor, Tensor]:
-        """Probabilities [N, K] and utterance embeddings [N, D]."""
-        logits, embeddings = predict(self.recipe, self.learner.sees(dataset))
-        return logits.softmax(-1), embeddings
+        """Probabilities [N, K], of the members' mean logits, and the first member's utterance embeddings [N, D]."""
+        found = [predict(m.recipe, m.sees(dataset)) for m in self.members]
+        logits = torch.stack([logits for logits, _ in found]).mean(0)
+        return logits.softmax(-1), found[0][1]
 
     def tensors(self) -> dict[str, Tensor]:
-        """The weights, of a backbone those alone that were trained."""
-        return self.learner.weights()
+        """The weights, of a backbone those alone that were trained; of several members each under its number."""
+        if len(self.members) == 1:
+            return self.members[0].weights()
+        return {
+            f"{member_prefix(i)}{name}": tensor
+            for i, member in enumerate(self.members)
+            for name, tensor in member.weights().items()
+        }
+
+
+def member_prefix(number: int) -> str:
+    """What the names of a member's weights begin with."""
+    return f"member{number}."
 
 
 def encoder_for(
@@ -56,41 +71,67 @@ def encoder_for(
 def fit_recipe(
     build: Callable[[Task], Recipe], training: TrainingConfig, fold: Fold
 ) -> FittedRecipe:
-    """Build a recipe under the fold's seed and train it.
+    """Build a recipe under the fold's seed and train it, with as many members as are asked for.
 
     Args:
         build: Makes the recipe.
         training: The loop's settings.
         fold: What may be used, and where state is kept.
+
+    Raises:
+        ValueError: There are to be several members on the road from audio, where each would need a backbone.
     """
+    count = training.members
+    if count > 1 and fold.data.tuning.from_audio:
+        raise ValueError(f"members is {count}, expected 1 on the road from audio")
+    history: list[dict[str, float]] = []
+    members: list[Learner] = []
+    with track(f"seed {fold.seed}", training.epochs * count) as bar:
+        for number in range(count):
+            before = list(history)
+
+            def on_epoch(
+                lines: list[dict[str, float]], before: list[dict[str, float]] = before
+            ) -> None:
+                done = len(history)
+                whose = {"seed": fold.seed, "member": len(members)} if count > 1 else {}
+                history[:] = [*before, *({**line, **whose} for line in lines)]
+                fold.report(history)
+                bar(len(history) - done, f"dev UAR {100 * history[-1]['dev_uar']:.1f} %")
+
+            members.append(_fit_member(build, training, fold, number, on_epoch))
+    return FittedRecipe(members)
+
+
+def _fit_member(
+    build: Callable[[Task], Recipe],
+    training: TrainingConfig,
+    fold: Fold,
+    number: int,
+    on_epoch: Callable[[list[dict[str, float]]], None],
+) -> Learner:
+    """One network; the first member is what a seed without others trains."""
     data, parts = fold.data, fold.parts
-    source = data.learned(parts)
-    task = Task(*data.shape, data.vocabulary, data.backbone.mix)
-    torch.manual_seed(fold.seed)
-    recipe = build(task)
+    seed = fold.seed if number == 0 else derive(fold.seed, number)
+    checkpoint = fold.checkpoint
+    if number:
+        checkpoint = checkpoint.with_stem(f"{checkpoint.stem}-member{number}")
+    torch.manual_seed(seed)
+    recipe = build(Task(*data.shape, data.vocabulary, data.backbone.mix))
     encoder = encoder_for(data.backbone, data.tuning, data.vocabulary, data.cast.protocol)
-    done = 0
-    with track(f"seed {fold.seed}", training.epochs) as bar:
-
-        def on_epoch(history: list[dict[str, float]]) -> None:
-            nonlocal done
-            fold.report(history)
-            bar(len(history) - done, f"dev UAR {100 * history[-1]['dev_uar']:.1f} %")
-            done = len(history)
-
-        train(
-            recipe,
-            training,
-            source=source,
-            dev=data.seen.subset(parts.dev),
-            target=data.target.subset(parts.adapt) if recipe.sees_target else None,
-            seed=fold.seed,
-            checkpoint=fold.checkpoint,
-            encoder=encoder,
-            tuning=data.tuning,
-            on_epoch=on_epoch,
-        )
-    return FittedRecipe(Learner(recipe, encoder))
+    train(
+        recipe,
+        training,
+        source=data.learned(parts),
+        dev=data.seen.subset(parts.dev),
+        target=data.target.subset(parts.adapt) if recipe.sees_target else None,
+        seed=seed,
+        checkpoint=checkpoint,
+        encoder=encoder,
+        tuning=data.tuning,
+        on_epoch=on_epoch,
+    )
+    return Learner(recipe, encoder)
 
 
 def runner(build: Callable[[Any, Task], Recipe]) -> Callable[..., dict[str, Any]]:

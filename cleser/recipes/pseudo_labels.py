@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 
 def prior_shift(logits: Tensor, prior: Tensor | None = None, *, steps: int = 100) -> Tensor:
@@ -39,6 +40,15 @@ def prior_shift(logits: Tensor, prior: Tensor | None = None, *, steps: int = 100
         found = (logits + shift).softmax(-1).mean(0)
         shift = shift + 0.5 * (wanted.log() - found.clamp_min(1e-12).log())
     return shift - shift.mean()
+
+
+def as_shares(labels: Tensor, classes: int) -> Tensor:
+    """Labels [N] as probabilities [N, K]; of an unknown one (−1) all are zero.
+
+    >>> as_shares(torch.tensor([1, -1]), 2).tolist()
+    [[0.0, 1.0], [0.0, 0.0]]
+    """
+    return one_hot(labels.clamp_min(0), classes).float() * (labels >= 0)[:, None]
 
 
 def confident_labels(probabilities: Tensor, share: float) -> Tensor:

@@ -17,15 +17,17 @@ Deviations
 The paper has no public code and leaves much open. Here, each a field of `SAPAConfig`:
 
 * *The network is told the communities* (`conditioned`): a linear map of the speaker's communities acts on the utterance
-  (`cleser.models.CommunityMap`). Triplets alone cannot make one sound mean two emotions in two styles.
+  (`cleser.models.CommunityMap`). Triplets alone cannot make one sound mean two emotions in two styles. Unless held-out
+  speakers of the source are clearly better understood so, the network goes on without.
 * *Cross-entropy on confident target utterances* (`target_weight`, our γ) beside the triplets.
 * *Styles are compared on summary statistics*, standardised per speaker, minus the means of speaker and language. The
   paper's speaker encoder is not known.
 * *Pseudo-labels* begin after `warm_up` epochs and are found anew before every epoch: the most confident `confidence`
   of each class, after the predictions' prior has been matched to a uniform one (`match_prior`).
 * *Phoneme anchors come from a bank* of running prototypes (`bank`), not from the batch alone.
-* Speakers of a corpus that names none are pseudo-speakers. With ``target_access="labels"`` the protocol turns the
-  recipe into an oracle that learns from labelled target speakers.
+* *Speakers* of a corpus that names none are pseudo-speakers.
+
+``target_access="labels"`` makes the recipe an oracle that learns from labelled target speakers.
 
     python -m cleser.recipes.sapa --source emodb:DIR --target ravdess:DIR --out runs/sapa
 """
@@ -37,7 +39,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
+from torch.nn.functional import cross_entropy
 
 from cleser.anchors import AnchorBank
 from cleser.losses import DualSpaceTriplet, RelationalTripletLoss
@@ -46,8 +48,8 @@ from cleser.models.emotion import Embedded
 from cleser.recipes.baselines import Baseline, BaselineConfig
 from cleser.recipes.data import Dataset
 from cleser.recipes.engine import Task, TrainingConfig, recognise
-from cleser.recipes.pseudo_labels import confident_labels, prior_shift
-from cleser.recipes.style_book import StyleBook
+from cleser.recipes.pseudo_labels import as_shares, confident_labels, prior_shift
+from cleser.recipes.style_book import StyleBook, untold
 from cleser.relations import differ, same
 
 
@@ -63,7 +65,7 @@ class SAPAConfig(BaselineConfig):
         warm_up: Epochs before the first pseudo-labels.
         confidence: Share of each class' predictions that are trusted.
         communities: Most communities of an emotion; 0 leaves communities out (ablation *no_communities*).
-        conditioned: Tell the network its speaker's communities.
+        conditioned: Tell the network its speaker's communities, if that helps with held-out source speakers.
         refine: Refine communities by a graph neural network (ablation *no_refinement* without).
         resolution: Of the search for communities.
         bank: Momentum of the phonemes' prototypes; 0 compares phones within the batch.
@@ -87,30 +89,24 @@ class SAPAConfig(BaselineConfig):
 class SAPA(Baseline):
     """Communities, pseudo-labels and dual-space anchoring over the shared network."""
 
+    told: Tensor
+
     def __init__(self, config: SAPAConfig, task: Task) -> None:
         told = config.communities if config.conditioned else 0
         super().__init__(config, task, communities=told)
         self.config = config
         self.sees_target = True
         emotions, phonemes = len(task.vocabulary.emotions), len(task.vocabulary.phonemes)
-        self.target_language = len(
-            task.vocabulary.languages
-        )  # the first number that is no source's
+        self.target_language = len(task.vocabulary.languages)  # the first that is no source's
         style = ("emotion", "community") if config.communities else ("emotion",)
+        alike, sound = same(*style) & differ("language"), same("phoneme")
         self.anchoring = DualSpaceTriplet(
-            RelationalTripletLoss(
-                same(*style) & differ("language"),
-                differ("emotion", "language"),
-                margin=config.margin,
-            ),
-            RelationalTripletLoss(
-                same("phoneme", *style) & differ("language"),
-                same("phoneme") & differ("emotion"),
-                margin=config.margin,
-            ),
+            RelationalTripletLoss(alike, differ("emotion", "language"), margin=config.margin),
+            RelationalTripletLoss(sound & alike, sound & differ("emotion"), margin=config.margin),
             speaker_weight=config.speaker_weight,
             phoneme_weight=config.phoneme_weight if phonemes else 0.0,
         )
+        self.register_buffer("told", torch.tensor(bool(told)))
         self.book = StyleBook(
             emotions,
             max(config.communities, 1),
@@ -124,7 +120,13 @@ class SAPA(Baseline):
         kept = config.bank > 0 and self.anchoring.phoneme_weight > 0
         self.bank = AnchorBank(config.model.dim, sizes, momentum=config.bank) if kept else None
 
-    def begin_epoch(self, epoch: int, source: Dataset, target: Dataset | None) -> None:
+    def embed(self, batch: Batch) -> Embedded:
+        """Embed and classify a batch, by its communities where that has been found to help."""
+        return super().embed(batch if self.told else untold(batch))
+
+    def begin_epoch(
+        self, epoch: int, *, source: Dataset, dev: Dataset, target: Dataset | None
+    ) -> None:
         """Refresh pseudo-labels and communities; until the warm-up is over, the source's alone."""
         assert target is not None
         for dataset in (source, target):
@@ -133,10 +135,14 @@ class SAPA(Baseline):
         nobody = torch.full((len(target), len(self.shift)), -1)
         shares, trusted = nobody.float(), nobody[:, 0]
         adapts = epoch >= self.config.warm_up
+        if adapts and self.model.styles is not None:
+            if epoch == self.config.warm_up:
+                self.told.fill_(self._telling_helps(dev))
+            self.model.styles.dropout = 0.0  # decided: it may now rely on them
         if adapts:
             shares = self._believed(self.prepare(target))
             trusted = confident_labels(shares, self.config.confidence)
-        known = self._known(source)
+        known = as_shares(source.labels["emotion"], len(self.shift))
         found = [torch.full_like(known, -1).long(), nobody]
         if self.config.communities:
             both = ([source, target], [known, shares]) if adapts else ([source], [known])
@@ -163,10 +169,8 @@ class SAPA(Baseline):
             "speaker": self.anchoring.speaker_weight,
             "phoneme": self.anchoring.phoneme_weight,
         }
-        return {
-            **terms,
-            "loss": sum((weights[n] * t for n, t in terms.items()), 0 * self.shift.sum()),
-        }
+        total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+        return {**terms, "loss": total}
 
     def _anchored(
         self, source: Batch, target: Batch, ours: Embedded, theirs: Embedded
@@ -199,24 +203,28 @@ class SAPA(Baseline):
 
     def prepare(self, dataset: Dataset) -> Dataset:
         """Whose style is it? Two rounds: emotions believed without styles, styles from them, and again."""
-        if not (self.config.communities and self.config.conditioned and self.book.found.any()):
+        if not (self.told and self.book.found.any()):
             return dataset
-        labels = {n: v for n, v in dataset.labels.items() if n != "communities"}
+        dataset = untold(dataset)
         for _ in range(2):
-            shares = self._believed(replace(dataset, labels=labels))
-            labels["communities"] = self.book.look_up(dataset, shares)
-        return replace(dataset, labels=labels)
+            communities = self.book.look_up(dataset, self._believed(dataset))
+            dataset = replace(dataset, labels={**dataset.labels, "communities": communities})
+        return dataset
+
+    def _telling_helps(self, dev: Dataset) -> bool:
+        """Whether held-out speakers are better understood by their communities, beyond two standard errors."""
+        without, told = (
+            cross_entropy(recognise(self, d)[0], dev.labels["emotion"], reduction="none")
+            for d in (untold(dev), self.prepare(dev))
+        )
+        gains = (without - told) * dev.weight
+        return bool(gains.mean() > 2 * gains.std() / len(dev) ** 0.5)
 
     def _believed(self, dataset: Dataset) -> Tensor:
         """Emotions as probabilities [N, K], the prior matched."""
         logits = recognise(self, dataset)[0]
         shift = prior_shift(logits) if self.config.match_prior else 0.0
         return (logits + shift).softmax(-1)
-
-    def _known(self, source: Dataset) -> Tensor:
-        """The source's labels as probabilities [N, K]; rows of zeros where there is none."""
-        emotions = source.labels["emotion"]
-        return one_hot(emotions.clamp_min(0), len(self.shift)).float() * (emotions >= 0)[:, None]
 
     def _label(self, dataset: Dataset, communities: Tensor) -> None:
         """Note every speaker's communities [N, K], and that of the utterance's own emotion."""

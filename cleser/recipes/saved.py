@@ -14,7 +14,7 @@ from cleser.corpora.protocol import Protocol
 from cleser.recipes.data import Vocabulary
 from cleser.recipes.engine import Learner, Task
 from cleser.recipes.methods import METHODS
-from cleser.recipes.neural import FittedRecipe, encoder_for
+from cleser.recipes.neural import FittedRecipe, encoder_for, member_prefix
 from cleser.recipes.settings import from_plain
 from cleser.speech.backbones import Backbone, load_backbone
 from cleser.speech.fine_tuning import FineTuning
@@ -76,21 +76,32 @@ def open_run(folder: Path) -> SavedRun:
     config = from_plain(method.config, settings["config"])
 
     def part(prefix: str) -> dict[str, Tensor]:
-        return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+        return _below(tensors, prefix)
 
     protocol = from_plain(Protocol, settings["protocol"])
     tuning = from_plain(FineTuning, settings.get("tuning", {}))
     backbone = load_backbone(settings["backbone"])
     networks: list[FittedRecipe] = []
-    while weights := part(f"seed{len(networks)}."):
-        recipe = method.build(
-            config, Task(task["layers"], task["channels"], vocabulary, task["mix"])
-        )
-        learner = Learner(recipe, encoder_for(backbone, tuning, vocabulary, protocol))
-        learner.load_weights(weights)
-        networks.append(FittedRecipe(learner.eval()))
+    while seed := part(f"seed{len(networks)}."):
+        members = []
+        for number in range(config.training.members):
+            recipe = method.build(
+                config, Task(task["layers"], task["channels"], vocabulary, task["mix"])
+            )
+            learner = Learner(recipe, encoder_for(backbone, tuning, vocabulary, protocol))
+            learner.load_weights(_of_member(seed, number, config.training.members))
+            members.append(learner.eval())
+        networks.append(FittedRecipe(members))
     moments = Moments(**part("reference."))
     return SavedRun(settings, protocol, networks, backbone, tuning, vocabulary, moments)
+
+
+def _of_member(tensors: dict[str, Tensor], number: int, members: int) -> dict[str, Tensor]:
+    return _below(tensors, member_prefix(number)) if members > 1 else tensors
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
 def _read_model(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,10 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from cleser.graphs import pseudo_speakers, recordings_of, style_communities
+from cleser.models.batch import Batch
 from cleser.recipes.data import Dataset
 
+T = TypeVar("T", Batch, Dataset)
 _COMBINATIONS = 64  # of communities, that source speakers have; the commonest
 
 
@@ -132,6 +135,11 @@ class StyleBook(nn.Module):
         table = long.unstack().reindex(columns=emotions).fillna(-1).astype(np.int64)
         tables = [table.reindex(speakers_of(d)).fillna(-1) for d in datasets]
         return [torch.from_numpy(t.to_numpy(np.int64, copy=True)) for t in tables]
+
+
+def untold(items: T) -> T:
+    """A batch or a dataset without what it knows of its speakers' communities."""
+    return replace(items, labels={n: v for n, v in items.labels.items() if n != "communities"})
 
 
 def descriptions(dataset: Dataset) -> Tensor:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -16,9 +17,10 @@ from safetensors.torch import load_file
 from cleser.corpora.audit import LeakageError
 from cleser.corpora.protocol import Protocol
 from cleser.models import ModelConfig
-from cleser.recipes import METHODS, BaselineConfig
-from cleser.recipes.engine import TrainingConfig
-from cleser.recipes.experiment import Experiment, RunFolderError
+from cleser.recipes import METHODS, BaselineConfig, neural
+from cleser.recipes.engine import TrainingConfig, predict
+from cleser.recipes.experiment import Data, Experiment, RunFolderError
+from cleser.recipes.saved import open_run
 from cleser.recipes.settings import from_plain, to_plain
 from cleser.recipes.transfer import evaluate
 from cleser.speech import load_backbone
@@ -230,3 +232,42 @@ def test_settings_survive_yaml():
     assert from_plain(BaselineConfig, yaml.safe_load(yaml.safe_dump(to_plain(config)))) == config
     with pytest.raises(ValueError, match=r"unknown settings \['depht'\] in model"):
         from_plain(BaselineConfig, {"model": {"depht": 2}})
+
+
+def test_members_are_averaged_kept_and_resumed(finished, specs, tmp_path, monkeypatch):
+    voting = replace(QUICK, training=replace(QUICK.training, members=2))
+    protocol = Protocol([specs[0]], [specs[1]])
+    begun, real = [], neural.train
+
+    def interrupted(*args, **kwargs):
+        begun.append(kwargs["seed"])
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(neural, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run("baseline", protocol, tmp_path / "voting", voting)
+    run("baseline", protocol, tmp_path / "voting", voting)
+    monkeypatch.undo()
+    run("baseline", protocol, tmp_path / "calm", voting)
+    for name in ("results.json", "metrics.jsonl"):
+        assert (tmp_path / "voting" / name).read_text() == (tmp_path / "calm" / name).read_text()
+    alone, kept = (load_file(f / "model.safetensors") for f in (finished, tmp_path / "voting"))
+    for (
+        name,
+        tensor,
+    ) in alone.items():  # the first member is the network that the seed trains by itself
+        seed, _, own = name.partition(".")
+        assert torch.equal(kept[name if seed == "reference" else f"{seed}.member0.{own}"], tensor)
+    seeds = open_run(tmp_path / "voting").networks
+    assert [len(network.members) for network in seeds] == [2, 2]
+    lines = pd.read_json(tmp_path / "voting" / "metrics.jsonl", lines=True)
+    assert lines.groupby(["seed", "member"])["epoch"].apply(list).tolist() == [[*range(6)]] * 4
+    backbone = load_backbone("acoustic")
+    test = Data(protocol.load(), backbone, auxiliary=False).target
+    first, second = (predict(member.recipe, test)[0] for member in seeds[0].members)
+    assert not torch.allclose(first, second)
+    told = pd.read_parquet(tmp_path / "voting" / "predictions.parquet").query("seed == 0")
+    shares = torch.from_numpy(told.filter(like="p_").to_numpy()).float()
+    torch.testing.assert_close(((first + second) / 2).softmax(-1), shares, atol=1e-5, rtol=1e-4)

@@ -64,11 +64,11 @@ def test_sapa_labels_the_target_by_what_it_believes_alone(data):
     source, target = sides(data)
     recipe = build(data, "sapa", warm_up=1, confidence=0.5)
     assert (target.labels["emotion"] == -1).all()
-    recipe.begin_epoch(0, source, target)
+    recipe.begin_epoch(0, source=source, dev=source, target=target)
     assert (target.labels["emotion"] == -1).all()
     assert (target.labels["community"] == -1).all()
     assert (source.labels["community"] >= 0).any()
-    recipe.begin_epoch(1, source, target)
+    recipe.begin_epoch(1, source=source, dev=source, target=target)
     trusted = target.labels["emotion"]
     assert 0.4 < (trusted >= 0).float().mean() < 0.6
     assert (target.labels["language"] == recipe.target_language).all()
@@ -88,10 +88,10 @@ def test_sapas_ablations_leave_their_terms_out(data):
         ({"phoneme_weight": 0.0}, "phoneme"),
     ):
         recipe = build(data, "sapa", warm_up=0, **changes)
-        recipe.begin_epoch(0, source, target)
+        recipe.begin_epoch(0, source=source, dev=source, target=target)
         assert gone not in recipe.train().step(source.batch(range(8)), target.batch(range(8)))
     recipe = build(data, "sapa", warm_up=0, communities=0)
-    recipe.begin_epoch(0, source, target)
+    recipe.begin_epoch(0, source=source, dev=source, target=target)
     assert recipe.model.styles is None
     assert not recipe.book.found.any()
     assert "community" not in repr(recipe.anchoring)
@@ -100,7 +100,7 @@ def test_sapas_ablations_leave_their_terms_out(data):
 def test_a_stranger_gets_the_community_of_his_like(data):
     source, target = sides(data)
     recipe = build(data, "sapa", warm_up=0)
-    recipe.begin_epoch(0, source, target)
+    recipe.begin_epoch(0, source=source, dev=source, target=target)
     known = torch.nn.functional.one_hot(source.labels["emotion"], 4).float()
     again = recipe.book.look_up(source, known)
     found = source.labels["communities"]
@@ -116,9 +116,9 @@ def test_a_stranger_gets_the_community_of_his_like(data):
 def test_communities_keep_their_numbers(data):
     source, target = sides(data)
     recipe = build(data, "sapa", warm_up=0)
-    recipe.begin_epoch(0, source, target)
+    recipe.begin_epoch(0, source=source, dev=source, target=target)
     first = source.labels["communities"].clone()
-    recipe.begin_epoch(1, source, target)
+    recipe.begin_epoch(1, source=source, dev=source, target=target)
     assert torch.equal(first, source.labels["communities"])
 
 
@@ -126,7 +126,7 @@ def test_layers_are_chosen_by_the_policy_and_need_phones_for_vowels(data):
     source, target = sides(data)
     for policy, units in (("last", "utterance"), ("single", "vowel"), ("group", "vowel")):
         recipe = build(data, "layer_anchoring", policy=policy, units=units)
-        recipe.begin_epoch(0, source, target)
+        recipe.begin_epoch(0, source=source, dev=source, target=target)
         study = recipe.study(source, target)
         assert set(study["units"]) == {units}
         expected = {"last": (1,), "single": (int(study["cka_debiased"].argmax()),), "group": (0, 1)}
@@ -158,7 +158,7 @@ def test_the_prior_is_matched_on_the_target(data, name):
 
     source, target = sides(data)
     recipe = build(data, name, match_prior=True).eval()
-    recipe.begin_epoch(0, source, target)
+    recipe.begin_epoch(0, source=source, dev=source, target=target)
     recipe.finish(target)
     found = predict(recipe, target)[0].softmax(-1).mean(0)
     torch.testing.assert_close(found, torch.full((4,), 0.25), atol=5e-3, rtol=0)
