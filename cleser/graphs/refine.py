@@ -36,10 +36,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from scipy import sparse
 from torch import Tensor
 
 from cleser.graphs.agreement import Agreement
 from cleser.graphs.communities import by_size, undirected
+from cleser.graphs.symmetric import convolution, sparse_tensor
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -173,11 +175,11 @@ class CommunityRefiner:
             weight = torch.as_tensor(np.asarray(part.weights)).float()
         if not len(x):
             return _Ready(x, start, weight)
-        index, strength = _propagation(edges, self.listen)
+        matrix = _propagation(edges, self.listen)
         start = self._as_many(F.normalize(x, dim=1), start, weight)
         if self.epochs and edges.nnz:
-            x = self._trained(edges, index, strength, x, start)
-        h = F.normalize(_propagate(x, index, strength, self.steps), dim=1)
+            x = self._trained(edges, matrix, x, start)
+        h = F.normalize(_propagate(x, matrix, self.steps), dim=1)
         return _Ready(h, start, weight)
 
     def _as_many(self, units: Tensor, start: Tensor, weight: Tensor) -> Tensor:
@@ -193,16 +195,14 @@ class CommunityRefiner:
             start = _split(units, start, weight)
         return start
 
-    def _trained(
-        self, edges: Any, index: Tensor, strength: Tensor, x: Tensor, start: Tensor
-    ) -> Tensor:
+    def _trained(self, edges: Any, matrix: Tensor, x: Tensor, start: Tensor) -> Tensor:
         from cleser.graphs.refine_training import train_map  # noqa: PLC0415
 
         return train_map(
             edges,
             F.normalize(x, dim=1),
             start,
-            lambda values: _propagate(values, index, strength, self.steps),
+            lambda values: _propagate(values, matrix, self.steps),
             dim=self.dim,
             epochs=self.epochs,
             temperature=self.temperature,
@@ -231,27 +231,18 @@ def _checked(n: int, features: npt.ArrayLike, initial: npt.ArrayLike) -> tuple[T
     return torch.from_numpy(x.copy()), torch.from_numpy(codes.astype(np.int64))
 
 
-def _propagation(edges: Any, listen: float) -> tuple[Tensor, Tensor]:
-    """Edges with loops [2, E] and their normalised weights [E]."""
-    from torch_geometric.nn.conv.gcn_conv import gcn_norm  # noqa: PLC0415
-    from torch_geometric.utils import add_self_loops  # noqa: PLC0415
-
-    rows, columns = edges.tocoo().coords
-    index = torch.from_numpy(np.stack([rows, columns]).astype(np.int64))
-    weight = torch.from_numpy(edges.tocoo().data.astype(np.float32))
-    n = edges.shape[0]
-    loop = listen * float(weight.sum()) / n or 1.0
-    index, weight = add_self_loops(index, weight, fill_value=loop, num_nodes=n)
-    return gcn_norm(index, weight, n, add_self_loops=False)  # type: ignore[no-any-return]
+def _propagation(edges: Any, listen: float) -> Tensor:
+    """Edges with loops, normalised: sparse [N, N]."""
+    strength = np.asarray(edges.sum(axis=1)).ravel()
+    loop = listen * strength.mean() or 1.0
+    scale = sparse.diags_array(1 / np.sqrt(strength + loop))
+    return sparse_tensor(scale @ (edges + loop * sparse.eye_array(len(strength))) @ scale)
 
 
-def _propagate(values: Tensor, index: Tensor, weight: Tensor, steps: int) -> Tensor:
-    from torch_geometric.nn import LGConv  # noqa: PLC0415
-
-    convolution = LGConv(normalize=False)
+def _propagate(values: Tensor, matrix: Tensor, steps: int) -> Tensor:
     values = F.normalize(values, dim=1)
     for _ in range(steps):
-        values = convolution(values, index, weight)
+        values = convolution()(values, matrix)
     return values
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_ANCHORS = (
-    2048  # nodes whose neighbours one step contrasts with all of them: beyond, they are sampled
-)
+from cleser.graphs.symmetric import multiply, sparse_tensor
+
+_SAMPLE = 1024  # nodes whose neighbours a step contrasts with as many others: all, or where there are more, sampled
 _CONTRAST_TEMPERATURE, _RATE, _DECAY = 0.2, 0.01, 1e-3
 
 
@@ -47,48 +46,56 @@ def train_map(
         smooth = F.normalize(propagate(x @ matrix), dim=1)
         centres = F.normalize(F.one_hot(start).to(x.dtype).T @ smooth, dim=1)
     centres.requires_grad_()
-    rows, columns = (torch.from_numpy(c.astype(np.int64)) for c in edges.tocoo().coords)
-    weight = torch.from_numpy(edges.tocoo().data.astype(np.float32))
-    strength = torch.from_numpy(np.asarray(edges.sum(axis=1), dtype=np.float32).ravel())
+    adjacency = sparse_tensor(edges)
     optimiser = torch.optim.Adam([matrix, centres], lr=_RATE, weight_decay=_DECAY)
     for _ in range(epochs):
         h = F.normalize(propagate(x @ matrix), dim=1)
         q = torch.softmax(h @ F.normalize(centres, dim=1).T / temperature, dim=1)
-        loss = -soft_modularity(q, rows, columns, weight, strength)
-        anchors = torch.randperm(len(x), generator=generator)[:_ANCHORS].sort().values
-        loss = loss + contrast * neighbour_contrast(h, anchors, rows, columns, weight, strength)
+        loss = -soft_modularity(q, adjacency)
+        if contrast:
+            anchors, others = (_sample(len(x), generator) for _ in range(2))
+            loss = loss + contrast * neighbour_contrast(h, adjacency, anchors, others)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
     return (x @ matrix).detach()
 
 
-def soft_modularity(
-    q: Tensor, rows: Tensor, columns: Tensor, weight: Tensor, strength: Tensor
-) -> Tensor:
-    """Modularity of memberships q [N, K]; for hard ones that of the partition."""
-    total = weight.sum()
-    inside = (weight * (q[rows] * q[columns]).sum(1)).sum() / total
-    by_chance: Tensor = (strength @ q / total).square().sum()
+def soft_modularity(q: Tensor, adjacency: Tensor) -> Tensor:
+    """Modularity of memberships q [N, K] in a graph, sparse [N, N]; for hard ones that of the partition."""
+    strength = _strength(adjacency, q)
+    inside = (q * multiply(adjacency, q)).sum() / strength.sum()
+    by_chance: Tensor = (strength @ q / strength.sum()).square().sum()
     return inside - by_chance
 
 
-def neighbour_contrast(
-    h: Tensor, anchors: Tensor, rows: Tensor, columns: Tensor, weight: Tensor, strength: Tensor
-) -> Tensor:
-    """Mean over anchors of −log of the share that neighbours have in all similarities, weighted by edges."""
-    similarity = h[anchors] @ h.T / _CONTRAST_TEMPERATURE
-    similarity = similarity.index_put(
-        (torch.arange(len(anchors)), anchors), similarity.new_tensor(-torch.inf)
-    )
-    logs = similarity - similarity.logsumexp(1, keepdim=True)
-    place = torch.full((len(h),), -1)
-    place[anchors] = torch.arange(len(anchors))
-    kept = place[rows] >= 0
-    share = weight[kept] / strength[rows[kept]]
-    chosen: Tensor = share * logs[place[rows[kept]], columns[kept]]
-    loss: Tensor = -chosen.sum() / len(anchors)
+def neighbour_contrast(h: Tensor, adjacency: Tensor, anchors: Tensor, others: Tensor) -> Tensor:
+    """Mean over anchors of −log of the share that neighbours have in all similarities, weighted by edges.
+
+    Args:
+        h: Unit rows [N, D].
+        adjacency: Sparse [N, N].
+        anchors: Numbers of nodes; those without edges count as zero.
+        others: Nodes that stand for all N in the denominator, where an anchor is left out of its own.
+    """
+    strength = _strength(adjacency, h)[anchors]
+    logits = h[anchors] @ h[others].T / _CONTRAST_TEMPERATURE
+    logits = logits.masked_fill(anchors[:, None] == others, -torch.inf)
+    counted = (anchors[:, None] != others).sum(1)
+    log_sum = logits.logsumexp(1) + torch.log((len(h) - 1) / counted)
+    near = (h * multiply(adjacency, h)).sum(1)[anchors] / strength.clamp_min(1e-30)
+    log_share = torch.where(strength > 0, near / _CONTRAST_TEMPERATURE - log_sum, 0.0)
+    loss: Tensor = -log_share.mean()
     return loss
+
+
+def _strength(adjacency: Tensor, like: Tensor) -> Tensor:
+    strength: Tensor = (adjacency @ like.new_ones(len(like), 1)).squeeze(1)
+    return strength
+
+
+def _sample(n: int, generator: torch.Generator) -> Tensor:
+    return torch.randperm(n, generator=generator)[:_SAMPLE].sort().values
 
 
 def _orthogonal(rows: int, columns: int, generator: torch.Generator) -> Tensor:
