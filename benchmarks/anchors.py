@@ -1,4 +1,4 @@
-"""How fast anchors are served: frames pooled over phones, batches read from the store and drawn, layers compared.
+"""How fast anchors are served: TextGrids read, frames pooled over phones, batches read and drawn, layers compared.
 
     python benchmarks/anchors.py [--quick] [--only GROUP …]
 
@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from alignment import compare
 from safetensors.torch import load_file, save_file
 
 from cleser.anchors import (
@@ -343,6 +344,7 @@ def pair_cka(x: torch.Tensor, y: torch.Tensor) -> float:
 
 
 GROUPS: dict[str, Callable[[bool], None]] = {
+    "textgrids": compare,
     "pooling": pooling,
     "store": store,
     "samplers": samplers,

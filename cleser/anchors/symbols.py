@@ -105,12 +105,12 @@ def detect_alphabet(symbols: Iterable[str]) -> str:
     found = set(symbols)
     read, typical = -1, 0
     for symbol in found:
-        readers, evidence = _signs(symbol)
+        readers, evidence = hands_of(symbol)
         read &= readers
         typical |= evidence
     if read == -1:  # silences alone
         return "ipa"
-    for position, (name, _) in enumerate(_HANDS):
+    for position, (name, _) in enumerate(HANDS):
         if read & typical & (1 << position):
             return name
     lacking = {
@@ -160,7 +160,7 @@ def _table(alphabet: str) -> _Table:
 
 # Alphabets in order of preference, each with what makes a symbol typical of it. ARPABET comes in capitals, typical
 # by themselves, and in small letters.
-_HANDS: Final[tuple[tuple[str, Callable[[str], bool]], ...]] = (
+HANDS: Final[tuple[tuple[str, Callable[[str], bool]], ...]] = (
     ("arpabet", str.isupper),
     ("arpabet", lambda symbol: parse_ipa(symbol) is None),
     ("pinyin", is_marked_pinyin),
@@ -171,13 +171,13 @@ _HANDS: Final[tuple[tuple[str, Callable[[str], bool]], ...]] = (
 
 
 @cache
-def _signs(symbol: str) -> tuple[int, int]:
+def hands_of(symbol: str) -> tuple[int, int]:
     """Which of the hands can have written a symbol, and for which it is typical, as bits; silences for all."""
     mark = symbol.strip()
     if is_silence(mark):
         return -1, 0
     readers = evidence = 0
-    for position, (name, is_typical) in enumerate(_HANDS):
+    for position, (name, is_typical) in enumerate(HANDS):
         case = position > 1 or mark.isupper() == (position == 0)
         if case and _PARSERS[name](mark) is not None:
             readers |= 1 << position

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-import re
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from cleser.speech.alignment.ctm import read_ctm
 from cleser.speech.alignment.json_file import read_json
 from cleser.speech.alignment.phones import Alignment
-from cleser.speech.alignment.textgrid import read_textgrid
+from cleser.speech.alignment.textgrid import in_utf8, quality_of, read_content, read_textgrid
 from cleser.speech.alignment.tiers import AlignmentError, Tier, to_alignment
 
+if TYPE_CHECKING:
+    from cleser.speech.alignment.textgrid_bulk import BulkReader
+
 SUFFIXES: Final = (".textgrid", ".ctm", ".json")
-_QUALITY: Final = re.compile(r"quality=(\S+)")
+MANY = 1000
+"""TextGrids that a process has read before compiled loops are worth loading."""
+files = itertools.count()
 
 
 def read_alignment(
@@ -41,19 +47,38 @@ def read_alignment(
             names the file and the line.
         FileNotFoundError: There is no such file.
     """
+    path = os.fspath(path)
+    if path.endswith(".TextGrid"):
+        return _read_textgrid(path, tier, alphabet)
     suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122  (a Path costs more than the call)
     if suffix == ".textgrid":
-        found, remark = read_textgrid(path, tier)
-        if remark.startswith("uniform"):  # segments of no text have no symbols
-            return _uniform(found, remark)
-        alignment = to_alignment(found, path, alphabet)
-        return replace(alignment, quality=_quality(remark)) if remark else alignment
+        return _read_textgrid(path, tier, alphabet)
     path = Path(path)
     if suffix == ".ctm":
         return to_alignment(_recording(read_ctm(path), tier, path), path, alphabet)
     if suffix == ".json":
         return to_alignment(read_json(path, tier), path, alphabet)
     raise AlignmentError(f"{path}: found the suffix {suffix!r}, expected one of {list(SUFFIXES)}")
+
+
+def _read_textgrid(path: str, tier: str | int | None, alphabet: str | None) -> Alignment:
+    content = read_content(path)
+    if next(files) >= MANY:
+        found = _bulk_reader().read(in_utf8(content), tier, alphabet)
+        if found is not None:
+            return found
+    intervals, remark = read_textgrid(content, path, tier)
+    if remark.startswith("uniform"):  # segments of no text have no symbols
+        return _uniform(intervals, remark)
+    alignment = to_alignment(intervals, path, alphabet)
+    return replace(alignment, quality=quality_of(remark)) if remark else alignment
+
+
+@cache
+def _bulk_reader() -> BulkReader:
+    from cleser.speech.alignment.textgrid_bulk import BulkReader  # noqa: PLC0415  (needs numba)
+
+    return BulkReader()
 
 
 def _recording(tiers: dict[str, Tier], name: str | int | None, path: Path) -> Tier:
@@ -73,12 +98,6 @@ def _uniform(tier: Tier, remark: str) -> Alignment:
         np.array([tier.starts[i] for i in kept]),
         np.array([tier.ends[i] for i in kept]),
         tuple(tier.marks[i] for i in kept),
-        quality=_quality(remark),
+        quality=quality_of(remark),
         uniform=True,
     )
-
-
-def _quality(remark: str) -> float | None:
-    """What :func:`write_textgrid` notes beside the phones."""
-    found = _QUALITY.search(remark) if remark.startswith(("phones", "uniform")) else None
-    return float(found[1]) if found else None

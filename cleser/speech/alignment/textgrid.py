@@ -29,14 +29,16 @@ _TOKEN: Final = re.compile(
     r'"((?:[^"]|"")*)"|(?<!\S)(-?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?%?)(?!\S)|(?<!\S)<(exists|absent)>|![^\n]*|\S+'
 )
 
+_QUALITY: Final = re.compile(r"quality=(\S+)")
 
-def read_textgrid(path: str | Path, tier: str | int | None) -> tuple[Tier, str]:
+
+def read_textgrid(content: bytes, path: str | Path, tier: str | int | None) -> tuple[Tier, str]:
     """The tier of phones, and the remark of a tier ``alignment`` that :func:`write_textgrid` leaves.
 
     Raises:
         AlignmentError: The file is broken, or it does not say which tier holds phones.
     """
-    text = decode(_content(path))
+    text = decode(content)
     try:
         try:
             return _phones(cut_at_quotes(text), tier)
@@ -59,7 +61,8 @@ def _phones(tiers: Tiers, tier: str | int | None) -> tuple[Tier, str]:
     return tiers.read(at), remark
 
 
-def _content(path: str | Path) -> bytes:
+def read_content(path: str | Path) -> bytes:
+    """All bytes of a file."""
     # Thousands of small files: opening costs more than reading, and Path.read_bytes twice as much as this.
     handle = os.open(path, os.O_RDONLY | _BINARY)
     try:
@@ -92,6 +95,19 @@ def decode(content: bytes) -> str:
             mac = re.search(rb"[\x80-\x9f]", content) or (b"\r" in content and b"\n" not in content)
             text = content.decode("mac-roman" if mac else "latin-1")
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def in_utf8(content: bytes) -> bytes:
+    """The same text in UTF-8, without a mark and with plain ends of lines; what looks like it is left as it is."""
+    if content.startswith(b"File") and b"\r" not in content and b"\0" not in content:
+        return content
+    return decode(content).encode()
+
+
+def quality_of(remark: str) -> float | None:
+    """What :func:`write_textgrid` notes beside the phones."""
+    found = _QUALITY.search(remark) if remark.startswith(("phones", "uniform")) else None
+    return float(found[1]) if found else None
 
 
 class _Reader:
