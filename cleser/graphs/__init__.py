@@ -8,7 +8,7 @@ from cleser.graphs.planted import planted_styles
 from cleser.graphs.pseudo_speakers import pseudo_speakers, recordings_of
 from cleser.graphs.recall import neighbour_recall
 from cleser.graphs.refine import CommunityRefiner, Part, Refinement
-from cleser.graphs.styles import StyleCommunities, style_communities
+from cleser.graphs.styles import StyleCommunities, speaker_styles, style_communities
 
 __all__ = [
     "CommunityRefiner",
@@ -26,5 +26,6 @@ __all__ = [
     "pseudo_speakers",
     "recordings_of",
     "remove_offsets",
+    "speaker_styles",
     "style_communities",
 ]

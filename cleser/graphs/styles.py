@@ -155,41 +155,91 @@ def style_communities(
     >>> style_communities(x.embeddings, **who).nodes["community"].nunique()
     12
     """
+    pooled = _pooled(embeddings, speakers, emotions, languages)
+    settings = _Settings(k, refine, seed, resolution, language_offsets, speaker_offsets)
+
+    def build(languages_of_speakers: Ints) -> StyleCommunities:
+        language = languages_of_speakers[pooled.nodes.speakers]
+        found = _find(pooled.nodes, language, settings)
+        table = pooled.table(language).assign(
+            community=found.community, membership=found.membership
+        )
+        return StyleCommunities(
+            table, found.styles, found.graph, pooled.who, pooled.what, pooled.spoken, build
+        )
+
+    return build(pooled.spoken)
+
+
+def speaker_styles(
+    embeddings: Any,
+    *,
+    speakers: npt.ArrayLike,
+    emotions: npt.ArrayLike,
+    languages: npt.ArrayLike,
+    language_offsets: LanguageOffsets = "centre",
+    speaker_offsets: SpeakerOffsets = "centre",
+) -> tuple[pd.DataFrame, npt.NDArray[np.float32]]:
+    """What `style_communities` compares, without its search: the nodes, and the style of each.
+
+    Args:
+        embeddings: As there, as are all others.
+        speakers: [N].
+        emotions: [N], or posteriors [N, K].
+        languages: [N].
+        language_offsets: What is removed of a language.
+        speaker_offsets: What is removed of a speaker.
+
+    Returns:
+        A row a node (``speaker, emotion, language, utterances, reliability``), and the styles [M, D].
+    """
+    pooled = _pooled(embeddings, speakers, emotions, languages)
+    language = pooled.spoken[pooled.nodes.speakers]
+    settings = _Settings(language_offsets=language_offsets, speaker_offsets=speaker_offsets)
+    return pooled.table(language), _styles(pooled.nodes, language, settings).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _Pooled:
+    """Utterances as nodes, and the names behind the integers."""
+
+    nodes: Nodes
+    who: Coded
+    what: Coded
+    tongue: Coded
+    spoken: Ints
+
+    def table(self, language: Ints) -> pd.DataFrame:
+        nodes = self.nodes
+        return pd.DataFrame(
+            {
+                "speaker": [self.who.names[s] for s in nodes.speakers],
+                "emotion": [self.what.names[e] for e in nodes.emotions],
+                "language": [self.tongue.names[t] for t in language],
+                "utterances": nodes.mass,
+                "reliability": nodes.reliability,
+            }
+        )
+
+
+def _pooled(
+    embeddings: Any, speakers: npt.ArrayLike, emotions: npt.ArrayLike, languages: npt.ArrayLike
+) -> _Pooled:
     x = _finite(embeddings)
     who = encode(speakers, "speakers", len(x))
     what, weights = _emotion_weights(emotions, len(x))
     tongue = encode(languages, "languages", len(x))
-    nodes = pool(x, who.codes, weights)
-    spoken = _language_of(who, tongue)
-    settings = _Settings(k, refine, seed, resolution, language_offsets, speaker_offsets)
-
-    def build(languages_of_speakers: Ints) -> StyleCommunities:
-        language = languages_of_speakers[nodes.speakers]
-        found = _find(nodes, language, settings)
-        table = pd.DataFrame(
-            {
-                "speaker": [who.names[s] for s in nodes.speakers],
-                "emotion": [what.names[e] for e in nodes.emotions],
-                "language": [tongue.names[t] for t in language],
-                "utterances": nodes.mass,
-                "reliability": nodes.reliability,
-                "community": found.community,
-                "membership": found.membership,
-            }
-        )
-        return StyleCommunities(table, found.styles, found.graph, who, what, spoken, build)
-
-    return build(spoken)
+    return _Pooled(pool(x, who.codes, weights), who, what, tongue, _language_of(who, tongue))
 
 
 @dataclass(frozen=True)
 class _Settings:
-    k: int
-    refine: bool | CommunityRefiner
-    seed: int
-    resolution: float
-    language_offsets: LanguageOffsets
-    speaker_offsets: SpeakerOffsets
+    k: int = 15
+    refine: bool | CommunityRefiner = True
+    seed: int = 0
+    resolution: float = 1.0
+    language_offsets: LanguageOffsets = "centre"
+    speaker_offsets: SpeakerOffsets = "centre"
 
     def __post_init__(self) -> None:
         for name, known in (

@@ -11,7 +11,12 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from cleser.graphs import pseudo_speakers, recordings_of, style_communities
+from cleser.graphs import (
+    pseudo_speakers,
+    recordings_of,
+    speaker_styles,
+    style_communities,
+)
 from cleser.models.batch import Batch
 from cleser.recipes.data import Dataset
 
@@ -61,7 +66,9 @@ class StyleBook(nn.Module):
             For each dataset the community of every speaker in every emotion, by utterance: [N, K], −1 where there is
             none.
         """
-        found = self._communities(datasets, shares, refine=self.refine)
+        found = style_communities(
+            **_described(datasets, shares), refine=self.refine, resolution=self.resolution
+        )
         nodes = found.nodes
         number: dict[int, int] = {}
         for emotion, of in nodes[nodes["community"] >= 0].groupby("emotion"):
@@ -95,31 +102,21 @@ class StyleBook(nn.Module):
         unknown = torch.full(shares.shape, -1, dtype=torch.int64)
         if not self.found.any() or speakers_of(dataset).nunique() < 2:
             return unknown
-        found = self._communities([dataset], [shares], refine=False)
-        emotions = torch.from_numpy(found.nodes["emotion"].to_numpy(np.int64, copy=True))
-        own = torch.nn.functional.normalize(torch.tensor(found.styles), dim=-1)
+        nodes, styles = speaker_styles(**_described([dataset], [shares]))
+        emotions = torch.from_numpy(nodes["emotion"].to_numpy(np.int64, copy=True))
+        own = torch.nn.functional.normalize(torch.tensor(styles), dim=-1)
         known = torch.nn.functional.normalize(self.styles.cpu(), dim=-1)[emotions]
         alike = torch.einsum("md,mcd->mc", own, known)
         combinations = self.combinations[(self.combinations >= 0).any(1)].cpu()
         of_node = combinations[:, emotions].T  # [nodes, combinations]
         suits = alike.gather(1, of_node.clamp_min(0)) * (of_node >= 0)
-        speakers = torch.from_numpy(pd.factorize(found.nodes["speaker"])[0])
+        speakers = torch.from_numpy(pd.factorize(nodes["speaker"])[0])
         total = torch.zeros(int(speakers.max()) + 1, len(combinations)).index_add(
             0, speakers, suits
         )
         best = total.argmax(1)[speakers]
         chosen = of_node.gather(1, best[:, None])[:, 0].masked_fill(own.norm(dim=-1) < 0.5, -1)
-        return self._by_utterance(found.nodes, chosen.numpy(), [dataset])[0]
-
-    def _communities(self, datasets: list[Dataset], shares: list[Tensor], *, refine: bool) -> Any:
-        return style_communities(
-            torch.cat([descriptions(d) for d in datasets]).numpy(),
-            speakers=pd.concat([speakers_of(d) for d in datasets]).to_numpy(object),
-            emotions=torch.cat([s.cpu() for s in shares]).double().numpy(),
-            languages=pd.concat([d.manifest["language"] for d in datasets]).to_numpy(object),
-            refine=refine,
-            resolution=self.resolution,
-        )
+        return self._by_utterance(nodes, chosen.numpy(), [dataset])[0]
 
     def _places(self, emotion: int, means: Tensor) -> list[int]:
         """A free number for each new community: of all assignments the one most like the old styles."""
@@ -135,6 +132,16 @@ class StyleBook(nn.Module):
         table = long.unstack().reindex(columns=emotions).fillna(-1).astype(np.int64)
         tables = [table.reindex(speakers_of(d)).fillna(-1) for d in datasets]
         return [torch.from_numpy(t.to_numpy(np.int64, copy=True)) for t in tables]
+
+
+def _described(datasets: list[Dataset], shares: list[Tensor]) -> dict[str, Any]:
+    """Utterances of all datasets as style communities are asked for."""
+    return {
+        "embeddings": torch.cat([descriptions(d) for d in datasets]).numpy(),
+        "speakers": pd.concat([speakers_of(d) for d in datasets]).to_numpy(object),
+        "emotions": torch.cat([s.cpu() for s in shares]).double().numpy(),
+        "languages": pd.concat([d.manifest["language"] for d in datasets]).to_numpy(object),
+    }
 
 
 def untold(items: T) -> T:

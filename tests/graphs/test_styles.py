@@ -9,7 +9,7 @@ import torch
 from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 
-from cleser.graphs import planted_styles, style_communities
+from cleser.graphs import planted_styles, speaker_styles, style_communities
 from cleser.graphs.style_nodes import encode, pool
 
 
@@ -276,3 +276,13 @@ def test_bad_input_is_refused():
         wrong(embeddings=holed)
     with pytest.raises(ValueError, match="permutations is 0"):
         wrong().mixing(permutations=0)
+
+
+def test_styles_are_those_that_communities_are_found_among():
+    x = planted_styles(speakers=6, seed=2)
+    who = {"speakers": x.speakers, "emotions": x.emotions, "languages": x.languages}
+    for offsets in ("centre", "keep"):
+        found = style_communities(x.embeddings, **who, speaker_offsets=offsets, refine=False)
+        nodes, styles = speaker_styles(x.embeddings, **who, speaker_offsets=offsets)
+        pd.testing.assert_frame_equal(nodes, found.nodes.drop(columns=["community", "membership"]))
+        np.testing.assert_array_equal(styles, found.styles)
