@@ -19,7 +19,8 @@ The paper leaves open what is chosen here; each is a field of `LayerAnchoringCon
 * *A group* is the run of `size` neighbouring layers that is most similar on average.
 * *What is aligned* is each layer's projection into the network's common space (`Embedded.layers`): frozen features
   cannot move themselves. On the road from audio, gradients go on into the speech model.
-* *λ* is `weight`; the loss is divided by 4D², so that it is small.
+* *λ* is `weight`; the loss is divided by 4D², so that it is small. The last epoch's weights are kept: development speakers
+  of the source cannot judge what is done for the target.
 * *Prior matching* of the predictions for the target (`match_prior`), as in our other recipes that hear the target.
 
     python -m cleser.recipes.layer_anchoring --source emodb:DIR --target ravdess:DIR --out runs/lam
@@ -28,7 +29,7 @@ The paper leaves open what is chosen here; each is a field of `LayerAnchoringCon
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import pandas as pd
@@ -41,7 +42,7 @@ from cleser.models.batch import Batch
 from cleser.models.emotion import Embedded
 from cleser.recipes.baselines import Baseline, BaselineConfig
 from cleser.recipes.data import Dataset
-from cleser.recipes.engine import Task
+from cleser.recipes.engine import Task, TrainingConfig
 
 Units = Literal["utterance", "vowel"]
 
@@ -58,12 +59,13 @@ class LayerAnchoringConfig(BaselineConfig):
         weight: λ.
     """
 
+    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=30, keep="last"))
     match_prior: bool = True
     policy: Literal["last", "single", "group"] = "group"
     units: Units = "utterance"
     size: int = 3
     measure: Literal["cka_debiased", "cka", "coral", "coral_debiased", "cosine"] = "cka_debiased"
-    weight: float = 100.0
+    weight: float = 1000.0
 
 
 class LayerAnchoring(Baseline):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cleser.corpora.protocol import Protocol
+from cleser.recipes.engine import TrainingConfig
 from cleser.recipes.methods import METHODS
 
 
@@ -37,12 +38,18 @@ _UNSEEN = {"target_access": "nothing", "normalisation": "corpus"}
 VARIANTS: dict[str, Variant] = {
     "erm": Variant("baseline"),
     "erm-prior": Variant("baseline", {"match_prior": True}),
+    "erm-ensemble": Variant(
+        "baseline", {"match_prior": True, "training": TrainingConfig(members=5)}
+    ),
     "erm-all": Variant("baseline", {"all_languages": True}),
     "classical": Variant("classical"),
     "coral": Variant("coral"),
     "dann": Variant("dann"),
     "phonetic-anchors": Variant("sapa", {"communities": 0, "speaker_weight": 0.0}),
     "sapa": Variant("sapa"),
+    "sapa-ensemble": Variant(
+        "sapa", {"training": TrainingConfig(epochs=30, keep="last", members=5)}
+    ),
     "sapa-no-communities": Variant("sapa", {"communities": 0}),
     "sapa-no-speaker-space": Variant("sapa", {"speaker_weight": 0.0}),
     "sapa-no-phoneme-space": Variant("sapa", {"phoneme_weight": 0.0}),
