@@ -19,8 +19,8 @@ The paper leaves open what is chosen here; each is a field of `LayerAnchoringCon
 * *A group* is the run of `size` neighbouring layers that is most similar on average.
 * *What is aligned* is each layer's projection into the network's common space (`Embedded.layers`): frozen features
   cannot move themselves. On the road from audio, gradients go on into the speech model.
-* *λ* is `weight`; the loss is divided by 4D², so that it is small. The last epoch's weights are kept: development speakers
-  of the source cannot judge what is done for the target.
+* *λ* is `weight`; the loss is divided by 4D², so that it is small. The last epoch's weights are kept: development
+  speakers of the source cannot judge what is done for the target.
 * *Prior matching* of the predictions for the target (`match_prior`), as in our other recipes that hear the target.
 
     python -m cleser.recipes.layer_anchoring --source emodb:DIR --target ravdess:DIR --out runs/lam

@@ -71,18 +71,20 @@ class StyleBook(nn.Module):
         )
         nodes = found.nodes
         number: dict[int, int] = {}
-        for emotion, of in nodes[nodes["community"] >= 0].groupby("emotion"):
+        settled = nodes[nodes["community"] >= 0]
+        for emotion in sorted({int(e) for e in settled["emotion"]}):
+            of = settled[settled["emotion"] == emotion]
             sizes = of["community"].value_counts(sort=True)
             kept = sorted(sizes.index[: self.styles.shape[1]])
             means = torch.tensor(
                 np.stack([found.styles[nodes["community"] == c].mean(0) for c in kept])
             )
-            places = self._places(int(emotion), means)
+            places = self._places(emotion, means)
             number |= dict(zip(kept, places, strict=True))
-            self.styles[int(emotion)] = 0
-            self.styles[int(emotion), places] = means.to(self.styles)
-            self.found[int(emotion)] = False
-            self.found[int(emotion), places] = True
+            self.styles[emotion] = 0
+            self.styles[emotion, places] = means.to(self.styles)
+            self.found[emotion] = False
+            self.found[emotion, places] = True
         chosen = np.array([number.get(c, -1) for c in nodes["community"]])
         by_dataset = self._by_utterance(nodes, chosen, datasets)
         common, counts = by_dataset[0].unique(dim=0, return_counts=True)
