@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from cleser.anchors import to_ipa
+from cleser.anchors import is_vowel
 from cleser.corpora import load
 from cleser.corpora.sentences import SENTENCES
 from cleser.corpora.synthetic import parse_knobs, say
@@ -29,7 +29,6 @@ from cleser.speech.prosody import Manner, Voice, speak
 VOICES = {"en": "en", "zh": "cmn", "de": "de"}
 EMOTIONS = ("anger", "sadness", "happiness", "neutral")
 TEACHERS = (None, "m4", "m5", "m8", "linda", "Alicia", "Andrea")  # none is a speaker of the corpus
-VOWELS = frozenset("aeiouyæøœɐɑɒɔəɘɛɜɞɨɪɯɵɤʉʊʌʏɶ")
 
 
 def errors(aligner, language: str, seed: int, count: int) -> np.ndarray:
@@ -73,19 +72,32 @@ def table(name: str, aligners: dict, seeds: list[int], count: int) -> None:
 
 
 def durations(spec: str, folder: str) -> None:
-    vowels, consonants, quality = [], [], []
+    """Mean, and median with quartiles, of vowels by stress, of schwas by themselves, and of consonants."""
+    groups: dict[str, list[float]] = {}
+    spoken, phones, quality = 0.0, 0, []
     for alignment in load_alignments(load(spec), folder):
-        if alignment is not None and not alignment.uniform:
-            is_vowel = np.array([to_ipa(p, "ipa")[0] in VOWELS for p in alignment.phones])
-            length = 1000 * (alignment.ends - alignment.starts)
-            vowels += length[is_vowel].tolist()
-            consonants += length[~is_vowel].tolist()
-            quality.append(alignment.quality)
-    cells = [
-        f"{np.median(x):.0f} ({np.quantile(x, 0.25):.0f}–{np.quantile(x, 0.75):.0f})"
-        for x in (vowels, consonants)
-    ]
-    print(f"| {spec.partition(':')[0]} | {cells[0]} | {cells[1]} | {np.median(quality):.2f} |")
+        if alignment is None or alignment.uniform:
+            continue
+        lengths = 1000 * (alignment.ends - alignment.starts)
+        stress = np.zeros(len(alignment)) if alignment.stress is None else alignment.stress
+        for phone, length, stressed in zip(alignment.phones, lengths, stress, strict=True):
+            name = "consonants"
+            if is_vowel(phone):
+                name = "stressed vowels" if stressed else "other vowels"
+                name = "schwas" if phone == "ə" else name
+            groups.setdefault(name, []).append(float(length))
+        spoken, phones = spoken + lengths.sum() / 1000, phones + len(alignment)
+        quality.append(alignment.quality)
+    corpus = spec.partition(":")[0]
+    for name in ("stressed vowels", "other vowels", "schwas", "consonants"):
+        x = groups.get(name, [np.nan])
+        low, middle, high = np.quantile(x, [0.25, 0.5, 0.75])
+        print(
+            f"| {corpus} | {name} | {len(x)} | {np.mean(x):.0f} | {middle:.0f} ({low:.0f}–{high:.0f}) |"
+        )
+    print(
+        f"| {corpus} | {phones / spoken:.1f} phones a second, quality {np.median(quality):.2f} | | | |"
+    )
 
 
 def draw(spec: str, folder: str, file: str, count: int = 3) -> None:
@@ -106,15 +118,8 @@ def draw(spec: str, folder: str, file: str, count: int = 3) -> None:
     figure.savefig(file, dpi=70)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one seed, eight utterances each")
-    parser.add_argument("--ctc", action="store_true", help="train and measure a phone model too")
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[7, 8, 9])
-    parser.add_argument("--corpora", nargs="*", default=[], help="SPEC=FOLDER of TextGrids")
-    parser.add_argument("--figure", help="draw the first of the corpora")
-    arguments = parser.parse_args()
+def known_times(arguments: argparse.Namespace) -> None:
+    """Print the table of synthetic speech."""
     seeds, count = (arguments.seeds[:1], 8) if arguments.quick else (arguments.seeds, 48)
     print("| aligner | language | median error, ms | 90 % within, ms | within 60 ms, % |")
     print("|---|---|---|---|---|")
@@ -123,9 +128,26 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             model = train_phone_model(taught(list(VOICES), 100), folder, steps=arguments.steps)
             table("ctc", {k: CTCAligner(model, v) for k, v in VOICES.items()}, seeds, count)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one seed, eight utterances each")
+    parser.add_argument("--ctc", action="store_true", help="train and measure a phone model too")
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument(
+        "--seeds", type=int, nargs="*", default=[7, 8, 9], help="none: real corpora alone"
+    )
+    parser.add_argument("--corpora", nargs="*", default=[], help="SPEC=FOLDER of TextGrids")
+    parser.add_argument("--figure", help="draw the first of the corpora")
+    arguments = parser.parse_args()
+    if arguments.seeds:
+        known_times(arguments)
     pairs = [pair.rsplit("=", 1) for pair in arguments.corpora]
     if pairs:
-        print("\n| corpus | vowels, ms | consonants, ms | quality |\n|---|---|---|---|")
+        print(
+            "\n| corpus | phones | number | mean, ms | median and quartiles, ms |\n|---|---|---|---|---|"
+        )
     for spec, folder in pairs:
         durations(spec, folder)
     if arguments.figure:

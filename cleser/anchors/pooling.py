@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
@@ -45,10 +48,11 @@ def pool_phones(
         raise ValueError(f"found {len(frames)} utterances and bounds of {len(bounds)}")
     if not len(frames):
         raise ValueError("found no utterances, expected at least one")
-    lengths = [len(x) for x in frames]
+    size = frames.shape[1] if isinstance(frames, Tensor) else None
+    lengths = [len(x) for x in frames] if size is None else len(frames) * [size]
     spans = _checked(lengths, bounds)
     if _compiled_loops_pay(frames, std):
-        return _pool_by_loops(frames, spans.split([len(b) for b in bounds]), std)
+        return _pool_by_loops(frames, spans, [len(b) for b in bounds], std)
     if not isinstance(frames, Tensor) and frames[0].device.type == "cpu":
         # One by one: joining them first would move every frame once more than reading does.
         pairs = zip(frames, spans.split([len(b) for b in bounds]), strict=True)
@@ -79,29 +83,50 @@ def _compiled_loops_pay(frames: Tensor | Sequence[Tensor], std: bool) -> bool:
     """Whether there is much on the CPU, no gradient to keep, and no half precision that tensors sum as fast."""
     if torch.compiler.is_compiling() or (frames[0].dtype.itemsize < 4 and not std):
         return False
-    kept = torch.is_grad_enabled() and any(x.requires_grad for x in frames)
-    on_cpu = all(x.device.type == "cpu" for x in frames)
-    return on_cpu and not kept and sum(x.numel() for x in frames) >= _MANY
+    parts = [frames] if isinstance(frames, Tensor) else frames
+    kept = torch.is_grad_enabled() and any(x.requires_grad for x in parts)
+    on_cpu = all(x.device.type == "cpu" for x in parts)
+    return on_cpu and not kept and sum(x.numel() for x in parts) >= _MANY
 
 
-def _pool_by_loops(frames: Tensor | Sequence[Tensor], spans: Sequence[Tensor], std: bool) -> Tensor:
-    """Pool each utterance's frames [T_i, D] over its spans [S_i, 2]."""
+def _pool_by_loops(
+    frames: Tensor | Sequence[Tensor], spans: Tensor, sizes: Sequence[int], std: bool
+) -> Tensor:
+    """Pool each utterance's frames [T_i, D] over as many of the spans [S, 2] as are its."""
     from cleser.anchors.moments import moments  # noqa: PLC0415  (compiles when called)
 
     dtype = frames[0].dtype
-    wide = np.dtype(np.float64 if dtype == torch.float64 else np.float32)
-    sizes = [len(own) for own in spans]
+    wide = torch.promote_types(dtype, torch.float32)
+    rows = _array(frames, wide) if isinstance(frames, Tensor) else None
+    pairs = spans.cpu().to(torch.int64).numpy()
     # Memory of NumPy: it asks for huge pages, without which new memory costs more than the work.
-    pooled = torch.from_numpy(np.empty((sum(sizes), frames[0].shape[-1] * (1 + std)), dtype=wide))
+    kind = np.float64 if wide == torch.float64 else np.float32
+    pooled = np.empty((len(spans), frames[0].shape[-1] * (1 + std)), dtype=kind)
+    ends = np.cumsum(sizes)
 
-    def pool(x: Tensor, own: Tensor, out: Tensor) -> None:
-        rows = x.detach().to(out.dtype).contiguous().numpy()
-        moments(rows, own.cpu().to(torch.int64).numpy(), out.numpy())
+    def pool(some: range) -> None:
+        for i in some:
+            own = slice(ends[i] - sizes[i], ends[i])
+            moments(_array(frames[i], wide) if rows is None else rows[i], pairs[own], pooled[own])
 
-    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-        run = map if torch.get_num_threads() == 1 else threads.map
-        deque(run(pool, frames, spans, pooled.split(sizes)), maxlen=0)
-    return pooled.to(dtype)
+    # The caller does a share, and threads that stay do the others: to start some takes as long as to pool.
+    number = min(torch.get_num_threads(), len(sizes))
+    shares = [range(i, len(sizes), number) for i in range(number)]
+    others = [_threads(os.getpid(), number).submit(pool, share) for share in shares[1:]]
+    pool(shares[0])
+    for other in others:
+        other.result()
+    return torch.from_numpy(pooled).to(dtype)
+
+
+def _array(x: Tensor, dtype: torch.dtype) -> NDArray[Any]:
+    array: NDArray[Any] = x.detach().to(dtype).contiguous().numpy()
+    return array
+
+
+@lru_cache(maxsize=1)
+def _threads(process: int, number: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(number)
 
 
 def _pool(flat: Tensor, spans: Tensor, std: bool) -> Tensor:

@@ -128,6 +128,28 @@ def test_compiled_it_is_the_same(device):
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("many", [0, 1 << 20])
+def test_a_model_that_pools_can_be_compiled(monkeypatch, many):
+    """Also where much is pooled without a gradient, which loops of Numba do otherwise."""
+    monkeypatch.setattr("cleser.anchors.pooling._MANY", many)
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(6, 4)
+
+    def model(frames, bounds):
+        return layer(pool_phones(2 * frames, bounds, std=True).reshape(-1, 2, 3).flatten(1)).tanh()
+
+    compiled = torch.compile(model, backend="aot_eager")
+    for count in (3, 7):
+        frames = torch.randn(2, 12, 3)
+        bounds = [torch.tensor([[i, i + 5] for i in range(count)]), torch.tensor([[1, 5]])]
+        with torch.no_grad():
+            torch.testing.assert_close(compiled(frames, bounds), model(frames, bounds))
+        torch.testing.assert_close(compiled(frames, bounds), model(frames, bounds))
+    with pytest.raises(ValueError, match=r"bounds\[1\].* 12 frames"):
+        compiled(frames, [bounds[0], torch.tensor([[1, 13]])])
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 @pytest.mark.parametrize("std", [False, True])
 def test_loops_over_many_values_agree_with_tensors_over_few(monkeypatch, dtype, std):

@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from cleser.cli import main
+from cleser.corpora import load
 from cleser.corpora.expression import EMOTIONS
 from cleser.corpora.sentences import SENTENCES
 from cleser.corpora.synthetic import parse_knobs, say
+from cleser.speech.alignment import read_alignment
 from cleser.speech.alignment.aligner import spelled
+from cleser.speech.alignment.corpus import textgrid_path
 from cleser.speech.alignment.ctc import CTCAligner, _division, _longest, _path
 from cleser.speech.alignment.ctc_training import _model as tiny_model
 from cleser.speech.alignment.ctc_training import _save, train_phone_model
@@ -167,9 +171,10 @@ def test_folders_without_a_model_are_refused(tmp_path, folder):
         CTCPhoneModel(folder, window=2, overlap=3)
 
 
-@pytest.mark.slow
-def test_a_model_trained_on_known_phones_finds_those_of_other_speakers(tmp_path):
-    random = np.random.default_rng(0)
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with a model that has heard other speakers say the sentences of the synthetic corpus."""
+    random, folder = np.random.default_rng(0), tmp_path_factory.mktemp("trained")
     teachers = (None, "m4", "m5", "m8", "linda", "Alicia", "Andrea")
     utterances = []
     for i in range(40):
@@ -179,12 +184,45 @@ def test_a_model_trained_on_known_phones_finds_those_of_other_speakers(tmp_path)
         said = speak(SENTENCES["de"][i % 10], voice, Manner(breath=random.uniform(-6, 12)), seed=i)
         alignment = spelled(said.phones, np.stack([said.starts, said.ends], 1), None)
         utterances.append((torch.from_numpy(said.samples), alignment))
-    aligner = CTCAligner(train_phone_model(utterances, tmp_path, steps=110), "de")
+    train_phone_model(utterances, folder, steps=110)
+    return folder
+
+
+def near(wrong):
+    wrong = np.abs(np.concatenate(wrong))
+    return np.median(wrong) <= 0.02 and (wrong <= 0.06).mean() >= 0.9
+
+
+@pytest.mark.slow
+def test_a_model_trained_on_known_phones_finds_those_of_other_speakers(trained):
+    aligner = CTCAligner(CTCPhoneModel(trained), "de")
     wrong = []
     for i in range(10):
         said = say(parse_knobs("de?seed=7"), i, EMOTIONS[i % 4], i)
         found = aligner.align(torch.from_numpy(said.samples), SENTENCES["de"][i])
         wrong += [found.starts - said.starts, found.ends - said.ends]
-    wrong = np.abs(np.concatenate(wrong))
-    assert np.median(wrong) <= 0.02
-    assert (wrong <= 0.06).mean() >= 0.9
+    assert near(wrong)
+
+
+@pytest.mark.slow
+def test_the_command_aligns_a_corpus_with_a_model_from_its_folder(trained, tmp_path, capsys):
+    spec = "synthetic:de?speakers=2&sentences=2&seed=7"
+    command = ["align", spec, "--out", str(tmp_path), "--workers", "1"]
+    assert main([*command, "--aligner", str(trained)]) == 0
+    assert "16 aligned, 0 without a text" in capsys.readouterr().out
+    wrong, shares = [], []
+    for row in load(spec).itertuples():
+        alignment = read_alignment(textgrid_path(tmp_path, row.utterance))
+        times = np.array([phone[1:] for phone in json.loads(row.phones)])
+        wrong += [alignment.starts - times[:, 0], alignment.ends - times[:, 1]]
+        shares.append(alignment.quality)
+    assert near(wrong)
+    assert 0 < min(shares) <= max(shares) <= 1
+    written = {path: path.read_bytes() for path in tmp_path.rglob("*.TextGrid")}
+    next(iter(written)).unlink()
+    assert main([*command, "--aligner", str(trained)]) == 0
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.TextGrid")} == written
+    assert main(command) == 2
+    assert "alignments were made with aligner" in capsys.readouterr().err
+    assert main([*command, "--aligner", str(tmp_path / "none")]) == 2
+    assert "cannot be loaded as a CTC phone model" in capsys.readouterr().err
