@@ -45,6 +45,7 @@ def phonemes(
     import pandas as pd  # noqa: PLC0415
 
     from cleser.corpora import load  # noqa: PLC0415
+    from cleser.evaluation.layer_maps import save_figure  # noqa: PLC0415
     from cleser.evaluation.phonemes import plot_vowels, study_phonemes  # noqa: PLC0415
     from cleser.recipes.progress import track  # noqa: PLC0415
     from cleser.speech import load_alignments, load_backbone  # noqa: PLC0415
@@ -75,10 +76,7 @@ def phonemes(
     for name in ("inventory", "counterparts", "consistency", "overall"):
         _replace(out / f"{name}.csv", getattr(study, name).to_csv(index=False))
     for column in ("consistency", "own"):
-        path = out / f"vowels-{column}.svg"
-        temporary = path.with_suffix(".part")
-        plot_vowels(study, column).savefig(temporary, format="svg")
-        temporary.replace(path)
+        save_figure(plot_vowels(study, column), out / f"vowels-{column}")
     _show(study)
     console.print(f"tables and charts: {out}", highlight=False, soft_wrap=True)
 

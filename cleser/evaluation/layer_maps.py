@@ -59,7 +59,8 @@ def plot_layers(table: pd.DataFrame) -> Figure:
         cells = rows.set_index(["layer", "other"])["cka_debiased"].unstack("other")
         names = [str(c) for c in cells.columns]
         _draw(axes, cells.to_numpy(dtype=float), names, "viridis", top=1.0)
-        axes.set_yticks(range(len(names)), names, fontsize=8)
+        step = _step(names)
+        axes.set_yticks(range(0, len(names), step), names[::step], fontsize=8)
         axes.set_title(f"{language}, {units}s", fontsize=10)
         axes.set_ylabel("layer")
     return figure
@@ -80,12 +81,17 @@ def _said(units: str, source: str, target: str, emotion: str) -> str:
     return f"{source}–{target}, {units}s, {emotion}"
 
 
+def _step(names: list[str]) -> int:
+    """Every how many-th layer has room for its number."""
+    return -(-len(names) // 13)
+
+
 def _draw(axes: Axes, cells: Any, names: list[str], colours: str, *, top: float) -> None:
     """Cells with their values where there is room, and a scale."""
-    image = axes.imshow(
-        cells, cmap=colours, vmin=min(0.0, np.nanmin(cells, initial=0)), vmax=top, aspect="auto"
-    )
-    step = max(1, len(names) // 13)
+    # From the tenth below the least: layers that are all nearly alike would else be one colour.
+    least = float(np.floor(10 * np.nanmin(cells, initial=0.9 * top)) / 10)
+    image = axes.imshow(cells, cmap=colours, vmin=least, vmax=top, aspect="auto")
+    step = _step(names)
     axes.set_xticks(range(0, len(names), step), names[::step], fontsize=8)
     axes.set_xlabel("layer")
     if cells.shape[1] <= 8:

@@ -77,6 +77,7 @@ def test_the_command(tmp_path, capsys):
     assert "relative to the utterance" in capsys.readouterr().out
     assert {path.name for path in out.iterdir()} == {
         "inventory.csv", "counterparts.csv", "consistency.csv", "overall.csv", "vowels-consistency.svg",
+        "vowels-consistency.png", "vowels-own.png",
         "vowels-own.svg",
     }  # fmt: skip
     assert len(pd.read_csv(out / "overall.csv")) == 2
