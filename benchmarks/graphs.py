@@ -1,11 +1,13 @@
 """Neighbour search beside faiss, scikit-learn and pynndescent, the matrix product alone, and its memory.
 
     python benchmarks/graphs.py [--quick] [--skip pynndescent] [--sizes 20000 65000 130000 260000]
+                                [--parts first tables scaling] [--rounds 7]
 
 Embeddings [N, 192] in float32, the 15 nearest by cosine; six emotions and three languages, independent of the
 embeddings, which is what fetching too many and filtering is best at. Times are medians of rounds in which all
-take turns, with their least and greatest. The floor is the product of all pairs in float32, in tiles. Peak memory
-is the growth of a fresh process over the search, embeddings not counted. First calls are those of fresh
+take turns, with their least and greatest. The floor is the product of all pairs in float32, in tiles, beyond 65536
+items eight times that of an eighth of them. Peak memory is
+the growth of a fresh process over the search, embeddings not counted. First calls are those of fresh
 processes, imports counted.
 """
 
@@ -32,6 +34,7 @@ from cleser.graphs import cosine_knn, neighbour_recall
 from cleser.relations import differ, same
 
 DIM, K, TILE = 192, 15, 1024
+PARTS = ("first", "tables", "scaling")
 WHERE = same("emotion") & differ("language")
 Search = Callable[[], Any]
 
@@ -55,10 +58,11 @@ def unit(x: np.ndarray) -> np.ndarray:
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
-def floor(x: np.ndarray) -> None:
+def floor(x: np.ndarray, share: int = 1) -> None:
+    """The product of every ``share``-th tile of rows with all."""
     rows = torch.from_numpy(x)
     product = torch.empty(TILE, TILE)
-    for a in rows.split(TILE):
+    for a in rows.split(TILE)[::share]:
         for b in rows.split(TILE):
             torch.mm(a, b.T, out=product[: len(a), : len(b)])
 
@@ -200,6 +204,8 @@ def show_first_calls(skipped: list[str]) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as empty:
         compiling = first_call(FIRST["cleser"], empty)
     first = {name: first_call(code) for name, code in FIRST.items() if name not in skipped}
+    for name, seconds in first.items():
+        print(f"first call of {name}: {seconds:.2f} s")
     print(
         f"\ncleser's first call, 2000 × {DIM}: compiled before {first['cleser']:.2f} s, never {compiling:.1f} s"
     )
@@ -233,9 +239,10 @@ def measure_one(relation: str, n: int) -> None:
     cosine_knn(x, K, **given)
     seconds, grown = time.perf_counter() - began, peak() - before
     began = time.perf_counter()
+    share = 8 if n > 8 * 8 * TILE else 1
     if relation == "free":
-        floor(x)
-    product = time.perf_counter() - began if relation == "free" else float("nan")
+        floor(x, share)
+    product = share * (time.perf_counter() - began) if relation == "free" else float("nan")
     print(json.dumps([seconds, product, grown]))
 
 
@@ -252,17 +259,22 @@ def main() -> None:
         "--sizes", nargs="*", type=int, default=[], help="numbers of items to scale to"
     )
     parser.add_argument("--skip", nargs="*", default=[], help="searches to leave out")
+    parser.add_argument("--rounds", type=int, default=7, help="of the tables")
+    parser.add_argument(
+        "--parts", nargs="*", choices=PARTS, default=PARTS, help="what to measure: all by default"
+    )
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
         measure_one(arguments.one[0], int(arguments.one[1]))
         return
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}")
-    first = show_first_calls(arguments.skip)
-    show_times(
-        5000 if arguments.quick else 20_000, 2 if arguments.quick else 7, first, arguments.skip
-    )
-    show_scaling(arguments.sizes)
+    first = show_first_calls(arguments.skip) if "first" in arguments.parts else {}
+    n, rounds = (5000, 2) if arguments.quick else (20_000, arguments.rounds)
+    if "tables" in arguments.parts:
+        show_times(n, rounds, first, arguments.skip)
+    if "scaling" in arguments.parts:
+        show_scaling(arguments.sizes)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,21 @@
 """Speaker-style graphs: exact neighbours under relations, communities and their refinement."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from cleser.graphs.communities import communities, modularity
-from cleser.graphs.mixing import assortativity, language_entropy, permutation_test
 from cleser.graphs.neighbours import cosine_knn
 from cleser.graphs.offsets import remove_offsets
 from cleser.graphs.planted import planted_styles
 from cleser.graphs.pseudo_speakers import pseudo_speakers, recordings_of
 from cleser.graphs.recall import neighbour_recall
-from cleser.graphs.refine import CommunityRefiner, Part, Refinement
-from cleser.graphs.styles import StyleCommunities, speaker_styles, style_communities
+
+if TYPE_CHECKING:
+    from cleser.graphs.mixing import assortativity, language_entropy, permutation_test
+    from cleser.graphs.refine import CommunityRefiner, Part, Refinement
+    from cleser.graphs.styles import StyleCommunities, speaker_styles, style_communities
 
 __all__ = [
     "CommunityRefiner",
@@ -29,3 +36,24 @@ __all__ = [
     "speaker_styles",
     "style_communities",
 ]
+
+_LATER = {  # name → module: tables, statistics and networks, for which who searches neighbours need not pay
+    "CommunityRefiner": "refine",
+    "Part": "refine",
+    "Refinement": "refine",
+    "StyleCommunities": "styles",
+    "assortativity": "mixing",
+    "language_entropy": "mixing",
+    "permutation_test": "mixing",
+    "speaker_styles": "styles",
+    "style_communities": "styles",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is not imported at once."""
+    if name not in _LATER:
+        raise AttributeError(f"module 'cleser.graphs' has no attribute {name!r}")
+    value = getattr(import_module(f"cleser.graphs.{_LATER[name]}"), name)
+    globals()[name] = value
+    return value

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from scipy.stats import chi2
+from scipy.special import chdtri
 from torch import Tensor
 
 _BY_CHANCE: Final = 1e-3  # how often independent parts may be taken for dependent ones
@@ -94,7 +94,7 @@ def depends(table: Tensor) -> bool:
         return False
     expected = _expected(table)
     statistic = float(((table - expected).square() / expected).sum())
-    return statistic > float(chi2.isf(_BY_CHANCE, freedom))
+    return statistic > float(chdtri(freedom, _BY_CHANCE))
 
 
 def _expected(table: Tensor) -> Tensor:

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from scipy import sparse
 
 from cleser.graphs.communities import by_size, communities
@@ -89,6 +88,8 @@ def pseudo_speakers(
 
 
 def _codes(recordings: npt.ArrayLike, n: int) -> Ints:
+    import pandas as pd  # noqa: PLC0415
+
     values = pd.Series(recordings).to_numpy(dtype=object)
     if values.shape != (n,):
         raise ValueError(f"recordings have shape {values.shape}, expected ({n},): one an utterance")
