@@ -9,8 +9,7 @@ for windows :math:`x_t` of k samples. Its mean and variance over an utterance's 
 a k × k matrix an utterance: the statistics never touch the output, the largest tensor of the whole model.
 
 On a processor most of the time beyond the products themselves goes into memory that is asked for and given back. There
-a recording is taken in pieces of some seconds, each through all layers, and activations overwrite their input where no
-gradient will ask for it.
+a recording is taken in pieces of some seconds, each through all layers.
 """
 
 from __future__ import annotations
@@ -89,8 +88,6 @@ def _finish(layer: Any, hidden: Tensor) -> Tensor:
     """What follows a layer's convolution; a group normalisation is in its weights already."""
     if getattr(layer, "layer_norm", None) is not None and not _has_group_norm(layer):
         hidden = layer.layer_norm(hidden)
-    if getattr(layer.activation, "act", None) is F.gelu and not torch.is_grad_enabled():
-        return torch.ops.aten.gelu_(hidden)  # type: ignore[no-any-return]
     activated: Tensor = layer.activation(hidden)
     return activated
 

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cleser.speech.activations import activate_in_place
 from cleser.speech.backbones import ReceiveLayer
 from cleser.speech.convolutions import convolve_batch, convolve_rows, geometry
 from cleser.speech.long_convolution import convolve_by_spectrum
@@ -49,6 +50,7 @@ class WaveEncoder(nn.Module):
             if isinstance(module, nn.Conv1d):
                 module.register_forward_pre_hook(self._without_padding)
                 convolve_by_spectrum(module)
+        activate_in_place(model)
         if model.config.model_type == "wavlm":
             attend_by_kernel(model)
 

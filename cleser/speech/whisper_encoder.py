@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cleser.speech.activations import activate_in_place, gelu
 from cleser.speech.backbones import ReceiveLayer
 from cleser.speech.wave_encoder import truncate, watched
 
@@ -42,6 +43,7 @@ class WhisperEncoder(nn.Module):
         self.stride: int = self.hop * encoder.conv2.stride[0]
         self.receptive_field = self.n_fft + 4 * self.hop
         self.first_centre = 0.0  # both the spectrogram's windows and the convolutions are centred
+        activate_in_place(encoder)
         truncate(encoder, highest, final_norm=True)
 
     @property
@@ -73,10 +75,10 @@ class WhisperEncoder(nn.Module):
         lengths = lengths.to(weight.device)
         waveforms = waveforms[:, :longest].to(weight.device)
         spectrogram, inside = self._spectrogram(waveforms, lengths)
-        hidden = F.gelu(self.model.conv1(spectrogram.to(weight.dtype))) * inside[:, None].to(
+        hidden = gelu(self.model.conv1(spectrogram.to(weight.dtype))) * inside[:, None].to(
             weight.dtype
         )
-        hidden = F.gelu(self.model.conv2(hidden)).transpose(1, 2)
+        hidden = gelu(self.model.conv2(hidden)).transpose(1, 2)
         hidden = hidden + self.model.embed_positions.weight[: hidden.shape[1]]
         hidden = F.dropout(hidden, p=self.model.dropout, training=self.training)
         heard = torch.arange(hidden.shape[1], device=hidden.device) < self.count(lengths)[:, None]
