@@ -12,6 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from cleser.recipes.sharding import alike, whole
+
 
 class Learner(Protocol):
     """What is trained."""
@@ -35,6 +37,7 @@ class Checkpoint:
         best: Development (UAR, negative loss) of the best epoch so far.
         weights: The latest weights, of what is trained alone.
         best_weights: Those of the best epoch.
+        slots: The optimiser's state.
     """
 
     epoch: int = 0
@@ -42,6 +45,7 @@ class Checkpoint:
     best: tuple[float, float] = (-1.0, 0.0)
     weights: dict[str, Tensor] = field(default_factory=dict)
     best_weights: dict[str, Tensor] = field(default_factory=dict)
+    slots: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path, model: Learner, optimiser: torch.optim.Optimizer) -> Checkpoint:
@@ -60,32 +64,47 @@ class Checkpoint:
         best = (float(state["best"][0]), float(state["best"][1]))
         return cls(state["epoch"], state["history"], best, part("model."), part("best."))
 
-    def record(self, model: Learner, line: dict[str, float], *, keep: str = "best") -> None:
-        """Note a finished epoch, and its weights if no epoch did better on development data, or in any case."""
+    def record(
+        self,
+        model: Learner,
+        line: dict[str, float],
+        optimiser: torch.optim.Optimizer,
+        *,
+        keep: str = "best",
+    ) -> None:
+        """Note a finished epoch, and its weights if no epoch did better on development data, or in any case.
+
+        Every process has to, since each may hold but a part.
+        """
         self.epoch += 1
         self.history.append(line)
         self.weights = model.weights()
+        self.slots = {
+            f"{number}.{name}": whole(tensor).cpu().clone()
+            for number, slots in optimiser.state_dict()["state"].items()
+            for name, tensor in slots.items()
+        }
         score = (line["dev_uar"], -line["dev_loss"])
         if score > self.best or keep == "last":
             self.best, self.best_weights = score, self.weights
 
-    def save(self, path: Path, optimiser: torch.optim.Optimizer) -> None:
+    def save(self, path: Path) -> None:
         """Write the file; a reader sees the old one or the new one, never half."""
         path.parent.mkdir(parents=True, exist_ok=True)
         state = {"epoch": self.epoch, "history": self.history, "best": self.best}
         tensors = {f"model.{n}": t for n, t in self.weights.items()}
         tensors |= {f"best.{n}": t.clone() for n, t in self.best_weights.items()}
-        for number, slots in optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{number}.{n}": t.cpu().clone() for n, t in slots.items()}
+        tensors |= {f"optimiser.{n}": t for n, t in self.slots.items()}
         temporary = path.with_suffix(".part")
         save_file(tensors, temporary, metadata={"state": json.dumps(state)})
         temporary.replace(path)
 
 
 def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
     slots: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         number, slot = name.split(".", 1)
-        slots.setdefault(int(number), {})[slot] = tensor
+        slots.setdefault(int(number), {})[slot] = alike(tensor, parameters[int(number)])
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": slots, "param_groups": groups})

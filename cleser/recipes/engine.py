@@ -29,6 +29,7 @@ from cleser.recipes.audio import AudioDataset, AudioEncoder, Sounds
 from cleser.recipes.checkpoint import Checkpoint
 from cleser.recipes.data import Dataset, Vocabulary
 from cleser.recipes.processes import on_cpu
+from cleser.recipes.sharding import alike, clip_gradients, gather_gradients, shard, whole
 from cleser.speech.fine_tuning import (
     FineTuning,
     load_trained,
@@ -147,7 +148,7 @@ class Learner(nn.Module):
         found = dict(self.recipe.state_dict())
         if self.encoder is not None:
             found |= {f"encoder:{n}": t for n, t in trained_tensors(self.encoder.backbone)}
-        return {n: t.detach().cpu().clone().contiguous() for n, t in found.items()}
+        return {n: whole(t.detach()).cpu().clone().contiguous() for n, t in found.items()}
 
     def load_weights(self, weights: dict[str, Tensor]) -> None:
         """Put back what :meth:`weights` gave.
@@ -158,7 +159,12 @@ class Learner(nn.Module):
         encoder = {n: t for n, t in weights.items() if n.startswith("encoder:")}
         self.recipe.load_state_dict({n: t for n, t in weights.items() if n not in encoder})
         if self.encoder is not None:
-            load_trained(self.encoder.backbone, {n.split(":", 1)[1]: t for n, t in encoder.items()})
+            backbone = self.encoder.backbone
+            placed = backbone.state_dict()
+            tensors = {n.split(":", 1)[1]: t for n, t in encoder.items()}
+            load_trained(
+                backbone, {n: alike(t, placed[n]) if n in placed else t for n, t in tensors.items()}
+            )
 
 
 def train(
@@ -196,6 +202,9 @@ def train(
     tuning = tuning or FineTuning()
     accelerator = _accelerator()
     learner = Learner(recipe, encoder)
+    backbone = None if encoder is None else encoder.backbone
+    if tuning.shard and backbone is not None and accelerator.num_processes > 1:
+        shard(learner, backbone, accelerator.device, accelerator.num_processes)
     optimiser = torch.optim.AdamW(
         _groups(learner, config, tuning), config.learning_rate, weight_decay=config.weight_decay
     )
@@ -224,15 +233,16 @@ def train(
         for number, shares in enumerate(_prefetched(steps, load)):
             first = number - number % tuning.accumulate
             gathered = min(tuning.accumulate, len(steps) - first)
-            whole = number + 1 == first + gathered
-            with nullcontext() if whole else accelerator.no_sync(module):
+            complete = number + 1 == first + gathered
+            gather_gradients(backbone, complete)
+            with nullcontext() if complete else accelerator.no_sync(module):
                 terms = module(*(s if s is None else s.to(accelerator.device) for s in shares))
                 accelerator.backward(terms["loss"] / gathered)
-            if whole:
+            if complete:
                 shape = _schedule(config, (epoch + first / len(steps)) / config.epochs)
                 for group in wrapped.param_groups:
                     group["lr"] = group["peak"] * shape
-                accelerator.clip_grad_norm_(module.parameters(), config.clip)
+                clip_gradients(module.parameters(), config.clip)
                 wrapped.step()
                 wrapped.zero_grad()
             for name, value in terms.items():
@@ -243,9 +253,9 @@ def train(
         scores = _dev_scores(learner.eval().recipe, dev)
         train_terms = {f"train_{name}": value for name, value in totals.items()}
         line = {"seed": seed, "epoch": epoch, **train_terms, **scores}
-        state.record(learner, line, keep=config.keep)
+        state.record(learner, line, optimiser, keep=config.keep)
         if accelerator.is_main_process:
-            state.save(checkpoint, optimiser)
+            state.save(checkpoint)
             on_epoch(state.history)
     learner.load_weights(state.best_weights)
     learner.eval()
@@ -376,7 +386,9 @@ def recognise(
     recipe.eval()
     size = size or (32 if isinstance(dataset, AudioDataset) else 256)
     device = next(recipe.parameters()).device
-    with torch.inference_mode():
+    with (
+        torch.no_grad()
+    ):  # weights that are spread over processes cannot be gathered in inference mode
         parts = [
             recipe.embed(dataset.batch(at).to(device))
             for at in torch.arange(len(dataset)).split(size)

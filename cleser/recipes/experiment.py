@@ -238,9 +238,13 @@ def run_experiment(
         test = data.target.subset(parts.test)
         probabilities, embeddings = fitted.predict(test)
         predictions.append(predictions_of(test, probabilities, cast.protocol.labels, seed))
-        if seed == 0 and together.is_main_process:
+        if seed == 0:
             source = data.seen.subset(parts.train)
-            _write_embeddings(experiment.out, embeddings, source, fitted.predict(source)[1])
+            embedded = fitted.predict(source)[
+                1
+            ]  # by all processes: weights may be spread over them
+            if together.is_main_process:
+                _write_embeddings(experiment.out, embeddings, source, embedded)
     if kept and together.is_main_process:
         _write_model(experiment.out, kept, data)
     left_out = [*cast.left_out, *data.seen.left_out, *data.target.left_out]

@@ -1,7 +1,7 @@
 """Activations that need no memory of their own.
 
-A model that is only asked for its hidden states never looks at an activation's input again. Where memory is new to the process,
-as the large arrays of frames are, writing the output over the input takes half the time.
+A model that is only asked for its hidden states never looks at an activation's input again. Where memory is new to the
+process, as the large arrays of frames are, writing the output over the input takes half the time.
 """
 
 from __future__ import annotations

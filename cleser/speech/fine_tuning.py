@@ -39,6 +39,8 @@ class FineTuning:
         crop: Longest stretch of a recording that a step hears, in seconds; tests hear all of it.
         accumulate: Batches whose gradients make one step.
         checkpointing: Compute blocks twice rather than keep what is in them: less memory, a third more time.
+        shard: Spread the backbone's weights and their optimiser's state over the processes, a block at a time (FSDP),
+            for models that one device cannot train. One process makes nothing of it.
         precision: Of the backbone's arithmetic; the recipe's network and all losses stay in float32.
 
     Raises:
@@ -55,6 +57,7 @@ class FineTuning:
     crop: float = 6.0
     accumulate: int = 1
     checkpointing: bool = False
+    shard: bool = False
     precision: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
@@ -93,7 +96,7 @@ class Adapter(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.down = nn.Linear(dim, width)
         self.up = nn.Linear(width, dim)
-        self.gate = nn.Parameter(torch.ones(()))
+        self.gate = nn.Parameter(torch.ones(1))  # no scalar: those cannot be spread over processes
         nn.init.zeros_(self.up.weight)
         nn.init.zeros_(self.up.bias)
 

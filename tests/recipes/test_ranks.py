@@ -20,6 +20,7 @@ from cleser.recipes.engine import TrainingConfig
 from cleser.recipes.experiment import Experiment, run_experiment
 from cleser.recipes.neural import fit_recipe
 from cleser.recipes.settings import to_plain
+from cleser.recipes.sharding import shard
 from cleser.relations import differ, same
 from cleser.speech import load_backbone
 from cleser.speech.fine_tuning import FineTuning
@@ -37,6 +38,8 @@ ROADS = {
     "features": FineTuning(),
     "lora": FineTuning("lora", adapters=4, learning_rate=1e-3, crop=0.4),
     "full": FineTuning("full", learning_rate=1e-3, accumulate=2, checkpointing=True),
+    "sharded": FineTuning("full", learning_rate=1e-3, accumulate=2, checkpointing=True, shard=True),
+    "sharded-lora": FineTuning("lora", adapters=4, learning_rate=1e-3, crop=0.4, shard=True),
 }
 
 
@@ -59,6 +62,18 @@ class Contrastive(Baseline):
         loss = (entropy * source.weight).mean()
         loss = loss + self.contrast(both, labels) + self.triplet(both, labels)
         return {"loss": loss}
+
+
+def check_shares(folder):
+    """Each of two processes holds half of a sharded backbone, to what cannot be halved."""
+    backbone = load_backbone(str(folder / "model"))
+    weights = sum(p.numel() for p in backbone.parameters())
+    learner = nn.ModuleList([backbone, nn.Linear(2, 2)])
+    shard(learner, backbone, torch.device("cpu"), 2)
+    held = sum(p.to_local().numel() for p in backbone.parameters())
+    assert abs(held / weights - 0.5) < 0.02, (held, weights)
+    ignored = learner._ddp_params_and_buffers_to_ignore
+    assert set(ignored) == {n for n, _ in learner.named_parameters() if n.startswith("0.")}
 
 
 def experiment(folder, road, out):
@@ -105,6 +120,7 @@ folder = Path({str(folder)!r})
 for road in ROADS:
     experiment(folder, road, folder / {name!r} / road)
 if torch.distributed.is_initialized():
+    check_shares(folder)
     torch.distributed.destroy_process_group()
 """
     port = free_port()

@@ -1,0 +1,83 @@
+"""Weights of a backbone spread over processes (FSDP): for models whose weights and optimiser one device cannot hold.
+
+Each process keeps a part of every weight, of its gradient and of the optimiser's state. A block's weights are brought
+together while it computes and let go again, so that a device holds its parts and one or two whole blocks. The
+recipe's own network is small; every process keeps all of it, as without sharding. What a step computes
+is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from cleser.speech.backbones import Backbone
+
+
+def shard(learner: nn.Module, backbone: Backbone, device: torch.device, ranks: int) -> None:
+    """Spread a backbone over all processes, a block at a time.
+
+    Args:
+        learner: What is trained, the backbone in it; is told which weights are not to be averaged once more.
+        backbone: As it is tuned.
+        device: Of this process.
+        ranks: Processes.
+
+    Raises:
+        ValueError: The backbone has no blocks.
+    """
+    blocks = getattr(getattr(backbone, "encoder", None), "blocks", None)
+    if blocks is None:
+        raise ValueError(
+            f"backbone {backbone.name} has no Transformer blocks, expected one that has for sharding"
+        )
+    for module in backbone.modules():
+        # Weights that are brought together anew have no history to recognise a change by: torch's way, without memory.
+        if isinstance(module, nn.Conv1d):
+            vars(module).pop("forward", None)
+    mesh = init_device_mesh(device.type, (ranks,))
+    for block in blocks:
+        fully_shard(block, mesh=mesh)
+    fully_shard(backbone, mesh=mesh)
+    spread = {id(t) for t in backbone.parameters()}
+    # Where DistributedDataParallel looks for what is not its own.
+    learner._ddp_params_and_buffers_to_ignore = [  # type: ignore[assignment]
+        name for name, t in learner.named_parameters() if id(t) in spread
+    ]
+
+
+def gather_gradients(backbone: nn.Module | None, now: bool) -> None:
+    """Whether the coming backward pass shares its gradients, where weights are spread; else they add up."""
+    if isinstance(backbone, FSDPModule):
+        backbone.set_requires_gradient_sync(now)
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """All of a tensor; every process has to ask."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def alike(tensor: Tensor, model: Tensor) -> Tensor:
+    """A whole tensor spread as another one is."""
+    if not isinstance(model, DTensor) or tensor.shape != model.shape:
+        return tensor
+    local = tensor.to(model.device)
+    return distribute_tensor(local, model.device_mesh, model.placements)
+
+
+def clip_gradients(parameters: Iterable[nn.Parameter], largest: float) -> None:
+    """Scale all gradients so that their norm, over spread weights and others, is at most the largest."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    spread = [g for g in gradients if isinstance(g, DTensor)]
+    own = [g for g in gradients if not isinstance(g, DTensor)]
+    norms = [whole(nn.utils.get_total_norm(part)) for part in (spread, own) if part]
+    if not norms:
+        return
+    factor = (largest / (torch.stack(norms).norm() + 1e-6)).clamp(max=1).item()
+    for gradient in gradients:
+        gradient.mul_(factor)
