@@ -78,7 +78,8 @@ def communities(
         "refined": bool(refiner), "seed": seed, "permutations": permutations, "refit": refit,
     }  # fmt: skip
     _write(out, manifest, found, mixing, _summary(settings, found, mixing, left_out))
-    console.print(mixing.round(3).to_string(index=False), highlight=False)
+    console.print(_narrow(mixing), highlight=False, soft_wrap=True)
+    console.print(_verdict(mixing), highlight=False)
     console.print(f"{out}: {found.nodes['community'].max() + 1} communities", highlight=False)
 
 
@@ -119,7 +120,8 @@ def _summary(
     ]
     lines[-1] += f", {len(left_out)} recordings left out."
     lines += ["", "![communities](styles.svg)", "", "## Do languages mix?", ""]
-    lines += [_table(mixing.round(3)), "", _READING, "", "## Who is where", ""]
+    lines += [_table(mixing.round(3)), "", _verdict(mixing), "", _READING, ""]
+    lines += ["## Who is where", ""]
     for community, own in nodes[nodes["community"] >= 0].groupby("community"):
         counts = own["language"].value_counts().sort_index()
         said = ", ".join(f"{count} {language}" for language, count in counts.items())
@@ -128,11 +130,30 @@ def _summary(
     return "\n".join(lines) + "\n"
 
 
+_LEVEL = 0.05
 _READING = (
     "Entropy is 0 where each community has one language and 1 where all mix; assortativity is 1 where edges keep\n"
     "within a language and about 0 where they ignore it. `_chance` is the mean when languages are dealt to speakers\n"
     "at random; `_p` the share of such deals in which languages keep apart as much: small means that they do."
 )
+
+
+def _narrow(mixing: pd.DataFrame) -> str:
+    """The table for a terminal of 80 columns; all of it is in mixing.csv."""
+    shown = mixing.drop(columns=["nodes", "languages"]).rename(columns={"assortativity": "assort."})
+    header = [name.rpartition("_")[2] for name in shown.columns]
+    return str(shown.round(3).to_string(index=False, header=header))
+
+
+def _verdict(mixing: pd.DataFrame) -> str:
+    """What the tests say at a level of 0.05."""
+    said = []
+    for name, kept in (("communities", "entropy_p"), ("edges", "assortativity_p")):
+        each = mixing[mixing["emotion"] != "all"]
+        apart = each.loc[each[kept] <= _LEVEL, "emotion"].tolist()
+        where = ", ".join(map(str, apart)) or "no emotion"
+        said.append(f"by {name} in {where} (all: p = {mixing[kept].iloc[-1]:.3g})")
+    return f"Languages keep apart more than by chance (p ≤ {_LEVEL:g}) {'; '.join(said)}."
 
 
 def _table(frame: pd.DataFrame) -> str:

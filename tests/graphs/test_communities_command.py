@@ -5,6 +5,7 @@ import pytest
 from scipy import sparse
 
 from cleser.cli import main
+from cleser.cli.communities import _verdict
 from tests.corpora.trees import write_corpus
 
 
@@ -17,7 +18,7 @@ def corpora(tmp_path, monkeypatch):
     ]
 
 
-def test_it_writes_what_it_found(corpora, tmp_path):
+def test_it_writes_what_it_found(corpora, tmp_path, capsys):
     out = tmp_path / "out"
     assert main(["communities", *corpora, "--out", str(out), "--permutations", "5"]) == 0
     nodes, said = pd.read_csv(out / "nodes.csv"), pd.read_csv(out / "utterances.csv")
@@ -28,8 +29,26 @@ def test_it_writes_what_it_found(corpora, tmp_path):
     assert pd.read_csv(out / "mixing.csv")["emotion"].tolist()[-1] == "all"
     assert sparse.load_npz(out / "graph.npz").shape == (24, 24)
     assert (out / "styles.svg").read_text().startswith("<?xml")
-    assert "Do languages mix?" in (out / "summary.md").read_text()
+    summary, shown = (out / "summary.md").read_text(), capsys.readouterr().out
+    assert "Do languages mix?" in summary
+    for said in (summary, shown):
+        assert "Languages keep apart more than by chance" in said
+    assert max(map(len, shown.replace(str(out), "").splitlines())) <= 80
     assert not list(out.glob("*.part"))
+
+
+def test_the_verdict_names_the_emotions_in_which_languages_keep_apart():
+    mixing = pd.DataFrame(
+        {
+            "emotion": ["anger", "fear", "all"],
+            "entropy_p": [0.2, 0.05, 0.01],
+            "assortativity_p": [0.3, float("nan"), 0.2],
+        }
+    )
+    assert _verdict(mixing) == (
+        "Languages keep apart more than by chance (p ≤ 0.05) by communities in fear (all: p = 0.01); "
+        "by edges in no emotion (all: p = 0.2)."
+    )
 
 
 def test_a_number_of_communities(corpora, tmp_path):
