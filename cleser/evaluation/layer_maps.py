@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,17 @@ def plot_layers(table: pd.DataFrame) -> Figure:
         axes.set_yticks(range(0, len(names), step), names[::step], fontsize=8)
         axes.set_title(f"{language}, {units}s", fontsize=10)
         axes.set_ylabel("layer")
+    return figure
+
+
+def plot_anchors(similarity: Sequence[float], anchors: Sequence[int], measure: str) -> Figure:
+    """How alike the languages are in each layer, and which layers were chosen as anchors."""
+    figure = _figure(1.6 + 0.3 * len(similarity), 2.6)
+    axes = figure.subplots()
+    colours = ["C1" if layer in anchors else "0.75" for layer in range(len(similarity))]
+    axes.bar(range(len(similarity)), similarity, color=colours)
+    axes.set(xlabel="layer (anchors in colour)", ylabel=measure.replace("_", ", "))
+    axes.set_xticks(range(0, len(similarity), max(1, len(similarity) // 13)))
     return figure
 
 

@@ -8,6 +8,7 @@ statistics and a support-vector machine or logistic regression from scikit-learn
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -136,6 +137,9 @@ class Classical:
     def tensors(self) -> dict[str, Tensor]:
         """Nothing: fitting again takes seconds, and scikit-learn's own format is pickle."""
         return {}
+
+    def write(self, folder: Path) -> None:
+        """Nothing."""
 
 
 def _flat(dataset: Dataset) -> Any:

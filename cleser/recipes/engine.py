@@ -112,6 +112,9 @@ class Recipe(nn.Module, ABC):
     def finish(self, target: Dataset | None) -> None:
         """What remains to be done with the weights of the best epoch; nothing by default."""
 
+    def write(self, folder: Path) -> None:
+        """Put what a reader of the run should see beside its results; nothing by default."""
+
 
 class Learner(nn.Module):
     """What is trained: a recipe and, on the road from audio, what encodes its batches.

@@ -163,6 +163,10 @@ class Fitted(Interface):
         """What has to be kept to predict again."""
         ...
 
+    def write(self, folder: Path) -> None:
+        """Put what a reader of the run should see beside its results."""
+        ...
+
 
 class Fold(NamedTuple):
     """One seed of an experiment: what it may use, and where it keeps its state.
@@ -240,11 +244,10 @@ def run_experiment(
         predictions.append(predictions_of(test, probabilities, cast.protocol.labels, seed))
         if seed == 0:
             source = data.seen.subset(parts.train)
-            embedded = fitted.predict(source)[
-                1
-            ]  # by all processes: weights may be spread over them
+            of_source = fitted.predict(source)[1]  # by all processes: weights may be spread
             if together.is_main_process:
-                _write_embeddings(experiment.out, embeddings, source, embedded)
+                fitted.write(experiment.out)
+                _write_embeddings(experiment.out, embeddings, source, of_source)
     if kept and together.is_main_process:
         _write_model(experiment.out, kept, data)
     left_out = [*cast.left_out, *data.seen.left_out, *data.target.left_out]

@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import pandas as pd
@@ -37,6 +38,7 @@ import torch
 from torch import Tensor
 
 from cleser.anchors import LayerSimilarity, is_vowel, select_layers
+from cleser.evaluation.layer_maps import plot_anchors, save_figure
 from cleser.losses import LayerAnchorLoss
 from cleser.models.batch import Batch
 from cleser.models.emotion import Embedded
@@ -71,21 +73,28 @@ class LayerAnchoringConfig(BaselineConfig):
 class LayerAnchoring(Baseline):
     """A study of the layers, then CORAL on those chosen."""
 
+    similarity: Tensor
+
     def __init__(self, config: LayerAnchoringConfig, task: Task) -> None:
         super().__init__(config, task)
         self.config = config
         self.sees_target = True
         vowels = [is_vowel(phoneme) for phoneme in task.vocabulary.phonemes]
         self.vowels = torch.tensor(vowels, dtype=torch.bool)
+        # Kept with the weights: a run that goes on must not study layers that it has begun to train.
+        self.register_buffer("similarity", torch.full((task.layers,), torch.nan))
         self.anchors: LayerAnchorLoss | None = None
 
     def begin_epoch(
         self, epoch: int, *, source: Dataset, dev: Dataset, target: Dataset | None
     ) -> None:
         """Choose the layers, once: before training, by features that nobody has trained yet."""
-        if self.anchors is None:
+        if self.similarity.isnan().all():
             assert target is not None
-            self.anchors = LayerAnchorLoss(self.choose(self.study(source, target)))
+            study = self.study(source, target).sort_values("layer")
+            self.similarity.copy_(torch.from_numpy(study[self.config.measure].to_numpy(copy=True)))
+        if self.anchors is None:
+            self.anchors = LayerAnchorLoss(self.chosen())
 
     def study(self, source: Dataset, target: Dataset) -> pd.DataFrame:
         """The similarity of the languages in every layer, a row a layer."""
@@ -105,16 +114,22 @@ class LayerAnchoring(Baseline):
         assert similarity is not None
         return similarity.compute()
 
-    def choose(self, study: pd.DataFrame) -> list[int]:
+    def chosen(self) -> list[int]:
         """The anchor layers by the policy."""
-        config = self.config
+        config, layers = self.config, self.similarity.tolist()
+        study = pd.DataFrame({"layer": range(len(layers)), config.measure: layers})
         return select_layers(
-            study,
+            study.assign(units=config.units, emotion="all"),
             config.policy,
             config.units,
             measure=config.measure,
-            size=min(config.size, study["layer"].nunique()),
+            size=min(config.size, len(layers)),
         )
+
+    def write(self, folder: Path) -> None:
+        """Keep the study beside the run: ``layers.svg`` and ``.png``, the anchors marked."""
+        figure = plot_anchors(self.similarity.tolist(), self.chosen(), self.config.measure)
+        save_figure(figure, folder / "layers")
 
     def step(self, source: Batch, target: Batch | None) -> dict[str, Tensor]:
         """Learn from the source, align the anchor layers."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -47,6 +48,10 @@ class FittedRecipe:
             for i, member in enumerate(self.members)
             for name, tensor in member.weights().items()
         }
+
+    def write(self, folder: Path) -> None:
+        """What the first member has to show."""
+        self.members[0].recipe.write(folder)
 
 
 def member_prefix(number: int) -> str:

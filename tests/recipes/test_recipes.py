@@ -122,7 +122,7 @@ def test_communities_keep_their_numbers(data):
     assert torch.equal(first, source.labels["communities"])
 
 
-def test_layers_are_chosen_by_the_policy_and_need_phones_for_vowels(data):
+def test_layers_are_chosen_by_the_policy_and_need_phones_for_vowels(data, tmp_path):
     source, target = sides(data)
     for policy, units in (("last", "utterance"), ("single", "vowel"), ("group", "vowel")):
         recipe = build(data, "layer_anchoring", policy=policy, units=units)
@@ -133,6 +133,14 @@ def test_layers_are_chosen_by_the_policy_and_need_phones_for_vowels(data):
         assert recipe.anchors.layers == expected[policy]
         terms = recipe.train().step(source.batch(range(8)), target.batch(range(8)))
         assert terms["anchors"] > 0
+    going_on = build(data, "layer_anchoring", policy="group", units="vowel")
+    going_on.load_state_dict(recipe.state_dict())
+    going_on.study = None  # what has been trained must not be studied again
+    going_on.begin_epoch(1, source=source, dev=source, target=target)
+    assert going_on.anchors.layers == recipe.anchors.layers
+    going_on.write(tmp_path)
+    assert "layer (anchors in colour)" in (tmp_path / "layers.svg").read_text()
+    assert (tmp_path / "layers.png").stat().st_size > 1000
     recipe.vowels = recipe.vowels[:0]
     with pytest.raises(ValueError, match="needs to know the phones"):
         recipe.study(source, target)
