@@ -1,19 +1,20 @@
 """How fast pretrained encoders describe a corpus, and how much room their layers take.
 
-    python benchmarks/backbones.py [SPEC …] [--models small distil base] [--threads N] [--quick]
+    python benchmarks/backbones.py [SPEC …] [--alignments FOLDER …] [--models NAME …] [--threads N] [--quick]
 
 Weights are random: speed does not depend on them. First table: recordings of mixed lengths (log-normal, 0.6 to 12 s)
 through `extract_to_store` and through the loop that tutorials show (read, processor, model, stack of hidden states,
-mean, save), in turns, with the largest difference of what they give. Times are of the wall and of the processor: where
-other work is going on, the second is the one to trust. Second table: bytes of all layers of the corpora named,
-in float16.
-Third, on a GPU: sound per second, share of the peak that a large bfloat16 product reaches in the same run, and
-how the time splits.
+mean over time, save), in turns, with the largest difference of what they give. Times are of the wall and of the
+processor: where other work is going on, the second is the one to trust. Second table: bytes of all layers of the
+corpora named, in float16; with alignments, a folder for each corpus, by phones too, and counted in a real store
+of a narrow model beside. Third, on a GPU: sound per second, share of the peak that a large bfloat16 product reaches in
+the same run, and how the time splits.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import tempfile
 import time
@@ -25,57 +26,71 @@ import numpy as np
 import pandas as pd
 import soundfile
 import torch
+import transformers
 from safetensors.torch import save_file
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import (
-    AutoFeatureExtractor,
-    AutoModel,
-    Wav2Vec2Config,
-    Wav2Vec2FeatureExtractor,
-    Wav2Vec2Model,
-)
+from transformers import AutoFeatureExtractor, AutoModel, Wav2Vec2FeatureExtractor
 
 from cleser.corpora import load
 from cleser.speech import TransformersBackbone, load_audio
-from cleser.speech.extraction import extract_to_store
+from cleser.speech.alignment import load_alignments
+from cleser.speech.extraction import Pooling, extract_to_store
 from cleser.speech.pool import StreamingPool
 
 SMALL = {
     "conv_dim": (128,) * 7, "hidden_size": 192, "num_hidden_layers": 6, "num_attention_heads": 4,
     "intermediate_size": 768,
 }  # fmt: skip
+STABLE = {"do_stable_layer_norm": True, "feat_extract_norm": "layer", "conv_bias": True}
 LARGE = {
     "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16,
-    "intermediate_size": 4096, "do_stable_layer_norm": True, "feat_extract_norm": "layer",
-    "conv_bias": True,
+    "intermediate_size": 4096, **STABLE,
 }  # fmt: skip
-MODELS: dict[str, dict[str, Any]] = {
-    "small": SMALL,
-    "distil": {"num_hidden_layers": 2},
-    "base": {},
-    "large": LARGE,
+WHISPER_TINY = {
+    "d_model": 384, "encoder_layers": 4, "encoder_attention_heads": 6, "encoder_ffn_dim": 1536,
+    "decoder_layers": 1, "decoder_attention_heads": 6, "decoder_ffn_dim": 1536, "vocab_size": 64,
+    "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1,
+}  # fmt: skip
+NARROW = {
+    "conv_dim": (8,) * 7, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+    "intermediate_size": 16, "num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 4,
+}  # fmt: skip
+# Family of transformers and settings, the published ones where none are given. The small ones have 3 million weights.
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "wav2vec2-small": ("Wav2Vec2", SMALL),
+    "wav2vec2-layer-norm-small": ("Wav2Vec2", {**SMALL, **STABLE}),
+    "hubert-small": ("Hubert", SMALL),
+    "wavlm-small": ("WavLM", SMALL),
+    "whisper-tiny": ("Whisper", WHISPER_TINY),
+    "distilhubert": ("Hubert", {"num_hidden_layers": 2}),
+    "base": ("Wav2Vec2", {}),
+    "large": ("Wav2Vec2", LARGE),
+    "narrow": ("Wav2Vec2", NARROW),
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("specs", nargs="*")
-    parser.add_argument("--models", nargs="*", default=["small", "distil", "base"], choices=MODELS)
+    parser.add_argument("--alignments", nargs="*", default=[], help="a folder for each corpus")
+    parser.add_argument("--models", nargs="*", default=list(MODELS)[:6], choices=MODELS)
+    parser.add_argument("--recordings", type=int, default=100)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--quick", action="store_true", help="24 recordings, the small model")
+    parser.add_argument("--quick", action="store_true", help="24 recordings, a small model")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        recordings = _recordings(root, 24 if arguments.quick else 200)
-        print(
-            "| model | threads | loop, × real time | store, × real time | ratio, wall | ratio, processor | difference |"
-        )
-        print("|---|---|---|---|---|---|---|")
-        for name in ["small"] if arguments.quick else arguments.models:
+        recordings = _recordings(root, 24 if arguments.quick else arguments.recordings)
+        chosen = arguments.models[:1] if arguments.quick else arguments.models
+        print(f"{len(recordings)} recordings, {recordings['seconds'].sum():.0f} s", end="\n\n")
+        if chosen:
+            print("| model | threads | loop, × real time | store, × real time | ratio, wall "
+                  "| ratio, processor | difference |\n|---|---|---|---|---|---|---|")  # fmt: skip
+        for name in chosen:
             _throughput(name, recordings, root, rounds=1 if arguments.quick else 3)
         if arguments.specs:
-            _storage(arguments.specs)
+            _storage(arguments.specs, arguments.alignments, root)
         if torch.cuda.is_available():
             _gpu(root)
         else:
@@ -93,28 +108,39 @@ def _recordings(root: Path, count: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _model(name: str, root: Path) -> Path:
+def save_model(name: str, root: Path) -> Path:
+    """Write a model with random weights and its family's processor, as `save_pretrained` does."""
     folder = root / name
     if not folder.exists():
+        family, settings = MODELS[name]
         torch.manual_seed(0)
-        Wav2Vec2Model(Wav2Vec2Config(**MODELS[name])).save_pretrained(folder)
-        Wav2Vec2FeatureExtractor().save_pretrained(folder)
+        config = getattr(transformers, f"{family}Config")(**settings)
+        getattr(transformers, f"{family}Model")(config).save_pretrained(folder)
+        whisper = family == "Whisper"
+        extractor = (
+            transformers.WhisperFeatureExtractor() if whisper else Wav2Vec2FeatureExtractor()
+        )
+        extractor.save_pretrained(folder)
     return folder
 
 
 def _loop(folder: Path, recordings: pd.DataFrame) -> Callable[[], torch.Tensor]:
-    """What tutorials show: a file at a time."""
+    """What tutorials show: a file at a time. Whisper's frames of padding are left out of the mean."""
     model = AutoModel.from_pretrained(folder).eval()
     extractor = AutoFeatureExtractor.from_pretrained(folder)
+    whisper = model.config.model_type == "whisper"
+    encoder = model.encoder if whisper else model
 
     @torch.no_grad()
     def run() -> torch.Tensor:
         kept = []
         for path in recordings["path"]:
             sound = load_audio(path).numpy()
-            values = extractor(sound, sampling_rate=16000, return_tensors="pt").input_values
-            layers = torch.stack(model(values, output_hidden_states=True).hidden_states)[:, 0]
-            kept.append(layers.mean(1))
+            values = extractor(sound, sampling_rate=16000, return_tensors="pt")
+            values = values.input_features if whisper else values.input_values
+            layers = torch.stack(encoder(values, output_hidden_states=True).hidden_states)[:, 0]
+            frames = -(-len(sound) // 320) if whisper else layers.shape[1]
+            kept.append(layers[:, :frames].mean(1))
             save_file({"layers": kept[-1]}, f"{path}.safetensors")
         return torch.stack(kept)
 
@@ -134,7 +160,7 @@ def _store(folder: Path, recordings: pd.DataFrame) -> Callable[[], torch.Tensor]
 
 
 def _throughput(name: str, recordings: pd.DataFrame, root: Path, *, rounds: int) -> None:
-    ways = [way(_model(name, root), recordings) for way in (_loop, _store)]
+    ways = [way(save_model(name, root), recordings) for way in (_loop, _store)]
     wall: list[list[float]] = [[], []]
     processor: list[list[float]] = [[], []]
     outputs = [way() for way in ways]  # warm
@@ -155,25 +181,49 @@ def _throughput(name: str, recordings: pd.DataFrame, root: Path, *, rounds: int)
     )
 
 
-def _storage(specs: list[str]) -> None:
-    print(
-        "\n| corpus | model | frames | tokens of 0.1 s | utterances | frames / tokens | frames / utterances |"
-    )
-    print("|---|---|---|---|---|---|---|")
-    for spec in specs:
+def _storage(specs: list[str], folders: list[str], root: Path) -> None:
+    """Bytes of all layers in float16, for models as large as published ones."""
+    print("\n| corpus | model | frames | phones | utterances | frames / phones | frames / utterances |"
+          "\n|---|---|---|---|---|---|---|")  # fmt: skip
+    checks = []
+    for spec, folder in itertools.zip_longest(specs, folders):
         manifest = load(spec)
         seconds = np.array([soundfile.info(path).duration for path in manifest["path"]])
-        rows = [
-            int(np.floor((seconds * 16000 - 400) / 320 + 1).sum()),
-            int(np.rint(seconds / 0.1).clip(1).sum()),
-            len(seconds),
-        ]
+        rows = [int(np.floor((seconds * 16000 - 400) / 320 + 1).sum()), 0, len(seconds)]
+        if folder:
+            alignments = load_alignments(manifest, folder)
+            rows[1] = sum(len(a) for a in alignments if a is not None and not a.uniform)
+            checks.append(_in_a_store(manifest, alignments, rows[1], root))
         for name, layers, dim in (("base", 13, 768), ("large", 25, 1024)):
-            frames, tokens, utterances = (count * layers * dim * 2 for count in rows)
+            frames, phones, utterances = (count * layers * dim * 2 for count in rows)
+            ratio = f"{frames / phones:.1f}" if phones else "–"
             print(
-                f"| {manifest['corpus'].iloc[0]} | {name} | {frames:,} | {tokens:,} | {utterances:,} | "
-                f"{frames / tokens:.1f} | {frames / utterances:.0f} |"
+                f"| {manifest['corpus'].iloc[0]} | {name} | {frames:,} | {phones:,} | {utterances:,} | "
+                f"{ratio} | {frames / utterances:.0f} |"
             )
+    print("", *checks, sep="\n")
+
+
+def _in_a_store(manifest: pd.DataFrame, alignments: Any, expected: int, root: Path) -> str:
+    """Whether a narrow model's store has the rows that were counted, and what it holds beside their values."""
+    corpus = manifest["corpus"].iloc[0]
+    backbone = TransformersBackbone(save_model("narrow", root))
+    found = extract_to_store(
+        manifest,
+        backbone,
+        root / f"phones-{corpus}",
+        pooling=Pooling("phone"),
+        alignments=alignments,
+    )
+    rows = sum(len(found.store[key]) for key in found.store)
+    files = sum(path.stat().st_size for path in (root / f"phones-{corpus}").iterdir())
+    beside = files - rows * backbone.n_layers * backbone.dim * 2
+    twice = len(manifest) - len(found.left_out) - len(found.store)
+    return (
+        f"{corpus}: {rows:,} rows of {len(found.store)} utterances in a store by phones, {expected:,} of {len(manifest)} "
+        f"counted; {len(found.left_out)} left out, {twice} the same recording as another; {beside / rows:.1f} bytes a "
+        "row beside the values"
+    )
 
 
 def _gpu(root: Path) -> None:
@@ -185,7 +235,7 @@ def _gpu(root: Path) -> None:
     )
     print("|---|---|---|---|---|---|")
     for name in ("base", "large"):
-        _gpu_row(name, _model(name, root), peak)
+        _gpu_row(name, save_model(name, root), peak)
 
 
 def _gpu_row(name: str, folder: Path, peak: float) -> None:
