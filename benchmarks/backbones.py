@@ -220,9 +220,9 @@ def _in_a_store(manifest: pd.DataFrame, alignments: Any, expected: int, root: Pa
     beside = files - rows * backbone.n_layers * backbone.dim * 2
     twice = len(manifest) - len(found.left_out) - len(found.store)
     return (
-        f"{corpus}: {rows:,} rows of {len(found.store)} utterances in a store by phones, {expected:,} of {len(manifest)} "
-        f"counted; {len(found.left_out)} left out, {twice} the same recording as another; {beside / rows:.1f} bytes a "
-        "row beside the values"
+        f"{corpus}: {rows:,} rows of {len(found.store)} utterances in a store by phones, {expected:,} of "
+        f"{len(manifest)} counted; {len(found.left_out)} left out, {twice} the same recording as another; "
+        f"{beside / rows:.1f} bytes a row beside the values"
     )
 
 
