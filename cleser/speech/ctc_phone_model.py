@@ -14,6 +14,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from cleser.speech.checkpoints import not_loaded, open_checkpoint
+
 _SPECIAL: Final = frozenset(("<s>", "</s>", "<unk>", "[UNK]", "<pad>", "[PAD]", "|", " ", ""))
 
 
@@ -21,8 +23,8 @@ class CTCPhoneModel:
     """A CTC model of phones.
 
     Args:
-        name_or_path: A folder that ``save_pretrained`` wrote, or a name on the hub. It holds weights,
-            ``vocab.json`` and ``preprocessor_config.json``.
+        name_or_path: A folder that ``save_pretrained`` wrote, or a name on the hub. It holds weights and
+            ``vocab.json``, and says in ``preprocessor_config.json`` what sound it was trained on.
         revision: The commit, branch or tag on the hub.
         window: Longer recordings are heard in windows of so many seconds.
         overlap: How far windows overlap, in seconds; half of it is thrown away on either side.
@@ -53,7 +55,7 @@ class CTCPhoneModel:
         self.source = str(name_or_path)
         self.device = torch.device(device)
         model, processor, vocabulary = _load(self.source, revision)
-        self.model = model.to(self.device).eval()
+        self.model = model.to(self.device)
         self.rate = int(processor.sampling_rate)
         self.normalise = bool(processor.do_normalize)
         self.stride, self.receptive_field = _geometry(model.config, self.source)
@@ -102,19 +104,17 @@ class CTCPhoneModel:
 
 
 def _load(source: str, revision: str | None) -> tuple[Any, Any, dict[str, int]]:
-    from transformers import AutoFeatureExtractor, AutoModelForCTC  # noqa: PLC0415
-    from transformers.utils.hub import cached_file  # noqa: PLC0415
+    from transformers.utils.hub import cached_file  # noqa: PLC0415  (seconds to import)
 
+    role = "CTC phone model"
+    unused = ("masked_spec_embed",)
+    model, processor = open_checkpoint(
+        "AutoModelForCTC", source, role, revision=revision, unused=unused
+    )
     try:
-        model = AutoModelForCTC.from_pretrained(source, revision=revision)
-        processor = AutoFeatureExtractor.from_pretrained(source, revision=revision)
         vocabulary = Path(str(cached_file(source, "vocab.json", revision=revision)))
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"{source}: cannot be loaded as a CTC phone model with vocab.json and "
-            f"preprocessor_config.json ({reason})"
-        ) from error
+    except OSError as error:
+        raise not_loaded(source, role, error) from error
     return model, processor, json.loads(vocabulary.read_text(encoding="utf-8"))
 
 

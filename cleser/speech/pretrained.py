@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cleser.speech import wave_encoder, whisper_encoder
 from cleser.speech.backbones import Backbone, Frames, ReceiveLayer
+from cleser.speech.checkpoints import not_loaded, open_checkpoint
 from cleser.speech.wave_encoder import WaveEncoder
 from cleser.speech.whisper_encoder import WhisperEncoder
 
@@ -192,13 +193,12 @@ class TransformersBackbone(Backbone):
 
 def _load(source: str, revision: str | None, dtype: torch.dtype) -> tuple[Any, Any]:
     """The model and its feature extractor."""
-    from transformers import AutoConfig, AutoModel  # noqa: PLC0415  (seconds to import)
+    from transformers import AutoConfig  # noqa: PLC0415  (seconds to import)
 
     try:
         config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"backbone {source!r} cannot be loaded: {reason}") from error
+        raise not_loaded(source, "backbone", error) from error
     if config.model_type not in FAMILIES:
         expected = ", ".join(FAMILIES)
         raise ValueError(
@@ -206,34 +206,15 @@ def _load(source: str, revision: str | None, dtype: torch.dtype) -> tuple[Any, A
         )
     config.apply_spec_augment = False
     config.layerdrop = config.encoder_layerdrop = 0.0
-    model, report = AutoModel.from_pretrained(
-        source, config=config, revision=revision, dtype=dtype, trust_remote_code=False,
-        output_loading_info=True,
-    )  # fmt: skip
-    missing = sorted(k for k in report["missing_keys"] if not any(u in k for u in _UNUSED))
-    if missing:
-        raise ValueError(
-            f"backbone {source!r} lacks {len(missing)} weights, the first being {missing[0]!r}"
-        )
-    return model, _extractor(source, revision, config)
-
-
-def _extractor(source: str, revision: str | None, config: Any) -> Any:
-    """The checkpoint's own feature extractor, else its family's defaults."""
-    from transformers import (  # noqa: PLC0415
-        AutoFeatureExtractor,
-        Wav2Vec2FeatureExtractor,
-        WhisperFeatureExtractor,
+    return open_checkpoint(
+        "AutoModel",
+        source,
+        "backbone",
+        revision=revision,
+        unused=_UNUSED,
+        config=config,
+        dtype=dtype,
     )
-
-    try:
-        return AutoFeatureExtractor.from_pretrained(
-            source, revision=revision, trust_remote_code=False
-        )
-    except (OSError, ValueError):
-        if config.model_type == "whisper":
-            return WhisperFeatureExtractor(feature_size=config.num_mel_bins)
-        return Wav2Vec2FeatureExtractor()
 
 
 def _resolve(layers: Literal["all"] | Sequence[int], n_states: int, source: str) -> tuple[int, ...]:

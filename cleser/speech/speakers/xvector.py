@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cleser.speech.checkpoints import open_checkpoint
 from cleser.speech.speakers.encoder import SpeakerEncoder
 
 
@@ -38,8 +39,14 @@ class TransformersSpeakerEncoder(SpeakerEncoder):
     ) -> None:
         self.source = str(name_or_path)
         self._device = torch.device(device)
-        self._model = _load(self.source, revision).eval().to(self._device)
-        self.rate, self._normalise = _sound(self.source, revision)
+        role = "speaker encoder (acoustic, resemblyzer, or a model with an x-vector head)"
+        model, extractor = open_checkpoint(
+            "AutoModelForAudioXVector", self.source, role, revision=revision,
+            unused=("masked_spec_embed", "objective."),
+        )  # fmt: skip
+        self._model = model.to(self._device)
+        self.rate = int(extractor.sampling_rate)
+        self._normalise = bool(extractor.do_normalize)
         self.dim = int(self._model.config.xvector_output_dim)
         self._shortest = _shortest(self._model.config)
         self._digest = _digest(self._model)
@@ -64,41 +71,6 @@ class TransformersSpeakerEncoder(SpeakerEncoder):
             samples = samples.repeat(-(-self._shortest // len(samples)))
         vector: Tensor = self._model(samples[None]).embeddings[0]
         return vector.float().cpu()
-
-
-def _load(source: str, revision: str | None) -> Any:
-    from transformers import AutoModelForAudioXVector  # noqa: PLC0415
-
-    try:
-        model, notes = AutoModelForAudioXVector.from_pretrained(
-            source, revision=revision, trust_remote_code=False, output_loading_info=True
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ValueError(
-            f"{source} cannot be loaded as a speaker encoder, expected acoustic, resemblyzer or an x-vector model of "
-            f"transformers: {error}"
-        ) from error
-    missing = sorted(name for name in notes["missing_keys"] if "masked_spec_embed" not in name)
-    # Such weights are random: the model is some other's checkpoint.
-    missing = [name for name in missing if not name.startswith("objective.")]
-    if missing:
-        raise ValueError(
-            f"{source} lacks {missing[:3]} and {max(len(missing) - 3, 0)} more weights, expected an x-vector head"
-        )
-    return model
-
-
-def _sound(source: str, revision: str | None) -> tuple[int, bool]:
-    """Sampling rate, and whether a recording is brought to zero mean and unit variance."""
-    from transformers import AutoFeatureExtractor  # noqa: PLC0415
-
-    try:
-        extractor = AutoFeatureExtractor.from_pretrained(
-            source, revision=revision, trust_remote_code=False
-        )
-    except (OSError, ValueError):
-        return 16000, True  # what these families were trained with, where a folder does not say
-    return int(extractor.sampling_rate), bool(extractor.do_normalize)
 
 
 def _shortest(config: Any) -> int:

@@ -1,0 +1,69 @@
+"""Models of ``transformers`` from a folder or from the hub: backbones, speaker encoders and phone models alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+def open_checkpoint(
+    kind: str,
+    source: str | Path,
+    role: str,
+    *,
+    revision: str | None = None,
+    unused: Sequence[str] = (),
+    **options: Any,
+) -> tuple[Any, Any]:
+    """A pretrained model and its feature extractor; code that a checkpoint brings along is never run.
+
+    transformers fills weights that a checkpoint lacks with random numbers and a warning; here they are an error.
+
+    Args:
+        kind: Class of transformers, as ``"AutoModel"``.
+        source: A folder that ``save_pretrained`` wrote, or a name on the hub.
+        role: What the model is to be, for messages.
+        revision: The commit, branch or tag on the hub.
+        unused: Parts of the names of weights that may be missing, since nothing depends on them.
+        options: More for ``from_pretrained``.
+
+    Returns:
+        The model in eval mode, and the checkpoint's own extractor, else its family's default one.
+
+    Raises:
+        ValueError: Nothing of the kind can be loaded there, or weights are missing.
+    """
+    import transformers  # noqa: PLC0415  (seconds to import)
+
+    try:
+        model, report = getattr(transformers, kind).from_pretrained(
+            source, revision=revision, trust_remote_code=False, output_loading_info=True, **options
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise not_loaded(source, role, error) from error
+    missing = sorted(k for k in report["missing_keys"] if not any(u in k for u in unused))
+    if missing:
+        raise ValueError(
+            f"{source} lacks {len(missing)} weights, the first being {missing[0]!r}, expected all of a {role}"
+        )
+    return model.eval(), _extractor(source, revision, model.config)
+
+
+def not_loaded(source: str | Path, role: str, error: Exception) -> ValueError:
+    """What is raised where a checkpoint cannot be loaded."""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return ValueError(f"{source} cannot be loaded as a {role}: {reason}")
+
+
+def _extractor(source: str | Path, revision: str | None, config: Any) -> Any:
+    import transformers  # noqa: PLC0415
+
+    try:
+        return transformers.AutoFeatureExtractor.from_pretrained(
+            source, revision=revision, trust_remote_code=False
+        )
+    except (OSError, ValueError):
+        if config.model_type == "whisper":
+            return transformers.WhisperFeatureExtractor(feature_size=config.num_mel_bins)
+        return transformers.Wav2Vec2FeatureExtractor()

@@ -1,0 +1,82 @@
+"""Backbones, speaker encoders and phone models are opened by one function, and fail alike."""
+
+import json
+import logging
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+from cleser.speech import TransformersBackbone
+from cleser.speech.ctc_phone_model import CTCPhoneModel
+from cleser.speech.speakers import TransformersSpeakerEncoder
+from tests.speech.tiny_models import BLOCKS, CONVOLUTIONS, GROUP
+
+XVECTOR = {"tdnn_dim": (8, 8), "tdnn_kernel": (3, 1), "tdnn_dilation": (1, 1), "xvector_output_dim": 6,
+           "num_labels": 2}  # fmt: skip
+OPENERS = {
+    "Model": TransformersBackbone,
+    "ForXVector": TransformersSpeakerEncoder,
+    "ForCTC": CTCPhoneModel,
+}
+
+
+@pytest.fixture(scope="module", params=OPENERS)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def folder(kind, tmp_path_factory):
+    """A checkpoint of each kind."""
+    folder = tmp_path_factory.mktemp(kind)
+    torch.manual_seed(0)
+    config = transformers.Wav2Vec2Config(**{**CONVOLUTIONS, **BLOCKS, **GROUP, **XVECTOR})
+    getattr(transformers, f"Wav2Vec2{kind}")(config).save_pretrained(folder)
+    transformers.Wav2Vec2FeatureExtractor(do_normalize=False, sampling_rate=8000).save_pretrained(
+        folder
+    )
+    (folder / "vocab.json").write_text(
+        json.dumps({"<pad>": 0, **{symbol: 1 + i for i, symbol in enumerate("abcdefg")}})
+    )
+    return folder
+
+
+def test_a_folder_is_opened_as_path_or_text_and_says_its_rate(kind, folder):
+    one, other = OPENERS[kind](folder), OPENERS[kind](str(folder), revision="main")
+    assert one.rate == other.rate == 8000
+    assert one.source == other.source == str(folder)
+
+
+def test_what_is_not_there_is_said_alike(kind, tmp_path):
+    with pytest.raises(ValueError, match=f"{tmp_path} cannot be loaded as a [a-zA-Z ]+"):
+        OPENERS[kind](tmp_path)
+    with pytest.raises(ValueError, match="cannot be loaded as a"):
+        OPENERS[kind](tmp_path / "nowhere")
+
+
+def test_no_weight_is_left_to_chance(kind, folder, tmp_path):
+    weights = load_file(folder / "model.safetensors")
+    name = next(n for n in weights if n.endswith("layers.1.final_layer_norm.weight"))
+    del weights[name]
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    logging.disable(logging.WARNING)
+    with pytest.raises(ValueError, match=f"lacks 1 weights, the first being '{name}'"):
+        OPENERS[kind](tmp_path)
+    logging.disable(logging.NOTSET)
+
+
+def test_a_model_without_its_head_is_refused(kind, tmp_path):
+    if kind == "Model":
+        return
+    transformers.Wav2Vec2Model(
+        transformers.Wav2Vec2Config(**{**CONVOLUTIONS, **BLOCKS})
+    ).save_pretrained(tmp_path)
+    (tmp_path / "vocab.json").write_text(json.dumps({"<pad>": 0, "a": 1}))
+    logging.disable(logging.WARNING)
+    with pytest.raises(ValueError, match=r"lacks \d+ weights"):
+        OPENERS[kind](tmp_path)
+    logging.disable(logging.NOTSET)
