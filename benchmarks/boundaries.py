@@ -4,7 +4,7 @@
 
 Synthetic speech of speakers that no aligner has heard (other variants of espeak-ng, vocal tracts, rates and
 pitches) is aligned with its text. ``--ctc`` trains a small phone model first, on other speakers who say the same
-sentences: minutes. ``--corpora`` describes the TextGrids that ``cleser align`` wrote, and ``--figure`` draws one.
+sentences: minutes. ``--corpora`` describes the TextGrids that ``cleser align`` wrote, and ``--figure`` draws some.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import tempfile
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib import mlab
 
 from cleser.anchors import is_vowel
 from cleser.corpora import load
@@ -100,22 +101,41 @@ def durations(spec: str, folder: str) -> None:
     )
 
 
-def draw(spec: str, folder: str, file: str, count: int = 3) -> None:
-    manifest = load(spec).sample(count, random_state=0)
-    figure, axes = plt.subplots(count, 1, figsize=(11, 2.2 * count), layout="constrained")
-    for axis, row, alignment in zip(
-        axes, manifest.itertuples(), load_alignments(manifest, folder), strict=True
-    ):
-        sound = load_audio(row.path).numpy() + 1e-6 * np.random.default_rng(0).normal(size=1)
-        axis.specgram(sound, NFFT=256, Fs=16000, noverlap=192, cmap="gray_r", vmin=-120)
-        for start, end, phone in alignment:
-            axis.axvline(start, color="tab:red", lw=0.7)
-            axis.axvline(end, color="tab:blue", lw=0.7, ls=":")
-            axis.text((start + end) / 2, 7300, phone, color="tab:red", ha="center", fontsize=8)
+def draw(pairs: list[list[str]], file: str, count: int = 2) -> None:
+    """Spectrograms of some recordings of each corpus with their phones; dotted lines end one before a pause."""
+    figure, axes = plt.subplots(
+        len(pairs) * count, 1, figsize=(12, 2.3 * len(pairs) * count), layout="constrained"
+    )
+    chosen = [
+        (row, load_alignments(manifest.loc[[row.Index]], folder)[0])
+        for spec, folder in pairs
+        for manifest in [load(spec)]
+        for row in manifest.sample(count, random_state=1).itertuples()
+    ]
+    for axis, (row, alignment) in zip(axes, chosen, strict=True):
+        sound = load_audio(row.path, start=row.start, end=row.end).numpy()
+        first, last = max(alignment.starts[0] - 0.1, 0), alignment.ends[-1] + 0.1
+        shown = np.diff(sound, prepend=0) + 1e-6 * np.random.default_rng(0).normal(size=len(sound))
+        power, frequencies, times = mlab.specgram(shown, NFFT=320, Fs=16000, noverlap=240)
+        level = 10 * np.log10(power[frequencies <= 6000])
+        axis.pcolormesh(
+            times, frequencies[frequencies <= 6000], level, cmap="Greys", rasterized=True,
+            vmin=level.max() - 55, vmax=level.max(),
+        )  # fmt: skip
+        for i, (start, end, phone) in enumerate(alignment):
+            axis.axvline(start, color="tab:red", lw=0.8)
+            if i + 1 == len(alignment) or alignment.starts[i + 1] > end:
+                axis.axvline(end, color="tab:blue", lw=0.9, ls=":")
+            height = 6100 + 500 * (i % 2)  # neighbours at two heights
+            axis.text((start + end) / 2, height, phone, color="tab:red", ha="center", fontsize=11)
+        axis.set(
+            ylim=(0, 6000), xlim=(first, last), yticks=[0, 2000, 4000, 6000], yticklabels="0246"
+        )
+        axis.set_ylabel("kHz")
         title = f"{row.utterance}: {row.text} (quality {alignment.quality:.2f})"
-        axis.set(ylim=(0, 8000), yticks=[], title=title)
-        axis.title.set_fontsize(8)
-    figure.savefig(file, dpi=70)
+        axis.set_title(title, fontsize=10, pad=26)
+    axes[-1].set_xlabel("s")
+    figure.savefig(file, dpi=75)
 
 
 def known_times(arguments: argparse.Namespace) -> None:
@@ -139,7 +159,7 @@ def main() -> None:
         "--seeds", type=int, nargs="*", default=[7, 8, 9], help="none: real corpora alone"
     )
     parser.add_argument("--corpora", nargs="*", default=[], help="SPEC=FOLDER of TextGrids")
-    parser.add_argument("--figure", help="draw the first of the corpora")
+    parser.add_argument("--figure", help="draw two recordings of each of the corpora")
     arguments = parser.parse_args()
     if arguments.seeds:
         known_times(arguments)
@@ -151,7 +171,7 @@ def main() -> None:
     for spec, folder in pairs:
         durations(spec, folder)
     if arguments.figure:
-        draw(*pairs[0], arguments.figure)
+        draw(pairs, arguments.figure)
 
 
 if __name__ == "__main__":
