@@ -122,26 +122,24 @@ def _length(data: Bytes, at: int) -> int:
 
 @_inlined
 def _number(data: Bytes, begin: int) -> tuple[int, int, int, float, int]:
-    size, at = len(data), begin
+    size, at, whole, places = len(data), begin, 0, 0
     negative = data[at] == _MINUS
     at += negative
-    whole, digits, places, after = 0, 0, 0, False
     first = at
-    while at < size and not (data[at] == 32 or 9 <= data[at] <= 13):
-        c = data[at]
-        if _ZERO <= c <= _NINE:
-            digits += digits > 0 or c != _ZERO
-            places += after
-            if digits <= _EXACT:
-                whole = 10 * whole + (c - _ZERO)
-        elif c == _POINT and not after and at > first:
-            after = True
-        else:
-            return UNCLEAR, begin, at, 0.0, at
+    while at < size and _ZERO <= data[at] <= _NINE:
+        whole = 10 * whole + (data[at] - _ZERO)
         at += 1
-    if at == first:
+    digits = at - first
+    if at < size and data[at] == _POINT:
+        at += 1
+        first = at
+        while at < size and _ZERO <= data[at] <= _NINE:
+            whole = 10 * whole + (data[at] - _ZERO)
+            at += 1
+        places = at - first
+    if digits == 0 or not _ends(data, at):
         return UNCLEAR, begin, at, 0.0, at
-    if digits > _EXACT or places > _EXACT:
+    if digits + places > _EXACT:  # the whole number may be any by now
         return _NUMBER, begin, at, np.nan, at
     value = whole / _TENS[places]
     return _NUMBER, begin, at, (-value if negative else value), at
