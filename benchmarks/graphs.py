@@ -1,7 +1,7 @@
 """Neighbour search beside faiss, scikit-learn and pynndescent, the matrix product alone, and its memory.
 
     python benchmarks/graphs.py [--quick] [--skip pynndescent] [--sizes 20000 65000 130000 260000]
-                                [--parts first tables scaling] [--rounds 7]
+                                [--parts first tables scaling approximate] [--rounds 7]
 
 Embeddings [N, 192] in float32, the 15 nearest by cosine; six emotions and three languages, independent of the
 embeddings, which is what fetching too many and filtering is best at. Times are medians of rounds in which all
@@ -34,7 +34,7 @@ from cleser.graphs import cosine_knn, neighbour_recall
 from cleser.relations import differ, same
 
 DIM, K, TILE = 192, 15, 1024
-PARTS = ("first", "tables", "scaling")
+PARTS = ("first", "tables", "scaling", "approximate")
 WHERE = same("emotion") & differ("language")
 Search = Callable[[], Any]
 
@@ -227,6 +227,23 @@ def show_scaling(sizes: list[int]) -> None:
             )
 
 
+def show_approximate(n: int) -> None:
+    """What the approximate backend misses, and whether it is worth it: items on their own, and in crowds of 50."""
+    generator = np.random.default_rng(0)
+    noise = generator.standard_normal((n, DIM), dtype=np.float32)
+    crowds = generator.standard_normal((n // 50, DIM), dtype=np.float32)
+    alike = crowds[generator.integers(0, len(crowds), n)] + noise
+    print("\n| N | items | exact, s | approximate, s | recall |\n|---|---|---|---|---|")
+    for name, x in (("independent", noise), ("in crowds of 50", alike)):
+        times, graphs = [], []
+        for approximate in (False, True):
+            began = time.perf_counter()
+            graphs.append(cosine_knn(x, K, approximate=approximate))
+            times.append(time.perf_counter() - began)
+        recall = neighbour_recall(graphs[1], graphs[0])
+        print(f"| {n} | {name} | {times[0]:.1f} | {times[1]:.1f} | {recall:.3f} |", flush=True)
+
+
 def measure_one(relation: str, n: int) -> None:
     """Seconds of a search and of the product, and the search's peak memory, in this process alone."""
     x, labels = items(n)
@@ -275,6 +292,8 @@ def main() -> None:
         show_times(n, rounds, first, arguments.skip)
     if "scaling" in arguments.parts:
         show_scaling(arguments.sizes)
+    if "approximate" in arguments.parts:
+        show_approximate(30_000 if arguments.quick else 100_000)
 
 
 if __name__ == "__main__":

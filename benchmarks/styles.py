@@ -1,9 +1,11 @@
 """Whether speaker styles are found: planted ones, those of the synthetic corpus, and what real corpora show.
 
     python benchmarks/styles.py [planted] [synthetic] [CORPUS ...] [--quick] [--encoder NAME] [--figure FILE]
+                                [--drawn] [--trained] [--permutations N]
 
-planted      adjusted Rand index (mean over emotions) over a sweep of noise and seeds 0–9: Leiden alone, refined,
-             refined with training, and without the removal of offsets. Draws the sweep.
+planted      adjusted Rand index (mean over emotions) over a sweep of noise and seeds 0–9: Leiden alone, refined with
+             and without what emotions tell each other, with --trained by training too, and without the removal of
+             offsets. Speakers have one style in all emotions, with --drawn one drawn for each. Draws the sweep.
 synthetic    the same from sound alone: English and Mandarin by espeak-ng, whose speakers have styles.
 CORPUS ...   how languages mix in the communities of real corpora, NAME:FOLDER each, with offsets removed, by
              relation and kept; p-values by finding communities anew for each permutation of the speakers' languages.
@@ -15,12 +17,15 @@ from __future__ import annotations
 
 import argparse
 import platform
+from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from scipy.stats import chi2_contingency
 from sklearn.metrics import adjusted_rand_score
 
 from cleser.corpora import load
@@ -174,13 +179,26 @@ def real(specs: list[str], encoder: str, renamed: str, permutations: int) -> Non
     for offsets in ("centre", "relation", "keep"):
         found = style_communities(values, **columns(rows), language_offsets=offsets)
         table = found.mixing(permutations=permutations, refit=True)
-        print(f"{encoder}, language offsets: {offsets}\n")
+        print(f"{encoder}, language offsets: {offsets}")
+        alone = style_communities(values, **columns(rows), language_offsets=offsets, refine=False)
+        told = [f"{a} and {b} {p:.3f}" for a, b, p in dependence(alone)]
+        print(f"do communities of two emotions depend on each other? p: {', '.join(told)}\n")
         print(table.round(3).to_string(index=False))
         print(
             pd.crosstab(found.nodes["community"], found.nodes["language"]).to_string(),
             "\n",
             flush=True,
         )
+
+
+def dependence(found: StyleCommunities) -> Iterator[tuple[str, str, float]]:
+    """Pearson's test of each two emotions: whether a speaker's community in one tells that in the other."""
+    nodes = found.nodes[found.nodes["community"] >= 0]
+    of_speaker = nodes.pivot(index="speaker", columns="emotion", values="community")
+    for a, b in combinations(of_speaker.columns, 2):
+        both = of_speaker[[a, b]].dropna()
+        table = pd.crosstab(both[a], both[b])
+        yield a, b, float(chi2_contingency(table, correction=False).pvalue)
 
 
 def embedded(specs: list[str], encoder: str) -> tuple[pd.DataFrame, np.ndarray[Any, Any]]:

@@ -22,8 +22,9 @@ With ``epochs`` a linear map before the message passing is trained by gradients 
    \; - \frac{\beta}{N} \sum_{ij} \frac{A_{ij}}{k_i}
    \log \frac{e^{\cos(h_i, h_j) / \tau'}}{\sum_{a \ne i} e^{\cos(h_i, h_a) / \tau'}},
 
-soft modularity (Tsitsulin et al., *JMLR* 24, 2023) and contrast of neighbours with all others. It is off by default: on
-planted styles it does worse than no training (see the docs).
+soft modularity (Tsitsulin et al., *JMLR* 24, 2023) and contrast of neighbours with all others; beyond 1024 nodes, each
+step samples as many for i and for a. It is off by default: on planted styles it does no better than no training (see
+the docs).
 """
 
 from __future__ import annotations
