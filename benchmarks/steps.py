@@ -52,6 +52,7 @@ def main() -> None:
     parser.add_argument("--alignments")
     parser.add_argument("--model", default="wav2vec2-small", choices=MODELS)
     parser.add_argument("--mode", default="full")
+    parser.add_argument("--recipes", nargs="*")
     parser.add_argument("--precision", default="bfloat16" if DEVICE.type == "cuda" else "float32")
     parser.add_argument("--utterances", type=int, default=96, help="of each corpus")
     parser.add_argument("--steps", type=int, default=5)
@@ -70,7 +71,7 @@ def main() -> None:
         )
         print("| recipe | step, s | backbone | pooling | network | losses and anchors | epoch |")
         print("|---|---|---|---|---|---|---|")
-        for name in ["baseline", "sapa"] if arguments.quick else names:
+        for name in arguments.recipes or (["baseline", "sapa"] if arguments.quick else names):
             _row(name, data, tuning, 2 if arguments.quick else arguments.steps)
 
 
