@@ -181,15 +181,20 @@ FIRST = {
 }
 
 
-def first_call(code: str, cache: str | None = None) -> float:
-    """Seconds that a fresh process takes from its first import to its first result; PyTorch is there before."""
+def first_call(code: str, cache: str | None = None) -> list[float]:
+    """Seconds that a fresh process takes from its first import to its first result, and of processors' time.
+
+    PyTorch is there before.
+    """
     program = (
         "import time, torch, numpy as np\n"
         "x = np.random.default_rng(0).standard_normal((2000, 192), dtype=np.float32)\n"
-        f"began = time.perf_counter()\n{code}\nprint(time.perf_counter() - began)"
+        "began = time.perf_counter(), time.process_time()\n"
+        f"{code}\n"
+        "print(time.perf_counter() - began[0], time.process_time() - began[1])"
     )
     environment = {"NUMBA_CACHE_DIR": cache} if cache else {}
-    return float(fresh(["-c", program], environment))
+    return [float(seconds) for seconds in fresh(["-c", program], environment).split()]
 
 
 def fresh(arguments: list[str], environment: dict[str, str] | None = None) -> str:
@@ -204,12 +209,10 @@ def show_first_calls(skipped: list[str]) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as empty:
         compiling = first_call(FIRST["cleser"], empty)
     first = {name: first_call(code) for name, code in FIRST.items() if name not in skipped}
-    for name, seconds in first.items():
-        print(f"first call of {name}: {seconds:.2f} s")
-    print(
-        f"\ncleser's first call, 2000 × {DIM}: compiled before {first['cleser']:.2f} s, never {compiling:.1f} s"
-    )
-    return first
+    print(f"\n| first call, 2000 × {DIM} | s | of processors' time |\n|---|---|---|")
+    for name, (wall, busy) in (first | {"cleser, never compiled": compiling}).items():
+        print(f"| {name} | {wall:.2f} | {busy:.2f} |")
+    return {name: wall for name, (wall, _) in first.items()}
 
 
 def show_scaling(sizes: list[int]) -> None:

@@ -128,7 +128,7 @@ def style_communities(
 
     One node is a speaker in an emotion, one graph an emotion: cosine neighbours over all languages, an edge weighing
     the similarity (if positive) times the geometric mean of both nodes' reliability. Leiden finds communities, and
-    `CommunityRefiner` refines them.
+    `CommunityRefiner` refines those of all emotions together.
 
     Args:
         embeddings: Of utterances [N, D], as a speaker encoder gives them.
