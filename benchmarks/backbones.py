@@ -138,7 +138,9 @@ def _loop(folder: Path, recordings: pd.DataFrame) -> Callable[[], torch.Tensor]:
             sound = load_audio(path).numpy()
             values = extractor(sound, sampling_rate=16000, return_tensors="pt")
             values = values.input_features if whisper else values.input_values
-            layers = torch.stack(encoder(values, output_hidden_states=True).hidden_states)[:, 0]
+            output = encoder(values, output_hidden_states=True)
+            # The last hidden state lacks the final normalisation in some families.
+            layers = torch.stack([*output.hidden_states[:-1], output.last_hidden_state])[:, 0]
             frames = -(-len(sound) // 320) if whisper else layers.shape[1]
             kept.append(layers[:, :frames].mean(1))
             save_file({"layers": kept[-1]}, f"{path}.safetensors")
