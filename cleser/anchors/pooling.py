@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -102,21 +103,31 @@ def _pool_by_loops(
     # Memory of NumPy: it asks for huge pages, without which new memory costs more than the work.
     kind = np.float64 if wide == torch.float64 else np.float32
     pooled = np.empty((len(spans), frames[0].shape[-1] * (1 + std)), dtype=kind)
-    ends = np.cumsum(sizes)
+    number = torch.get_num_threads()
+    # A few utterances are cut, unless each piece would have to convert its utterance's frames.
+    pieces = _pieces(sizes, 1 if rows is None else -(-number // len(sizes)))
 
-    def pool(some: range) -> None:
-        for i in some:
-            own = slice(ends[i] - sizes[i], ends[i])
+    def pool(some: Sequence[tuple[int, slice]]) -> None:
+        for i, own in some:
             moments(_array(frames[i], wide) if rows is None else rows[i], pairs[own], pooled[own])
 
     # The caller does a share, and threads that stay do the others: to start some takes as long as to pool.
-    number = min(torch.get_num_threads(), len(sizes))
-    shares = [range(i, len(sizes), number) for i in range(number)]
+    shares = [pieces[i::number] for i in range(number)]
     others = [_threads(os.getpid(), number).submit(pool, share) for share in shares[1:]]
     pool(shares[0])
     for other in others:
         other.result()
     return torch.from_numpy(pooled).to(dtype)
+
+
+def _pieces(sizes: Sequence[int], cuts: int) -> list[tuple[int, slice]]:
+    """Which utterance and which of all phones, each utterance's cut into equal stretches."""
+    pieces, begin = [], 0
+    for i, size in enumerate(sizes):
+        edges = [begin + size * cut // cuts for cut in range(cuts + 1)]
+        pieces += [(i, slice(*pair)) for pair in pairwise(edges)]
+        begin += size
+    return pieces
 
 
 def _array(x: Tensor, dtype: torch.dtype) -> NDArray[Any]:
