@@ -39,7 +39,7 @@ VARIANTS: dict[str, Variant] = {
     "erm": Variant("baseline"),
     "erm-prior": Variant("baseline", {"match_prior": True}),
     "erm-ensemble": Variant(
-        "baseline", {"match_prior": True, "training": TrainingConfig(members=5)}
+        "baseline", {"match_prior": True, "training": TrainingConfig(members=3)}
     ),
     "erm-all": Variant("baseline", {"all_languages": True}),
     "classical": Variant("classical"),
@@ -48,7 +48,7 @@ VARIANTS: dict[str, Variant] = {
     "phonetic-anchors": Variant("sapa", {"communities": 0, "speaker_weight": 0.0}),
     "sapa": Variant("sapa"),
     "sapa-ensemble": Variant(
-        "sapa", {"training": TrainingConfig(epochs=30, keep="last", members=5)}
+        "sapa", {"training": TrainingConfig(epochs=30, keep="last", members=3)}
     ),
     "sapa-no-communities": Variant("sapa", {"communities": 0}),
     "sapa-no-speaker-space": Variant("sapa", {"speaker_weight": 0.0}),
