@@ -67,7 +67,7 @@ class LayerAnchoringConfig(BaselineConfig):
     units: Units = "utterance"
     size: int = 3
     measure: Literal["cka_debiased", "cka", "coral", "coral_debiased", "cosine"] = "cka_debiased"
-    weight: float = 1000.0
+    weight: float = 100.0
 
 
 class LayerAnchoring(Baseline):
