@@ -53,6 +53,8 @@ def main() -> None:
     parser.add_argument("--worlds", type=int, default=5, help="seeds of the world")
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--seeds", type=int, default=1, help="trainings in each")
+    parser.add_argument("--styles", nargs="+", type=float, default=STYLES)
+    parser.add_argument("--gaps", nargs="+", type=float, default=GAPS)
     parser.add_argument("--recipes", nargs="+", default=RECIPES)
     parser.add_argument("--out", type=Path, default=Path("runs/worlds"))
     parser.add_argument("--workers", type=int, default=2)
@@ -62,7 +64,8 @@ def main() -> None:
     print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}\n")
     grid = {(STYLE, GAP)}
     if not arguments.quick:
-        grid |= {(s, GAP) for s in STYLES} | {(s, g) for s in (0.0, STYLE) for g in GAPS}
+        grid |= {(s, GAP) for s in arguments.styles}
+        grid |= {(s, g) for s in (0.0, STYLE) for g in arguments.gaps}
     count = 1 if arguments.quick else arguments.worlds
     seeds = range(arguments.first, arguments.first + count)
     worlds = [World(style, gap, seed) for (style, gap), seed in product(sorted(grid), seeds)]
