@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from cleser.recipes.bench import Direction, Matrix, run_matrix
@@ -73,7 +74,7 @@ def main() -> None:
     summary = gains.groupby(["style", "gap", "recipe"], sort=False)[["uar", "gain"]]
     table = summary.agg(["mean", "std"]).round(1)
     print(table.to_string(na_rep="–"))
-    if arguments.figure:
+    if arguments.figure and len(grid) > 1:
         draw(gains, arguments.figure)
 
 
@@ -102,13 +103,17 @@ UNSEEN = ("erm-unseen", "erm-all-unseen", "zero-shot")
 
 def draw(gains: pd.DataFrame, path: Path) -> None:
     """Gains by strength of style, and by gap with and without styles."""
-    figure = Figure(figsize=(11, 3.8), layout="constrained")
-    panels = figure.subplots(1, 3, sharey=True)
-    cuts = (
-        (gains[gains["gap"] == GAP], "style", f"strength of style (gap {GAP:g})"),
-        (gains[gains["style"] == STYLE], "gap", f"language gap (style {STYLE:g})"),
-        (gains[gains["style"] == 0], "gap", "language gap (no styles)"),
-    )
+    cuts = [
+        (cut, over, label)
+        for cut, over, label in (
+            (gains[gains["gap"] == GAP], "style", f"strength of style (gap {GAP:g})"),
+            (gains[gains["style"] == STYLE], "gap", f"language gap (style {STYLE:g})"),
+            (gains[gains["style"] == 0], "gap", "language gap (no styles)"),
+        )
+        if cut[over].nunique() > 1
+    ]
+    figure = Figure(figsize=(2.6 + 3 * len(cuts), 3.8), layout="constrained")
+    panels = figure.subplots(1, len(cuts), sharey=True, squeeze=False)[0]
     for axes, (cut, over, label) in zip(panels, cuts, strict=True):
         for recipe in SHOWN:
             own = cut[cut["recipe"] == recipe].groupby(over)["gain"]
@@ -121,7 +126,8 @@ def draw(gains: pd.DataFrame, path: Path) -> None:
     panels[0].set_ylabel("gain over ERM, UAR points")
     panels[-1].legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    with rc_context({"svg.hashsalt": path.stem}):
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """The graph is the same over any number of threads, and over two gloo ranks with unequal shares of the items."""
 
-import os
-import socket
 import subprocess
 import sys
 
@@ -27,10 +25,10 @@ def items():
     return x, random_labels(generator, len(x))
 
 
-def work(rank, port, folder):
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+def work(rank, folder):
     torch.set_num_threads(1)
-    distributed.init_process_group("gloo", rank=rank, world_size=2)
+    meet = f"file://{folder}/meet"
+    distributed.init_process_group("gloo", init_method=meet, rank=rank, world_size=2)
     x, labels = items()
     start = sum(SHARES[:rank])
     mine = slice(start, start + SHARES[rank])
@@ -48,11 +46,8 @@ def work(rank, port, folder):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
     folder = tmp_path_factory.mktemp("ranks")
-    multiprocessing.spawn(work, (port, folder), nprocs=2)
+    multiprocessing.spawn(work, (folder,), nprocs=2)
     return folder
 
 

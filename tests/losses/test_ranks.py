@@ -1,8 +1,5 @@
 """Two gloo ranks with unequal shares of a batch give the loss and the gradients of one process."""
 
-import os
-import socket
-
 import pytest
 import torch
 from torch import distributed, multiprocessing, nn
@@ -113,10 +110,12 @@ def train_once(model, x, labels, rank):
     return float(loss.detach()), [p.grad.clone() for p in model.parameters()]
 
 
-def work(rank, port, folder, small_blocks):
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+def work(rank, folder, small_blocks):
     torch.set_num_threads(1)
-    distributed.init_process_group("gloo", rank=rank, world_size=2)
+    meet = (
+        f"file://{folder}/meet"  # a free port may be somebody else's by the time that it is opened
+    )
+    distributed.init_process_group("gloo", init_method=meet, rank=rank, world_size=2)
     if small_blocks:
         blockwise.BLOCK = 100
     results = {name: train_once(Model(make()), *share(rank), rank) for name, make in LOSSES.items()}
@@ -150,16 +149,10 @@ def pml_wrappers(rank):
     return float(value.detach()), [x.grad]
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 @pytest.fixture(scope="module", params=[False, True], ids=["at once", "block by block"])
 def two_ranks(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranks")
-    multiprocessing.spawn(work, (free_port(), folder, request.param), nprocs=2)
+    multiprocessing.spawn(work, (folder, request.param), nprocs=2)
     return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
 
 
