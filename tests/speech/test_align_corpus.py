@@ -96,7 +96,10 @@ def be_killed(manifest, folder, finish, delay):
 
 
 def be_killed_often(folder):
-    """In a process of its own: what it has imported and compiled serves all, and it has no threads yet."""
+    """In a process of its own: what it has imported and compiled serves all, and it must have no threads.
+
+    A fork of a process whose OpenMP has threads waits for them for ever.
+    """
     manifest, draw = load(KILLED), np.random.default_rng()
     align_corpus(manifest.head(1), Path(folder) / "calm")
     ends = []
@@ -114,7 +117,11 @@ def be_killed_often(folder):
 def test_killed_and_resumed_twenty_times_it_ends_with_the_same_files(tmp_path):
     code = "import sys; from tests.speech.test_align_corpus import *; be_killed_often(sys.argv[1])"
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True, text=True
+        [sys.executable, "-c", code, str(tmp_path)],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"},
     )
     assert json.loads(done.stdout) == N_KILLS * [signal.SIGALRM]
     manifest = load(KILLED)
