@@ -17,8 +17,10 @@ The paper leaves open what is chosen here; each is a field of `LayerAnchoringCon
 * *Similarity* is the debiased linear CKA of the languages' feature covariances over all emotions together (`measure`);
   no label of the target is asked for. See `cleser.anchors.LayerSimilarity`.
 * *A group* is the run of `size` neighbouring layers that is most similar on average.
-* *What is aligned* is each layer's projection into the network's common space (`Embedded.layers`): frozen features
-  cannot move themselves. On the road from audio, gradients go on into the speech model.
+* *What is aligned* is each layer's projection into the network's common space (`Embedded.layers`), normalised over its
+  channels as a Transformer's hidden states are: frozen features cannot move themselves, and a projection of free scale
+  would fulfil the loss by giving up the directions that vary most, where emotion is. On the road from audio,
+  gradients go on into the speech model.
 * *λ* is `weight`; the loss is divided by 4D², so that it is small. The last epoch's weights are kept: development
   speakers of the source cannot judge what is done for the target.
 * *Prior matching* of the predictions for the target (`match_prior`), as in our other recipes that hear the target.
@@ -36,6 +38,7 @@ from typing import Literal
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.nn.functional import layer_norm
 
 from cleser.anchors import LayerSimilarity, is_vowel, select_layers
 from cleser.evaluation.layer_maps import plot_anchors, save_figure
@@ -67,7 +70,7 @@ class LayerAnchoringConfig(BaselineConfig):
     units: Units = "utterance"
     size: int = 3
     measure: Literal["cka_debiased", "cka", "coral", "coral_debiased", "cosine"] = "cka_debiased"
-    weight: float = 100.0
+    weight: float = 10.0
 
 
 class LayerAnchoring(Baseline):
@@ -141,10 +144,11 @@ class LayerAnchoring(Baseline):
         return {"loss": supervised + self.config.weight * aligned, "anchors": aligned}
 
     def _states(self, embedded: Embedded, batch: Batch) -> Tensor:
-        """What is aligned [L, N, D]: utterances, or the batch's vowels."""
-        if self.config.units == "utterance":
-            return embedded.layers
-        return embedded.token_layers[:, self._vowels(batch)]
+        """What is aligned [L, N, D]: utterances, or the batch's vowels, normalised over D."""
+        states = embedded.layers
+        if self.config.units == "vowel":
+            states = embedded.token_layers[:, self._vowels(batch)]
+        return layer_norm(states, states.shape[-1:])
 
     def _vowels(self, batch: Batch) -> Tensor:
         """Which tokens are vowels, bool [S]; where phones are not known, none is."""

@@ -146,6 +146,20 @@ def test_layers_are_chosen_by_the_policy_and_need_phones_for_vowels(data, tmp_pa
         recipe.study(source, target)
 
 
+@pytest.mark.parametrize("units", ["utterance", "vowel"])
+def test_the_scale_of_layers_does_not_matter_to_their_anchors(data, units):
+    source, target = sides(data)
+    recipe = build(data, "layer_anchoring", units=units).eval()
+    recipe.begin_epoch(0, source=source, dev=source, target=target)
+    sides_of = source.batch(range(16)), target.batch(range(16))
+    before = recipe.step(*sides_of)["anchors"]
+    with torch.no_grad():
+        for mix in (recipe.model.summary_mix, recipe.model.token_mix):
+            mix.project.weight *= 10
+            mix.project.bias *= 10
+    torch.testing.assert_close(recipe.step(*sides_of)["anchors"], before, rtol=1e-3, atol=0)
+
+
 def test_zero_shot_batches_are_hierarchical_and_its_ablations_leave_terms_out(data):
     import numpy as np
 
