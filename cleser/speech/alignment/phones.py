@@ -94,9 +94,9 @@ class Alignment(Sequence[Phone]):
             lengths: Length of each phone.
             quality: How far to trust the times.
         """
-        times.flags.writeable = False
+        times.setflags(write=False)
         if stress is not None:
-            stress.flags.writeable = False
+            stress.setflags(write=False)
         alignment = object.__new__(cls)
         alignment.__dict__.update(
             starts=times[0],

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from cleser.speech.alignment.textgrid_bulk import BulkReader
 
 SUFFIXES: Final = (".textgrid", ".ctm", ".json")
-MANY = 1000
-"""TextGrids that a process has read before compiled loops are worth loading."""
+MANY = 10_000
+"""TextGrids that a process has read before compiled loops are worth loading, which takes as long as these did."""
 files = itertools.count()
 
 
@@ -64,7 +64,9 @@ def read_alignment(
 def _read_textgrid(path: str, tier: str | int | None, alphabet: str | None) -> Alignment:
     content = read_content(path)
     if next(files) >= MANY:
-        found = _bulk_reader().read(in_utf8(content), tier, alphabet)
+        found = _bulk_reader().read(content, tier, alphabet)
+        if found is None and (plain := in_utf8(content)) != content:
+            found = _bulk_reader().read(plain, tier, alphabet)
         if found is not None:
             return found
     intervals, remark = read_textgrid(content, path, tier)

@@ -23,7 +23,6 @@ from cleser.speech.alignment.textgrid_scan import (
     STRESSED,
     TONED,
     UNKNOWN,
-    Bytes,
     Ints,
     Times,
     enter,
@@ -51,10 +50,9 @@ class BulkReader:
     def read(
         self, content: bytes, tier: str | int | None, alphabet: str | None
     ) -> Alignment | None:
-        """The phones of a file in UTF-8; None where a closer look is needed."""
+        """The phones of a file in plain UTF-8; None where a closer look is needed."""
         room = self._room(len(content))
-        data = np.frombuffer(content, np.uint8)
-        found, exact = scan(data, room.tiers, room.times, room.spans, room.marks)
+        found, exact = scan(content, room.tiers, room.times, room.spans, room.marks)
         if found <= 0 or not (alphabet is None or alphabet in ALPHABETS):
             return None
         tiers = room.tiers[:found].tolist()
@@ -67,7 +65,9 @@ class BulkReader:
         _, _, first, count = tiers[at]
         if not exact:
             _read_digits(content, room, first, count)
-        return self._alignment(content, data, room, first, count, alphabet, quality_of(remark))
+        return self._alignment(
+            content, room, first, count, alphabet, quality_of(remark) if remark else None
+        )
 
     def _room(self, size: int) -> _Room:
         """This thread's memory for a file of so many bytes."""
@@ -79,7 +79,6 @@ class BulkReader:
     def _alignment(
         self,
         content: bytes,
-        data: Bytes,
         room: _Room,
         first: int,
         count: int,
@@ -91,7 +90,7 @@ class BulkReader:
         while True:
             known = self._marks.known
             kept, at, parts = read_tier(
-                data, room.marks, room.times, first, count, *known.arrays, asked, room.ids, out
+                content, room.marks, room.times, first, count, *known.arrays, asked, room.ids, out
             )
             if kept >= 0:
                 return known.alignment(out[:, :kept], room.ids[:kept], at, parts, quality)
@@ -119,7 +118,7 @@ class _Known:
         known = np.zeros((len(marks), len(ALPHABETS) + 2), np.int64)
         parts = [[("", 0, "", "") for _ in marks] for _ in ALPHABETS]
         for number, mark in enumerate(marks):
-            enter(np.frombuffer(mark, np.uint8), number, keys, filled)
+            enter(mark, number, keys, filled)
             text = _plain(mark)
             known[number, -2:] = hands_of(text)
             for a, alphabet in enumerate(ALPHABETS):
@@ -131,27 +130,23 @@ class _Known:
                         bit for bit, part in zip(_PARTS, symbol[1:], strict=True) if part
                     )
         self.arrays = keys, filled, known
-        self._phones, stress, self._tones, self._lengths = (
-            [[symbol[part] for symbol in row] for row in parts] for part in range(4)
+        # Arrays of Python's own objects: what many marks stand for is taken out at once.
+        self._phones, self._stress, self._tones, self._lengths = (
+            [np.array([symbol[part] for symbol in row], kind) for row in parts]
+            for part, kind in enumerate((object, np.int64, object, object))
         )
-        self._stress = np.array(stress, np.int64)
 
     def alignment(
         self, times: Times, ids: Ints, alphabet: int, parts: int, quality: float | None
     ) -> Alignment:
         """The phones of these numbers, with those of their parts that any has."""
-        found = ids.tolist()
-        phones, tones, lengths = (
-            self._phones[alphabet],
-            self._tones[alphabet],
-            self._lengths[alphabet],
-        )
+        tones, lengths = self._tones[alphabet], self._lengths[alphabet]
         return Alignment.checked(
             times,
-            tuple([phones[i] for i in found]),
+            tuple(self._phones[alphabet].take(ids).tolist()),
             stress=self._stress[alphabet].take(ids) if parts & STRESSED else None,
-            tones=tuple([tones[i] for i in found]) if parts & TONED else None,
-            lengths=tuple([lengths[i] for i in found]) if parts & LENGTHENED else None,
+            tones=tuple(tones.take(ids).tolist()) if parts & TONED else None,
+            lengths=tuple(lengths.take(ids).tolist()) if parts & LENGTHENED else None,
             quality=quality,
         )
 

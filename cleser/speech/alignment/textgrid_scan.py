@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from cleser.anchors.symbols import ALPHABETS, HANDS
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int64]
 Words = NDArray[np.uint64]
 Times = NDArray[np.float64]
@@ -31,7 +30,12 @@ _CLASS = np.frombuffer(b"TextGrid", np.uint8)
 _EXISTS = np.frombuffer(b"<exists>", np.uint8)
 _INTERVALS = np.frombuffer(b"IntervalTier", np.uint8)
 _POINTS = np.frombuffer(b"TextTier", np.uint8)
-_QUOTE, _REMARK, _LESS, _MINUS, _POINT, _ZERO, _NINE = b'"!<-.09'
+_QUOTE, _REMARK, _LESS, _MINUS, _POINT, _ZERO, _NINE, _RETURN = b'"!<-.09\r'
+# What a byte begins.
+_WORD, _BLANK, _VALUE = 0, 1, 2
+_BEGINS = np.full(256, _WORD, np.uint8)
+_BEGINS[[*b" \t\n\v\f\r"]] = _BLANK
+_BEGINS[[*b'"<!-0123456789']] = _VALUE
 # A quotient of two whole numbers that doubles hold exactly is rounded once, as ``float`` rounds the text.
 _EXACT = 15  # digits
 _TENS = 10.0 ** np.arange(_EXACT + 1)
@@ -45,55 +49,75 @@ LENGTHENED: Final = 16
 LONGEST: Final = 16  # bytes of a mark
 
 
+# Nothing is allocated here, and the caller holds every array: counting who else refers to one, call after call, took
+# as long as the work (``_nrt``, which Numba sets for its own loops over texts).
+_OPTIONS: Final[dict[str, Any]] = {
+    "cache": True,
+    "nogil": True,
+    "error_model": "numpy",
+    "_nrt": False,
+}
+
+
 def _compiled(function: Function) -> Function:
-    return cast(Function, njit(cache=True, nogil=True, error_model="numpy")(function))
+    return cast(Function, njit(**_OPTIONS)(function))
 
 
 def _inlined(function: Function) -> Function:
-    """For what is called for every token: a call counts references to the arrays, which takes as long as the work."""
-    options = njit(cache=True, nogil=True, error_model="numpy", inline="always")
-    return cast(Function, options(function))
+    return cast(Function, njit(**_OPTIONS, inline="always")(function))
 
 
 @_compiled
-def _token(data: Bytes, at: int) -> tuple[int, int, int, float, int]:
+def _token(data: bytes, at: int) -> tuple[int, int, int, float, int]:
     """The next token that counts: its kind (0 at the end), where it begins and ends, its number, and how to go on.
 
     The number of a text whose digits doubles do not hold exactly is NaN.
     """
+    begin = _next(data, at)
+    if begin < 0:
+        return UNCLEAR, at, at, 0.0, at
+    if begin == len(data):
+        return 0, begin, begin, 0.0, begin
+    if data[begin] == _QUOTE:
+        end = _closing(data, begin + 1)
+        return (_STRING if end > 0 else UNCLEAR), begin + 1, end, 0.0, end + 1
+    if data[begin] in (_LESS, _REMARK):
+        end = begin + len(_EXISTS)
+        flag = _equal(data, begin, end, _EXISTS) and _ends(data, end)
+        return (_FLAG if flag else UNCLEAR), begin, end, 0.0, end
+    end, value = _number(data, begin)
+    return (_NUMBER if end > 0 else UNCLEAR), begin, end, value, end
+
+
+@_inlined
+def _next(data: bytes, at: int) -> int:
+    """Where the next token begins that counts, after words that do not; ``UNCLEAR`` where a word is no plain one."""
     size = len(data)
-    while True:
-        while at < size and (data[at] == 32 or 9 <= data[at] <= 13):
+    while at < size:
+        begins = _BEGINS[data[at]]
+        if begins == _BLANK:
             at += 1
-        if at >= size:
-            return 0, at, at, 0.0, at
-        begin, first = at, data[at]
-        if first == _QUOTE:
-            end = _closing(data, begin + 1)
-            return (_STRING if end > 0 else UNCLEAR), begin + 1, end, 0.0, end + 1
-        if first == _MINUS or _ZERO <= first <= _NINE:
-            return _number(data, at)
-        if first in (_LESS, _REMARK):
-            at += len(_EXISTS)
-            flag = _equal(data, begin, at, _EXISTS) and _ends(data, at)
-            return (_FLAG if flag else UNCLEAR), begin, at, 0.0, at
-        while at < size and 32 < data[at] < 127 and data[at] != _QUOTE:
-            at += 1
-        if not _ends(data, at):
-            return UNCLEAR, begin, at, 0.0, at
+        elif begins == _VALUE:
+            return at
+        else:
+            while at < size and 32 < data[at] < 127 and data[at] != _QUOTE:
+                at += 1
+            if not _ends(data, at):
+                return UNCLEAR
+    return at
 
 
 @_inlined
-def _ends(data: Bytes, at: int) -> bool:
-    return at == len(data) or (at < len(data) and (data[at] == 32 or 9 <= data[at] <= 13))
+def _ends(data: bytes, at: int) -> bool:
+    return at == len(data) or (at < len(data) and _BEGINS[data[at]] == _BLANK)
 
 
 @_inlined
-def _closing(data: Bytes, at: int) -> int:
+def _closing(data: bytes, at: int) -> int:
     """Where the quote stands that ends a text of UTF-8, 0 where it is another's or stands beside another quote."""
     size = len(data)
     while at < size and data[at] != _QUOTE:
-        length = 1 if data[at] < 128 else _length(data, at)
+        length = 1 if 32 <= data[at] < 128 else _length(data, at)
         if length == 0:
             return 0
         at += length
@@ -101,9 +125,11 @@ def _closing(data: Bytes, at: int) -> int:
 
 
 @_compiled
-def _length(data: Bytes, at: int) -> int:
-    """Bytes of a character beyond ASCII, 0 where it is none (Unicode Standard, table 3-7)."""
+def _length(data: bytes, at: int) -> int:
+    """Bytes of a character beyond plain ASCII (Unicode Standard, table 3-7), 0 where none may stand here."""
     first = data[at]
+    if first < 128:  # NUL may be half a letter, and a carriage return half of a line's end
+        return int(first not in (0, _RETURN))
     length = 2 * int(first >= 0xC2) + int(first >= 0xE0) + int(first >= 0xF0)
     if length == 0 or first > 0xF4 or at + length > len(data):
         return 0
@@ -121,8 +147,9 @@ def _length(data: Bytes, at: int) -> int:
 
 
 @_inlined
-def _number(data: Bytes, begin: int) -> tuple[int, int, int, float, int]:
-    size, at, whole, places = len(data), begin, 0, 0
+def _number(data: bytes, at: int) -> tuple[int, float]:
+    """Where the number ends that begins here, 0 where none does, and its value."""
+    size, whole, places = len(data), 0, 0
     negative = data[at] == _MINUS
     at += negative
     first = at
@@ -138,15 +165,15 @@ def _number(data: Bytes, begin: int) -> tuple[int, int, int, float, int]:
             at += 1
         places = at - first
     if digits == 0 or not _ends(data, at):
-        return UNCLEAR, begin, at, 0.0, at
+        return 0, 0.0
     if digits + places > _EXACT:  # the whole number may be any by now
-        return _NUMBER, begin, at, np.nan, at
+        return at, np.nan
     value = whole / _TENS[places]
-    return _NUMBER, begin, at, (-value if negative else value), at
+    return at, (-value if negative else value)
 
 
 @_compiled
-def _equal(data: Bytes, begin: int, end: int, word: Bytes) -> bool:
+def _equal(data: bytes, begin: int, end: int, word: NDArray[np.uint8]) -> bool:
     if end - begin != len(word) or end > len(data):
         return False
     for i in range(len(word)):  # noqa: SIM110  (as the compiler knows it)
@@ -156,7 +183,7 @@ def _equal(data: Bytes, begin: int, end: int, word: Bytes) -> bool:
 
 
 @_compiled
-def _head(data: Bytes) -> tuple[int, int]:
+def _head(data: bytes) -> tuple[int, int]:
     """How many tiers there are, and where the first begins; ``UNCLEAR`` where it is no head as programs write it."""
     kind, begin, end, _, at = _token(data, 0)
     if kind != _STRING or not _equal(data, begin, end, _TYPE):
@@ -175,7 +202,7 @@ def _head(data: Bytes) -> tuple[int, int]:
 
 
 @_compiled
-def _tier_head(data: Bytes, at: int) -> tuple[int, int, int, int, int]:
+def _tier_head(data: bytes, at: int) -> tuple[int, int, int, int, int]:
     """How many times each mark of a tier has (or ``UNCLEAR``), where its name stands, how many marks, from where on."""
     kind, begin, end, _, at = _token(data, at)
     intervals = kind == _STRING and _equal(data, begin, end, _INTERVALS)
@@ -194,7 +221,7 @@ def _tier_head(data: Bytes, at: int) -> tuple[int, int, int, int, int]:
 
 
 @_compiled
-def scan(data: Bytes, tiers: Ints, times: Times, spans: Ints, marks: Ints) -> tuple[int, bool]:
+def scan(data: bytes, tiers: Ints, times: Times, spans: Ints, marks: Ints) -> tuple[int, bool]:
     """Find all tiers of intervals.
 
     Args:
@@ -216,24 +243,33 @@ def scan(data: Bytes, tiers: Ints, times: Times, spans: Ints, marks: Ints) -> tu
         if sides == UNCLEAR or size > len(times) - n:
             return UNCLEAR, False
         for i in range(n, n + size):
+            # What must come next is known, so that no token is asked for its kind.
             for side in range(sides):
-                kind, begin, end, value, at = _token(data, at)
-                if kind != _NUMBER:
+                begin = _next(data, at)
+                at = 0
+                if 0 <= begin < len(data):
+                    at, times[i, side] = _number(data, begin)
+                if at == 0:
                     return UNCLEAR, False
-                times[i, side], spans[2 * i + side] = value, (begin, end)
-                exact &= value == value  # noqa: PLR0124  (false for NaN)
-            kind, begin, end, _, at = _token(data, at)
-            if kind != _STRING:
+                spans[2 * i + side, 0], spans[2 * i + side, 1] = begin, at
+                exact &= times[i, side] == times[i, side]  # false for NaN
+            begin = _next(data, at)
+            if not 0 <= begin < len(data) or data[begin] != _QUOTE:
                 return UNCLEAR, False
-            marks[i] = begin, end
+            at = _closing(data, begin + 1)
+            if at == 0:
+                return UNCLEAR, False
+            marks[i, 0], marks[i, 1] = begin + 1, at
+            at += 1
         if sides == 2:  # points are passed over
-            tiers[found] = name, name_end, n, size
+            tiers[found, 0], tiers[found, 1] = name, name_end
+            tiers[found, 2], tiers[found, 3] = n, size
             found, n = found + 1, n + size
     return found, exact
 
 
 @_compiled
-def _packed(data: Bytes, begin: int, end: int) -> tuple[int, int]:
+def _packed(data: bytes, begin: int, end: int) -> tuple[int, int]:
     """Up to 16 bytes as two words; marks of other length or with a zero byte are never looked up."""
     low, high = np.uint64(0), np.uint64(0)
     for i in range(begin, end):
@@ -259,7 +295,7 @@ def _slot(low: int, high: int, keys: Words, filled: Ints) -> int:
 
 
 @_compiled
-def enter(mark: Bytes, number: int, keys: Words, filled: Ints) -> None:
+def enter(mark: bytes, number: int, keys: Words, filled: Ints) -> None:
     """Put a mark of up to 16 bytes into the table."""
     low, high = _packed(mark, 0, len(mark))
     slot = _slot(low, high, keys, filled)
@@ -268,7 +304,7 @@ def enter(mark: Bytes, number: int, keys: Words, filled: Ints) -> None:
 
 @_compiled
 def read_tier(
-    data: Bytes,
+    data: bytes,
     marks: Ints,
     times: Times,
     first: int,
