@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 def gelu(x: Tensor) -> Tensor:
     """GELU; overwrites its input where no gradient will ask for it."""
-    if torch.is_grad_enabled():
+    if torch.is_grad_enabled() and x.requires_grad:
         return F.gelu(x)
     overwritten: Tensor = torch.ops.aten.gelu_(x)
     return overwritten

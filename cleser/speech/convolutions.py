@@ -9,13 +9,14 @@ for windows :math:`x_t` of k samples. Its mean and variance over an utterance's 
 a k × k matrix an utterance: the statistics never touch the output, the largest tensor of the whole model.
 
 On a processor most of the time beyond the products themselves goes into memory that is asked for and given back. There
-a recording is taken in pieces of some seconds, each through all layers.
+a recording is taken in pieces of some seconds, each through all layers, which write to memory that stays.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
@@ -58,30 +59,102 @@ def convolve_rows(layers: Sequence[Any], waveforms: Tensor, lengths: Tensor) -> 
     Frames beyond a recording's own are zero.
     """
     weights = [_taps(layer.conv) for layer in layers]
+    room = _Room(layers, waveforms)
     rows = [
-        _convolve_row(layers, weights, waveform[:length])
+        _convolve_row(layers, weights, waveform[:length], room)
         for waveform, length in zip(waveforms.contiguous(), lengths.tolist(), strict=True)
     ]
     return nn.utils.rnn.pad_sequence(rows, batch_first=True)
 
 
-def _convolve_row(layers: Sequence[Any], weights: Sequence[Tensor], waveform: Tensor) -> Tensor:
+class _Memory(threading.local):
+    """Two arrays that every thread keeps for itself: asking for new ones costs as much as filling them."""
+
+    def __init__(self) -> None:
+        self.arrays = [torch.empty(0), torch.empty(0)]
+
+
+_MEMORY: Final = _Memory()
+
+
+class _Room:
+    """Where layers write to, in turns: what one wrote is still in the cache when the next one reads it.
+
+    Where gradients are wanted, each layer's output is kept, and has memory of its own.
+    """
+
+    def __init__(self, layers: Sequence[Any], like: Tensor) -> None:
+        learns = any(p.requires_grad for layer in layers for p in layer.parameters())
+        self.kept = torch.is_grad_enabled() and (learns or like.requires_grad)
+
+    def take(self, rows: int, like: Tensor, channels: int) -> Tensor:
+        """An array [rows, channels], other than the one taken before it."""
+        if self.kept:
+            return like.new_empty(rows, channels)
+        arrays, size = _MEMORY.arrays, rows * channels
+        arrays.reverse()
+        if arrays[0].dtype != like.dtype or len(arrays[0]) < size:
+            with torch.inference_mode(False):
+                arrays[0] = torch.empty(size, dtype=like.dtype)
+        return arrays[0][:size].view(rows, channels)
+
+
+def _convolve_row(
+    layers: Sequence[Any], weights: Sequence[Tensor], waveform: Tensor, room: _Room
+) -> Tensor:
     """Frames [T, C] of one recording [N]."""
     first, bias = weights[0], layers[0].conv.bias
     if _has_group_norm(layers[0]):
         scale, shift = _group_norm(layers[0], waveform[None], torch.tensor([len(waveform)]))
         first, bias = first * scale, shift[0]
+    bias = first.new_zeros(first.shape[1]) if bias is None else bias
+    first = torch.cat([first, bias[None]])
     stride, field = geometry(layers)
     count = (len(waveform) - field) // stride + 1
     pieces = []
     for begin in range(0, count, _PIECE):
         last = min(begin + _PIECE, count) - 1
-        hidden = waveform[begin * stride : last * stride + field, None]
-        hidden = _finish(layers[0], _convolve(hidden, layers[0].conv, first, bias))
+        hidden = waveform[begin * stride : last * stride + field]
+        hidden = _finish(layers[0], _convolve_samples(hidden, layers[0].conv, first, room))
         for layer, weight in zip(layers[1:], weights[1:], strict=True):
-            hidden = _finish(layer, _convolve(hidden, layer.conv, weight, layer.conv.bias))
-        pieces.append(hidden)
+            hidden = _finish(layer, _convolve(hidden, layer.conv, weight, room))
+        pieces.append(hidden.clone())
     return torch.cat(pieces)
+
+
+def _convolve_samples(waveform: Tensor, conv: nn.Conv1d, weight: Tensor, room: _Room) -> Tensor:
+    """Of one channel [N]: its windows are copied, each beside a one for the bias, the last row of the weights."""
+    windows = F.pad(waveform.unfold(0, conv.kernel_size[0], conv.stride[0]), (0, 1), value=1.0)
+    return _product(
+        windows, weight, None, room.take(len(windows), windows, conv.out_channels), room
+    )
+
+
+def _convolve(hidden: Tensor, conv: nn.Conv1d, weight: Tensor, room: _Room) -> Tensor:
+    """A strided convolution of [T, C] as products of views: every n-th window, where n neighbours overlap."""
+    kernel, stride, channels = conv.kernel_size[0], conv.stride[0], hidden.shape[1]
+    output = room.take((len(hidden) - kernel) // stride + 1, hidden, conv.out_channels)
+    turns = -(-kernel // stride)
+    for turn in range(min(turns, len(output))):
+        rows = output[turn::turns]
+        windows = hidden.as_strided(
+            (len(rows), kernel * channels),
+            (turns * stride * channels, 1),
+            hidden.storage_offset() + turn * stride * channels,
+        )
+        _product(windows, weight, conv.bias, rows, room)
+    return output
+
+
+def _product(
+    windows: Tensor, weight: Tensor, bias: Tensor | None, output: Tensor, room: _Room
+) -> Tensor:
+    """Write a matrix product to where it belongs."""
+    if room.kept:
+        return output.copy_(F.linear(windows, weight.mT, bias))
+    if bias is None:
+        return torch.mm(windows, weight, out=output)
+    return torch.addmm(bias, windows, weight, out=output)
 
 
 def _finish(layer: Any, hidden: Tensor) -> Tensor:
@@ -90,28 +163,6 @@ def _finish(layer: Any, hidden: Tensor) -> Tensor:
         hidden = layer.layer_norm(hidden)
     activated: Tensor = layer.activation(hidden)
     return activated
-
-
-def _convolve(hidden: Tensor, conv: nn.Conv1d, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """A strided convolution of [T, C] as products of views: ``stride`` taps at a time lie side by side."""
-    kernel, stride = conv.kernel_size[0], conv.stride[0]
-    channels = hidden.shape[1]
-    count = (len(hidden) - kernel) // stride + 1
-    step = (
-        kernel if channels == 1 else stride
-    )  # few taps of one channel: one copy beats two thin products
-    output = hidden.new_zeros(0)
-    for tap in range(0, kernel, step):
-        width = min(step, kernel - tap) * channels
-        window = hidden.as_strided(
-            (count, width), (stride * channels, 1), hidden.storage_offset() + tap * channels
-        )
-        part = weight[tap * channels : tap * channels + width]
-        if tap:
-            output.addmm_(window, part)
-        else:
-            output = window @ part if bias is None else torch.addmm(bias, window, part)
-    return output
 
 
 def _taps(conv: nn.Conv1d) -> Tensor:
@@ -137,10 +188,15 @@ def _group_norm(layer: Any, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor,
     kernel, stride = conv.kernel_size[0], conv.stride[0]
     windows = waveforms.float().unfold(-1, kernel, stride)
     count = (lengths - kernel).div(stride, rounding_mode="floor") + 1
-    inside = torch.arange(windows.shape[1], device=windows.device) < count[:, None]
     frames = count[:, None, None]
-    mean = (windows * inside[..., None]).sum(1, keepdim=True) / frames
-    centred = (windows - mean) * inside[..., None]
+    if len(waveforms) == 1:
+        windows = windows[:, : int(count)]
+        mean = windows.mean(1, keepdim=True)
+        centred = windows - mean
+    else:
+        inside = torch.arange(windows.shape[1], device=windows.device) < count[:, None]
+        mean = (windows * inside[..., None]).sum(1, keepdim=True) / frames
+        centred = (windows - mean) * inside[..., None]
     weight = conv.weight[:, 0].float()
     variance = ((weight @ (centred.mT @ centred / frames)) * weight).sum(-1)
     scale = norm.weight * (variance + norm.eps).rsqrt()

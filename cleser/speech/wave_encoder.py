@@ -45,6 +45,7 @@ class WaveEncoder(nn.Module):
         self.stride, self.receptive_field = geometry(model.feature_extractor.conv_layers)
         self.first_centre = self.receptive_field / 2
         self._mask: Tensor | None = None
+        self._added: Tensor | None = None
         truncate(model.encoder, highest, final_norm=final_norm(model))
         for module in model.encoder.pos_conv_embed.modules():
             if isinstance(module, nn.Conv1d):
@@ -53,6 +54,9 @@ class WaveEncoder(nn.Module):
         activate_in_place(model)
         if model.config.model_type == "wavlm":
             attend_by_kernel(model)
+        else:
+            for block in model.encoder.layers:
+                block.register_forward_pre_hook(self._with_added_mask, with_kwargs=True)
 
     @property
     def blocks(self) -> nn.ModuleList:
@@ -82,12 +86,15 @@ class WaveEncoder(nn.Module):
         projected = self.model.feature_projection(self._frames(waveforms.to(weight.dtype), lengths))
         projected = projected[0] if isinstance(projected, tuple) else projected
         inside = torch.arange(projected.shape[1], device=weight.device) < counts[:, None]
-        self._mask = inside if padded else None
+        if padded:
+            self._mask = inside
+            if projected.device.type == "cpu":
+                self._added = attention_mask(inside, projected.dtype)
         try:
             with watched(self.blocks, receive, inside):
                 output = self.model.encoder(projected, attention_mask=self._mask)
         finally:
-            self._mask = None
+            self._mask = self._added = None
         receive(len(self.blocks), output.last_hidden_state, inside)
 
     def _frames(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
@@ -102,6 +109,20 @@ class WaveEncoder(nn.Module):
         if self._mask is None:
             return None
         return (inputs[0] * self._mask[:, None].to(inputs[0].dtype), *inputs[1:])
+
+    def _with_added_mask(
+        self, block: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]
+    ) -> Any:
+        """On a processor, attention turns a mask of truth values into numbers to add, in every block anew."""
+        if self._added is None:
+            return None
+        return inputs, {**named, "attention_mask": self._added.to(inputs[0].dtype)}
+
+
+def attention_mask(inside: Tensor, dtype: torch.dtype) -> Tensor:
+    """What is added to attention scores, [B, 1, 1, T]: next to −∞ on padding."""
+    mask = torch.zeros_like(inside, dtype=dtype)
+    return mask.masked_fill(~inside, torch.finfo(dtype).min)[:, None, None]
 
 
 @contextmanager

@@ -29,7 +29,9 @@ def _attend(
     )
     bias = gated_bias.view(batch, attention.num_heads, time, time)
     if mask is not None:
-        bias = bias.masked_fill(~mask.bool()[:, None, None], -float("inf"))
+        hidden_away = ~mask.bool()[:, None, None]
+        fill = bias.masked_fill if bias.requires_grad else bias.masked_fill_
+        bias = fill(hidden_away, -float("inf"))
     dropout = attention.dropout if attention.training else 0.0
     heads = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout)
     return attention.out_proj(heads.transpose(1, 2).reshape(hidden.shape)), None

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cleser.speech.activations import activate_in_place, gelu
 from cleser.speech.backbones import ReceiveLayer
-from cleser.speech.wave_encoder import truncate, watched
+from cleser.speech.wave_encoder import attention_mask, truncate, watched
 
 
 class WhisperEncoder(nn.Module):
@@ -82,7 +82,7 @@ class WhisperEncoder(nn.Module):
         hidden = hidden + self.model.embed_positions.weight[: hidden.shape[1]]
         hidden = F.dropout(hidden, p=self.model.dropout, training=self.training)
         heard = torch.arange(hidden.shape[1], device=hidden.device) < self.count(lengths)[:, None]
-        mask = _attention_mask(heard, hidden.dtype) if padded else None
+        mask = attention_mask(heard, hidden.dtype) if padded else None
         with watched(self.blocks, receive, heard):
             for block in self.blocks:
                 output = block(hidden, mask)
@@ -111,9 +111,3 @@ class WhisperEncoder(nn.Module):
         energies = energies.masked_fill(~inside[:, None], -torch.inf)
         energies = (energies.maximum(energies.amax((1, 2), keepdim=True) - 8) + 4) / 4
         return energies * inside[:, None], inside
-
-
-def _attention_mask(inside: Tensor, dtype: torch.dtype) -> Tensor:
-    """What is added to attention scores, [B, 1, 1, T]: next to −∞ on padding."""
-    mask = torch.zeros_like(inside, dtype=dtype)
-    return mask.masked_fill(~inside, torch.finfo(dtype).min)[:, None, None]

@@ -164,6 +164,39 @@ def test_a_gpus_way_of_convolving_gives_the_same_frames(
         assert not single[i, count:].any()
 
 
+@pytest.mark.parametrize("family", ["wav2vec2", "hubert-large"])
+@pytest.mark.parametrize("learns", [False, True])
+def test_windows_that_overlap_are_convolved_as_torch_does(
+    family: str, learns: bool, tmp_path: Path
+) -> None:
+    """Published kernels, of which neighbours share taps, over more than one piece; and their gradients."""
+    published = {"conv_kernel": (10, 3, 3, 3, 2), "conv_stride": (5, 2, 2, 2, 2)}
+    wider = {"conv_dim": (4,) * 5, "num_feat_extract_layers": 5, **published}
+    backbone = TransformersBackbone(save_tiny(family, tmp_path, **wider))
+    layers = list(backbone.encoder.model.feature_extractor.conv_layers)
+    waveform = recordings(30_000)[0][None]
+    lengths = torch.tensor([30_000])
+    weights = [layer.conv.weight for layer in layers]
+    with torch.set_grad_enabled(learns):
+        rows = convolve_rows(layers, waveform, lengths)
+        batch = convolve_batch(layers, waveform, lengths)
+    torch.testing.assert_close(rows, batch, rtol=1e-4, atol=1e-5)
+    if learns:
+        ours, torchs = (torch.autograd.grad(y.square().mean(), weights) for y in (rows, batch))
+        for found, expected in zip(ours, torchs, strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-6)
+
+
+def test_frames_outlive_the_next_recordings(folders: dict[str, Path]) -> None:
+    """Layers write over memory of their own, never over what was handed out."""
+    backbone = TransformersBackbone(folders["wav2vec2"])
+    first, second = recordings(9000, 9000)
+    kept = backbone.extract([first])[0]
+    as_it_was = kept.clone()
+    assert not torch.equal(backbone.extract([second])[0], as_it_was)
+    assert torch.equal(kept, as_it_was)
+
+
 def test_a_frame_is_made_of_the_samples_that_its_time_says(folders: dict[str, Path]) -> None:
     encoder = TransformersBackbone(folders["xls-r"]).encoder
     waveform = recordings(2000)[0].requires_grad_()
