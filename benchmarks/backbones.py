@@ -4,9 +4,10 @@
 
 Weights are random: speed does not depend on them. First table: recordings of mixed lengths (log-normal, 0.6 to 12 s)
 through `extract_to_store` and through the loop that tutorials show (read, processor, model, stack of hidden states,
-mean over time, save), in turns, with the largest difference of what they give. Times are of the wall and of the
-processor: where other work is going on, the second is the one to trust. Second table: bytes of all layers of the
-corpora named, in float16; with alignments, a folder for each corpus, by phones too, and counted in a real store
+mean over time, save), in turns, with the largest difference of what they give; and through `extract_to_store` for one
+layer in the middle, which leaves the blocks above it out. Ratios are medians over the turns (and the wall's smallest
+and largest); where other work is going on, the processor's are the ones to trust. Second table: bytes of all layers of
+the corpora named, in float16; with alignments, a folder for each corpus, by phones too, and counted in a real store
 of a narrow model beside. Third, on a GPU: sound per second, share of the peak that a large bfloat16 product reaches in
 the same run, and how the time splits.
 """
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -83,10 +83,12 @@ def main() -> None:
         root = Path(folder)
         recordings = _recordings(root, 24 if arguments.quick else arguments.recordings)
         chosen = arguments.models[:1] if arguments.quick else arguments.models
-        print(f"{len(recordings)} recordings, {recordings['seconds'].sum():.0f} s", end="\n\n")
+        print(
+            f"{len(recordings)} recordings, {recordings['seconds'].sum():.0f} s; {torch.get_num_threads()} threads\n"
+        )
         if chosen:
-            print("| model | threads | loop, × real time | store, × real time | ratio, wall "
-                  "| ratio, processor | difference |\n|---|---|---|---|---|---|---|")  # fmt: skip
+            print("| model | kept | loop, × real time | store, × real time | ratio, wall (turns) "
+                  "| ratio, processor | difference | padding |\n|---|---|---|---|---|---|---|---|")  # fmt: skip
         for name in chosen:
             _throughput(name, recordings, root, rounds=1 if arguments.quick else 3)
         if arguments.specs:
@@ -149,38 +151,50 @@ def _loop(folder: Path, recordings: pd.DataFrame) -> Callable[[], torch.Tensor]:
     return run
 
 
-def _store(folder: Path, recordings: pd.DataFrame) -> Callable[[], torch.Tensor]:
-    backbone = TransformersBackbone(folder)
-    backbone.name  # noqa: B018  (its digest is kept)
+class _Store:
+    """The same by `extract_to_store`, which does not run blocks above the layers that are kept."""
 
-    def run() -> torch.Tensor:
+    def __init__(self, folder: Path, recordings: pd.DataFrame, layers: Any = "all") -> None:
+        self.backbone = TransformersBackbone(folder, layers=layers)
+        self.backbone.name  # noqa: B018  (its digest is kept)
+        self.recordings = recordings
+        self.padding = 0.0
+
+    def __call__(self) -> torch.Tensor:
         with tempfile.TemporaryDirectory() as out:
-            found = extract_to_store(recordings, backbone, out, dtype="float32")
+            found = extract_to_store(self.recordings, self.backbone, out, dtype="float32")
+            self.padding = found.padding
             return torch.stack([found.store[key][0].clone() for key in found.keys if key])
-
-    return run
 
 
 def _throughput(name: str, recordings: pd.DataFrame, root: Path, *, rounds: int) -> None:
-    ways = [way(save_model(name, root), recordings) for way in (_loop, _store)]
-    wall: list[list[float]] = [[], []]
-    processor: list[list[float]] = [[], []]
+    folder = save_model(name, root)
+    store = _Store(folder, recordings)
+    middle = store.backbone.n_layers // 2
+    ways = (_loop(folder, recordings), store, _Store(folder, recordings, [middle]))
     outputs = [way() for way in ways]  # warm
-    for _ in range(rounds):
-        for i, way in enumerate(ways):
-            began, worked = time.perf_counter(), time.process_time()
-            way()
-            wall[i].append(time.perf_counter() - began)
-            processor[i].append(time.process_time() - worked)
+    times = np.array([[_timed(way) for way in ways] for _ in range(rounds)])
     sound = recordings["seconds"].sum()
-    loop, store = (statistics.median(times) for times in wall)
-    ratios = [statistics.median(a) / statistics.median(b) for a, b in (wall, processor)]
-    difference = (outputs[0] - outputs[1]).abs().max()
-    print(
-        f"| {name} | {torch.get_num_threads()} | {sound / loop:.0f} | {sound / store:.0f} | "
-        f"{ratios[0]:.2f} | {ratios[1]:.2f} | {difference:.0e} |",
-        flush=True,
-    )
+    kept = ("all layers", f"layer {middle} alone")
+    references = (outputs[0], outputs[0][:, [middle]])
+    for i, (what, reference) in enumerate(zip(kept, references, strict=True), 1):
+        ratios = times[:, 0] / times[:, i]  # [rounds, (wall, processor)]
+        wall, processor = np.median(ratios, 0)
+        loop, fast = sound / np.median(times[:, [0, i], 0], 0)
+        difference = (reference - outputs[i]).abs().max()
+        print(
+            f"| {name} | {what} | {loop:.0f} | {fast:.0f} | {wall:.2f} "
+            f"({ratios[:, 0].min():.2f}–{ratios[:, 0].max():.2f}) | {processor:.2f} | {difference:.0e} "
+            f"| {ways[i].padding:.1%} |",
+            flush=True,
+        )
+
+
+def _timed(way: Callable[[], object]) -> tuple[float, float]:
+    """Seconds of the wall and of the processor."""
+    began, worked = time.perf_counter(), time.process_time()
+    way()
+    return time.perf_counter() - began, time.process_time() - worked
 
 
 def _storage(specs: list[str], folders: list[str], root: Path) -> None:

@@ -38,7 +38,7 @@ def extract(
         std: Keep the standard deviation of the frames beside their mean.
         alignments: For phones: a folder with a TextGrid, CTM or JSON file for each utterance or recording.
         dtype: How values are kept.
-        seconds: How much sound is encoded at once; by default 16 for each core and 480 on a GPU.
+        seconds: How much sound is encoded at once; by default 32 for each core and 480 on a GPU.
         device: By default a GPU where there is one.
     """
     import pandas as pd  # noqa: PLC0415
@@ -69,7 +69,7 @@ def extract(
             pooling=Pooling(pool, token, std),
             alignments=phones,
             dtype=dtype,
-            seconds=seconds or (480.0 if on_gpu else 16.0),
+            seconds=seconds or (480.0 if on_gpu else 32.0),
             share=(state.process_index, state.num_processes),
             advance=advance,
         )

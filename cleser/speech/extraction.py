@@ -38,6 +38,7 @@ from cleser.speech.store import PooledStore, StoreSettings, StoreWriter
 _Cut = tuple[Tensor, list[str] | None]  # times [S, 2] in seconds, and labels
 _Results = tuple[StreamingPool | None, list[_Cut]]
 _AHEAD = 4  # batches decoded before they are needed
+_TURNS = 4  # batches that each of several workers gets at least
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def extract_to_store(
     pooling: Pooling | None = None,
     alignments: Sequence[Alignment | None] | None = None,
     dtype: Literal["float16", "float32"] = "float16",
-    seconds: float = 16.0,
+    seconds: float = 32.0,
     share: tuple[int, int] = (0, 1),
     workers: int | None = None,
     advance: Callable[[int], object] | None = None,
@@ -120,7 +121,8 @@ def extract_to_store(
         pooling: What to keep: a row an utterance by default.
         alignments: When each utterance's phones sound, one for each row, None where nobody knows.
         dtype: How values are kept.
-        seconds: How much sound a batch may hold, padding included. About 15 on a CPU, hundreds on a GPU.
+        seconds: How much sound a batch may hold, padding included. Some 30 on a CPU, hundreds on a GPU. A corpus that
+            gives the workers no more than a few such batches is cut into smaller ones.
         share: ``(rank, ranks)``: of the rows, those whose number is rank modulo ranks.
         workers: Batches encoded at once, by threads that divide torch's among them; by default one for each of these
             on a CPU, and one on a GPU.
@@ -304,7 +306,7 @@ class _Work:
         self, items: list[_Item], readers: ThreadPoolExecutor
     ) -> Iterator[tuple[int, list[_Item], list[Tensor]]]:
         """Size of each batch, what of it could be decoded, and its sounds; some batches are decoded ahead."""
-        order = batches_by_length([item.seconds for item in items], self.seconds)
+        order = batches_by_length([item.seconds for item in items], self._budget(items))
         waiting: list[tuple[list[_Item], list[Future[Tensor | None]]]] = []
         for numbers in [*order, *[[]] * _AHEAD]:
             group = [items[i] for i in numbers]
@@ -316,6 +318,13 @@ class _Work:
                     item for item, sound in zip(batch, sounds, strict=True) if sound is not None
                 ]
                 yield len(batch), kept, [sound for sound in sounds if sound is not None]
+
+    def _budget(self, items: list[_Item]) -> float:
+        """Each of several workers gets a few batches: with one or two, some would be done long before others."""
+        if self.crew.size == 1:
+            return self.seconds
+        share = sum(item.seconds for item in items) / self.crew.size
+        return min(self.seconds, share / _TURNS)
 
     def _load(self, item: _Item) -> Tensor | None:
         try:
