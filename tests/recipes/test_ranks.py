@@ -2,13 +2,16 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pandas as pd
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
@@ -51,6 +54,12 @@ class Contrastive(Baseline):
         self.sees_target = True
         self.contrast = CrossLingualSupCon()
         self.triplet = RelationalTripletLoss(same("emotion"), differ("emotion"))
+
+    def begin_epoch(self, epoch, **_datasets):
+        print("epoch", epoch, flush=True)
+        if os.environ.get("KILLED_IN_EPOCH") == str(epoch):
+            time.sleep(2 * int(os.environ["RANK"]))  # what it said last is heard, and written down
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def step(self, source, target):
         embedded = self.embed(source)
@@ -109,36 +118,46 @@ def free_port():
         return s.getsockname()[1]
 
 
-def launch(folder, ranks, name):
-    """Every road in each process, as ``accelerate launch`` starts them."""
+def launch(folder, ranks, name, *, roads=tuple(ROADS), shares=True, status=0, **environment):
+    """These roads in each process, as ``accelerate launch`` starts them; gives the epochs that each began."""
     script = f"""
-import torch
+import os, torch
 from pathlib import Path
 from tests.recipes.test_ranks import *
 torch.set_num_threads(1)
 folder = Path({str(folder)!r})
-for road in ROADS:
+for road in {tuple(roads)!r}:
     experiment(folder, road, folder / {name!r} / road)
 if torch.distributed.is_initialized():
-    check_shares(folder)
+    if {shares}:
+        check_shares(folder)
     torch.distributed.destroy_process_group()
+os._exit(0)  # all is written; at a usual exit a thread of gloo's may abort the process
 """
     port = free_port()
     processes = []
     for rank in range(ranks):
         env = {**os.environ, "CLESER_CACHE": str(folder / "cache"), "ACCELERATE_USE_CPU": "true"}
+        env |= environment
         if ranks > 1:
             env |= {
                 "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(ranks),
                 "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
             }  # fmt: skip
         process = subprocess.Popen(
-            [sys.executable, "-c", script], env=env, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", script],
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         processes.append(process)
+    epochs = []
     for process in processes:
-        _, errors = process.communicate(timeout=280)
-        assert process.returncode == 0, errors[-3000:]
+        said, errors = process.communicate(timeout=280)
+        assert process.returncode == status, errors[-3000:]
+        epochs.append([int(line[6:]) for line in said.splitlines() if line.startswith("epoch ")])
+    return epochs
 
 
 @pytest.fixture(scope="module")
@@ -169,3 +188,22 @@ def test_two_processes_write_one_run(both):
     one, two = both
     for road in ROADS:
         assert {p.name for p in (one / road).iterdir()} == {p.name for p in (two / road).iterdir()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("road", ["sharded", "sharded-lora"])
+def test_a_sharded_run_that_was_killed_goes_on_to_the_same_weights(both, folder, road):
+    """Weights, and the optimiser's state in parts on both processes, come back from the file of the first epoch."""
+    begun = launch(folder, 2, "killed", roads=[road], status=-signal.SIGKILL, KILLED_IN_EPOCH="1")
+    run, uninterrupted = folder / "killed" / road, both[1] / road
+    assert begun == [[0, 1], [0, 1]] and not (run / "results.json").exists()
+    with safe_open(run / "checkpoints" / "seed0.safetensors", framework="pt") as file:
+        assert json.loads(file.metadata()["state"])["epoch"] == 1
+        assert any(name.startswith("optimiser.") for name in file.keys())  # noqa: SIM118
+    assert launch(folder, 2, "killed", roads=[road], shares=False) == [[1], [1]]
+    weights, expected = (load_file(f / "model.safetensors") for f in (run, uninterrupted))
+    assert weights.keys() == expected.keys()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(weights[name], tensor, atol=1e-6, rtol=1e-5, msg=name)
+    lines = [pd.read_json(f / "metrics.jsonl", lines=True) for f in (run, uninterrupted)]
+    pd.testing.assert_frame_equal(*lines, atol=1e-6, rtol=1e-5)
