@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 _MANY = 1 << 20  # values from which on compiled loops pay
+_SHARES = 8  # pieces of work a thread, so that none waits long for another
 
 
 def pool_phones(
@@ -49,40 +49,53 @@ def pool_phones(
         raise ValueError(f"found {len(frames)} utterances and bounds of {len(bounds)}")
     if not len(frames):
         raise ValueError("found no utterances, expected at least one")
-    size = frames.shape[1] if isinstance(frames, Tensor) else None
-    lengths = [len(x) for x in frames] if size is None else len(frames) * [size]
-    spans = _checked(lengths, bounds)
     if _compiled_loops_pay(frames, std):
-        return _pool_by_loops(frames, spans, [len(b) for b in bounds], std)
+        return _pool_by_loops(frames, bounds, std)
+    lengths = _lengths(frames)
+    spans = _checked(lengths, bounds)
+    sizes = [len(b) for b in bounds]
     if not isinstance(frames, Tensor) and frames[0].device.type == "cpu":
         # One by one: joining them first would move every frame once more than reading does.
-        pairs = zip(frames, spans.split([len(b) for b in bounds]), strict=True)
+        pairs = zip(frames, np.split(spans, np.cumsum(sizes)[:-1]), strict=True)
         return torch.cat([_pool(x, own, std) for x, own in pairs])
-    starts = torch.tensor([0, *lengths[:-1]], device=spans.device).cumsum(0)
-    phones = torch.tensor([len(b) for b in bounds], device=spans.device)
-    spans = spans + torch.repeat_interleave(starts, phones)[:, None]
+    spans = spans + np.repeat(np.cumsum([0, *lengths[:-1]]), sizes)[:, None]
     flat = frames.flatten(0, 1) if isinstance(frames, Tensor) else torch.cat(list(frames))
     return _pool(flat, spans, std)
 
 
-def _checked(lengths: Sequence[int], bounds: Sequence[Tensor]) -> Tensor:
+def _lengths(frames: Tensor | Sequence[Tensor]) -> list[int]:
+    if isinstance(frames, Tensor):
+        return len(frames) * [frames.shape[1]]
+    return [len(x) for x in frames]
+
+
+def _checked(lengths: Sequence[int], bounds: Sequence[Tensor]) -> NDArray[np.int64]:
     """All bounds [S, 2], once they are known to lie within their utterances."""
-    spans = torch.cat([b.reshape(-1, 2) for b in bounds])
-    phones = torch.tensor([len(b) for b in bounds], device=spans.device)
-    within = torch.repeat_interleave(torch.tensor(lengths, device=spans.device), phones)
-    wrong = (spans[:, 0] < 0) | (spans[:, 1] > within) | (spans[:, 1] < spans[:, 0])
+    spans = np.concatenate([_spans(own) for own in bounds])
+    sizes = [len(own) for own in bounds]
+    begins, ends = spans.T
+    wrong = (begins < 0) | (ends < begins) | (ends > np.repeat(lengths, sizes))
     if wrong.any():
-        i = int((phones.cumsum(0) <= int(wrong.nonzero()[0])).sum())
-        raise ValueError(
-            f"bounds[{i}] = {bounds[i].tolist()} do not lie within the utterance's "
-            f"{lengths[i]} frames"
-        )
+        i = int(np.searchsorted(np.cumsum(sizes), wrong.argmax(), side="right"))
+        raise _outside(i, lengths, bounds)
     return spans
 
 
+def _spans(bounds: Tensor) -> NDArray[np.int64]:
+    return _array(bounds, torch.int64).reshape(-1, 2)
+
+
+def _outside(i: int, lengths: Sequence[int], bounds: Sequence[Tensor]) -> ValueError:
+    return ValueError(
+        f"bounds[{i}] = {bounds[i].tolist()} do not lie within the utterance's {lengths[i]} frames"
+    )
+
+
 def _compiled_loops_pay(frames: Tensor | Sequence[Tensor], std: bool) -> bool:
-    """Whether there is much on the CPU, no gradient to keep, and no half precision that tensors sum as fast."""
-    if torch.compiler.is_compiling() or (frames[0].dtype.itemsize < 4 and not std):
+    """Whether there is much on the CPU, no gradient to keep, and nothing that tensors sum as fast."""
+    padded, dtype = isinstance(frames, Tensor), frames[0].dtype
+    as_fast = not std and (dtype == torch.float16 or (padded and dtype.itemsize < 4))
+    if torch.compiler.is_compiling() or as_fast:
         return False
     parts = [frames] if isinstance(frames, Tensor) else frames
     kept = torch.is_grad_enabled() and any(x.requires_grad for x in parts)
@@ -91,47 +104,73 @@ def _compiled_loops_pay(frames: Tensor | Sequence[Tensor], std: bool) -> bool:
 
 
 def _pool_by_loops(
-    frames: Tensor | Sequence[Tensor], spans: Tensor, sizes: Sequence[int], std: bool
+    frames: Tensor | Sequence[Tensor], bounds: Sequence[Tensor], std: bool
 ) -> Tensor:
-    """Pool each utterance's frames [T_i, D] over as many of the spans [S, 2] as are its."""
-    from cleser.anchors.moments import moments  # noqa: PLC0415  (compiles when called)
-
-    dtype = frames[0].dtype
-    wide = torch.promote_types(dtype, torch.float32)
-    rows = _array(frames, wide) if isinstance(frames, Tensor) else None
-    pairs = spans.cpu().to(torch.int64).numpy()
-    # Memory of NumPy: it asks for huge pages, without which new memory costs more than the work.
-    kind = np.float64 if wide == torch.float64 else np.float32
-    pooled = np.empty((len(spans), frames[0].shape[-1] * (1 + std)), dtype=kind)
+    """Pool each utterance's frames [T_i, D]. Few calls: while frames fill the cache each is as slow as many sums."""
+    pool_one, kind = _loop(frames[0].dtype)
     number = torch.get_num_threads()
     # A few utterances are cut, unless each piece would have to convert its utterance's frames.
-    pieces = _pieces(sizes, 1 if rows is None else -(-number // len(sizes)))
+    converted = frames[0].dtype == torch.float16 or not frames[0].is_contiguous()
+    pieces, count = _pieces(bounds, 1 if converted else -(-_SHARES * number // len(bounds)))
+    # Memory of NumPy: it asks for huge pages, without which new memory costs more than the work.
+    pooled: NDArray[Any] = np.empty((count, frames[0].shape[-1] * (1 + std)), dtype=kind)
+    wrong: list[int] = []
+    left = iter(pieces)
 
-    def pool(some: Sequence[tuple[int, slice]]) -> None:
-        for i, own in some:
-            moments(_array(frames[i], wide) if rows is None else rows[i], pairs[own], pooled[own])
+    def pool() -> None:
+        for i, spans, begin in left:  # whoever is free takes the next
+            if not pool_one(frames[i], spans, pooled[begin : begin + len(spans)]):
+                wrong.append(i)
 
-    # The caller does a share, and threads that stay do the others: to start some takes as long as to pool.
-    shares = [pieces[i::number] for i in range(number)]
-    others = [_threads(os.getpid(), number).submit(pool, share) for share in shares[1:]]
-    pool(shares[0])
+    # The caller does its share, and threads that stay do the others': to start some takes as long as to pool.
+    others = [_threads(os.getpid(), number).submit(pool) for _ in range(number - 1)]
+    pool()
     for other in others:
         other.result()
-    return torch.from_numpy(pooled).to(dtype)
+    if wrong:
+        raise _outside(min(wrong), _lengths(frames), bounds)
+    return torch.from_numpy(pooled).to(frames[0].dtype)
 
 
-def _pieces(sizes: Sequence[int], cuts: int) -> list[tuple[int, slice]]:
-    """Which utterance and which of all phones, each utterance's cut into equal stretches."""
-    pieces, begin = [], 0
-    for i, size in enumerate(sizes):
-        edges = [begin + size * cut // cuts for cut in range(cuts + 1)]
-        pieces += [(i, slice(*pair)) for pair in pairwise(edges)]
-        begin += size
-    return pieces
+def _loop(
+    dtype: torch.dtype,
+) -> tuple[Callable[[Tensor, NDArray[np.int64], NDArray[Any]], bool], type]:
+    """What pools one utterance, and what it writes."""
+    from cleser.anchors.moments import COLUMNS, moments, moments_of_bfloat16  # noqa: PLC0415  (compiles when called)
+
+    wide = torch.promote_types(dtype, torch.float32)
+
+    def of_bfloat16(x: Tensor, spans: NDArray[np.int64], out: NDArray[Any]) -> bool:
+        bits = _array(x.view(torch.int16), torch.int16).view(np.uint16)
+        longest = int((spans[:, 1] - spans[:, 0]).max(initial=0))
+        words = np.empty((min(longest, len(x)), COLUMNS), np.uint32)
+        return moments_of_bfloat16(bits, spans, words, words.view(np.float32), out)
+
+    def of_others(x: Tensor, spans: NDArray[np.int64], out: NDArray[Any]) -> bool:
+        return moments(_array(x, wide), spans, out)
+
+    if dtype == torch.bfloat16:
+        return of_bfloat16, np.float32
+    return of_others, np.float64 if wide == torch.float64 else np.float32
+
+
+def _pieces(
+    bounds: Sequence[Tensor], cuts: int
+) -> tuple[list[tuple[int, NDArray[np.int64], int]], int]:
+    """Which utterance, which of its spans [·, 2], and how many come before these; and how many there are of all."""
+    pieces, count = [], 0
+    for i, own in enumerate(bounds):
+        spans = _spans(own)
+        size = len(spans)
+        for cut in range(cuts):
+            first, last = size * cut // cuts, size * (cut + 1) // cuts
+            pieces.append((i, spans[first:last], count + first))
+        count += size
+    return pieces, count
 
 
 def _array(x: Tensor, dtype: torch.dtype) -> NDArray[Any]:
-    array: NDArray[Any] = x.detach().to(dtype).contiguous().numpy()
+    array: NDArray[Any] = x.detach().to("cpu", dtype).contiguous().numpy()
     return array
 
 
@@ -140,36 +179,57 @@ def _threads(process: int, number: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(number)
 
 
-def _pool(flat: Tensor, spans: Tensor, std: bool) -> Tensor:
+def _pool(flat: Tensor, spans: NDArray[np.int64], std: bool) -> Tensor:
     """Pool frames [N, D] over the spans [S, 2], differentiably."""
-    lengths = spans[:, 1] - spans[:, 0]
-    ends = lengths.cumsum(0)
-    # Phones may overlap or leave gaps: every phone lists its frames.
-    phone = torch.repeat_interleave(torch.arange(len(spans), device=spans.device), lengths)
-    index = torch.arange(len(phone), device=spans.device) + (spans[:, 0] - ends + lengths)[phone]
-    lengths, offsets, phone, index = (
-        x.to(flat.device, non_blocking=True) for x in (lengths, ends - lengths, phone, index)
-    )
-    mean = _mean(flat, index, offsets, lengths, phone)
+    listed = _listed(spans, flat)
+    mean = _mean(flat, listed.frames, listed)
     if not std:
         return mean.to(flat.dtype)
-    wide = torch.float32 if flat.dtype.itemsize < 4 else flat.dtype
+    wide = torch.promote_types(flat.dtype, torch.float32)
     # Around the mean, since E[x²] − E[x]² loses all digits where the spread is small.
-    apart = (flat[index].to(wide) - mean.to(wide)[phone]).square()
-    everyone = torch.arange(len(index), device=index.device)
-    variance = _mean(apart, everyone, offsets, lengths, phone)
+    apart = (flat[listed.frames].to(wide) - mean.to(wide)[listed.phones]).square()
+    everyone = torch.arange(len(apart), device=flat.device)
+    variance = _mean(apart, everyone, listed)
     deviation = torch.where(variance > 0, variance, 1).sqrt() * (variance > 0)
     return torch.cat([mean, deviation], -1).to(flat.dtype)
 
 
-def _mean(x: Tensor, index: Tensor, offsets: Tensor, lengths: Tensor, phone: Tensor) -> Tensor:
-    """Mean over each phone of the rows of ``x`` that it lists; these are added up in float32 or wider."""
-    share = 1 / lengths.clamp_min(1).to(torch.float32 if x.dtype.itemsize < 4 else x.dtype)
+class _Listed(NamedTuple):
+    """Every phone's frames one after another, since phones may overlap or leave gaps.
+
+    Attributes:
+        frames: Which frame, int64 [M].
+        phones: Of which phone, int64 [M].
+        offsets: Where each phone's begin, int64 [S].
+        lengths: How many each has, at least 1, int64 [S].
+    """
+
+    frames: Tensor
+    phones: Tensor
+    offsets: Tensor
+    lengths: Tensor
+
+
+def _listed(spans: NDArray[np.int64], flat: Tensor) -> _Listed:
+    """Of NumPy, since to call torch takes longer than so small a task."""
+    lengths = spans[:, 1] - spans[:, 0]
+    offsets = np.cumsum(lengths) - lengths
+    phones = np.repeat(np.arange(len(spans)), lengths)
+    frames = np.arange(len(phones)) + (spans[:, 0] - offsets)[phones]
+    listed = frames, phones, offsets, np.maximum(lengths, 1)
+    return _Listed(*(torch.from_numpy(x).to(flat.device, non_blocking=True) for x in listed))
+
+
+def _mean(x: Tensor, frames: Tensor, listed: _Listed) -> Tensor:
+    """Mean over each phone of its rows of ``x``; these are added up in float32 or wider."""
     if x.dtype.itemsize < 4:
         # A sum may not fit float16, so that each row is weighed on its way into it.
-        weights = share.to(x.dtype)[phone]
-        return embedding_bag(index, x, offsets, mode="sum", per_sample_weights=weights)
-    return embedding_bag(index, x, offsets, mode="sum") * share[:, None]
+        shares = (1 / listed.lengths.to(torch.float32))[listed.phones].to(x.dtype)
+        return embedding_bag(frames, x, listed.offsets, mode="sum", per_sample_weights=shares)
+    # Divided last: of frames that are all alike the mean is one of them, and their deviation zero.
+    return embedding_bag(frames, x, listed.offsets, mode="sum").div_(
+        listed.lengths[:, None].to(x.dtype)
+    )
 
 
 def uniform_bounds(count: int, length: int) -> Tensor:
