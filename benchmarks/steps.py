@@ -98,8 +98,8 @@ def _row(name: str, data: Data, tuning: FineTuning, steps: int) -> None:
         d.encoded_by(encoder) for d in (data.learned(parts), data.seen.subset(parts.dev))
     )
     target = data.target.subset(parts.adapt).encoded_by(encoder) if recipe.sees_target else None
-    warm = getattr(config, "warm_up", 0)  # what a recipe adds later shall be measured too
-    for epoch in (warm, warm + 1):
+    last = config.training.epochs - 1  # what a recipe adds later shall be measured too
+    for epoch in (last - 1, last):
         began = time.perf_counter()
         recipe.begin_epoch(epoch, source=source, dev=dev, target=target)
         between = time.perf_counter() - began

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ import yaml
 
 from cleser.corpora.protocol import Protocol
 from cleser.evaluation import Run, compare_runs
+from cleser.recipes.engine import TrainingConfig
 from cleser.recipes.experiment import Experiment
 from cleser.recipes.methods import METHODS
 from cleser.recipes.progress import console, track
@@ -38,12 +39,14 @@ class Direction:
         target: Recognised.
         auxiliary: Further labelled corpora, for recipes that use them.
         map: Emotions to rename, as ``{"calm": "neutral"}``.
+        training: How networks are trained on this source, fields of :class:`cleser.recipes.engine.TrainingConfig`.
     """
 
     source: tuple[str, ...]
     target: tuple[str, ...]
     auxiliary: tuple[str, ...] = ()
     map: dict[str, str] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -95,6 +98,8 @@ def load_matrix(name: str | Path) -> Matrix:
         raise ValueError(f"found no matrix {name}, expected a YAML file or one of {known}")
     plain = yaml.safe_load(path.read_text())
     directions = tuple(from_plain(Direction, _tupled(d)) for d in plain.pop("directions"))
+    for direction in directions:
+        from_plain(TrainingConfig, direction.training, f"{path}: {direction.name}")
     return from_plain(Matrix, {**_tupled(plain), "directions": directions}, str(path))
 
 
@@ -260,6 +265,8 @@ def _attempt(job: Job) -> str:
 def _run(cell: Cell, matrix: Matrix, alignments: str | None) -> None:
     variant = VARIANTS[cell.recipe]
     config = variant.config()
+    if hasattr(config, "training"):  # the classical row is no network
+        config = replace(config, training=replace(config.training, **cell.direction.training))
     tuning = from_plain(FineTuning, matrix.tuning)
     experiment = Experiment(
         variant.method, to_plain(config), cell.protocol, matrix.seeds, cell.folder, matrix.backbone,

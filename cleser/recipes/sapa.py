@@ -22,8 +22,8 @@ The paper has no public code and leaves much open. Here, each a field of `SAPACo
 * *Cross-entropy on confident target utterances* (`target_weight`, our γ) beside the triplets.
 * *Styles are compared on summary statistics*, standardised per speaker, minus the means of speaker and language. The
   paper's speaker encoder is not known.
-* *Pseudo-labels* begin after `warm_up` epochs and are found anew before every epoch: the most confident `confidence`
-  of each class, after the predictions' prior has been matched to a uniform one (`match_prior`).
+* *Pseudo-labels* begin after a share `warm_up` of the epochs and are found anew before every epoch: the most confident
+  `confidence` of each class, after the predictions' prior has been matched to a uniform one (`match_prior`).
 * *Phoneme anchors come from a bank* of running prototypes (`bank`), not from the batch alone.
 * *Speakers* of a corpus that names none are pseudo-speakers.
 
@@ -62,7 +62,7 @@ class SAPAConfig(BaselineConfig):
         phoneme_weight: β of the triplets among phones; they need alignments (see ``cleser align``).
         target_weight: γ of the cross-entropy on confident target utterances.
         margin: Of all triplets.
-        warm_up: Epochs before the first pseudo-labels.
+        warm_up: Share of the epochs before the first pseudo-labels.
         confidence: Share of each class' predictions that are trusted.
         communities: Most communities of an emotion; 0 leaves communities out (ablation *no_communities*).
         conditioned: Tell the network its speaker's communities, if that helps with held-out source speakers.
@@ -77,7 +77,7 @@ class SAPAConfig(BaselineConfig):
     phoneme_weight: float = 0.1
     target_weight: float = 1.0
     margin: float = 0.2
-    warm_up: int = 10
+    warm_up: float = 1 / 3
     confidence: float = 0.5
     communities: int = 4
     conditioned: bool = True
@@ -134,9 +134,10 @@ class SAPA(Baseline):
             dataset.labels["language"] = languages.masked_fill(languages < 0, self.target_language)
         nobody = torch.full((len(target), len(self.shift)), -1)
         shares, trusted = nobody.float(), nobody[:, 0]
-        adapts = epoch >= self.config.warm_up
+        first = round(self.config.warm_up * self.config.training.epochs)
+        adapts = epoch >= first
         if adapts and self.model.styles is not None:
-            if epoch == self.config.warm_up:
+            if epoch == first:
                 self.told.fill_(self._telling_helps(dev))
             self.model.styles.dropout = 0.0  # decided: it may now rely on them
         if adapts:

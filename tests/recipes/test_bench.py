@@ -38,9 +38,8 @@ def table(specs, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLESER_CACHE", str(tmp_path_factory.getbasetemp() / "bench-cache"))
         out = tmp_path_factory.mktemp("bench")
-        matrix = Matrix(
-            (Direction(("a",), ("b",), ("c",)),), ("erm", "classical", "erm-unseen", "oracle"), 2
-        )
+        direction = Direction(("a",), ("b",), ("c",), training={"epochs": 4})
+        matrix = Matrix((direction,), ("erm", "classical", "erm-unseen", "oracle"), 2)
         yield out, matrix, run_matrix(matrix, specs, out)
 
 
@@ -61,6 +60,11 @@ def test_a_row_a_run_with_the_difference_to_its_own_reference(table):
     assert (found["seconds"] > 0).all()
     stored = json.loads((out / "a-to-b" / "erm" / "results.json").read_text())
     assert uars["erm"] == pytest.approx(100 * stored["uar"]["mean"])
+
+
+def test_a_direction_says_how_networks_are_trained(table):
+    lines = (table[0] / "a-to-b" / "erm" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [0, 1, 2, 3] * 2
 
 
 def test_tables_are_written_in_three_formats(table):
@@ -110,6 +114,12 @@ def test_mistakes_are_named(specs, tmp_path, capsys):
         ValueError, match="found no matrix nowhere, expected a YAML file or one of msp"
     ):
         load_matrix("nowhere")
+    path = tmp_path / "wrong.yaml"
+    path.write_text(
+        "{directions: [{source: [a], target: [b], training: {epoch: 3}}], recipes: [erm]}"
+    )
+    with pytest.raises(ValueError, match=r"unknown settings \['epoch'\] in .*wrong.yaml: a-to-b"):
+        load_matrix(path)
     with pytest.raises(ValueError, match="recipes \\['ermm'\\] are unknown"):
         run_matrix(Matrix((Direction(("a",), ("b",)),), ("ermm",)), specs, tmp_path)
     with pytest.raises(ValueError, match="a-to-z needs the corpora \\['z'\\]"):
