@@ -62,7 +62,7 @@ def test_the_synthetic_corpus_knows_its_phones(data):
 
 def test_sapa_labels_the_target_by_what_it_believes_alone(data):
     source, target = sides(data)
-    recipe = build(data, "sapa", warm_up=1 / 30, confidence=0.5)
+    recipe = build(data, "sapa", warm_up=0.5, confidence=0.5)
     assert (target.labels["emotion"] == -1).all()
     recipe.begin_epoch(0, source=source, dev=source, target=target)
     assert (target.labels["emotion"] == -1).all()
