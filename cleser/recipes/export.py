@@ -16,14 +16,18 @@ from safetensors.torch import save_file
 import cleser
 from cleser.evaluation.results import Run
 from cleser.evaluation.tables import percent
-from cleser.recipes.saved import open_run
+from cleser.recipes.saved import BACKBONE_FOLDER, open_run
+from cleser.speech.backbones import Backbone
+from cleser.speech.checkpoints import copy_checkpoint
+from cleser.speech.pretrained import TransformersBackbone
 
 
 def export(run: Path, out: Path) -> Path:
     """Write what :func:`cleser.load_model` needs of a run, and what a reader has to know of it.
 
     The folder holds ``model.safetensors``, ``config.json``, ``results.json`` and ``README.md``, a model card in
-    the form that model hubs read. Folders of the corpora and names of speakers stay behind.
+    the form that model hubs read. A backbone from the hub is named with its revision; one that was opened from a folder
+    comes along, in ``backbone/``. Folders of the corpora and names of speakers stay behind.
 
     Args:
         run: The folder of a finished run.
@@ -38,23 +42,27 @@ def export(run: Path, out: Path) -> Path:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} is not empty; choose another folder")
     finished = Run(run)
-    results, settings = finished.results, _anonymous(finished.settings)
-    open_run(run)  # refuses what could not be opened again
+    backbone = open_run(run).backbone  # refuses what could not be opened again
+    settings = _anonymous(finished.settings, backbone)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as parent:
         folder = Path(parent) / out.name
         folder.mkdir()
         _copy_model(run / "model.safetensors", folder / "model.safetensors")
+        if settings["backbone"].split(",")[0] == BACKBONE_FOLDER:
+            copy_checkpoint(_source(backbone), folder / BACKBONE_FOLDER)
         (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
-        (folder / "results.json").write_text(json.dumps(_without_paths(results), indent=2) + "\n")
-        (folder / "README.md").write_text(model_card(finished))
+        (folder / "results.json").write_text(
+            json.dumps(_without_paths(finished.results), indent=2) + "\n"
+        )
+        (folder / "README.md").write_text(model_card(finished, backbone))
         if out.exists():
             out.rmdir()
         shutil.move(folder, out)
     return out
 
 
-def model_card(run: Run) -> str:
+def model_card(run: Run, backbone: Backbone) -> str:
     """The card of a run, in Markdown with the metadata of model hubs in front."""
     template = files("cleser.recipes").joinpath("model_card.md.jinja").read_text()
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -63,7 +71,9 @@ def model_card(run: Run) -> str:
     known = _task(run.folder / "model.safetensors")["vocabulary"]
     return environment.from_string(template).render(
         name=f"{run.settings['recipe']}-{'-'.join(run.protocol['source'])}",
-        settings=run.settings,
+        recipe=run.settings["recipe"],
+        backbone=_described(backbone),
+        base_model=_source(backbone) if _on_hub(backbone) else None,
         protocol=run.protocol,
         results=run.results,
         languages={
@@ -74,12 +84,49 @@ def model_card(run: Run) -> str:
     )
 
 
-def _anonymous(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings, with corpora named by their reader and not by the folder that they lay in."""
+def _anonymous(settings: dict[str, Any], backbone: Backbone) -> dict[str, Any]:
+    """The settings without folders: corpora are named by their reader, the backbone by what can be opened elsewhere."""
     protocol = dict(settings["protocol"])
     for role in ("source", "auxiliary", "target"):
         protocol[role] = [spec.split(":", 1)[0] for spec in protocol[role]]
-    return {**settings, "protocol": protocol, "library": f"cleser {cleser.__version__}"}
+    kept = {name: value for name, value in settings.items() if name != "alignments"}
+    spec = _portable(settings["backbone"], backbone)
+    library = f"cleser {cleser.__version__}"
+    return {**kept, "protocol": protocol, "backbone": spec, "library": library}
+
+
+def _portable(spec: str, backbone: Backbone) -> str:
+    """What opens the backbone again, on any machine that has the exported folder."""
+    _, *options = spec.split(",")
+    if not isinstance(backbone, TransformersBackbone):
+        return spec
+    if not _on_hub(backbone):
+        return ",".join([BACKBONE_FOLDER, *options])
+    options = [option for option in options if not option.startswith("revision=")]
+    revision = [f"revision={backbone.revision}"] if backbone.revision else []
+    return ",".join([backbone.source, *options, *revision])
+
+
+def _described(backbone: Backbone) -> str:
+    """The backbone for a reader, by name and content."""
+    if not isinstance(backbone, TransformersBackbone):
+        return f"`{backbone.name}`"
+    where = f"revision {backbone.revision}, " if backbone.revision else ""
+    where = where if _on_hub(backbone) else f"in `{BACKBONE_FOLDER}/`, "
+    name = backbone.source if _on_hub(backbone) else Path(backbone.source).name
+    layers = ", ".join(map(str, backbone.layers))
+    return (
+        f"`{name}` ({backbone.family}, {where}layers {layers}, "
+        f"SHA-256 of its weights {backbone.fingerprint[:16]}…)"
+    )
+
+
+def _on_hub(backbone: Backbone) -> bool:
+    return isinstance(backbone, TransformersBackbone) and not Path(backbone.source).is_dir()
+
+
+def _source(backbone: Backbone) -> str:
+    return str(getattr(backbone, "source", backbone.name))
 
 
 def _without_paths(results: dict[str, Any]) -> dict[str, Any]:

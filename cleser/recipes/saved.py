@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import yaml
 from safetensors import safe_open
@@ -20,12 +20,14 @@ from cleser.speech.backbones import Backbone, load_backbone
 from cleser.speech.fine_tuning import FineTuning
 from cleser.speech.normalise import Moments
 
+BACKBONE_FOLDER: Final = "backbone"  # within an exported model, where the run's came from a folder
+
 
 class SavedRun(NamedTuple):
     """What a finished run keeps.
 
     Attributes:
-        settings: Its ``config.yaml``.
+        settings: Its ``config.yaml``, the backbone's folder being where it lies now.
         protocol: The terms that it was trained on.
         networks: One a seed, in eval mode.
         backbone: What turns recordings into frames, as it was before training.
@@ -65,7 +67,7 @@ def open_run(folder: Path) -> SavedRun:
     Raises:
         ValueError: The folder holds no finished run of a network.
     """
-    settings = read_settings(folder)
+    settings = _with_own_backbone(read_settings(folder), folder)
     method = METHODS[settings["recipe"]]
     if method.build is None:
         raise ValueError(
@@ -94,6 +96,14 @@ def open_run(folder: Path) -> SavedRun:
         networks.append(FittedRecipe(members))
     moments = Moments(**part("reference."))
     return SavedRun(settings, protocol, networks, backbone, tuning, vocabulary, moments)
+
+
+def _with_own_backbone(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """An exported model may bring its backbone along."""
+    source, *options = settings["backbone"].split(",")
+    if source != BACKBONE_FOLDER or not (folder / source).is_dir():
+        return settings
+    return {**settings, "backbone": ",".join([str(folder / source), *options])}
 
 
 def _of_member(tensors: dict[str, Tensor], number: int, members: int) -> dict[str, Tensor]:

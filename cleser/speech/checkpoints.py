@@ -50,6 +50,15 @@ def open_checkpoint(
     return model.eval(), _extractor(source, revision, model.config)
 
 
+def copy_checkpoint(source: str | Path, folder: Path) -> None:
+    """Write a model that can be opened, and its extractor, to another folder: safetensors and settings alone."""
+    import transformers  # noqa: PLC0415
+
+    model = transformers.AutoModel.from_pretrained(source, trust_remote_code=False)
+    model.save_pretrained(folder)
+    _extractor(source, None, model.config).save_pretrained(folder)
+
+
 def not_loaded(source: str | Path, role: str, error: Exception) -> ValueError:
     """What is raised where a checkpoint cannot be loaded."""
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -55,6 +55,11 @@ class TransformersBackbone(Backbone):
         revision: The commit, branch or tag on the hub.
         dtype: Of weights and hidden states.
 
+    Attributes:
+        source: The folder or name.
+        family: As transformers calls it, ``"wav2vec2"`` or ``"whisper"``.
+        revision: The commit on the hub that it came from, as far as that is known.
+
     Raises:
         ValueError: Nothing can be loaded there, the family is not known, weights are missing, or a layer is
             not there.
@@ -71,7 +76,8 @@ class TransformersBackbone(Backbone):
         super().__init__()
         self.source = str(name_or_path)
         model, extractor = _load(self.source, revision, dtype)
-        family: str = model.config.model_type
+        self.family = family = str(model.config.model_type)
+        self.revision: str | None = getattr(model.config, "_commit_hash", None) or revision
         n_states = 1 + int(model.config.num_hidden_layers)
         self.layers = _resolve(layers, n_states, self.source)
         self.rate = int(extractor.sampling_rate)
@@ -89,7 +95,7 @@ class TransformersBackbone(Backbone):
         self.dim = self.encoder.dim
         self._settings = {
             "family": family,
-            "revision": getattr(model.config, "_commit_hash", None) or revision,
+            "revision": self.revision,
             "rate": self.rate,
             "normalise": getattr(self.encoder, "normalise", None),
         }
@@ -105,10 +111,24 @@ class TransformersBackbone(Backbone):
         code = b"".join(
             Path(str(module.__file__)).read_bytes() for module in (wave_encoder, whisper_encoder)
         )
-        digest = hashlib.sha256(settings.encode() + code + self._weights().encode()).hexdigest()[
+        digest = hashlib.sha256(settings.encode() + code + self.fingerprint.encode()).hexdigest()[
             :16
         ]
         return f"{Path(self.source).name}-layers{layers}-{dtype}-{digest}"
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all weights that are used, computed anew when one has been written to."""
+        tensors = self.encoder.state_dict(keep_vars=True)
+        written = tuple(t._version for t in tensors.values())
+        if self._fingerprint is None or self._fingerprint[0] != written:
+            digest = hashlib.sha256()
+            for key, tensor in tensors.items():
+                digest.update(key.encode())
+                flat = tensor.detach().cpu().contiguous().flatten()
+                digest.update(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
+            self._fingerprint = (written, digest.hexdigest())
+        return self._fingerprint[1]
 
     def count_frames(self, samples: Tensor) -> Tensor:
         """Frames that waveforms of these lengths have, int64 [B]."""
@@ -176,19 +196,6 @@ class TransformersBackbone(Backbone):
                 raise ValueError(
                     f"waveforms[{i}] has {length} samples, expected {bounds} at {self.rate} Hz"
                 )
-
-    def _weights(self) -> str:
-        """Digest of all weights, computed anew when one has been written to."""
-        tensors = self.encoder.state_dict(keep_vars=True)
-        written = tuple(t._version for t in tensors.values())
-        if self._fingerprint is None or self._fingerprint[0] != written:
-            digest = hashlib.sha256()
-            for key, tensor in tensors.items():
-                digest.update(key.encode())
-                flat = tensor.detach().cpu().contiguous().flatten()
-                digest.update(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
-            self._fingerprint = (written, digest.hexdigest())
-        return self._fingerprint[1]
 
 
 def _load(source: str, revision: str | None, dtype: torch.dtype) -> tuple[Any, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from cleser.recipes.audio import AudioDataset, AudioEncoder, _crop
 from cleser.recipes.data import load_dataset
 from cleser.recipes.engine import TrainingConfig
 from cleser.recipes.experiment import Data, Experiment
-from cleser.recipes.export import export
+from cleser.recipes.export import _described, _portable, export
 from cleser.recipes.neural import encoder_for
 from cleser.recipes.settings import from_plain, to_plain
 from cleser.recipes.transfer import evaluate
@@ -199,17 +200,35 @@ def test_a_tuned_run_is_opened_again(specs, models, tmp_path):
     """By evaluate, by predict, and from its export, always with the tuned backbone's numbers."""
     out = tmp_path / "run"
     tuning = FineTuning("lora", adapters=4, learning_rate=1e-2)
-    run("baseline", specs, out, models["wav2vec2"], tuning, seeds=2, normalisation="utterance")
+    private = shutil.copytree(models["wav2vec2"], tmp_path / "somebody" / "tiny")
+    run("baseline", specs, out, str(private), tuning, seeds=2, normalisation="utterance")
     evaluate(out, (specs[1],), out=tmp_path / "again")
     one, other = (pd.read_parquet(f / "predictions.parquet") for f in (out, tmp_path / "again"))
     pd.testing.assert_frame_equal(one, other, check_exact=False, atol=1e-4)
 
     folder = export(out, tmp_path / "model")
+    shutil.rmtree(private)  # it came along
+    for path in folder.rglob("*.*"):
+        assert b"somebody" not in path.read_bytes(), path
+    card = (folder / "README.md").read_text()
+    assert "`tiny` (wav2vec2, in `backbone/`, layers 0, 1, 2, 3, SHA-256" in card
     files = [os.path.join(tmp_path_of(specs[1]), f"{u.removeprefix('b/')}.wav") for u in one["utterance"].unique()]  # noqa: PTH118  # fmt: skip
     found = cleser.load_model(folder).predict(files)
     shares = [n for n in one.columns if n.startswith("p_")]
     expected = one.groupby("utterance", sort=False)[shares].mean()
     np.testing.assert_allclose(found[shares], expected, atol=1e-4)
+
+
+def test_a_backbone_from_the_hub_is_named_with_its_commit(models):
+    """As if it had come from there: nothing can be downloaded here."""
+    backbone = load_backbone(f"{models['whisper']},layers=0+2")
+    backbone.source, backbone.revision = "owner/name", "c0ffee"
+    assert _portable("owner/name,revision=main,layers=0+2", backbone) == (
+        "owner/name,layers=0+2,revision=c0ffee"
+    )
+    assert _described(backbone).startswith(
+        "`owner/name` (whisper, revision c0ffee, layers 0, 2, SHA-256 of its weights "
+    )
 
 
 def tmp_path_of(spec):
