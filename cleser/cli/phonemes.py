@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,8 +34,8 @@ def phonemes(
     Args:
         corpora: Each as NAME:FOLDER, of two languages or more.
         out: Folder for tables (CSV) and vowel charts.
-        alignments: A folder for each corpus, as cleser align writes it; none where the corpora say their phones
-            themselves, as the synthetic one does.
+        alignments: A folder for each corpus, as cleser align writes it, or one that holds those of all; none where
+            the corpora say their phones themselves, as the synthetic one does.
         emotions: Those to compare; by default all that the languages share.
         backbone: What phones are described by.
         minimum: Phones that a language must have of a phoneme in each emotion.
@@ -50,14 +50,15 @@ def phonemes(
     from cleser.recipes.progress import track  # noqa: PLC0415
     from cleser.speech import load_alignments, load_backbone  # noqa: PLC0415
 
-    if alignments and len(alignments) != len(corpora):
+    if len(alignments) not in (0, 1, len(corpora)):
         raise ValueError(
-            f"--alignments names {len(alignments)} folders, expected one for each of {len(corpora)} corpora"
+            f"--alignments names {len(alignments)} folders, expected one, or one for each of {len(corpora)} corpora"
         )
     manifests = [load(spec) for spec in corpora]
     known: list[Alignment | None] = []
+    folders = alignments * len(corpora) if len(alignments) == 1 else alignments
     for i, manifest in enumerate(manifests):
-        found = load_alignments(manifest, alignments[i] if alignments else None)
+        found = load_alignments(manifest, folders[i] if folders else None)
         console.print(f"{corpora[i]}: {found.summary()}", highlight=False, soft_wrap=True)
         known += found
     manifest = pd.concat(manifests, ignore_index=True)
@@ -89,6 +90,7 @@ def _show(study: PhonemeStudy) -> None:
             f"{row['language']}: {row['phonemes']} phonemes, {row['shared']} shared ({row['shared_vowels']} vowels), "
             f"which are {row['coverage']:.0%} of its phones",
             highlight=False,
+            soft_wrap=True,
         )
     console.print(_table(study.consistency), highlight=False)
     for row, what in zip(study.overall.to_dict("records"), _SAYS, strict=True):
@@ -96,6 +98,7 @@ def _show(study: PhonemeStudy) -> None:
             f"{what}: mean cosine {row['statistic']:+.3f}, p {row['p']:.4f}; {row['holm']} of {row['phonemes']} "
             f"phonemes by Holm, {row['bh']} by Benjamini-Hochberg at .05",
             highlight=False,
+            soft_wrap=True,
         )
 
 
@@ -103,12 +106,18 @@ _SAYS = ("emotion in phonemes across languages", "relative to the utterance")
 
 
 def _table(consistency: pd.DataFrame) -> str:
-    columns = ["phoneme", "tokens", "consistency", "p", "p_holm", "own", "own_p", "own_p_holm"]
-    return consistency[columns].to_string(index=False, float_format=lambda value: f"{value:.3f}")
+    """As the file has it, but for the names, which stand for themselves here."""
+    both = ("consistency", "p", "p_holm"), ("own", "own_p", "own_p_holm")
+    shown = consistency[["phoneme", "tokens", *both[0], *both[1]]].set_axis(
+        ["phoneme", "tokens", "consistency", "p", "p (Holm)", "in the utterance", "p", "p (Holm)"],
+        axis=1,
+    )
+    numbers = ["{:.3f}".format, "{:.4f}".format, "{:.4f}".format]
+    formatters: list[Callable[..., str]] = [str, str, *numbers, *numbers]
+    return shown.to_string(index=False, formatters=formatters)
 
 
 def _replace(path: Path, text: str) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-    Path(temporary).replace(path)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+    temporary.write_text(text, encoding="utf-8", newline="\n")
+    temporary.replace(path)

@@ -39,7 +39,7 @@ def plot_languages(table: pd.DataFrame) -> Figure:
             largest = np.nanmax(cells, axis=1, keepdims=True, initial=0)
             cells = cells / np.where(largest > 0, largest, 1)
         colours = "magma_r" if measure == "coral" else "viridis"
-        _draw(axes, cells, [str(c) for c in values.columns], colours, top=1.0)
+        _draw(axes, cells, [str(c) for c in values.columns], colours, _least(cells))
         axes.set_title(title, fontsize=10)
         names = [_said(*row) for row in rows]
         axes.set_yticks(range(len(names)), names, fontsize=8)
@@ -56,10 +56,12 @@ def plot_layers(table: pd.DataFrame) -> Figure:
     groups = list(whole.groupby(["units", "language"], sort=False))
     figure = _figure(1.0 + 3.4 * len(groups), 3.4)
     panels = figure.subplots(1, len(groups), squeeze=False)[0]
+    figure.suptitle(_MEASURES["cka_debiased"], fontsize=10)
+    least = _least(whole["cka_debiased"].to_numpy(dtype=float))  # one scale for all, to be compared
     for axes, ((units, language), rows) in zip(panels, groups, strict=True):
         cells = rows.set_index(["layer", "other"])["cka_debiased"].unstack("other")
         names = [str(c) for c in cells.columns]
-        _draw(axes, cells.to_numpy(dtype=float), names, "viridis", top=1.0)
+        _draw(axes, cells.to_numpy(dtype=float), names, "viridis", least)
         step = _step(names)
         axes.set_yticks(range(0, len(names), step), names[::step], fontsize=8)
         axes.set_title(f"{language}, {units}s", fontsize=10)
@@ -98,11 +100,14 @@ def _step(names: list[str]) -> int:
     return -(-len(names) // 13)
 
 
-def _draw(axes: Axes, cells: Any, names: list[str], colours: str, *, top: float) -> None:
-    """Cells with their values where there is room, and a scale."""
-    # From the tenth below the least: layers that are all nearly alike would else be one colour.
-    least = float(np.floor(10 * np.nanmin(cells, initial=0.9 * top)) / 10)
-    image = axes.imshow(cells, cmap=colours, vmin=least, vmax=top, aspect="auto")
+def _least(cells: Any) -> float:
+    """The tenth below the least: on a scale from 0 layers that are all nearly alike would be one colour."""
+    return float(np.floor(10 * np.nanmin(cells, initial=0.9)) / 10)
+
+
+def _draw(axes: Axes, cells: Any, names: list[str], colours: str, least: float) -> None:
+    """Cells with their values where there is room, and a scale from ``least`` to 1."""
+    image = axes.imshow(cells, cmap=colours, vmin=least, vmax=1, aspect="auto")
     step = _step(names)
     axes.set_xticks(range(0, len(names), step), names[::step], fontsize=8)
     axes.set_xlabel("layer")

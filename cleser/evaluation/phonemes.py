@@ -237,9 +237,9 @@ def plot_vowels(study: PhonemeStudy, column: str = "consistency") -> Figure:
             axes.annotate(phoneme, (x, y), ha="center", va="center", fontsize=10, color="#999999")
             axes.annotate(of, (x, y - 0.045), ha="center", va="center", fontsize=6, color="#999999")
     if coloured is not None:
-        figure.colorbar(
-            coloured, ax=axes, shrink=0.7, label=f"{column}: mean cosine between languages"
-        )
+        what = "consistency" if column == "consistency" else "relative to the utterance"
+        label = f"{what}: mean cosine between languages"
+        figure.colorbar(coloured, ax=axes, shrink=0.7, label=label)
     axes.set(
         xlim=(-0.1, 1.15),
         ylim=(-0.12, 1.1),
@@ -270,14 +270,15 @@ def _slanted(backness: float, height: float) -> tuple[float, float]:
 
 
 def _spread(places: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
-    """Vowels of one place side by side."""
+    """Vowels of one place side by side, unrounded ones to the left."""
     at: dict[tuple[float, float], list[str]] = {}
     for phoneme, place in places.items():
         at.setdefault(place, []).append(phoneme)
     spread = {}
     for place, phonemes in at.items():
         x, y = _slanted(*place)
-        for i, phoneme in enumerate(sorted(phonemes)):
+        phonemes.sort(key=lambda phoneme: (articulation(phoneme).rounded, phoneme))
+        for i, phoneme in enumerate(phonemes):
             spread[phoneme] = (x + 0.085 * (i - (len(phonemes) - 1) / 2), y)
     return spread
 

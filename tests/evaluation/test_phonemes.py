@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cleser.anchors import is_vowel, to_ipa
+from cleser.anchors import is_vowel, to_ipa, vowel_position
 from cleser.cli import main
 from cleser.corpora import load
-from cleser.evaluation.phonemes import overlap, plot_vowels, study_phonemes
+from cleser.evaluation.phonemes import _spread, overlap, plot_vowels, study_phonemes
 from cleser.speech import AcousticBackbone, load_alignments
+from cleser.speech.alignment import write_textgrid
+from cleser.speech.alignment.corpus import textgrid_path
 
 pytest.importorskip("espeakng_loader")
 SPECS = [f"synthetic:{language}?speakers=2&sentences=2" for language in ("en", "de")]
@@ -82,6 +84,26 @@ def test_the_command(tmp_path, capsys):
     }  # fmt: skip
     assert len(pd.read_csv(out / "overall.csv")) == 2
     assert main([*command, "--alignments", str(tmp_path)]) == 2
+    assert main([*command, "--alignments", "a", "b", "c"]) == 2
+
+
+def test_one_folder_may_hold_the_alignments_of_all(manifest, tmp_path, capsys):
+    known = load_alignments(manifest)
+    for row, alignment in zip(manifest.to_dict("records"), known, strict=True):
+        write_textgrid(textgrid_path(tmp_path / row["language"], row["utterance"]), alignment)
+    command = ["phonemes", *SPECS, "--minimum", "2", "--permutations", "9"]
+    one, other = tmp_path / "one", tmp_path / "other"
+    assert main([*command, "--out", str(one), "--alignments", str(tmp_path)]) == 0
+    assert f"{len(manifest) // 2} of {len(manifest) // 2} utterances" in capsys.readouterr().out
+    assert main([*command, "--out", str(other)]) == 0
+    for name in ("inventory.csv", "counterparts.csv"):
+        assert (one / name).read_text() == (other / name).read_text()
+
+
+def test_vowels_of_one_place_stand_apart_rounded_ones_to_the_right():
+    places = _spread({phoneme: vowel_position(phoneme) for phoneme in ("œ", "ɛ", "y", "i")})
+    assert places["ɛ"][0] < places["œ"][0]
+    assert places["i"][0] < places["y"][0]
 
 
 def test_without_phones_there_is_nothing_to_study(manifest):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
@@ -234,7 +233,6 @@ def _write_quality(folder: Path, tasks: Iterable[_Task], found: dict[str, Outcom
 
 
 def _replace(path: Path, content: str) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(content)
-    Path(temporary).replace(path)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+    temporary.write_text(content, encoding="utf-8")
+    temporary.replace(path)

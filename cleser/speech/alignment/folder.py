@@ -55,10 +55,10 @@ def load_alignments(
     """Read the alignment of every utterance that has one.
 
     A file is an utterance's if it is named like it, or like its recording: ``03a01Fa.TextGrid``, in the folder or
-    anywhere below it, also for ``emodb/03a01Fa``; of several, the one whose folders are named most like the
-    recording's. A folder ``ForceAligned`` in ``folder``, as MSP-Podcast has it, counts as well. Files named like a
-    recording of which the manifest takes a part have times of the whole recording, and are cut. CTM files may
-    hold many recordings.
+    anywhere below it, also for ``emodb/03a01Fa``; of several, the one whose folders are named most like that, or else
+    like the recording's. A folder ``ForceAligned`` in ``folder``, as MSP-Podcast has it, counts as well. Files
+    named like a recording of which the manifest takes a part have times of the whole recording, and are cut. CTM
+    files may hold many recordings.
 
     Args:
         manifest: Utterances with ``utterance, path, start, end``.
@@ -144,10 +144,9 @@ class _Shelf:
         files = self.files.get(name, [])
         if len(files) < 2:
             return files[0] if files else None
-        ranked = sorted(files, key=lambda file: (-_shared_folders(file, row.path), _rank(file)))
-        if _shared_folders(ranked[0], row.path) == _shared_folders(ranked[1], row.path) and (
-            _rank(ranked[0]) == _rank(ranked[1])
-        ):
+        near = {file: _nearness(file, row) for file in files}
+        ranked = sorted(files, key=near.__getitem__)
+        if near[ranked[0]] == near[ranked[1]]:
             raise AlignmentError(
                 f"{ranked[0]}: {ranked[1]} is named alike, expected one for {row.path}"
             )
@@ -176,6 +175,12 @@ def _walk(folder: Path) -> Iterator[Path]:
         for name in sorted(files):
             if name.lower().endswith(SUFFIXES):
                 yield Path(parent, name)
+
+
+def _nearness(file: Path, row: _Row) -> tuple[int, int, int]:
+    """How the file lies to the utterance's name, then to its recording: the least is nearest."""
+    named = _shared_folders(file, PurePath(row.utterance))
+    return -named, -_shared_folders(file, row.path), _rank(file)
 
 
 def _shared_folders(file: Path, recording: PurePath) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +106,8 @@ def _quoted(text: str) -> str:
 
 def _replace(path: Path, content: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-        file.write(content)
-    Path(temporary).replace(path)
+    temporary = path.with_name(
+        f"{path.name}.{os.getpid()}.part"
+    )  # mkstemp's would be for its owner's eyes alone
+    temporary.write_text(content, encoding="utf-8", newline="\n")
+    temporary.replace(path)
