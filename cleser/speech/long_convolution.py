@@ -6,7 +6,7 @@ several blocks. A window of n frames under a kernel of k taps gives n - k + 1 ou
 .. math:: y = \mathcal{F}^{-1}\big(\mathcal{F}x \cdot \overline{\mathcal{F}w}\big),
 
 with one product for each frequency and pair of channels, where the sum itself takes k for each output (overlap-save;
-Stockham, 1966). Windows begin at fixed places, so that a recording meets the same ones in any batch.
+Stockham, 1966). Windows begin at fixed places and are shorter only where all recordings of a batch fit into one.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 _LONG = 32  # taps from which the transform is faster
-_Spectrum = tuple[tuple[tuple[int, int], ...], Tensor]
+_Spectra = tuple[tuple[tuple[int, int], ...], dict[int, Tensor]]
 
-# A kernel's transform, for as long as its weights live and stay what they are.
+# A kernel's transforms by their length, for as long as its weights live and stay what they are.
 _SPECTRA = WeakTensorKeyDictionary()
 
 
@@ -39,9 +39,9 @@ def _forward(conv: nn.Conv1d, hidden: Tensor) -> Tensor:
         plain: Tensor = nn.Conv1d.forward(conv, hidden)
         return plain
     kernel, padding = conv.kernel_size[0], int(conv.padding[0])
-    size = 3 * kernel
-    hop = size - kernel + 1
     count = hidden.shape[2] + 2 * padding - kernel + 1
+    size = _size(kernel, count)
+    hop = size - kernel + 1
     windows = -(-count // hop)
     batch, channels = len(hidden), hidden.shape[1]
     room = windows * hop + kernel - 1 - padding - hidden.shape[2]
@@ -55,18 +55,25 @@ def _forward(conv: nn.Conv1d, hidden: Tensor) -> Tensor:
     return (output if conv.bias is None else output + conv.bias).transpose(1, 2)
 
 
+def _size(kernel: int, count: int) -> int:
+    """How long a window is: three kernels, or less where a short recording fits into one window of less."""
+    whole = count + kernel - 1
+    return next((n for n in (3 * kernel // 2, 2 * kernel) if n >= whole), 3 * kernel)
+
+
 def _spectrum(conv: nn.Conv1d, size: int) -> Tensor:
     """Transform of the kernel, [frequency · group, C_in, C_out], made anew only when weights have changed."""
     weights = tuple(conv.parameters())
     if torch.is_grad_enabled() and any(w.requires_grad for w in weights):
         return _transform(conv, size)
     state = tuple((w._version, w.data_ptr()) for w in weights)
-    kept: _Spectrum | None = _SPECTRA.get(weights[-1])
+    kept: _Spectra | None = _SPECTRA.get(weights[-1])
     if kept is None or kept[0] != state:
+        _SPECTRA[weights[-1]] = kept = (state, {})
+    if size not in kept[1]:
         with torch.inference_mode(False), torch.no_grad():
-            kept = (state, _transform(conv, size))
-        _SPECTRA[weights[-1]] = kept
-    return kept[1]
+            kept[1][size] = _transform(conv, size)
+    return kept[1][size]
 
 
 def _transform(conv: nn.Conv1d, size: int) -> Tensor:

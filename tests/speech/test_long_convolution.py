@@ -41,6 +41,24 @@ def test_it_gives_what_torch_gives(frames, kernel, padding, groups, bias, batch)
         torch.testing.assert_close(quick(x), plain(x), atol=1e-5, rtol=1e-5)
 
 
+@torch.no_grad()
+def test_a_short_recordings_window_is_shorter_with_the_same_numbers():
+    plain, quick = pair()
+    for frames in (
+        1,
+        17,
+        18,
+        34,
+        35,
+        67,
+        68,
+        400,
+    ):  # at and around the lengths that windows of 49, 66, 99 hold
+        x = torch.randn(1, 8, frames)
+        torch.testing.assert_close(quick(x), plain(x), atol=1e-5, rtol=1e-5)
+    assert set(long_convolution._SPECTRA[quick.bias][1]) == {49, 66, 99}
+
+
 def test_gradients_are_torchs():
     plain, quick = pair()
     x = torch.randn(2, 8, 70, requires_grad=True)
