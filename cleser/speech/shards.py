@@ -14,7 +14,6 @@ import sys
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -143,17 +142,6 @@ class ShardWriter:
         os.fsync(self._index)
         os.close(self._index)
         os.close(self._data)
-
-    def __enter__(self) -> ShardWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _open_locked(path: Path) -> int:
