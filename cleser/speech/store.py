@@ -283,6 +283,7 @@ class PooledStore:
         *,
         layers: Sequence[int] | None = None,
         dtype: torch.dtype | None = None,
+        out: Tensor | None = None,
     ) -> PooledBatch:
         """Gather utterances, one copy from the map into the batch.
 
@@ -290,13 +291,15 @@ class PooledStore:
             keys: Of the utterances; one may come more than once.
             layers: Which of the settings' layers to take; all by default.
             dtype: Of the values; the store's by default.
+            out: Memory for them, [S or more, L, C] of that dtype on the CPU, such as the batch before: new memory
+                takes longer than the copy.
 
         Returns:
-            Values [S, L, C] with S = ΣS_i, and offsets [B + 1].
+            Values [S, L, C] with S = ΣS_i, the first rows of ``out`` where that is given, and offsets [B + 1].
 
         Raises:
             KeyError: The store does not hold an utterance.
-            ValueError: The store does not hold a layer.
+            ValueError: The store does not hold a layer, or ``out`` does not hold the batch.
         """
         views = self.views(keys)
         places = None if layers is None else torch.tensor(self._places(layers), dtype=torch.int64)
@@ -304,7 +307,8 @@ class PooledStore:
         offsets = np.zeros(len(views) + 1, dtype=np.int64)
         np.cumsum([len(view) for view in views], out=offsets[1:])
         self.prefetch(keys)
-        values = _empty((int(offsets[-1]), width, self._shape[1]), dtype or self._dtype)
+        shape = (int(offsets[-1]), width, self._shape[1])
+        values = _room(shape, dtype or self._dtype, out)
         if places is None and values.dtype == self._dtype and views:
             torch.cat(views, out=values)  # at once: half the time of one after the other
         else:
@@ -474,8 +478,21 @@ class StoreWriter:
         self.close()
 
 
+def _room(shape: tuple[int, ...], dtype: torch.dtype, out: Tensor | None) -> Tensor:
+    """Memory for a batch: the first rows of ``out``, or new."""
+    if out is None:
+        return _empty(shape, dtype)
+    fits = out.ndim == 3 and len(out) >= shape[0] and out.shape[1:] == shape[1:]
+    if not fits or out.dtype != dtype or out.device.type != "cpu":
+        raise ValueError(
+            f"out is {list(out.shape)} of {out.dtype} on {out.device}, "
+            f"expected {list(shape)} or more rows, of {dtype} on the CPU"
+        )
+    return out[: shape[0]]
+
+
 def _empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """Memory for a batch, of NumPy: it asks for huge pages, without which new memory costs more than the copy."""
+    """New memory, of NumPy: it asks for huge pages, without which it would cost even more."""
     size = int(np.prod(shape)) * dtype.itemsize
     if not size:
         return torch.empty(shape, dtype=dtype)

@@ -104,6 +104,26 @@ def test_half_precision_rounds_once_and_refuses_what_it_cannot_hold(tmp_path):
     assert len(store) == 2
 
 
+@pytest.mark.parametrize("how", [{}, {"layers": [7, 0]}, {"dtype": torch.float64}])
+def test_a_batch_may_take_the_place_of_the_one_before(tmp_path, how):
+    store = PooledStore.create(tmp_path, SETTINGS)
+    fill(store, range(12))
+    keys = [key_of(n) for n in (5, 3, 8, 3, 11)]
+    expected = store.batch(keys, **how)
+    layers, kind = len(how.get("layers", SETTINGS.layers)), how.get("dtype", torch.float32)
+    kept = torch.full((len(expected.values) + 2, layers, 4), -1, dtype=kind)
+    found = store.batch(keys, out=kept, **how)
+    assert found.values.data_ptr() == kept.data_ptr()
+    assert torch.equal(found.values, expected.values)
+    assert torch.equal(found.offsets, expected.offsets)
+    assert (kept[-2:] == -1).all()
+    for wrong in (kept[: len(expected.values) - 1], kept[:, :1], kept.half(), kept[0]):
+        with pytest.raises(
+            ValueError, match=rf"expected \[{len(expected.values)}, {layers}, 4\] or more rows"
+        ):
+            store.batch(keys, out=wrong, **how)
+
+
 def test_what_is_left_to_do(tmp_path):
     store = PooledStore.create(tmp_path, SETTINGS)
     fill(store, [1, 2])
