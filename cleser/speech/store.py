@@ -291,8 +291,8 @@ class PooledStore:
             keys: Of the utterances; one may come more than once.
             layers: Which of the settings' layers to take; all by default.
             dtype: Of the values; the store's by default.
-            out: Memory for them, [S or more, L, C] of that dtype on the CPU, such as the batch before: new memory
-                takes longer than the copy.
+            out: Memory for them, [S or more, L, C] of that dtype on the CPU, such as the batch before: to get new
+                memory takes about as long as the copy.
 
         Returns:
             Values [S, L, C] with S = ΣS_i, the first rows of ``out`` where that is given, and offsets [B + 1].
