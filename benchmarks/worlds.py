@@ -28,7 +28,7 @@ RECIPES = (
 )  # fmt: skip
 SHOWN = ("erm-prior", "coral", "sapa", "sapa-no-communities", "layer-anchoring", "zero-shot")
 STYLE, GAP = 1.0, 0.4  # the corpus' defaults
-STYLES, GAPS = (0.0, 0.5, 1.0), (0.0, 0.4, 1.0)
+STYLES, GAPS = (0.0, 0.5, 1.0), (0.0, 0.2, 0.4, 0.6)
 
 
 class World(NamedTuple):
