@@ -164,7 +164,7 @@ def speakers_of(dataset: Dataset) -> pd.Series[str]:
     if not unknown.any():
         return speakers
     recordings = np.array(recordings_of(dataset.manifest["path"][unknown]), dtype=object)
-    found = pseudo_speakers(descriptions(dataset)[unknown].numpy(), recordings=recordings)
+    found = pseudo_speakers(descriptions(dataset).numpy()[unknown], recordings=recordings)
     named = speakers.to_numpy(object, copy=True)
     corpora = dataset.manifest["corpus"][unknown]
     named[unknown] = [f"{c}/pseudo-{i}" for c, i in zip(corpora, found, strict=True)]
