@@ -32,6 +32,7 @@ class RunArguments(Generic[C, T]):
         labels: The classes.
         map: Emotions to rename, as calm=neutral.
         normalisation: Whose unlabelled statistics standardise the features.
+        lexical_normalisation: Remove from the features what is said, where alignments tell.
         target_access: What training may see of the target.
         split: Hold out source speakers, or keep to official splits.
         dev: Share of the source speakers held out to choose the epoch.
@@ -50,6 +51,7 @@ class RunArguments(Generic[C, T]):
     labels: tuple[str, ...] = Protocol.labels
     map: tuple[str, ...] = ()
     normalisation: Normalisation = "speaker"
+    lexical_normalisation: bool = True
     target_access: TargetAccess = "audio"
     split: Split = "speakers"
     dev: float = 0.2
@@ -70,6 +72,7 @@ class RunArguments(Generic[C, T]):
             map=parse_map(self.map),
             dev=self.dev,
             normalisation=self.normalisation,
+            lexical_normalisation=self.lexical_normalisation,
             target_access=self.target_access,
         )
 

@@ -227,8 +227,8 @@ def _statistics(cast: Cast) -> list[str]:
         return ["no statistics of the target enter its normalisation"]
     unit = {"speaker": "each target speaker", "corpus": "the target corpus"}
     return [
-        f"transductive: unlabelled statistics of {unit[cast.protocol.normalisation]} enter its "
-        "normalisation"
+        f"transductive: unlabelled statistics of {unit[cast.protocol.normalisation]}"
+        f"{' and of its phones' if cast.protocol.removes_content else ''} enter its normalisation"
     ]
 
 

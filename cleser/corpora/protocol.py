@@ -44,6 +44,9 @@ class Protocol:
         normalisation: Whose unlabelled statistics standardise a feature. ``"speaker"`` and ``"corpus"``
             also use those of the target (transductive); ``"utterance"`` uses nothing but the utterance
             and the source.
+        lexical_normalisation: Take out of the features what each phoneme sounds like on average in its corpus, where
+            alignments say which sounds when: see :class:`cleser.speech.LexicalContent`. Those of the target are
+            unlabelled statistics of it too, so that it is done only where ``normalisation`` uses such.
         target_access: What training may see of the target: ``"nothing"``, its ``"audio"`` without labels,
             or its ``"labels"`` too (an oracle, for an upper bound only: the target's speakers are then
             split into those that are learned and those that are tested).
@@ -63,6 +66,7 @@ class Protocol:
     map: dict[str, str] = field(default_factory=dict)
     dev: float = 0.2
     normalisation: Normalisation = "speaker"
+    lexical_normalisation: bool = True
     target_access: TargetAccess = "audio"
 
     def __post_init__(self) -> None:
@@ -93,6 +97,11 @@ class Protocol:
     def transductive(self) -> bool:
         """Whether unlabelled statistics of the target enter its normalisation."""
         return self.normalisation != "utterance" and self.target_access != "nothing"
+
+    @property
+    def removes_content(self) -> bool:
+        """Whether lexical content is removed, as far as phones are known."""
+        return self.lexical_normalisation and self.transductive
 
     def load(self) -> Cast:
         """Read the corpora and put their utterances in their roles.
@@ -241,7 +250,10 @@ class Cast:
 
 
 _ROLES = ("source", "auxiliary", "target")
-_TERMS = ("labels", "split", "seed", "map", "dev", "normalisation", "target_access")
+_TERMS = (
+    "labels", "split", "seed", "map", "dev", "normalisation", "lexical_normalisation",
+    "target_access",
+)  # fmt: skip
 
 
 def _fingerprint(frame: pd.DataFrame) -> str:

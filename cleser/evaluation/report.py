@@ -94,6 +94,8 @@ def _terms(protocol: dict[str, Any]) -> dict[str, str]:
 
     statistics = f"by {protocol['normalisation']}"
     if protocol["transductive"]:
+        if protocol.get("lexical_normalisation"):
+            statistics += " and, where alignments say it, phoneme"
         statistics += ", with unlabelled statistics of the target (transductive)"
     renamed = ", ".join(f"{old} counts as {new}" for old, new in protocol["map"].items())
     terms = {

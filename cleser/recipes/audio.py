@@ -9,7 +9,7 @@ and what training changes in the backbone is not undone by statistics that follo
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from itertools import chain
@@ -30,6 +30,7 @@ from cleser.speech.alignment import Alignment
 from cleser.speech.audio import load_audio
 from cleser.speech.backbones import Backbone, Frames
 from cleser.speech.features import Features, extract_features, token_bounds
+from cleser.speech.lexical import LexicalContent
 from cleser.speech.normalise import GroupMoments, Moments, scale
 
 _TOKEN = 0.1  # seconds, where phones are not known: as the features on disk have it
@@ -45,6 +46,7 @@ class Sounds:
         waveforms: [B, N], zero beyond each length.
         lengths: In samples, int64 [B].
         alignments: When each one's phones sound, None where nobody knows.
+        content: What is taken off the frames of each phoneme, [L, D], for each recording.
         moments: What each one's tokens and summary are standardised by, [B, L, C].
         labels: As in the batch.
         weight: As in the batch.
@@ -53,6 +55,7 @@ class Sounds:
     waveforms: Tensor
     lengths: Tensor
     alignments: list[Alignment | None]
+    content: list[dict[str, Tensor]]
     moments: Moments
     labels: dict[str, Tensor]
     weight: Tensor
@@ -67,6 +70,7 @@ class Sounds:
             self.waveforms[places, : int(lengths.max())],
             lengths,
             [self.alignments[i] for i in places],
+            [self.content[i] for i in places],
             Moments(*(m[places] for m in self.moments)),
             {name: values[places] for name, values in self.labels.items()},
             self.weight[places],
@@ -78,6 +82,7 @@ class Sounds:
             self.waveforms.to(device),
             self.lengths.to(device),
             self.alignments,
+            self.content,
             Moments(*(m.to(device) for m in self.moments)),
             {name: values.to(device) for name, values in self.labels.items()},
             self.weight.to(device),
@@ -136,7 +141,8 @@ class AudioEncoder(nn.Module):
             within, symbols = token_bounds(
                 mask.cpu(), sounds.alignments[i], self.backbone.frame_rate, length
             )
-            spoken.append(frames.hidden_states[:, i, :count][:, mask].transpose(0, 1).flatten(1))
+            heard = frames.hidden_states[:, i, :count][:, mask].transpose(0, 1)
+            spoken.append(_without(heard, within, symbols, sounds.content[i]).flatten(1))
             bounds.append(within.to(mask.device))
             phones += symbols
         whole = [torch.tensor([[0, len(x)]], device=x.device) for x in spoken]
@@ -177,6 +183,23 @@ class AudioEncoder(nn.Module):
         return _standard(tokens, mean, std)
 
 
+def _without(
+    frames: Tensor, bounds: Tensor, phones: list[str], content: dict[str, Tensor]
+) -> Tensor:
+    """Take off the frames [T, L, D] of each phone what all of its kind have, see :class:`LexicalContent`."""
+    known = [
+        (begin, end, content[phone])
+        for (begin, end), phone in zip(bounds.tolist(), phones, strict=True)
+        if phone in content
+    ]
+    if not known:
+        return frames
+    shift = torch.zeros_like(frames)
+    for begin, end, offset in known:
+        shift[begin:end] = offset
+    return frames - shift
+
+
 def _standard(values: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return scale(values - mean, std)
 
@@ -187,6 +210,7 @@ class AudioDataset(Dataset):
 
     Attributes:
         alignments: Phones in time, one for each row.
+        content: What is taken off each phoneme, one for each row, see :class:`~cleser.speech.LexicalContent`.
         moments: Statistics of G groups, [G, L, C].
         group: Each utterance's group, int64 [N].
         rate: Sampling rate of the backbone, in Hz.
@@ -198,6 +222,7 @@ class AudioDataset(Dataset):
     phonemes: Tensor = field(init=False)
 
     alignments: list[Alignment | None]
+    content: list[dict[str, Tensor]]
     moments: Moments
     group: Tensor
     rate: int
@@ -223,6 +248,7 @@ class AudioDataset(Dataset):
             labels=labels,
             weight=balance(rows),
             alignments=[self.alignments[i] for i in index.tolist()],
+            content=[self.content[i] for i in index.tolist()],
             group=self.group[index],
         )
 
@@ -239,6 +265,7 @@ class AudioDataset(Dataset):
             weight=balance(rows),
             left_out=[problem for d in parts for problem in d.left_out],
             alignments=[a for d in parts for a in d.alignments],
+            content=[c for d in parts for c in d.content],
             moments=Moments(*map(torch.cat, zip(*(d.moments for d in parts), strict=True))),
             group=torch.cat([d.group + s for d, s in zip(parts, shifts, strict=True)]),
             rate=parts[0].rate,
@@ -272,6 +299,7 @@ class AudioDataset(Dataset):
             pad_sequence(waves, batch_first=True),
             torch.tensor([len(w) for w in waves]),
             alignments,
+            [self.content[i] for i in at.tolist()],
             Moments(*(m[self.group[at]] for m in self.moments)),
             {name: values[at] for name, values in self.labels.items()},
             self.weight[at],
@@ -340,23 +368,22 @@ def load_audio_dataset(
     features are standardised by and to find out which recordings can be used.
     """
     phones = list(alignments) if alignments is not None else [None] * len(manifest)
+    content = LexicalContent()
+    with track(title, len(manifest)) as advance:
+        for raw, at in _shards(manifest, backbone, phones, advance):
+            if protocol.removes_content:
+                content.add(raw, manifest.iloc[at])
     groups = groups_of(manifest, protocol)
     codes = np.zeros(len(manifest), int) if groups is None else pd.factorize(groups.fillna(""))[0]
     code = torch.from_numpy(codes.astype(np.int64))
     gathered = GroupMoments(int(code.max()) + 1 if len(code) else 1)
     kept: list[int] = []
     left_out: list[dict[str, str]] = []
-    with track(title, len(manifest)) as advance:
-        for begin in range(0, len(manifest), _SHARD):
-            part = slice(begin, begin + _SHARD)
-            raw = extract_features(
-                manifest.iloc[part], backbone, alignments=phones[part], advance=advance
-            )
-            left_out += raw.left_out
-            if len(raw):
-                at = pd.Index(manifest["utterance"]).get_indexer(pd.Index(raw.utterances))
-                gathered.add(raw, code[torch.from_numpy(at)])
-                kept += at.tolist()
+    for raw, at in _shards(manifest, backbone, phones):
+        left_out += raw.left_out
+        if len(raw):
+            gathered.add(content.remove(raw, manifest.iloc[at]), code[at])
+            kept += at
     if not kept:
         reasons = "; ".join(f"{p['path']}: {p['reason']}" for p in left_out[:3])
         raise ValueError(f"{title}: none of {len(manifest)} recordings can be used ({reasons})")
@@ -373,11 +400,28 @@ def load_audio_dataset(
         weight=balance(rows),
         left_out=left_out,
         alignments=[phones[i] for i in kept],
+        content=[content.offsets(corpus) for corpus in rows["corpus"]],
         moments=each,
         group=group,
         rate=backbone.rate,
     )
     return dataset, typical
+
+
+def _shards(
+    manifest: pd.DataFrame,
+    backbone: Backbone,
+    phones: Sequence[Alignment | None],
+    advance: Callable[[int], object] | None = None,
+) -> Iterator[tuple[Features, list[int]]]:
+    """Features of a bounded number of recordings at a time, and at which rows these stand."""
+    every = pd.Index(manifest["utterance"])
+    for begin in range(0, len(manifest), _SHARD):
+        part = slice(begin, begin + _SHARD)
+        raw = extract_features(
+            manifest.iloc[part], backbone, alignments=phones[part], advance=advance
+        )
+        yield raw, every.get_indexer(pd.Index(raw.utterances)).tolist()
 
 
 def _crop(

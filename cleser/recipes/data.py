@@ -16,6 +16,7 @@ from cleser.recipes.progress import track
 from cleser.speech.alignment import Alignment, load_alignments
 from cleser.speech.backbones import Backbone
 from cleser.speech.features import Features, extract_features
+from cleser.speech.lexical import LexicalContent
 from cleser.speech.normalise import Moments, moments, standardise, standardise_utterances
 
 
@@ -57,6 +58,8 @@ class Dataset:
             offsets=picked.offsets,
             summaries=picked.summaries,
             phones=[self.features.phones[i] for i in self._tokens(index)[0].tolist()],
+            sizes=None,
+            frames=None,
         )
         return Dataset(rows, features, labels, picked.phonemes, balance(rows), self.left_out)
 
@@ -193,6 +196,10 @@ def load_dataset(
     if rows.empty:
         reasons = "; ".join(f"{p['path']}: {p['reason']}" for p in raw.left_out[:3])
         raise ValueError(f"{title}: none of {len(manifest)} recordings can be used ({reasons})")
+    if protocol.removes_content:
+        content = LexicalContent()
+        content.add(raw, rows)
+        raw = content.remove(raw, rows)
     own = moments(raw, groups_of(rows, protocol))
     features = _standardised(raw, rows, protocol, reference or own)
     labels = vocabulary.encode(rows)

@@ -33,6 +33,7 @@ class Variant:
         return replace(protocol, **self.terms)
 
 
+_WITH_CONTENT = {"lexical_normalisation": False}
 _UNSEEN = {"target_access": "nothing", "normalisation": "corpus"}
 
 VARIANTS: dict[str, Variant] = {
@@ -41,6 +42,7 @@ VARIANTS: dict[str, Variant] = {
     "erm-ensemble": Variant(
         "baseline", {"match_prior": True, "training": TrainingConfig(members=3)}
     ),
+    "erm-with-content": Variant("baseline", terms=_WITH_CONTENT),
     "erm-all": Variant("baseline", {"all_languages": True}),
     "classical": Variant("classical"),
     "coral": Variant("coral"),
@@ -50,10 +52,12 @@ VARIANTS: dict[str, Variant] = {
     "sapa-ensemble": Variant(
         "sapa", {"training": TrainingConfig(epochs=30, keep="last", members=3)}
     ),
+    "sapa-with-content": Variant("sapa", terms=_WITH_CONTENT),
     "sapa-no-communities": Variant("sapa", {"communities": 0}),
     "sapa-no-speaker-space": Variant("sapa", {"speaker_weight": 0.0}),
     "sapa-no-phoneme-space": Variant("sapa", {"phoneme_weight": 0.0}),
     "sapa-no-refinement": Variant("sapa", {"refine": False}),
+    "sapa-no-pseudo-labels": Variant("sapa", {"target_weight": 0.0}),
     "layer-anchoring": Variant("layer_anchoring"),
     "layer-anchoring-last": Variant("layer_anchoring", {"policy": "last"}),
     "layer-anchoring-single": Variant("layer_anchoring", {"policy": "single"}),

@@ -14,6 +14,7 @@ from cleser.speech.audio import AudioError, load_audio
 from cleser.speech.backbones import Backbone, Frames, load_backbone
 from cleser.speech.digests import utterance_key, utterance_keys
 from cleser.speech.features import Features, extract_features
+from cleser.speech.lexical import LexicalContent
 from cleser.speech.normalise import standardise
 from cleser.speech.pretrained import TransformersBackbone
 from cleser.speech.speakers import (
@@ -37,6 +38,7 @@ __all__ = [
     "Backbone",
     "Features",
     "Frames",
+    "LexicalContent",
     "Phone",
     "PooledBatch",
     "PooledStore",

@@ -29,6 +29,7 @@ from cleser.speech.alignment import Alignment
 from cleser.speech.audio import AudioError, load_audio
 from cleser.speech.backbones import Backbone, Frames
 
+_FORMAT = 2  # of what is kept on disk
 _SHARD = 128  # utterances: what an interruption loses at most
 _BATCH_SECONDS = 60.0
 
@@ -44,6 +45,8 @@ class Features:
         summaries: [N, L, C].
         phones: IPA symbol of each token [S], empty where no alignment says it.
         left_out: Recordings that could not be used: ``{"path": …, "reason": …}``.
+        sizes: Frames in each token, int64 [S]; of features as they were extracted, else None.
+        frames: Frames that count in each utterance, int64 [N], those between its phones too; likewise.
     """
 
     utterances: list[str]
@@ -52,6 +55,8 @@ class Features:
     summaries: Tensor
     phones: list[str]
     left_out: list[dict[str, str]] = field(default_factory=list)
+    sizes: Tensor | None = None
+    frames: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.utterances)
@@ -95,7 +100,7 @@ def extract_features(
             f"found {len(known)} alignments, expected one for each of {len(manifest)} rows"
         )
     folder = (cache or cache_folder()) / "features"
-    identity = f"{backbone.name}-token{token:g}"
+    identity = f"{backbone.name}-token{token:g}-{_FORMAT}"
     shards = []
     for begin in range(0, len(manifest), _SHARD):
         rows = manifest.iloc[begin : begin + _SHARD]
@@ -137,6 +142,8 @@ def _extract_shard(
     tokens: list[Tensor | None] = [None] * len(rows)
     summaries: list[Tensor | None] = [None] * len(rows)
     phones: list[list[str]] = [[] for _ in range(len(rows))]
+    sizes: list[Tensor] = [torch.zeros(0, dtype=torch.long)] * len(rows)
+    frames_of = torch.zeros(len(rows), dtype=torch.long)
     reasons = {str(i): s for i, s in enumerate(sounds) if isinstance(s, str)}
     usable = [(i, s) for i, s in enumerate(sounds) if isinstance(s, Tensor)]
     length = round(token * backbone.frame_rate)
@@ -148,6 +155,7 @@ def _extract_shard(
                 reasons[str(i)] = "holds no speech: every frame is silent"
                 continue
             bounds, phones[i] = token_bounds(mask, alignments[i], backbone.frame_rate, length)
+            sizes[i], frames_of[i] = bounds[:, 1] - bounds[:, 0], mask.sum()
             spoken = frames.hidden_states[:, row, : len(mask)][:, mask]
             tokens[i], summaries[i] = _pool(spoken, bounds)
     kept = [t for t in tokens if t is not None]
@@ -155,6 +163,8 @@ def _extract_shard(
     return {
         "tokens": torch.cat(kept) if kept else empty,
         "counts": torch.tensor([0 if t is None else len(t) for t in tokens]),
+        "sizes": torch.cat(sizes),
+        "frames": frames_of,
         "summaries": torch.stack([s for s in summaries if s is not None]) if kept else empty,
         "phones": json.dumps([phone for of in phones for phone in of], ensure_ascii=False),
         "reasons": json.dumps(reasons),
@@ -264,6 +274,8 @@ def _join(manifest: pd.DataFrame, shards: list[dict[str, Tensor]]) -> Features:
         summaries=torch.cat([s["summaries"] for s in shards]),
         phones=[phone for shard in shards for phone in _text(shard["phones"])],
         left_out=left_out,
+        sizes=torch.cat([s["sizes"] for s in shards]),
+        frames=torch.cat([s["frames"] for s in shards])[counts > 0],
     )
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ from cleser.recipes.export import _described, _portable, export
 from cleser.recipes.neural import encoder_for
 from cleser.recipes.settings import from_plain, to_plain
 from cleser.recipes.transfer import evaluate
-from cleser.speech import Alignment, load_backbone
+from cleser.speech import Alignment, load_backbone, write_textgrid
 from cleser.speech.fine_tuning import FineTuning
 from tests.corpora.trees import write_corpus
 from tests.speech.tiny_models import save_tiny
@@ -120,6 +121,31 @@ def test_both_roads_are_one_where_the_backbone_stays(family, normalisation, spec
             found.features.summaries, expected.features.summaries, atol=2e-3, rtol=1e-3
         )
         assert found.features.phones == expected.features.phones
+
+
+def test_what_is_said_is_taken_out_on_both_roads(specs, tmp_path):
+    backbone = load_backbone("acoustic")
+    terms = Protocol([specs[0]], [specs[1]])
+    cast = terms.load()
+    for rows in (cast.source, cast.target):
+        for number, name in enumerate(rows["utterance"]):
+            phones = Alignment([0.0, 0.05, 0.2], [0.05, 0.2, 9.0], "pai" if number % 2 else "pia")
+            write_textgrid(tmp_path / f"{name}.TextGrid", phones)
+    with_content = replace(terms, lexical_normalisation=False).load()
+    kept, plain, heard = (
+        Data(c, backbone, auxiliary=False, alignments=str(tmp_path), tuning=FineTuning(scope))
+        for c, scope in ((cast, "features"), (with_content, "features"), (cast, "head"))
+    )
+    encoder = encoder_for(backbone, heard.tuning, heard.vocabulary, terms)
+    for own, before, other in (
+        (kept.seen, plain.seen, heard.seen),
+        (kept.target, plain.target, heard.target),
+    ):
+        assert (own.features.summaries - before.features.summaries).abs().max() > 0.1
+        found = other.encoded_by(encoder).features
+        torch.testing.assert_close(found.tokens, own.features.tokens, atol=2e-3, rtol=1e-3)
+        torch.testing.assert_close(found.summaries, own.features.summaries, atol=2e-3, rtol=1e-3)
+        assert set(found.phones) == {"p", "a", "i"}
 
 
 def test_both_roads_train_alike_where_the_backbone_stays(specs, tmp_path):
