@@ -15,6 +15,7 @@ def evaluate(
     *,
     on: tuple[str, ...],
     map: tuple[str, ...] = (),
+    alignments: Path | None = None,
     out: Path | None = None,
 ) -> None:
     """Recognise another corpus with the networks of a finished run.
@@ -23,12 +24,15 @@ def evaluate(
         run: The run folder.
         on: Corpora to recognise, as NAME:FOLDER.
         map: Emotions to rename, as calm=neutral.
+        alignments: Folder of alignments that say when phones sound, for a run that was trained with one.
         out: Folder for the results; by default one within the run.
     """
     from cleser.evaluation import show_results  # noqa: PLC0415
     from cleser.recipes.transfer import evaluate as transfer  # noqa: PLC0415
 
-    console.print(show_results(transfer(run, on, renamed=parse_map(map), out=out)))
+    folder = str(alignments) if alignments else None
+    results = transfer(run, on, renamed=parse_map(map), alignments=folder, out=out)
+    console.print(show_results(results))
 
 
 def compare(a: Positional[Path], b: Positional[Path], *, force: bool = False) -> None:

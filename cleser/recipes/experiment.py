@@ -10,7 +10,7 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 from typing import Protocol as Interface
@@ -254,6 +254,12 @@ def run_experiment(
     return finish(experiment, pd.concat(predictions, ignore_index=True), left_out)
 
 
+@cache
+def _tell(note: str) -> None:
+    """Say it once: the cells of a bench would all say the same."""
+    console.print(note, style="dim", highlight=False)
+
+
 def admit(experiment: Experiment) -> Cast:
     """Load the protocol's corpora, refuse leakage, and only then begin the run folder."""
     cast = experiment.protocol.load()
@@ -262,7 +268,7 @@ def admit(experiment: Experiment) -> Cast:
         sealed = _sealed(experiment.protocol)
         findings = audit(cast, repeats=experiment.seeds, sealed=sealed, advance=lambda: advance(1))
     for note in findings.notes:
-        console.print(f"audit: {note}", style="dim", highlight=False)
+        _tell(f"audit: {note}")
     if not processes().is_main_process:
         return cast
     experiment.out.mkdir(parents=True, exist_ok=True)

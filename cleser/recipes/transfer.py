@@ -18,6 +18,7 @@ def evaluate(
     on: tuple[str, ...],
     *,
     renamed: dict[str, str] | None = None,
+    alignments: str | None = None,
     out: Path | None = None,
 ) -> dict[str, Any]:
     """Recognise other corpora with every seed's network of a finished run.
@@ -26,6 +27,7 @@ def evaluate(
         run: The run folder.
         on: Specs of the corpora.
         renamed: Further emotions to rename, as ``{"calm": "neutral"}``.
+        alignments: Folder that says when phones sound, for a run that was trained with one.
         out: Folder for the results; by default ``on-<corpora>`` within the run.
 
     Returns:
@@ -45,13 +47,13 @@ def evaluate(
     names = "+".join(spec.split(":", 1)[0] for spec in on)
     experiment = Experiment(
         settings["recipe"], settings["config"], protocol, len(saved.networks), out or run / f"on-{names}",
-        settings["backbone"], saved.tuning,
+        settings["backbone"], saved.tuning, alignments,
     )  # fmt: skip
     experiment.finished(overwrite=True)
     cast = admit(experiment)
     dataset, _ = loader(saved.tuning)(
         cast.target, protocol, saved.vocabulary, saved.backbone,
-        title=names, alignments=phones_of(cast.target), reference=saved.moments,
+        title=names, alignments=phones_of(cast.target, alignments), reference=saved.moments,
     )  # fmt: skip
     rows = []
     for seed, network in enumerate(saved.networks):

@@ -23,7 +23,7 @@ from cleser.recipes.experiment import Data, Experiment, RunFolderError
 from cleser.recipes.saved import open_run
 from cleser.recipes.settings import from_plain, to_plain
 from cleser.recipes.transfer import evaluate
-from cleser.speech import load_backbone
+from cleser.speech import Alignment, load_backbone, write_textgrid
 from tests.corpora.trees import write_corpus
 
 QUICK = BaselineConfig(
@@ -47,9 +47,9 @@ def cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("CLESER_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
-def run(name, protocol, out, config=None, seeds=2):
+def run(name, protocol, out, config=None, seeds=2, **settings):
     config = config or (QUICK if name == "baseline" else METHODS[name].config())
-    experiment = Experiment(name, to_plain(config), protocol, seeds, out)
+    experiment = Experiment(name, to_plain(config), protocol, seeds, out, **settings)
     return METHODS[name].run(experiment, config, load_backbone("acoustic"))
 
 
@@ -164,6 +164,26 @@ def test_evaluating_on_the_target_repeats_the_run(finished, specs):
         pd.read_parquet(f / "predictions.parquet") for f in (finished, finished.parent / "on-b")
     )
     pd.testing.assert_frame_equal(one, other, check_exact=False, atol=1e-5)
+
+
+def test_evaluating_with_alignments_repeats_a_run_with_them(specs, tmp_path):
+    protocol = Protocol([specs[0]], [specs[1]])
+    folder = tmp_path / "alignments"
+    for rows in (protocol.load().source, protocol.load().target):
+        for number, name in enumerate(rows["utterance"]):
+            phones = Alignment([0.0, 0.1], [0.1, 9.0], "ai" if number % 2 else "ia")
+            write_textgrid(folder / f"{name}.TextGrid", phones)
+    run("baseline", protocol, tmp_path / "run", seeds=1, alignments=str(folder))
+    again = evaluate(tmp_path / "run", (specs[1],), alignments=str(folder), out=tmp_path / "again")
+    evaluate(tmp_path / "run", (specs[1],), out=tmp_path / "without")
+    one, same, other = (
+        pd.read_parquet(tmp_path / name / "predictions.parquet")
+        for name in ("run", "again", "without")
+    )
+    pd.testing.assert_frame_equal(one, same, check_exact=False, atol=1e-5)
+    assert again["n_utterances"] == len(one)
+    with pytest.raises(AssertionError):
+        pd.testing.assert_frame_equal(one, other, check_exact=False, atol=1e-3)
 
 
 def test_evaluating_on_the_source_is_refused(finished, specs):
