@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cleser.recipes.adaptation import Coral, CoralConfig, Dann, DannConfig
-    from cleser.recipes.baselines import Baseline, BaselineConfig, ClassicalConfig
+    from cleser.recipes.baselines import Baseline, BaselineConfig
+    from cleser.recipes.classical import ClassicalConfig
     from cleser.recipes.layer_anchoring import LayerAnchoring, LayerAnchoringConfig
     from cleser.recipes.methods import METHODS, Method
     from cleser.recipes.sapa import SAPA, SAPAConfig
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 # A recipe's file is also a command (python -m cleser.recipes.sapa): the package must not import it before it is run.
 _WHERE = {
     "adaptation": ("Coral", "CoralConfig", "Dann", "DannConfig"),
-    "baselines": ("Baseline", "BaselineConfig", "ClassicalConfig"),
+    "baselines": ("Baseline", "BaselineConfig"),
+    "classical": ("ClassicalConfig",),
     "layer_anchoring": ("LayerAnchoring", "LayerAnchoringConfig"),
     "methods": ("METHODS", "Method"),
     "sapa": ("SAPA", "SAPAConfig"),

@@ -1,15 +1,12 @@
-"""What every method is measured against: plain supervised training, and a classical classifier.
+"""Supervised training, which every recipe extends and is measured against.
 
 ``baseline`` (empirical risk minimisation, ERM) trains the shared network on labels and nothing else: the source's,
-or with ``all_languages`` all languages' but the target's. ``classical`` is what a user would otherwise pick: utterance
-statistics and a support-vector machine or logistic regression from scikit-learn.
+or with ``all_languages`` all languages' but the target's.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +15,7 @@ from cleser.models.batch import Batch
 from cleser.models.emotion import Embedded, EmotionModel, ModelConfig
 from cleser.recipes.data import Dataset
 from cleser.recipes.engine import Recipe, Task, TrainingConfig, predict
-from cleser.recipes.experiment import Experiment, Fitted, Fold, run_experiment
 from cleser.recipes.pseudo_labels import prior_shift
-from cleser.speech.backbones import Backbone
 
 
 @dataclass(frozen=True)
@@ -92,66 +87,3 @@ class Baseline(Recipe):
         """Match the prior, where that is asked for."""
         if self.settings.match_prior and target is not None and len(target):
             self.shift.copy_(prior_shift(predict(self, target)[0].to(self.shift)))
-
-
-@dataclass(frozen=True)
-class ClassicalConfig:
-    """Settings of the classical row.
-
-    Attributes:
-        classifier: ``"svm"`` (RBF kernel) or ``"linear"`` (logistic regression).
-        c: Inverse strength of the regularisation; None chooses it by speaker-grouped cross-validation on
-            the source.
-    """
-
-    classifier: Literal["svm", "linear"] = "svm"
-    c: float | None = None
-
-
-class Classical:
-    """Utterance statistics and a scikit-learn classifier; nothing in it is random."""
-
-    def __init__(self, config: ClassicalConfig, source: Dataset) -> None:
-        from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
-        from sklearn.model_selection import GridSearchCV, GroupKFold  # noqa: PLC0415
-        from sklearn.svm import SVC  # noqa: PLC0415
-
-        if config.classifier == "svm":
-            estimator, grid = SVC(decision_function_shape="ovr"), (0.1, 0.3, 1.0, 3.0)
-        else:
-            estimator, grid = LogisticRegression(max_iter=1000), (1e-4, 1e-3, 1e-2, 1e-1)
-        speakers = source.manifest["speaker"].fillna(source.manifest["utterance"])
-        folds = GroupKFold(min(5, speakers.nunique()))
-        choices = {"C": list(grid) if config.c is None else [config.c]}
-        search = GridSearchCV(estimator, choices, scoring="balanced_accuracy", cv=folds)
-        x, y = _flat(source), source.labels["emotion"].numpy()
-        self.classes = len(source.labels["emotion"].unique())
-        self.estimator = search.fit(x, y, groups=speakers, sample_weight=source.weight.numpy())
-
-    def predict(self, dataset: Dataset) -> tuple[Tensor, Tensor]:
-        """Scores turned into shares by softmax (they are no calibrated probabilities)."""
-        x = _flat(dataset)
-        scores = torch.from_numpy(self.estimator.decision_function(x)).float()
-        return scores.softmax(-1), torch.from_numpy(x)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Nothing: fitting again takes seconds, and scikit-learn's own format is pickle."""
-        return {}
-
-    def write(self, folder: Path) -> None:
-        """Nothing."""
-
-
-def _flat(dataset: Dataset) -> Any:
-    return dataset.features.summaries.flatten(1).numpy()
-
-
-def run_classical(
-    experiment: Experiment, config: ClassicalConfig, backbone: Backbone
-) -> dict[str, Any]:
-    """Run the classical row; its seeds differ only in the source speakers they learn from."""
-
-    def fit(fold: Fold) -> Fitted:
-        return Classical(config, fold.data.learned(fold.parts))
-
-    return run_experiment(experiment, fit, backbone)

@@ -37,7 +37,7 @@ def export(run: Path, out: Path) -> Path:
         ``out``.
 
     Raises:
-        ValueError: The run is not finished or keeps no model, or ``out`` is there and not empty.
+        ValueError: The run is not finished, or ``out`` is there and not empty.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} is not empty; choose another folder")

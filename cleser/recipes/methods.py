@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from cleser.recipes.adaptation import Coral, CoralConfig, Dann, DannConfig
-from cleser.recipes.baselines import Baseline, BaselineConfig, ClassicalConfig, run_classical
+from cleser.recipes.baselines import Baseline, BaselineConfig
+from cleser.recipes.classical import ClassicalConfig, run_classical
 from cleser.recipes.layer_anchoring import LayerAnchoring, LayerAnchoringConfig
 from cleser.recipes.neural import runner
 from cleser.recipes.sapa import SAPA, SAPAConfig
@@ -19,7 +20,7 @@ class Method(NamedTuple):
     Attributes:
         config: Its settings.
         run: Runs an experiment with them.
-        build: Makes the network for a task; None where a run keeps no network.
+        build: Makes the network for a task; None where it is no network.
     """
 
     config: type[Any]

@@ -83,7 +83,7 @@ def load_model(folder: str | Path) -> Recogniser:
         folder: The run's folder or the exported one.
 
     Raises:
-        ValueError: The folder holds no finished run of a network.
+        ValueError: The folder holds no finished run.
     """
     return Recogniser(open_run(Path(folder)))
 

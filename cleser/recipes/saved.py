@@ -11,8 +11,10 @@ from safetensors import safe_open
 from torch import Tensor
 
 from cleser.corpora.protocol import Protocol
+from cleser.recipes.classical import Classical
 from cleser.recipes.data import Vocabulary
 from cleser.recipes.engine import Learner, Task
+from cleser.recipes.experiment import Fitted
 from cleser.recipes.methods import METHODS
 from cleser.recipes.neural import FittedRecipe, encoder_for, member_prefix
 from cleser.recipes.settings import from_plain
@@ -29,7 +31,7 @@ class SavedRun(NamedTuple):
     Attributes:
         settings: Its ``config.yaml``, the backbone's folder being where it lies now.
         protocol: The terms that it was trained on.
-        networks: One a seed, in eval mode.
+        networks: What each seed has fitted, networks in eval mode.
         backbone: What turns recordings into frames, as it was before training.
         tuning: Whether and how it was trained too.
         vocabulary: Names behind the integers.
@@ -38,7 +40,7 @@ class SavedRun(NamedTuple):
 
     settings: dict[str, Any]
     protocol: Protocol
-    networks: list[FittedRecipe]
+    networks: list[Fitted]
     backbone: Backbone
     tuning: FineTuning
     vocabulary: Vocabulary
@@ -62,17 +64,13 @@ def read_settings(folder: Path) -> dict[str, Any]:
 
 
 def open_run(folder: Path) -> SavedRun:
-    """Every seed's network of a finished run, with what it takes to use them.
+    """What every seed of a finished run has fitted, with what it takes to use it.
 
     Raises:
-        ValueError: The folder holds no finished run of a network.
+        ValueError: The folder holds no finished run.
     """
     settings = _with_own_backbone(read_settings(folder), folder)
     method = METHODS[settings["recipe"]]
-    if method.build is None:
-        raise ValueError(
-            f"a {settings['recipe']} run keeps no model; run it again with the new target"
-        )
     task, tensors = _read_model(folder)
     vocabulary = Vocabulary(**{name: tuple(names) for name, names in task["vocabulary"].items()})
     config = from_plain(method.config, settings["config"])
@@ -83,8 +81,11 @@ def open_run(folder: Path) -> SavedRun:
     protocol = from_plain(Protocol, settings["protocol"])
     tuning = from_plain(FineTuning, settings.get("tuning", {}))
     backbone = load_backbone(settings["backbone"])
-    networks: list[FittedRecipe] = []
+    networks: list[Fitted] = []
     while seed := part(f"seed{len(networks)}."):
+        if method.build is None:
+            networks.append(Classical.restore(config, seed, len(vocabulary.emotions)))
+            continue
         members = []
         for number in range(config.training.members):
             recipe = method.build(
@@ -118,7 +119,7 @@ def _read_model(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     path = folder / "model.safetensors"
     if not path.exists():
         raise ValueError(
-            f"{folder}: found no model.safetensors, expected the folder of a finished neural run"
+            f"{folder}: found no model.safetensors, expected the folder of a finished run"
         )
     with safe_open(path, framework="pt") as file:
         task = json.loads(file.metadata()["task"])

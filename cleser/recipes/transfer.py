@@ -34,7 +34,7 @@ def evaluate(
         What ``results.json`` holds.
 
     Raises:
-        ValueError: The folder holds no finished neural run.
+        ValueError: The folder holds no finished run.
         LeakageError: The corpora overlap with what the run has learned from.
     """
     saved = open_run(run)

@@ -226,8 +226,6 @@ class _Nothing:
 def test_the_classical_row(specs, tmp_path):
     results = run("classical", Protocol([specs[0]], [specs[1]]), tmp_path / "svm")
     assert results["uar"]["mean"] > 0.6
-    with pytest.raises(ValueError, match="keeps no model"):
-        evaluate(tmp_path / "svm", (specs[2],))
 
 
 def test_broken_recordings_are_counted_and_left_out(specs, tmp_path):
@@ -289,5 +287,5 @@ def test_members_are_averaged_kept_and_resumed(finished, specs, tmp_path, monkey
     first, second = (predict(member.recipe, test)[0] for member in seeds[0].members)
     assert not torch.allclose(first, second)
     told = pd.read_parquet(tmp_path / "voting" / "predictions.parquet").query("seed == 0")
-    shares = torch.from_numpy(told.filter(like="p_").to_numpy()).float()
+    shares = torch.tensor(told.filter(like="p_").to_numpy()).float()
     torch.testing.assert_close(((first + second) / 2).softmax(-1), shares, atol=1e-5, rtol=1e-4)

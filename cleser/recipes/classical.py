@@ -1,0 +1,190 @@
+"""What a user would otherwise pick: utterance statistics and a classical classifier from scikit-learn.
+
+What was fitted is kept as tensors, and predicts from them: scikit-learn's own format is pickle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from cleser.recipes.data import Dataset
+from cleser.recipes.experiment import Experiment, Fitted, Fold, run_experiment
+from cleser.speech.backbones import Backbone
+
+
+@dataclass(frozen=True)
+class ClassicalConfig:
+    """Settings of the classical row.
+
+    Attributes:
+        classifier: ``"svm"`` (RBF kernel) or ``"linear"`` (logistic regression).
+        c: Inverse strength of the regularisation; None chooses it by speaker-grouped cross-validation on
+            the source.
+    """
+
+    classifier: Literal["svm", "linear"] = "svm"
+    c: float | None = None
+
+
+class LinearScores(NamedTuple):
+    """Of K classes (of two, one row for the second): x ↦ W x + b.
+
+    Attributes:
+        weights: W [K, D].
+        biases: b [K].
+        classes: Which emotions the rows stand for, int64.
+    """
+
+    weights: Tensor
+    biases: Tensor
+    classes: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Scores [N, K] of x [N, D]."""
+        scores = x @ self.weights.T + self.biases
+        return _of_both(scores[:, 0]) if len(self.classes) == 2 else scores
+
+
+class SupportVectors(NamedTuple):
+    r"""A machine with an RBF kernel for each pair of classes (C.-C. Chang, C.-J. Lin, *LIBSVM*, 2011).
+
+    .. math:: f_{ij}(x) = \sum_{s \in i} \alpha_{s,j} k(x, x_s) + \sum_{s \in j} \alpha_{s,i} k(x, x_s) + b_{ij}
+
+    A class' score is the number of pairs that it wins, and by how much it wins them, squeezed to less than half a vote.
+
+    Attributes:
+        vectors: Support vectors, class after class, [S, D].
+        duals: α [K − 1, S], a row for each other class.
+        biases: b, a pair (i, j) after another, i < j.
+        counts: Support vectors of each class, int64 [K].
+        gamma: Of the kernel.
+        classes: Which emotions these are, int64 [K].
+    """
+
+    vectors: Tensor
+    duals: Tensor
+    biases: Tensor
+    counts: Tensor
+    gamma: Tensor
+    classes: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Scores [N, K] of x [N, D]."""
+        kernel = torch.exp(-self.gamma * torch.cdist(x, self.vectors).square())
+        parts = [
+            k @ d.T
+            for k, d in zip(
+                kernel.split(self.counts.tolist(), 1), self.duals.split(self.counts.tolist(), 1),
+                strict=True,
+            )
+        ]  # fmt: skip
+        pairs = list(combinations(range(len(self.counts)), 2))
+        margins = torch.stack(
+            [parts[i][:, j - 1] + parts[j][:, i] for i, j in pairs], 1
+        ) + self.biases  # fmt: skip
+        if len(pairs) == 1:
+            return _of_both(margins[:, 0])
+        first, second = (
+            one_hot(torch.tensor(side), len(self.counts)).to(margins)
+            for side in zip(*pairs, strict=True)
+        )
+        votes = (margins >= 0).to(margins) @ first + (margins < 0).to(margins) @ second
+        by = margins @ (first - second)
+        return votes + by / (3 * (by.abs() + 1))
+
+
+class Classical:
+    """A fitted classifier of utterance statistics."""
+
+    def __init__(self, scores: LinearScores | SupportVectors, emotions: int) -> None:
+        self.scores = scores
+        self.emotions = emotions
+
+    @classmethod
+    def fit(cls, config: ClassicalConfig, source: Dataset, emotions: int) -> Classical:
+        """Fit to a source; C by cross-validation with speakers held out, where none is given."""
+        from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+        from sklearn.model_selection import GridSearchCV, GroupKFold  # noqa: PLC0415
+        from sklearn.svm import SVC  # noqa: PLC0415
+
+        if config.classifier == "svm":
+            estimator, grid = SVC(), (0.1, 0.3, 1.0, 3.0)
+        else:
+            estimator, grid = LogisticRegression(max_iter=1000), (1e-4, 1e-3, 1e-2, 1e-1)
+        speakers = source.manifest["speaker"].fillna(source.manifest["utterance"])
+        folds = GroupKFold(min(5, speakers.nunique()))
+        choices = {"C": list(grid) if config.c is None else [config.c]}
+        search = GridSearchCV(estimator, choices, scoring="balanced_accuracy", cv=folds)
+        x, y = _flat(source).numpy(), source.labels["emotion"].numpy()
+        best = search.fit(x, y, groups=speakers, sample_weight=source.weight.numpy())
+        return cls(_scores(best.best_estimator_), emotions)
+
+    @classmethod
+    def restore(
+        cls, config: ClassicalConfig, tensors: Mapping[str, Tensor], emotions: int
+    ) -> Classical:
+        """What :meth:`tensors` gave."""
+        kind = SupportVectors if config.classifier == "svm" else LinearScores
+        return cls(kind(**tensors), emotions)
+
+    def predict(self, dataset: Dataset) -> tuple[Tensor, Tensor]:
+        """Scores turned into shares by softmax (no calibrated probabilities), and the statistics themselves."""
+        x = _flat(dataset)
+        shares = torch.zeros(len(x), self.emotions)
+        shares[:, self.scores.classes] = self.scores(x.double()).softmax(-1).float()
+        return shares, x
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What scores are made from."""
+        return self.scores._asdict()
+
+    def write(self, folder: Path) -> None:
+        """Nothing."""
+
+
+def _scores(estimator: Any) -> LinearScores | SupportVectors:
+    """A fitted estimator of scikit-learn as tensors."""
+    classes = torch.from_numpy(estimator.classes_)
+    if hasattr(estimator, "coef_") and not hasattr(estimator, "support_vectors_"):
+        return LinearScores(_double(estimator.coef_), _double(estimator.intercept_), classes)
+    return SupportVectors(
+        _double(estimator.support_vectors_),
+        _double(estimator.dual_coef_),
+        _double(estimator.intercept_),
+        torch.from_numpy(estimator.n_support_).long(),
+        torch.tensor(estimator._gamma, dtype=torch.float64),
+        classes,
+    )
+
+
+def _double(values: Any) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64).contiguous()
+
+
+def _of_both(second: Tensor) -> Tensor:
+    """The score of the second of two classes [N], as scores of both [N, 2]."""
+    return torch.stack([-second, second], 1)
+
+
+def _flat(dataset: Dataset) -> Tensor:
+    return dataset.features.summaries.flatten(1)
+
+
+def run_classical(
+    experiment: Experiment, config: ClassicalConfig, backbone: Backbone
+) -> dict[str, Any]:
+    """Run the classical row; its seeds differ only in the source speakers they learn from."""
+
+    def fit(fold: Fold) -> Fitted:
+        emotions = len(fold.data.vocabulary.emotions)
+        return Classical.fit(config, fold.data.learned(fold.parts), emotions)
+
+    return run_experiment(experiment, fit, backbone)
