@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -145,6 +146,20 @@ def test_comparisons_need_like_terms_and_utterances(folders, tmp_path):
     fewer = make_run(tmp_path / "fewer", takes=4)
     with pytest.raises(ValueError, match="24 utterances were tested in only one"):
         compare_runs(folders[0], fewer)
+
+
+def test_seeds_that_tested_others_are_not_compared(folders, tmp_path):
+    """An oracle tests other speakers with each seed: over all seeds every utterance, but never those of a method."""
+    oracle = shutil.copytree(folders[0], tmp_path / "oracle")
+    tested = pd.read_parquet(oracle / "predictions.parquet")
+    speakers = sorted(tested["speaker"].unique())
+    first = tested["speaker"].isin(speakers[: len(speakers) // 2])
+    kept = tested[first == (tested["seed"] == 0)]
+    assert set(kept["utterance"]) == set(tested["utterance"])
+    kept.to_parquet(oracle / "predictions.parquet")
+    with pytest.raises(ValueError, match="tested in only one"):
+        compare_runs(folders[0], oracle)
+    assert compare_runs(oracle, oracle).differences["uar"].difference == 0
 
 
 def test_what_a_terminal_shows(folders):
