@@ -82,7 +82,8 @@ def _checked(lengths: Sequence[int], bounds: Sequence[Tensor]) -> NDArray[np.int
 
 
 def _spans(bounds: Tensor) -> NDArray[np.int64]:
-    return _array(bounds, torch.int64).reshape(-1, 2)
+    array: NDArray[np.int64] = bounds.numpy(force=True).astype(np.int64, copy=False)
+    return np.ascontiguousarray(array.reshape(-1, 2))
 
 
 def _outside(i: int, lengths: Sequence[int], bounds: Sequence[Tensor]) -> ValueError:
@@ -107,19 +108,23 @@ def _pool_by_loops(
     frames: Tensor | Sequence[Tensor], bounds: Sequence[Tensor], std: bool
 ) -> Tensor:
     """Pool each utterance's frames [T_i, D]. Few calls: while frames fill the cache each is as slow as many sums."""
-    pool_one, kind = _loop(frames[0].dtype)
+    dtype, width = frames[0].dtype, frames[0].shape[-1]
+    pool_one, kind = _loop(dtype)
     number = torch.get_num_threads()
     # A few utterances are cut, unless each piece would have to convert its utterance's frames.
-    converted = frames[0].dtype == torch.float16 or not frames[0].is_contiguous()
+    converted = dtype == torch.float16 or not frames[0].is_contiguous()
     pieces, count = _pieces(bounds, 1 if converted else -(-_SHARES * number // len(bounds)))
+    parts: Any = frames
+    if not converted:  # what is asked of torch now, threads need not wait for each other to ask
+        parts = _memory(frames) if isinstance(frames, Tensor) else [_memory(x) for x in frames]
     # Memory of NumPy: it asks for huge pages, without which new memory costs more than the work.
-    pooled: NDArray[Any] = np.empty((count, frames[0].shape[-1] * (1 + std)), dtype=kind)
+    pooled: NDArray[Any] = np.empty((count, width * (1 + std)), dtype=kind)
     wrong: list[int] = []
     left = iter(pieces)
 
     def pool() -> None:
         for i, spans, begin in left:  # whoever is free takes the next
-            if not pool_one(frames[i], spans, pooled[begin : begin + len(spans)]):
+            if not pool_one(parts[i], spans, pooled[begin : begin + len(spans)]):
                 wrong.append(i)
 
     # The caller does its share, and threads that stay do the others': to start some takes as long as to pool.
@@ -129,25 +134,32 @@ def _pool_by_loops(
         other.result()
     if wrong:
         raise _outside(min(wrong), _lengths(frames), bounds)
-    return torch.from_numpy(pooled).to(frames[0].dtype)
+    found = torch.from_numpy(pooled)
+    return found if found.dtype == dtype else found.to(dtype)
+
+
+def _memory(x: Tensor) -> NDArray[Any]:
+    """A tensor's own memory; of bfloat16, which NumPy does not know, the bits."""
+    array: NDArray[Any] = (x.view(torch.int16) if x.dtype == torch.bfloat16 else x).detach().numpy()
+    return array.view(np.uint16) if x.dtype == torch.bfloat16 else array
 
 
 def _loop(
     dtype: torch.dtype,
-) -> tuple[Callable[[Tensor, NDArray[np.int64], NDArray[Any]], bool], type]:
+) -> tuple[Callable[[Any, NDArray[np.int64], NDArray[Any]], bool], type]:
     """What pools one utterance, and what it writes."""
     from cleser.anchors.moments import COLUMNS, moments, moments_of_bfloat16  # noqa: PLC0415  (compiles when called)
 
     wide = torch.promote_types(dtype, torch.float32)
 
-    def of_bfloat16(x: Tensor, spans: NDArray[np.int64], out: NDArray[Any]) -> bool:
-        bits = _array(x.view(torch.int16), torch.int16).view(np.uint16)
+    def of_bfloat16(x: Any, spans: NDArray[np.int64], out: NDArray[Any]) -> bool:
+        bits = x if isinstance(x, np.ndarray) else _memory(x.contiguous())
         longest = int((spans[:, 1] - spans[:, 0]).max(initial=0))
         words = np.empty((min(longest, len(x)), COLUMNS), np.uint32)
         return moments_of_bfloat16(bits, spans, words, words.view(np.float32), out)
 
-    def of_others(x: Tensor, spans: NDArray[np.int64], out: NDArray[Any]) -> bool:
-        return moments(_array(x, wide), spans, out)
+    def of_others(x: Any, spans: NDArray[np.int64], out: NDArray[Any]) -> bool:
+        return moments(x if isinstance(x, np.ndarray) else _array(x, wide), spans, out)
 
     if dtype == torch.bfloat16:
         return of_bfloat16, np.float32
