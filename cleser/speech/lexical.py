@@ -47,6 +47,17 @@ class LexicalContent:
     Args:
         strength: κ, in tokens: a rare phoneme's mean is its speakers' and emotions' as much as its own, and is
             taken off in part only.
+
+    >>> said = torch.tensor([[[4.0, 0.0]], [[2.0, 0.0]]])  # mean and deviation of one channel
+    >>> features = Features(
+    ...     ["u", "v"], said, torch.tensor([0, 1, 2]), said, ["a", "i"],
+    ...     sizes=torch.tensor([9, 9]), frames=torch.tensor([9, 9]),
+    ... )
+    >>> rows = pd.DataFrame({"corpus": "c", "speaker": "s"}, index=[0, 1])
+    >>> content = LexicalContent(strength=0)
+    >>> content.add(features, rows)
+    >>> content.remove(features, rows).summaries[:, 0, 0].tolist()
+    [3.0, 3.0]
     """
 
     def __init__(self, strength: float = 20.0) -> None:
@@ -63,15 +74,16 @@ class LexicalContent:
             rows: Their rows of the manifest, in order; a corpus' utterances without a speaker count as one's.
 
         Raises:
-            ValueError: The features do not say how many frames they were made of.
+            ValueError: The features do not say how many frames they were made of, or the rows are not as many.
         """
         self._offsets = None
         dim = features.tokens.shape[-1] // 2
         sizes, _ = _counts(features)
-        frames = sizes.double()[:, None, None] * features.tokens[..., :dim]
+        means = features.tokens[..., :dim]
         of = _tokens_rows(features, rows)
         for (corpus, speaker, phone), at in _groups(of[of["phone"] != ""]):
-            part = _Sum(len(at), int(sizes[at].sum()), frames[at].sum(0))
+            total = torch.einsum("s,sld->ld", sizes[at].double(), means[at].double())
+            part = _Sum(len(at), int(sizes[at].sum()), total)
             _increase(self._phones, (corpus, speaker, phone), part)
             _increase(self._speakers, (corpus, speaker), part)
 
@@ -106,7 +118,7 @@ class LexicalContent:
             rows: Their rows of the manifest, in order.
 
         Raises:
-            ValueError: The features do not say how many frames they were made of.
+            ValueError: The features do not say how many frames they were made of, or the rows are not as many.
         """
         if not self._phones:
             return features
@@ -145,6 +157,10 @@ class LexicalContent:
 
 def _tokens_rows(features: Features, rows: pd.DataFrame) -> pd.DataFrame:
     """Corpus, speaker and phone of every token."""
+    if len(rows) != len(features):
+        raise ValueError(
+            f"found {len(rows)} rows, expected one for each of {len(features)} utterances"
+        )
     repeated = rows.loc[:, ["corpus", "speaker"]].fillna("")
     tokens = repeated.iloc[np.repeat(np.arange(len(rows)), features.offsets.diff().numpy())]
     return tokens.reset_index(drop=True).assign(phone=features.phones)

@@ -149,3 +149,8 @@ def test_features_that_were_picked_have_lost_their_frames():
     )
     with pytest.raises(ValueError, match="of how many frames"):
         LexicalContent().add(features, ROWS.iloc[:1])
+
+
+def test_rows_belong_to_utterances():
+    with pytest.raises(ValueError, match="found 2 rows, expected one for each of 5"):
+        LexicalContent().add(describe(sounds()), ROWS.iloc[:2])
