@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 _MANY = 1 << 20  # values from which on compiled loops pay
+_SUMMED = (torch.float32, torch.float64, torch.bfloat16)  # as they are, by compiled loops
 _SHARES = 8  # pieces of work a thread, so that none waits long for another
 
 
@@ -69,6 +70,10 @@ def _lengths(frames: Tensor | Sequence[Tensor]) -> list[int]:
     return [len(x) for x in frames]
 
 
+def _parts(frames: Tensor | Sequence[Tensor]) -> Sequence[Tensor]:
+    return [frames] if isinstance(frames, Tensor) else frames
+
+
 def _checked(lengths: Sequence[int], bounds: Sequence[Tensor]) -> NDArray[np.int64]:
     """All bounds [S, 2], once they are known to lie within their utterances."""
     spans = np.concatenate([_spans(own) for own in bounds])
@@ -98,7 +103,7 @@ def _compiled_loops_pay(frames: Tensor | Sequence[Tensor], std: bool) -> bool:
     as_fast = not std and (dtype == torch.float16 or (padded and dtype.itemsize < 4))
     if torch.compiler.is_compiling() or as_fast:
         return False
-    parts = [frames] if isinstance(frames, Tensor) else frames
+    parts = _parts(frames)
     kept = torch.is_grad_enabled() and any(x.requires_grad for x in parts)
     on_cpu = all(x.device.type == "cpu" for x in parts)
     return on_cpu and not kept and sum(x.numel() for x in parts) >= _MANY
@@ -108,23 +113,26 @@ def _pool_by_loops(
     frames: Tensor | Sequence[Tensor], bounds: Sequence[Tensor], std: bool
 ) -> Tensor:
     """Pool each utterance's frames [T_i, D]. Few calls: while frames fill the cache each is as slow as many sums."""
+    from cleser.anchors.moments import moments  # noqa: PLC0415  (compiles when called)
+
     dtype, width = frames[0].dtype, frames[0].shape[-1]
-    pool_one, kind = _loop(dtype)
     number = torch.get_num_threads()
     # A few utterances are cut, unless each piece would have to convert its utterance's frames.
-    converted = dtype == torch.float16 or not frames[0].is_contiguous()
+    converted = dtype not in _SUMMED or not all(x.is_contiguous() for x in _parts(frames))
     pieces, count = _pieces(bounds, 1 if converted else -(-_SHARES * number // len(bounds)))
     parts: Any = frames
     if not converted:  # what is asked of torch now, threads need not wait for each other to ask
         parts = _memory(frames) if isinstance(frames, Tensor) else [_memory(x) for x in frames]
     # Memory of NumPy: it asks for huge pages, without which new memory costs more than the work.
+    kind = np.float64 if dtype == torch.float64 else np.float32
     pooled: NDArray[Any] = np.empty((count, width * (1 + std)), dtype=kind)
     wrong: list[int] = []
     left = iter(pieces)
 
     def pool() -> None:
         for i, spans, begin in left:  # whoever is free takes the next
-            if not pool_one(parts[i], spans, pooled[begin : begin + len(spans)]):
+            rows = _memory(_summable(frames[i])) if converted else parts[i]
+            if not moments(rows, spans, pooled[begin : begin + len(spans)]):
                 wrong.append(i)
 
     # The caller does its share, and threads that stay do the others': to start some takes as long as to pool.
@@ -138,32 +146,16 @@ def _pool_by_loops(
     return found if found.dtype == dtype else found.to(dtype)
 
 
+def _summable(x: Tensor) -> Tensor:
+    """Contiguous frames of a kind that the loops sum."""
+    kind = x.dtype if x.dtype in _SUMMED else torch.promote_types(x.dtype, torch.float32)
+    return x.to(kind).contiguous()
+
+
 def _memory(x: Tensor) -> NDArray[Any]:
     """A tensor's own memory; of bfloat16, which NumPy does not know, the bits."""
     array: NDArray[Any] = (x.view(torch.int16) if x.dtype == torch.bfloat16 else x).detach().numpy()
     return array.view(np.uint16) if x.dtype == torch.bfloat16 else array
-
-
-def _loop(
-    dtype: torch.dtype,
-) -> tuple[Callable[[Any, NDArray[np.int64], NDArray[Any]], bool], type]:
-    """What pools one utterance, and what it writes."""
-    from cleser.anchors.moments import COLUMNS, moments, moments_of_bfloat16  # noqa: PLC0415  (compiles when called)
-
-    wide = torch.promote_types(dtype, torch.float32)
-
-    def of_bfloat16(x: Any, spans: NDArray[np.int64], out: NDArray[Any]) -> bool:
-        bits = x if isinstance(x, np.ndarray) else _memory(x.contiguous())
-        longest = int((spans[:, 1] - spans[:, 0]).max(initial=0))
-        words = np.empty((min(longest, len(x)), COLUMNS), np.uint32)
-        return moments_of_bfloat16(bits, spans, words, words.view(np.float32), out)
-
-    def of_others(x: Any, spans: NDArray[np.int64], out: NDArray[Any]) -> bool:
-        return moments(x if isinstance(x, np.ndarray) else _array(x, wide), spans, out)
-
-    if dtype == torch.bfloat16:
-        return of_bfloat16, np.float32
-    return of_others, np.float64 if wide == torch.float64 else np.float32
 
 
 def _pieces(
@@ -179,11 +171,6 @@ def _pieces(
             pieces.append((i, spans[first:last], count + first))
         count += size
     return pieces, count
-
-
-def _array(x: Tensor, dtype: torch.dtype) -> NDArray[Any]:
-    array: NDArray[Any] = x.detach().to("cpu", dtype).contiguous().numpy()
-    return array
 
 
 @lru_cache(maxsize=1)
