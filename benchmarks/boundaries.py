@@ -27,6 +27,7 @@ from cleser.speech.alignment.aligner import spelled
 from cleser.speech.alignment.ctc_training import train_phone_model
 from cleser.speech.prosody import Manner, Voice, speak
 
+DROPPED = 10.01  # ms, two steps of the aligner: what stands for a phone that nobody spoke
 VOICES = {"en": "en", "zh": "cmn", "de": "de"}
 EMOTIONS = ("anger", "sadness", "happiness", "neutral")
 TEACHERS = (None, "m4", "m5", "m8", "linda", "Alicia", "Andrea")  # none is a speaker of the corpus
@@ -73,7 +74,10 @@ def table(name: str, aligners: dict, seeds: list[int], count: int) -> None:
 
 
 def durations(spec: str, folder: str) -> None:
-    """Mean, and median with quartiles, of vowels by stress, of schwas by themselves, and of consonants."""
+    """Mean, and median with quartiles, of vowels by stress, of schwas by themselves, and of consonants.
+
+    A phone that the text has and the speaker drops is squeezed to next to nothing; it has no duration, and is counted.
+    """
     groups: dict[str, list[float]] = {}
     spoken, phones, quality = 0.0, 0, []
     for alignment in load_alignments(load(spec), folder):
@@ -91,14 +95,17 @@ def durations(spec: str, folder: str) -> None:
         quality.append(alignment.quality)
     corpus = spec.partition(":")[0]
     for name in ("stressed vowels", "other vowels", "schwas", "consonants"):
-        x = groups.get(name, [np.nan])
+        if name not in groups:
+            continue
+        every = np.array(groups[name])
+        x = every[every > DROPPED]
         low, middle, high = np.quantile(x, [0.25, 0.5, 0.75])
         print(
-            f"| {corpus} | {name} | {len(x)} | {np.mean(x):.0f} | {middle:.0f} ({low:.0f}–{high:.0f}) |"
+            f"| {corpus} | {name} | {len(every)} | {100 - 100 * len(x) / len(every):.0f} "
+            f"| {np.mean(x):.0f} | {middle:.0f} ({low:.0f}–{high:.0f}) |"
         )
-    print(
-        f"| {corpus} | {phones / spoken:.1f} phones a second, quality {np.median(quality):.2f} | | | |"
-    )
+    speed = f"{phones / spoken:.1f} phones a second, quality {np.median(quality):.2f}"
+    print(f"| {corpus} | {speed} | | | | |")
 
 
 def draw(pairs: list[list[str]], file: str, count: int = 2) -> None:
@@ -165,9 +172,8 @@ def main() -> None:
         known_times(arguments)
     pairs = [pair.rsplit("=", 1) for pair in arguments.corpora]
     if pairs:
-        print(
-            "\n| corpus | phones | number | mean, ms | median and quartiles, ms |\n|---|---|---|---|---|"
-        )
+        print("\n| corpus | phones | number | dropped, % | mean, ms | median and quartiles, ms |")
+        print("|---|---|---|---|---|---|")
     for spec, folder in pairs:
         durations(spec, folder)
     if arguments.figure:
