@@ -80,12 +80,14 @@ class LayerPairs:
         n = part.shape[1]
         if n < 2:
             return self._sums
-        x = part.to(self.dtype)
-        x = x - x.mean(1, keepdim=True)
-        gram = x @ x.mT  # [L, n, n]; of centred items, so that its rows sum to zero
-        own = gram.diagonal(dim1=-2, dim2=-1).clone()
-        gram.diagonal(dim1=-2, dim2=-1).zero_()
-        flat = gram.flatten(1)
+        flat = torch.empty(len(part), n * n, dtype=self.dtype, device=part.device)
+        own = torch.empty(len(part), n, dtype=self.dtype, device=part.device)
+        for layer, x in enumerate(part.unbind()):  # one by one, they stay in the cache
+            centred = x.to(self.dtype)
+            centred = centred - centred.mean(0)
+            gram = centred @ centred.T  # its rows sum to zero
+            own[layer] = gram.diagonal()
+            flat[layer] = gram.fill_diagonal_(0).flatten()
         products, owns = flat @ flat.T, own @ own.T
         sums = dict(self._sums)
         sums[False] = _plus(self._sums[False], (products + owns) / (n - 1) ** 2, n)
