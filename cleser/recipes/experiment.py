@@ -28,6 +28,7 @@ from cleser.recipes.data import Dataset, Vocabulary, load_dataset, phones_of
 from cleser.recipes.processes import processes
 from cleser.recipes.progress import console, track
 from cleser.recipes.settings import to_plain
+from cleser.speech.alignment.folder import existing_folder
 from cleser.speech.backbones import Backbone
 from cleser.speech.fine_tuning import FineTuning
 from cleser.speech.normalise import Moments
@@ -261,7 +262,9 @@ def _tell(note: str) -> None:
 
 
 def admit(experiment: Experiment) -> Cast:
-    """Load the protocol's corpora, refuse leakage, and only then begin the run folder."""
+    """Load the protocol's corpora, refuse leakage and a wrong folder, and only then begin the run folder."""
+    if experiment.alignments is not None:
+        existing_folder(experiment.alignments)
     cast = experiment.protocol.load()
     total = len(cast.source) + len(cast.auxiliary) + len(cast.target)
     with track("audit", total) as advance:

@@ -186,6 +186,15 @@ def test_evaluating_with_alignments_repeats_a_run_with_them(specs, tmp_path):
         pd.testing.assert_frame_equal(one, other, check_exact=False, atol=1e-3)
 
 
+def test_a_wrong_folder_of_alignments_begins_no_run(specs, tmp_path, finished):
+    wrong = str(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="no such folder of alignments"):
+        run("baseline", Protocol([specs[0]], [specs[1]]), tmp_path / "run", alignments=wrong)
+    with pytest.raises(ValueError, match="no such folder of alignments"):
+        evaluate(finished, (specs[1],), alignments=wrong, out=tmp_path / "again")
+    assert not list(tmp_path.iterdir())
+
+
 def test_evaluating_on_the_source_is_refused(finished, specs):
     with pytest.raises(LeakageError):
         evaluate(finished, (specs[0],), out=finished.parent / "on-a")

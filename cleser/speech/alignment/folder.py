@@ -45,6 +45,17 @@ class Alignments(list[Alignment | None]):
         return "; ".join(parts)
 
 
+def existing_folder(folder: str | Path) -> Path:
+    """The folder, if it is there.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if not Path(folder).is_dir():
+        raise ValueError(f"{folder}: there is no such folder of alignments")
+    return Path(folder)
+
+
 def load_alignments(
     manifest: pd.DataFrame,
     folder: str | Path | None = None,
@@ -75,10 +86,7 @@ def load_alignments(
     """
     if folder is None:
         return _stated(manifest, alphabet)
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: there is no such folder of alignments")
-    shelf = _Shelf(folder)
+    shelf = _Shelf(existing_folder(folder))
     columns = (manifest[name] for name in ("utterance", "path", "start", "end"))
     found: list[Alignment | None] = []
     problems: list[dict[str, str]] = []
