@@ -135,7 +135,7 @@ class Classical:
         kind = SupportVectors if config.classifier == "svm" else LinearScores
         return cls(kind(**tensors), emotions)
 
-    def predict(self, dataset: Dataset) -> tuple[Tensor, Tensor]:
+    def predict(self, dataset: Dataset, *, together: bool = True) -> tuple[Tensor, Tensor]:
         """Scores turned into shares by softmax (no calibrated probabilities), and the statistics themselves."""
         x = _flat(dataset)
         shares = torch.zeros(len(x), self.emotions)

@@ -28,6 +28,7 @@ from cleser.recipes.data import Dataset, Vocabulary, load_dataset, phones_of
 from cleser.recipes.processes import processes
 from cleser.recipes.progress import console, track
 from cleser.recipes.settings import to_plain
+from cleser.speech.alignment import Alignment
 from cleser.speech.alignment.folder import existing_folder
 from cleser.speech.backbones import Backbone
 from cleser.speech.fine_tuning import FineTuning
@@ -127,6 +128,11 @@ class Data:
         return layers, channels
 
     @cached_property
+    def target_phones(self) -> list[Alignment | None]:
+        """When the target's phones sound, as far as that is known; no recording is opened for it."""
+        return phones_of(self.cast.target, self.alignments)
+
+    @cached_property
     def target(self) -> Dataset:
         """Every target utterance."""
         return loader(self.tuning)(
@@ -135,7 +141,7 @@ class Data:
             self.vocabulary,
             self.backbone,
             title="target",
-            alignments=phones_of(self.cast.target, self.alignments),
+            alignments=self.target_phones,
             reference=self.moments,
         )[0]
 
@@ -156,8 +162,13 @@ def loader(tuning: FineTuning) -> Callable[..., tuple[Dataset, Moments]]:
 class Fitted(Interface):
     """A method that has been fitted for one seed."""
 
-    def predict(self, dataset: Dataset) -> tuple[Tensor, Tensor]:
-        """Probabilities [N, K] and embeddings [N, D]."""
+    def predict(self, dataset: Dataset, *, together: bool = True) -> tuple[Tensor, Tensor]:
+        """Probabilities [N, K] and embeddings [N, D].
+
+        Args:
+            dataset: The utterances.
+            together: Whether one utterance may tell something about another, as for speaker-style communities.
+        """
         ...
 
     def tensors(self) -> dict[str, Tensor]:
@@ -212,7 +223,7 @@ def run_experiment(
         return results
     together = processes()
     together.wait_for_everyone()  # nobody looks into the folder once one has begun to write
-    cast = admit(experiment)
+    cast, notes = admit(experiment)
     with together.main_process_first():  # the others then find its features on disk
         data = Data(
             cast,
@@ -221,6 +232,8 @@ def run_experiment(
             tuning=experiment.tuning,
             alignments=experiment.alignments,
         )
+        _ = data.target_phones if _sealed(experiment.protocol) else data.target
+    begin(experiment, cast, notes)
     history: list[dict[str, float]] = []
     networks: list[Fitted] = []
     for seed in range(experiment.seeds):
@@ -232,7 +245,11 @@ def run_experiment(
             _write_text(experiment.out / "metrics.jsonl", lines)
 
         checkpoint = experiment.out / "checkpoints" / f"seed{seed}.safetensors"
-        networks.append(fit(Fold(seed, data, cast.parts(seed), checkpoint, report)))
+        try:
+            networks.append(fit(Fold(seed, data, cast.parts(seed), checkpoint, report)))
+        except ValueError:
+            _withdraw(experiment.out)
+            raise
     if _sealed(experiment.protocol):
         audit(cast, repeats=experiment.seeds)  # now that nothing can be learned from what it opens
     predictions: list[pd.DataFrame] = []
@@ -261,8 +278,12 @@ def _tell(note: str) -> None:
     console.print(note, style="dim", highlight=False)
 
 
-def admit(experiment: Experiment) -> Cast:
-    """Load the protocol's corpora, refuse leakage and a wrong folder, and only then begin the run folder."""
+def admit(experiment: Experiment) -> tuple[Cast, list[str]]:
+    """Load the protocol's corpora, and refuse leakage and a wrong folder; nothing is written.
+
+    Returns:
+        The cast, and the audit's notes.
+    """
     if experiment.alignments is not None:
         existing_folder(experiment.alignments)
     cast = experiment.protocol.load()
@@ -272,14 +293,25 @@ def admit(experiment: Experiment) -> Cast:
         findings = audit(cast, repeats=experiment.seeds, sealed=sealed, advance=lambda: advance(1))
     for note in findings.notes:
         _tell(f"audit: {note}")
+    return cast, findings.notes
+
+
+def begin(experiment: Experiment, cast: Cast, notes: list[str]) -> None:
+    """Begin the run folder, once features are there: a run that fails on its inputs leaves none behind."""
     if not processes().is_main_process:
-        return cast
+        return
     experiment.out.mkdir(parents=True, exist_ok=True)
     settings = yaml.safe_dump(experiment.settings(), sort_keys=False, allow_unicode=True)
     _write_text(experiment.out / "config.yaml", settings)
-    described = {**cast.describe(), "notes": findings.notes}
+    described = {**cast.describe(), "notes": notes}
     _write_text(experiment.out / "protocol.json", json.dumps(described, indent=2) + "\n")
-    return cast
+
+
+def _withdraw(out: Path) -> None:
+    """Remove a run folder in which nothing has been learned: what the run wants is wrong, not what it found."""
+    begun = {out / "config.yaml", out / "protocol.json"}
+    if processes().is_main_process and out.is_dir() and set(out.iterdir()) <= begun:
+        shutil.rmtree(out)
 
 
 def _sealed(protocol: Protocol) -> bool:

@@ -19,6 +19,7 @@ from cleser.recipes.engine import (
     TrainingConfig,
     derive,
     predict,
+    recognise,
     train,
 )
 from cleser.recipes.experiment import Experiment, Fold, run_experiment
@@ -33,9 +34,15 @@ class FittedRecipe:
     def __init__(self, members: Sequence[Learner]) -> None:
         self.members = list(members)
 
-    def predict(self, dataset: Dataset) -> tuple[Tensor, Tensor]:
-        """Probabilities [N, K], of the members' mean logits, and the first member's utterance embeddings [N, D]."""
-        found = [predict(m.recipe, m.sees(dataset)) for m in self.members]
+    def predict(self, dataset: Dataset, *, together: bool = True) -> tuple[Tensor, Tensor]:
+        """Probabilities [N, K], of the members' mean logits, and the first member's utterance embeddings [N, D].
+
+        Args:
+            dataset: The utterances.
+            together: Whether recipes may find out about utterances from the others, see :meth:`Recipe.prepare`.
+        """
+        label = predict if together else recognise
+        found = [label(m.recipe, m.sees(dataset)) for m in self.members]
         logits = torch.stack([logits for logits, _ in found]).mean(0)
         return logits.softmax(-1), found[0][1]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from cleser.recipes.data import phones_of
-from cleser.recipes.experiment import Experiment, admit, finish, loader, predictions_of
+from cleser.recipes.experiment import Experiment, admit, begin, finish, loader, predictions_of
 from cleser.recipes.saved import open_run
 
 
@@ -50,11 +50,12 @@ def evaluate(
         settings["backbone"], saved.tuning, alignments,
     )  # fmt: skip
     experiment.finished(overwrite=True)
-    cast = admit(experiment)
+    cast, notes = admit(experiment)
     dataset, _ = loader(saved.tuning)(
         cast.target, protocol, saved.vocabulary, saved.backbone,
         title=names, alignments=phones_of(cast.target, alignments), reference=saved.moments,
     )  # fmt: skip
+    begin(experiment, cast, notes)
     rows = []
     for seed, network in enumerate(saved.networks):
         test = dataset.subset(cast.parts(seed).test)

@@ -195,6 +195,68 @@ def test_a_wrong_folder_of_alignments_begins_no_run(specs, tmp_path, finished):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_run_that_fails_on_its_inputs_leaves_no_folder(specs, tmp_path, finished):
+    """Mended inputs change the settings, which a folder left behind would refuse."""
+    out = tmp_path / "run"
+    fine = Protocol([specs[0]], [specs[1]])
+    mute = write_corpus(tmp_path / "mute", "mute", speakers=2)
+    for path in (tmp_path / "mute").glob("*.wav"):
+        path.write_bytes(b"RIFF")
+
+    def aligned(folder, names):
+        for name in names:
+            phones = Alignment([0.0, 0.1], [0.1, 9.0], "ai")
+            write_textgrid(tmp_path / folder / f"{name}.TextGrid", phones)
+        return str(tmp_path / folder)
+
+    names = fine.load().source["utterance"]
+    of_others = aligned("others", ["x/y"])
+    of_source = aligned("source", names[names.str.endswith("-2")])  # takes that the target lacks
+    unseen = replace(fine, target_access="nothing", normalisation="corpus")
+    wrong = [
+        (Protocol([specs[0]], [f"manifest:{tmp_path}/none.csv"]), None, "no such file"),
+        (Protocol([mute], [specs[1]]), None, "source: none of 8 recordings can be used"),
+        (Protocol([specs[0]], [mute]), None, "target: none of 8 recordings can be used"),
+        (fine, of_others, "none of 72 utterances has an alignment"),
+        (fine, of_source, "none of 32 utterances has an alignment"),
+        (unseen, of_source, "none of 32 utterances has an alignment"),
+    ]
+    for protocol, alignments, message in wrong:
+        for name in ("baseline", "classical"):
+            with pytest.raises(ValueError, match=message):
+                run(name, protocol, out, seeds=1, alignments=alignments)
+            assert not out.exists()
+    with pytest.raises(ValueError, match="none of 8 recordings can be used"):
+        evaluate(finished, (mute,), out=out)
+    assert not out.exists()
+    run("baseline", fine, out, seeds=1)
+    assert (out / "results.json").exists()
+
+
+def test_a_recipe_that_lacks_phones_leaves_no_folder(specs, tmp_path):
+    out, protocol = tmp_path / "run", Protocol([specs[0]], [specs[1]])
+    vowels = METHODS["layer_anchoring"].config(units="vowel", model=QUICK.model)
+    with pytest.raises(ValueError, match="needs to know the phones"):
+        run("layer_anchoring", protocol, out, vowels, seeds=1)
+    assert not out.exists()
+
+
+def test_what_was_learned_outlives_a_failure(specs, tmp_path, monkeypatch):
+    """A run that fails later keeps its epochs, for the same command to go on from."""
+    out, protocol = tmp_path / "run", Protocol([specs[0]], [specs[1]])
+    real = neural.train
+
+    def failing(*args, **kwargs):
+        if kwargs["seed"] == 1:
+            raise ValueError("the second seed fails")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(neural, "train", failing)
+    with pytest.raises(ValueError, match="the second seed fails"):
+        run("baseline", protocol, out)
+    assert {"config.yaml", "metrics.jsonl", "checkpoints"} <= {path.name for path in out.iterdir()}
+
+
 def test_evaluating_on_the_source_is_refused(finished, specs):
     with pytest.raises(LeakageError):
         evaluate(finished, (specs[0],), out=finished.parent / "on-a")
