@@ -1,4 +1,7 @@
-"""The command line: ``cleser COMMAND …``; each command is a function, its flags are its arguments."""
+"""The command line: ``cleser COMMAND …``; each command is a function, its flags are its arguments.
+
+What a command returns is the exit status, 0 where that is nothing; 2 is a mistake in how it was called.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from importlib import import_module
 import tyro
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from cleser.cli.console import console
 
@@ -41,16 +45,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, ImportError) as error:
         if os.environ.get("CLESER_DEBUG"):
             raise
-        Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+        # As plain text: names may look like markup, as take[final].wav does.
+        said = Text.assemble(("error:", "bold red"), " ", str(error))
+        Console(stderr=True).print(said, highlight=False, soft_wrap=True)
         return 2
     except KeyboardInterrupt:
         Console(stderr=True).print("interrupted; the same command goes on from here")
         return 130
 
 
-def _load(name: str) -> Callable[..., None]:
+def _load(name: str) -> Callable[..., int | None]:
     module, function = COMMANDS[name].split(":")
-    command: Callable[..., None] = getattr(import_module(f"cleser.cli.{module}"), function)
+    command: Callable[..., int | None] = getattr(import_module(f"cleser.cli.{module}"), function)
     return command
 
 
@@ -60,10 +66,8 @@ def _dispatch(args: list[str]) -> int:
         if args[: len(words)] == words:
             command, rest = _load(name), args[len(words) :]
             if name == "run":  # its flags depend on the recipe, so it reads them itself
-                command(rest)
-            else:
-                tyro.cli(command, args=rest, prog=f"cleser {name}")
-            return 0
+                return command(rest) or 0
+            return tyro.cli(command, args=rest, prog=f"cleser {name}") or 0
     _usage(args)
     return 0 if args in ([], ["--help"], ["-h"]) else 2
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import sys
+from collections.abc import Hashable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from tyro.conf import Positional
 
 from cleser.cli.console import console
@@ -18,33 +23,66 @@ if TYPE_CHECKING:
 
 def predict(
     run: Positional[Path],
-    files: Positional[tuple[Path, ...]],
+    files: Positional[tuple[Path, ...]] = (),
     *,
-    json: bool = False,
-    csv: Path | None = None,
+    corpus: tuple[str, ...] = (),
+    speakers: Path | None = None,
+    language: str | None = None,
+    alignments: Path | None = None,
     together: bool = False,
-) -> None:
+    alone: bool = False,
+    window: float = 10.0,
+    hop: float = 10.0,
+    json: bool = False,
+    json_file: Path | None = None,
+    csv: Path | None = None,
+) -> int:
     """Recognise the emotion of recordings with a finished run.
+
+    The exit status is 1 where a recording has got no label, as one that is silent or cannot be read.
 
     Args:
         run: A run folder, or an exported one.
-        files: Recordings.
+        files: Recordings, and folders of such.
+        corpus: Corpora to recognise instead, as NAME:FOLDER, as the run's own test would.
+        speakers: CSV file with the columns path, speaker and, if wanted, language: recordings are then standardised by
+            their speakers' own statistics, as the protocol says.
+        language: Of the recordings.
+        alignments: Folder of alignments that say when phones sound, for a run that was trained with one.
+        together: Standardise the recordings by their own statistics, as one corpus.
+        alone: Standardise them by the source's statistics, so that no label depends on the other recordings.
+        window: Seconds of a window; recordings over 30 s are cut into such.
+        hop: Seconds from the beginning of one window to that of the next.
         json: Print JSON.
-        csv: Write a CSV file instead of printing.
-        together: Standardise the recordings by their own statistics, as of one speaker.
+        json_file: Write a JSON file.
+        csv: Write a CSV file.
     """
     import cleser  # noqa: PLC0415
 
-    table = cleser.load_model(run).predict(files, together=together)
-    for problem in table.attrs["problems"]:
-        print(f"left out: {problem['path']}: {problem['reason']}", file=sys.stderr)
-    if csv:
-        _write(csv, table.to_csv(index=False))
-        console.print(f"{len(table)} recordings: {csv}", highlight=False)
-    elif json:
+    table = cleser.load_model(run).predict(
+        files,
+        corpora=corpus,
+        speakers=speakers,
+        language=language,
+        alignments=alignments,
+        together=together,
+        alone=alone,
+        window=window,
+        hop=hop,
+    )
+    print(table.attrs["terms"], file=sys.stderr)
+    unlabelled = table[table["reason"].notna()]
+    for row in unlabelled.to_dict("records"):
+        print(f"no label: {row['path']}{_times(row)}: {row['reason']}", file=sys.stderr)
+    for path, text in ((csv, table.to_csv(index=False)), (json_file, _as_json(table))):
+        if path:
+            _write(path, text)
+            print(f"{len(table)} rows, {len(unlabelled)} of them without a label: {path}")
+    if json:
         print(_as_json(table))
-    else:
-        console.print(_as_table(table), highlight=False)
+    elif not (csv or json_file):
+        _show(_as_table(table))
+    return 1 if len(unlabelled) else 0
 
 
 def export(run: Positional[Path], *, out: Path) -> None:
@@ -57,7 +95,7 @@ def export(run: Positional[Path], *, out: Path) -> None:
     from cleser.recipes.export import export as write  # noqa: PLC0415
 
     folder = write(run, out)
-    console.print(f"{folder}: {', '.join(sorted(p.name for p in folder.iterdir()))}")
+    print(f"{folder}: {', '.join(sorted(p.name for p in folder.iterdir()))}")
 
 
 def _probabilities(table: pd.DataFrame) -> list[str]:
@@ -65,28 +103,65 @@ def _probabilities(table: pd.DataFrame) -> list[str]:
 
 
 def _as_json(table: pd.DataFrame) -> str:
-    rows = [
-        {
-            "path": row["path"],
-            "emotion": row["emotion"],
-            "probabilities": {n.removeprefix("p_"): row[n] for n in _probabilities(table)},
-        }
-        for row in table.to_dict("records")
-    ]
+    """A list of objects; what is not known is null."""
+    known = [name for name in ("utterance", "path", "start", "end", "emotion") if name in table]
+    rows = []
+    for row in table.to_dict("records"):
+        labelled = _known(row["emotion"]) is not None
+        probabilities = {n.removeprefix("p_"): row[n] for n in _probabilities(table)}
+        rows.append(
+            {
+                **{name: _known(row[name]) for name in known},
+                "probabilities": probabilities if labelled else None,
+                "reason": _known(row["reason"]),
+            }
+        )
     return json.dumps(rows, indent=2, ensure_ascii=False)
+
+
+def _known(value: Any) -> Any:
+    """The value, None for a missing one."""
+    return None if value is None or (isinstance(value, float) and math.isnan(value)) else value
+
+
+def _times(row: dict[Hashable, Any]) -> str:
+    """Which part of the recording it is, nothing where that is not known."""
+    return f", {row['start']:.2f} to {row['end']:.2f} s" if _known(row["end"]) else ""
 
 
 def _as_table(table: pd.DataFrame) -> Table:
     shown = Table()
     names = _probabilities(table)
-    for heading in ("recording", "emotion", *(n.removeprefix("p_") for n in names)):
-        shown.add_column(heading)
+    for heading in (
+        "recording",
+        "seconds",
+        "emotion",
+        *(n.removeprefix("p_") for n in names),
+    ):
+        shown.add_column(heading, no_wrap=True)
     for row in table.to_dict("records"):
-        shown.add_row(row["path"], row["emotion"], *(f"{row[n]:.2f}" for n in names))
+        times = f"{row['start']:.2f}–{row['end']:.2f}" if _known(row["end"]) else "–"
+        emotion = _known(row["emotion"])
+        shares = [f"{row[n]:.2f}" if emotion else "–" for n in names]
+        # A name may look like markup: take[final].wav
+        shown.add_row(Text(row["path"]), times, emotion or "–", *shares)
     return shown
 
 
+def _show(table: Table) -> None:
+    """Print a table as wide as it has to be: a path that is cut off names no file."""
+    endless = console.options.update(width=1_000_000)
+    width = console.measure(table, options=endless).maximum
+    Console(width=max(console.width, width)).print(table, highlight=False)
+
+
 def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(text)
-    temporary.replace(path)
+    """All or nothing: a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        # File names may hold bytes that are no text.
+        temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -142,7 +142,7 @@ def _described(datasets: list[Dataset], shares: list[Tensor]) -> dict[str, Any]:
         "embeddings": torch.cat([descriptions(d) for d in datasets]).numpy(),
         "speakers": pd.concat([speakers_of(d) for d in datasets]).to_numpy(object),
         "emotions": torch.cat([s.cpu() for s in shares]).double().numpy(),
-        "languages": pd.concat([d.manifest["language"] for d in datasets]).to_numpy(object),
+        "languages": pd.concat([languages_of(d) for d in datasets]).to_numpy(object),
     }
 
 
@@ -157,15 +157,24 @@ def descriptions(dataset: Dataset) -> Tensor:
     return torch.cat(parts).float().cpu()
 
 
+def languages_of(dataset: Dataset) -> pd.Series[str]:
+    """The languages; utterances of which nobody knows it count as those of one further language."""
+    return dataset.manifest["language"].fillna("unknown")
+
+
 def speakers_of(dataset: Dataset) -> pd.Series[str]:
-    """The speakers; where a corpus tells none, pseudo-speakers from its recordings' names and sounds."""
+    """The speakers; where a corpus tells none, pseudo-speakers of one language each, by recording and sound."""
     speakers = dataset.manifest["speaker"]
     unknown = speakers.isna().to_numpy()
     if not unknown.any():
         return speakers
     recordings = np.array(recordings_of(dataset.manifest["path"][unknown]), dtype=object)
-    found = pseudo_speakers(descriptions(dataset).numpy()[unknown], recordings=recordings)
+    sounds = descriptions(dataset).numpy()[unknown]
+    sounds[~sounds.any(axis=1)] = (
+        1  # at the mean of their group: they have no direction, and are alike
+    )
+    found = pseudo_speakers(sounds, recordings=recordings)
     named = speakers.to_numpy(object, copy=True)
-    corpora = dataset.manifest["corpus"][unknown]
+    corpora = dataset.manifest["corpus"].str.cat(languages_of(dataset), sep="/")[unknown]
     named[unknown] = [f"{c}/pseudo-{i}" for c, i in zip(corpora, found, strict=True)]
     return pd.Series(named, index=speakers.index, dtype="str")

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import soundfile
 import soxr
 import torch
@@ -32,6 +33,28 @@ def load_audio(
     Raises:
         AudioError: The file is missing, damaged, empty, not finite, or ends before ``start``.
     """
+    mono, native = read_mono(path, start=start, end=end)
+    if native != rate:
+        mono = soxr.resample(mono, native, rate)
+    return torch.from_numpy(np.ascontiguousarray(mono, dtype=np.float32))
+
+
+def read_mono(
+    path: str | Path, *, start: float = 0.0, end: float | None = None
+) -> tuple[npt.NDArray[np.float32], int]:
+    """Read a recording, or a part of one, as mono at its own sampling rate; of a part, nothing else is read.
+
+    Args:
+        path: Any file that libsndfile reads (wav, flac, ogg, mp3 …).
+        start: Where the part begins, in seconds.
+        end: Where the part ends, in seconds; None or NaN means the end of the file.
+
+    Returns:
+        Samples, float32 [T], full scale at ±1, and how many there are in a second.
+
+    Raises:
+        AudioError: The file is missing, damaged, empty, not finite, or ends before ``start``.
+    """
     try:
         with soundfile.SoundFile(path) as file:
             first = round(start * file.samplerate)
@@ -49,9 +72,7 @@ def load_audio(
     mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     if not np.isfinite(mono).all():
         raise AudioError(f"{path}: holds samples that are NaN or infinite")
-    if native != rate:
-        mono = soxr.resample(mono, native, rate)
-    return torch.from_numpy(np.ascontiguousarray(mono, dtype=np.float32))
+    return mono, native
 
 
 def _open_end(end: float | None) -> bool:

@@ -109,13 +109,17 @@ def test_what_cannot_be_recognised_is_said(runs, recordings, tmp_path):
     soundfile.write(tmp_path / "empty.wav", np.zeros(0, "float32"), 16000)
     bad = [tmp_path / "broken.wav", tmp_path / "empty.wav", tmp_path / "missing.wav"]
     found = model.predict([bad[0], recordings[0], bad[1], recordings[0], bad[2]])
-    assert found["path"].tolist() == [str(recordings[0])] * 2
-    assert [problem["path"] for problem in found.attrs["problems"]] == [str(path) for path in bad]
-    with pytest.raises(ValueError, match=r"none of 1 recordings can be used .*broken\.wav"):
-        model.predict([bad[0]])
+    assert found["path"].tolist() == [
+        str(p) for p in (bad[0], recordings[0], bad[1], recordings[0], bad[2])
+    ]
+    assert found["emotion"].notna().tolist() == [False, True, False, True, False]
+    assert found["reason"].isna().tolist() == [False, True, False, True, False]
+    assert found.filter(like="p_").notna().all(axis=1).tolist() == [False, True, False, True, False]
+    alone = model.predict([bad[0]])
+    assert alone["reason"].str.contains("cannot be read as audio").all()
     with pytest.raises(ValueError, match="there are no recordings"):
         model.predict([])
-    with pytest.raises(ValueError, match="one recording, expected two"):
+    with pytest.raises(ValueError, match="found 1 usable recordings of 1, expected two"):
         model.predict(recordings[:1], together=True)
 
 
@@ -170,17 +174,31 @@ def test_a_folder_without_a_model_is_refused(tmp_path, runs):
 def test_the_command_writes_json_and_csv(runs, recordings, tmp_path, capsys):
     (tmp_path / "broken.wav").write_bytes(b"RIFF")
     files = [str(tmp_path / "broken.wav"), str(recordings[0]), str(recordings[5])]
-    assert main(["predict", str(runs["speaker"]), *files, "--json"]) == 0
+    assert main(["predict", str(runs["speaker"]), *files, "--json"]) == 1
     printed = capsys.readouterr()
     rows = json.loads(printed.out)
-    assert [row["path"] for row in rows] == files[1:]
-    assert sum(rows[0]["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    assert [row["path"] for row in rows] == files
+    assert rows[0]["emotion"] is None
+    assert rows[0]["probabilities"] is None
+    assert "cannot be read" in rows[0]["reason"]
+    assert sum(rows[1]["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    assert rows[1]["reason"] is None
+    assert rows[1]["end"] == pytest.approx(soundfile.info(files[1]).duration)
+    assert "standardised by the source's statistics, since no speakers were given" in printed.err
+    assert "no label" in printed.err
     assert "broken.wav" in printed.err
-    assert main(["predict", str(runs["speaker"]), *files, "--csv", str(tmp_path / "a.csv")]) == 0
+    for_csv = ["--csv", str(tmp_path / "a.csv"), "--json-file", str(tmp_path / "a.json")]
+    assert main(["predict", str(runs["speaker"]), *files, *for_csv]) == 1
+    assert json.loads((tmp_path / "a.json").read_text()) == rows
     written = pd.read_csv(tmp_path / "a.csv")
-    for row, (_, line) in zip(rows, written.iterrows(), strict=True):
+    assert written["path"].tolist() == files
+    assert written["emotion"].isna().tolist() == [True, False, False]
+    assert written["reason"].notna().tolist() == [True, False, False]
+    for row, (_, line) in zip(rows[1:], written[1:].iterrows(), strict=True):
         assert line["emotion"] == row["emotion"]
         assert line["p_anger"] == pytest.approx(row["probabilities"]["anger"], abs=1e-6)
+    assert main(["predict", str(runs["speaker"]), *files[1:], "--json"]) == 0
+    assert not list(tmp_path.glob("*.part"))
     assert main(["predict", str(tmp_path), files[1]]) == 2
     assert main(["export", str(runs["speaker"]), "--out", str(tmp_path / "out")]) == 0
 
