@@ -12,7 +12,7 @@ import yaml
 from tyro.conf import OmitArgPrefixes
 
 from cleser.cli.console import console
-from cleser.corpora.protocol import Normalisation, Protocol, Split, TargetAccess
+from cleser.corpora.protocol import Adapt, Normalisation, Pool, Protocol, Split, TargetAccess
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -31,10 +31,15 @@ class RunArguments(Generic[C, T]):
         auxiliary: Further labelled corpora, for recipes that use them.
         labels: The classes.
         map: Emotions to rename, as calm=neutral.
-        normalisation: Whose unlabelled statistics standardise the features.
+        normalisation: Whose unlabelled statistics standardise the features; auto takes the speaker's, or the corpus'
+            where speakers seem to show one emotion each.
         lexical_normalisation: Remove from the features what is said, where alignments tell.
         target_access: What training may see of the target.
+        adapt: Methods that hear target audio adapt to the tested utterances, or to disjoint speakers.
+        pool: What they hear: all target audio, or the utterances of the labels alone.
+        prior: Class shares assumed of the target: uniform, source, or a YAML file such as {neutral: 0.7, anger: 0.3}.
         split: Hold out source speakers, or keep to official splits.
+        test: Official test sets of the target, as test1; test stands for all.
         dev: Share of the source speakers held out to choose the epoch.
         split_seed: Draws them.
         seeds: How many trainings, with seeds 0, 1, ….
@@ -50,10 +55,14 @@ class RunArguments(Generic[C, T]):
     auxiliary: tuple[str, ...] = ()
     labels: tuple[str, ...] = Protocol.labels
     map: tuple[str, ...] = ()
-    normalisation: Normalisation = "speaker"
-    lexical_normalisation: bool = True
-    target_access: TargetAccess = "audio"
-    split: Split = "speakers"
+    normalisation: Normalisation = Protocol.normalisation
+    lexical_normalisation: bool = Protocol.lexical_normalisation
+    target_access: TargetAccess = Protocol.target_access
+    adapt: Adapt = Protocol.adapt
+    pool: Pool = Protocol.pool
+    prior: str = "uniform"
+    split: Split = Protocol.split
+    test: tuple[str, ...] = Protocol.test
     dev: float = 0.2
     split_seed: int = 0
     seeds: int = 3
@@ -74,6 +83,10 @@ class RunArguments(Generic[C, T]):
             normalisation=self.normalisation,
             lexical_normalisation=self.lexical_normalisation,
             target_access=self.target_access,
+            test=self.test,
+            adapt=self.adapt,
+            pool=self.pool,
+            prior=parse_prior(self.prior),
         )
 
 
@@ -87,6 +100,30 @@ def parse_map(pairs: Sequence[str]) -> dict[str, str]:
         if pair.count("=") != 1 or not all(pair.split("=")):
             raise ValueError(f"map holds {pair!r}, expected FROM=TO, as calm=neutral")
     return dict(pair.split("=") for pair in pairs)
+
+
+def parse_prior(prior: str) -> str | dict[str, float]:
+    """The name of a prior, or the class shares that a file holds.
+
+    >>> parse_prior("uniform")
+    'uniform'
+    >>> parse_prior("{neutral: 0.7, anger: 0.3}")
+    {'neutral': 0.7, 'anger': 0.3}
+    """
+    if prior in ("uniform", "source"):
+        return prior
+    try:
+        text = prior if prior.lstrip().startswith("{") else Path(prior).read_text()
+    except OSError as error:
+        raise ValueError(
+            f"--prior {prior} cannot be read ({error.strerror}), expected uniform, source or a file of shares"
+        ) from error
+    shares = yaml.safe_load(text)
+    if not isinstance(shares, dict) or not all(isinstance(v, int | float) for v in shares.values()):
+        raise ValueError(
+            f"--prior {prior} holds {shares!r}, expected shares by class, as neutral: 0.7"
+        )
+    return {str(name): float(share) for name, share in shares.items()}
 
 
 def run(args: list[str]) -> None:
@@ -156,6 +193,7 @@ def _saved(args: list[str], name: str, kind: type[Any]) -> tuple[Any, list[str]]
     terms = saved["protocol"]
     terms["split_seed"] = terms.pop("seed")
     terms["map"] = tuple(f"{old}={new}" for old, new in terms["map"].items())
+    terms["prior"] = terms["prior"] if isinstance(terms["prior"], str) else str(terms["prior"])
     terms = {k: tuple(v) if isinstance(v, list) else v for k, v in terms.items()}
     default = RunArguments(
         out=tyro.MISSING,

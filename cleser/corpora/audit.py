@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from cleser.corpora.protocol import Cast, Parts
+from cleser.corpora.protocol import Cast, Normalisation, Parts
 
 
 class LeakageError(ValueError):
@@ -50,6 +50,7 @@ def audit(
     *,
     repeats: int = 1,
     content: bool = True,
+    alignments: bool = False,
     sealed: bool = False,
     advance: Callable[[], object] | None = None,
 ) -> Audit:
@@ -59,15 +60,16 @@ def audit(
         cast: The loaded protocol.
         repeats: Training seeds whose divisions into train and dev are checked.
         content: Also compare recordings by their sound, which reads every file once.
+        alignments: Whether anybody says when phones sound.
         sealed: Leave the target's recordings closed: what their sound would tell is for another audit, before the test.
         advance: Called after each recording read, for progress.
 
     Raises:
         LeakageError: Anything was refused.
     """
-    everyone = pd.concat([cast.source, cast.auxiliary, cast.target], ignore_index=True)
+    everyone = pd.concat([cast.source, cast.auxiliary, cast.heard], ignore_index=True)
     everyone = everyone.drop_duplicates("utterance", ignore_index=True)
-    closed = everyone["utterance"].isin(cast.target["utterance"]) if sealed else False
+    closed = everyone["utterance"].isin(cast.heard["utterance"]) if sealed else False
     opened = everyone[~np.broadcast_to(closed, len(everyone))]
     sounds = fingerprints(opened, advance) if content else pd.Series(dtype=str)
     refused: dict[str, None] = {}
@@ -78,7 +80,7 @@ def audit(
         if refused:  # another division of the same cast would only say it again
             break
     duplicates = _duplicates(everyone, cast, sounds)
-    notes = [*_unknown(cast), *_texts(cast), *_statistics(cast), *_repeated(duplicates)]
+    notes = [*_unknown(cast), *_texts(cast), *_statistics(cast, alignments), *_repeated(duplicates)]
     result = Audit(list(refused), notes, duplicates)
     result.check()
     return result
@@ -141,7 +143,10 @@ def _speakers(parts: Parts) -> list[str]:
 
 def _utterances(cast: Cast, parts: Parts) -> list[str]:
     findings = []
-    target = set(cast.target["utterance"])
+    # A corpus may be named as source and target: what is learned of it is then the source's by agreement.
+    ours = {*cast.protocol.source, *cast.protocol.auxiliary}
+    declared = cast.protocol.split == "official" and ours & set(cast.protocol.target)
+    target = set((cast.target if declared else cast.heard)["utterance"])
     for role, frame in _seen(parts).items():
         shared = sorted(target & set(frame["utterance"]))
         if shared and cast.protocol.target_access != "labels":
@@ -189,7 +194,7 @@ def _duplicates(everyone: pd.DataFrame, cast: Cast, sounds: pd.Series[str]) -> p
     sound = sounds.reindex(everyone["utterance"]).to_numpy()
     frame = everyone.assign(sound=sound)
     frame = frame[frame["sound"].notna() & frame["sound"].duplicated(keep=False)]
-    target = set(cast.target["utterance"])
+    target = set(cast.heard["utterance"])
     frame = frame.assign(
         group=frame["sound"].rank(method="dense").astype(int) - 1,
         role=["target" if u in target else "source" for u in frame["utterance"]],
@@ -222,14 +227,21 @@ def _texts(cast: Cast) -> list[str]:
     return [f"{len(shared)} texts are spoken in source and target: {_some([s[1] for s in shared])}"]
 
 
-def _statistics(cast: Cast) -> list[str]:
+def _statistics(cast: Cast, alignments: bool) -> list[str]:
     if not cast.protocol.transductive:
         return ["no statistics of the target enter its normalisation"]
-    unit = {"speaker": "each target speaker", "corpus": "the target corpus"}
+    phones = " and of its phones" if alignments and cast.protocol.removes_content else ""
     return [
-        f"transductive: unlabelled statistics of {unit[cast.protocol.normalisation]}"
-        f"{' and of its phones' if cast.protocol.removes_content else ''} enter its normalisation"
+        f"transductive: unlabelled statistics of {_WHOSE[cast.protocol.normalisation]}{phones} enter its normalisation"
     ]
+
+
+_WHOSE: dict[Normalisation, str] = {
+    "auto": "each target speaker, or of the target corpus,",
+    "shrunk": "each target speaker and of the target corpus",
+    "speaker": "each target speaker",
+    "corpus": "the target corpus",
+}
 
 
 def _some(items: list[str], most: int = 3) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,9 +22,11 @@ from cleser.corpora.registry import load
 if TYPE_CHECKING:
     from cleser.corpora.audit import Audit
 
-Normalisation = Literal["speaker", "corpus", "utterance"]
+Normalisation = Literal["auto", "shrunk", "speaker", "corpus", "utterance"]
 TargetAccess = Literal["nothing", "audio", "labels"]
 Split = Literal["speakers", "official"]
+Adapt = Literal["test", "disjoint"]
+Pool = Literal["all", "labels"]
 
 
 @dataclass(frozen=True)
@@ -37,19 +39,31 @@ class Protocol:
         auxiliary: Further labelled corpora that a method may train on; never used to select.
         labels: The classes, in the order of the model's outputs. Other emotions are left out.
         split: ``"speakers"`` holds out whole source speakers for development and tests on every target
-            utterance; ``"official"`` keeps to the corpora's own train, dev and test.
+            utterance; ``"official"`` keeps to the corpora's own train, dev and test, so that a corpus may also be
+            learned from and tested on.
+        test: Which of the target's official test sets, as ``("test1",)``; ``("test",)`` stands for all whose names
+            begin so. Several are also reported apart.
         seed: Draws the development speakers.
         map: Emotions to rename before anything else, as ``{"calm": "neutral"}``.
         dev: Share of the source speakers held out for development.
-        normalisation: Whose unlabelled statistics standardise a feature. ``"speaker"`` and ``"corpus"``
-            also use those of the target (transductive); ``"utterance"`` uses nothing but the utterance
-            and the source.
+        normalisation: Whose unlabelled statistics standardise a feature. ``"speaker"``, ``"corpus"``, ``"shrunk"``
+            (a speaker's, drawn towards the corpus' where there are few utterances) and ``"auto"`` (shrunk, or by
+            corpus where the target's speakers seem to show one emotion each; see
+            :mod:`cleser.recipes.one_sided`) also use those of the target (transductive);
+            ``"utterance"`` uses nothing but the utterance and the source.
         lexical_normalisation: Take out of the features what each phoneme sounds like on average in its corpus, where
             alignments say which sounds when: see :class:`cleser.speech.LexicalContent`. Those of the target are
             unlabelled statistics of it too, so that it is done only where ``normalisation`` uses such.
         target_access: What training may see of the target: ``"nothing"``, its ``"audio"`` without labels,
             or its ``"labels"`` too (an oracle, for an upper bound only: the target's speakers are then
             split into those that are learned and those that are tested).
+        adapt: Which target utterances a method may adapt to, where it may hear some: ``"test"``, the tested ones
+            themselves, or ``"disjoint"``, those of other speakers: each seed then draws half of the speakers
+            for adaptation and tests the others. With official splits, target audio is that of the train part anyway.
+        pool: Of those utterances, ``"all"``, whatever they express, since nobody could filter them without
+            labels, or only those that bear one of the ``"labels"``.
+        prior: What is assumed of the target's class shares by methods that match them: ``"uniform"``, those of
+            the ``"source"``, or shares by class, as ``{"neutral": 0.7, "anger": 0.3}``; those not named cannot occur.
 
     Raises:
         ValueError: A field holds something else than it may.
@@ -65,12 +79,16 @@ class Protocol:
     seed: int = 0
     map: dict[str, str] = field(default_factory=dict)
     dev: float = 0.2
-    normalisation: Normalisation = "speaker"
+    normalisation: Normalisation = "auto"
     lexical_normalisation: bool = True
     target_access: TargetAccess = "audio"
+    test: tuple[str, ...] = ("test",)
+    adapt: Adapt = "test"
+    pool: Pool = "all"
+    prior: str | dict[str, float] = "uniform"
 
     def __post_init__(self) -> None:
-        for name in ("source", "target", "auxiliary", "labels"):
+        for name in ("source", "target", "auxiliary", "labels", "test"):
             object.__setattr__(self, name, _as_tuple(name, getattr(self, name)))
         for name in ("source", "target"):
             if not getattr(self, name):
@@ -86,22 +104,42 @@ class Protocol:
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {allowed}")
-        if self.target_access == "nothing" and self.normalisation == "speaker":
+        if self.target_access == "nothing" and self.normalisation in ("speaker", "shrunk"):
             raise ValueError(
-                "normalisation='speaker' needs statistics of the target's speakers, which "
+                f"normalisation={self.normalisation!r} needs statistics of the target's speakers, which "
                 "target_access='nothing' forbids; use normalisation='utterance', or 'corpus', which "
-                "then standardises the target by the source's statistics"
+                "then standardises the target by the source's statistics (as 'auto' does)"
+            )
+        self._check_prior()
+
+    def _check_prior(self) -> None:
+        if isinstance(self.prior, str):
+            if self.prior not in ("uniform", "source"):
+                raise ValueError(
+                    f"prior is {self.prior!r}, expected 'uniform', 'source' or shares by class"
+                )
+            return
+        if unknown := [name for name in self.prior if name not in self.labels]:
+            raise ValueError(f"prior names {unknown}, expected some of {list(self.labels)}")
+        shares = list(self.prior.values())
+        if min(shares, default=0) < 0 or not sum(shares) > 0:
+            raise ValueError(
+                f"prior is {self.prior}, expected shares of zero or more, not all zero"
             )
 
     @property
     def transductive(self) -> bool:
-        """Whether unlabelled statistics of the target enter its normalisation."""
+        """Whether unlabelled statistics of the target enter its normalisation; see also :class:`Uses`."""
         return self.normalisation != "utterance" and self.target_access != "nothing"
 
     @property
     def removes_content(self) -> bool:
         """Whether lexical content is removed, as far as phones are known."""
         return self.lexical_normalisation and self.transductive
+
+    def normalised(self, by: Normalisation) -> Protocol:
+        """The same terms with another normalisation."""
+        return replace(self, normalisation=by)
 
     def load(self) -> Cast:
         """Read the corpora and put their utterances in their roles.
@@ -110,28 +148,51 @@ class Protocol:
             ValueError: A corpus cannot be read, or holds no utterance of the labels asked for.
         """
         frames = {spec: load(spec) for spec in (*self.source, *self.auxiliary, *self.target)}
-        roles = {
-            role: pd.concat(
-                [self._labelled(spec, frames[spec]) for spec in specs], ignore_index=True
-            )
-            for role, specs in (("source", self.source), ("target", self.target))
+        renamed = {
+            spec: frame.assign(emotion=frame["emotion"].replace(self.map))
+            for spec, frame in frames.items()
         }
-        missing = [name for name in self.labels if name not in set(roles["source"]["emotion"])]
-        if missing:
-            raise ValueError(
-                f"the source {list(self.source)} holds no utterance of {missing}, expected all of "
-                f"{list(self.labels)}; choose other labels or map names (--map calm=neutral)"
+        source, auxiliary, target = (
+            _concatenated([self._labelled(spec, renamed[spec]) for spec in specs])
+            for specs in (self.source, self.auxiliary, self.target)
+        )
+        self._check_classes("source", self.source, source, renamed)
+        everything = _concatenated([renamed[spec] for spec in self.target])
+        pool = everything if self.pool == "all" else target
+        if self.split == "official":
+            source = _official("source", source, "train", "dev")
+            pool = (
+                pool.iloc[:0]
+                if self.target_access == "nothing"
+                else _official("target", pool, "train")
             )
-        auxiliary = [self._labelled(spec, frames[spec]) for spec in self.auxiliary]
-        none = roles["source"].iloc[:0]
-        left_out = [problem for f in frames.values() for problem in f.attrs.get("problems", [])]
+            target = _official("target", target, *self.test)
+        self._check_classes("target", self.target, target, renamed)
         return Cast(
             self,
-            source=roles["source"],
-            auxiliary=pd.concat(auxiliary, ignore_index=True) if auxiliary else none,
-            target=roles["target"],
-            left_out=left_out,
+            source=source,
+            auxiliary=source.iloc[:0] if auxiliary.empty else auxiliary,
+            target=target,
+            pool=pool,
+            left_out=[problem for f in frames.values() for problem in f.attrs.get("problems", [])],
         )
+
+    def _check_classes(
+        self,
+        role: str,
+        specs: tuple[str, ...],
+        rows: pd.DataFrame,
+        renamed: dict[str, pd.DataFrame],
+    ) -> None:
+        """A class that nobody can learn, or that no recall can be computed of, is an error of the protocol."""
+        missing = [name for name in self.labels if name not in set(rows["emotion"])]
+        if missing:
+            counts = _concatenated([renamed[spec] for spec in specs])["emotion"].value_counts()
+            found = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+            raise ValueError(
+                f"the {role} {list(specs)} holds no utterance of {missing}, expected all of {list(self.labels)}; "
+                f"found {found}: map one of them (--map calm=neutral), or narrow the classes on purpose (--labels)"
+            )
 
     def audit(self, *, content: bool = True) -> Audit:
         """Look for leakage; see :func:`cleser.corpora.audit.audit`."""
@@ -139,11 +200,10 @@ class Protocol:
 
         return audit(self.load(), content=content)
 
-    def _labelled(self, spec: str, manifest: pd.DataFrame) -> pd.DataFrame:
-        mapped = manifest.assign(emotion=manifest["emotion"].replace(self.map))
-        kept = mapped[mapped["emotion"].isin(self.labels)]
+    def _labelled(self, spec: str, renamed: pd.DataFrame) -> pd.DataFrame:
+        kept = renamed[renamed["emotion"].isin(self.labels)]
         if kept.empty:
-            found = sorted(mapped["emotion"].dropna().unique())
+            found = sorted(renamed["emotion"].dropna().unique())
             raise ValueError(
                 f"{spec}: found the emotions {found}, expected some of {list(self.labels)}; "
                 f"map names with map={{'calm': 'neutral'}} (--map calm=neutral)"
@@ -151,10 +211,27 @@ class Protocol:
         return kept.reset_index(drop=True)
 
 
+def _concatenated(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def _official(role: str, rows: pd.DataFrame, *parts: str) -> pd.DataFrame:
+    """The rows of official splits whose names begin with one of these."""
+    found = rows[rows["split"].str.startswith(parts, na=False)].reset_index(drop=True)
+    if found.empty:
+        names = sorted(rows["split"].dropna().unique())
+        raise ValueError(
+            f"the {role} has no official {' or '.join(parts)} split (found {names}); use split='speakers'"
+        )
+    return found
+
+
 _CHOICES: dict[str, tuple[str, ...]] = {
     "split": ("speakers", "official"),
-    "normalisation": ("speaker", "corpus", "utterance"),
+    "normalisation": ("auto", "shrunk", "speaker", "corpus", "utterance"),
     "target_access": ("nothing", "audio", "labels"),
+    "adapt": ("test", "disjoint"),
+    "pool": ("all", "labels"),
 }
 
 
@@ -172,7 +249,7 @@ class Parts:
         train: Source utterances to learn from, with labels (oracle: and the target's learned share).
         dev: Source utterances to select on, with labels.
         auxiliary: Labelled utterances of auxiliary corpora.
-        adapt: Target utterances whose audio training may see; their labels are blanked.
+        adapt: Target utterances whose audio training may see, whatever they express; their labels are blanked.
         test: Target utterances to recognise, with labels for the evaluation alone.
     """
 
@@ -184,82 +261,127 @@ class Parts:
 
 
 @dataclass(frozen=True)
+class Uses:
+    """What a method makes of what a protocol lets it see of the target, besides normalisation.
+
+    Attributes:
+        training: Whether it trains on unlabelled target utterances, or matches its predictions' prior on them.
+        prior: The class shares that its predictions are matched to, ``"none"`` where they are not.
+        alignments: Whether it knows when phones sound, which takes what is said (a transcript) or a phone recogniser.
+    """
+
+    training: bool = False
+    prior: str | dict[str, float] = "none"
+    alignments: bool = False
+
+
+@dataclass(frozen=True)
 class Cast:
-    """The utterances of a protocol in their roles, labels mapped and filtered."""
+    """The utterances of a protocol in their roles, emotions renamed.
+
+    Attributes:
+        protocol: The terms.
+        source: Labelled utterances to learn from and to select on.
+        auxiliary: Labelled utterances of further corpora.
+        target: Labelled utterances to test.
+        pool: Utterances of the target of which a method may hear some, whatever they express.
+        left_out: What could not be used, as ``{"path": …, "reason": …}``.
+    """
 
     protocol: Protocol
     source: pd.DataFrame
     auxiliary: pd.DataFrame
     target: pd.DataFrame
+    pool: pd.DataFrame
     left_out: list[dict[str, str]] = field(default_factory=list)
 
     @cached_property
     def hash(self) -> str:
-        """Twelve hexadecimal digits of the terms and of who takes part; folders do not matter."""
+        """Twelve hexadecimal digits of the protocol's terms and of who takes part; folders do not matter."""
         terms = {
-            "roles": {role: _fingerprint(getattr(self, role)) for role in _ROLES},
+            "roles": {role: _fingerprint(getattr(self, role)) for role in (*_ROLES, "pool")},
             **{name: getattr(self.protocol, name) for name in _TERMS},
         }
-        return hashlib.sha256(json.dumps(terms, sort_keys=True).encode()).hexdigest()[:12]
+        return _digest(terms)
 
-    def describe(self) -> dict[str, Any]:
-        """The terms as they stand in ``protocol.json``."""
+    def describe(self, uses: Uses | None = None) -> dict[str, Any]:
+        """The terms as they stand in ``protocol.json``.
+
+        Args:
+            uses: What the method makes of the target's unlabelled recordings; nothing by default.
+
+        Returns:
+            Under ``hash`` all that decides what a result rests on, what the method uses included; under ``cast`` the
+            protocol's part of it, which runs of different methods share.
+        """
+        uses = uses or Uses()
         roles = {role: getattr(self, role) for role in _ROLES}
+        adapts = uses.training and self.protocol.target_access == "audio"
+        on_tested = adapts and self.protocol.adapt == "test" and self.protocol.split != "official"
         return {
-            "hash": self.hash,
+            "hash": _digest({"cast": self.hash, **asdict(uses)}),
+            "cast": self.hash,
             **{role: sorted(frame["corpus"].unique()) for role, frame in roles.items()},
             "classes": list(self.protocol.labels),
             **{name: getattr(self.protocol, name) for name in _TERMS if name != "labels"},
-            "transductive": self.protocol.transductive,
-            "utterances": {role: len(frame) for role, frame in roles.items()},
+            "uses": asdict(uses),
+            "adapts_to_tested": on_tested,
+            "transductive": self.protocol.transductive or on_tested,
+            "utterances": {
+                role: len(frame) for role, frame in (*roles.items(), ("pool", self.pool))
+            },
             "speakers": {role: int(frame["speaker"].nunique()) for role, frame in roles.items()},
             "left_out": len(self.left_out),
         }
 
+    @property
+    def heard(self) -> pd.DataFrame:
+        """All utterances of the target that take part: those tested, and those of the pool."""
+        return _concatenated([self.target, self.pool]).drop_duplicates(
+            "utterance", ignore_index=True
+        )
+
     def parts(self, repeat: int = 0) -> Parts:
         """Divide the cast for one training seed; each ``repeat`` draws its own development speakers."""
-        rng = np.random.default_rng([self.protocol.seed, repeat])
-        if self.protocol.split == "official":
-            train, dev, adapt, test = self._official()
+        protocol = self.protocol
+        rng = np.random.default_rng([protocol.seed, repeat])
+        test, adapt = self.target, self.pool
+        if protocol.split == "official":
+            train, dev = (_official("source", self.source, name) for name in ("train", "dev"))
         else:
-            train, dev = _hold_out(self.source, self.protocol.dev, rng)
-            adapt = test = self.target
-        if self.protocol.target_access == "labels":
-            learned, test = _hold_out(self.target, 0.5, rng)
-            train, adapt = pd.concat([train, learned], ignore_index=True), learned
-        elif self.protocol.target_access == "nothing":
+            train, dev = _hold_out(self.source, protocol.dev, rng)
+            if protocol.target_access == "labels" or protocol.adapt == "disjoint":
+                _, tested = _hold_out(self.target, 0.5, rng)
+                of_tested = _unit(adapt).isin(_unit(tested))
+                test, adapt = tested, adapt[~of_tested].reset_index(drop=True)
+        if protocol.target_access == "labels":
+            learned = adapt[adapt["emotion"].isin(protocol.labels)]
+            train = pd.concat([train, learned], ignore_index=True)
+        elif protocol.target_access == "nothing":
             adapt = adapt.iloc[:0]
         return Parts(train, dev, self.auxiliary, adapt.assign(emotion=None), test)
-
-    def _official(self) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-        def part(frame: pd.DataFrame, name: str, role: str) -> pd.DataFrame:
-            rows = frame[frame["split"].str.startswith(name, na=False)].reset_index(drop=True)
-            if rows.empty:
-                found = sorted(frame["split"].dropna().unique())
-                raise ValueError(
-                    f"the {role} has no official {name} split (found {found}); use split='speakers'"
-                )
-            return rows
-
-        return (
-            part(self.source, "train", "source"),
-            part(self.source, "dev", "source"),
-            part(self.target, "train", "target"),
-            part(self.target, "test", "target"),
-        )
 
 
 _ROLES = ("source", "auxiliary", "target")
 _TERMS = (
     "labels", "split", "seed", "map", "dev", "normalisation", "lexical_normalisation",
-    "target_access",
+    "target_access", "test", "adapt", "pool", "prior",
 )  # fmt: skip
+
+
+def _digest(terms: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(terms, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _fingerprint(frame: pd.DataFrame) -> str:
     columns = frame[["utterance", "corpus", "speaker", "emotion", "start", "end"]]
     text = columns.sort_values("utterance").to_csv(index=False, float_format="%.6f")
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _unit(frame: pd.DataFrame) -> pd.Series[str]:
+    """What is held out whole: speakers, or utterances of which nobody knows the speaker."""
+    return frame["speaker"].fillna(frame["utterance"])
 
 
 def _hold_out(
@@ -269,7 +391,7 @@ def _hold_out(
 
     Where speakers are unknown, utterances are drawn instead: nothing better can be known.
     """
-    unit = frame["speaker"].fillna(frame["utterance"])
+    unit = _unit(frame)
     held: list[str] = []
     for corpus, units in unit.groupby(frame["corpus"]):
         names = np.sort(units.unique())

@@ -10,6 +10,7 @@ indistinguishable there. Both see the target's sound and none of its labels.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -27,6 +28,8 @@ class CoralConfig(BaselineConfig):
     Attributes:
         weight: w; the distance is divided by 4D², so that it is small.
     """
+
+    adapts: ClassVar[bool] = True
 
     weight: float = 100.0
 
@@ -56,6 +59,8 @@ class DannConfig(BaselineConfig):
         weight: w.
         warm_up: Steps in which the reversal rises to full strength.
     """
+
+    adapts: ClassVar[bool] = True
 
     weight: float = 0.3
     warm_up: int = 200

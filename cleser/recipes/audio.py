@@ -9,7 +9,7 @@ and what training changes in the backbone is not undone by statistics that follo
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from itertools import chain
@@ -24,12 +24,12 @@ from torch.nn.utils.rnn import pad_sequence
 from cleser.anchors.pooling import pool_phones
 from cleser.corpora.protocol import Protocol
 from cleser.models.batch import Batch
-from cleser.recipes.data import Dataset, Vocabulary, balance, groups_of
+from cleser.recipes.data import Dataset, Vocabulary, balance, groups_of, shards_of, shrinkage_of
 from cleser.recipes.progress import track
 from cleser.speech.alignment import Alignment
 from cleser.speech.audio import load_audio
 from cleser.speech.backbones import Backbone, Frames
-from cleser.speech.features import Features, extract_features, token_bounds
+from cleser.speech.features import Features, token_bounds
 from cleser.speech.lexical import LexicalContent
 from cleser.speech.normalise import GroupMoments, Moments, scale
 
@@ -361,6 +361,7 @@ def load_audio_dataset(
     title: str,
     alignments: Sequence[Alignment | None] | None = None,
     reference: Moments | None = None,
+    distrusted: Collection[str] = (),
 ) -> tuple[AudioDataset, Moments]:
     """As :func:`cleser.recipes.data.load_dataset`, for recordings that are encoded while training.
 
@@ -370,7 +371,7 @@ def load_audio_dataset(
     phones = list(alignments) if alignments is not None else [None] * len(manifest)
     content = LexicalContent()
     with track(title, len(manifest)) as advance:
-        for raw, at in _shards(manifest, backbone, phones, advance):
+        for raw, at in shards_of(manifest, backbone, phones, advance):
             if protocol.removes_content:
                 content.add(raw, manifest.iloc[at])
     groups = groups_of(manifest, protocol)
@@ -379,7 +380,7 @@ def load_audio_dataset(
     gathered = GroupMoments(int(code.max()) + 1 if len(code) else 1)
     kept: list[int] = []
     left_out: list[dict[str, str]] = []
-    for raw, at in _shards(manifest, backbone, phones):
+    for raw, at in shards_of(manifest, backbone, phones):
         left_out += raw.left_out
         if len(raw):
             gathered.add(content.remove(raw, manifest.iloc[at]), code[at])
@@ -394,6 +395,9 @@ def load_audio_dataset(
         each, group = Moments(*(m[None].float() for m in shared)), torch.zeros(len(kept)).long()
     else:
         each, group = gathered.each(), code[kept]
+        shrinkage = shrinkage_of(manifest, protocol, distrusted)
+        if shrinkage is not None:
+            each = shrinkage.shrink(gathered)
     dataset = AudioDataset(
         manifest=rows,
         labels=vocabulary.encode(rows),
@@ -406,22 +410,6 @@ def load_audio_dataset(
         rate=backbone.rate,
     )
     return dataset, typical
-
-
-def _shards(
-    manifest: pd.DataFrame,
-    backbone: Backbone,
-    phones: Sequence[Alignment | None],
-    advance: Callable[[int], object] | None = None,
-) -> Iterator[tuple[Features, list[int]]]:
-    """Features of a bounded number of recordings at a time, and at which rows these stand."""
-    every = pd.Index(manifest["utterance"])
-    for begin in range(0, len(manifest), _SHARD):
-        part = slice(begin, begin + _SHARD)
-        raw = extract_features(
-            manifest.iloc[part], backbone, alignments=phones[part], advance=advance
-        )
-        yield raw, every.get_indexer(pd.Index(raw.utterances)).tolist()
 
 
 def _crop(

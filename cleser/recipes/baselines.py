@@ -7,6 +7,7 @@ or with ``all_languages`` all languages' but the target's.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -27,9 +28,12 @@ class BaselineConfig:
         training: The loop.
         label_smoothing: Mass taken from the true class; keeps the network from being sure of one language.
         all_languages: Learn from the protocol's auxiliary corpora too.
-        match_prior: Shift the logits at the end so that the target's utterances, unlabelled, are on average given every
-            class alike (transductive; see :func:`cleser.recipes.pseudo_labels.prior_shift`).
+        match_prior: Shift the logits at the end so that the target's utterances, unlabelled, are on average given the
+            classes in the shares that the protocol assumes, alike by default (transductive; see
+            :func:`cleser.recipes.pseudo_labels.prior_shift`).
     """
+
+    adapts: ClassVar[bool] = False  # whether unlabelled target utterances are trained on
 
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -62,6 +66,7 @@ class Baseline(Recipe):
             communities=communities,
         )
         self.register_buffer("shift", torch.zeros(len(task.vocabulary.emotions)))
+        self.prior = torch.tensor(task.prior) if task.prior else None
 
     def embed(self, batch: Batch) -> Embedded:
         """Embed and classify a batch."""
@@ -86,4 +91,4 @@ class Baseline(Recipe):
     def finish(self, target: Dataset | None) -> None:
         """Match the prior, where that is asked for."""
         if self.settings.match_prior and target is not None and len(target):
-            self.shift.copy_(prior_shift(predict(self, target)[0].to(self.shift)))
+            self.shift.copy_(prior_shift(predict(self, target)[0].to(self.shift), self.prior))

@@ -187,4 +187,4 @@ def run_classical(
         emotions = len(fold.data.vocabulary.emotions)
         return Classical.fit(config, fold.data.learned(fold.parts), emotions)
 
-    return run_experiment(experiment, fit, backbone)
+    return run_experiment(experiment, config, fit, backbone)

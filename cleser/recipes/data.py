@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,9 +15,15 @@ from cleser.models.batch import Batch
 from cleser.recipes.progress import track
 from cleser.speech.alignment import Alignment, load_alignments
 from cleser.speech.backbones import Backbone
-from cleser.speech.features import Features, extract_features
+from cleser.speech.features import SHARD, Features, extract_features
 from cleser.speech.lexical import LexicalContent
-from cleser.speech.normalise import Moments, moments, standardise, standardise_utterances
+from cleser.speech.normalise import (
+    Moments,
+    Shrinkage,
+    moments,
+    standardise,
+    standardise_utterances,
+)
 
 
 @dataclass
@@ -171,6 +177,7 @@ def load_dataset(
     title: str,
     alignments: Sequence[Alignment | None] | None = None,
     reference: Moments | None = None,
+    distrusted: Collection[str] = (),
 ) -> tuple[Dataset, Moments]:
     """Extract and standardise the features of some utterances.
 
@@ -183,6 +190,7 @@ def load_dataset(
         alignments: When each utterance's phones sound, where that is known.
         reference: Statistics of the source, for utterances that the protocol does not let be standardised
             by their own corpus; their own by default.
+        distrusted: Speakers whose statistics would be those of an emotion, see :class:`~cleser.speech.Shrinkage`.
 
     Returns:
         The dataset, and the statistics of its features before standardisation (a reference for others).
@@ -201,30 +209,78 @@ def load_dataset(
         content.add(raw, rows)
         raw = content.remove(raw, rows)
     own = moments(raw, groups_of(rows, protocol))
-    features = _standardised(raw, rows, protocol, reference or own)
+    features = _standardised(raw, rows, protocol, reference or own, distrusted)
     labels = vocabulary.encode(rows)
     phonemes = _codes(raw.phones, vocabulary.phonemes)
     return Dataset(rows, features, labels, phonemes, balance(rows), raw.left_out), own
 
 
 def _standardised(
-    raw: Features, rows: pd.DataFrame, protocol: Protocol, reference: Moments
+    raw: Features,
+    rows: pd.DataFrame,
+    protocol: Protocol,
+    reference: Moments,
+    distrusted: Collection[str],
 ) -> Features:
     if protocol.normalisation == "utterance":
         return standardise_utterances(raw, reference)
     groups = groups_of(rows, protocol)
     if groups is None:  # nothing of the target may be known, so everyone is measured by the source
         return standardise(raw, rows["corpus"], reference=reference)
-    return standardise(raw, groups)
+    return standardise(raw, groups, shrinkage=shrinkage_of(rows, protocol, distrusted))
+
+
+def shards_of(
+    manifest: pd.DataFrame,
+    backbone: Backbone,
+    phones: Sequence[Alignment | None],
+    advance: Callable[[int], object] | None = None,
+) -> Iterator[tuple[Features, list[int]]]:
+    """Features of a bounded number of recordings at a time, and at which rows these stand."""
+    every = pd.Index(manifest["utterance"])
+    for begin in range(0, len(manifest), SHARD):
+        part = slice(begin, begin + SHARD)
+        raw = extract_features(
+            manifest.iloc[part], backbone, alignments=phones[part], advance=advance
+        )
+        yield raw, every.get_indexer(pd.Index(raw.utterances)).tolist()
+
+
+def summaries_of(
+    manifest: pd.DataFrame, backbone: Backbone, phones: Sequence[Alignment | None], *, title: str
+) -> tuple[Tensor, pd.DataFrame]:
+    """Utterance statistics [N, L, C] as they were extracted, and the rows of the manifest that they describe."""
+    with track(title, len(manifest)) as advance:
+        found = [
+            (raw.summaries, at)
+            for raw, at in shards_of(manifest, backbone, phones, advance)
+            if len(raw)
+        ]
+    if not found:
+        raise ValueError(f"{title}: none of {len(manifest)} recordings can be used")
+    kept = [i for _, at in found for i in at]
+    return torch.cat([s for s, _ in found]), manifest.iloc[kept].reset_index(drop=True)
 
 
 def groups_of(rows: pd.DataFrame, protocol: Protocol) -> pd.Series[str] | None:
     """Whom an utterance shares statistics with; None where only the source may have any."""
     if protocol.normalisation == "utterance" or protocol.target_access == "nothing":
         return None
-    if protocol.normalisation == "speaker":
+    if protocol.normalisation in ("speaker", "shrunk"):
         return rows["speaker"].fillna(rows["corpus"])
-    return rows["corpus"]
+    if protocol.normalisation == "corpus":
+        return rows["corpus"]
+    raise ValueError(f"normalisation is {protocol.normalisation!r}, which nobody has settled yet")
+
+
+def shrinkage_of(
+    rows: pd.DataFrame, protocol: Protocol, distrusted: Collection[str]
+) -> Shrinkage | None:
+    """How speakers' statistics are drawn towards their corpus'; None where they are not."""
+    groups = groups_of(rows, protocol)
+    if protocol.normalisation != "shrunk" or groups is None:
+        return None
+    return Shrinkage(groups, rows["corpus"], distrusted=distrusted)
 
 
 def balance(rows: pd.DataFrame) -> Tensor:

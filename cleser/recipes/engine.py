@@ -67,12 +67,21 @@ class TrainingConfig:
 
 
 class Task(NamedTuple):
-    """What a recipe has to know of its data to build its parts."""
+    """What a recipe has to know of its data to build its parts.
+
+    Attributes:
+        layers: L of the features.
+        channels: C of a layer.
+        vocabulary: Names behind the integers of the labels.
+        mix: How layers are weighed.
+        prior: Class shares that the protocol assumes of the target; uniform where it is empty.
+    """
 
     layers: int
     channels: int
     vocabulary: Vocabulary
     mix: Mix
+    prior: tuple[float, ...] = ()
 
 
 class Recipe(nn.Module, ABC):

@@ -21,10 +21,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from cleser.corpora.audit import audit
-from cleser.corpora.protocol import Cast, Parts, Protocol
+from cleser.corpora.protocol import Cast, Parts, Protocol, Uses
 from cleser.evaluation import write_results
 from cleser.recipes.audio import load_audio_dataset
-from cleser.recipes.data import Dataset, Vocabulary, load_dataset, phones_of
+from cleser.recipes.data import Dataset, Vocabulary, load_dataset, phones_of, summaries_of
+from cleser.recipes.one_sided import OneSidedness, learn, settle, speakers_of_one_emotion
 from cleser.recipes.processes import processes
 from cleser.recipes.progress import console, track
 from cleser.recipes.settings import to_plain
@@ -115,9 +116,24 @@ class Data:
         rows = rows.drop_duplicates("utterance", ignore_index=True)
         phones = phones_of(rows, alignments)
         self.vocabulary = Vocabulary.of(cast.protocol.labels, rows, phones)
+        self.one_sided: OneSidedness | None = None
+        if cast.protocol.normalisation == "auto" and cast.protocol.transductive:
+            self.one_sided = learn(
+                *summaries_of(rows, backbone, phones, title="source"), cast.protocol.labels
+            )
+        heard = [] if self.one_sided is None else self.target_phones
+        self.protocol, note = settle(cast.protocol, self.one_sided, cast.heard, backbone, heard)
+        self.notes = [note] if note else []
+        single = speakers_of_one_emotion(rows) if self.protocol.normalisation == "shrunk" else []
+        if single:
+            self.notes.append(
+                f"{len(single)} labelled speakers show one emotion each and get their corpus' statistics: "
+                f"{', '.join(single[:3])}{' …' if len(single) > 3 else ''}"
+            )
         self.seen, self.moments = loader(self.tuning)(
-            rows, cast.protocol, self.vocabulary, backbone, title="source", alignments=phones
-        )
+            rows, self.protocol, self.vocabulary, backbone,
+            title="source", alignments=phones, distrusted=single,
+        )  # fmt: skip
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -128,16 +144,33 @@ class Data:
         return layers, channels
 
     @cached_property
+    def knows_phones(self) -> bool:
+        """Whether anybody says when phones sound."""
+        return self.alignments is not None or "phones" in self.cast.source
+
+    @cached_property
+    def prior(self) -> tuple[float, ...]:
+        """The class shares that the protocol assumes of the target."""
+        labels, prior = self.cast.protocol.labels, self.cast.protocol.prior
+        if prior == "uniform":
+            return tuple(1 / len(labels) for _ in labels)
+        if prior == "source":
+            counts = self.cast.source["emotion"].value_counts()
+            prior = {str(name): float(counts[name]) for name in labels}
+        assert isinstance(prior, dict)
+        return tuple(prior.get(name, 0.0) / sum(prior.values()) for name in labels)
+
+    @cached_property
     def target_phones(self) -> list[Alignment | None]:
         """When the target's phones sound, as far as that is known; no recording is opened for it."""
-        return phones_of(self.cast.target, self.alignments)
+        return phones_of(self.cast.heard, self.alignments)
 
     @cached_property
     def target(self) -> Dataset:
-        """Every target utterance."""
+        """Every target utterance, tested or heard."""
         return loader(self.tuning)(
-            self.cast.target,
-            self.cast.protocol,
+            self.cast.heard,
+            self.protocol,
             self.vocabulary,
             self.backbone,
             title="target",
@@ -198,8 +231,18 @@ class Fold(NamedTuple):
     report: Callable[[list[dict[str, float]]], None]
 
 
+def uses_of(config: Any, protocol: Protocol, *, alignments: bool) -> Uses:
+    """What a method with these settings makes of the target's unlabelled recordings under a protocol."""
+    if protocol.target_access == "nothing":
+        return Uses(alignments=alignments)
+    matched = getattr(config, "match_prior", False)
+    adapts = getattr(config, "adapts", False)
+    return Uses(adapts or matched, protocol.prior if matched else "none", alignments)
+
+
 def run_experiment(
     experiment: Experiment,
+    config: Any,
     fit: Callable[[Fold], Fitted],
     backbone: Backbone,
     *,
@@ -209,6 +252,7 @@ def run_experiment(
 
     Args:
         experiment: What is run and where.
+        config: The method's settings, of which ``adapts`` and ``match_prior`` say what it makes of target audio.
         fit: Fits the method for one seed.
         backbone: Turns recordings into frames.
         auxiliary: Whether the method learns from auxiliary corpora.
@@ -232,8 +276,11 @@ def run_experiment(
             tuning=experiment.tuning,
             alignments=experiment.alignments,
         )
+        for note in data.notes:
+            _tell(note)
         _ = data.target_phones if _sealed(experiment.protocol) else data.target
-    begin(experiment, cast, notes)
+    uses = uses_of(config, experiment.protocol, alignments=data.knows_phones)
+    begin(experiment, cast, [*notes, *data.notes], uses)
     history: list[dict[str, float]] = []
     networks: list[Fitted] = []
     for seed in range(experiment.seeds):
@@ -287,23 +334,29 @@ def admit(experiment: Experiment) -> tuple[Cast, list[str]]:
     if experiment.alignments is not None:
         existing_folder(experiment.alignments)
     cast = experiment.protocol.load()
-    total = len(cast.source) + len(cast.auxiliary) + len(cast.target)
+    total = len(cast.source) + len(cast.auxiliary) + len(cast.heard)
     with track("audit", total) as advance:
         sealed = _sealed(experiment.protocol)
-        findings = audit(cast, repeats=experiment.seeds, sealed=sealed, advance=lambda: advance(1))
+        findings = audit(
+            cast,
+            repeats=experiment.seeds,
+            alignments=experiment.alignments is not None or "phones" in cast.source,
+            sealed=sealed,
+            advance=lambda: advance(1),
+        )
     for note in findings.notes:
         _tell(f"audit: {note}")
     return cast, findings.notes
 
 
-def begin(experiment: Experiment, cast: Cast, notes: list[str]) -> None:
+def begin(experiment: Experiment, cast: Cast, notes: list[str], uses: Uses) -> None:
     """Begin the run folder, once features are there: a run that fails on its inputs leaves none behind."""
     if not processes().is_main_process:
         return
     experiment.out.mkdir(parents=True, exist_ok=True)
     settings = yaml.safe_dump(experiment.settings(), sort_keys=False, allow_unicode=True)
     _write_text(experiment.out / "config.yaml", settings)
-    described = {**cast.describe(), "notes": notes}
+    described = {**cast.describe(uses), "notes": notes}
     _write_text(experiment.out / "protocol.json", json.dumps(described, indent=2) + "\n")
 
 
@@ -323,7 +376,7 @@ def predictions_of(
     test: Dataset, probabilities: Tensor, classes: Sequence[str], seed: int
 ) -> pd.DataFrame:
     """One row a tested utterance: who it is, the truth, and what was predicted."""
-    who = test.manifest[["utterance", "corpus", "language", "speaker", "emotion"]]
+    who = test.manifest[["utterance", "corpus", "language", "speaker", "split", "emotion"]]
     predicted = [classes[i] for i in probabilities.argmax(-1).tolist()]
     columns = {f"p_{name}": probabilities[:, k].tolist() for k, name in enumerate(classes)}
     return who.assign(predicted=predicted, **columns).assign(seed=seed)
@@ -345,8 +398,11 @@ def _write_model(out: Path, tensors: dict[str, Tensor], data: Data) -> None:
         "channels": data.shape[1],
         "mix": data.backbone.mix,
         "vocabulary": asdict(data.vocabulary),
+        "prior": data.prior,
     }
     reference = {f"reference.{n}": t.contiguous() for n, t in data.moments._asdict().items()}
+    if data.one_sided is not None:
+        reference |= {f"one_sided.{n}": t for n, t in data.one_sided.tensors().items()}
     metadata = {"task": json.dumps(task)}
     save_file({**tensors, **reference}, out / "model.safetensors", metadata=metadata)
 

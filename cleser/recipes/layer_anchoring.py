@@ -33,7 +33,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pandas as pd
 import torch
@@ -63,6 +63,8 @@ class LayerAnchoringConfig(BaselineConfig):
         measure: Of similarity, a column of :meth:`cleser.anchors.LayerSimilarity.compute`.
         weight: λ.
     """
+
+    adapts: ClassVar[bool] = True
 
     training: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=30, keep="last"))
     match_prior: bool = True

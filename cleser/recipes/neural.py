@@ -129,8 +129,8 @@ def _fit_member(
     if number:
         checkpoint = checkpoint.with_stem(f"{checkpoint.stem}-member{number}")
     torch.manual_seed(seed)
-    recipe = build(Task(*data.shape, data.vocabulary, data.backbone.mix))
-    encoder = encoder_for(data.backbone, data.tuning, data.vocabulary, data.cast.protocol)
+    recipe = build(Task(*data.shape, data.vocabulary, data.backbone.mix, data.prior))
+    encoder = encoder_for(data.backbone, data.tuning, data.vocabulary, data.protocol)
     train(
         recipe,
         training,
@@ -153,7 +153,7 @@ def runner(build: Callable[[Any, Task], Recipe]) -> Callable[..., dict[str, Any]
         def fit(fold: Fold) -> FittedRecipe:
             return fit_recipe(lambda task: build(config, task), config.training, fold)
 
-        return run_experiment(experiment, fit, backbone, auxiliary=config.all_languages)
+        return run_experiment(experiment, config, fit, backbone, auxiliary=config.all_languages)
 
     run.__doc__ = build.__doc__
     return run

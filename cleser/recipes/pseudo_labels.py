@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+_NEVER = -1e4  # a logit; finite, so that averages of several networks stay numbers
+
 
 def prior_shift(logits: Tensor, prior: Tensor | None = None, *, steps: int = 100) -> Tensor:
     r"""The bias b under which the mean prediction is the prior.
@@ -20,11 +22,11 @@ def prior_shift(logits: Tensor, prior: Tensor | None = None, *, steps: int = 100
 
     Args:
         logits: z [N, K].
-        prior: π [K]; uniform by default.
+        prior: π [K]; uniform by default. Of a class with π = 0, b is so low that it is never predicted.
         steps: Of the fixed-point iteration, damped by half.
 
     Returns:
-        b [K], of mean zero; zeros where there are no logits.
+        b [K], of mean zero over the classes that can occur; zeros where there are no logits.
 
     >>> logits = torch.tensor([[2.0, 0.0], [1.5, 0.0], [1.0, 0.0], [0.5, 0.0]])
     >>> shift = prior_shift(logits)
@@ -35,11 +37,16 @@ def prior_shift(logits: Tensor, prior: Tensor | None = None, *, steps: int = 100
     shift = logits.new_zeros(classes)
     if not len(logits):
         return shift
-    wanted = torch.full_like(shift, 1 / classes) if prior is None else prior / prior.sum()
+    wanted = torch.full_like(shift, 1 / classes) if prior is None else prior.to(shift)
+    occurs = wanted > 0
+    kept, wanted = logits[:, occurs], wanted[occurs] / wanted.sum()
+    own = shift[occurs]
     for _ in range(steps):
-        found = (logits + shift).softmax(-1).mean(0)
-        shift = shift + 0.5 * (wanted.log() - found.clamp_min(1e-12).log())
-    return shift - shift.mean()
+        found = (kept + own).softmax(-1).mean(0)
+        own = own + 0.5 * (wanted.log() - found.clamp_min(1e-12).log())
+    shift = shift.masked_fill(~occurs, _NEVER)
+    shift[occurs] = own - own.mean()
+    return shift
 
 
 def as_shares(labels: Tensor, classes: int) -> Tensor:

@@ -17,6 +17,7 @@ from cleser.corpora.protocol import Protocol
 from cleser.corpora.registry import load
 from cleser.recipes.data import phones_of
 from cleser.recipes.experiment import loader
+from cleser.recipes.one_sided import settle
 from cleser.recipes.recordings import as_utterances, files_in, read_speakers, reasons
 from cleser.recipes.saved import SavedRun, open_run
 from cleser.recipes.windows import LONGEST, SHORTEST
@@ -196,7 +197,8 @@ class Recogniser:
             own = trained.normalisation == "utterance"
             how = "by its own statistics" if own else "by the source's statistics"
             said = f"each recording is standardised {how}, as in the run's test{without}"
-            return Terms(trained, (known or together) and not alone, said)
+            settled = trained if own else trained.normalised("corpus")
+            return Terms(settled, (known or together) and not alone, said)
         if together:
             said = (
                 f"the {len(rows)} recordings are standardised together, as one corpus: their labels depend on one "
@@ -206,11 +208,12 @@ class Recogniser:
                 replace(trained, normalisation="corpus", target_access="audio"), True, said
             )
         if known and not alone:
+            settled, _ = settle(trained, self.run.one_sided, rows, self.run.backbone, phones)
             said = (
-                f"recordings are standardised as in the run's test (by {trained.normalisation}): {_counts(rows)}; "
+                f"recordings are standardised as in the run's test (by {settled.normalisation}): {_counts(rows)}; "
                 f"their labels depend on one another{without}"
             )
-            return Terms(trained, True, said)
+            return Terms(settled, True, said)
         why = "as asked" if alone else "since no speakers were given (--speakers, --together)"
         said = f"recordings are standardised by the source's statistics, {why}: {_cost(trained)}{without}"
         return Terms(replace(trained, normalisation="corpus", target_access="nothing"), False, said)
@@ -301,6 +304,6 @@ def _counts(rows: pd.DataFrame) -> str:
 
 def _cost(trained: Protocol) -> str:
     """What is lost without the target's own statistics."""
-    if trained.normalisation == "speaker":
+    if trained.normalisation in ("speaker", "shrunk", "auto"):
         return "12 points of UAR in the mean, where it was measured (benchmarks/recogniser.py)"
     return "less accurate than with those of the speakers"

@@ -36,6 +36,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -70,6 +71,8 @@ class SAPAConfig(BaselineConfig):
         resolution: Of the search for communities.
         bank: Momentum of the phonemes' prototypes; 0 compares phones within the batch.
     """
+
+    adapts: ClassVar[bool] = True
 
     training: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=30, keep="last"))
     match_prior: bool = True
@@ -224,7 +227,7 @@ class SAPA(Baseline):
     def _believed(self, dataset: Dataset) -> Tensor:
         """Emotions as probabilities [N, K], the prior matched."""
         logits = recognise(self, dataset)[0]
-        shift = prior_shift(logits) if self.config.match_prior else 0.0
+        shift = prior_shift(logits, self.prior) if self.config.match_prior else 0.0
         return (logits + shift).softmax(-1)
 
     def _label(self, dataset: Dataset, communities: Tensor) -> None:

@@ -17,6 +17,7 @@ from cleser.recipes.engine import Learner, Task
 from cleser.recipes.experiment import Fitted
 from cleser.recipes.methods import METHODS
 from cleser.recipes.neural import FittedRecipe, encoder_for, member_prefix
+from cleser.recipes.one_sided import OneSidedness
 from cleser.recipes.settings import from_plain
 from cleser.speech.backbones import Backbone, load_backbone
 from cleser.speech.fine_tuning import FineTuning
@@ -36,6 +37,7 @@ class SavedRun(NamedTuple):
         tuning: Whether and how it was trained too.
         vocabulary: Names behind the integers.
         moments: Statistics of the source's features, for recordings that cannot bring their own.
+        one_sided: What decides ``normalisation="auto"`` for a target; None where nothing has to.
     """
 
     settings: dict[str, Any]
@@ -45,6 +47,7 @@ class SavedRun(NamedTuple):
     tuning: FineTuning
     vocabulary: Vocabulary
     moments: Moments
+    one_sided: OneSidedness | None
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
@@ -89,14 +92,23 @@ def open_run(folder: Path) -> SavedRun:
         members = []
         for number in range(config.training.members):
             recipe = method.build(
-                config, Task(task["layers"], task["channels"], vocabulary, task["mix"])
+                config,
+                Task(
+                    task["layers"],
+                    task["channels"],
+                    vocabulary,
+                    task["mix"],
+                    tuple(task["prior"]),
+                ),
             )
             learner = Learner(recipe, encoder_for(backbone, tuning, vocabulary, protocol))
             learner.load_weights(_of_member(seed, number, config.training.members))
             members.append(learner.eval())
         networks.append(FittedRecipe(members))
     moments = Moments(**part("reference."))
-    return SavedRun(settings, protocol, networks, backbone, tuning, vocabulary, moments)
+    kept = part("one_sided.")
+    one_sided = OneSidedness.restore(kept) if kept else None
+    return SavedRun(settings, protocol, networks, backbone, tuning, vocabulary, moments, one_sided)
 
 
 def _with_own_backbone(settings: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -8,8 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from cleser.corpora.protocol import Uses
 from cleser.recipes.data import phones_of
 from cleser.recipes.experiment import Experiment, admit, begin, finish, loader, predictions_of
+from cleser.recipes.one_sided import settle
 from cleser.recipes.saved import open_run
 
 
@@ -51,11 +53,14 @@ def evaluate(
     )  # fmt: skip
     experiment.finished(overwrite=True)
     cast, notes = admit(experiment)
+    phones = phones_of(cast.heard, alignments)
+    settled, note = settle(protocol, saved.one_sided, cast.heard, saved.backbone, phones)
     dataset, _ = loader(saved.tuning)(
-        cast.target, protocol, saved.vocabulary, saved.backbone,
-        title=names, alignments=phones_of(cast.target, alignments), reference=saved.moments,
+        cast.heard, settled, saved.vocabulary, saved.backbone,
+        title=names, alignments=phones, reference=saved.moments,
     )  # fmt: skip
-    begin(experiment, cast, notes)
+    uses = Uses(alignments=any(phone is not None for phone in phones))
+    begin(experiment, cast, [*notes, note] if note else notes, uses)
     rows = []
     for seed, network in enumerate(saved.networks):
         test = dataset.subset(cast.parts(seed).test)

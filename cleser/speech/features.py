@@ -30,7 +30,7 @@ from cleser.speech.audio import AudioError, load_audio
 from cleser.speech.backbones import Backbone, Frames
 
 _FORMAT = 2  # of what is kept on disk
-_SHARD = 128  # utterances: what an interruption loses at most
+SHARD = 128  # utterances: what an interruption loses at most
 _BATCH_SECONDS = 60.0
 
 
@@ -102,9 +102,9 @@ def extract_features(
     folder = (cache or cache_folder()) / "features"
     identity = f"{backbone.name}-token{token:g}-{_FORMAT}"
     shards = []
-    for begin in range(0, len(manifest), _SHARD):
-        rows = manifest.iloc[begin : begin + _SHARD]
-        phones = known[begin : begin + _SHARD]
+    for begin in range(0, len(manifest), SHARD):
+        rows = manifest.iloc[begin : begin + SHARD]
+        phones = known[begin : begin + SHARD]
         path = folder / f"{_shard_key(rows, phones, identity)}.safetensors"
         if not path.exists():
             _write(path, _extract_shard(rows, phones, backbone, token))
@@ -264,7 +264,7 @@ def _join(manifest: pd.DataFrame, shards: list[dict[str, Tensor]]) -> Features:
     left_out = []
     for number, shard in enumerate(shards):
         for i, reason in _text(shard["reasons"]).items():
-            path = manifest["path"].iloc[number * _SHARD + int(i)]
+            path = manifest["path"].iloc[number * SHARD + int(i)]
             left_out.append({"path": str(path), "reason": reason})
     kept = (counts > 0).numpy()
     return Features(

@@ -7,6 +7,7 @@ other recordings of that speaker: a result must say so.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -53,11 +54,15 @@ def moments(features: Features, groups: pd.Series[str] | None = None) -> Moments
 
 
 def standardise(
-    features: Features, groups: pd.Series[str], *, reference: Moments | None = None
+    features: Features,
+    groups: pd.Series[str],
+    *,
+    reference: Moments | None = None,
+    shrinkage: Shrinkage | None = None,
 ) -> Features:
     r"""Standardise tokens and summaries within groups.
 
-    .. math:: z = (x - \mu_{g}) / \sigma_{g}
+    .. math:: z = (x - \mu_{g}) / \sigma_{g} \qquad (1)
 
     over all tokens (utterances) of the group g that an utterance belongs to, each channel by itself,
     clamped to ±6.
@@ -66,6 +71,7 @@ def standardise(
         features: Of N utterances.
         groups: N group names, say speakers; NA puts an utterance into a group of the unknown.
         reference: Statistics to use for everyone instead.
+        shrinkage: Draws the groups' statistics towards those of larger ones, Eq. 2.
 
     Raises:
         ValueError: The groups are not as many as the utterances.
@@ -77,11 +83,79 @@ def standardise(
         summaries = _standard(features.summaries, reference.summary_mean, reference.summary_std)
         return replace(features, tokens=tokens, summaries=summaries)
     codes = torch.from_numpy(pd.factorize(groups.fillna(""))[0].astype(np.int64))
+    if shrinkage is not None:
+        gathered = GroupMoments(int(codes.max()) + 1)
+        gathered.add(features, codes)
+        own = shrinkage.shrink(gathered)
+        of_tokens = codes.repeat_interleave(features.offsets.diff())
+        return replace(
+            features,
+            tokens=_standard(features.tokens, own.token_mean[of_tokens], own.token_std[of_tokens]),
+            summaries=_standard(
+                features.summaries, own.summary_mean[codes], own.summary_std[codes]
+            ),
+        )
     return replace(
         features,
         tokens=_by_group(features.tokens, codes.repeat_interleave(features.offsets.diff())),
         summaries=_by_group(features.summaries, codes),
     )
+
+
+def standardise_summaries(summaries: Tensor, groups: pd.Series[str]) -> Tensor:
+    """Summaries [N, L, C] standardised within groups, Eq. 1."""
+    codes = torch.from_numpy(pd.factorize(groups.fillna(""))[0].astype(np.int64))
+    return _by_group(summaries, codes)
+
+
+class Shrinkage:
+    r"""Speakers' statistics drawn towards their corpus', the more the fewer utterances they rest on.
+
+    .. math:: w_g = \frac{n_g}{n_g + \kappa}, \qquad \mu = w_g \mu_g + (1 - w_g) \mu_c, \qquad
+        \sigma^2 = w_g \sigma_g^2 + (1 - w_g) \sigma_c^2 \qquad (2)
+
+    for a group g (speaker) of :math:`n_g` utterances in a larger one c (corpus), as the posterior mean of a group whose
+    deviation is a priori normal with 1/κ of the variance of an utterance. A speaker with a single utterance is not
+    standardised to nothing then, and with many utterances w is nearly one.
+
+    Args:
+        groups: N group names, as :func:`standardise` gets them.
+        corpora: N names of the larger groups; each group lies in one of them.
+        distrusted: Groups with w = 0, say speakers who are known to show one emotion.
+        strength: κ, in utterances.
+    """
+
+    def __init__(
+        self,
+        groups: pd.Series[str],
+        corpora: pd.Series[str],
+        *,
+        distrusted: Collection[str] = (),
+        strength: float = 2.0,
+    ) -> None:
+        named = groups.fillna("")
+        codes, names = pd.factorize(named)
+        count = torch.bincount(torch.from_numpy(codes.astype(np.int64))).double()
+        self.weight = count / (count + strength)
+        self.weight[torch.tensor(names.isin(list(distrusted)))] = 0.0
+        first = np.unique(codes, return_index=True)[1]
+        corpus = pd.factorize(corpora.fillna(""))[0][first]
+        self.corpus = torch.from_numpy(corpus.astype(np.int64))
+
+    def shrink(self, gathered: GroupMoments) -> Moments:
+        """Eq. 2, for the statistics of the groups, in their order of appearance [G, L, C]."""
+        own = gathered.each()
+        wide = gathered.merged(self.corpus)
+        weight = self.weight[:, None, None]
+        mixed = []
+        for mean, std, mean_c, std_c in (
+            (own.token_mean, own.token_std, wide.token_mean, wide.token_std),
+            (own.summary_mean, own.summary_std, wide.summary_mean, wide.summary_std),
+        ):
+            mixed.append(weight * mean + (1 - weight) * mean_c[self.corpus])
+            variance = weight * std.square() + (1 - weight) * std_c[self.corpus].square()
+            mixed.append(variance.sqrt())
+        return Moments(*(m.float() for m in mixed))
 
 
 class GroupMoments:
@@ -103,6 +177,10 @@ class GroupMoments:
     def each(self) -> Moments:
         """Of each group, [G, L, C]."""
         return Moments(*(m.float() for x in (self._tokens, self._summaries) for m in x.each()))
+
+    def merged(self, into: Tensor) -> Moments:
+        """Of larger groups, [H, L, C], where group g lies in the larger group ``into[g]``."""
+        return Moments(*(m for x in (self._tokens, self._summaries) for m in x.merged(into)))
 
     def typical(self) -> Moments:
         """What to expect of a group that nobody has met, [L, C]: see :func:`moments`."""
@@ -135,6 +213,16 @@ class _Running:
         if self.mean is None or self.squares is None:
             raise ValueError("no features were added, expected some")
         return self.mean, (self.squares / self.count.clamp_min(1)[:, None, None]).sqrt()
+
+    def merged(self, into: Tensor) -> tuple[Tensor, Tensor]:
+        mean, std = self.each()
+        size = int(into.max()) + 1
+        count = torch.zeros(size, dtype=torch.float64).index_add(0, into, self.count)
+        share = (self.count / count.clamp_min(1)[into])[:, None, None]
+        empty = mean.new_zeros(size, *mean.shape[1:])
+        centre = empty.index_add(0, into, share * mean)
+        spread = share * (std.square() + (mean - centre[into]).square())
+        return centre, empty.index_add(0, into, spread).sqrt()
 
     def typical(self) -> tuple[Tensor, Tensor]:
         mean, std = (m[self.count > 0] for m in self.each())

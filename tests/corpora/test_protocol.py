@@ -5,7 +5,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from cleser.corpora.protocol import Protocol
+from cleser.corpora.protocol import Protocol, Uses
 from tests.corpora.trees import write_corpus
 
 
@@ -75,26 +75,73 @@ def test_the_hash_follows_the_terms_and_not_the_folders(specs, tmp_path):
 def test_emotions_are_mapped_only_when_asked(specs, tmp_path):
     emotions = ("anger", "happiness", "calm", "sadness")
     calm = write_corpus(tmp_path / "c", "c", speakers=2, emotions=emotions)
-    plain = Protocol([specs[0]], [calm]).load()
-    assert set(plain.target["emotion"]) == {"anger", "happiness", "sadness"}
     mapped = Protocol([specs[0]], [calm], map={"calm": "neutral"}).load()
     assert (mapped.target["emotion"] == "neutral").sum() == 2
     with pytest.raises(ValueError, match=r"no utterance of \['neutral'\].*--map"):
         Protocol([calm], [specs[0]]).load()
 
 
-def test_official_splits_are_kept(tmp_path):
-    def official(corpus, seed):
-        spec = write_corpus(tmp_path / corpus, corpus, speakers=6, seed=seed)
-        path = spec.removeprefix("manifest:")
-        rows = pd.read_csv(path)
-        speaker = rows["speaker"].str[1:].astype(int)
-        rows["split"] = speaker.map(lambda s: ("train", "dev", "test1")[s % 3])
-        rows.to_csv(path, index=False)
-        return spec
+def test_a_class_that_the_target_lacks_stops_before_any_work(specs, tmp_path):
+    emotions = ("anger", "happiness", "calm", "sadness")
+    calm = write_corpus(tmp_path / "c", "c", speakers=2, emotions=emotions)
+    with pytest.raises(
+        ValueError, match=r"target .* no utterance of \['neutral'\].*calm 2.*--labels"
+    ):
+        Protocol([specs[0]], [calm]).load()
+    narrowed = Protocol([specs[0]], [calm], labels=("anger", "sadness")).load()
+    assert set(narrowed.target["emotion"]) == {"anger", "sadness"}
 
-    protocol = Protocol([official("a", 0)], [official("b", 1)], split="official")
-    parts = protocol.load().parts()
+
+def test_the_pool_is_not_filtered_by_labels_unless_asked(specs, tmp_path):
+    emotions = ("anger", "happiness", "neutral", "sadness", "fear")
+    more = write_corpus(tmp_path / "c", "c", speakers=3, emotions=emotions)
+    cast = Protocol([specs[0]], [more]).load()
+    assert len(cast.parts().test) == 12
+    assert len(cast.parts().adapt) == 15
+    assert len(cast.heard) == 15
+    filtered = replace(cast.protocol, pool="labels").load()
+    assert set(filtered.parts().adapt["utterance"]) == set(filtered.parts().test["utterance"])
+    assert filtered.hash != cast.hash
+
+
+@pytest.mark.parametrize("repeat", range(4))
+def test_disjoint_adaptation_and_test_share_no_speaker(specs, repeat):
+    cast = Protocol([specs[0]], [specs[1]], adapt="disjoint").load()
+    parts = cast.parts(repeat)
+    adapted, tested = set(parts.adapt["speaker"]), set(parts.test["speaker"])
+    assert not adapted & tested
+    assert adapted | tested == set(cast.target["speaker"])
+    plain = replace(cast.protocol, adapt="test").load().parts(repeat)
+    pd.testing.assert_frame_equal(plain.dev, parts.dev)  # the source is divided alike
+
+
+def test_what_a_method_uses_is_in_the_hash(specs):
+    cast = Protocol([specs[0]], [specs[1]]).load()
+    plain, adapted = cast.describe(), cast.describe(Uses(training=True, prior="uniform"))
+    assert plain["cast"] == adapted["cast"] == cast.hash
+    assert plain["hash"] != adapted["hash"] != cast.describe(Uses(training=True))["hash"]
+    assert cast.describe(Uses(alignments=True))["hash"] != plain["hash"]
+    by_itself = replace(cast.protocol, normalisation="utterance").load()
+    assert not by_itself.describe()["transductive"]
+    assert by_itself.describe(Uses(training=True))["transductive"]
+    disjoint = replace(by_itself.protocol, adapt="disjoint").load()
+    assert not disjoint.describe(Uses(training=True))["transductive"]
+
+
+def official(folder, corpus, seed, tests=("test1",)):
+    spec = write_corpus(folder / corpus, corpus, speakers=8, seed=seed)
+    path = spec.removeprefix("manifest:")
+    rows = pd.read_csv(path)
+    speaker = rows["speaker"].str[1:].astype(int)
+    names = ("train", "dev", *tests)
+    rows["split"] = speaker.map(lambda s: names[s % len(names)])
+    rows.to_csv(path, index=False)
+    return spec
+
+
+def test_official_splits_are_kept(tmp_path):
+    specs = official(tmp_path, "a", 0), official(tmp_path, "b", 1)
+    parts = Protocol([specs[0]], [specs[1]], split="official").load().parts()
     assert set(parts.train["split"]) == {"train"}
     assert set(parts.dev["split"]) == {"dev"}
     assert set(parts.adapt["corpus"]) == {"b"}
@@ -102,8 +149,38 @@ def test_official_splits_are_kept(tmp_path):
     assert set(parts.test["split"]) == {"test1"}
 
 
+def test_an_oracle_learns_from_the_official_train_part(tmp_path):
+    specs = official(tmp_path, "a", 0), official(tmp_path, "b", 1)
+    protocol = Protocol([specs[0]], [specs[1]], split="official", target_access="labels")
+    parts = protocol.load().parts()
+    of_target = parts.train[parts.train["corpus"] == "b"]
+    assert set(of_target["split"]) == {"train"}
+    assert of_target["emotion"].notna().all()
+    assert set(parts.test["split"]) == {"test1"}
+    assert set(parts.dev["corpus"]) == {"a"}
+
+
+def test_a_corpus_is_learned_from_and_tested_on_by_its_official_split(tmp_path):
+    spec = official(tmp_path, "a", 0)
+    protocol = Protocol([spec], [spec], split="official")
+    parts = protocol.load().parts()
+    assert set(parts.train["split"]) == {"train"}
+    assert set(parts.test["split"]) == {"test1"}
+    assert protocol.audit().refused == []
+
+
+def test_official_test_sets_are_chosen_by_name(tmp_path):
+    source, target = official(tmp_path, "a", 0), official(tmp_path, "b", 1, ("test1", "test2"))
+    both = Protocol([source], [target], split="official").load()
+    assert set(both.target["split"]) == {"test1", "test2"}
+    one = Protocol([source], [target], split="official", test=("test2",)).load()
+    assert set(one.target["split"]) == {"test2"}
+    with pytest.raises(ValueError, match="no official test3 split"):
+        Protocol([source], [target], split="official", test=("test3",)).load()
+
+
 def test_no_official_split_is_an_error(specs):
-    with pytest.raises(ValueError, match="no official train split"):
+    with pytest.raises(ValueError, match="no official train or dev split"):
         Protocol([specs[0]], [specs[1]], split="official").load().parts()
 
 
@@ -117,7 +194,14 @@ def test_no_official_split_is_an_error(specs):
         ({"dev": 1.0}, "dev is 1.0"),
         ({"normalisation": "global"}, "normalisation is 'global'"),
         ({"target_access": "all"}, "target_access is 'all'"),
-        ({"target_access": "nothing"}, "forbids; use normalisation='utterance'"),
+        (
+            {"target_access": "nothing", "normalisation": "speaker"},
+            "forbids; use normalisation='utterance'",
+        ),
+        ({"adapt": "both"}, "adapt is 'both'"),
+        ({"prior": "flat"}, "prior is 'flat'"),
+        ({"prior": {"joy": 1.0}}, r"prior names \['joy'\]"),
+        ({"prior": {"anger": -1.0, "neutral": 2.0}}, "expected shares of zero or more"),
     ],
 )
 def test_bad_terms_are_named(change, message):

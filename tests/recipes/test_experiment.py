@@ -348,7 +348,9 @@ def test_members_are_averaged_kept_and_resumed(finished, specs, tmp_path, monkey
         tensor,
     ) in alone.items():  # the first member is the network that the seed trains by itself
         seed, _, own = name.partition(".")
-        assert torch.equal(kept[name if seed == "reference" else f"{seed}.member0.{own}"], tensor)
+        assert torch.equal(
+            kept[name if seed in ("reference", "one_sided") else f"{seed}.member0.{own}"], tensor
+        )
     seeds = open_run(tmp_path / "voting").networks
     assert [len(network.members) for network in seeds] == [2, 2]
     lines = pd.read_json(tmp_path / "voting" / "metrics.jsonl", lines=True)

@@ -6,7 +6,12 @@ import pytest
 import torch
 
 from cleser.speech.features import Features
-from cleser.speech.normalise import moments, standardise, standardise_utterances
+from cleser.speech.normalise import (
+    Shrinkage,
+    moments,
+    standardise,
+    standardise_utterances,
+)
 
 
 def make(lengths=(3, 1, 5, 2), shift=0.0, seed=0):
@@ -47,6 +52,40 @@ def test_another_speaker_changes_nothing():
     )
     one, other = standardise(features, groups), standardise(louder, groups)
     torch.testing.assert_close(one.tokens[:9], other.tokens[:9])
+
+
+def test_shrinkage_equals_a_loop():
+    """Eq. 2 by hand, in two corpora, one speaker of whom is not trusted."""
+    features = make((3, 1, 5, 2, 4, 2), seed=3)
+    speakers, corpora = pd.Series(list("xyxyzz")), pd.Series(list("aaaabb"))
+    shrinkage = Shrinkage(speakers, corpora, distrusted=["y"], strength=3.0)
+    found = standardise(features, speakers, shrinkage=shrinkage)
+    tokens = features.tokens.double().split(features.offsets.diff().tolist())
+    for i, (speaker, corpus) in enumerate(zip(speakers, corpora, strict=True)):
+        own, wide = (
+            np.flatnonzero(s == name) for s, name in ((speakers, speaker), (corpora, corpus))
+        )
+        weight = 0.0 if speaker == "y" else len(own) / (len(own) + 3)
+        for values, part in (
+            (torch.cat([tokens[j] for j in own]), "own"),
+            (torch.cat([tokens[j] for j in wide]), "wide"),
+        ):
+            if part == "own":
+                mean, variance = weight * values.mean(0), weight * values.var(0, correction=0)
+            else:
+                mean = mean + (1 - weight) * values.mean(0)
+                variance = variance + (1 - weight) * values.var(0, correction=0)
+        begin, end = features.offsets[i], features.offsets[i + 1]
+        expected = ((tokens[i] - mean) / variance.sqrt()).clamp(-6, 6).float()
+        torch.testing.assert_close(found.tokens[begin:end], expected)
+
+
+def test_a_single_utterance_keeps_what_sets_it_apart():
+    features = make((3, 3, 3), seed=2)
+    speakers, corpora = pd.Series(list("xyz")), pd.Series(list("aaa"))
+    assert (standardise(features, speakers).summaries == 0).all()
+    found = standardise(features, speakers, shrinkage=Shrinkage(speakers, corpora))
+    assert (found.summaries.abs() > 0.01).all()
 
 
 def test_a_reference_is_used_for_everyone():
