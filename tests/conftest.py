@@ -1,9 +1,16 @@
-"""Where the real corpora lie, for the tests that need them."""
+"""What not every machine has: the real corpora, a CUDA device."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("cuda") and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +20,13 @@ def corpora_root() -> Path:
     if not root.is_dir():
         pytest.skip("no real corpora here; CLESER_CORPORA may name their folder")
     return root
+
+
+@pytest.fixture
+def full_float32() -> Iterator[None]:
+    """Convolutions on a GPU without TensorFloat-32, which is their default there."""
+    convolutions = torch.backends.cudnn.conv
+    before = convolutions.fp32_precision
+    convolutions.fp32_precision = "ieee"
+    yield
+    convolutions.fp32_precision = before
