@@ -1,10 +1,11 @@
-"""What recordings lose that come alone: `cleser predict` against the protocol's test, on real speech.
+"""`cleser predict` against the run's own test, on real speech: the same with speakers known, and what is lost without.
 
-    python benchmarks/recogniser.py --corpora FOLDER [--out runs/recogniser] [--seeds 5] [--quick]
+    python benchmarks/recogniser.py --corpora FOLDER [--recipes erm sapa] [--out runs/recogniser] [--quick]
 
-FOLDER holds ``emodb`` and ``ravdess``. Networks trained under speaker standardisation label the target's recordings
-(1) under the protocol, each speaker by the speaker's own statistics, (2) by ``predict``, each alone, (3) by ``predict
---together``, one speaker at a time. UAR of the seeds' mean probabilities, %.
+FOLDER holds ``emodb`` and ``ravdess``. Columns: UAR (%) of the seeds' mean probabilities (1) in the run's test, (2) of
+recordings by themselves, ``--alone``, (3) of each speaker's recordings ``--together``, (4) of all recordings
+``--together``; and the largest difference of a probability from the test's, where (5) the corpus and (6) its files with
+their speakers, ``--speakers``, are given.
 """
 
 from __future__ import annotations
@@ -15,55 +16,75 @@ from pathlib import Path
 import pandas as pd
 
 import cleser
-from cleser.corpora import Protocol
+from cleser.corpora import load
+from cleser.corpora.protocol import Protocol
 from cleser.evaluation.results import Run
-from cleser.recipes import METHODS
 from cleser.recipes.experiment import Experiment
-from cleser.recipes.recogniser import Recogniser
+from cleser.recipes.methods import METHODS
 from cleser.recipes.settings import to_plain
+from cleser.recipes.variants import VARIANTS
 from cleser.speech import load_backbone
 
 DIRECTIONS = (("emodb", "ravdess"), ("ravdess", "emodb"))
+RECIPES = ("erm", "classical", "sapa", "layer-anchoring", "zero-shot")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--corpora", type=Path, required=True)
+    parser.add_argument("--recipes", nargs="+", default=RECIPES, help="rows of a comparison")
     parser.add_argument("--out", type=Path, default=Path("runs/recogniser"))
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="one seed")
+    parser.add_argument("--quick", action="store_true", help="one seed of one direction")
     arguments = parser.parse_args()
-    print("| direction | protocol | alone | a speaker together |\n|---|---|---|---|")
-    for source, target in DIRECTIONS:
+    seeds = 1 if arguments.quick else arguments.seeds
+    print("| direction | recipe | test | alone | a speaker together | all together ", end="")
+    print("| corpus differs by | files with speakers by |\n|---|---|---|---|---|---|---|---|")
+    for source, target in DIRECTIONS[: 1 if arguments.quick else None]:
         specs = [f"{name}:{arguments.corpora / name}" for name in (source, target)]
-        protocol = Protocol([specs[0]], [specs[1]])
-        config = METHODS["baseline"].config()
-        out = arguments.out / f"{source}-{target}"
-        seeds = 1 if arguments.quick else arguments.seeds
-        experiment = Experiment("baseline", to_plain(config), protocol, seeds, out)
-        METHODS["baseline"].run(experiment, config, load_backbone(experiment.backbone))
-        found = [f"{100 * value:.1f}" for value in compare(out, protocol.load().target)]
-        print(f"| {source} → {target} | {' | '.join(found)} |", flush=True)
+        for recipe in arguments.recipes:
+            out = arguments.out / f"{source}-{target}-{recipe}"
+            train(recipe, Protocol([specs[0]], [specs[1]]), seeds, out)
+            print(f"| {source} → {target} | {recipe} | {compare(out, specs[1])} |", flush=True)
 
 
-def compare(out: Path, target: pd.DataFrame) -> tuple[float, float, float]:
-    """UAR under the protocol, of recordings alone, and of each speaker's together."""
-    model = cleser.load_model(out)
-    tested = Run(out).predictions
-    shares = tested.groupby("utterance")[[f"p_{name}" for name in model.labels]].mean()
-    truth = target.set_index("path")["emotion"]
-    under = shares.idxmax(axis=1).str.removeprefix("p_")
-    by_speaker = [said(model, rows, together=True) for _, rows in target.groupby("speaker")]
-    return (
-        recall(under, target.set_index("utterance")["emotion"]),
-        recall(said(model, target, together=False), truth),
-        recall(pd.concat(by_speaker), truth),
+def train(recipe: str, terms: Protocol, seeds: int, out: Path) -> None:
+    """Run a row of a comparison, if it is not there yet."""
+    variant = VARIANTS[recipe]
+    config = variant.config()
+    experiment = Experiment(
+        variant.method, to_plain(config), variant.protocol(terms), seeds, out
+    )  # fmt: skip
+    METHODS[variant.method].run(experiment, config, load_backbone(experiment.backbone))
+
+
+def compare(run: Path, spec: str) -> str:
+    """The columns of a run."""
+    model = cleser.load_model(run)
+    rows = load(spec)
+    rows = rows[rows["emotion"].isin(model.labels)].reset_index(drop=True)
+    files, truth = rows["path"].tolist(), rows.set_index("path")["emotion"]
+    shares = [f"p_{name}" for name in model.labels]
+    tested = Run(run).predictions.groupby("utterance")[shares].mean().loc[rows["utterance"]]
+    tested.index = pd.Index(files)
+    by_speaker = [
+        model.predict(of["path"].tolist(), together=True) for _, of in rows.groupby("speaker")
+    ]
+    known = model.predict(files, speakers=rows[["path", "speaker"]], language=rows["language"][0])
+    labels = (
+        tested.idxmax(axis=1).str.removeprefix("p_"),
+        model.predict(files, alone=True).set_index("path")["emotion"],
+        pd.concat(by_speaker).set_index("path")["emotion"],
+        model.predict(files, together=True).set_index("path")["emotion"],
     )
-
-
-def said(model: Recogniser, rows: pd.DataFrame, *, together: bool) -> pd.Series:
-    table = model.predict(rows["path"].tolist(), together=together)
-    return table.set_index("path")["emotion"]
+    differences = [
+        (found.set_index("path").loc[files, shares] - tested).abs().to_numpy().max()
+        for found in (model.predict(corpora=[spec]), known)
+    ]
+    cells = [f"{100 * recall(label, truth):.1f}" for label in labels]
+    return " | ".join(cells + [f"{difference:.1e}" for difference in differences])
 
 
 def recall(predicted: pd.Series, truth: pd.Series) -> float:

@@ -17,7 +17,7 @@ from cleser.speech.audio import AudioError
 
 SUFFIXES: Final = (*AUDIO, ".mp3", ".ogg", ".opus", ".oga", ".au", ".caf", ".w64")
 _DEPTH: Final = 64  # of folders in folders
-_READERS: Final = 8  # recordings that are looked into at once
+_READERS: Final = 4  # recordings that are looked into at once
 
 
 def files_in(paths: Sequence[str | Path]) -> list[str]:

@@ -105,6 +105,8 @@ class StyleBook(nn.Module):
         if not self.found.any() or speakers_of(dataset).nunique() < 2:
             return unknown
         nodes, styles = speaker_styles(**_described([dataset], [shares]))
+        if nodes.empty:  # nobody has said enough in any emotion
+            return unknown
         emotions = torch.from_numpy(nodes["emotion"].to_numpy(np.int64, copy=True))
         own = torch.nn.functional.normalize(torch.tensor(styles), dim=-1)
         known = torch.nn.functional.normalize(self.styles.cpu(), dim=-1)[emotions]
