@@ -16,7 +16,7 @@ from cleser.models.batch import Batch
 from cleser.models.emotion import Embedded, EmotionModel, ModelConfig
 from cleser.recipes.data import Dataset
 from cleser.recipes.engine import Recipe, Task, TrainingConfig, predict
-from cleser.recipes.pseudo_labels import prior_shift
+from cleser.recipes.pseudo_labels import decision_shift
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class BaselineConfig:
         all_languages: Learn from the protocol's auxiliary corpora too.
         match_prior: Shift the logits at the end so that the target's utterances, unlabelled, are on average given the
             classes in the shares that the protocol assumes, alike by default (transductive; see
-            :func:`cleser.recipes.pseudo_labels.prior_shift`).
+            :func:`cleser.recipes.pseudo_labels.decision_shift`).
     """
 
     adapts: ClassVar[bool] = False  # whether unlabelled target utterances are trained on
@@ -91,4 +91,4 @@ class Baseline(Recipe):
     def finish(self, target: Dataset | None) -> None:
         """Match the prior, where that is asked for."""
         if self.settings.match_prior and target is not None and len(target):
-            self.shift.copy_(prior_shift(predict(self, target)[0].to(self.shift), self.prior))
+            self.shift.copy_(decision_shift(predict(self, target)[0].to(self.shift), self.prior))

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,13 +18,13 @@ import torch
 import yaml
 
 from cleser.corpora.protocol import Protocol
-from cleser.evaluation import Run, compare_runs
+from cleser.evaluation import Run, compare_runs, holm
 from cleser.recipes.engine import TrainingConfig
 from cleser.recipes.experiment import Experiment
 from cleser.recipes.methods import METHODS
 from cleser.recipes.progress import console, track
 from cleser.recipes.settings import from_plain, to_plain
-from cleser.recipes.variants import VARIANTS
+from cleser.recipes.variants import VARIANTS, reference_of
 from cleser.speech import load_backbone
 from cleser.speech.fine_tuning import FineTuning
 
@@ -32,7 +33,7 @@ CONFIGS = Path(__file__).parent / "configs"
 
 @dataclass(frozen=True)
 class Direction:
-    """Whence and whither, by the corpora's names.
+    """Source and target corpora, by name.
 
     Attributes:
         source: Learned from.
@@ -151,32 +152,42 @@ def run_matrix(
 
 
 def tabulate(cells: Sequence[Cell]) -> pd.DataFrame:
-    """A row a run: UAR and macro-F1 in per cent, the interval over speakers, the paired difference to ERM, the time.
+    """A row a run: UAR and macro-F1 in per cent, the interval, two paired differences, the terms, the time.
 
-    The difference is to ``erm`` of the same direction, or to ``erm-unseen`` for recipes that see nothing of the target;
-    missing where the two tested other utterances, as an oracle does.
+    *The difference* is to plain ERM under the same access to the target (see
+    :func:`cleser.recipes.variants.reference_of`). *The control* is the row that is the same but for what the method
+    adds, trained as long and with the same prior: only what a method has over it is its own. Either is missing where
+    there is none, or where the two tested other utterances. Beside each p stands Holm's, corrected for all of that kind
+    in the direction.
     """
     folders = {(c.direction.name, c.recipe): c.folder for c in cells}
     rows = []
     for cell in cells:
         run = Run(cell.folder)
         uar, f1 = run.results["uar"], run.results["macro_f1"]
-        reference = "erm-unseen" if run.protocol["target_access"] == "nothing" else "erm"
+        direction, control = cell.direction.name, VARIANTS[cell.recipe].control
         low, high = (None if v is None else 100 * v for v in uar["ci95"])
         rows.append(
             {
-                "direction": cell.direction.name,
+                "direction": direction,
                 "recipe": cell.recipe,
                 "uar": 100 * uar["mean"],
                 "sd": None if uar["sd"] is None else 100 * uar["sd"],
                 "low": low,
                 "high": high,
                 "macro_f1": 100 * f1["mean"],
-                **_difference(cell, folders.get((cell.direction.name, reference))),
+                **_difference(cell, folders.get((direction, reference_of(cell.recipe)))),
+                "control": control or None,
+                **_difference(cell, folders.get((direction, control)), "control_"),
+                "terms": run.protocol["hash"],
                 "seconds": _seconds(cell.folder),
             }
         )
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    for name in ("p", "control_p"):
+        corrected = table.groupby("direction")[name].transform(lambda p: holm(p.tolist()))
+        table.insert(table.columns.get_loc(name) + 1, f"{name}_holm", corrected)
+    return table
 
 
 def paper_layout(table: pd.DataFrame, names: dict[str, str] | None = None) -> pd.DataFrame:
@@ -200,7 +211,8 @@ def paper_layout(table: pd.DataFrame, names: dict[str, str] | None = None) -> pd
 def write_tables(table: pd.DataFrame, out: Path) -> None:
     """The table as ``table.csv``, ``table.html`` and ``table.tex``."""
     out.mkdir(parents=True, exist_ok=True)
-    rounded = table.round({name: 1 for name in table.columns if name != "p"}).round({"p": 4})
+    shares = [name for name in table.columns if name.removeprefix("control_").startswith("p")]
+    rounded = table.round({name: 4 if name in shares else 1 for name in table.columns})
     for name, text in (
         ("table.csv", table.to_csv(index=False)),
         ("table.html", rounded.to_html(index=False, border=0, na_rep="–")),
@@ -280,25 +292,17 @@ def _run(cell: Cell, matrix: Matrix, alignments: str | None) -> None:
     (cell.folder / "time.json").write_text(json.dumps({"seconds": time.perf_counter() - began}))
 
 
-def _difference(cell: Cell, reference: Path | None) -> dict[str, float | None]:
-    none: dict[str, float | None] = {
-        "difference": None,
-        "difference_low": None,
-        "difference_high": None,
-        "p": None,
-    }
-    if reference is None or reference == cell.folder:
-        return none
-    try:
-        found = compare_runs(reference, cell.folder, force=True).differences["uar"]
-    except ValueError:  # other utterances were tested
-        return none
-    return {
-        "difference": 100 * found.difference,
-        "difference_low": 100 * found.low,
-        "difference_high": 100 * found.high,
-        "p": found.p,
-    }
+def _difference(cell: Cell, other: Path | None, prefix: str = "") -> dict[str, float | None]:
+    """UAR of a cell minus that of another, in points, with interval and p; all missing where it has none."""
+    found = None
+    if other is not None and other != cell.folder:
+        with suppress(ValueError):  # other utterances were tested
+            found = compare_runs(other, cell.folder, force=True).differences["uar"]
+    values = (None,) * 4 if found is None else (
+        100 * found.difference, 100 * found.low, 100 * found.high, found.p
+    )  # fmt: skip
+    names = ("difference", "difference_low", "difference_high", "p")
+    return {f"{prefix}{name}": value for name, value in zip(names, values, strict=True)}
 
 
 def _seconds(folder: Path) -> float | None:

@@ -49,6 +49,33 @@ def prior_shift(logits: Tensor, prior: Tensor | None = None, *, steps: int = 100
     return shift
 
 
+def decision_shift(logits: Tensor, prior: Tensor | None = None) -> Tensor:
+    r"""The bias under which every class is recognised as well as any other, given the shares of the classes.
+
+    .. math:: b_k - \log \pi_k \qquad \text{with } b \text{ of } \mathrm{prior\_shift}
+
+    With b alone a rare class is hardly ever the likeliest, which suits accuracy; UAR counts all classes alike. With a
+    uniform prior the two are the same.
+
+    Args:
+        logits: z [N, K].
+        prior: π [K]; uniform by default.
+
+    Returns:
+        [K], of mean zero over the classes that can occur.
+
+    >>> logits = torch.tensor([[2.0, 0.0], [1.5, 0.0], [1.0, 0.0], [0.5, 0.0]])
+    >>> torch.equal(decision_shift(logits), prior_shift(logits))
+    True
+    """
+    shift = prior_shift(logits, prior)
+    if prior is None or not len(logits):
+        return shift
+    occurs = prior > 0
+    own = shift[occurs] - prior.to(shift)[occurs].log()
+    return shift.masked_scatter(occurs, own - own.mean())
+
+
 def as_shares(labels: Tensor, classes: int) -> Tensor:
     """Labels [N] as probabilities [N, K]; of an unknown one (−1) all are zero.
 

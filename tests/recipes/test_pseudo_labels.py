@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cleser.recipes.pseudo_labels import confident_labels, prior_shift
+from cleser.recipes.pseudo_labels import confident_labels, decision_shift, prior_shift
 
 
 @given(st.integers(0, 10_000), st.integers(2, 5))
@@ -45,3 +45,34 @@ def test_each_class_keeps_its_most_confident(seed, share):
 def test_a_share_is_a_share():
     with pytest.raises(ValueError, match=r"share is 1\.5, expected 0 to 1"):
         confident_labels(torch.zeros(2, 2), 1.5)
+
+
+def test_a_class_that_cannot_occur_is_never_predicted():
+    torch.manual_seed(0)
+    logits = torch.randn(50, 3)
+    prior = torch.tensor([0.7, 0.0, 0.3])
+    for found in (prior_shift(logits, prior), decision_shift(logits, prior)):
+        assert not ((logits + found).argmax(-1) == 1).any()
+        assert found.isfinite().all()
+        assert found[[0, 2]].mean().abs() < 1e-5
+    matched = (logits + prior_shift(logits, prior)).softmax(-1).mean(0)
+    torch.testing.assert_close(matched, prior, atol=1e-3, rtol=0)
+
+
+def test_a_known_prior_is_matched_without_giving_up_the_rare_class():
+    """Gaussian scores with a bias: with the true shares the boundary comes back to where both recalls are alike."""
+    torch.manual_seed(0)
+    truth = (torch.rand(4000) < 0.1).long()
+    evidence = 2.0 * (2 * truth - 1) + 2.0 * torch.randn(4000)  # log-odds of a balanced classifier
+    logits = torch.stack(
+        [torch.zeros(4000), evidence + 1.5], 1
+    )  # that hears too much of the second
+    shares = torch.tensor([0.9, 0.1])
+
+    def recalls(shift):
+        right = (logits + shift).argmax(-1) == truth
+        return [float(right[truth == k].float().mean()) for k in (0, 1)]
+
+    first, second = recalls(decision_shift(logits, shares))
+    assert abs(first - second) < 0.08
+    assert recalls(prior_shift(logits, shares))[1] < second - 0.1

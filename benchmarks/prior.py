@@ -1,0 +1,92 @@
+"""What matching a prior does where the target's classes are not what was assumed.
+
+    python benchmarks/prior.py RUN [RUN ...] [--draws 50] [--quick]
+
+RUN is the folder of a finished run without prior matching (``cleser run baseline``, or ``erm`` of a bench). Of its
+tested utterances some are left out, so that one class makes up 25 % (all alike), 50, 70 or 85 % of the target. On these
+the recorded probabilities are shifted as a run would with a uniform prior, with the true shares, and not at all, and
+once by what suits accuracy. Printed are UAR and accuracy in per cent, the mean over the class in the majority, draws
+and seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from cleser.evaluation import Run, accuracy, confusion_matrix, uar
+from cleser.recipes.pseudo_labels import decision_shift, prior_shift
+
+MAJORITY = (0.25, 0.5, 0.7, 0.85)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--draws", type=int, default=50)
+    parser.add_argument("--quick", action="store_true", help="three draws")
+    arguments = parser.parse_args()
+    draws = 3 if arguments.quick else arguments.draws
+    for folder in arguments.runs:
+        run = Run(folder)
+        print(f"{', '.join(run.protocol['source'])} → {', '.join(run.protocol['target'])}")
+        print(measure(run, draws).round(1).to_string(), flush=True)
+
+
+def measure(run: Run, draws: int) -> pd.DataFrame:
+    """UAR and accuracy by share of the majority and assumed prior."""
+    classes = run.protocol["classes"]
+    rows = []
+    for share in MAJORITY:
+        for draw in range(draws):
+            for majority in range(len(classes)):
+                rng = np.random.default_rng([draw, majority])
+                for _, tested in run.predictions.groupby("seed"):
+                    truth = pd.Index(classes).get_indexer(pd.Index(tested["emotion"]))
+                    kept = thin_out(truth, majority, share, len(classes), rng)
+                    logits = torch.tensor(
+                        tested[[f"p_{name}" for name in classes]].to_numpy()[kept]
+                    ).log()
+                    rows.append({"majority": share, **scores(logits, truth[kept], len(classes))})
+    return pd.DataFrame(rows).groupby("majority").mean() * 100
+
+
+def thin_out(
+    truth: np.ndarray, majority: int, share: float, classes: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Positions of utterances among which one class has this share, and the others the rest in equal parts."""
+    at = [np.flatnonzero(truth == k) for k in range(classes)]
+    shares = np.full(classes, (1 - share) / (classes - 1))
+    shares[majority] = share
+    total = min(len(a) / s for a, s in zip(at, shares, strict=True))
+    counts = [max(1, round(total * s)) for s in shares]
+    return np.concatenate(
+        [rng.choice(a, c, replace=False) for a, c in zip(at, counts, strict=True)]
+    )
+
+
+def scores(logits: torch.Tensor, truth: np.ndarray, classes: int) -> dict[str, float]:
+    """UAR and accuracy without matching, with a uniform prior, and with the true shares, in two ways."""
+    true = torch.tensor(np.bincount(truth, minlength=classes) / len(truth))
+    shifts = {
+        "none": torch.zeros(classes),
+        "uniform": decision_shift(logits),
+        "true": decision_shift(logits, true),
+        "true, for accuracy": prior_shift(logits, true),
+    }
+    found = {}
+    for name, shift in shifts.items():
+        counts = confusion_matrix(truth, (logits + shift).argmax(-1).numpy(), classes)
+        found[f"UAR, {name}"] = float(uar(counts))
+        found[f"accuracy, {name}"] = float(accuracy(counts))
+    return dict(sorted(found.items(), reverse=True))
+
+
+if __name__ == "__main__":
+    main()
