@@ -36,12 +36,13 @@ def plot_confusion(counts: np.ndarray[Any, Any], classes: list[str]) -> Figure:
 
 def plot_speakers(clusters: Clusters) -> Figure:
     """UAR of each speaker: a dot a seed, a bar for their mean; the dashed line is chance."""
-    values = uar(clusters.counts)  # [S, G]
-    order = np.argsort(values.mean(0))
+    values = uar(clusters.counts)  # [S, G], NaN where a seed has not tested a speaker
+    means = np.nanmean(values, 0)
+    order = np.argsort(means)
     names = [clusters.names[g] for g in order]
     figure, axes = new_figure(7.2, 3.2)
     position = np.arange(len(names))
-    axes.bar(position, 100 * values.mean(0)[order], color="#cfe3f1", width=0.8)
+    axes.bar(position, 100 * means[order], color="#cfe3f1", width=0.8)
     for seed in values:
         axes.scatter(position, 100 * seed[order], s=10, color=PALETTE[0], zorder=3)
     axes.axhline(100 / clusters.counts.shape[-1], color="#888888", ls="--", lw=1)

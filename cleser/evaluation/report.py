@@ -15,9 +15,18 @@ import yaml
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from cleser.evaluation.multiple_tests import holm
 from cleser.evaluation.plots import plot_confusion, plot_map, plot_speakers, plot_training
-from cleser.evaluation.results import Run
-from cleser.evaluation.tables import as_text, direction, percent
+from cleser.evaluation.results import Run, compare_runs
+from cleser.evaluation.tables import (
+    CELLS,
+    as_text,
+    coverage,
+    difference_cells,
+    difference_notes,
+    direction,
+    p_text,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,16 +50,51 @@ def report(folders: Sequence[Path], out: Path) -> Path:
     runs = [Run(Path(folder)) for folder in folders]
     template = files("cleser.evaluation").joinpath("report.html.jinja").read_text()
     environment = Environment(autoescape=True, undefined=StrictUndefined)
-    environment.filters["percent"] = percent
     page = environment.from_string(template).render(
         sections=[_section(run) for run in runs],
         overview=Markup(as_text(folders, "html")) if len(runs) > 1 else None,
+        cells=CELLS,
+        differences=_differences(runs),
     )
     temporary = out.with_name(out.name + ".part")
     temporary.parent.mkdir(parents=True, exist_ok=True)
     temporary.write_text(page)
     temporary.replace(out)
     return out
+
+
+def _differences(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """A row for each run that is not the first under its protocol, compared with that one."""
+    first: dict[str, Run] = {}
+    rows: list[dict[str, Any]] = []
+    ps: list[float | None] = []
+    for run in runs:
+        reference = first.setdefault(run.protocol["hash"], run)
+        if reference is run:
+            continue
+        p, cells, note = _difference(reference, run)
+        ps.append(p)
+        rows.append(
+            {
+                "run": f"{run.settings['recipe']} ({run.folder.name})",
+                "reference": f"{reference.settings['recipe']} ({reference.folder.name})",
+                "direction": direction(run),
+                "cells": cells,
+                "note": note,
+            }
+        )
+    for row, p in zip(rows, holm(ps), strict=True):
+        row["cells"] = (*row["cells"], p_text(p))
+    return rows
+
+
+def _difference(a: Run, b: Run) -> tuple[float | None, tuple[str, ...], str]:
+    """P-value, cells and note of a comparison; dashes and the reason where the two cannot be compared."""
+    try:
+        found = compare_runs(a.folder, b.folder).differences["uar"]
+    except ValueError as error:
+        return None, ("–",) * 3, str(error)
+    return found.p, difference_cells(found), "; ".join(difference_notes(found))
 
 
 def _section(run: Run) -> dict[str, Any]:
@@ -72,6 +116,7 @@ def _section(run: Run) -> dict[str, Any]:
         "direction": direction(run),
         "folder": run.folder.name,
         "results": results,
+        "coverage": coverage(results),
         "protocol": run.protocol,
         "terms": _terms(run.protocol),
         "figures": {title: _svg(figure) for title, figure in figures.items()},

@@ -12,8 +12,9 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from cleser.evaluation.intervals import Difference, interval, paired_difference
 from cleser.evaluation.metrics import METRICS, f1, precision, recall
-from cleser.evaluation.speakers import Clusters, Difference, cluster, interval, paired_difference
+from cleser.evaluation.speakers import Clusters, cluster
 
 
 @dataclass(frozen=True)
@@ -65,21 +66,18 @@ class Run:
         return path
 
 
-def write_results(
-    folder: Path, *, left_out: list[dict[str, str]] | None = None, resamples: int = 10_000
-) -> dict[str, Any]:
+def write_results(folder: Path, *, left_out: list[dict[str, str]] | None = None) -> dict[str, Any]:
     """Compute ``results.json`` from a folder's predictions and write it.
 
     Args:
         folder: The run folder.
         left_out: Recordings that could not be used, for the record.
-        resamples: Of the bootstrap.
 
     Returns:
         What was written; fractions from 0 to 1.
     """
     run = Run(folder)
-    results = {**summarise(run.clusters, run.protocol["classes"], resamples=resamples)}
+    results = {**summarise(run.clusters, run.protocol["classes"])}
     predictions = run.predictions
     results |= {
         "n_utterances": int(predictions["utterance"].nunique()),
@@ -95,19 +93,22 @@ def write_results(
     return results
 
 
-def summarise(clusters: Clusters, classes: list[str], *, resamples: int = 10_000) -> dict[str, Any]:
+def summarise(clusters: Clusters, classes: list[str]) -> dict[str, Any]:
     """Metrics with their intervals, the classes' own, and the confusions summed over seeds."""
     seeds = clusters.counts.sum(1)  # [S, C, C]
     total = seeds.sum(0)
     summary: dict[str, Any] = {}
     for name, metric in METRICS.items():
         values = metric(seeds)
-        found = interval(clusters, metric, resamples=resamples)
+        found = interval(clusters, metric)
         summary[name] = {
             "mean": float(values.mean()),
             "sd": float(values.std(ddof=1)) if len(values) > 1 else None,
             "seeds": [float(v) for v in values],
             "ci95": [_or_none(found.low), _or_none(found.high)],
+            "covers": found.covers,
+            "error": _or_none(found.error),
+            "dof": _or_none(found.dof),
             "resampled": clusters.unit,
             "clusters": len(clusters.names),
         }
@@ -142,6 +143,9 @@ class Comparison:
 def compare_runs(a: Path, b: Path, *, force: bool = False) -> Comparison:
     """Test whether two runs differ on the utterances that both tested.
 
+    Where each seed tests other utterances, as an oracle's do, seeds that both runs have are compared one by one: see
+    :func:`paired_difference`.
+
     Args:
         a: A run folder.
         b: Another.
@@ -158,12 +162,7 @@ def compare_runs(a: Path, b: Path, *, force: bool = False) -> Comparison:
             f"{a} and {b} were run under different protocols ({hashes[0]} and {hashes[1]}; "
             f"{', '.join(k for k in changed if k != 'hash')} differ); --force compares them all the same"
         )
-    tested = [_tested(run) for run in (one, two)]
-    if set(tested[0]) != set(tested[1]):
-        count = max(len(x ^ y) for x in tested[0] for y in tested[1])
-        raise ValueError(
-            f"{count} utterances were tested in only one of {a} and {b}, expected none"
-        )
+    _refuse_different_tests(one, two)
     differences = {
         name: paired_difference(one.clusters, two.clusters, metric)
         for name, metric in METRICS.items()
@@ -171,6 +170,19 @@ def compare_runs(a: Path, b: Path, *, force: bool = False) -> Comparison:
     return Comparison(one, two, differences)
 
 
-def _tested(run: Run) -> list[frozenset[str]]:
+def _refuse_different_tests(a: Run, b: Run) -> None:
+    """Raise where seeds that will be compared have tested different utterances."""
+    one, two = _tested(a), _tested(b)
+    if len({*one.values(), *two.values()}) == 1:
+        return
+    count = max((len(one[seed] ^ two[seed]) for seed in one.keys() & two.keys()), default=0)
+    if count:
+        raise ValueError(
+            f"{count} utterances were tested in only one of {a.folder} and {b.folder}, expected none"
+        )
+
+
+def _tested(run: Run) -> dict[int, frozenset[str]]:
     """The utterances that each seed has tested; an oracle's seeds test different ones."""
-    return [frozenset(own) for _, own in run.predictions.groupby("seed")["utterance"]]
+    groups = run.predictions.groupby("seed")["utterance"]
+    return {int(str(seed)): frozenset(own) for seed, own in groups}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,21 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from cleser.evaluation.intervals import Difference
+from cleser.evaluation.multiple_tests import holm
 from cleser.evaluation.results import Comparison, Run
 
 
 def percent(metric: dict[str, Any], *, interval: bool = True) -> str:
-    """A metric of ``results.json`` as ``62.4 ± 0.8 [57.1, 67.3]``: mean, spread over seeds, interval.
+    """A metric of ``results.json`` as ``62.4 ± 0.8 [57.1, 67.3]``: mean, standard deviation over seeds, interval.
 
-    >>> percent({"mean": 0.624, "sd": 0.008, "ci95": [0.571, 0.673]})
+    The interval covers speakers and seeds; where it does not cover seeds, this is said.
+
+    >>> metric = {"mean": 0.624, "sd": 0.008, "ci95": [0.571, 0.673], "covers": "speakers and seeds"}
+    >>> percent(metric)
     '62.4 ± 0.8 [57.1, 67.3]'
+    >>> percent({**metric, "sd": None, "covers": "speakers"})
+    '62.4 [57.1, 67.3] (seeds are not covered)'
     """
     text = f"{100 * metric['mean']:.1f}"
     if metric.get("sd") is not None:
@@ -26,12 +34,37 @@ def percent(metric: dict[str, Any], *, interval: bool = True) -> str:
     low, high = metric["ci95"]
     if interval and low is not None:
         text += f" [{100 * low:.1f}, {100 * high:.1f}]"
+        text += "" if covers_seeds(metric) else f" ({_UNCOVERED})"
     return text
+
+
+_UNCOVERED = "seeds are not covered"
+
+
+def covers_seeds(metric: dict[str, Any]) -> bool:
+    """Whether a metric's interval covers seeds; results of old versions, which do not say, covered speakers alone."""
+    return str(metric.get("covers", "")).endswith("seeds")
+
+
+def coverage(results: dict[str, Any]) -> str:
+    """In a line, what the intervals of ``results.json`` cover and what not.
+
+    >>> metric = {"covers": "speakers", "resampled": "speakers", "clusters": 24}
+    >>> coverage({"uar": metric, "seeds": [0], "unknown_speakers": 0})
+    'intervals cover 24 speakers; seeds are not covered'
+    """
+    uar, count = results["uar"], len(results["seeds"])
+    seeds = f" and {count} seeds" if covers_seeds(uar) else f"; {_UNCOVERED}"
+    note = f"intervals cover {uar['clusters']} {uar['resampled']}{seeds}"
+    if uar["resampled"] == "utterances":
+        note += " (no speakers are known: they are too narrow if speakers recur)"
+    elif results["unknown_speakers"]:
+        note += f" ({results['unknown_speakers']} utterances without a speaker count as one each)"
+    return note
 
 
 def show_results(results: dict[str, Any]) -> Group:
     """What a terminal shows of ``results.json``."""
-    uar = results["uar"]
     table = Table(
         title=f"{results['recipe']} · protocol {results['protocol']}", title_justify="left"
     )
@@ -44,21 +77,10 @@ def show_results(results: dict[str, Any]) -> Group:
     for name, values in results["per_class"].items():
         share = values["recall"]
         table.add_row(f"  recall of {name}", "–" if share is None else f"{100 * share:.1f} %", "")
-    return Group(table, Text(_resampled(uar, results), style="dim"))
-
-
-def _resampled(metric: dict[str, Any], results: dict[str, Any]) -> str:
-    note = (
-        f"{results['n_utterances']} utterances, {len(results['seeds'])} seeds; interval by bootstrap over "
-        f"{metric['clusters']} {metric['resampled']}"
-    )
-    if metric["resampled"] == "utterances":
-        note += " (no speakers are known: it is too narrow if they recur)"
-    elif results["unknown_speakers"]:
-        note += f" ({results['unknown_speakers']} utterances without a speaker count as one each)"
+    note = f"{results['n_utterances']} utterances; {coverage(results)}"
     if results["left_out"]:
         note += f"; {len(results['left_out'])} recordings left out"
-    return note
+    return Group(table, Text(note, style="dim"))
 
 
 def show_comparison(comparison: Comparison) -> Group:
@@ -66,20 +88,61 @@ def show_comparison(comparison: Comparison) -> Group:
     a, b = comparison.a, comparison.b
     names = [f"{r.settings['recipe']} ({r.folder})" for r in (a, b)]
     table = Table(title=f"B − A, A = {names[0]}, B = {names[1]}", title_justify="left")
-    for heading in ("metric", "A", "B", "B − A", "95 % interval", "p"):
+    for heading in ("metric", "A", "B", "B − A", "95 % interval", "p", "p (Holm)"):
         table.add_column(heading)
-    for name, found in comparison.differences.items():
+    found = comparison.differences
+    corrected = holm([difference.p for difference in found.values()])
+    for (name, difference), p in zip(found.items(), corrected, strict=True):
         table.add_row(
             name,
             percent(a.results[name], interval=False),
             percent(b.results[name], interval=False),
-            f"{100 * found.difference:+.1f}",
-            f"{100 * found.low:+.1f} to {100 * found.high:+.1f}",
-            f"{found.p:.3f}" if found.p >= 0.001 else "< 0.001",
+            *difference_cells(difference),
+            p_text(p),
         )
-    how = "all" if found.exact else "random"
-    note = f"paired over {found.groups} {found.unit}: bootstrap, and {how} swaps of the runs for whole {found.unit}"
-    return Group(table, Text(note, style="dim"))
+    lines = [
+        *difference_notes(next(iter(found.values()))),
+        f"p holds for one metric chosen beforehand (UAR, say); whoever picks one of the {len(found)} "
+        "takes the p corrected by Holm",
+    ]
+    return Group(table, Text("\n".join(lines), style="dim"))
+
+
+def difference_cells(found: Difference) -> tuple[str, str, str]:
+    """A difference, its interval and its p-value as text; dashes where nothing can be said."""
+    shown = f"{100 * found.difference:+.1f}"
+    if math.isnan(found.p):
+        return shown, "–", "–"
+    return shown, f"{100 * found.low:+.1f} to {100 * found.high:+.1f}", p_text(found.p)
+
+
+def p_text(p: float) -> str:
+    """A p-value with three digits.
+
+    >>> p_text(0.0004), p_text(0.0312), p_text(float("nan"))
+    ('< 0.001', '0.031', '–')
+    """
+    if math.isnan(p):
+        return "–"
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+
+
+def difference_notes(found: Difference) -> list[str]:
+    """What a difference's interval and p-value cover, and what they rest on."""
+    note = f"paired over {found.groups} {found.unit}"
+    if not found.covers.endswith("seeds"):
+        note += f"; {_UNCOVERED} (A has {found.seeds[0]}, B {found.seeds[1]})"
+    elif found.by_seed:
+        note += f" and {found.seeds[0]} seeds, one by one: each tests other {found.unit}"
+    else:
+        note += f"; covers seeds too ({found.seeds[0]} of A, {found.seeds[1]} of B)"
+    lines = [note]
+    if found.least_p > 0.05:
+        lines.append(
+            f"{found.groups} {found.unit} are too few for p < .05 unless their differences are normally distributed, "
+            f"as is assumed here: without, {found.least_p:.3g} is the least p there could be"
+        )
+    return lines
 
 
 def frame(folders: Sequence[Path]) -> pd.DataFrame:
@@ -109,10 +172,13 @@ def direction(run: Run) -> str:
     return f"{', '.join(run.protocol['source'])} → {', '.join(run.protocol['target'])}"
 
 
+CELLS = "mean ± sd over seeds [95 % interval over speakers and seeds]"
+
+
 def table(folders: Sequence[Path]) -> Table:
     """The table of :func:`frame` for a terminal."""
     cells = frame(folders)
-    shown = Table(title="UAR %, mean ± sd over seeds [95 % interval]", title_justify="left")
+    shown = Table(title=f"UAR %, {CELLS}", title_justify="left")
     shown.add_column("")
     for column in cells:
         shown.add_column(str(column))

@@ -1,26 +1,31 @@
 """Run folders: results, comparison, tables, and a page that needs nothing but itself."""
 
+import io
 import json
 import re
 import shutil
+from html import escape
 from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from rich.console import Console
 from safetensors.numpy import save_file
+from scipy import stats
 
 from cleser.evaluation import (
     Run,
     as_text,
     compare_runs,
+    holm,
     report,
     show_comparison,
     show_results,
     write_results,
 )
-from cleser.evaluation.tables import frame
+from cleser.evaluation.tables import difference_cells, frame, p_text, percent
 from tests.evaluation.simulate import CLASSES, predictions
 
 
@@ -57,7 +62,7 @@ def make_run(folder, recipe="baseline", protocol="0123456789ab", neural=True, **
         tensors = {"embeddings": points, "source_embeddings": points[:20]}
         save_file(tensors, folder / "embeddings.safetensors")
         first[:20].to_parquet(folder / "source.parquet")
-    write_results(folder, left_out=[{"path": "bad.wav", "reason": "is empty"}], resamples=500)
+    write_results(folder, left_out=[{"path": "bad.wav", "reason": "is empty"}])
     return folder
 
 
@@ -79,6 +84,10 @@ def test_results_hold_what_is_promised(folders):
         low, high = found["ci95"]
         assert 0 <= low < found["mean"] < high <= 1
         assert found["resampled"] == "speakers"
+        assert found["covers"] == "speakers and seeds"
+        assert (low + high) / 2 == pytest.approx(found["mean"])
+        half = stats.t.ppf(0.975, found["dof"]) * found["error"]
+        assert high - low == pytest.approx(2 * half)
     assert list(results["per_class"]) == CLASSES
     assert results["per_class"]["anger"]["support"] == 30
     assert np.sum(results["confusion"]["counts"]) == 240
@@ -162,16 +171,94 @@ def test_seeds_that_tested_others_are_not_compared(folders, tmp_path):
     assert compare_runs(oracle, oracle).differences["uar"].difference == 0
 
 
-def test_what_a_terminal_shows(folders):
-    from rich.console import Console
+def shown(*parts):
+    console = Console(width=200, record=True, file=io.StringIO())
+    for part in parts:
+        console.print(part)
+    return console.export_text()
 
-    console = Console(width=140, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
-    console.print(show_results(json.loads((folders[0] / "results.json").read_text())))
-    console.print(show_comparison(compare_runs(folders[0], folders[1])))
-    text = console.export_text()
-    assert "bootstrap over 6 speakers" in text
-    assert "1 recordings left out" in text
-    assert "all swaps" in text
+
+def test_what_a_terminal_shows(folders):
+    results = json.loads((folders[0] / "results.json").read_text())
+    text = shown(show_results(results), show_comparison(compare_runs(folders[0], folders[1])))
+    assert "120 utterances; intervals cover 6 speakers and 2 seeds; 1 recordings left out" in text
+    assert "paired over 6 speakers; covers seeds too (2 of A, 2 of B)" in text
+    assert "too few for p < .05" not in text
+
+
+def test_p_values_of_a_comparison_stand_beside_holms(folders):
+    found = compare_runs(folders[0], folders[1])
+    rows = [line for line in shown(show_comparison(found)).splitlines() if "│" in line]
+    expected = holm([d.p for d in found.differences.values()])
+    for row, (name, difference), p in zip(rows, found.differences.items(), expected, strict=True):
+        cells = [cell.strip() for cell in row.strip("│").split("│")]
+        assert cells[0] == name
+        assert cells[-2:] == [p_text(difference.p), p_text(p)]
+
+
+def test_few_speakers_are_said(tmp_path):
+    a, b = (make_run(tmp_path / str(s), speakers=4, seed=s) for s in range(2))
+    text = shown(show_comparison(compare_runs(a, b)))
+    assert "4 speakers are too few for p < .05 unless" in text
+    assert "0.125 is the least p" in text
+
+
+def test_one_seed_is_said_everywhere(tmp_path):
+    once, often = make_run(tmp_path / "one", seeds=1), make_run(tmp_path / "two", seed=1)
+    results = json.loads((once / "results.json").read_text())
+    assert results["uar"]["covers"] == "speakers"
+    said = "seeds are not covered"
+    assert said in percent(results["uar"])
+    assert said in shown(show_results(results))
+    assert f"{said} (A has 1, B 2)" in shown(show_comparison(compare_runs(once, often)))
+    assert said in report([once], tmp_path / "page.html").read_text()
+    results = json.loads((often / "results.json").read_text())
+    assert said not in percent(results["uar"]) + shown(show_results(results))
+    del results["uar"]["covers"]  # written by an older version, which resampled speakers alone
+    assert said in percent(results["uar"])
+
+
+def test_the_page_compares_runs_under_one_protocol(folders, tmp_path):
+    """With the first; p corrected for the number of rows, and a reason where two cannot be compared."""
+    third = make_run(tmp_path / "third", seed=5, hit=0.5, neural=False)
+    fewer = make_run(tmp_path / "fewer", seed=6, takes=4, neural=False)
+    text = report([*folders, third, fewer], tmp_path / "page.html").read_text()
+    rows = re.findall(r"<tr><td>(\w+) \((\w+)\)</td><td>baseline \(one\)</td>", text)
+    assert rows == [("classical", "two"), ("baseline", "third"), ("baseline", "fewer")]
+    found = [compare_runs(folders[0], run).differences["uar"] for run in (folders[1], third)]
+    for difference, p in zip(found, holm([d.p for d in found]), strict=True):
+        cells = "".join(
+            f'<td class="n">{escape(c)}</td>' for c in (*difference_cells(difference), p_text(p))
+        )
+        assert cells in text
+    assert "24 utterances were tested in only one of" in text
+    assert "Differences" not in report(folders[:1], tmp_path / "page.html").read_text()
+
+
+def oracle(folder, **kwargs):
+    """A run whose seeds test other speakers: the even ones, then the odd."""
+    make_run(folder, **kwargs)
+    rows = pd.read_parquet(folder / "predictions.parquet")
+    even = rows["speaker"].str[-1].astype(int) % 2 == 0
+    rows[even == (rows["seed"] == 0)].to_parquet(folder / "predictions.parquet")
+    write_results(folder)
+    return folder
+
+
+def test_an_oracle_has_intervals_and_differences(tmp_path):
+    runs = [oracle(tmp_path / str(s), seed=s, hit=h) for s, h in enumerate((0.4, 0.8))]
+    for folder in runs:
+        results = json.loads((folder / "results.json").read_text())
+        for metric in ("uar", "macro_f1", "accuracy"):
+            low, high = results[metric]["ci95"]
+            assert 0 <= low < results[metric]["mean"] < high <= 1
+    found = compare_runs(*runs).differences["uar"]
+    assert (found.by_seed, found.groups, found.seeds) == (True, 6, (2, 2))
+    assert found.low < found.difference < found.high
+    assert "2 seeds, one by one: each tests other speakers" in shown(
+        show_comparison(compare_runs(*runs))
+    )
+    assert "svg" in report(runs, tmp_path / "page.html").read_text()
 
 
 def test_one_seed_has_no_spread_and_unknown_speakers_are_said(tmp_path):

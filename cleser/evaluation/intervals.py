@@ -1,0 +1,371 @@
+r"""Intervals and tests that know of speakers and of seeds.
+
+A run tests S networks, trained alike but for their seeds, on G speakers. What it estimates is the metric
+:math:`\theta` that such a network is *expected* to have on speakers of this kind: over seeds that were not tried and
+speakers that were not recorded. Two sources of error follow, and an interval that leaves one out is too narrow.
+
+**What a speaker contributes.** With :math:`\theta_s` the metric of seed s over the :math:`G_s` speakers that it has
+tested, and :math:`\theta_s^{(g)}` the same where a share :math:`\delta` of speaker g's utterances is taken out,
+
+.. math:: \psi_{sg} = \frac{\theta_s - \theta_s^{(g)}}{\delta}, \qquad
+          \delta = G_s - \sqrt{G_s (G_s - 1)} \approx \tfrac12.
+   :label: influence
+
+The derivative (:math:`\delta \to 0`) would give too small a variance by a factor of :math:`(G - 1) / G`, the jackknife
+(:math:`\delta = 1`) too large a one by as much, and no value where a speaker is the only one with some class. For G
+speakers of one size with means :math:`x_g` this :math:`\delta` gives
+:math:`\sum_g \psi_g^2 = \tfrac{1}{G (G - 1)} \sum_g (x_g - \bar x)^2`, the squared standard error of their mean.
+
+**Two sources.** With :math:`\bar\psi_g = \frac1S \sum_s \psi_{sg}`, where seeds that have not tested g add zero,
+
+.. math::
+
+    V_\mathrm{speakers} = \sum_g \bar\psi_g^2, \qquad
+    V_\mathrm{seeds} = \frac{\sum_s (\theta_s - \bar\theta)^2}{S (S - 1)}, \qquad
+    V_\mathrm{both} = \frac{\sum_{s,g} (\psi_{sg} - \bar\psi_g)^2}{S (S - 1)}.
+   :label: components
+
+A seed is better for one speaker and worse for another. This interaction (and, where seeds test different speakers, the
+choice of these) is in each of the first two, and counts once:
+
+.. math:: V = V_\mathrm{both} + \max(0,\; V_\mathrm{speakers} - V_\mathrm{both})
+              + \max(0,\; V_\mathrm{seeds} - V_\mathrm{both}).
+   :label: variance
+
+Where every seed tests the same speakers, and these are alike in size, this is the analysis of variance with two random
+factors. With one seed only :math:`V_\mathrm{speakers}` is known: **seeds are then not covered**, and this is said.
+
+**Difference of two runs.** Both have tested the same utterances: :math:`\psi_{sg}` of run B less that of run A cancels
+what is common to both. Seeds are *not* paired: seed 1 of two methods has nothing in common but the development speakers
+that it draws, which can only make the interval wider than need be. Each run adds its own part for seeds, from as many
+as it has:
+
+.. math:: V = V_\mathrm{both} + \max(0,\; V_\mathrm{speakers} - V_\mathrm{both})
+              + \max(0,\; V_\mathrm{seeds}^A - V_\mathrm{both}^A) + \max(0,\; V_\mathrm{seeds}^B - V_\mathrm{both}^B)
+   :label: difference
+
+with :math:`V_\mathrm{speakers} = \sum_g (\bar\psi_g^B - \bar\psi_g^A)^2` and
+:math:`V_\mathrm{both} = V_\mathrm{both}^A + V_\mathrm{both}^B`.
+
+Where seeds test *different* speakers (an oracle learns the others), seed s of one run has the speakers of seed s of the
+other. Then seeds are paired: the differences :math:`\theta_s^B - \theta_s^A` and :math:`\psi_{sg}^B - \psi_{sg}^A` of
+the seeds that both runs have are treated by :eq:`variance`, as one run's values are.
+
+**Degrees of freedom.** Interval and test are Student's, :math:`\hat\theta \pm t_\nu \sqrt V` and
+:math:`p = 2\,P(T_\nu > |\hat\theta| / \sqrt V)`: p is below .05 where the 95 % interval leaves out zero, and nowhere
+else. The degrees of freedom are Satterthwaite's (1946), :math:`\nu = (\sum_c U_c)^2 / \sum_c (U_c^2 / \nu_c)` over the
+terms of :math:`V`, with upper bounds :math:`U_c` in place of the terms themselves: a few seeds are often alike by luck,
+and a term that is small by luck would also pass for one that is well known. For the bounds,
+:math:`V_\mathrm{speakers}` and :math:`V_\mathrm{seeds}` are multiplied by :math:`\nu_c / \chi^2_{.25,\nu_c}`, their
+one-sided limits of 75 %: by 9.8 for two seeds, 3.5 for three, 2.1 for five. Seeds have :math:`\nu_c = S - 1`.
+
+Speakers have :math:`G - 1` if they are of one size. In general (Bell & McCaffrey, 2002) :math:`\psi` is seen as a
+linear map R of speakers' deviations :math:`a_g`, alike in variance :math:`\sigma^2` and common to a speaker's classes.
+With the share :math:`n_{gk} / n_k` of class k that is speaker g's, and C classes,
+
+.. math:: R_{gh} = \frac1C \sum_k \frac{n_{gk} / n_k}{1 - \delta\, n_{gk} / n_k}
+                   \Big( [g = h] - \frac{n_{hk}}{n_k} \Big), \qquad
+          \nu_c = \frac{(\operatorname{tr} R R^\top)^2}{\operatorname{tr} (R R^\top)^2},
+   :label: speakers
+
+averaged over seeds where these test different speakers. It is less than :math:`G - 1` where few speakers have most
+utterances, and :math:`G - C` where each has one of C classes. :math:`V_\mathrm{speakers}` is then expected to be
+:math:`\sigma^2 \operatorname{tr} R R^\top`, and the variance of the estimate is
+:math:`\sigma^2 \sum_g (\frac1C \sum_k n_{gk} / n_k)^2`: :math:`\psi` is multiplied by the root of their quotient. That
+is 1 for speakers of one size, and more where a class was spoken by few or even one: how it varies is then inferred from
+the other classes. Shares are those that matter to the UAR, and serve for the other metrics too.
+
+With fewer than six speakers, much rests on their being normally distributed: a test without that assumption, which
+swaps the two runs for whole speakers, could not give any p below :math:`2^{1 - G}`
+(:attr:`Difference.least_p`), hence none below .05.
+
+How often such intervals hold the truth, and how often such tests see a difference where there is none, is measured by
+``benchmarks/intervals.py``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from cleser.evaluation.metrics import Counts, Floats
+from cleser.evaluation.speakers import Clusters
+
+Metric = Callable[[Counts], Floats]
+_DOUBT = 0.25  # quantile of the variances' distribution that gives their upper bounds
+_TINY = 1e-9  # a share that is none but for rounding
+_DIGITS = 12  # what differs by less is rounding
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its confidence interval.
+
+    Attributes:
+        estimate: The metric's mean over seeds.
+        low: Lower end.
+        high: Upper end.
+        error: Standard error, the root of :eq:`variance`.
+        dof: Degrees of freedom.
+        covers: What the interval holds for beyond what was tested: ``"speakers and seeds"``, with a single seed
+            ``"speakers"``; ``"utterances"`` in place of speakers where these are unknown.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    error: float
+    dof: float
+    covers: str
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A paired comparison of two runs, B minus A.
+
+    Attributes:
+        difference: Of the metric's means over seeds.
+        low: Lower end of its 95 % confidence interval.
+        high: Upper end.
+        p: Two-sided p-value; below .05 where the interval leaves out zero.
+        error: Standard error, the root of :eq:`difference`.
+        dof: Degrees of freedom.
+        groups: Clusters that both tested.
+        unit: What they are.
+        seeds: Seeds of A and of B that were compared.
+        by_seed: Whether seeds were paired, as each tests other speakers.
+        covers: As for :class:`Interval`; seeds are covered where both runs have several.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    error: float
+    dof: float
+    groups: int
+    unit: str
+    seeds: tuple[int, int]
+    by_seed: bool
+    covers: str
+
+    @property
+    def least_p(self) -> float:
+        """The least p-value of a test that assumes no normal distribution but swaps the runs for whole clusters."""
+        return min(1.0, 2.0 ** (1 - self.groups))
+
+
+def interval(clusters: Clusters, metric: Metric, *, level: float = 0.95) -> Interval:
+    """The metric's expected value over seeds and speakers, with its confidence interval.
+
+    Args:
+        clusters: The counts. Seeds may have tested different speakers.
+        metric: Maps confusion matrices [..., C, C], of whole or fractional counts, to values [...] between 0 and 1.
+        level: Of confidence.
+
+    Returns:
+        The mean over seeds and its interval; NaN bounds where a seed tested a single speaker, or each class was
+        spoken by a single one: that says nothing about others.
+    """
+    values, psi = metric(clusters.counts.sum(1)), influence(clusters.counts, metric)
+    parts = _parts(clusters.counts, psi.mean(0), [(values, psi)])
+    estimate, (error, dof) = float(values.mean()), _combined(parts)
+    reach = _quantile(level, dof) * error
+    low, high = (float(np.clip(estimate + x, 0, 1)) for x in (-reach, reach))
+    return Interval(estimate, low, high, error, dof, _covers(clusters.unit, len(values)))
+
+
+def paired_difference(a: Clusters, b: Clusters, metric: Metric) -> Difference:
+    """Compare two runs on the same utterances.
+
+    Where all seeds of both runs have tested the same utterances, seeds are independent and may differ in number. Where
+    each seed tests other speakers, as an oracle's do, those seeds are compared that both runs have, one by one.
+
+    Args:
+        a: Counts of the first run.
+        b: Counts of the second, with the same clusters.
+        metric: As for :func:`interval`.
+
+    Raises:
+        ValueError: The runs tested different clusters, or different utterances of them.
+    """
+    by_seed = not _alike(a, b)
+    if by_seed:
+        a, b = _same_seeds(a, b)
+    values = [metric(x.counts.sum(1)) for x in (a, b)]
+    psi = [influence(x.counts, metric) for x in (a, b)]
+    seeds = list(zip(values, psi, strict=True))
+    if by_seed:
+        seeds = [(values[1] - values[0], psi[1] - psi[0])]
+    parts = _parts(b.counts, psi[1].mean(0) - psi[0].mean(0), seeds)
+    difference = round(float(values[1].mean() - values[0].mean()), _DIGITS)
+    error, dof = _combined(parts)
+    reach = _quantile(0.95, dof) * error
+    numbers = len(values[0]), len(values[1])
+    return Difference(
+        difference,
+        max(-1.0, difference - reach),
+        min(1.0, difference + reach),
+        _p_value(difference, error, dof),
+        error,
+        dof,
+        len(a.names),
+        a.unit,
+        numbers,
+        by_seed,
+        _covers(a.unit, min(numbers)),
+    )
+
+
+def influence(counts: Counts, metric: Metric) -> Floats:
+    """What each cluster contributes to each seed's metric, :eq:`influence`.
+
+    Args:
+        counts: [S, G, C, C].
+        metric: As for :func:`interval`.
+
+    Returns:
+        [S, G]; zero where a seed has not tested a cluster, NaN for seeds that have tested only one.
+    """
+    share = _taken_out(counts)
+    total = counts.sum(1, keepdims=True)
+    rest = metric(total - share[:, None, None, None] * counts)
+    return np.where((share < 1)[:, None], (metric(total) - rest) / share[:, None], np.nan)
+
+
+def _taken_out(counts: Counts) -> Floats:
+    """The share δ of a cluster's utterances that is taken out, [S]; 1 where a seed has tested a single cluster."""
+    groups = counts.any((2, 3)).sum(1)
+    return np.asarray(groups - np.sqrt(groups * (groups - 1.0)))
+
+
+class _Part(NamedTuple):
+    """A part of the variance, its upper bound, and the degrees of freedom behind it."""
+
+    variance: float
+    bound: float
+    dof: float
+
+
+def _parts(counts: Counts, psi: Floats, runs: list[tuple[Floats, Floats]]) -> list[_Part]:
+    """The variance's parts: one for clusters, and one for the seeds of each run.
+
+    Args:
+        counts: [S, G, C, C], for the degrees of freedom of clusters.
+        psi: What clusters contribute to the estimate, [G].
+        runs: Values [S] and contributions [S, G] of the seeds of each run.
+    """
+    scale, dof = speakers_model(counts)
+    seeds = [_seeds(values, np.sqrt(scale) * own) for values, own in runs]
+    both = sum(both for _, both in seeds)
+    variance = scale * float((psi**2).sum())
+    bound = _inflation(dof) * variance
+    speakers = _Part(float(np.maximum(variance, both)), float(np.maximum(bound, both)), dof)
+    return [speakers, *(part for part, _ in seeds if part)]
+
+
+def speakers_model(counts: Counts) -> tuple[float, float]:
+    """By how much :eq:`components` underestimates what speakers add, and degrees of freedom, :eq:`speakers`.
+
+    Args:
+        counts: [S, G, C, C].
+
+    Returns:
+        Factor and degrees of freedom; NaN where no class was spoken by two speakers.
+    """
+    truth = counts.sum(-1)  # [S, G, C]
+    total = truth.sum(1, keepdims=True)
+    share = truth / np.maximum(total, 1)
+    weight = share / ((total > 0).sum(2, keepdims=True) * len(truth))
+    taken = weight / np.maximum(1 - _taken_out(counts)[:, None, None] * share, _TINY)
+    columns = [np.moveaxis(x, 1, 0).reshape(x.shape[1], -1) for x in (share, taken)]  # [G, S C]
+    diagonal = columns[1].sum(1)
+    # R = diag(d) − u sᵀ has few columns but many rows: of R Rᵀ = diag(d²) + W M Wᵀ only products Wᵀ W are needed.
+    wide = np.concatenate([diagonal[:, None] * columns[0], columns[1]], 1)
+    none, one = np.zeros((wide.shape[1] // 2,) * 2), np.eye(wide.shape[1] // 2)
+    middle = np.block([[none, -one], [-one, columns[0].T @ columns[0]]])
+    low = middle @ (wide.T @ wide)
+    expected = (diagonal**2).sum() + np.trace(low)
+    squared = (diagonal**4).sum() + (low * low.T).sum()
+    squared += 2 * np.trace(middle @ (wide.T @ (diagonal[:, None] ** 2 * wide)))
+    true = (weight.sum((0, 2)) ** 2).sum()
+    if expected < _TINY * true:
+        return math.nan, math.nan
+    return float(true / expected), float(expected**2 / squared)
+
+
+def _seeds(values: Floats, psi: Floats) -> tuple[_Part | None, float]:
+    """What a run's seeds add to the variance, and what seeds and clusters have in common; unknown with one seed."""
+    count = len(values)
+    if count < 2:
+        return None, 0.0
+    variance = float(values.var(ddof=1)) / count
+    both = float(((psi - psi.mean(0)) ** 2).sum()) / (count * (count - 1))
+    bound = _inflation(count - 1) * variance
+    return _Part(max(0.0, variance - both), max(0.0, bound - both), count - 1), both
+
+
+def _combined(parts: list[_Part]) -> tuple[float, float]:
+    """Standard error and degrees of freedom of a sum of independent parts."""
+    error = round(math.sqrt(sum(part.variance for part in parts)), _DIGITS)
+    bounds = sum(part.bound for part in parts)
+    if not bounds > 0:  # nothing varies, or nothing is known
+        return error, parts[0].dof
+    return error, bounds**2 / sum(part.bound**2 / part.dof for part in parts)
+
+
+def _inflation(dof: float) -> float:
+    """By how much a variance with few degrees of freedom may be underestimated."""
+    return float(dof / stats.chi2.ppf(_DOUBT, dof))
+
+
+def _quantile(level: float, dof: float) -> float:
+    return float(stats.t.ppf((1 + level) / 2, dof))
+
+
+def _p_value(difference: float, error: float, dof: float) -> float:
+    if error == 0:  # the same difference with every cluster and seed
+        return 1.0 if difference == 0 else 0.0
+    return float(2 * stats.t.sf(abs(difference) / error, dof))
+
+
+def _covers(unit: str, seeds: int) -> str:
+    return f"{unit} and seeds" if seeds > 1 else unit
+
+
+def _alike(a: Clusters, b: Clusters) -> bool:
+    """Whether all seeds of both runs have tested the same utterances, as far as counts can say."""
+    if a.names != b.names:
+        return False
+    truth = np.concatenate([a.counts.sum(-1), b.counts.sum(-1)])  # [S, G, C]
+    return bool((truth == truth[0]).all())
+
+
+def _same_seeds(a: Clusters, b: Clusters) -> tuple[Clusters, Clusters]:
+    """Both runs reduced to the seeds that both have, which must have tested the same."""
+    common: list[int] = sorted(set(a.seeds) & set(b.seeds))
+    if not common:
+        raise ValueError(
+            f"each seed tested other {a.unit}, and the runs have no seed in common: found {a.seeds} and {b.seeds}"
+        )
+    a, b = a.only(common), b.only(common)
+    if different := sorted(set(a.names) ^ set(b.names)):
+        raise ValueError(f"the runs tested different {a.unit}: {different[:3]}")
+    if wrong := _first_difference(a.counts.sum(-1), b.counts.sum(-1)):
+        seed, group = common[wrong[0]], a.names[wrong[1]]
+        raise ValueError(f"seed {seed} of the runs tested different utterances of {group}")
+    return a, b
+
+
+def _first_difference(
+    one: npt.NDArray[np.int64], two: npt.NDArray[np.int64]
+) -> tuple[int, int] | None:
+    """Seed and cluster where two arrays [S, G, C] differ."""
+    places = np.argwhere((one != two).any(-1))
+    return (int(places[0][0]), int(places[0][1])) if len(places) else None
