@@ -94,6 +94,25 @@ def test_half_precision_is_as_good_as_its_rounding(device, dtype):
 
 
 @pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_small_spread_in_half_precision_is_the_same_alone_and_in_a_batch(device, dtype):
+    """What a mean of 8 loses by rounding to bfloat16 is as large as this spread."""
+    torch.manual_seed(0)
+    frames = (8 + 0.02 * torch.randn(50, 64)).to(dtype)
+    own = torch.tensor([[0, 50], [3, 20]])
+    many = 2 * (1 << 20) // frames.numel()
+    alone = pool_phones(frames[None].to(device), [own], std=True)[:, 64:]
+    batch = pool_phones(frames.repeat(many, 1, 1).to(device), many * [own], std=True)[-2:, 64:]
+    ragged = pool_phones([frames.to(device)], [own], std=True)[:, 64:]
+    expected = by_loop([frames.double()], [own])[:, 64:]
+    for found in (alone, batch, ragged):
+        # Rounded once, when it is returned; the sums before that are of float32.
+        torch.testing.assert_close(
+            found.cpu().double(), expected, rtol=torch.finfo(dtype).eps, atol=0
+        )
+
+
+@pytest.mark.parametrize("device", DEVICES)
 def test_float16_sums_do_not_overflow(device):
     frames = torch.full((1, 4096, 2), 60000.0, dtype=torch.float16, device=device)
     assert pool_phones(frames, [torch.tensor([[0, 4096]])]).tolist() == [[60000.0, 60000.0]]
