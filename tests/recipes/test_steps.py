@@ -284,10 +284,8 @@ def test_sapa_anchors_confident_target_items_to_the_source(momentum: float) -> N
         lambda a, n: a["emotion"] != n["emotion"] and a["language"] != n["language"],
     )
     phones = items(theirs.tokens, target.token_labels())
-    if momentum:
-        others = items(*recipe.bank.prototypes())
-    else:
-        others = items(ours.tokens, source.token_labels()) + phones
+    in_batch = items(ours.tokens, source.token_labels()) + phones
+    others = items(*recipe.bank.prototypes()) if momentum else in_batch
     phoneme = triplets(
         phones,
         others,
