@@ -134,6 +134,7 @@ def test_devices_agree_with_a_loop_and_bounds_may_stay(device):
             torch.testing.assert_close(pool_phones(x, given_, std=True).cpu(), expected)
 
 
+@pytest.mark.native
 @pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 def test_compiled_it_is_the_same(device):
@@ -147,6 +148,7 @@ def test_compiled_it_is_the_same(device):
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.native
 @pytest.mark.slow
 @pytest.mark.parametrize("many", [0, 1 << 20])
 def test_a_model_that_pools_can_be_compiled(monkeypatch, many):
@@ -182,18 +184,19 @@ def test_loops_over_many_values_agree_with_tensors_over_few(monkeypatch, dtype, 
     padded = torch.nn.utils.rnn.pad_sequence(frames, batch_first=True)
     few = pool_phones(frames, bounds, std=std)
     monkeypatch.setattr("cleser.anchors.pooling._MANY", 0)
-    eps = torch.finfo(dtype).eps
+    # Half precision is rounded twice, and its shares once; other sums of 33 are off by 33 roundings at most.
+    error = (4 if dtype.itemsize < 4 else 33) * torch.finfo(dtype).eps
     turned = [*frames[:2], frames[2].T.contiguous().T]
     for x in (frames, turned, padded, padded.transpose(1, 2).contiguous().transpose(1, 2)):
         many = pool_phones(x, bounds, std=std)
         assert many.dtype == dtype
-        torch.testing.assert_close(many, few, rtol=4 * eps, atol=4 * eps)
+        torch.testing.assert_close(many, few, rtol=error, atol=error)
     with torch.no_grad():
         leaf = padded.clone().requires_grad_()
         torch.testing.assert_close(pool_phones(leaf, bounds, std=std), many, rtol=0, atol=0)
     kept = pool_phones(leaf, bounds, std=std)
     assert kept.requires_grad
-    torch.testing.assert_close(kept, many, rtol=4 * eps, atol=4 * eps)
+    torch.testing.assert_close(kept, many, rtol=error, atol=error)
 
 
 def test_nothing_to_pool():
@@ -213,6 +216,7 @@ def test_a_spread_that_is_small_beside_the_mean_keeps_its_digits():
     still = torch.full((1, 9, 2), 0.1)
     still.requires_grad_()
     pooled = pool_phones(still, [torch.tensor([[0, 9]])], std=True)
-    assert pooled[0, 2:].abs().max() < 1e-7
+    # The mean of 9 is off by 9 roundings at most, and so is the spread around it.
+    assert pooled[0, 2:].abs().max() <= 9 * torch.finfo(torch.float32).eps * 0.1
     (gradient,) = torch.autograd.grad(pooled.sum(), still)
     assert torch.isfinite(gradient).all()
