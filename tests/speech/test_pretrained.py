@@ -181,8 +181,8 @@ def test_windows_that_overlap_are_convolved_as_torch_does(
     with torch.set_grad_enabled(learns):
         rows = convolve_rows(layers, waveform, lengths)
         batch = convolve_batch(layers, waveform, lengths)
-    # Group norms and gradients add up some thousand frames, and a sum of n is off by n·eps of its terms at most.
-    error = rows.shape[1] * torch.finfo(torch.float32).eps
+    # Group norms and gradients add up the first layer's frames, and a sum of n is off by n·eps of its terms at most.
+    error = 30_000 / 5 * torch.finfo(torch.float32).eps
     torch.testing.assert_close(rows, batch, rtol=error, atol=error)
     if learns:
         ours, torchs = (torch.autograd.grad(y.square().mean(), weights) for y in (rows, batch))
