@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup lint format types unit docs test demo lock clean
+.PHONY: setup lint format types unit numeric docs test faults demo lock clean
 
 setup: $(VENV)/.installed
 
@@ -28,10 +28,26 @@ types: setup
 unit: setup
 	$(BIN)/pytest
 
+# What is computed, once more as other processors would and on one thread: sums are then taken in other orders. Tests marked
+# `native` are left out: torch.compile and attention in half precision look for instructions themselves, which the variable upsets.
+test_files = $(patsubst %,tests/$(1)/test_%.py,$(2))
+NUMERIC := tests/losses tests/models $(call test_files,anchors,bank consistency layer_similarity pooling) \
+	$(call test_files,graphs,agreement mixing neighbours offsets refine tiles) $(call test_files,recipes,pseudo_labels steps) \
+	$(call test_files,speech,acoustic descriptors features lexical long_convolution normalise pitch pool pretrained warping)
+
+numeric: setup
+	ATEN_CPU_CAPABILITY=avx2 $(BIN)/pytest -m "not native and not slow" $(NUMERIC)
+	ATEN_CPU_CAPABILITY=default $(BIN)/pytest -m "not native and not slow" $(NUMERIC)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not native and not slow" $(NUMERIC)
+
+# Puts deliberate faults into a copy of the code, one by one; the tests must notice each.
+faults: setup
+	$(BIN)/python -m tests.faults
+
 docs: setup
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
-test: lint types unit docs
+test: lint types unit numeric docs
 
 demo: setup
 	$(BIN)/cleser demo

@@ -1,6 +1,6 @@
 """Batches of so many languages, times so many emotions, times so many utterances.
 
-H. Mi, Z. Ma, T. Toda, *Learning Emotion-discriminative Representations for Zero-Shot Cross-Lingual Speech Emotion
+J. Mi, D. Ma, T. Toda, *Learning Emotion-discriminative Representations for Zero-Shot Cross-Lingual Speech Emotion
 Recognition*, Interspeech 2026, arXiv 2606.06200: 3 languages × 4 emotions × 3 utterances.
 """
 

@@ -181,13 +181,14 @@ def _threads(process: int, number: int) -> ThreadPoolExecutor:
 def _pool(flat: Tensor, spans: NDArray[np.int64], std: bool) -> Tensor:
     """Pool frames [N, D] over the spans [S, 2], differentiably."""
     listed = _listed(spans, flat)
-    mean = _mean(flat, listed.frames, listed)
     if not std:
-        return mean.to(flat.dtype)
-    wide = torch.promote_types(flat.dtype, torch.float32)
+        return _mean(flat, listed.frames, listed)
+    # Wide from the first sum on: what a mean loses by rounding to half precision would count as spread.
+    wide = flat[listed.frames].to(torch.promote_types(flat.dtype, torch.float32))
+    everyone = torch.arange(len(wide), device=flat.device)
+    mean = _mean(wide, everyone, listed)
     # Around the mean, since E[x²] − E[x]² loses all digits where the spread is small.
-    apart = (flat[listed.frames].to(wide) - mean.to(wide)[listed.phones]).square()
-    everyone = torch.arange(len(apart), device=flat.device)
+    apart = (wide - mean[listed.phones]).square()
     variance = _mean(apart, everyone, listed)
     deviation = torch.where(variance > 0, variance, 1).sqrt() * (variance > 0)
     return torch.cat([mean, deviation], -1).to(flat.dtype)

@@ -1,6 +1,6 @@
 r"""Adversaries: classifiers that learn what embeddings should not tell, and teach them not to.
 
-Y. Ganin et al., *Domain-Adversarial Training of Neural Networks*, JMLR 17(59), 2016; Y. Mi, J. Ma, T. Toda, *Learning
+Y. Ganin et al., *Domain-Adversarial Training of Neural Networks*, JMLR 17(59), 2016; J. Mi, D. Ma, T. Toda, *Learning
 Emotion-discriminative Representations for Zero-Shot Cross-Lingual Speech Emotion Recognition*, Interspeech 2026,
 Eqs. 9–10.
 """

@@ -1,6 +1,6 @@
 r"""Supervised contrast that favours positives from other languages.
 
-Y. Mi, J. Ma, T. Toda, *Learning Emotion-discriminative Representations for Zero-Shot Cross-Lingual Speech Emotion
+J. Mi, D. Ma, T. Toda, *Learning Emotion-discriminative Representations for Zero-Shot Cross-Lingual Speech Emotion
 Recognition*, Interspeech 2026, Eqs. 7–8; with weight 1, P. Khosla et al., *Supervised Contrastive Learning*, NeurIPS
 2020, Eq. 2.
 """

@@ -1,6 +1,6 @@
 r"""Zero-shot: supervised contrast across languages, and an adversary that forgets the speaker.
 
-H. Mi, Z. Ma, T. Toda, *Learning Emotion-discriminative Representations for Zero-Shot Cross-Lingual Speech Emotion
+J. Mi, D. Ma, T. Toda, *Learning Emotion-discriminative Representations for Zero-Shot Cross-Lingual Speech Emotion
 Recognition*, Interspeech 2026, arXiv 2606.06200.
 
 Training sees the source and every auxiliary language; the target is not opened before the test, not even unlabelled.

@@ -128,6 +128,7 @@ def test_errors():
         DomainAdversary(4, 0)
 
 
+@pytest.mark.native
 @needs_compiler
 @pytest.mark.slow
 def test_compiles_as_one_graph():

