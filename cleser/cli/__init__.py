@@ -18,6 +18,7 @@ COMMANDS = {
     "demo": "demo:demo",
     "run": "run:run",
     "data describe": "data:data_describe",
+    "data audit": "data:data_audit",
     "align": "align:align",
     "phonemes": "phonemes:phonemes",
     "bench transfer": "bench:bench_transfer",
@@ -48,9 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _load(name: str) -> Callable[..., None]:
+def _load(name: str) -> Callable[..., int | None]:
     module, function = COMMANDS[name].split(":")
-    command: Callable[..., None] = getattr(import_module(f"cleser.cli.{module}"), function)
+    command: Callable[..., int | None] = getattr(import_module(f"cleser.cli.{module}"), function)
     return command
 
 
@@ -60,10 +61,8 @@ def _dispatch(args: list[str]) -> int:
         if args[: len(words)] == words:
             command, rest = _load(name), args[len(words) :]
             if name == "run":  # its flags depend on the recipe, so it reads them itself
-                command(rest)
-            else:
-                tyro.cli(command, args=rest, prog=f"cleser {name}")
-            return 0
+                return command(rest) or 0
+            return tyro.cli(command, args=rest, prog=f"cleser {name}") or 0
     _usage(args)
     return 0 if args in ([], ["--help"], ["-h"]) else 2
 
