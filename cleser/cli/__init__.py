@@ -22,6 +22,7 @@ COMMANDS = {
     "demo": "demo:demo",
     "run": "run:run",
     "data describe": "data:data_describe",
+    "data audit": "data:data_audit",
     "align": "align:align",
     "phonemes": "phonemes:phonemes",
     "bench transfer": "bench:bench_transfer",

@@ -1,10 +1,18 @@
-"""``cleser data``: look at corpora."""
+"""``cleser data``: look at corpora, and for what they or the parts of a split have in common."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
 from cleser.cli.console import console
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cleser.corpora.audit import Audit
 
 
 def data_describe(spec: Positional[str], *, probe: bool = True) -> None:
@@ -17,3 +25,100 @@ def data_describe(spec: Positional[str], *, probe: bool = True) -> None:
     from cleser.corpora import describe, load  # noqa: PLC0415
 
     console.print(describe(load(spec), probe=probe))
+
+
+def data_audit(
+    corpora: Positional[tuple[str, ...]] = (),
+    *,
+    train: Path | None = None,
+    dev: Path | None = None,
+    test: Path | None = None,
+    split: Path | None = None,
+    voices: str | None = None,
+    out: Path | None = None,
+) -> int:
+    """Look for speakers, recordings and texts that corpora, or the parts of a split, share; status 1 if they must not.
+
+    Args:
+        corpora: Each as NAME:FOLDER; what two of them share would leak from one to the other.
+        train: In place of corpora: table of the training part, a .csv or .parquet with the columns path and language
+            and, where known, speaker, text, start and end.
+        dev: Table of the development part.
+        test: Table of the test part.
+        split: Or one table of all parts, with a column split that says train, dev or test.
+        voices: Also compare the voices of the speakers of different corpora, by ``acoustic`` (needs nothing),
+            ``resemblyzer`` or a speaker-verification model of transformers.
+        out: Write the pairs of recordings that are the same into this .csv.
+    """
+    from cleser.corpora.audit import audit_parts  # noqa: PLC0415
+    from cleser.corpora.manifest import problems  # noqa: PLC0415
+    from cleser.recipes.progress import track  # noqa: PLC0415
+
+    tables = {"train": train, "dev": dev, "test": test, "split": split}
+    parts = _parts(corpora, {name: file for name, file in tables.items() if file is not None})
+    for name, part in parts.items():
+        for problem in problems(part):
+            console.print(f"{name}: {problem.path} {problem.reason}", highlight=False, markup=False)
+    alike = None if voices is None else _voices(parts, voices)
+    with track("audit", sum(map(len, parts.values()))) as advance:
+        found = audit_parts(parts, voices=alike, advance=lambda: advance(1))
+    _show(parts, found)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        found.pairs.to_csv(out, index=False)
+        console.print(f"{len(found.pairs)} pairs: {out}", highlight=False, soft_wrap=True)
+    return 1 if found.refused else 0
+
+
+def _parts(corpora: tuple[str, ...], files: dict[str, Path]) -> dict[str, pd.DataFrame]:
+    from cleser.corpora import load  # noqa: PLC0415
+    from cleser.corpora.manifest_file import read_parts  # noqa: PLC0415
+
+    tables = "split" in files if len(files) == 1 else len(files) > 1 and "split" not in files
+    if bool(corpora) == bool(files) or (files and not tables):
+        given = [*corpora, *(f"--{name}" for name in files)]
+        raise ValueError(
+            f"found {given or 'nothing'} to audit, expected corpora as emodb:PATH, or two or more of --train, --dev "
+            "and --test, or --split alone"
+        )
+    if files:
+        return read_parts(files)
+    specs = list(dict.fromkeys(corpora))
+    return _named([load(spec) for spec in specs], specs)
+
+
+def _named(frames: list[pd.DataFrame], specs: list[str]) -> dict[str, pd.DataFrame]:
+    """By the names of their corpora, or by their specs where those are not enough."""
+    names = ["+".join(frame["corpus"].unique()) for frame in frames]
+    return dict(zip(names if len(set(names)) == len(names) else specs, frames, strict=True))
+
+
+def _show(parts: dict[str, pd.DataFrame], found: Audit) -> None:
+    lines = [
+        *(
+            f"{name}: {len(part):,} utterances, {part['speaker'].nunique():,} speakers"
+            for name, part in parts.items()
+        ),
+        *(f"{problem.path} {problem.reason}" for problem in found.problems),
+        *(f"note: {note}" for note in found.notes),
+        *(f"refused: {finding}" for finding in found.refused),
+    ]
+    if not found.refused:
+        lines.append("nothing is shared that would be refused")
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def _voices(parts: dict[str, pd.DataFrame], encoder: str) -> pd.DataFrame:
+    import pandas as pd  # noqa: PLC0415
+
+    from cleser.corpora.people import alike_voices  # noqa: PLC0415
+    from cleser.recipes.progress import track  # noqa: PLC0415
+    from cleser.speech.speakers import embed_speakers, load_speaker_encoder  # noqa: PLC0415
+
+    rows = pd.concat(parts.values(), ignore_index=True).dropna(subset="speaker")
+    rows = rows.drop_duplicates("utterance", ignore_index=True)
+    with track("voices", len(rows)) as advance:
+        embedded = embed_speakers(rows, load_speaker_encoder(encoder), advance=advance)
+    known = rows.set_index("utterance").loc[embedded.utterances].reset_index()
+    return alike_voices(known, embedded.values.numpy())

@@ -1,23 +1,24 @@
 """Leakage: what a test must not have seen in training, looked for rather than trusted.
 
-Three things are refused: a tested speaker that was learned from or selected on, a tested recording whose
-sound (not its name) was, and target audio or labels that the protocol does not let be seen. What cannot be
-checked, and what overlaps without being leakage (sentences, say), is reported.
+Three things are refused: a tested speaker that was learned from or selected on, a tested recording that was (known by
+its sound, not by its name, and also when re-encoded), and target audio or labels that the protocol does not let be
+seen. What cannot be checked, and what overlaps without being leakage (sentences, say), is reported.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
-import soundfile
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
+from cleser.corpora.copies import Copies, find_copies
+from cleser.corpora.manifest import Problem
+from cleser.corpora.people import shared_people
 from cleser.corpora.protocol import Cast, Normalisation, Parts
 
 
@@ -32,12 +33,17 @@ class Audit:
     Attributes:
         refused: Leakage; empty for a protocol that may run.
         notes: What overlaps without being leakage, and what could not be checked.
-        duplicates: Groups of utterances with identical sound: columns ``group, utterance, role, emotion``.
+        duplicates: Groups of utterances that are one recording: columns ``group, utterance, role, emotion, kind``; an
+            utterance is ``exact`` if another one has its very samples, and else ``near``.
+        pairs: The same two by two, with files, similarity and lag: see :data:`cleser.corpora.copies.COLUMNS`.
+        problems: Recordings that could not be read, and so could not be compared.
     """
 
     refused: list[str]
     notes: list[str]
     duplicates: pd.DataFrame = field(repr=False)
+    pairs: pd.DataFrame = field(repr=False)
+    problems: list[Problem] = field(repr=False)
 
     def check(self) -> None:
         """Raise a :class:`LeakageError` if anything was refused."""
@@ -67,78 +73,88 @@ def audit(
     Raises:
         LeakageError: Anything was refused.
     """
-    everyone = pd.concat([cast.source, cast.auxiliary, cast.heard], ignore_index=True)
-    everyone = everyone.drop_duplicates("utterance", ignore_index=True)
-    closed = everyone["utterance"].isin(cast.heard["utterance"]) if sealed else False
-    opened = everyone[~np.broadcast_to(closed, len(everyone))]
-    sounds = fingerprints(opened, advance) if content else pd.Series(dtype=str)
+    roles = {"target": cast.heard, "source": cast.source, "auxiliary": cast.auxiliary}
+    everyone = _together(roles).drop_duplicates("utterance", ignore_index=True)
+    opened = everyone[everyone["part"] != "target"] if sealed else everyone
+    copies = find_copies(opened, advance) if content else Copies({}, [], [])
     refused: dict[str, None] = {}
     for repeat in range(repeats):
         parts = cast.parts(repeat)
-        for finding in (*_speakers(parts), *_utterances(cast, parts), *_sounds(parts, sounds)):
-            refused.setdefault(finding)
+        named = {**_seen(parts), "test": parts.test}
+        apart = [pair for pair in combinations(named, 2) if pair != ("train", "auxiliary")]
+        found = (
+            *_speakers(named, apart),
+            *_utterances(cast, parts),
+            *_recordings(copies.pairs(_together(named)), apart),
+        )
+        refused.update(dict.fromkeys(found))
         if refused:  # another division of the same cast would only say it again
             break
-    duplicates = _duplicates(everyone, cast, sounds)
-    notes = [*_unknown(cast), *_texts(cast), *_statistics(cast, alignments), *_repeated(duplicates)]
-    result = Audit(list(refused), notes, duplicates)
+    pairs, first = copies.pairs(everyone), cast.parts()
+    notes = [
+        *_unknown(cast),
+        *_undivided(cast, first),
+        *_texts("source", _seen_texts(cast), "target", cast.target),
+        *_texts("train", first.train, "dev", first.dev),
+        *_statistics(cast, alignments),
+        *_repeated(pairs),
+        *shared_people(everyone),
+        *_unreadable(copies.problems),
+    ]
+    duplicates = _duplicates(everyone, pairs)
+    result = Audit(list(refused), notes, duplicates, pairs, copies.problems)
     result.check()
     return result
 
 
-def fingerprints(
-    manifest: pd.DataFrame, advance: Callable[[], object] | None = None
-) -> pd.Series[str]:
-    """A hash of each utterance's samples, whatever the container; NA where it cannot be read.
+def audit_parts(
+    parts: dict[str, pd.DataFrame],
+    *,
+    voices: pd.DataFrame | None = None,
+    advance: Callable[[], object] | None = None,
+) -> Audit:
+    """Look for what parts share that should have nothing in common: train, dev and test of anyone's, or whole corpora.
 
     Args:
-        manifest: Utterances with ``path, start, end``.
-        advance: Called after each recording.
+        parts: Utterances of each part, by its name.
+        voices: Speakers of different corpora whose voices are alike, from
+            :func:`cleser.corpora.people.alike_voices`.
+        advance: Called after each recording read, for progress.
 
     Returns:
-        Hashes, indexed by utterance.
+        The audit; nothing is raised.
     """
+    everyone = _together(parts)
+    copies = find_copies(everyone, advance)
+    pairs = copies.pairs(everyone)
+    apart = list(combinations(parts, 2))
+    notes = [
+        *_without_speakers(parts),
+        *(note for one, other in apart for note in _texts(one, parts[one], other, parts[other])),
+        *_repeated(pairs[pairs["part"] == pairs["other_part"]]),
+        *shared_people(everyone, voices),
+        *_unreadable(copies.problems),
+    ]
+    refused = [*_speakers(parts, apart), *_recordings(pairs, apart)]
+    return Audit(refused, notes, _duplicates(everyone, pairs), pairs, copies.problems)
 
-    def one(path: str, start: float, end: float) -> str | None:
-        try:
-            found = _hash_samples(path, start, end)
-        except (soundfile.LibsndfileError, OSError):
-            found = None  # a recording that cannot be read takes no part in training either
-        if advance:
-            advance()
-        return found
 
-    columns = (manifest["path"], manifest["start"], manifest["end"])
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        hashes = list(pool.map(one, *columns))
-    return pd.Series(hashes, index=manifest["utterance"], dtype="str").rename("sound")
-
-
-def _hash_samples(path: str, start: float, end: float) -> str:
-    with soundfile.SoundFile(path) as file:
-        file.seek(round(start * file.samplerate))
-        frames = -1 if pd.isna(end) else round((end - start) * file.samplerate)
-        # Integers, since the same samples in wav and flac are equal there to the last bit.
-        samples = file.read(frames, dtype="int32")
-        digest = hashlib.blake2b(samples.tobytes(), digest_size=16)
-        digest.update(str((file.samplerate, samples.shape)).encode())
-    return digest.hexdigest()
+def _together(parts: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat([frame.assign(part=name) for name, frame in parts.items()], ignore_index=True)
 
 
 def _seen(parts: Parts) -> dict[str, pd.DataFrame]:
     return {"train": parts.train, "dev": parts.dev, "auxiliary": parts.auxiliary}
 
 
-def _speakers(parts: Parts) -> list[str]:
-    roles = {**_seen(parts), "test": parts.test}
-    findings = []
-    for (one, a), (other, b) in combinations(roles.items(), 2):
-        if (one, other) == ("train", "auxiliary"):
-            continue
-        shared = sorted(set(a["speaker"].dropna()) & set(b["speaker"].dropna()))
-        if shared:
-            findings.append(f"{len(shared)} speakers stand in {one} and {other}: {_some(shared)}")
-    return findings
+def _speakers(parts: dict[str, pd.DataFrame], apart: list[tuple[str, str]]) -> list[str]:
+    speakers = {name: set(frame["speaker"].dropna()) for name, frame in parts.items()}
+    found = [(one, other, sorted(speakers[one] & speakers[other])) for one, other in apart]
+    return [
+        f"{len(shared)} speakers stand in {one} and {other}: {_some(shared)}"
+        for one, other, shared in found
+        if shared
+    ]
 
 
 def _utterances(cast: Cast, parts: Parts) -> list[str]:
@@ -164,49 +180,71 @@ def _utterances(cast: Cast, parts: Parts) -> list[str]:
     return findings
 
 
-def _sounds(parts: Parts, sounds: pd.Series[str]) -> list[str]:
-    if sounds.empty:
-        return []
+def _recordings(pairs: pd.DataFrame, apart: list[tuple[str, str]]) -> list[str]:
+    """Recordings that two parts share which should share none."""
     findings = []
-    roles = {**_seen(parts), "test": parts.test}
-    heard = {role: _by_sound(frame, sounds) for role, frame in roles.items()}
-    for (one, a), (other, b) in combinations(heard.items(), 2):
-        if (one, other) == ("train", "auxiliary"):
-            continue
-        shared = [f"{a[s]} = {b[s]}" for s in sorted(a.keys() & b.keys())]
-        if shared:
+    for one, other in apart:
+        straight = (pairs["part"] == one) & (pairs["other_part"] == other)
+        turned = (pairs["part"] == other) & (pairs["other_part"] == one)
+        for kind, shared in pairs[straight | turned].groupby("kind"):
             findings.append(
-                f"{len(shared)} recordings with identical sound stand in {one} and {other}: "
-                f"{_some(shared)}"
+                f"{len(shared)} {_KINDS[str(kind)]} in {one} and {other}: {_some(_described(shared))}"
             )
     return findings
 
 
-def _by_sound(frame: pd.DataFrame, sounds: pd.Series[str]) -> dict[str, str]:
-    found = sounds.reindex(frame["utterance"]).dropna()
-    return dict(zip(found, found.index, strict=True))
+_KINDS = {
+    "exact": "recordings with identical sound stand",
+    "near": "times the same recording, re-encoded, stands",
+}
 
 
-def _duplicates(everyone: pd.DataFrame, cast: Cast, sounds: pd.Series[str]) -> pd.DataFrame:
-    columns = ["group", "utterance", "role", "emotion"]
-    if sounds.empty:
-        return pd.DataFrame(columns=columns)
-    sound = sounds.reindex(everyone["utterance"]).to_numpy()
-    frame = everyone.assign(sound=sound)
-    frame = frame[frame["sound"].notna() & frame["sound"].duplicated(keep=False)]
-    target = set(cast.heard["utterance"])
-    frame = frame.assign(
-        group=frame["sound"].rank(method="dense").astype(int) - 1,
-        role=["target" if u in target else "source" for u in frame["utterance"]],
-    )
+def _described(pairs: pd.DataFrame) -> list[str]:
+    described = []
+    for pair in pairs.to_dict("records"):
+        files = f"{pair['path']} and {pair['other_path']}"
+        if pair["kind"] == "near":
+            files += (
+                f", similarity {pair['similarity']:.2f} at a lag of {1000 * pair['lag']:.1f} ms"
+            )
+        described.append(f"{pair['utterance']} = {pair['other_utterance']} ({files})")
+    return described
+
+
+def _repeated(pairs: pd.DataFrame) -> list[str]:
+    said = {
+        "exact": "identical sound under several names",
+        "near": "the same recording, re-encoded, under several names",
+    }
+    return [
+        f"{said[str(kind)]}, {len(found)} times: {_some(_described(found))}"
+        for kind, found in pairs.groupby("kind")
+    ]
+
+
+def _duplicates(everyone: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    rows = everyone.reset_index().set_index(["part", "utterance"])["index"]
+    one = rows.loc[list(zip(pairs["part"], pairs["utterance"], strict=True))].to_numpy()
+    other = rows.loc[
+        list(zip(pairs["other_part"], pairs["other_utterance"], strict=True))
+    ].to_numpy()
+    links = coo_array((np.ones(len(pairs)), (one, other)), shape=(len(everyone),) * 2)
+    _, group = connected_components(links, directed=False)
+    exact = (pairs["kind"] == "exact").to_numpy()
+    identical = np.isin(np.arange(len(everyone)), np.concatenate([one[exact], other[exact]]))
+    kind = np.where(identical, "exact", "near")
+    frame = everyone.assign(group=group, kind=kind).rename(columns={"part": "role"})
+    frame = frame.loc[np.unique(np.concatenate([one, other]))]
+    frame = frame.assign(group=frame["group"].rank(method="dense").astype(int) - 1)
+    columns = ["group", "utterance", "role", "emotion", "kind"]
     return frame.sort_values(["group", "utterance"])[columns].reset_index(drop=True)
 
 
-def _repeated(duplicates: pd.DataFrame) -> list[str]:
-    groups = duplicates.groupby("group")["utterance"].agg(" = ".join).tolist()
-    if not groups:
+def _unreadable(problems: list[Problem]) -> list[str]:
+    if not problems:
         return []
-    return [f"identical sound under several names, {len(groups)} times: {_some(groups)}"]
+    found = [f"{problem.path} {problem.reason}" for problem in problems]
+    return [f"{len(found)} recordings could not be compared: {_some(found)}"]
 
 
 def _unknown(cast: Cast) -> list[str]:
@@ -218,13 +256,41 @@ def _unknown(cast: Cast) -> list[str]:
     ]
 
 
-def _texts(cast: Cast) -> list[str]:
-    seen = pd.concat([cast.source, cast.auxiliary])[["language", "text"]].dropna()
-    tested = cast.target[["language", "text"]].dropna()
-    shared = sorted({*seen.itertuples(index=False)} & {*tested.itertuples(index=False)})
+def _without_speakers(parts: dict[str, pd.DataFrame]) -> list[str]:
+    return [
+        f"{name}: {missing} of {len(frame)} utterances have no speaker: whether the same people speak in "
+        "other parts cannot be checked"
+        for name, frame in parts.items()
+        if (missing := int(frame["speaker"].isna().sum()))
+    ]
+
+
+def _undivided(cast: Cast, parts: Parts) -> list[str]:
+    """Corpora without speakers, whose development part was drawn by utterances."""
+    if cast.protocol.split == "official":
+        return []
+    unknown = parts.dev[parts.dev["speaker"].isna()]
+    return [
+        f"{corpus} names no speakers, so that single utterances were held out for development: the same people may "
+        "speak in train and dev, and what is selected there may look better than it is"
+        for corpus in sorted(unknown["corpus"].unique())
+    ]
+
+
+def _seen_texts(cast: Cast) -> pd.DataFrame:
+    return pd.concat([cast.source, cast.auxiliary])
+
+
+def _texts(one: str, a: pd.DataFrame, other: str, b: pd.DataFrame) -> list[str]:
+    columns = ["language", "text"]
+    first, second = ({*frame[columns].dropna().itertuples(index=False)} for frame in (a, b))
+    shared = sorted(first & second)
     if not shared:
         return []
-    return [f"{len(shared)} texts are spoken in source and target: {_some([s[1] for s in shared])}"]
+    return [
+        f"{len(shared)} texts are spoken in {one} and {other}, of {len(second)} in {other}: "
+        f"{_some([text for _, text in shared])}"
+    ]
 
 
 def _statistics(cast: Cast, alignments: bool) -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from cleser.corpora.manifest import COLUMNS, Listing, Problem
+from cleser.corpora.manifest import COLUMNS, Listing, Problem, assemble
 
 REQUIRED = ("path", "language")
 SHORT = {"f": "female", "m": "male"}
@@ -25,7 +26,56 @@ def read(argument: str) -> Listing:
         ValueError: The file is none of the two, or lacks a column.
     """
     source = Path(argument).expanduser().resolve()
-    table = _table(source)
+    return _listing(source, _table(source), source.stem)
+
+
+def read_parts(files: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
+    """Read the tables of a split, whose speakers have the same names in each.
+
+    Args:
+        files: A manifest for each part, as ``{"train": Path("train.csv"), "test": Path("test.csv")}``; or one table
+            under any name, whose column ``split`` says the part.
+
+    Returns:
+        A validated manifest for each part. Where a table names no corpora, its speakers are taken for those of the
+        other tables with the same name; where it names no utterances, they are named by their files.
+
+    Raises:
+        ValueError: A file is no manifest, or a single one has no ``split``.
+    """
+    parts = {}
+    for name, file in files.items():
+        source = file.expanduser().resolve()
+        table = _table(source)
+        if "utterance" not in table and "path" in table:
+            table["utterance"] = _whole_names(table)
+        parts[name] = assemble("split", _listing(source, table, "split"))
+    if len(parts) > 1:
+        return parts
+    (whole,) = parts.values()
+    if whole["split"].isna().any():
+        without = int(whole["split"].isna().sum())
+        raise ValueError(
+            f"{source}: {without} of {len(whole)} rows have no split, expected train, dev or test in each; or give a "
+            "table for each part"
+        )
+    return {str(name): rows.reset_index(drop=True) for name, rows in whole.groupby("split")}
+
+
+def _whole_names(table: pd.DataFrame) -> list[str]:
+    """Paths as they stand in the table, and the stretch where it is one."""
+    if "start" not in table:
+        return table["path"].tolist()
+    times = zip(
+        table["path"],
+        table["start"],
+        table["end"] if "end" in table else table["start"],
+        strict=True,
+    )
+    return [path if pd.isna(start) else f"{path}@{start:g}-{end:g}" for path, start, end in times]
+
+
+def _listing(source: Path, table: pd.DataFrame, corpus: str) -> Listing:
     missing = [name for name in REQUIRED if name not in table]
     if missing:
         raise ValueError(
@@ -35,7 +85,7 @@ def read(argument: str) -> Listing:
     if "utterance" not in table:
         table["utterance"] = [Path(path).stem for path in table["path"]]
     if "corpus" not in table:
-        table["corpus"] = source.stem
+        table["corpus"] = corpus
     if "start" in table:
         table["start"] = table["start"].fillna(0.0)
     if "gender" in table:
