@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ import yaml
 from safetensors.torch import load_file
 
 import cleser
+import cleser.corpora
 from cleser.cli import main
 from cleser.corpora.protocol import Protocol
 from cleser.models import ModelConfig
@@ -21,7 +23,7 @@ from cleser.recipes.engine import TrainingConfig
 from cleser.recipes.experiment import Experiment
 from cleser.recipes.export import export
 from cleser.recipes.settings import to_plain
-from cleser.speech import load_backbone
+from cleser.speech import Alignment, load_backbone, write_textgrid
 from tests.corpora.trees import write_corpus
 
 CONFIG = BaselineConfig(
@@ -217,3 +219,160 @@ def test_weights_of_all_seeds_are_exported(runs, tmp_path):
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert {name.split(".")[0] for name in one} == {"seed0", "seed1", "reference"}
+
+
+def test_the_command_follows_the_protocol(runs, recordings, specs, root, tmp_path, capsys):
+    """A corpus, or files with their speakers, get the test's probabilities; the line says what was done."""
+    tested = pd.read_parquet(runs["speaker"] / "predictions.parquet")
+    expected = tested.groupby("utterance")["p_anger"].mean()
+    run, folder = str(runs["speaker"]), str(root / "b")
+    table = pd.DataFrame({"path": [path.name for path in recordings]})
+    table.assign(speaker=[p.stem[:2] for p in recordings]).to_csv(tmp_path / "s.csv", index=False)
+    said = {
+        ("--corpus", specs[1]): "as in the run's test (by speaker): 4 speakers with 8 recordings each",
+        (folder, "--speakers", str(tmp_path / "s.csv")): "4 speakers with 8 recordings each",
+        (folder, "--together"): "32 recordings are standardised together, as one corpus",
+        (folder, "--alone"): "by the source's statistics, as asked: 12 points of UAR",
+        (folder,): "by the source's statistics, since no speakers were given",
+    }  # fmt: skip
+    differs = []
+    for given, line in said.items():
+        assert main(["predict", run, *given, "--json"]) == 0
+        printed = capsys.readouterr()
+        assert len([text for text in printed.err.splitlines() if "standardised" in text]) == 1
+        assert line in printed.err
+        rows = json.loads(printed.out)
+        assert ("utterance" in rows[0]) == ("--corpus" in given)
+        found = {
+            "b/" + row["path"].split("/")[-1][:-4]: row["probabilities"]["anger"] for row in rows
+        }
+        differs.append(max(abs(found[name] - value) for name, value in expected.items()))
+    assert max(differs[:2]) < 1e-5
+    assert min(differs[2:]) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "there are no recordings"),
+        (["{files}", "--corpus", "{spec}"], "corpora say themselves"),
+        (["--corpus", "{spec}", "--language", "en"], "corpora say themselves"),
+        (["{files}", "--together", "--alone"], "both together and alone"),
+        (["{files}", "--window", "0.1"], "window is 0.1 s"),
+        (["{files}", "--hop", "0"], "hop 0.0 s"),
+        (["{files}", "--alignments", "nowhere[bold]"], "nowhere[bold]: there is no such folder"),
+        (["--corpus", "nosuch:corpus"], "unknown corpus"),
+    ],
+)
+def test_arguments_that_exclude_one_another_are_refused(
+    runs, specs, root, capsys, arguments, message
+):
+    given = [text.format(files=root / "b", spec=specs[1]) for text in arguments]
+    assert main(["predict", str(runs["speaker"]), *given]) == 2
+    assert message in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_paths_are_printed_whole(runs, recordings, tmp_path, capsys):
+    """Neither markup nor the width of a terminal takes anything away from a name."""
+    deep = tmp_path / ("long-" * 30) / "take[final].wav"
+    deep.parent.mkdir()
+    deep.write_bytes(recordings[0].read_bytes())
+    mute = tmp_path / "mute[bold].wav"
+    soundfile.write(mute, np.zeros(16000), 16000)
+    out = tmp_path / "new[red]" / "a.csv"
+    assert main(["predict", str(runs["speaker"]), str(deep), str(mute)]) == 1
+    printed = capsys.readouterr()
+    assert str(deep) in printed.out
+    assert str(mute) in printed.out
+    assert f"no label: {mute}, 0.00 to 1.00 s: is silent" in printed.err
+    assert main(["predict", str(runs["speaker"]), str(deep), "--csv", str(out)]) == 0
+    assert f"1 rows, 0 of them without a label: {out}" in capsys.readouterr().out
+    assert pd.read_csv(out)["path"].tolist() == [str(deep)]
+    folder = tmp_path / "exported[bold]"
+    assert main(["export", str(runs["speaker"]), "--out", str(folder)]) == 0
+    assert str(folder) in capsys.readouterr().out
+
+
+def test_a_file_is_written_whole_or_not_at_all(runs, recordings, tmp_path, monkeypatch):
+    """What was there before survives a failure, and no part of the new stays behind."""
+    out = tmp_path / "a.csv"
+    out.write_text("before")
+    arguments = ["predict", str(runs["speaker"]), str(recordings[0]), "--csv", str(out)]
+
+    def full(self, data):
+        with self.open("wb") as file:
+            file.write(data[:10])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(out), "write_bytes", full)
+        with pytest.raises(OSError, match="No space left"):
+            main(arguments)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+    assert out.read_text() == "before"
+    assert main(arguments) == 0
+    assert out.read_text().startswith("path,start,end,emotion,p_anger")
+
+
+def test_what_is_aligned_is_recognised_as_in_the_test(specs, root, tmp_path):
+    """Phones of whole files, and of windows, come from the folder; without them the line says so."""
+    protocol = Protocol([specs[0]], [specs[1]])
+    cast = protocol.load()
+    for rows in (cast.source, cast.target):
+        for number, name in enumerate(rows["utterance"]):
+            phones = Alignment([0.0, 0.1], [0.1, 9.0], "ai" if number % 2 else "ia")
+            write_textgrid(tmp_path / "aligned" / f"{name}.TextGrid", phones)
+    out, folder = tmp_path / "run", tmp_path / "aligned"
+    experiment = Experiment(
+        "baseline", to_plain(CONFIG), protocol, 1, out, alignments=str(folder)
+    )  # fmt: skip
+    METHODS["baseline"].run(experiment, CONFIG, load_backbone("acoustic"))
+    tested = pd.read_parquet(out / "predictions.parquet").set_index("utterance")
+    shares = [name for name in tested.columns if name.startswith("p_")]
+    model = cleser.load_model(out)
+    files = cast.target["path"].tolist()
+    found = model.predict(files, speakers=cast.target[["path", "speaker"]], alignments=folder / "b")
+    np.testing.assert_allclose(
+        found[shares], tested.loc[cast.target["utterance"], shares], atol=1e-6
+    )
+    corpus = model.predict(corpora=[specs[1]], alignments=folder)
+    np.testing.assert_allclose(corpus[shares], found[shares], atol=1e-6)
+    assert "alignment" not in found.attrs["terms"]
+    without = model.predict(corpora=[specs[1]])
+    assert "without alignments, which the run was trained with" in without.attrs["terms"]
+    assert np.abs(without[shares].to_numpy() - found[shares].to_numpy()).max() > 1e-3
+    next((folder / "b").glob("*.TextGrid")).unlink()
+    some = model.predict(corpora=[specs[1]], alignments=folder / "b")
+    assert "31 of 32 utterances have an alignment" in some.attrs["terms"]
+
+
+@pytest.mark.parametrize("name", ["baseline", "classical", "sapa", "layer_anchoring", "zero_shot"])
+def test_real_speech_is_recognised_as_in_the_test(name, corpora_root, root, monkeypatch):
+    """Six speakers of one corpus and three of another, each recording of which the test has recognised."""
+    monkeypatch.setenv("CLESER_CACHE", str(root / "real-cache"))
+    specs = []
+    for corpus, count in (("emodb", 6), ("ravdess", 3)):
+        rows = cleser.corpora.load(f"{corpus}:{corpora_root / corpus}")
+        some = rows[rows["speaker"].isin(sorted(rows["speaker"].unique())[:count])]
+        (root / "real").mkdir(exist_ok=True)
+        some.to_parquet(root / "real" / f"{corpus}.parquet")
+        specs.append(f"manifest:{root / 'real' / corpus}.parquet")
+    unseen = {"target_access": "nothing", "normalisation": "corpus"}
+    protocol = Protocol([specs[0]], [specs[1]], **(unseen if name == "zero_shot" else {}))
+    config = METHODS[name].config()
+    if name != "classical":
+        config = replace(config, model=CONFIG.model, training=replace(CONFIG.training, epochs=3))
+    experiment = Experiment(name, to_plain(config), protocol, 2, root / "real" / name)
+    METHODS[name].run(experiment, config, load_backbone("acoustic"))
+    tested = pd.read_parquet(root / "real" / name / "predictions.parquet")
+    shares = [column for column in tested.columns if column.startswith("p_")]
+    expected = tested.groupby("utterance")[shares].mean()
+    assert len(expected) == 84
+    target = protocol.load().target
+    model = cleser.load_model(root / "real" / name)
+    corpus = model.predict(corpora=[specs[1]]).set_index("utterance")
+    np.testing.assert_allclose(corpus[shares], expected.loc[corpus.index], atol=1e-6)
+    files = model.predict(
+        target["path"].tolist(), speakers=target[["path", "speaker"]], language="en"
+    )
+    np.testing.assert_allclose(files[shares], expected.loc[target["utterance"]], atol=1e-6)
