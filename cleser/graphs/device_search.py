@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import torch
@@ -38,7 +40,8 @@ def search_on_device(
             continue
         rows = slice(start, min(start + height, n))
         mask = _admissible(where, labels, rows, n, units.device)
-        approximate = (wide[rows] @ wide.T).masked_fill_(~mask, -torch.inf)
+        with _full_float32():
+            approximate = (wide[rows] @ wide.T).masked_fill_(~mask, -torch.inf)
         highest, candidates = approximate.topk(min(k + _SPARE, n), dim=1)
         result[rows] = _settle(units, rows, highest, candidates, k)
         for row in torch.nonzero(_unsure(highest, k, n, units.shape[1])).flatten().tolist():
@@ -59,13 +62,23 @@ def _admissible(
     return mask
 
 
+@contextmanager
+def _full_float32() -> Iterator[None]:
+    """No TensorFloat-32, whatever the process allows: its errors leave hardly a row sure of its neighbours."""
+    matmul = torch.backends.cuda.matmul
+    before = matmul.fp32_precision
+    matmul.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        matmul.fp32_precision = before
+
+
 def _unsure(best: Tensor, k: int, n: int, dim: int) -> Tensor:
     """Rows of which an item that is no candidate might be a neighbour."""
     if best.shape[1] == n:
         return torch.zeros(len(best), dtype=torch.bool, device=best.device)
     error = 2 * dim * 2.0**-24 + 16 * 2.0**-24
-    if torch.get_float32_matmul_precision() != "highest":
-        error += 2.0**-7  # TensorFloat-32, or bfloat16
     return (best[:, -1] >= best[:, k - 1] - 2 * error) & best[:, -1].isfinite()
 
 

@@ -30,7 +30,7 @@ def test_rows_too_crowded_for_their_spare_candidates_are_searched_whole(monkeypa
     assert edges(found) == by_hand(x, 5)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.cuda
 def test_gpu_gives_the_graph_of_the_processor():
     generator = np.random.default_rng(7)
     x = torch.as_tensor(crowded(generator, 3000, 24, 0.1)).float()
@@ -38,3 +38,27 @@ def test_gpu_gives_the_graph_of_the_processor():
     where = same("emotion") & differ("language")
     expected = stored(cosine_knn(x, 12, where=where, labels=labels))
     assert stored(cosine_knn(x.cuda(), 12, where=where, labels=labels)) == expected
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_rows_are_as_sure_where_the_process_allows_tensorfloat_32(legacy, monkeypatch):
+    """Items that all point one way differ by less than TensorFloat-32 can tell."""
+    x = 10 + np.random.default_rng(0).standard_normal((400, 24))
+    unsure, searched_whole = device_search._unsure, []
+    monkeypatch.setattr(
+        device_search, "_unsure", lambda *a: searched_whole.append(unsure(*a)) or searched_whole[-1]
+    )
+    matmul = torch.backends.cuda.matmul
+    before = matmul.fp32_precision
+    try:
+        if legacy:
+            torch.set_float32_matmul_precision("high")
+        else:
+            matmul.fp32_precision = "tf32"
+        found = device_search.search_on_device(unit_rows(x), None, {}, 5)
+        assert matmul.fp32_precision == "tf32"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+        matmul.fp32_precision = before
+    assert edges(found) == by_hand(x, 5)
+    assert not torch.cat(searched_whole).any()
