@@ -132,20 +132,24 @@ class AudioEncoder(nn.Module):
     def forward(self, sounds: Sounds) -> Batch:
         """Encode, with gradients where the backbone has any."""
         frames = self._frames(sounds)
+        counted = frames.mask.cpu()  # all at once: each question makes a GPU wait
+        rows = frames.hidden_states.unbind(1)  # by slices, each gradient would be as large as all
         spoken, bounds, phones = [], [], []
         length = round(_TOKEN * self.backbone.frame_rate)
         for i, count in enumerate(frames.lengths.tolist()):
-            mask = frames.mask[i, :count]
+            mask, heard = counted[i, :count], rows[i][:, :count]
             if not mask.any():  # a crop may fall into silence
                 mask = torch.ones_like(mask)
             within, symbols = token_bounds(
-                mask.cpu(), sounds.alignments[i], self.backbone.frame_rate, length
+                mask, sounds.alignments[i], self.backbone.frame_rate, length
             )
-            heard = frames.hidden_states[:, i, :count][:, mask].transpose(0, 1)
+            if not mask.all():
+                heard = heard[:, mask.nonzero()[:, 0].to(heard.device)]
+            heard = heard.transpose(0, 1)
             spoken.append(_without(heard, within, symbols, sounds.content[i]).flatten(1))
-            bounds.append(within.to(mask.device))
+            bounds.append(within)
             phones += symbols
-        whole = [torch.tensor([[0, len(x)]], device=x.device) for x in spoken]
+        whole = [torch.tensor([[0, len(x)]]) for x in spoken]
         counts = torch.tensor([len(b) for b in bounds], device=sounds.lengths.device)
         tokens = self._pool(spoken, bounds)
         return Batch(
