@@ -1,9 +1,15 @@
-"""Where the real corpora lie, for the tests that need them."""
+"""What not every machine has: the real corpora, a CUDA device."""
 
 import os
 from pathlib import Path
 
 import pytest
+import torch
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("cuda") and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
 
 
 @pytest.fixture(scope="session")

@@ -183,6 +183,6 @@ def test_arrays_beside_tensors_give_tensors():
     assert mask.tolist() == [[False], [True]]
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.cuda
 def test_masks_stay_on_their_device():
     assert same("a").mask({"a": torch.tensor([0, 0], device="cuda")}).device.type == "cuda"

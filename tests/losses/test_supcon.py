@@ -198,7 +198,7 @@ def test_compiles_as_one_graph():
     torch.testing.assert_close(fused.grad, plain.grad, atol=1e-6, rtol=1e-4)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.cuda
 def test_cuda_equals_cpu():
     x, labels = random_batch(200)
     found = CrossLingualSupCon()(x.cuda(), {n: v.cuda() for n, v in labels.items()})

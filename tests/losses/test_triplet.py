@@ -374,7 +374,7 @@ def test_compiles_as_one_graph(mining):
     torch.testing.assert_close(fused.grad, plain.grad, atol=1e-6, rtol=1e-4)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.cuda
 @pytest.mark.parametrize("mining", MININGS)
 def test_cuda_equals_cpu(mining):
     x, labels = random_batch(200)
