@@ -260,7 +260,6 @@ def _gpu_row(name: str, folder: Path, peak: float) -> None:
     waveforms = torch.randn(48, int(lengths.max()), device="cuda")
     bounds = [torch.tensor([[0, c]]) for c in backbone.count_frames(lengths).tolist()]
 
-    @torch.inference_mode()
     def encode(receive: Callable[..., object]) -> None:
         backbone.stream(waveforms, lengths, receive)
 
@@ -269,9 +268,11 @@ def _gpu_row(name: str, folder: Path, peak: float) -> None:
         encode(pool)
         pool.values()
 
-    alone = _seconds(lambda: encode(lambda *_: None))
-    whole = _seconds(pooled)
-    with FlopCounterMode(display=False) as counter:
+    with torch.inference_mode():
+        alone = _seconds(lambda: encode(lambda *_: None))
+        whole = _seconds(pooled)
+    # Operations of weight-normalised convolutions cannot be counted in inference mode.
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
         encode(lambda *_: None)
     rate = counter.get_total_flops() / whole
     sound = float(lengths.sum()) / 16000

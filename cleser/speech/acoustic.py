@@ -86,6 +86,7 @@ class AcousticBackbone(Backbone):
         Returns:
             Hidden states [L, B, T, D] with the mask of speech frames [B, T].
         """
+        waveforms, lengths = (x.to(self.mel.device) for x in (waveforms, lengths))
         power = self._power(waveforms)
         counts = self.count_frames(lengths)
         inside = torch.arange(power.shape[1], device=power.device) < counts[:, None]
