@@ -1,6 +1,7 @@
 """What not every machine has: the real corpora, a CUDA device."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,3 +20,13 @@ def corpora_root() -> Path:
     if not root.is_dir():
         pytest.skip("no real corpora here; CLESER_CORPORA may name their folder")
     return root
+
+
+@pytest.fixture
+def full_float32() -> Iterator[None]:
+    """Convolutions on a GPU without TensorFloat-32, which is their default there."""
+    convolutions = torch.backends.cudnn.conv
+    before = convolutions.fp32_precision
+    convolutions.fp32_precision = "ieee"
+    yield
+    convolutions.fp32_precision = before

@@ -168,3 +168,18 @@ def test_two_ranks_are_one_process(tmp_path):
         state = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         for name, value in alone.state_dict().items():
             assert torch.equal(state[name], value)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("labels_on", ["cuda", "cpu"])
+def test_a_gpu_keeps_the_prototypes_of_the_processor(labels_on):
+    banks = {device: AnchorBank(4, SIZES, momentum=0.6).to(device) for device in ("cpu", "cuda")}
+    for x, labels in batches():
+        banks["cpu"].update(x, labels)
+        banks["cuda"].update(x.cuda(), {n: values.to(labels_on) for n, values in labels.items()})
+    (expected, of), (found, found_of) = (banks[d].prototypes() for d in ("cpu", "cuda"))
+    assert found.device.type == "cuda"
+    torch.testing.assert_close(found.cpu(), expected)
+    assert {n: values.tolist() for n, values in found_of.items()} == {
+        n: values.tolist() for n, values in of.items()
+    }

@@ -282,3 +282,11 @@ def test_a_choice_that_cannot_be_made_is_refused():
         select_layers(one, "single", measure="mse")
     with pytest.raises(ValueError, match="no rows of single emotions"):
         select_layers(one, "single", each_emotion=True)
+
+
+@pytest.mark.cuda
+def test_a_gpu_finds_the_similarities_of_the_processor():
+    x, labels = items()
+    expected, found = (studied(x.to(d), labels, (50, 70), chunk=32) for d in ("cpu", "cuda"))
+    pd.testing.assert_frame_equal(found.compute(), expected.compute(), rtol=1e-8)
+    pd.testing.assert_frame_equal(found.layer_pairs(), expected.layer_pairs(), rtol=1e-8)

@@ -134,3 +134,12 @@ def test_errors():
         RelationMiner(POSITIVE, NEGATIVE, "soft")
     with pytest.raises(ValueError, match="no 'language'"):
         RelationMiner(POSITIVE, NEGATIVE)(x, {"emotion": labels["emotion"]})
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("mining", ["all", "hard", "semihard"])
+def test_a_gpu_finds_the_pairs_and_triplets_of_the_processor(mining):
+    x, labels = random_batch(40, dtype=torch.float64)
+    miner = RelationMiner(POSITIVE, NEGATIVE, mining)
+    expected, found = miner(x, labels), miner(x.cuda(), labels)
+    assert [column.tolist() for column in found] == [column.tolist() for column in expected]

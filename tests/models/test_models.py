@@ -97,3 +97,18 @@ def test_tokens_carry_their_utterances_labels():
     found = batch.token_labels()
     assert found["emotion"].tolist() == [0] * 3 + [1] + [2] * 5
     assert found["phoneme"].tolist() == [-1, 0, 1, -1, 0, 1, -1, 0, 1]
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("depth", [0, 1])
+def test_a_gpu_gives_what_the_processor_gives(depth):
+    torch.manual_seed(0)
+    config = ModelConfig(dim=16, depth=depth)
+    model = EmotionModel(config, layers=2, channels=6, classes=4, communities=3).eval()
+    torch.nn.init.normal_(model.styles.maps)
+    batch = make_batch()
+    batch.labels["communities"] = torch.tensor([[0, 1, 2, -1], [2, 2, 0, 1], [-1, -1, -1, -1]])
+    expected = model(batch)
+    found = model.cuda()(batch.to("cuda"))
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours.cpu(), theirs, rtol=1e-4, atol=1e-5)

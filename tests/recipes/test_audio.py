@@ -360,3 +360,26 @@ def test_statistics_do_not_depend_on_how_they_are_gathered(specs, monkeypatch):
         for found in (getattr(whole.moments, name), getattr(parts.moments, name)):
             torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-6)
     assert isinstance(whole.seen, AudioDataset)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("family", ["acoustic", "wavlm", "whisper"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_recipe_learns_on_a_gpu(name, family, specs, models, tmp_path, monkeypatch):
+    """In half precision, blocks computed twice: what the processor's tests leave out."""
+    half = {"precision": "bfloat16", "checkpointing": True}
+    tuning = FineTuning("head") if family == "acoustic" else FineTuning("full", **half)
+    used = []
+    step = METHODS[name].build.step
+    monkeypatch.setattr(
+        METHODS[name].build,
+        "step",
+        lambda self, source, target: (
+            used.append(source.tokens.device.type) or step(self, source, target)
+        ),
+    )
+    results = run(name, specs, tmp_path / "run", models.get(family, family), tuning)
+    assert results["n_utterances"] == 8
+    assert set(used) == {"cuda"}
+    lines = [json.loads(x) for x in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert all(np.isfinite(line["train_loss"]) for line in lines)

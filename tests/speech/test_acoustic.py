@@ -81,3 +81,15 @@ def test_bad_waveforms_are_named(backbone):
     with pytest.raises(ValueError, match=r"waveforms\[0\]"):
         backbone.extract([torch.zeros(0)])
     assert backbone.extract([]) == []
+
+
+@pytest.mark.cuda
+def test_a_gpu_hears_what_the_processor_hears(backbone):
+    """Recordings and lengths may be on the host. Rounding may turn a decision about pitch here and there."""
+    sounds = [speech(0.5), speech(1.1, 220), speech(0.8, 90)]
+    on_gpu = AcousticBackbone().cuda()
+    for expected, found in zip(backbone.extract(sounds), on_gpu.extract(sounds), strict=True):
+        assert found.device.type == "cuda"
+        assert abs(found.shape[1] - expected.shape[1]) <= 1
+        if found.shape == expected.shape:
+            assert ((found.cpu() - expected).abs() < 1e-2).float().mean() > 0.98

@@ -213,3 +213,19 @@ def test_the_command_extracts_and_two_processes_share(
         "shard-0.idx",
         "shard-1.idx",
     ]
+
+
+@pytest.mark.cuda
+@pytest.mark.usefixtures("full_float32")
+def test_a_gpu_fills_the_store_of_the_processor(
+    model: Path, manifest: pd.DataFrame, tmp_path: Path
+) -> None:
+    stores = []
+    for device in ("cpu", "cuda"):
+        found = extract_to_store(
+            manifest, TransformersBackbone(model).to(device), tmp_path / device, pooling=Pooling(std=True),
+            dtype="float32", seconds=3.0,
+        )  # fmt: skip
+        assert found.left_out == []
+        stores.append(torch.stack([found.store[key][0] for key in found.keys if key]))
+    torch.testing.assert_close(stores[1], stores[0], rtol=1e-3, atol=1e-3)

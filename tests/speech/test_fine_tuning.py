@@ -213,3 +213,25 @@ def test_what_cannot_be_tuned_is_refused(backbones):
         FineTuning("full", accumulate=0)
     with pytest.raises(ValueError, match="adapters is 8 in mode features"):
         FineTuning(adapters=8)
+
+
+@pytest.mark.cuda
+@pytest.mark.usefixtures("full_float32")
+@pytest.mark.parametrize("mode", ["full", "lora"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_gpu_gives_the_frames_and_the_gradients_of_the_processor(backbones, family, mode):
+    tuned = tune(backbones(family), FineTuning(mode, rank=2)).eval()
+    found = []
+    for device in ("cpu", "cuda"):
+        tuned.to(device).zero_grad()
+        hidden = tuned(waves().to(device), LENGTHS).hidden_states
+        torch.manual_seed(4)
+        (hidden * torch.randn(hidden.shape).to(device)).sum().backward()
+        learned = {n: p.grad.cpu() for n, p in tuned.named_parameters() if p.grad is not None}
+        found.append((hidden.detach().cpu(), learned))
+    (expected, before), (hidden, after) = found
+    torch.testing.assert_close(hidden, expected, rtol=1e-3, atol=1e-3)
+    assert set(after) == set(before)
+    for name, gradient in before.items():
+        distance = (after[name] - gradient).norm()
+        assert distance <= 1e-3 * gradient.norm() + 1e-4, name

@@ -63,3 +63,16 @@ def test_a_missing_layer_is_noticed() -> None:
     pool(1, hidden[1], mask)
     with pytest.raises(ValueError, match="found 1 layers pooled, expected 2"):
         pool.values()
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("std", [False, True])
+def test_a_gpu_pools_as_the_processor_does(std: bool) -> None:
+    hidden, mask = layers()
+    values = []
+    for device in ("cpu", "cuda"):
+        pool = StreamingPool(BOUNDS, 4, std=std)
+        for layer in range(4):
+            pool(layer, hidden[layer].to(device), mask.to(device))
+        values.append(torch.cat([v for v, _ in pool.values()]))
+    torch.testing.assert_close(values[1], values[0], rtol=1e-5, atol=2e-5)
