@@ -65,15 +65,13 @@ def _admissible(
 @contextmanager
 def _full_float32() -> Iterator[None]:
     """No TensorFloat-32, whatever the process allows: its errors leave hardly a row sure of its neighbours."""
-    settings = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)
-    before = [matmul.fp32_precision for matmul in settings]
+    matmul = torch.backends.cuda.matmul
+    before = matmul.fp32_precision
+    matmul.fp32_precision = "ieee"
     try:
-        for matmul in settings:
-            matmul.fp32_precision = "ieee"
         yield
     finally:
-        for matmul, precision in zip(settings, before, strict=True):
-            matmul.fp32_precision = precision
+        matmul.fp32_precision = before
 
 
 def _unsure(best: Tensor, k: int, n: int, dim: int) -> Tensor:

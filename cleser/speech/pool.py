@@ -32,6 +32,10 @@ class StreamingPool:
 
     def __call__(self, layer: int, hidden: Tensor, mask: Tensor) -> None:
         """Pool a layer's hidden states [B, T, D], of which those in the mask [B, T] count."""
+        with torch.autocast(hidden.device.type, enabled=False):
+            self._pool(layer, hidden, mask)
+
+    def _pool(self, layer: int, hidden: Tensor, mask: Tensor) -> None:
         if self._average is None:
             self._average = self._averages(mask)
         frames = hidden.float()

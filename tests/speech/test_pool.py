@@ -66,6 +66,18 @@ def test_a_missing_layer_is_noticed() -> None:
         pool.values()
 
 
+@pytest.mark.parametrize("std", [False, True])
+def test_sums_stay_in_float32_under_autocast(std: bool) -> None:
+    hidden, mask = layers()
+    values = []
+    for enabled in (False, True):
+        pool = StreamingPool(BOUNDS, 1, std=std)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            pool(0, hidden[0], mask)
+        values.append(torch.cat([v for v, _ in pool.values()]))
+    assert torch.equal(*values)
+
+
 @pytest.mark.cuda
 @pytest.mark.parametrize("std", [False, True])
 def test_a_gpu_pools_as_the_processor_does(std: bool) -> None:
