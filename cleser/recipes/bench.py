@@ -186,7 +186,7 @@ def tabulate(cells: Sequence[Cell]) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     for name in ("p", "control_p"):
         corrected = table.groupby("direction")[name].transform(lambda p: holm(p.tolist()))
-        table.insert(table.columns.get_loc(name) + 1, f"{name}_holm", corrected)
+        table.insert(list(table.columns).index(name) + 1, f"{name}_holm", corrected)
     return table
 
 
