@@ -26,7 +26,9 @@ from cleser.evaluation.tables import (
     difference_notes,
     direction,
     p_text,
+    terms_notes,
 )
+from cleser.evaluation.terms import in_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,12 +66,12 @@ def report(folders: Sequence[Path], out: Path) -> Path:
 
 
 def _differences(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """A row for each run that is not the first under its protocol, compared with that one."""
+    """A row for each run that is not the first under its protocol, compared with that one, whatever each uses of it."""
     first: dict[str, Run] = {}
     rows: list[dict[str, Any]] = []
     ps: list[float | None] = []
     for run in runs:
-        reference = first.setdefault(run.protocol["hash"], run)
+        reference = first.setdefault(run.protocol["cast"], run)
         if reference is run:
             continue
         p, cells, note = _difference(reference, run)
@@ -94,7 +96,8 @@ def _difference(a: Run, b: Run) -> tuple[float | None, tuple[str, ...], str]:
         found = compare_runs(a.folder, b.folder).differences["uar"]
     except ValueError as error:
         return None, ("–",) * 3, str(error)
-    return found.p, difference_cells(found), "; ".join(difference_notes(found))
+    notes = [*difference_notes(found), *terms_notes(a, b)]
+    return found.p, difference_cells(found), "; ".join(notes)
 
 
 def _section(run: Run) -> dict[str, Any]:
@@ -118,42 +121,10 @@ def _section(run: Run) -> dict[str, Any]:
         "results": results,
         "coverage": coverage(results),
         "protocol": run.protocol,
-        "terms": _terms(run.protocol),
+        "terms": in_words(run.protocol),
         "figures": {title: _svg(figure) for title, figure in figures.items()},
         "settings": yaml.safe_dump(run.settings, sort_keys=False, allow_unicode=True),
     }
-
-
-def _terms(protocol: dict[str, Any]) -> dict[str, str]:
-    """The protocol in words."""
-    access = {
-        "nothing": "nothing before the test",
-        "audio": "its audio, without labels",
-        "labels": "audio and labels of other speakers (an oracle: an upper bound, not a result)",
-    }
-    counts, speakers = protocol["utterances"], protocol["speakers"]
-
-    def side(role: str) -> str:
-        names = ", ".join(protocol[role])
-        return f"{names}: {counts[role]} utterances of {speakers[role] or 'unknown'} speakers"
-
-    statistics = f"by {protocol['normalisation']}"
-    if protocol["transductive"]:
-        if protocol.get("lexical_normalisation"):
-            statistics += " and, where alignments say it, phoneme"
-        statistics += ", with unlabelled statistics of the target (transductive)"
-    renamed = ", ".join(f"{old} counts as {new}" for old, new in protocol["map"].items())
-    terms = {
-        "Source": side("source"),
-        "Auxiliary": side("auxiliary") if protocol["auxiliary"] else "none",
-        "Target": side("target"),
-        "Classes": ", ".join(protocol["classes"]) + (f" ({renamed})" if renamed else ""),
-        "Division": f"{protocol['split']}, {100 * protocol['dev']:.0f} % of source speakers to select on",
-        "Normalisation": statistics,
-        "Training may see of the target": access[protocol["target_access"]],
-        "Hash": protocol["hash"],
-    }
-    return terms | {f"Audit {i}": note for i, note in enumerate(protocol.get("notes", []), 1)}
 
 
 def _map(run: Run) -> Figure:

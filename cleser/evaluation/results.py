@@ -15,6 +15,7 @@ import yaml
 from cleser.evaluation.intervals import Difference, interval, paired_difference
 from cleser.evaluation.metrics import METRICS, f1, precision, recall
 from cleser.evaluation.speakers import Clusters, cluster
+from cleser.evaluation.terms import differing
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Run:
     def protocol(self) -> dict[str, Any]:
         """``protocol.json``."""
         protocol: dict[str, Any] = json.loads(self._path("protocol.json").read_text())
-        return protocol
+        # Runs of old versions do not say what their methods use of the target: one hash stands for all.
+        return {"cast": protocol["hash"], **protocol}
 
     @cached_property
     def results(self) -> dict[str, Any]:
@@ -87,10 +89,24 @@ def write_results(folder: Path, *, left_out: list[dict[str, str]] | None = None)
         "protocol": run.protocol["hash"],
         "left_out": left_out or [],
     }
+    if sets := _test_sets(run):
+        results["test_sets"] = sets
     temporary = folder / "results.json.part"
     temporary.write_text(json.dumps(results, indent=2) + "\n")
     temporary.replace(folder / "results.json")
     return results
+
+
+def _test_sets(run: Run) -> dict[str, Any]:
+    """Metrics of each official test set by itself, where there are several."""
+    sets = run.predictions.get("split")  # which old versions did not write
+    if run.protocol.get("split") != "official" or sets is None or sets.nunique() < 2:
+        return {}
+    classes = run.protocol["classes"]
+    return {
+        str(name): summarise(cluster(rows, classes), classes)
+        for name, rows in run.predictions.groupby("split")
+    }
 
 
 def summarise(clusters: Clusters, classes: list[str]) -> dict[str, Any]:
@@ -146,6 +162,9 @@ def compare_runs(a: Path, b: Path, *, force: bool = False) -> Comparison:
     Where each seed tests other utterances, as an oracle's do, seeds that both runs have are compared one by one: see
     :func:`paired_difference`.
 
+    What a method uses of the target within one protocol may differ: that is a difference between methods, which
+    tables and reports name beside it.
+
     Args:
         a: A run folder.
         b: Another.
@@ -155,12 +174,11 @@ def compare_runs(a: Path, b: Path, *, force: bool = False) -> Comparison:
         ValueError: The protocols differ, or the runs tested different utterances, if only in some seeds.
     """
     one, two = Run(a), Run(b)
-    hashes = one.protocol["hash"], two.protocol["hash"]
-    if hashes[0] != hashes[1] and not force:
-        changed = sorted(k for k in one.protocol if one.protocol[k] != two.protocol.get(k))
+    casts = one.protocol["cast"], two.protocol["cast"]
+    if casts[0] != casts[1] and not force:
         raise ValueError(
-            f"{a} and {b} were run under different protocols ({hashes[0]} and {hashes[1]}; "
-            f"{', '.join(k for k in changed if k != 'hash')} differ); --force compares them all the same"
+            f"{a} and {b} were run under different protocols ({casts[0]} and {casts[1]}; "
+            f"{', '.join(differing(one.protocol, two.protocol))} differ); --force compares them all the same"
         )
     _refuse_different_tests(one, two)
     differences = {

@@ -15,6 +15,7 @@ from rich.text import Text
 from cleser.evaluation.intervals import Difference
 from cleser.evaluation.multiple_tests import holm
 from cleser.evaluation.results import Comparison, Run
+from cleser.evaluation.terms import uses_of
 
 
 def percent(metric: dict[str, Any], *, interval: bool = True) -> str:
@@ -77,6 +78,10 @@ def show_results(results: dict[str, Any]) -> Group:
     for name, values in results["per_class"].items():
         share = values["recall"]
         table.add_row(f"  recall of {name}", "–" if share is None else f"{100 * share:.1f} %", "")
+    for name, found in results.get("test_sets", {}).items():
+        low, high = found["uar"]["ci95"]
+        bounds = "–" if low is None else f"{100 * low:.1f} to {100 * high:.1f}"
+        table.add_row(f"UAR of {name}", f"{percent(found['uar'], interval=False)} %", bounds)
     note = f"{results['n_utterances']} utterances; {coverage(results)}"
     if results["left_out"]:
         note += f"; {len(results['left_out'])} recordings left out"
@@ -102,6 +107,7 @@ def show_comparison(comparison: Comparison) -> Group:
         )
     lines = [
         *difference_notes(next(iter(found.values()))),
+        *terms_notes(a, b),
         f"p holds for one metric chosen beforehand (UAR, say); whoever picks one of the {len(found)} "
         "takes the p corrected by Holm",
     ]
@@ -146,20 +152,16 @@ def difference_notes(found: Difference) -> list[str]:
 
 
 def frame(folders: Sequence[Path]) -> pd.DataFrame:
-    """UAR of many runs: a row a recipe, a column a protocol.
+    """UAR of many runs: a row a recipe, a column for all that was seen of a target.
 
-    Runs under different protocols never share a column: where source and target are the same, the columns
-    are told apart by their hashes.
+    Runs under different protocols never share a column, nor those that use the target in different ways: where source
+    and target are the same, columns are told apart by what the methods use of the target, and where that is not enough
+    by their hashes.
     """
     runs = [Run(Path(folder)) for folder in folders]
-    hashes: dict[str, set[str]] = {}
-    for run in runs:
-        hashes.setdefault(direction(run), set()).add(run.protocol["hash"])
+    columns = _columns(runs)
     cells: dict[str, dict[str, str]] = {}
-    for run in runs:
-        column = direction(run)
-        if len(hashes[column]) > 1:
-            column += f" ({run.protocol['hash'][:6]})"
+    for run, column in zip(runs, columns, strict=True):
         row = run.settings["recipe"]
         if column in cells.get(row, {}):
             row = f"{row} ({run.folder.name})"
@@ -167,9 +169,36 @@ def frame(folders: Sequence[Path]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(cells, orient="index").fillna("–").rename_axis("UAR %")
 
 
+def _columns(runs: Sequence[Run]) -> list[str]:
+    """A name for what each run rests on: as short as tells different terms apart."""
+    hashes = [run.protocol["hash"] for run in runs]
+    columns = [direction(run) for run in runs]
+    for longer in (_with_uses, lambda run: f"{_with_uses(run)} ({run.protocol['hash'][:6]})"):
+        shared: dict[str, set[str]] = {}
+        for column, term in zip(columns, hashes, strict=True):
+            shared.setdefault(column, set()).add(term)
+        columns = [
+            longer(run) if len(shared[column]) > 1 else column
+            for run, column in zip(runs, columns, strict=True)
+        ]
+    return columns
+
+
 def direction(run: Run) -> str:
     """Source and target of a run, as ``emodb → ravdess``."""
     return f"{', '.join(run.protocol['source'])} → {', '.join(run.protocol['target'])}"
+
+
+def _with_uses(run: Run) -> str:
+    return ": ".join([direction(run), *filter(None, [", ".join(uses_of(run.protocol))])])
+
+
+def terms_notes(a: Run, b: Run) -> list[str]:
+    """What two runs use differently of the target, in a phrase, if they do."""
+    said = [", ".join(uses_of(run.protocol)) or "nothing" for run in (a, b)]
+    if said[0] == said[1]:
+        return []
+    return [f"of the target's unlabelled recordings A used: {said[0]}; B: {said[1]}"]
 
 
 CELLS = "mean ± sd over seeds [95 % interval over speakers and seeds]"

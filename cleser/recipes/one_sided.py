@@ -17,7 +17,8 @@ utterances when each speaker counts as several with one emotion each. A target w
 
 .. math:: \rho > \sqrt{\rho_0 \rho_1} \qquad (2)
 
-counts as one of speakers with one emotion each.
+counts as one of speakers with one emotion each. So does one whose speakers have too few utterances to tell, or to have
+statistics of their own: two or fewer, for half of the speakers or more.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from cleser.speech.backbones import Backbone
 from cleser.speech.normalise import standardise_summaries
 
 _RIDGE = 1.0  # times the mean variance of a channel
+_FEW = 2  # utterances of a speaker, whose own statistics would then count no more than those of the corpus
 _FLOOR = 0.01  # of a correlation, so that no threshold is zero
 
 
@@ -66,7 +68,7 @@ class OneSidedness(NamedTuple):
             rows: Their manifest; each corpus is standardised by itself. Utterances without a speaker count for nothing.
 
         Returns:
-            The correlation; NaN where no speaker, or only one, has several utterances.
+            The correlation; NaN where there are not two speakers, one of them with several utterances.
         """
         scores = _flat(summaries, rows["corpus"]) @ self.weights
         known = rows["speaker"].notna().to_numpy()
@@ -146,12 +148,14 @@ def settle(
             "corpus"
         ), "normalisation: by corpus, the target by the source's statistics"
     summaries, rows = summaries_of(target, backbone, phones, title="target")
+    each = rows["speaker"].value_counts()
     found = source.correlation(summaries, rows)
-    by: Normalisation = "corpus" if found > source.threshold else "shrunk"
-    if np.isnan(found):
-        return protocol.normalised(by), (
-            f"normalisation: {_NAMES[by]}; no speaker of the target has several utterances to judge by"
+    if each.empty or each.median() <= _FEW or np.isnan(found):
+        return protocol.normalised("corpus"), (
+            f"normalisation: by corpus; {len(each)} speakers of the target are known, and half of them have "
+            f"{0 if each.empty else each.median():.0f} utterances or fewer"
         )
+    by: Normalisation = "corpus" if found > source.threshold else "shrunk"
     return protocol.normalised(by), (
         f"normalisation: {_NAMES[by]}; {100 * found:.0f} % of the variance of a source classifier's scores lies "
         f"between the target's speakers; more than {100 * source.threshold:.0f} % would mean one emotion each"

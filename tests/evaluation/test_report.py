@@ -29,7 +29,9 @@ from cleser.evaluation.tables import difference_cells, frame, p_text, percent
 from tests.evaluation.simulate import CLASSES, predictions
 
 
-def make_run(folder, recipe="baseline", protocol="0123456789ab", neural=True, **kwargs):
+def make_run(
+    folder, recipe="baseline", protocol="0123456789ab", neural=True, terms_of=None, **kwargs
+):
     folder.mkdir(parents=True)
     rows = predictions(**kwargs)
     rows.to_parquet(folder / "predictions.parquet")
@@ -43,7 +45,7 @@ def make_run(folder, recipe="baseline", protocol="0123456789ab", neural=True, **
         "target_access": "audio", "transductive": True, "utterances": sizes,
         "speakers": {"source": 5, "auxiliary": 0, "target": 6}, "notes": ["<script>alert(1)</script>"],
     }  # fmt: skip
-    (folder / "protocol.json").write_text(json.dumps(terms))
+    (folder / "protocol.json").write_text(json.dumps(terms | (terms_of or {})))
     if neural:
         lines = [
             {
@@ -276,3 +278,60 @@ def test_embeddings_of_few_points_are_drawn(tmp_path):
         {"emotion": ["anger"] * 3, "language": ["de"] * 3, "speaker": ["1", "2", None]}
     )
     assert plot_map(np.eye(3), who).axes
+
+
+ADAPTED = {
+    "cast": "0123456789ab",
+    "uses": {"training": True, "prior": "uniform", "alignments": False},
+    "adapts_to_tested": True,
+}
+
+
+def test_what_the_target_was_used_for_has_a_column_of_its_own(tmp_path):
+    plain = make_run(tmp_path / "erm")
+    adapted = make_run(tmp_path / "sapa", recipe="sapa", protocol="f" * 12, terms_of=ADAPTED)
+    for folder in (plain, adapted):
+        write_results(folder)
+    cells = frame([plain, adapted])
+    assert list(cells) == [
+        "a → x",
+        "a → x: adapted to the tested utterances, prior uniform",
+    ]
+    page = report([plain, adapted], tmp_path / "report.html").read_text()
+    assert "adapted to the tested utterances, prior uniform" in page
+
+
+def test_methods_under_one_protocol_are_compared_and_their_uses_named(tmp_path):
+    plain = make_run(tmp_path / "erm")
+    adapted = make_run(tmp_path / "sapa", recipe="sapa", protocol="f" * 12, terms_of=ADAPTED)
+    for folder in (plain, adapted):
+        write_results(folder)
+    console = Console(record=True, width=200)
+    console.print(show_comparison(compare_runs(plain, adapted)))
+    assert "A used: nothing; B: adapted to the tested utterances" in console.export_text()
+    other = make_run(tmp_path / "other", protocol="e" * 12)
+    write_results(other)
+    with pytest.raises(ValueError, match="different protocols"):
+        compare_runs(plain, other)
+
+
+def test_official_test_sets_are_reported_apart(tmp_path):
+    run = make_run(tmp_path / "run", terms_of={"split": "official"})
+    rows = pd.read_parquet(run / "predictions.parquet")
+    first = rows["utterance"].isin(sorted(rows["utterance"].unique())[::2])
+    rows.assign(split=first.map({True: "test1", False: "test2"})).to_parquet(
+        run / "predictions.parquet"
+    )
+    results = write_results(run)
+    assert set(results["test_sets"]) == {"test1", "test2"}
+    of_first = rows[first]
+    recalls = [
+        (of["emotion"] == of["predicted"]).groupby(of["emotion"]).mean().mean()
+        for _, of in of_first.groupby("seed")
+    ]
+    assert results["test_sets"]["test1"]["uar"]["mean"] == pytest.approx(
+        sum(recalls) / len(recalls)
+    )
+    console = Console(record=True, width=200)
+    console.print(show_results(results))
+    assert "UAR of test2" in console.export_text()

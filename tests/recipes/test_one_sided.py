@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from cleser.corpora.protocol import Protocol
+from cleser.recipes.data import summaries_of
 from cleser.recipes.one_sided import (
     OneSidedness,
     _intraclass,
@@ -14,7 +15,7 @@ from cleser.recipes.one_sided import (
     speakers_of_one_emotion,
 )
 from cleser.speech import load_backbone
-from tests.corpora.trees import EMOTIONS
+from tests.corpora.trees import EMOTIONS, write_corpus
 
 
 def corpus(name, *, speakers=8, takes=6, voice=0.7, single=False, seed=0):
@@ -91,3 +92,26 @@ def test_other_terms_are_left_as_they_are():
     settled, note = settle(sealed, None, pd.DataFrame(), backbone, [])
     assert settled.normalisation == "corpus"
     assert "source's statistics" in note
+
+
+@pytest.mark.parametrize("takes", [1, 2])
+def test_a_target_is_settled_from_its_sound(tmp_path, monkeypatch, takes):
+    """On recordings: several emotions a speaker; one emotion each; and speakers with two utterances."""
+    monkeypatch.setenv("CLESER_CACHE", str(tmp_path / "cache"))
+    backbone = load_backbone("acoustic")
+    source = write_corpus(tmp_path / "a", "a", speakers=6, takes=3)
+    target = write_corpus(tmp_path / "b", "b", speakers=6, takes=takes, seed=1)
+    cast = Protocol([source], [target]).load()
+    nobody = [None] * len(cast.source)
+    learned = learn(*summaries_of(cast.source, backbone, nobody, title="a"), EMOTIONS)
+
+    def settled(rows):
+        return settle(cast.protocol, learned, rows, backbone, [None] * len(rows))[0].normalisation
+
+    rows = cast.heard
+    assert settled(rows) == "shrunk"
+    single = rows.assign(speaker=rows["speaker"].str.cat(rows["emotion"], sep="-"))
+    assert settled(single) == "corpus"
+    pairs = rows.groupby("speaker").head(2)
+    assert settled(pairs) == "corpus"
+    assert settled(rows.assign(speaker=None)) == "corpus"

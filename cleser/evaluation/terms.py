@@ -1,0 +1,74 @@
+"""The terms of a run in words: what was learned from, what was recognised, and what was seen of it beforehand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def in_words(protocol: dict[str, Any]) -> dict[str, str]:
+    """``protocol.json`` as names and phrases, for the report."""
+    counts, speakers = protocol["utterances"], protocol["speakers"]
+
+    def side(role: str) -> str:
+        names = ", ".join(protocol[role])
+        return f"{names}: {counts[role]} utterances of {speakers[role] or 'unknown'} speakers"
+
+    renamed = ", ".join(f"{old} counts as {new}" for old, new in protocol["map"].items())
+    terms = {
+        "Source": side("source"),
+        "Auxiliary": side("auxiliary") if protocol["auxiliary"] else "none",
+        "Target": side("target"),
+        "Classes": ", ".join(protocol["classes"]) + (f" ({renamed})" if renamed else ""),
+        "Division": f"{protocol['split']}, {100 * protocol['dev']:.0f} % of source speakers to select on",
+        "Normalisation": _statistics(protocol),
+        "Training may see of the target": _ACCESS[protocol["target_access"]],
+        "The method uses of it": ", ".join(uses_of(protocol)) or "nothing but its normalisation",
+        "Transductive": "yes" if protocol["transductive"] else "no",
+        "Hash": protocol["hash"],
+    }
+    return terms | {f"Audit {i}": note for i, note in enumerate(protocol.get("notes", []), 1)}
+
+
+_ACCESS = {
+    "nothing": "nothing before the test",
+    "audio": "its audio, without labels",
+    "labels": "audio and labels of other speakers (an oracle: an upper bound, not a result)",
+}
+
+
+def _statistics(protocol: dict[str, Any]) -> str:
+    uses = protocol.get("uses", {})
+    said = f"by {protocol['normalisation']}"
+    if protocol["target_access"] == "nothing" or protocol["normalisation"] == "utterance":
+        return f"{said}, without statistics of the target"
+    if uses.get("alignments") and protocol.get("lexical_normalisation"):
+        said += ", and what is said taken out by phoneme,"
+    return f"{said} with unlabelled statistics of the target (transductive)"
+
+
+def uses_of(protocol: dict[str, Any]) -> list[str]:
+    """What a method made of the target's unlabelled recordings, in phrases; empty where it made nothing of them.
+
+    >>> uses_of({"uses": {"training": True, "prior": "uniform", "alignments": False}, "adapts_to_tested": True})
+    ['adapted to the tested utterances', 'prior uniform']
+    """
+    uses = protocol.get("uses", {})
+    found = []
+    if protocol.get("adapts_to_tested"):
+        found.append("adapted to the tested utterances")
+    elif uses.get("training") and protocol.get("target_access") == "audio":
+        found.append("adapted to other utterances of the target")
+    if uses.get("prior", "none") != "none":
+        prior = uses["prior"]
+        found.append(f"prior {prior if isinstance(prior, str) else 'given'}")
+    if uses.get("alignments"):
+        found.append("alignments")
+    return found
+
+
+def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """Names of the terms in which two protocols differ."""
+    told = {"hash", "cast", "notes", "transductive", "adapts_to_tested"}  # these follow from others
+    return sorted(
+        k for k in one.keys() | other.keys() if k not in told and one.get(k) != other.get(k)
+    )
