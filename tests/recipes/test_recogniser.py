@@ -232,7 +232,7 @@ def test_the_command_follows_the_protocol(runs, recordings, specs, root, tmp_pat
         ("--corpus", specs[1]): "as in the run's test (by speaker): 4 speakers with 8 recordings each",
         (folder, "--speakers", str(tmp_path / "s.csv")): "4 speakers with 8 recordings each",
         (folder, "--together"): "32 recordings are standardised together, as one corpus",
-        (folder, "--alone"): "by the source's statistics, as asked: 12 points of UAR",
+        (folder, "--alone"): "by the source's statistics, as asked; that cost supervised training 12",
         (folder,): "by the source's statistics, since no speakers were given",
     }  # fmt: skip
     differs = []
@@ -248,6 +248,13 @@ def test_the_command_follows_the_protocol(runs, recordings, specs, root, tmp_pat
         }
         differs.append(max(abs(found[name] - value) for name, value in expected.items()))
     assert max(differs[:2]) < 1e-5
+    one = [
+        str(path) for path in recordings if path.stem in ("s0-anger-0", "s1-anger-0", "s1-anger-1")
+    ]
+    assert main(["predict", run, *one, "--speakers", str(tmp_path / "s.csv")]) == 0
+    assert (
+        "2 speakers with 1 to 2 recordings each, 1 of them with a single" in capsys.readouterr().err
+    )
     assert min(differs[2:]) > 1e-3
 
 
