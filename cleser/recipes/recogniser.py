@@ -211,6 +211,8 @@ class Recogniser:
                 f"{_counts(rows, trained)}; their labels depend on one another{without}"
             )
             return Terms(trained, True, said)
+        if trained.removes_content and self.run.vocabulary.phonemes:
+            without = "; what is said is left in them, which the run took out"
         why = "as asked" if alone else "since no speakers were given (--speakers, --together)"
         said = f"recordings are standardised by the source's statistics, {why}{_cost(trained)}{without}"
         return Terms(replace(trained, normalisation="corpus", target_access="nothing"), False, said)
