@@ -7,6 +7,7 @@ import math
 import os
 import sys
 from collections.abc import Hashable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -157,11 +158,14 @@ def _show(table: Table) -> None:
 
 def _write(path: Path, text: str) -> None:
     """All or nothing: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         # File names may hold bytes that are no text.
         temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
         temporary.replace(path)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be written ({error.strerror})") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()

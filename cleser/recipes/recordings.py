@@ -107,7 +107,7 @@ def read_speakers(file: str | Path) -> pd.DataFrame:
         These columns; ``attrs["file"]`` names the file.
 
     Raises:
-        ValueError: It cannot be read, or lacks a column.
+        ValueError: It cannot be read, lacks a column, or gives a recording two speakers.
     """
     try:
         table = pd.read_csv(
@@ -115,10 +115,8 @@ def read_speakers(file: str | Path) -> pd.DataFrame:
         )
     except (OSError, ValueError) as error:
         raise ValueError(f"{file}: cannot be read as a table of speakers ({error})") from error
-    missing = [name for name in ("path", "speaker") if name not in table]
-    if missing:
-        raise ValueError(f"{file}: found the columns {list(table)}, expected also {missing}")
     table.attrs["file"] = str(file)
+    _Table(table)  # a table that contradicts itself is refused at once
     return table
 
 
@@ -127,6 +125,10 @@ class _Table:
 
     def __init__(self, table: pd.DataFrame) -> None:
         self.file = str(table.attrs.get("file", "the table of speakers"))
+        if missing := [name for name in ("path", "speaker") if name not in table]:
+            raise ValueError(
+                f"{self.file}: found the columns {list(table)}, expected also {missing}"
+            )
         languages = table["language"] if "language" in table else [None] * len(table)
         self.by_path: dict[Path, tuple[str | None, str | None]] = {}
         self.by_name: dict[str, tuple[str | None, str | None]] = {}

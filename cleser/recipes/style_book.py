@@ -172,9 +172,8 @@ def speakers_of(dataset: Dataset) -> pd.Series[str]:
         return speakers
     recordings = np.array(recordings_of(dataset.manifest["path"][unknown]), dtype=object)
     sounds = descriptions(dataset).numpy()[unknown]
-    sounds[~sounds.any(axis=1)] = (
-        1  # at the mean of their group: they have no direction, and are alike
-    )
+    # At the mean of their group utterances have no direction: such count as alike.
+    sounds[~sounds.any(axis=1)] = 1
     found = pseudo_speakers(sounds, recordings=recordings)
     named = speakers.to_numpy(object, copy=True)
     corpora = dataset.manifest["corpus"].str.cat(languages_of(dataset), sep="/")[unknown]

@@ -232,7 +232,7 @@ def test_the_command_follows_the_protocol(runs, recordings, specs, root, tmp_pat
         ("--corpus", specs[1]): "as in the run's test (by speaker): 4 speakers with 8 recordings each",
         (folder, "--speakers", str(tmp_path / "s.csv")): "4 speakers with 8 recordings each",
         (folder, "--together"): "32 recordings are standardised together, as one corpus",
-        (folder, "--alone"): "by the source's statistics, as asked: 12 points of UAR",
+        (folder, "--alone"): "by the source's statistics, as asked; that cost supervised training 12",
         (folder,): "by the source's statistics, since no speakers were given",
     }  # fmt: skip
     differs = []
@@ -248,6 +248,13 @@ def test_the_command_follows_the_protocol(runs, recordings, specs, root, tmp_pat
         }
         differs.append(max(abs(found[name] - value) for name, value in expected.items()))
     assert max(differs[:2]) < 1e-5
+    one = [
+        str(path) for path in recordings if path.stem in ("s0-anger-0", "s1-anger-0", "s1-anger-1")
+    ]
+    assert main(["predict", run, *one, "--speakers", str(tmp_path / "s.csv")]) == 0
+    assert (
+        "2 speakers with 1 to 2 recordings each, 1 of them with a single" in capsys.readouterr().err
+    )
     assert min(differs[2:]) > 1e-3
 
 
@@ -293,7 +300,7 @@ def test_paths_are_printed_whole(runs, recordings, tmp_path, capsys):
     assert str(folder) in capsys.readouterr().out
 
 
-def test_a_file_is_written_whole_or_not_at_all(runs, recordings, tmp_path, monkeypatch):
+def test_a_file_is_written_whole_or_not_at_all(runs, recordings, tmp_path, monkeypatch, capsys):
     """What was there before survives a failure, and no part of the new stays behind."""
     out = tmp_path / "a.csv"
     out.write_text("before")
@@ -306,10 +313,12 @@ def test_a_file_is_written_whole_or_not_at_all(runs, recordings, tmp_path, monke
 
     with monkeypatch.context() as patch:
         patch.setattr(type(out), "write_bytes", full)
-        with pytest.raises(OSError, match="No space left"):
-            main(arguments)
+        assert main(arguments) == 2
+    assert f"{out}: cannot be written (No space left on device)" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
     assert out.read_text() == "before"
+    assert main([*arguments[:-1], str(out / "below.csv")]) == 2
+    assert "below.csv: cannot be written" in capsys.readouterr().err
     assert main(arguments) == 0
     assert out.read_text().startswith("path,start,end,emotion,p_anger")
 
@@ -341,6 +350,8 @@ def test_what_is_aligned_is_recognised_as_in_the_test(specs, root, tmp_path):
     without = model.predict(corpora=[specs[1]])
     assert "without alignments, which the run was trained with" in without.attrs["terms"]
     assert np.abs(without[shares].to_numpy() - found[shares].to_numpy()).max() > 1e-3
+    alone = model.predict(files, alignments=folder / "b")
+    assert "what is said is left in them" in alone.attrs["terms"]
     next((folder / "b").glob("*.TextGrid")).unlink()
     some = model.predict(corpora=[specs[1]], alignments=folder / "b")
     assert "31 of 32 utterances have an alignment" in some.attrs["terms"]

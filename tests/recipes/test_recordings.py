@@ -62,13 +62,15 @@ def test_a_table_that_does_not_fit_is_refused(folder, tmp_path):
     with pytest.raises(ValueError, match=r"speakers\.csv: .*b/x\.wav is not in it"):
         of(folder, table, "b/x.wav")
     with pytest.raises(ValueError, match=r"x\.wav has the speakers 1 and 2, expected one"):
-        of(folder, speakers(folder, "path,speaker\nx.wav,1\nx.wav,2\n"), "a/x.wav")
+        speakers(folder, "path,speaker\nx.wav,1\nx.wav,2\n")
     with pytest.raises(ValueError, match=r"a/x\.wav has the speakers 1 and 2, expected one"):
-        of(folder, speakers(folder, "path,speaker\na/x.wav,1\n./a/x.wav,2\n"), "a/x.wav")
+        speakers(folder, "path,speaker\na/x.wav,1\n./a/x.wav,2\n")
     with pytest.raises(
         ValueError, match=r"found the columns \['path'\], expected also \['speaker'\]"
     ):
         speakers(folder, "path\nx.wav\n")
+    with pytest.raises(ValueError, match=r"the table of speakers: found the columns \['file'\]"):
+        of(folder, pd.DataFrame({"file": ["x.wav"]}), "a/x.wav")
     with pytest.raises(ValueError, match="cannot be read as a table of speakers"):
         read_speakers(folder / "nowhere.csv")
 
