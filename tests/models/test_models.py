@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from cleser.models import Batch, EmotionModel, LayerMix, ModelConfig, TokenTransformer
+from cleser.models.community_map import CommunityMap
 
 
 def make_batch(lengths=(3, 1, 5), layers=2, channels=6):
@@ -112,3 +113,29 @@ def test_a_gpu_gives_what_the_processor_gives(depth):
     found = model.cuda()(batch.to("cuda"))
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours.cpu(), theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_community_maps_equal_their_equation():
+    """The mean over emotions of what the speaker's communities make of x; unknown ones add nothing."""
+    torch.manual_seed(0)
+    maps = CommunityMap(emotions=3, communities=2, dim=4).double()
+    torch.nn.init.normal_(maps.maps)
+    x = torch.randn(5, 4).double()
+    communities = torch.tensor([[0, 1, 0], [1, 1, -1], [-1, -1, -1], [0, -1, 1], [1, 0, 0]])
+    for row, found, own in zip(x, maps(x, communities), communities.tolist(), strict=True):
+        expected = row.clone()
+        for emotion, community in enumerate(own):
+            if community >= 0:
+                expected += maps.maps[emotion, community] @ row / 3
+        torch.testing.assert_close(found, expected)
+
+
+def test_communities_are_withheld_from_some_utterances_in_training():
+    torch.manual_seed(0)
+    maps = CommunityMap(emotions=2, communities=2, dim=3, dropout=0.5)
+    torch.nn.init.normal_(maps.maps)
+    x, communities = torch.randn(400, 3), torch.ones(400, 2, dtype=torch.int64)
+    untouched = (maps(x, communities) == x).all(1)
+    # Four standard errors of a share of .5 among 400.
+    assert untouched.float().mean() == pytest.approx(0.5, abs=4 * 0.5 / 400**0.5)
+    assert not (maps.eval()(x, communities) == x).all(1).any()
