@@ -124,7 +124,7 @@ def fingerprint(path: str, start: float = 0.0, end: float = float("nan")) -> Fin
             shape = (0, file.channels)
             for block in _blocks(file, start, end):
                 # As floats, which hold 8 to 24 bits exactly: a float copy has the same. Plus 0 turns -0 into 0.
-                digest.update(block + np.float32(0))
+                digest.update((block + np.float32(0)).data)
                 shape = (shape[0] + len(block), file.channels)
                 energies.append(bands.add(mono(block)))
             energies.append(bands.finish())
