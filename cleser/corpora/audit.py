@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -182,33 +183,17 @@ def _utterances(cast: Cast, parts: Parts) -> list[str]:
 
 def _recordings(pairs: pd.DataFrame, apart: list[tuple[str, str]]) -> list[str]:
     """Recordings that two parts share which should share none."""
-    findings = []
-    for one, other in apart:
-        straight = (pairs["part"] == one) & (pairs["other_part"] == other)
-        turned = (pairs["part"] == other) & (pairs["other_part"] == one)
-        for kind, shared in pairs[straight | turned].groupby("kind"):
-            findings.append(
-                f"{len(shared)} {_KINDS[str(kind)]} in {one} and {other}: {_some(_described(shared))}"
-            )
-    return findings
-
-
-_KINDS = {
-    "exact": "recordings with identical sound stand",
-    "near": "times the same recording, re-encoded, stands",
-}
-
-
-def _described(pairs: pd.DataFrame) -> list[str]:
-    described = []
-    for pair in pairs.to_dict("records"):
-        files = f"{pair['path']} and {pair['other_path']}"
-        if pair["kind"] == "near":
-            files += (
-                f", similarity {pair['similarity']:.2f} at a lag of {1000 * pair['lag']:.1f} ms"
-            )
-        described.append(f"{pair['utterance']} = {pair['other_utterance']} ({files})")
-    return described
+    said = {
+        "exact": "recordings with identical sound stand",
+        "near": "times the same recording, re-encoded, stands",
+    }
+    return [
+        f"{len(shared)} {said[str(kind)]} in {one} and {other}: {_some(_described(shared, files=True))}"
+        for one, other in apart
+        for kind, shared in pairs[(pairs["part"] == one) & (pairs["other_part"] == other)].groupby(
+            "kind"
+        )
+    ]
 
 
 def _repeated(pairs: pd.DataFrame) -> list[str]:
@@ -217,9 +202,22 @@ def _repeated(pairs: pd.DataFrame) -> list[str]:
         "near": "the same recording, re-encoded, under several names",
     }
     return [
-        f"{said[str(kind)]}, {len(found)} times: {_some(_described(found))}"
+        f"{said[str(kind)]}, {len(found)} times: {_some(_described(found, files=False))}"
         for kind, found in pairs.groupby("kind")
     ]
+
+
+def _described(pairs: pd.DataFrame, *, files: bool) -> list[str]:
+    """What is the same and how; notes go into run folders, which name no files of a machine."""
+    described = []
+    for pair in pairs.to_dict("records"):
+        more = [f"{pair['path']} and {pair['other_path']}"] if files else []
+        if pair["kind"] == "near":
+            lag = 1000 * pair["lag"]
+            more.append(f"similarity {pair['similarity']:.2f} at a lag of {lag:.1f} ms")
+        names = f"{pair['utterance']} = {pair['other_utterance']}"
+        described.append(f"{names} ({', '.join(more)})" if more else names)
+    return described
 
 
 def _duplicates(everyone: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
@@ -243,7 +241,7 @@ def _duplicates(everyone: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
 def _unreadable(problems: list[Problem]) -> list[str]:
     if not problems:
         return []
-    found = [f"{problem.path} {problem.reason}" for problem in problems]
+    found = [f"{Path(problem.path).name} {problem.reason}" for problem in problems]
     return [f"{len(found)} recordings could not be compared: {_some(found)}"]
 
 

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -123,7 +124,7 @@ def fingerprint(path: str, start: float = 0.0, end: float = float("nan")) -> Fin
             shape = (0, file.channels)
             for block in _blocks(file, start, end):
                 # As floats, which hold 8 to 24 bits exactly: a float copy has the same. Plus 0 turns -0 into 0.
-                digest.update((block + np.float32(0)).tobytes())
+                digest.update((block + np.float32(0)).data)
                 shape = (shape[0] + len(block), file.channels)
                 energies.append(bands.add(mono(block)))
             energies.append(bands.finish())
@@ -169,15 +170,8 @@ class _Bands:
 
     def __init__(self, rate: int) -> None:
         self.rate = rate
-        self.size = max(round(FRAME * rate), 1)
-        window = np.hanning(self.size + 1)[:-1] / rate
-        self.window = window.astype(np.float32)
-        hertz = np.arange(self.size // 2 + 1) * rate / self.size
-        self.bins = slice(*np.searchsorted(hertz, (EDGES[0], EDGES[-1])))
-        low, centre, high = EDGES[:-2], EDGES[1:-1], EDGES[2:]
-        at = hertz[self.bins, None]
-        rise, fall = (at - low) / (centre - low), (high - at) / (high - centre)
-        self.filters = np.clip(np.minimum(rise, fall), 0, None).astype(np.float32)
+        self.window, self.bins, self.filters = _filters(rate)
+        self.size = len(self.window)
         self.held = np.empty(0, dtype=np.float32)
         self.begin = -(self.size // 2)  # sample at which what is held begins
         self.next = 0  # the first frame that is not finished
@@ -207,6 +201,20 @@ class _Bands:
     def finish(self) -> NDArray[np.float32]:
         """Energies of the last frames."""
         return self.add(np.repeat(self.held[-1:], self.size // 2))
+
+
+@lru_cache
+def _filters(rate: int) -> tuple[NDArray[np.float32], slice, NDArray[np.float32]]:
+    """The window [T], which bins of its spectrum are used, and their weights [bins, bands] in triangular bands."""
+    size = max(round(FRAME * rate), 1)
+    window = np.hanning(size + 1)[:-1] / rate  # energies do not depend on the rate
+    hertz = np.arange(size // 2 + 1) * rate / size
+    bins = slice(*np.searchsorted(hertz, (EDGES[0], EDGES[-1])))
+    low, centre, high = EDGES[:-2], EDGES[1:-1], EDGES[2:]
+    at = hertz[bins, None]
+    rise, fall = (at - low) / (centre - low), (high - at) / (high - centre)
+    filters = np.clip(np.minimum(rise, fall), 0, None)
+    return window.astype(np.float32), bins, filters.astype(np.float32)
 
 
 def _picture(energy: NDArray[np.float32]) -> tuple[float, NDArray[np.float16]]:

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 _TELLING = 4  # characters of an id that does not coincide by chance, unless it is a number
+_FEWEST = 4  # speakers of a corpus: fewer say too little about how far apart two people are
 _NEARER = 0.8  # than the least distance within a corpus: of strangers, the nearest are about that far apart
 _SHRINKAGE = 0.1  # of the correlations between a speaker's recordings towards none
 
@@ -70,11 +71,11 @@ def alike_voices(manifest: pd.DataFrame, embeddings: NDArray[np.float32]) -> pd.
 
     Returns:
         Columns ``speaker, other_speaker, distance, least``: the last is the least distance within a corpus. Corpora of
-        fewer than two speakers have none, and are not compared.
+        fewer than four speakers are not compared: they say too little about how far apart two people are.
     """
     values = pd.DataFrame(np.asarray(embeddings, dtype=np.float64))
     speakers = manifest.groupby("corpus")["speaker"].agg(lambda names: sorted(set(names)))
-    comparable = [corpus for corpus in speakers.index if len(speakers[corpus]) > 1]
+    comparable = [corpus for corpus in speakers.index if len(speakers[corpus]) >= _FEWEST]
     speaker = manifest["speaker"].to_numpy()
     means = values.groupby(speaker).mean()
     scatter = values - means.loc[speaker].to_numpy()

@@ -136,6 +136,7 @@ def test_near_copies_within_the_target_are_reported(spoken, tmp_path):
     ]
     assert set(found.duplicates["role"]) == {"target"}
     assert any("re-encoded, under several names, 1 times" in note for note in found.notes)
+    assert not any(str(tmp_path) in note for note in found.notes)  # they go into run folders
 
 
 def test_recordings_that_cannot_be_read_are_reported(spoken, tmp_path):

@@ -67,14 +67,16 @@ def test_other_people_are_seldom_found():
     assert sum(map(len, found)) <= 10
 
 
-def test_a_corpus_of_one_speaker_is_not_compared():
-    manifest = people({"a": ["1"], "b": ["1", "2"]})
-    assert alike_voices(manifest, embed(manifest)).empty
+@pytest.mark.parametrize("speakers", [1, 3, 4])
+def test_corpora_of_few_speakers_are_not_compared(speakers):
+    """Less their mean, two speakers are each other's opposite, whoever they are."""
+    manifest = people({"a": list("1234"), "b": list("1234"[:speakers])})
+    assert len(alike_voices(manifest, embed(manifest))) == (4 if speakers == 4 else 0)
 
 
 def test_distances_are_those_after_whitening():
     """Against plain loops: Mahalanobis distance under the shrunk covariance."""
-    manifest = people({"a": ["1", "2", "3"], "b": ["1", "2", "3"]})
+    manifest = people({"a": list("1234"), "b": list("1234")})
     values = embed(manifest, noise=0.1)
     found = alike_voices(manifest, values).set_index("speaker")
     rest, voices = [], {}
