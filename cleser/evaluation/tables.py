@@ -65,7 +65,7 @@ def show_comparison(comparison: Comparison) -> Group:
     """What a terminal shows of a comparison."""
     a, b = comparison.a, comparison.b
     names = [f"{r.settings['recipe']} ({r.folder})" for r in (a, b)]
-    table = Table(title=f"B − A, A = {names[0]}, B = {names[1]}", title_justify="left")
+    table = Table(title="B − A", title_justify="left")
     for heading in ("metric", "A", "B", "B − A", "95 % interval", "p"):
         table.add_column(heading)
     for name, found in comparison.differences.items():
@@ -79,7 +79,8 @@ def show_comparison(comparison: Comparison) -> Group:
         )
     how = "all" if found.exact else "random"
     note = f"paired over {found.groups} {found.unit}: bootstrap, and {how} swaps of the runs for whole {found.unit}"
-    return Group(table, Text(note, style="dim"))
+    lines = (Text(f"{run} = {name}") for run, name in zip("AB", names, strict=True))
+    return Group(*lines, table, Text(note, style="dim"))
 
 
 def frame(folders: Sequence[Path]) -> pd.DataFrame:
