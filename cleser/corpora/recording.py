@@ -386,10 +386,10 @@ def _info_frame(header: bytes, count: int) -> bytes:
 
 
 def _check_pointer(_: BinaryIO) -> None:
-    raise RecordingError(f"{POINTER}: git lfs pull fetches the recording")
+    raise RecordingError(POINTER)
 
 
-POINTER: Final = "is a Git LFS pointer, no recording"
+POINTER: Final = "is a Git LFS pointer in place of a recording: git lfs pull fetches it"
 _CHECKS: Final[dict[bytes, Callable[[BinaryIO], bytes | None]]] = {
     b"RIFF": _check_riff,
     b"RIFX": _check_riff,
