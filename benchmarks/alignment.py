@@ -4,8 +4,7 @@
 
 Files as Montreal Forced Aligner writes them, a tier of words and one of phones. Ours reads bytes to a checked alignment
 in IPA; the others read to their own objects, symbols as they stand, times unchecked. They take turns at all files; a
-file's time is the shortest of its rounds, the table's the mean over files. From its ten thousandth file on a process
-reads by compiled loops: that is the row "cleser". The last line says what it takes to load them.
+file's time is the shortest of its rounds, the table's the mean over files.
 """
 
 from __future__ import annotations
@@ -13,8 +12,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,7 +23,6 @@ from praatio import textgrid as praatio
 from praatio.utilities.constants import Interval
 
 from cleser.speech import read_alignment
-from cleser.speech.alignment import read as reading
 
 # fmt: off
 ARPABET = (
@@ -61,19 +57,9 @@ def make(folder: Path, files: int, phones: int) -> dict[str, list[Path]]:
     return made
 
 
-def first_files(path: Path) -> object:
-    """As the first ten thousand files of a process are read."""
-    many, reading.MANY = reading.MANY, sys.maxsize
-    try:
-        return read_alignment(path)
-    finally:
-        reading.MANY = many
-
-
 def readers() -> dict[str, Callable[[Path], object]]:
     found: dict[str, Callable[[Path], object]] = {
         "cleser": read_alignment,
-        "cleser, a process' first files": first_files,
         "praatio": lambda path: praatio.openTextgrid(str(path), includeEmptyIntervals=True),
     }
     try:
@@ -98,22 +84,6 @@ def milliseconds(
     return {name: statistics.mean(times) * 1000 for name, times in shortest.items()}
 
 
-_LOAD = """
-import sys, time
-from cleser.speech.alignment import read
-content = open(sys.argv[1], "rb").read()
-began = time.perf_counter()
-read._bulk_reader().read(content, None, None)
-print(time.perf_counter() - began)
-"""
-
-
-def loading(path: Path, rounds: int) -> float:
-    """Seconds that a process waits for the compiled loops, once they are on the disk."""
-    command = [sys.executable, "-c", _LOAD, str(path)]
-    return min(float(subprocess.check_output(command)) for _ in range(1 + rounds))
-
-
 def compare(quick: bool) -> None:
     """Print the table."""
     files, rounds = (30, 10) if quick else (200, 20)
@@ -123,15 +93,12 @@ def compare(quick: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for phones in (40, 150):
             for layout, paths in make(Path(folder), files, phones).items():
-                while next(reading.files) < reading.MANY:
-                    read_alignment(paths[0])
                 means = milliseconds(contestants, paths, rounds)
                 for name, mean in means.items():
                     ratio = mean / means["cleser"]
                     print(
                         f"| {layout} | {phones} | {name} | {mean:.3f} | {ratio:.1f} |", flush=True
                     )
-        print(f"\ncompiled loops load in {loading(paths[0], 1 if quick else 5):.2f} s")
 
 
 def main() -> None:

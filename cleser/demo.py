@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from cleser.console import PlainConsole
 from cleser.corpora.protocol import Protocol
 from cleser.evaluation import compare_runs, report, show_comparison, table
 from cleser.recipes import METHODS
@@ -27,7 +28,7 @@ def run_demo(out: Path, seeds: int, console: Console | None = None) -> Path:
     Returns:
         The report.
     """
-    console = console or Console()
+    console = console or PlainConsole()
     console.print(f"learning emotion from {SOURCE}, recognising it in {TARGET}")
     protocol = Protocol((SOURCE,), (TARGET,))
     folders = []

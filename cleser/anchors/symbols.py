@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 from cleser.anchors.alphabets.arpabet import parse_arpabet
@@ -25,9 +26,15 @@ ALPHABETS: Final = tuple(_PARSERS)
 _SILENCES: Final = frozenset((
     "sil", "sp", "spn", "pau", "silence", "silences", "pause", "noise", "nsn", "spoken_noise", "lau", "laughter",
     "laugh", "breath", "br", "brth", "unk", "oov", "eps", "h#", "epi", "ssil", "nib", "usb", "_", "#", "-", "--",
-    ":", ";", "|", "!", "*", "...", "$",
+    ":", ";", "|", "!", "*", "...", "$", "+", "dummy", "iver", "vocnoise", "unknown", "exclude", "cutoff", "_p:_",
 ))
 # fmt: on
+# Capitals alone: FAVE's noise, laughter, cough and lip smack; in small letters they could be phones.
+_NOISES: Final = frozenset(("NS", "LG", "CG", "LS"))
+UNKNOWN: Final[tuple[()]] = ()
+"""What stands for a symbol that an alphabet lacks; false, as silences are."""
+_KEPT: Final = 100_000  # marks: whatever broken files say is not kept for ever
+_STRESSED_ARPABET: Final = re.compile("[AEIOU][AEHORWXY][012](?:_[BIES])?")
 _BRACKETS: Final = {"<": ">", "[": "]", "(": ")", "{": "}"}
 
 
@@ -47,7 +54,7 @@ def to_ipa(symbol: str, alphabet: str) -> str:
     return split_symbol(symbol, alphabet).phone
 
 
-@cache
+@lru_cache(_KEPT)
 def split_symbol(symbol: str, alphabet: str) -> Symbol:
     """A symbol in its parts: IPA, stress, tone, length.
 
@@ -69,7 +76,7 @@ def split_symbol(symbol: str, alphabet: str) -> Symbol:
     return parsed
 
 
-@cache
+@lru_cache(_KEPT)
 def is_silence(symbol: str) -> bool:
     """Whether a mark stands for a pause, a noise or something unknown in place of a phone.
 
@@ -80,6 +87,8 @@ def is_silence(symbol: str) -> bool:
     """
     mark = symbol.strip()
     if not mark or (len(mark) > 1 and _BRACKETS.get(mark[0]) == mark[-1]):
+        return True
+    if mark in _NOISES:
         return True
     plain = mark.lower()
     return plain in _SILENCES or (plain[-2:-1] == "_" and plain[:-2] in _SILENCES)
@@ -123,33 +132,66 @@ def detect_alphabet(symbols: Iterable[str]) -> str:
     )
 
 
-def read_symbols(marks: Sequence[str], alphabet: str | None = None) -> list[Symbol | None]:
-    """All marks of a transcription in their parts, None for silences.
+def nearest_alphabet(symbols: Sequence[str]) -> str:
+    """The alphabet that a transcription is written in but for a few symbols: the one that has most of them.
+
+    >>> nearest_alphabet(["DH", "AH0", "QQ"])
+    'arpabet'
+    """
+    counts = [0] * len(HANDS)
+    evidence = 0
+    for symbol in symbols:
+        readers, typical = hands_of(symbol)
+        evidence |= typical
+        if readers > 0:
+            for position in range(len(HANDS)):
+                counts[position] += readers >> position & 1
+    best = max(range(len(HANDS)), key=lambda p: (counts[p], evidence >> p & 1, -p))
+    return HANDS[best][0]
+
+
+def read_symbols(
+    marks: Sequence[str], alphabet: str | None = None
+) -> list[Symbol | tuple[()] | None]:
+    """All marks of a transcription in their parts, None for silences, :data:`UNKNOWN` for what no alphabet has.
 
     Args:
         marks: As the transcription writes them; spaces around them do not matter.
-        alphabet: One of :data:`ALPHABETS`; by default :func:`detect_alphabet` tells it.
+        alphabet: One of :data:`ALPHABETS`; by default that of most symbols.
 
     Raises:
-        ValueError: There is no such alphabet, it lacks a symbol, or none has all.
+        ValueError: There is no such alphabet.
 
-    >>> [symbol and symbol.phone for symbol in read_symbols(["sil", "K", "AE1", ""])]
-    [None, 'k', 'æ', None]
+    >>> read_symbols(["sil", "K", "AE1", "QQ"])[2:]
+    [Symbol(phone='æ', stress=1, tone='', length=''), ()]
     """
-    table = _table(alphabet or detect_alphabet(marks))
+    if alphabet is None:
+        try:
+            alphabet = detect_alphabet(marks)
+        except ValueError:
+            alphabet = nearest_alphabet(marks)
+        # X-SAMPA can take AE1 for three vowels, where one unknown symbol keeps ARPABET from having all.
+        if alphabet in ("xsampa", "espeak") and any(map(_STRESSED_ARPABET.fullmatch, marks)):
+            alphabet = "arpabet"
+    table = _table(alphabet)
     return [table[mark] for mark in marks]
 
 
-class _Table(dict[str, Symbol | None]):
+class _Table(dict[str, Symbol | tuple[()] | None]):
     """Symbols of an alphabet that were read before."""
 
     def __init__(self, alphabet: str) -> None:
         super().__init__()
-        self.alphabet = alphabet
+        if alphabet not in _PARSERS:
+            raise ValueError(
+                f"there is no alphabet {alphabet!r}, expected one of {list(ALPHABETS)}"
+            )
+        self.parse = _PARSERS[alphabet]
 
-    def __missing__(self, mark: str) -> Symbol | None:
-        symbol = None if is_silence(mark) else split_symbol(mark.strip(), self.alphabet)
-        self[mark] = symbol
+    def __missing__(self, mark: str) -> Symbol | tuple[()] | None:
+        symbol = None if is_silence(mark) else (self.parse(mark.strip()) or UNKNOWN)
+        if len(self) < _KEPT:
+            self[mark] = symbol
         return symbol
 
 
@@ -170,7 +212,7 @@ HANDS: Final[tuple[tuple[str, Callable[[str], bool]], ...]] = (
 )
 
 
-@cache
+@lru_cache(_KEPT)
 def hands_of(symbol: str) -> tuple[int, int]:
     """Which of the hands can have written a symbol, and for which it is typical, as bits; silences for all."""
     mark = symbol.strip()

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from cleser.cli.console import console
+from cleser.console import PlainConsole
 
 # Where each command stands, as module:function; a module is imported when its command is called.
 COMMANDS = {
@@ -43,16 +43,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
     try:
         return _dispatch(args)
-    except (ValueError, ImportError) as error:
+    except (ValueError, ImportError, OSError) as error:
         if os.environ.get("CLESER_DEBUG"):
             raise
-        # As plain text: names may look like markup, as take[final].wav does.
-        said = Text.assemble(("error:", "bold red"), " ", str(error))
-        Console(stderr=True).print(said, highlight=False, soft_wrap=True)
+        said = Text.assemble(("error:", "bold red"), f" {_sentence(error)}")
+        PlainConsole(stderr=True).print(said)
         return 2
     except KeyboardInterrupt:
-        Console(stderr=True).print("interrupted; the same command goes on from here")
+        PlainConsole(stderr=True).print("interrupted; the same command goes on from here")
         return 130
+
+
+def _sentence(error: Exception) -> str:
+    """What is said of an error; the system's own begin with the path instead of a number."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return str(error)
 
 
 def _load(name: str) -> Callable[..., int | None]:
@@ -76,7 +82,7 @@ def _dispatch(args: list[str]) -> int:
 def _usage(args: list[str]) -> None:
     if args not in ([], ["--help"], ["-h"]):
         console.print(f"there is no command {' '.join(args[:2])!r}\n")
-    console.print("[bold]cleser[/]: cross-lingual speech emotion recognition\n")
+    console.print(Text.assemble(("cleser", "bold"), ": cross-lingual speech emotion recognition\n"))
     rows = Table.grid(padding=(0, 2))
     for name in COMMANDS:
         said = (_load(name).__doc__ or "").splitlines()[0]

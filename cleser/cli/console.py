@@ -1,5 +1,5 @@
 """Where commands print."""
 
-from rich.console import Console
+from cleser.console import PlainConsole
 
-console = Console()
+console = PlainConsole()

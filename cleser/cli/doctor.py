@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from cleser.cli.console import console
 
-_MARKS = {"ok": "[green]✓[/]", "absent": "[yellow]–[/]", "broken": "[red]✗[/]"}
+_MARKS = {"ok": ("✓", "green"), "absent": ("–", "yellow"), "broken": ("✗", "red")}
 
 
 def doctor() -> None:
@@ -18,7 +18,8 @@ def doctor() -> None:
     table = Table.grid(padding=(0, 2))
     for i, (group, name, state, detail) in enumerate(findings):
         first = not i or findings[i - 1].group != group
-        table.add_row(f"[bold]{group}[/]" if first else "", _MARKS[state], name, escape(detail))
+        heading = Text(group if first else "", style="bold")
+        table.add_row(heading, Text(*_MARKS[state]), Text(name), Text(detail))
     console.print(table, highlight=False)
     broken = [f.name for f in findings if f.state == "broken"]
     if broken:

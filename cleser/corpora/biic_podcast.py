@@ -16,13 +16,14 @@ from cleser.corpora.consensus import (
     TABLES,
     find_table,
     label_folders,
-    read_table,
+    read_consensus,
     sounds,
     splits,
     stems,
 )
 from cleser.corpora.folders import attach, existing, wrong_folder
 from cleser.corpora.manifest import Listing, Problem
+from cleser.corpora.tables import read_table, read_text, separator
 
 EMOTIONS = {
     "angry": "anger",
@@ -43,7 +44,7 @@ def read(argument: str) -> Listing:
     consensus = find_table(root)
     distributions = [] if consensus else _distributions(root)
     if consensus:
-        source, (rows, problems) = consensus, read_table(consensus)
+        source, (rows, problems) = consensus, read_consensus(consensus)
     elif distributions:
         source = distributions[0]
         tables = [_read_distribution(path) for path in distributions]
@@ -51,8 +52,9 @@ def read(argument: str) -> Listing:
         problems = [problem for _, listed in tables for problem in listed]
     else:
         raise wrong_folder("biic-podcast", root, looked_for, _fits)
-    listing = attach(rows.assign(language="zh"), sounds(root, problems), source)
-    return Listing(listing.rows, [*problems, *listing.problems])
+    heard, unlisted = sounds(root, problems)
+    listing = attach(rows.assign(language="zh"), heard, source)
+    return Listing(listing.rows, [*problems, *unlisted, *listing.problems])
 
 
 def _fits(folder: Path) -> bool:
@@ -67,12 +69,12 @@ def _distributions(root: Path) -> list[Path]:
 
 
 def _header(path: Path) -> list[str]:
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        return [name.strip().lower() for name in file.readline().split(",")]
+    text = read_text(path)
+    return [name.strip().lower() for name in text.partition("\n")[0].split(separator(text))]
 
 
 def _read_distribution(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
-    table = pd.read_csv(path, dtype="str", encoding="utf-8-sig", skipinitialspace=True)
+    table = read_table(path)
     table.columns = table.columns.str.strip().str.lower()
     votes = table[list(EMOTIONS)].apply(pd.to_numeric, errors="coerce")
     most = votes.max(axis=1)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from cleser.corpora.folders import recordings
-from cleser.corpora.manifest import Problem
+from cleser.corpora.manifest import Listing, Problem
+from cleser.corpora.tables import read_table
 
 TABLES = ("labels_consensus.csv", "labels_concensus.csv")  # releases 1.6 to 1.9 misspell it
 EMOTIONS = {
@@ -38,7 +39,7 @@ def find_table(root: Path) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def read_table(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
+def read_consensus(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
     """Read a consensus table.
 
     Returns:
@@ -48,10 +49,7 @@ def read_table(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
     Raises:
         ValueError: The table has no ``FileName`` or ``EmoClass``.
     """
-    table = pd.read_csv(path, dtype="str", encoding="utf-8-sig", skipinitialspace=True)
-    missing = [name for name in ("FileName", "EmoClass") if name not in table]
-    if missing:
-        raise ValueError(f"{path}: found the columns {list(table)}, expected also {missing}")
+    table = read_table(path, "FileName", "EmoClass")
     rows = pd.DataFrame({"utterance": stems(table["FileName"])})
     rows["emotion"] = table["EmoClass"].map(EMOTIONS)
     rows["speaker"] = _known(table, "SpkrID")
@@ -83,14 +81,16 @@ def splits(names: pd.Series[str]) -> pd.Series[str]:
     return names.str.strip().str.lower().replace(SPLITS)
 
 
-def sounds(root: Path, refused: list[Problem]) -> pd.DataFrame:
-    """The recordings in ``Audios``, ``Audios/Audios`` or ``Audio``, but for those whose row was refused."""
+def sounds(root: Path, refused: list[Problem]) -> Listing:
+    """The recordings in ``Audios`` or ``Audio``, but for those whose row was refused."""
     places = (root / "Audios", root / "Audio")
     folder = next((place for place in places if place.is_dir()), None)
     if folder is None:
         raise ValueError(f"{root}: found no folder with recordings, expected Audios or Audio")
-    found = recordings(folder, depth=1).rename(columns={"stem": "utterance"})
-    return found[~found["utterance"].isin(rows_of(refused))] if refused else found
+    found, unlisted = recordings(folder)
+    found = found.rename(columns={"stem": "utterance"})
+    kept = found[~found["utterance"].isin(rows_of(refused))] if refused else found
+    return Listing(kept, unlisted)
 
 
 def rows_of(refused: list[Problem]) -> list[str]:

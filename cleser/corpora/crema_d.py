@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
-
 from cleser.corpora.folders import named
 from cleser.corpora.manifest import Listing
+from cleser.corpora.tables import read_table
 
 # One file of the release ends in a single X.
 PATTERN = (
@@ -57,10 +56,6 @@ def _sexes(root: Path) -> dict[str, str]:
     for folder in (root, root.absolute().parent):
         path = folder / DEMOGRAPHICS
         if path.is_file():
-            table = pd.read_csv(path, dtype="str", encoding="utf-8-sig")
-            if not {"ActorID", "Sex"} <= set(table):
-                raise ValueError(
-                    f"{path}: found the columns {list(table)}, expected ActorID and Sex"
-                )
+            table = read_table(path, "ActorID", "Sex")
             return dict(zip(table["ActorID"], table["Sex"].str.lower(), strict=True))
     return {}

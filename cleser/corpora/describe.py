@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from cleser.console import plain_row
 from cleser.corpora.manifest import Problem, problems
 from cleser.corpora.probe import probe as read_headers
 
@@ -152,7 +153,7 @@ def _audio(manifest: pd.DataFrame) -> pd.DataFrame:
 def _facts(facts: dict[str, str]) -> Table:
     table = Table.grid(padding=(0, 2))
     for name, value in facts.items():
-        table.add_row(Text(name, style="bold"), value)
+        table.add_row(Text(name, style="bold"), Text(value))
     return table
 
 
@@ -161,10 +162,10 @@ def _table(title: str, frame: pd.DataFrame, *, index: bool = True) -> Table:
     if index:
         table.add_column(str(frame.index.name or ""))
     for name in frame.columns:
-        table.add_column(str(name), justify="right")
+        table.add_column(Text(str(name)), justify="right")
     for key, row in zip(frame.index, frame.itertuples(index=False), strict=True):
         cells = [_cell(name, value) for name, value in zip(frame.columns, row, strict=True)]
-        table.add_row(*([str(key)] if index else []), *cells)
+        table.add_row(*plain_row(*([str(key)] if index else []), *cells))
     return table
 
 
@@ -177,16 +178,12 @@ def _cell(column: str, value: object) -> str:
 
 
 def _problems(found: list[Problem], most: int = 3) -> RenderableType:
-    """The problems by reason, each with a few examples."""
+    """The problems by reason, each with a few examples on lines of their own, whole."""
     if not found:
         return Text("No problems", style="green")
     frame = pd.DataFrame(found)
-    table = Table(
-        title=f"{len(found):,} problems (left out)", title_justify="left", title_style="bold red"
-    )
-    table.add_column("problem")
-    table.add_column("count", justify="right")
-    table.add_column("for example", overflow="fold")
+    lines = [Text(f"{len(found):,} problems (left out)", style="bold red")]
     for reason, paths in sorted(frame.groupby("reason")["path"], key=lambda item: -len(item[1])):
-        table.add_row(str(reason), f"{len(paths):,}", "\n".join(paths.head(most)))
-    return table
+        lines.append(Text(f"{len(paths):,} × {reason}"))
+        lines += [Text(f"    {path}") for path in paths.head(most)]
+    return Group(*lines)

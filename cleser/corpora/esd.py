@@ -13,6 +13,7 @@ import pandas as pd
 
 from cleser.corpora.folders import named
 from cleser.corpora.manifest import Listing, Problem
+from cleser.corpora.tables import read_text
 
 PATTERN = r"(?P<speaker>00(?:0[1-9]|1\d|20))_\d{6}"
 EMOTIONS = {
@@ -63,7 +64,8 @@ def _texts(paths: pd.Series[str], divided: pd.Series[bool]) -> tuple[dict[str, s
         if not path.is_file():
             problems.append(Problem(str(path), "is missing: the texts are unknown"))
             continue
-        for line in filter(None, map(str.strip, _decoded(path).splitlines())):
+        fallback = "gb18030" if folder.name <= "0010" else "cp1252"  # Mandarin or English
+        for line in filter(None, map(str.strip, read_text(path, fallback).splitlines())):
             match = LINE.fullmatch(line)
             if match and "\ufffd" not in line:
                 texts[match[1]] = match[2]
@@ -72,14 +74,3 @@ def _texts(paths: pd.Series[str], divided: pd.Series[bool]) -> tuple[dict[str, s
                     Problem(str(path), f"has a line that is no id, text, emotion: {line!r}")
                 )
     return texts, problems
-
-
-def _decoded(path: Path) -> str:
-    """The text of a file whose encoding differs from speaker to speaker in the release."""
-    data = path.read_bytes()
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("gb18030", errors="replace")

@@ -10,53 +10,103 @@ from pathlib import Path
 import pandas as pd
 
 from cleser.corpora.manifest import Listing, Problem
+from cleser.corpora.recording import POINTER
 
-AUDIO = (".wav", ".flac", ".aiff", ".aif")
+AUDIO = (".wav", ".flac", ".aiff", ".aif", ".mp3", ".ogg", ".opus", ".sph")
+EMPTY = "is empty (0 bytes)"
+_POINTERS = (b"version https://git-lfs", b"/annex/objects/")  # what stands in place of a large file
+_POINTER_SIZE = 512  # bytes that no pointer has
 
 
 class WrongFolderError(ValueError):
     """The folder holds no such corpus; the message says what was looked for and what was found."""
 
 
-def recordings(root: Path, depth: int = 4, suffixes: tuple[str, ...] = AUDIO) -> pd.DataFrame:
-    """All recordings below a folder, in the order of their paths.
+def recordings(root: Path, suffixes: tuple[str, ...] = AUDIO) -> Listing:
+    """All recordings below a folder, in the order of their paths, however deep.
 
     Hidden files are not listed: ``._name.wav`` is what a Mac leaves beside a recording in an archive.
 
     Args:
         root: The folder.
-        depth: How many levels of folders below it are looked into.
         suffixes: Lower-case endings of the files to list.
 
     Returns:
-        Columns ``path, folder`` (the name of the folder that the file is in), ``stem`` and ``bytes``.
+        Columns ``path, folder`` (the name of the folder that the file is in), ``stem`` and ``flaw``, what keeps a file
+        from being a recording (it is empty, or a pointer to what was not fetched). Folders that cannot be looked into,
+        links to a folder above, and names that are not UTF-8 are problems.
     """
-    found: list[tuple[str, str, str, int]] = []
-    _scan(str(root), depth, suffixes, found)
-    return pd.DataFrame(found, columns=["path", "folder", "stem", "bytes"])
+    found: list[tuple[str, str, str, str]] = []
+    problems: list[Problem] = []
+    # Folders to look into, each with those above it: a link to one of them would never end.
+    waiting: list[tuple[str, tuple[tuple[int, int], ...]]] = [(str(root), ())]
+    while waiting:
+        folder, above = waiting.pop()
+        try:
+            status = os.stat(folder)  # noqa: PTH116  (a Path each is most of the time of a large corpus)
+            own = (status.st_dev, status.st_ino)
+            if own in above:
+                problems.append(Problem(printable(folder), "is a link to a folder above it"))
+                continue
+            below = _scan(folder, suffixes, found, problems)
+        except OSError as error:
+            problems.append(Problem(printable(folder), f"cannot be read ({error.strerror})"))
+            continue
+        waiting += [(name, (*above, own)) for name in below]
+    found.sort()
+    return Listing(pd.DataFrame(found, columns=["path", "folder", "stem", "flaw"]), problems)
 
 
 def _scan(
-    folder: str, depth: int, suffixes: tuple[str, ...], found: list[tuple[str, str, str, int]]
-) -> None:
-    name = os.path.basename(folder)  # noqa: PTH119  (a Path each is most of the time of a large corpus)
+    folder: str,
+    suffixes: tuple[str, ...],
+    found: list[tuple[str, str, str, str]],
+    problems: list[Problem],
+) -> list[str]:
+    """Note the recordings right within a folder, and return the folders within it."""
+    name = os.path.basename(folder)  # noqa: PTH119
+    below = []
     with os.scandir(folder) as scan:
-        entries = sorted(scan, key=lambda entry: entry.name)
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.name.lower().endswith(suffixes):
-            stem = entry.name.rpartition(".")[0]
-            found.append((entry.path, name, stem, _size(entry)))
-        elif depth and entry.is_dir():
-            _scan(entry.path, depth - 1, suffixes, found)
+        for entry in scan:
+            if entry.name.startswith("."):
+                continue
+            if entry.name.lower().endswith(suffixes):
+                if printable(entry.path) != entry.path:
+                    problems.append(
+                        Problem(printable(entry.path), "has a name that is not UTF-8: rename it")
+                    )
+                else:
+                    stem = entry.name.rpartition(".")[0]
+                    found.append((entry.path, name, stem, flaw(entry)))
+            elif entry.is_dir():
+                below.append(entry.path)
+    return below
 
 
-def _size(entry: os.DirEntry[str]) -> int:
+def printable(path: str) -> str:
+    r"""A path with the bytes that are not UTF-8 written out.
+
+    >>> printable("caf\udce9.wav")
+    'caf\\xe9.wav'
+    """
+    if path.isascii():
+        return path
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def flaw(entry: os.DirEntry[str]) -> str:
+    """What keeps a file from being a recording, as far as it shows without opening large ones; empty for nothing."""
     try:
-        return entry.stat().st_size
-    except OSError:
-        return 0  # a link to nowhere holds as little as an empty file
+        size = entry.stat().st_size
+        if size == 0:
+            return EMPTY
+        if size < _POINTER_SIZE:
+            with open(entry.path, "rb") as file:  # noqa: PTH123
+                if file.read(_POINTER_SIZE).startswith(_POINTERS):
+                    return f"{POINTER} ({size} bytes)"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return ""
 
 
 def named(corpus: str, argument: str, pattern: str, example: str) -> Listing:
@@ -76,29 +126,29 @@ def named(corpus: str, argument: str, pattern: str, example: str) -> Listing:
         WrongFolderError: There is no such recording, or most are named otherwise.
     """
     root = existing(corpus, argument, example)
-    found = recordings(root)
+    found, unlisted = recordings(root)
     fits = found["stem"].str.fullmatch(pattern)
     own, foreign = found[fits], found[~fits]
     if len(own) <= len(foreign):
-        looked_for = f"recordings named as {example} ({' or '.join(AUDIO)})"
+        looked_for = f"recordings named as {example}"
         raise wrong_folder(corpus, root, looked_for, lambda folder: _holds(folder, pattern))
     strange = [Problem(p, f"is not named as {example}") for p in foreign["path"]]
     own, unusable = usable(own)
     groups = own["stem"].str.extract(f"^{pattern}$")
     rows = own[["path", "folder"]].assign(utterance=own["stem"])
-    return Listing(rows.join(groups), [*strange, *unusable])
+    return Listing(rows.join(groups), [*unlisted, *strange, *unusable])
 
 
 def usable(found: pd.DataFrame, key: str = "stem") -> tuple[pd.DataFrame, list[Problem]]:
-    """Leave out empty files and second copies.
+    """Leave out files with a flaw and second copies.
 
     Args:
-        found: Recordings with ``path, bytes``.
+        found: Recordings with ``path, flaw``.
         key: Column that is the same for copies of one utterance.
     """
-    empty = found["bytes"] == 0
-    listed = [Problem(path, "is empty (0 bytes)") for path in found.loc[empty, "path"]]
-    found = found[~empty]
+    flawed = found["flaw"] != ""
+    listed = [Problem(*pair) for pair in found.loc[flawed, ["path", "flaw"]].to_numpy(object)]
+    found = found[~flawed]
     again = found[key].duplicated()
     listed += [
         Problem(path, "is a further copy of an utterance") for path in found.loc[again, "path"]
@@ -111,7 +161,7 @@ def attach(table: pd.DataFrame, found: pd.DataFrame, source: Path) -> Listing:
 
     Args:
         table: Rows with the column ``utterance``.
-        found: Recordings with the columns ``utterance, path, bytes``.
+        found: Recordings with the columns ``utterance, path, flaw``.
         source: File of the table, for messages.
 
     Returns:
@@ -126,7 +176,7 @@ def attach(table: pd.DataFrame, found: pd.DataFrame, source: Path) -> Listing:
     )
     both = joined["where"] == "both"
     absent = set(joined.loc[joined["where"] == "left_only", "utterance"])
-    absent -= set(found.loc[found["bytes"] == 0, "utterance"])
+    absent -= set(found.loc[found["flaw"] != "", "utterance"])
     unlisted = joined.loc[joined["where"] == "right_only", "path"]
     listed = [
         *(Problem(f"{source}: {n}", "is a second row") for n in table.loc[again, "utterance"]),
@@ -144,6 +194,10 @@ def existing(corpus: str, argument: str, looked_for: str) -> Path:
         WrongFolderError: There is no such folder.
     """
     root = Path(argument).expanduser().resolve()
+    if printable(str(root)) != str(root):
+        raise WrongFolderError(
+            f"{corpus}: {printable(str(root))} has a name that is not UTF-8: rename it"
+        )
     if root.is_dir():
         return root
     if root.exists():
@@ -183,7 +237,7 @@ def _try(fits: Callable[[Path], bool], folder: Path) -> bool:
 
 def _names(folder: Path, most: int = 5) -> str:
     names = sorted(
-        p.name + "/" * p.is_dir() for p in folder.iterdir() if not p.name.startswith(".")
+        printable(p.name) + "/" * p.is_dir() for p in folder.iterdir() if not p.name.startswith(".")
     )
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return (", ".join(names[:most]) or "nothing") + rest

@@ -14,6 +14,7 @@ import pandas as pd
 
 from cleser.corpora.folders import attach, existing, recordings, wrong_folder
 from cleser.corpora.manifest import Listing, Problem
+from cleser.corpora.tables import read_table
 
 TABLES = {split: f"{split}_sent_emo.csv" for split in ("train", "dev", "test")}
 COLUMNS = ("Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID")
@@ -38,9 +39,9 @@ def read(argument: str) -> Listing:
     tables = _tables(root)
     if not tables:
         raise wrong_folder("meld", root, expected, lambda folder: bool(_tables(folder)))
-    found = recordings(root)
+    found, unlisted = recordings(root)
     if found.empty:
-        videos = len(recordings(root, suffixes=(".mp4",)))
+        videos = len(recordings(root, suffixes=(".mp4",)).rows)
         raise ValueError(
             f"meld: {root} holds {videos} videos and no recording, expected their sound beside them; "
             "extract it with ffmpeg -i dia0_utt0.mp4 -ac 1 -ar 16000 dia0_utt0.wav"
@@ -51,7 +52,7 @@ def read(argument: str) -> Listing:
         split = split.fillna(next(iter(tables)))  # the only table is that of all recordings
     strange = stem.isna() | split.isna()
     reason = "is not named as train_splits/dia0_utt0.wav"
-    problems = [Problem(path, reason) for path in found.loc[strange, "path"]]
+    problems = [*unlisted, *(Problem(path, reason) for path in found.loc[strange, "path"])]
     found = found.assign(utterance=split + "/" + stem)[~strange]
     parts = []
     for name, source in tables.items():
@@ -83,13 +84,7 @@ def _split(path: str, root: Path) -> str | None:
 
 
 def _rows(source: Path, split: str) -> pd.DataFrame:
-    # Somebody says "None" and "NA": these are no gaps.
-    table = pd.read_csv(
-        source, dtype="str", encoding="utf-8-sig", keep_default_na=False, na_values=[""]
-    )
-    missing = [name for name in COLUMNS if name not in table]
-    if missing:
-        raise ValueError(f"{source}: found the columns {list(table)}, expected also {missing}")
+    table = read_table(source, *COLUMNS)
     number = "dia" + table["Dialogue_ID"] + "_utt" + table["Utterance_ID"]
     return pd.DataFrame(
         {

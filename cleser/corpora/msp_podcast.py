@@ -16,7 +16,7 @@ from cleser.corpora.consensus import (
     TABLES,
     WITHHELD,
     find_table,
-    read_table,
+    read_consensus,
     rows_of,
     sounds,
     splits,
@@ -24,6 +24,7 @@ from cleser.corpora.consensus import (
 )
 from cleser.corpora.folders import attach, existing, wrong_folder
 from cleser.corpora.manifest import Listing, Problem
+from cleser.corpora.tables import read_table, read_text
 
 PARTITIONS = ("Partition.txt", "Partitions.txt")
 
@@ -39,7 +40,7 @@ def read(argument: str) -> Listing:
     if source is None:
         looked_for = f"Labels/{TABLES[0]} (or {TABLES[1]})"
         raise wrong_folder("msp-podcast", root, looked_for, lambda f: find_table(f) is not None)
-    rows, problems = read_table(source)
+    rows, problems = read_consensus(source)
     partition, path = _partition(root)
     rows["split"] = rows["split"].fillna(rows["utterance"].map(partition))
     known = {*rows["utterance"].to_numpy(object), *rows_of(problems)}
@@ -50,8 +51,9 @@ def read(argument: str) -> Listing:
         for name in extra.index[extra != WITHHELD]
     ]
     rows = pd.concat([rows, withheld], ignore_index=True).assign(language="en")
-    listing = attach(rows, sounds(root, problems), source)
-    return Listing(listing.rows, [*problems, *listing.problems])
+    heard, unlisted = sounds(root, problems)
+    listing = attach(rows, heard, source)
+    return Listing(listing.rows, [*problems, *unlisted, *listing.problems])
 
 
 def transcripts(manifest: pd.DataFrame) -> pd.DataFrame:
@@ -76,7 +78,7 @@ def transcripts(manifest: pd.DataFrame) -> pd.DataFrame:
 
 
 def _text(path: Path) -> str | None:
-    return path.read_text("utf-8-sig").strip() if path.is_file() else None
+    return read_text(path).strip() if path.is_file() else None
 
 
 def _partition(root: Path) -> tuple[pd.Series[str], Path | None]:
@@ -85,8 +87,6 @@ def _partition(root: Path) -> tuple[pd.Series[str], Path | None]:
     path = next((place for place in places if place.is_file()), None)
     if path is None:
         return pd.Series(dtype="str"), None
-    table = pd.read_csv(
-        path, sep=";", names=["split", "file"], dtype="str", encoding="utf-8-sig"
-    ).dropna()
+    table = read_table(path, sep=";", names=["split", "file"]).dropna()
     split = splits(table["split"]).set_axis(stems(table["file"]))
     return split[~split.index.duplicated()], path

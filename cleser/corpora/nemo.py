@@ -8,6 +8,7 @@ import pandas as pd
 
 from cleser.corpora.folders import attach, existing, recordings, wrong_folder
 from cleser.corpora.manifest import Listing
+from cleser.corpora.tables import read_table
 
 TABLE = "data.tsv"
 COLUMNS = ("file_id", "emotion", "raw_text", "speaker_id", "gender")
@@ -20,10 +21,7 @@ def read(argument: str) -> Listing:
     if not source.is_file():
         looked_for = f"{TABLE} and samples/"
         raise wrong_folder("nemo", root, looked_for, lambda folder: (folder / TABLE).is_file())
-    table = pd.read_csv(source, sep="\t", dtype="str", encoding="utf-8-sig")
-    missing = [name for name in COLUMNS if name not in table]
-    if missing:
-        raise ValueError(f"{source}: found the columns {list(table)}, expected also {missing}")
+    table = read_table(source, *COLUMNS)
     rows = pd.DataFrame(
         {
             "utterance": table["file_id"].map(lambda name: Path(name).stem),
@@ -34,5 +32,6 @@ def read(argument: str) -> Listing:
             "text": table["raw_text"],
         }
     )
-    found = recordings(root).rename(columns={"stem": "utterance"})
-    return attach(rows, found, source)
+    found, unlisted = recordings(root)
+    listing = attach(rows, found.rename(columns={"stem": "utterance"}), source)
+    return Listing(listing.rows, [*unlisted, *listing.problems])

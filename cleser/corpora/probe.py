@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import soundfile
 from rich.progress import track
 
 from cleser.corpora.manifest import Problem, problems, with_problems
+from cleser.corpora.recording import RecordingError, read_header
 
 # Times in tables are often rounded.
 TOLERANCE = 0.05
@@ -33,8 +33,8 @@ def probe(manifest: pd.DataFrame, *, progress: bool = False) -> pd.DataFrame:
 
     Returns:
         The manifest with the columns ``duration`` (of the utterance, in seconds), ``samplerate`` (Hz),
-        ``channels`` and ``frames`` (of the file). Recordings that are unreadable, hold no samples or end
-        before their utterance does have moved to its problems.
+        ``channels`` and ``frames`` (of the file). Recordings that are unreadable, are cut off, hold no samples or
+        end before their utterance does have moved to its problems.
     """
     paths = manifest["path"].unique()
     with ThreadPoolExecutor(min(32, 4 * (os.cpu_count() or 1))) as pool:
@@ -57,10 +57,6 @@ def probe(manifest: pd.DataFrame, *, progress: bool = False) -> pd.DataFrame:
 
 def _header(path: str) -> _Header:
     try:
-        with soundfile.SoundFile(path) as file:
-            if not file.frames:
-                return _Header(reason="holds no samples")
-            return _Header(file.samplerate, file.channels, file.frames)
-    except (soundfile.LibsndfileError, OSError) as error:
-        said = getattr(error, "error_string", None) or str(error)
-        return _Header(reason=f"cannot be read ({said.strip().rstrip('.')})")
+        return _Header(*read_header(path))
+    except RecordingError as error:
+        return _Header(reason=str(error))

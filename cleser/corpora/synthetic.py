@@ -22,9 +22,9 @@ from urllib.parse import parse_qsl
 import numpy as np
 import pandas as pd
 import soundfile
-from rich.console import Console
 from rich.progress import track
 
+from cleser.console import PlainConsole
 from cleser.corpora.expression import EMOTIONS, MAX_STYLES, cues, generator, manner
 from cleser.corpora.manifest import Listing
 from cleser.corpora.sentences import SENTENCES
@@ -185,7 +185,7 @@ def _make(knobs: Knobs, folder: Path) -> None:
 def _progress(done: Iterable[None], total: int, what: str) -> Iterable[None]:
     if total < 50:
         return done
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     return track(done, what, total=total, console=console, transient=True)
 
 

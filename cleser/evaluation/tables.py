@@ -92,7 +92,7 @@ def show_comparison(comparison: Comparison) -> Group:
     """What a terminal shows of a comparison."""
     a, b = comparison.a, comparison.b
     names = [f"{r.settings['recipe']} ({r.folder})" for r in (a, b)]
-    table = Table(title=f"B − A, A = {names[0]}, B = {names[1]}", title_justify="left")
+    table = Table(title="B − A", title_justify="left")
     for heading in ("metric", "A", "B", "B − A", "95 % interval", "p", "p (Holm)"):
         table.add_column(heading)
     found = comparison.differences
@@ -111,7 +111,8 @@ def show_comparison(comparison: Comparison) -> Group:
         f"p holds for one metric chosen beforehand (UAR, say); whoever picks one of the {len(found)} "
         "takes the p corrected by Holm",
     ]
-    return Group(table, Text("\n".join(lines), style="dim"))
+    runs = (Text(f"{run} = {name}") for run, name in zip("AB", names, strict=True))
+    return Group(*runs, table, Text("\n".join(lines), style="dim"))
 
 
 def difference_cells(found: Difference) -> tuple[str, str, str]:

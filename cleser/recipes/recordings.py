@@ -15,8 +15,7 @@ from cleser.corpora.manifest import COLUMNS
 from cleser.recipes.windows import Window, cut, unusable
 from cleser.speech.audio import AudioError
 
-SUFFIXES: Final = (*AUDIO, ".mp3", ".ogg", ".opus", ".oga", ".au", ".caf", ".w64")
-_DEPTH: Final = 64  # of folders in folders
+SUFFIXES: Final = (*AUDIO, ".oga", ".au", ".caf", ".w64")
 _READERS: Final = 4  # recordings that are looked into at once
 
 
@@ -31,7 +30,7 @@ def files_in(paths: Sequence[str | Path]) -> list[str]:
         if not Path(path).is_dir():
             found.append(str(path))
             continue
-        inside = recordings(Path(path), _DEPTH, SUFFIXES)["path"].tolist()
+        inside = recordings(Path(path), SUFFIXES).rows["path"].tolist()
         if not inside:
             raise ValueError(f"{path}: found no recording, expected files in {', '.join(SUFFIXES)}")
         found += inside

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 import soxr
 import torch
+
+from cleser.corpora.recording import RecordingError, read_samples
 
 
 class AudioError(ValueError):
@@ -22,7 +23,7 @@ def load_audio(
     """Read a recording, or a part of one, as mono at the given rate.
 
     Args:
-        path: Any file that libsndfile reads (wav, flac, ogg, mp3 …).
+        path: Any file that libsndfile reads (wav, flac, ogg, mp3, sphere …).
         rate: Sampling rate wanted, in Hz.
         start: Where the part begins, in seconds.
         end: Where the part ends, in seconds; None or NaN means the end of the file.
@@ -31,7 +32,7 @@ def load_audio(
         Samples, float32 [T], full scale at ±1.
 
     Raises:
-        AudioError: The file is missing, damaged, empty, not finite, or ends before ``start``.
+        AudioError: The file is missing, damaged, cut off, empty, not finite, or ends before ``start``.
     """
     mono, native = read_mono(path, start=start, end=end)
     if native != rate:
@@ -56,19 +57,9 @@ def read_mono(
         AudioError: The file is missing, damaged, empty, not finite, or ends before ``start``.
     """
     try:
-        with soundfile.SoundFile(path) as file:
-            first = round(start * file.samplerate)
-            last = file.frames if _open_end(end) else round(end * file.samplerate)
-            if not 0 <= first < min(last, file.frames):
-                found = f"{file.frames / file.samplerate:.3f} s of sound"
-                raise AudioError(f"{path}: found {found}, expected some at {start} to {end} s")
-            file.seek(first)
-            samples = file.read(last - first, dtype="float32", always_2d=True)
-            native = file.samplerate
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise AudioError(f"{path}: cannot be read as audio ({error})") from error
-    if not len(samples):
-        raise AudioError(f"{path}: the header promises {last - first} samples, found none")
+        samples, native = read_samples(path, start, None if _open_end(end) else end)
+    except RecordingError as error:
+        raise AudioError(f"{path}: {error}") from error
     mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     if not np.isfinite(mono).all():
         raise AudioError(f"{path}: holds samples that are NaN or infinite")

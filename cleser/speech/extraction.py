@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import pandas as pd
-import soundfile
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from cleser.corpora.recording import read_header
 from cleser.speech.alignment import Alignment
 from cleser.speech.audio import AudioError, load_audio
 from cleser.speech.backbones import Backbone
@@ -190,14 +190,14 @@ class _Item:
         """Find out its name and length without decoding it."""
         item = cls(path, start, end, alignment)
         try:
-            info = soundfile.info(path)
-            whole = info.frames / info.samplerate
+            header = read_header(path)
+            whole = header.frames / header.samplerate
             item.seconds = min(whole, whole if math.isnan(end) else end) - start
             cuts = None
             if pooling.over == "phone":
                 cuts = pooling.stretches(item.seconds, alignment)[0].numpy()
             item.key = utterance_key(file_digest(path), start, end, cuts)
-        except (OSError, ValueError, soundfile.LibsndfileError) as error:
+        except (OSError, ValueError) as error:
             item.problem = str(error)
         if item.problem is None and not item.seconds > 0:
             item.problem = f"holds {whole:.3f} s of sound, expected some at {start} to {end} s"

@@ -29,7 +29,7 @@ def test_probe_reads_headers_and_leaves_out_the_damaged(broken):
     ]
     reasons = {p.path[-11:]: p.reason for p in problems(probed)}
     assert reasons["08a07Nb.wav"] == "is empty (0 bytes)"
-    assert reasons["08a04Nb.wav"] == "holds no samples"
+    assert reasons["08a04Nb.wav"].startswith("is cut off")
     assert reasons["08a05Nb.wav"].startswith("cannot be read")
     assert len(problems(manifest)) == 1  # the manifest itself is as it was
 

@@ -31,6 +31,24 @@ def test_nemo(write):
         load(f"nemo:{root}/samples")
 
 
+def test_nemo_ids_have_no_blanks_around_them(write):
+    root = write("samples/SB0_anger_1.wav")
+    padded = NEMO.replace("\tSB0\t", "\t        SB0\t").replace("\tfemale", "\t female ")
+    (root / "data.tsv").write_text(padded)
+    row = load(f"nemo:{root}").iloc[0]
+    assert row[["speaker", "gender"]].tolist() == ["nemo/SB0", "female"]
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-8", "utf-16"])
+def test_esd_texts_of_english_speakers_stay_english(write, encoding):
+    root = write("0011/Angry/0011_000351.wav", "0001/Angry/0001_000351.wav")
+    (root / "0011/0011.txt").write_text("0011_000351\tIt’s “here” – café.\tAngry\n", encoding)
+    (root / "0001/0001.txt").write_text("0001_000351\t打远一看。\t生气\n", "gb18030")
+    texts = load(f"esd:{root}").set_index("utterance")["text"]
+    assert texts["esd/0011_000351"] == "It’s “here” – café."
+    assert texts["esd/0001_000351"] == "打远一看。"
+
+
 def test_esd_divided_and_flat_with_texts_in_any_encoding(write):
     root = write(
         "ESD/0001/Angry/0001_000351.wav",

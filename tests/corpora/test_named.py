@@ -1,8 +1,11 @@
 """Corpora whose file names say all, on generated trees."""
 
+import os
+from pathlib import Path
+
 import pytest
 
-from cleser.corpora import load, problems
+from cleser.corpora import Problem, describe, load, problems
 from cleser.corpora.folders import WrongFolderError
 
 CASES = [
@@ -74,7 +77,7 @@ def test_what_cannot_be_used_is_listed_and_left_out(write):
         ("wav/noise.wav", "is not named as 03a01Fa.wav"),
         ("wav/03a01Fa.wav", "is a further copy of an utterance"),
         ("wav/03a01Wa.wav", "is empty (0 bytes)"),
-        ("wav/03a02Wa.wav", "is empty (0 bytes)"),
+        ("wav/03a02Wa.wav", "cannot be read (No such file or directory)"),
     }
 
 
@@ -140,3 +143,59 @@ def test_a_corpus_of_nothing_but_broken_files_is_an_error(tmp_path):
     (tmp_path / "03a01Fa.wav").touch()
     with pytest.raises(ValueError, match=r"nothing usable among 1 recordings.*is empty"):
         load(f"emodb:{tmp_path}")
+
+
+def test_recordings_are_found_however_deep_and_links_do_not_loop(write):
+    deep = "a/b/c/d/e/f/g/h/03a01Fa.wav"
+    root = write(deep, "wav/03a02Fa.wav", "wav/03a04Fa.wav")
+    (root / "a/b/back").symlink_to(root)
+    (root / "wav/other.wav").symlink_to(root / "wav/other.wav")
+    manifest = load(f"emodb:{root}")
+    assert str(root / deep) in set(manifest["path"])
+    found = {p.path.removeprefix(f"{root}/"): p.reason for p in problems(manifest)}
+    assert found["a/b/back"] == "is a link to a folder above it"
+    assert len(manifest) == 3
+    assert set(found) == {"a/b/back", "wav/other.wav"}
+
+
+def test_names_that_are_not_utf8_are_listed(write):
+    root = write("wav/03a01Fa.wav", "wav/08a01Na.wav")
+    strange = os.fsencode(root) + b"/wav/caf\xe9.wav"
+    folder = Path(os.fsdecode(os.fsencode(root) + b"/d\xe9"))
+    folder.mkdir()
+    for path in (Path(os.fsdecode(strange)), folder / "03a02Fa.wav"):
+        path.write_bytes(b"sound")
+    manifest = load(f"emodb:{root}")
+    assert len(manifest) == 2
+    assert problems(manifest) == [
+        Problem(f"{root}/d\\xe9/03a02Fa.wav", "has a name that is not UTF-8: rename it"),
+        Problem(f"{root}/wav/caf\\xe9.wav", "has a name that is not UTF-8: rename it"),
+    ]
+    with pytest.raises(WrongFolderError, match=r"d\\xe9 has a name that is not UTF-8"):
+        load(f"emodb:{folder}")
+    describe(manifest)
+
+
+def test_a_folder_that_may_not_be_read_is_a_problem(write, monkeypatch):
+    root = write("wav/03a01Fa.wav", "locked/03a02Fa.wav")
+    scandir = os.scandir
+
+    def deny(path):  # permissions do not hold for everyone who runs tests
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", deny)
+    manifest = load(f"emodb:{root}")
+    assert len(manifest) == 1
+    assert problems(manifest) == [Problem(f"{root}/locked", "cannot be read (Permission denied)")]
+
+
+def test_pointers_to_large_files_are_no_recordings(write):
+    root = write("wav/03a01Fa.wav", "wav/08a01Na.wav")
+    text = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n"
+    (root / "wav/03a02Fa.wav").write_text(text)
+    (root / "wav/03a04Fa.wav").write_text("/annex/objects/SHA256E-s1234--00.wav\n")
+    manifest = load(f"emodb:{root}")
+    assert len(manifest) == 2
+    assert [p.reason[:20] for p in problems(manifest)] == ["is a Git LFS pointer"] * 2

@@ -179,7 +179,7 @@ def test_praats_own_layout(tmp_path):
         ("xmax = 0.5\n", "xmax = half\n", "line 18: found '\"AH0\"', expected the end of interval 1 of 2"),
         ("xmax = 0.5\n", "xmax = 0\n", "line 16: 'AH0' lasts from 0 to 0 s"),
         ("xmin = 0.5\n", "xmin = 0.4\n", "line 20: 'N' lasts from 0.4 to 1 s, after one that ends at 0.5"),
-        ('"N"', '"N', "line 22: the file ends, expected the text of interval 2"),
+        ('"N"', '"N', "line 22: the file ends within a text, expected the text of interval 2"),
         ('"N"', '"QX"', r"line 20: no alphabet has all of these symbols, .* lacks \['QX'\]"),
         (LONG, "", "line 1: the file ends, expected \"ooTextFile\""),
     ],

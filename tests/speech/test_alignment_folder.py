@@ -100,7 +100,7 @@ def test_what_is_missing_or_broken_is_said(tmp_path):
     assert said(found) == ["a", None, None]
     assert [p["path"] for p in found.problems] == [f"{tmp_path}/08b.TextGrid", "y.wav"]
     assert found.summary().startswith(
-        "1 of 3 utterances have an alignment; 1 cannot be read: line 1: "
+        f"1 of 3 utterances have an alignment; 1 cannot be read ({tmp_path}/08b.TextGrid: line 1: "
     )
     assert found.summary().endswith("1 has no alignment (y.wav)")
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""ARPABET, as CMUdict and Montreal Forced Aligner's English models write it, and TIMIT's additions.
+"""ARPABET, as CMUdict and Montreal Forced Aligner's English models write it, and TIMIT's and Buckeye's additions.
 
 Vowels carry their stress as a digit; 0 with AH and ER is the reduced vowel.
 """
@@ -74,6 +74,7 @@ _CONSONANTS: Final = {
     "KCL": "k̚",
     "PCL": "p̚",
     "TCL": "t̚",
+    "TQ": "ʔ",  # Buckeye: a t that is a glottal stop
 }
 _REDUCED: Final = {"AH": "ə", "ER": "ɚ"}
 # Stress, and the place in the word that Kaldi appends.
@@ -93,4 +94,6 @@ def parse_arpabet(symbol: str) -> Symbol | None:
     if name in _VOWELS:
         phone = _REDUCED.get(name, _VOWELS[name]) if digit == "0" else _VOWELS[name]
         return Symbol(phone, int(digit or 0))
+    if name[:-1] in _VOWELS and name[-1] == "N" and digit is None:  # Buckeye: nasalised
+        return Symbol(_VOWELS[name[:-1]] + "\u0303")
     return Symbol(_CONSONANTS[name]) if name in _CONSONANTS and digit is None else None

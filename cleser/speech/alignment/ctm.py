@@ -2,35 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from cleser.speech.alignment.textgrid import decode
 from cleser.speech.alignment.tiers import AlignmentError, Tier
 
+_Row = tuple[float, float, str, int]
+
 
 def read_ctm(path: Path) -> dict[str, Tier]:
     """The tier of every recording in a CTM file.
 
+    A recording of several channels has one for each, named ``RECORDING-CHANNEL``: these are different speakers.
+
     Raises:
         AlignmentError: A line does not hold five or six fields, or its times are none.
     """
-    rows: dict[str, list[tuple[float, float, str, int]]] = {}
+    rows: dict[str, dict[str, list[_Row]]] = {}
     for number, line in enumerate(decode(path.read_bytes()).split("\n"), 1):
         fields = line.split()
         if not fields or fields[0].startswith(";;"):
             continue
         try:
-            recording, _, start, duration, symbol = fields[:5]
+            recording, channel, start, duration, symbol = fields[:5]
             begin = float(start)
             row = (begin, round(begin + float(duration), 6), symbol, number)
-        except ValueError:
+        except (ValueError, OverflowError):
             raise AlignmentError(
-                f"{path}, line {number}: found {line.strip()!r}, expected recording, channel, start, duration, symbol"
+                path,
+                f"found {line.strip()[:80]!r}, expected recording, channel, start, duration, symbol",
+                f"line {number}",
             ) from None
-        rows.setdefault(recording, []).append(row)
-    return {recording: _tier(recording, sorted(found)) for recording, found in rows.items()}
+        rows.setdefault(recording, {}).setdefault(channel, []).append(row)
+    named = {
+        recording if len(channels) == 1 else f"{recording}-{channel}": found
+        for recording, channels in rows.items()
+        for channel, found in channels.items()
+    }
+    return {name: _tier(name, sorted(found)) for name, found in named.items()}
 
 
-def _tier(recording: str, rows: list[tuple[float, float, str, int]]) -> Tier:
+def channels_of(tiers: Mapping[str, object], recording: str) -> list[str]:
+    """The names of a recording's channels, where a CTM file has several."""
+    return [name for name in tiers if name.rpartition("-")[0] == recording]
+
+
+def _tier(name: str, rows: list[_Row]) -> Tier:
     starts, ends, marks, lines = zip(*rows, strict=True)
-    return Tier(recording, starts, ends, marks, lines.__getitem__)
+    return Tier(name, starts, ends, marks, lambda i: f"line {lines[i]}")

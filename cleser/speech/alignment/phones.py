@@ -39,6 +39,7 @@ class Alignment(Sequence[Phone]):
         lengths: ``"ː"``, ``"ˑ"``, ``"̆"`` or empty, [P]; None where the source does not say.
         quality: How far to trust the times, 0 to 1; None where nobody said.
         uniform: Whether the segments are equal stretches of time in place of phones, for want of a text.
+        notes: What had to be mended to read it from a file, as a phone of no length that was left out.
 
     Raises:
         ValueError: The parts differ in length, a time is negative or not finite, a phone has no name or does
@@ -59,6 +60,7 @@ class Alignment(Sequence[Phone]):
     lengths: tuple[str, ...] | None = None
     quality: float | None = None
     uniform: bool = False
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
@@ -83,6 +85,7 @@ class Alignment(Sequence[Phone]):
         tones: tuple[str, ...] | None = None,
         lengths: tuple[str, ...] | None = None,
         quality: float | None = None,
+        notes: tuple[str, ...] = (),
     ) -> Alignment:
         """An alignment whose rules were checked already: readers of files do it with the line at hand.
 
@@ -93,6 +96,7 @@ class Alignment(Sequence[Phone]):
             tones: Tone of each phone.
             lengths: Length of each phone.
             quality: How far to trust the times.
+            notes: What had to be mended.
         """
         times.setflags(write=False)
         if stress is not None:
@@ -107,6 +111,7 @@ class Alignment(Sequence[Phone]):
             lengths=lengths,
             quality=quality,
             uniform=False,
+            notes=notes,
         )
         return alignment
 

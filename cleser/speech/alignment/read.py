@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
-from cleser.speech.alignment.ctm import read_ctm
+from cleser.speech.alignment.ctm import channels_of, read_ctm
 from cleser.speech.alignment.json_file import read_json
+from cleser.speech.alignment.label_file import read_phn, read_phones
 from cleser.speech.alignment.phones import Alignment
-from cleser.speech.alignment.textgrid import in_utf8, quality_of, read_content, read_textgrid
+from cleser.speech.alignment.textgrid import quality_of, read_content, read_textgrid
 from cleser.speech.alignment.tiers import AlignmentError, Tier, to_alignment
 
-if TYPE_CHECKING:
-    from cleser.speech.alignment.textgrid_bulk import BulkReader
-
-SUFFIXES: Final = (".textgrid", ".ctm", ".json")
-MANY = 10_000
-"""TextGrids that a process has read before compiled loops are worth loading, which takes as long as these did."""
-files = itertools.count()
+SUFFIXES: Final = (".textgrid", ".ctm", ".json", ".phn", ".phones")
 
 
 def read_alignment(
@@ -31,8 +24,10 @@ def read_alignment(
 ) -> Alignment:
     """Read when each phone of an utterance sounds.
 
-    TextGrid (long and short, UTF-8, UTF-16, Latin-1, MacRoman, Praat's trigraphs), CTM, and JSON by Montreal
-    Forced Aligner or as a list ``[[symbol, start, end], …]``. Silences and empty marks are left out.
+    TextGrid (long, short, chronological and binary; UTF-8, UTF-16, Latin-1, MacRoman, Praat's trigraphs), CTM, JSON by
+    Montreal Forced Aligner, gentle, WhisperX and emuR or as a list ``[[symbol, start, end], …]``, TIMIT's ``.PHN`` and
+    Buckeye's ``.phones``. Silences and empty marks are left out. So are phones of no length and unknown symbols, as
+    long as they are fewer than the others; the alignment's ``notes`` say it.
 
     Args:
         path: The file; its suffix says the kind.
@@ -43,9 +38,9 @@ def read_alignment(
             corpora mix them between files.
 
     Raises:
-        AlignmentError: The file is broken, has no such tier, or its symbols belong to no alphabet; the message
-            names the file and the line.
-        FileNotFoundError: There is no such file.
+        AlignmentError: The file is broken, has no such tier, or most of its symbols belong to no alphabet; the message
+            names the file and the line or the byte.
+        OSError: There is no such file, or it cannot be read.
     """
     path = os.fspath(path)
     if path.endswith(".TextGrid"):
@@ -58,29 +53,18 @@ def read_alignment(
         return to_alignment(_recording(read_ctm(path), tier, path), path, alphabet)
     if suffix == ".json":
         return to_alignment(read_json(path, tier), path, alphabet)
-    raise AlignmentError(f"{path}: found the suffix {suffix!r}, expected one of {list(SUFFIXES)}")
+    if suffix in (".phn", ".phones"):
+        found = read_phn(path) if suffix == ".phn" else read_phones(path)
+        return to_alignment(found, path, alphabet)
+    raise AlignmentError(path, f"found the suffix {suffix!r}, expected one of {list(SUFFIXES)}")
 
 
 def _read_textgrid(path: str, tier: str | int | None, alphabet: str | None) -> Alignment:
-    content = read_content(path)
-    if next(files) >= MANY:
-        found = _bulk_reader().read(content, tier, alphabet)
-        if found is None and (plain := in_utf8(content)) != content:
-            found = _bulk_reader().read(plain, tier, alphabet)
-        if found is not None:
-            return found
-    intervals, remark = read_textgrid(content, path, tier)
+    intervals, remark = read_textgrid(read_content(path), path, tier)
     if remark.startswith("uniform"):  # segments of no text have no symbols
-        return _uniform(intervals, remark)
+        return _uniform(intervals, remark, path)
     alignment = to_alignment(intervals, path, alphabet)
     return replace(alignment, quality=quality_of(remark)) if remark else alignment
-
-
-@cache
-def _bulk_reader() -> BulkReader:
-    from cleser.speech.alignment.textgrid_bulk import BulkReader  # noqa: PLC0415  (needs numba)
-
-    return BulkReader()
 
 
 def _recording(tiers: dict[str, Tier], name: str | int | None, path: Path) -> Tier:
@@ -88,18 +72,24 @@ def _recording(tiers: dict[str, Tier], name: str | int | None, path: Path) -> Ti
         return next(iter(tiers.values()))
     if isinstance(name, str) and name in tiers:
         return tiers[name]
+    if channels := channels_of(tiers, str(name)):
+        raise AlignmentError(path, f"{name!r} has several channels, name one of {channels} as tier")
     asked = "expected one" if name is None else f"none is {name!r}"
     raise AlignmentError(
-        f"{path}: found {len(tiers)} recordings {list(tiers)[:3]}, {asked}; name one as tier"
+        path, f"found {len(tiers)} recordings {list(tiers)[:3]}, {asked}; name one as tier"
     )
 
 
-def _uniform(tier: Tier, remark: str) -> Alignment:
+def _uniform(tier: Tier, remark: str, path: str) -> Alignment:
     kept = [i for i, mark in enumerate(tier.marks) if mark]
-    return Alignment(
-        np.array([tier.starts[i] for i in kept]),
-        np.array([tier.ends[i] for i in kept]),
-        tuple(tier.marks[i] for i in kept),
-        quality=quality_of(remark),
-        uniform=True,
-    )
+    try:
+        return Alignment(
+            np.array([tier.starts[i] for i in kept]),
+            np.array([tier.ends[i] for i in kept]),
+            tuple(tier.marks[i] for i in kept),
+            quality=quality_of(remark),
+            uniform=True,
+            notes=tier.notes,
+        )
+    except ValueError as error:
+        raise AlignmentError(path, str(error)) from error

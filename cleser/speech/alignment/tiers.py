@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import compress
 from math import inf
 from operator import le, lt
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from cleser.anchors.symbols import is_silence, read_symbols
+from cleser.anchors.alphabets.symbol import Symbol
+from cleser.anchors.symbols import UNKNOWN, detect_alphabet, is_silence, read_symbols
 from cleser.speech.alignment.phones import Alignment
 
 # fmt: off
@@ -25,11 +25,26 @@ _NO_PHONES = frozenset((
     "words", "word", "ort", "orthography", "text", "sentence", "utterance", "syllables", "syllable", "alignment",
 ))
 # fmt: on
+Symbols = list[Symbol | tuple[()] | None]
 _ROUNDING = 0.0101  # seconds: times of two decimals, rounded apart
 
 
 class AlignmentError(ValueError):
-    """A file of an alignment cannot be read; the message names the file, the line, and what was expected."""
+    """A file of an alignment cannot be read.
+
+    Args:
+        path: The file.
+        reason: What was found, and what was expected.
+        where: The place in the file, as ``"line 3"`` or ``"byte 20"``.
+    """
+
+    def __init__(self, path: str | Path, reason: str, where: str = "") -> None:
+        super().__init__(path, reason, where)
+        self.path, self.reason, self.where = str(path), reason, where
+
+    def __str__(self) -> str:
+        place = f"{self.path}, {self.where}" if self.where else self.path
+        return f"{place}: {self.reason}"
 
 
 class UnclearTierError(ValueError):
@@ -45,21 +60,16 @@ class Tier:
         starts: In seconds, in order.
         ends: In seconds.
         marks: As the file writes them, empty ones included.
-        line: The line of the file that says interval i.
+        where: The place in the file that says interval i, as ``"line 3"``.
+        notes: What had to be mended to read it.
     """
 
     name: str
     starts: Sequence[float]
     ends: Sequence[float]
     marks: Sequence[str]
-    line: Callable[[int], int]
-
-
-class Tiers(NamedTuple):
-    """The tiers of a file, each read when it is asked for."""
-
-    names: tuple[str, ...]
-    read: Callable[[int], Tier]
+    where: Callable[[int], str]
+    notes: tuple[str, ...] = ()
 
 
 @lru_cache
@@ -104,19 +114,22 @@ def most_marked(tiers: Sequence[Tier]) -> Tier:
 def to_alignment(tier: Tier, path: str | Path, alphabet: str | None) -> Alignment:
     """The phones of a tier, in IPA, without silences.
 
+    A phone of no length and a symbol that no alphabet has are left out and noted, as long as most phones are none.
+
     Raises:
-        AlignmentError: Symbols belong to no alphabet, or times do not go on.
+        AlignmentError: Most symbols belong to no alphabet, or times do not go on.
     """
     try:
         symbols = read_symbols(tier.marks, alphabet)
     except ValueError as error:
-        raise AlignmentError(
-            f"{path}, line {tier.line(_unread(tier.marks, alphabet))}: {error}"
-        ) from error
-    # Symbols are tuples and silences None, which is false.
+        raise AlignmentError(path, str(error)) from error
+    notes = tier.notes
+    if symbols.count(UNKNOWN):
+        notes += (_unknown(tier, symbols, path, alphabet),)
+    # Symbols are tuples that hold something; silences, which are None, and what is unknown are false.
     starts, ends = tuple(compress(tier.starts, symbols)), tuple(compress(tier.ends, symbols))
     if not starts:
-        return Alignment(np.zeros(0), np.zeros(0), ())
+        return replace(Alignment(np.zeros(0), np.zeros(0), ()), notes=notes)
     # Comparisons are false for NaN, so that each time is a number.
     if not (
         all(map(lt, starts, ends))
@@ -124,8 +137,8 @@ def to_alignment(tier: Tier, path: str | Path, alphabet: str | None) -> Alignmen
         and starts[0] >= 0
         and ends[-1] < inf
     ):
-        ends = _without_rounding(starts, ends)
-        _check_times(tier, path, starts, ends, [i for i, symbol in enumerate(symbols) if symbol])
+        starts, ends, note = _mended(tier, symbols, path)
+        notes += note
     phones, stress, tones, lengths = zip(*filter(None, symbols), strict=True)
     return Alignment.checked(
         np.frombuffer(array("d", starts + ends)).reshape(2, -1),
@@ -133,41 +146,64 @@ def to_alignment(tier: Tier, path: str | Path, alphabet: str | None) -> Alignmen
         stress=np.frombuffer(array("q", stress), np.int64) if any(stress) else None,
         tones=tones if any(tones) else None,
         lengths=lengths if any(lengths) else None,
+        notes=notes,
     )
 
 
-def _without_rounding(starts: tuple[float, ...], ends: tuple[float, ...]) -> tuple[float, ...]:
-    """Rounded times may overlap by their last digit."""
-    clipped = [
-        start if start < end <= start + _ROUNDING else end
-        for end, start in zip(ends, starts[1:], strict=False)
-    ]
-    return (*clipped, ends[-1])
+def _unknown(tier: Tier, symbols: Symbols, path: str | Path, alphabet: str | None) -> str:
+    """A note on the symbols that no alphabet has.
+
+    Raises:
+        AlignmentError: They are as many as the others.
+    """
+    which = [i for i, symbol in enumerate(symbols) if symbol == UNKNOWN]
+    if 2 * len(which) >= sum(symbol is not None for symbol in symbols):
+        try:
+            detect_alphabet(tier.marks)
+            reason = f"{tier.marks[which[0]]!r} is no symbol of the alphabet {alphabet}"
+        except ValueError as error:
+            reason = str(error)
+        raise AlignmentError(path, reason, tier.where(which[0]))
+    names = sorted({tier.marks[i] for i in which})
+    shown = ", ".join(map(repr, names[:3])) + (" …" if len(names) > 3 else "")
+    return f"{_counted(len(which), 'unknown symbol')} left out: {shown} ({tier.where(which[0])})"
+
+
+def _mended(
+    tier: Tier, symbols: Symbols, path: str | Path
+) -> tuple[tuple[float, ...], tuple[float, ...], tuple[str, ...]]:
+    """Times that go on; phones that end where they start, or before, become silences among the symbols."""
+    kept = [i for i, symbol in enumerate(symbols) if symbol]
+    none = [i for i in kept if tier.ends[i] <= tier.starts[i]]
+    notes: tuple[str, ...] = ()
+    if none and 2 * len(none) < len(kept):
+        for i in none:
+            symbols[i] = None
+        kept = [i for i in kept if symbols[i]]
+        notes = (f"{_counted(len(none), 'phone')} of no length left out ({tier.where(none[0])})",)
+    starts, ends = [tier.starts[i] for i in kept], [tier.ends[i] for i in kept]
+    # Rounded times may overlap by their last digit.
+    for at, start in enumerate(starts[1:]):
+        if starts[at] < start < ends[at] <= start + _ROUNDING:
+            ends[at] = start
+    _check_times(tier, path, starts, ends, kept)
+    return tuple(starts), tuple(ends), notes
 
 
 def _check_times(
-    tier: Tier,
-    path: str | Path,
-    starts: tuple[float, ...],
-    ends: tuple[float, ...],
-    kept: list[int],
+    tier: Tier, path: str | Path, starts: list[float], ends: list[float], kept: list[int]
 ) -> None:
     before = 0.0
     for i, start, end in zip(kept, starts, ends, strict=True):
         if not before <= start < end < inf:
             after = f", after one that ends at {before:g}" if before else ""
             raise AlignmentError(
-                f"{path}, line {tier.line(i)}: {tier.marks[i]!r} lasts from {start:g} to {end:g} s{after}; "
-                "expected times that go on"
+                path,
+                f"{tier.marks[i]!r} lasts from {start:g} to {end:g} s{after}; expected times that go on",
+                tier.where(i),
             )
         before = end
 
 
-def _unread(marks: Sequence[str], alphabet: str | None) -> int:
-    """The first mark that keeps a tier from being read."""
-    for i in range(len(marks)):
-        try:
-            read_symbols(marks[: i + 1], alphabet)
-        except ValueError:
-            return i
-    return 0
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count > 1)}"
