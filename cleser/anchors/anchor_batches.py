@@ -17,7 +17,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from cleser.anchors.resumable import Items, ResumableBatchSampler, label_arrays
-from cleser.relations import Labels, Relation
+from cleser.relations import Labels, Relation, checked_relation
 
 _REMEMBERED = 1 << 24
 """Entries of rows between label combinations kept in memory."""
@@ -77,6 +77,8 @@ class AnchorBatchSampler(ResumableBatchSampler):
         rank: int | None = None,
         world_size: int | None = None,
     ) -> None:
+        checked_relation(positive, "positive")
+        checked_relation(negative, "negative")
         batch_size = operator.index(batch_size)
         if batch_size < 3:
             raise ValueError(f"batch_size is {batch_size}, expected 3 at least")
