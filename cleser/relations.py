@@ -45,7 +45,8 @@ from torch import Tensor
 
 Array = npt.NDArray[Any]
 Labels = Mapping[str, Any]
-"""Name → 1-D integers [N], as a tensor, an array or anything that NumPy reads; −1 is unknown."""
+"""Name → 1-D integers [N]; −1 is unknown. A dictionary or a DataFrame, whose columns may be lists, arrays, Series or
+tensors, of any kind of integers or bools, on any device, and need not be alike."""
 
 _Pair = Callable[[str], tuple[Any, Any]]
 """Name → the labels of the left items as a column and of the right items as a row."""
@@ -82,11 +83,12 @@ class Relation(ABC):
             rows: Of the N items only these, so that large masks can be had block by block.
 
         Returns:
-            bool [N, M], or [N, N] without ``ref_labels``, or fewer rows: a tensor where labels are tensors, else
-            an array.
+            bool [N, M], or [N, N] without ``ref_labels``, or fewer rows: an array, or a tensor where any label is a
+            tensor, on the device of the first that is.
 
         Raises:
-            ValueError: A label is missing, is not of integers, is not 1-D, or differs in length from the others.
+            ValueError: Labels have no names, a label is missing, is not of integers, is not 1-D, or differs in
+                length from the others.
 
         >>> differ("speaker").mask({"speaker": [1, 2]}, {"speaker": [1, 2, -1]})
         array([[False,  True, False],
@@ -298,6 +300,13 @@ def _pairs(
     """Access to the labels of each pair, and the first row's number."""
     left = integers(names, labels, "labels")
     right = left if ref_labels is None else integers(names, ref_labels, "ref_labels")
+    tensors = [v for side in (left, right) for v in side.values() if isinstance(v, Tensor)]
+    if tensors:
+        device = tensors[0].device
+        left, right = (
+            {name: torch.as_tensor(v, device=device) for name, v in side.items()}
+            for side in (left, right)
+        )
     start = 0
     if rows is not None:
         size = len(left[names[0]])
@@ -305,49 +314,87 @@ def _pairs(
         if rows.step not in (None, 1) or not 0 <= start <= stop <= size:
             raise ValueError(f"rows is {rows}, expected a slice of step 1 within {size} items")
         left = {name: values[start:stop] for name, values in left.items()}
-
-    def pair(name: str) -> tuple[Any, Any]:
-        a, b = left[name], right[name]
-        if isinstance(a, Tensor) is not isinstance(b, Tensor):  # an array beside a tensor
-            a, b = _beside(a, b), _beside(b, a)
-        return a[:, None], b[None, :]
-
-    return pair, start
+    return lambda name: (left[name][:, None], right[name][None, :]), start
 
 
 def integers(names: tuple[str, ...], labels: Labels, argument: str) -> dict[str, Any]:
-    """The named labels as tensors or arrays, after checks.
+    """The named labels as tensors or arrays of signed integers, after checks.
 
     Raises:
         ValueError: As of `Relation.mask`.
     """
+    if not isinstance(labels, Mapping) and not hasattr(labels, "columns"):
+        raise ValueError(
+            f"{argument} is a {type(labels).__name__} without names, expected one for each of {list(names)}: "
+            f"write {argument}={{{names[0]!r}: ...}}"
+        )
     result: dict[str, Any] = {}
     for name in names:
         if name not in labels:
-            raise ValueError(f"{argument} has no {name!r}; there are {sorted(labels)}")
-        values = labels[name]
-        values = values if isinstance(values, Tensor) else np.asarray(values)
-        if values.ndim != 1:
-            shape = tuple(values.shape)
-            raise ValueError(f"{argument}[{name!r}] has shape {shape}, expected one dimension")
-        if not _is_integer(values):
-            raise ValueError(f"{argument}[{name!r}] is of {values.dtype}, expected integers")
-        result[name] = values
-    lengths = {name: len(values) for name, values in result.items()}
-    if len(set(lengths.values())) > 1:
+            raise ValueError(f"{argument} has no {name!r}; there are {sorted(map(str, labels))}")
+        result[name] = integer_column(labels[name], f"{argument}[{name!r}]")
+    first = len(result[names[0]])
+    if any(len(values) != first for values in result.values()):
+        lengths = {name: len(values) for name, values in result.items()}
         raise ValueError(f"{argument} differ in length: {lengths}")
     return result
 
 
-def _is_integer(values: Tensor | Array) -> bool:
+def integer_column(values: Any, argument: str) -> Any:
+    """One label of each item [N] as a tensor or an array of signed integers.
+
+    Raises:
+        ValueError: It is not 1-D, or not of integers; the message says how to make it so.
+    """
+    if isinstance(values, Mapping):
+        raise ValueError(
+            f"{argument} has the names {sorted(map(str, values))}, expected the integers of one: "
+            "write labels['speaker'], or whichever it is"
+        )
+    if not isinstance(values, Tensor):
+        values = np.asarray(values)
+    if values.ndim != 1:
+        shape = tuple(values.shape)
+        raise ValueError(f"{argument} has shape {shape}, expected one dimension")
     if isinstance(values, Tensor):
-        return not (values.is_floating_point() or values.is_complex())
-    # An empty list is of floats for NumPy, and holds no wrong label.
-    return values.dtype.kind in "iub" or not len(values)
+        if values.is_floating_point() or values.is_complex():
+            raise ValueError(
+                f"{argument} is of {values.dtype}, expected integers: write values.long(), with −1 for NaN"
+            )
+        if values.dtype in _SIGNED:
+            return values
+        signed, wraps = values.long(), values.dtype == torch.uint64
+    else:
+        if values.dtype.kind not in "iub" and len(values):
+            raise ValueError(
+                f"{argument} is of {values.dtype}, expected integers: {_remedy(values)}"
+            )
+        # A copy where memory is read-only, as of a Series, for PyTorch warns of it.
+        signed = values.astype(
+            np.int64, copy=values.dtype.kind != "i" or not values.flags.writeable
+        )
+        wraps = values.dtype == np.uint64
+    if wraps and (signed < 0).any():
+        raise ValueError(f"{argument} has values of 2⁶³ and more, expected int64")
+    return signed
 
 
-def _beside(values: Any, other: Any) -> Any:
-    return torch.as_tensor(values, device=other.device) if isinstance(other, Tensor) else values
+_SIGNED = (torch.int64, torch.int32, torch.int16, torch.int8)
+
+
+def _remedy(values: Array) -> str:
+    """How to make integers of an array."""
+    if values.dtype.kind == "f":
+        return "write values.astype(int), with −1 for NaN"
+    if not any(isinstance(v, str) for v in values.tolist()):
+        return "write series.fillna(-1).astype(int)"
+    return "pandas.factorize(values)[0] numbers them, with −1 for what is missing"
+
+
+def checked_relation(relation: Any, argument: str) -> None:
+    """Refuse what is not a relation, with a ValueError."""
+    if not isinstance(relation, Relation):
+        raise ValueError(f"{argument} is {relation!r}, expected a relation such as same('emotion')")
 
 
 def _clear_diagonal(mask: Any, start: int) -> None:

@@ -7,6 +7,7 @@ emotions and fifty communities, all alike, an utterance meets one of its positiv
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from cleser.anchors.resumable import Items, ResumableBatchSampler, label_arrays
-from cleser.relations import Labels, Relation
+from cleser.relations import Labels, Relation, checked_relation
 
 _REMEMBERED = 1 << 24
 """Entries of rows between label combinations kept in memory."""
@@ -39,7 +40,8 @@ class AnchorBatchSampler(ResumableBatchSampler):
         batch_size: Utterances in a batch, 3 at least.
         anchors: Which utterances may be anchors, bool [N], as the target's; by default all. The others serve.
         seed: Decides all draws.
-        rank: This process' rank; by default that of `torch.distributed`, 0 without. Ranks share each batch.
+        rank: This process' rank; by default that of `torch.distributed` when an epoch begins, 0 without. Ranks share
+            each batch.
         world_size: Number of ranks, likewise.
 
     Attributes:
@@ -50,8 +52,7 @@ class AnchorBatchSampler(ResumableBatchSampler):
         ValueError: No utterance can be served, an argument is out of range, or the labels do not fit (as of
             `cleser.relations.Relation.mask`).
 
-    Iterating goes on from where the last iteration stopped, and then begins the next epoch (see
-    ``state_dict``, ``load_state_dict`` and ``set_epoch``). Do not have a launcher shard the batches once more.
+    Every iteration is an epoch (`ResumableBatchSampler`; :doc:`loops` has the loops that it is used in).
 
     >>> from cleser.relations import differ, same
     >>> labels = {"language": [0, 0, 1, 1, 1], "emotion": [0, 1, 0, 1, 2]}
@@ -76,6 +77,9 @@ class AnchorBatchSampler(ResumableBatchSampler):
         rank: int | None = None,
         world_size: int | None = None,
     ) -> None:
+        checked_relation(positive, "positive")
+        checked_relation(negative, "negative")
+        batch_size = operator.index(batch_size)
         if batch_size < 3:
             raise ValueError(f"batch_size is {batch_size}, expected 3 at least")
         arrays = label_arrays(labels, tuple(dict.fromkeys(positive.names + negative.names)))
@@ -84,7 +88,7 @@ class AnchorBatchSampler(ResumableBatchSampler):
             arrays | {"anchors": may.astype(np.int64)}, (positive, negative, batch_size),
             seed=seed, rank=rank, world_size=world_size,
         )  # fmt: skip
-        self.positive, self.negative, self.batch_size = positive, negative, batch_size
+        self.positive, self.negative, self._batch_size = positive, negative, batch_size
         self._labels = arrays
         self._partners = [Partners(arrays, positive), Partners(arrays, negative)]
         has = [partners.number() > 0 for partners in self._partners]
@@ -93,22 +97,21 @@ class AnchorBatchSampler(ResumableBatchSampler):
         if not len(self.served):
             found = {reason: len(items) for reason, items in self.unserved.items()}
             raise ValueError(f"no utterance has a positive and a negative: {found}")
-        self._shared_by_ranks(min(batch_size, len(self.served)))
+        self._check_ranks()
         self._order: tuple[int, Items] | None = None
         self._starts = [0]
 
     def __len__(self) -> int:
-        """Batches in this epoch; epochs differ a little."""
-        order = self._ordered(self._epoch)
+        """Batches in the epoch of the next batch; epochs differ a little."""
+        order = self._ordered(self.epoch)
         while self._starts[-1] < len(order):
-            self._walk(order, len(self._starts))
+            self._find_starts(order, len(self._starts))
         return len(self._starts) - 1
 
     def _batch(self, epoch: int, number: int) -> Items | None:
-        order = self._ordered(epoch)
-        self._walk(order, number)
-        if number >= len(self._starts) or self._starts[number] >= len(order):
+        if self._ends_at(epoch, number):
             return None
+        order = self._ordered(epoch)
         window = self._window(order, self._starts[number])
         taken, lacking = self._take(window)
         rng = np.random.default_rng([self.seed, epoch, number])
@@ -117,10 +120,18 @@ class AnchorBatchSampler(ResumableBatchSampler):
             for anchor in window[:taken][lacks].tolist():
                 batch[partners.draw(anchor, rng)] = None
         for anchor in window[taken:].tolist():
-            if len(batch) == self.batch_size:
+            if len(batch) == self._batch_size:
                 break
             batch[anchor] = None
         return np.fromiter(batch, np.int64, len(batch))
+
+    def _ends_at(self, epoch: int, number: int) -> bool:
+        order = self._ordered(epoch)
+        self._find_starts(order, number)
+        return number >= len(self._starts) or self._starts[number] >= len(order)
+
+    def _smallest(self) -> int:
+        return min(self._batch_size, len(self.served))
 
     def _ordered(self, epoch: int) -> Items:
         """The epoch's anchors in turn."""
@@ -130,7 +141,7 @@ class AnchorBatchSampler(ResumableBatchSampler):
             self._starts = [0]
         return self._order[1]
 
-    def _walk(self, order: Items, number: int) -> None:
+    def _find_starts(self, order: Items, number: int) -> None:
         """Find where batches begin, up to this one."""
         while len(self._starts) <= number and self._starts[-1] < len(order):
             start = self._starts[-1]
@@ -138,7 +149,7 @@ class AnchorBatchSampler(ResumableBatchSampler):
 
     def _window(self, order: Items, start: int) -> Items:
         """The next anchors in turn, from the first ones behind the last."""
-        turns = np.arange(start, start + min(self.batch_size, len(order)))
+        turns = np.arange(start, start + min(self._batch_size, len(order)))
         return order[turns % len(order)]
 
     def _take(self, window: Items) -> tuple[int, list[npt.NDArray[np.bool_]]]:
@@ -153,7 +164,7 @@ class AnchorBatchSampler(ResumableBatchSampler):
             lacks = (first >= number[:, None]) & (np.arange(len(window)) < number[:, None])
             size += lacks.sum(1)
             firsts.append(first)
-        taken = int(np.flatnonzero(size <= self.batch_size)[-1]) + 1
+        taken = int(np.flatnonzero(size <= self._batch_size)[-1]) + 1
         return taken, [first[:taken] >= taken for first in firsts]
 
 
@@ -188,9 +199,19 @@ class Partners:
         self._group = _codes(self._columns[shared])
         order = np.argsort(self._group, kind="stable")
         self._groups = np.split(order, np.cumsum(np.bincount(self._group))[:-1])
-        # Rows are remembered, as many as fit in memory that does not grow with the data.
+        self._remember_rows()
+
+    def _remember_rows(self) -> None:
+        """Rows are remembered, as many as fit in memory that does not grow with the data."""
         longest = max(len(cells) for cells in self._groups)
         self._row = lru_cache(max(1, _REMEMBERED // longest))(self._find_row)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_row"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._remember_rows()
 
     def number(self) -> Items:
         """How many partners each item has, [N], itself not among them."""

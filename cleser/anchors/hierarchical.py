@@ -7,6 +7,7 @@ Recognition*, Interspeech 2026, arXiv 2606.06200: 3 languages × 4 emotions × 3
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
@@ -39,7 +40,8 @@ class HierarchicalBatchSampler(ResumableBatchSampler):
         batches: Batches an epoch; by default as many as N utterances fill.
         incomplete: Where there are fewer values than asked for, or a cell is empty: ``"raise"``, or ``"take"`` what
             there is, in smaller batches.
-        rank: This process' rank; by default that of `torch.distributed`, 0 without. Ranks share each batch.
+        rank: This process' rank; by default that of `torch.distributed` when an epoch begins, 0 without. Ranks share
+            each batch.
         world_size: Number of ranks, likewise.
 
     Attributes:
@@ -49,8 +51,7 @@ class HierarchicalBatchSampler(ResumableBatchSampler):
         ValueError: Values are missing or cells empty (see ``incomplete``), an argument is out of range, or the labels
             do not fit (as of `cleser.relations.Relation.mask`).
 
-    Iterating goes on from where the last iteration stopped, and then begins the next epoch (see
-    ``state_dict``, ``load_state_dict`` and ``set_epoch``). Do not have a launcher shard the batches once more.
+    Every iteration is an epoch (`ResumableBatchSampler`; :doc:`loops` has the loops that it is used in).
 
     >>> labels = {"language": [0, 0, 0, 1, 1, 1], "emotion": [0, 1, 1, 0, 0, 1]}
     >>> sampler = HierarchicalBatchSampler(labels, {"language": 2, "emotion": 2}, samples=1)
@@ -70,17 +71,22 @@ class HierarchicalBatchSampler(ResumableBatchSampler):
         rank: int | None = None,
         world_size: int | None = None,
     ) -> None:
+        groups = {name: operator.index(n) for name, n in groups.items()}
+        samples, batches = (
+            operator.index(samples),
+            None if batches is None else operator.index(batches),
+        )
         _check(groups, samples, batches, incomplete)
-        names = tuple(groups)
-        arrays = label_arrays(labels, names)
-        settings = (dict(groups), samples, batches, incomplete)
+        arrays = label_arrays(labels, tuple(groups))
+        settings = (groups, samples, batches, incomplete)
         super().__init__(arrays, settings, seed=seed, rank=rank, world_size=world_size)
-        self.groups, self.samples = dict(groups), samples
+        self.groups, self.samples = groups, samples
         self._cells = _Cells(arrays, samples)
         self._draws = self._cells.draws(groups, incomplete)
         size = samples * math.prod(self._draws)
         usable = len(self._cells.items)
-        self._shared_by_ranks(size if incomplete == "raise" else samples)
+        self._least = size if incomplete == "raise" else samples
+        self._check_ranks()
         self._batches = math.ceil(usable / size) if batches is None else batches
         self._planned: tuple[int, Items] | None = None
         self.unserved = _unserved(arrays)
@@ -90,13 +96,19 @@ class HierarchicalBatchSampler(ResumableBatchSampler):
         return self._batches
 
     def _batch(self, epoch: int, number: int) -> Items | None:
-        if number >= self._batches:
+        if self._ends_at(epoch, number):
             return None
         if self._planned is None or self._planned[0] != epoch:
             self._planned = epoch, self._plan(epoch)
         batch: Items = self._planned[1][number]
         filled: Items = batch[batch >= 0]
         return filled
+
+    def _ends_at(self, epoch: int, number: int) -> bool:
+        return number >= self._batches
+
+    def _smallest(self) -> int:
+        return self._least
 
     def _plan(self, epoch: int) -> Items:
         """The epoch's batches [batches, items of a full batch], −1 where a cell is empty."""

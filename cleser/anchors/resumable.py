@@ -7,33 +7,40 @@ two numbers, and a run that was killed goes on to exactly the batches that it wo
 from __future__ import annotations
 
 import hashlib
+import operator
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor, distributed
 from torch.utils.data import Sampler
 
+from cleser.ranks import world
 from cleser.relations import Labels, integers
 
+T = TypeVar("T")
 Items = npt.NDArray[np.int64]
 """Positions of utterances among the labels, int64."""
+Place = tuple[int, int]
+"""An epoch, and how many of its batches are done."""
 
 
 class ResumableBatchSampler(Sampler[list[int]], ABC):
-    """Batches of an endless row of epochs, from wherever it stands.
+    """Batches of an endless row of epochs.
 
-    Iterating yields what is left of the epoch and leaves the sampler at the start of the next one, so that an iteration
-    broken off goes on where it stopped. All ranks walk the same batches, and of each batch rank r of W takes
-    the items r, r + W, r + 2W, …: together they hold the batch of one rank.
+    Every iteration is one epoch. It begins when its first batch is asked for, with the epoch after the one before,
+    however far that one came; or with the epoch of ``set_epoch``; or where ``load_state_dict`` says, in the midst of an
+    epoch. All ranks walk the same batches, and of each batch rank r of W takes the items r, r + W, r + 2W, …: together
+    they hold the batch of one rank. Samplers can be pickled, and go on from where they stood.
 
     Args:
         labels: What the batches are made of, for the fingerprint of the state.
         settings: The sampler's settings, likewise.
         seed: Decides all draws.
-        rank: This process' rank; by default that of `torch.distributed`, 0 without.
+        rank: This process' rank. By default that of `torch.distributed` when an epoch begins, 0 without.
         world_size: Number of ranks, likewise.
     """
 
@@ -46,45 +53,120 @@ class ResumableBatchSampler(Sampler[list[int]], ABC):
         rank: int | None,
         world_size: int | None,
     ) -> None:
-        self.seed = seed
-        self.rank, self.world_size = _place(rank, world_size)
-        self._fingerprint = _fingerprint(labels, f"{type(self).__name__} {settings} {seed}")
-        self._epoch = self._done = 0
+        self.seed = operator.index(seed)
+        self._given = _given_place(rank, world_size)
+        self._fingerprint = _fingerprint(labels, f"{type(self).__name__} {settings} {self.seed}")
+        self._latest: Walk | None = None  # the iteration that was begun last
+        self._next: Place | None = (0, 0)  # where the next one begins; None: behind the last
 
     @abstractmethod
     def _batch(self, epoch: int, number: int) -> Items | None:
         """Batch ``number`` of an epoch for all ranks; None behind the last."""
 
+    @abstractmethod
+    def _ends_at(self, epoch: int, number: int) -> bool:
+        """Whether an epoch has no batch of this number."""
+
+    @abstractmethod
+    def _smallest(self) -> int:
+        """Items that every batch has at least, all ranks together."""
+
+    @property
+    def rank(self) -> int:
+        """This process' rank, now."""
+        if self._given is not None:
+            return self._given[0]
+        return distributed.get_rank() if world() > 1 else 0
+
+    @property
+    def world_size(self) -> int:
+        """Number of ranks, now."""
+        return world() if self._given is None else self._given[1]
+
     @property
     def epoch(self) -> int:
         """The epoch that the next batch belongs to."""
-        return self._epoch
+        return self._place()[0]
 
     @property
     def batches_done(self) -> int:
-        """Batches handed out in this epoch."""
-        return self._done
+        """Batches of this epoch that have been handed out, or received from a loader that is `counted`."""
+        return self._place()[1]
+
+    @property
+    def sampler(self) -> ResumableBatchSampler:
+        """The sampler itself: where Lightning and accelerate look for ``set_epoch``."""
+        return self
+
+    @property
+    def drop_last(self) -> bool:
+        """There is no such setting; who asks for it is about to share out batches that are already shared out.
+
+        Raises:
+            ValueError: There are several ranks, so that each would get a part of its part.
+        """
+        if self.world_size > 1:
+            raise ValueError(
+                f"{type(self).__name__} shares out each batch among the ranks by itself, and would be sharded "
+                "twice. With accelerate, leave its loader out of `accelerator.prepare` and call "
+                "`prepare_data_loader(loader, num_processes=1, process_index=0)`; with Lightning, set "
+                "`Trainer(use_distributed_sampler=False)`; else build the sampler with rank=0 and "
+                "world_size=1, for whole batches to be shared out by the loop"
+            )
+        raise AttributeError(f"{type(self).__name__} has no drop_last")
 
     def __iter__(self) -> Iterator[list[int]]:
-        while (batch := self._batch(self._epoch, self._done)) is not None:
-            self._done += 1
-            yield batch[self.rank :: self.world_size].tolist()
-        self._epoch, self._done = self._epoch + 1, 0
+        return Walk(self)
+
+    def counted(self, loader: Iterable[T]) -> Iterator[T]:
+        """A loader's batches, while ``state_dict`` counts those that come out here.
+
+        A DataLoader with worker processes asks for batches long before they are trained on, and accelerate's asks for
+        one ahead: the sampler, which sees only what is asked for, would count too many.
+
+        Args:
+            loader: A DataLoader of this sampler. One that shares out whole batches among ranks is not for counting:
+                there, give ``state_dict`` the number.
+
+        Raises:
+            ValueError: The loader takes its batches from elsewhere.
+        """
+        before, walk = self._latest, None
+        for number, batch in enumerate(loader, start=1):
+            walk = walk or self._latest
+            if walk is None or walk is before:
+                raise ValueError("the loader has another batch sampler than this one")
+            walk.received = walk.start + number
+            yield batch
 
     def set_epoch(self, epoch: int) -> None:
-        """Go to the start of an epoch; in the midst of this very epoch, after `load_state_dict`, stay."""
-        if epoch != self._epoch:
-            self._epoch, self._done = epoch, 0
+        """Let the next iteration begin this epoch, or go on where ``load_state_dict`` says if that is in this epoch."""
+        epoch = operator.index(epoch)
+        if self._next is not None and self._next[0] == epoch:
+            return
+        if self._next is not None and self._next[1]:
+            warnings.warn(
+                f"set_epoch({epoch}) leaves epoch {self._next[0]}, where {self._next[1]} batches were done by "
+                "the state that was loaded: begin with set_epoch(sampler.epoch) to go on from there",
+                stacklevel=2,
+            )
+        self._next = epoch, 0
+        latest = self._latest
+        if latest and (latest.epoch != epoch or self._ends_at(epoch, latest.counted)):
+            self._latest = None
 
     def state_dict(self, batches_done: int | None = None) -> dict[str, Any]:
         """Where the sampler stands, as plain numbers and strings.
 
         Args:
-            batches_done: Batches of this epoch that were trained on, where that is less than were handed out: a
-                DataLoader with worker processes asks ahead.
+            batches_done: Batches of this epoch that were trained on, where that is less than were handed out (see
+                `counted`).
         """
-        done = self._done if batches_done is None else batches_done
-        return {"epoch": self._epoch, "batches_done": done, "fingerprint": self._fingerprint}
+        epoch, done = self._place()
+        if batches_done is not None:
+            epoch = epoch if self._latest is None else self._latest.epoch
+            epoch, done = self._or_next_epoch(epoch, operator.index(batches_done))
+        return {"epoch": epoch, "batches_done": done, "fingerprint": self._fingerprint}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go to where another sampler of the same labels, settings and seed stood; the number of ranks may differ.
@@ -97,15 +179,91 @@ class ResumableBatchSampler(Sampler[list[int]], ABC):
                 f"state has fingerprint {state['fingerprint']}, expected {self._fingerprint}: "
                 "it is of other labels, settings or another seed"
             )
-        self._epoch, self._done = int(state["epoch"]), int(state["batches_done"])
+        self._next = self._or_next_epoch(int(state["epoch"]), int(state["batches_done"]))
+        self._latest = None
 
-    def _shared_by_ranks(self, size: int) -> None:
+    def _begin(self, walk: Walk) -> Place:
+        """Where an iteration begins that is asked for its first batch."""
+        self._check_ranks()
+        if self._next is None:
+            assert self._latest is not None
+            place = self._latest.epoch + 1, 0
+        else:
+            place = self._next
+        self._next, self._latest = None, walk
+        return place
+
+    def _place(self) -> Place:
+        if self._latest is None:
+            assert self._next is not None
+            return self._next
+        return self._or_next_epoch(self._latest.epoch, self._latest.counted)
+
+    def _or_next_epoch(self, epoch: int, done: int) -> Place:
+        """The same place; at the end of an epoch the start of the next one."""
+        return (epoch + 1, 0) if self._ends_at(epoch, done) else (epoch, done)
+
+    def _check_ranks(self) -> None:
         """Refuse batches that leave a rank without items."""
-        if size < self.world_size:
+        if self._smallest() < self.world_size:
             raise ValueError(
-                f"a batch holds {size} utterances, expected one at least "
+                f"a batch holds {self._smallest()} utterances, expected one at least "
                 f"for each of {self.world_size} ranks"
             )
+
+
+class Walk(Iterator[list[int]]):
+    """One iteration, through one epoch.
+
+    Loaders such as torchdata's, which keep their own state, save and restore that of the iteration too. It counts what
+    was handed out: those loaders take it at the right moment by themselves.
+
+    Attributes:
+        epoch: Which it is, once it has begun.
+        start: Batches of the epoch that were done before.
+        done: Batches handed out, ``start`` among them.
+        received: Batches that a loop has received, where it counts them.
+    """
+
+    epoch: int
+    start: int
+    done: int
+
+    def __init__(self, sampler: ResumableBatchSampler) -> None:
+        self.sampler = sampler
+        self.begun = False
+        self.received: int | None = None
+
+    @property
+    def counted(self) -> int:
+        """Batches done."""
+        return self.done if self.received is None else self.received
+
+    def __next__(self) -> list[int]:
+        if not self.begun:
+            self._begin(self.sampler._begin(self))
+        batch = self.sampler._batch(self.epoch, self.done)
+        if batch is None:
+            raise StopIteration
+        self.done += 1
+        items: list[int] = batch[self._share].tolist()
+        return items
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the iteration stands; of one that has not begun, nothing."""
+        return {"epoch": self.epoch, "batches_done": self.done} if self.begun else {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Begin where another iteration stood."""
+        if state:
+            self.sampler._begin(self)
+            self._begin((int(state["epoch"]), int(state["batches_done"])))
+
+    def _begin(self, place: Place) -> None:
+        self.begun = True
+        self.epoch, self.start = place
+        self.done = self.start
+        self._share = slice(self.sampler.rank, None, self.sampler.world_size)
 
 
 def label_arrays(labels: Labels, names: tuple[str, ...]) -> dict[str, Items]:
@@ -123,15 +281,13 @@ def label_arrays(labels: Labels, names: tuple[str, ...]) -> dict[str, Items]:
     return found
 
 
-def _place(rank: int | None, world_size: int | None) -> tuple[int, int]:
+def _given_place(rank: int | None, world_size: int | None) -> tuple[int, int] | None:
     if (rank is None) is not (world_size is None):
         raise ValueError(
             f"rank is {rank} and world_size {world_size}, expected both or neither of them"
         )
     if rank is None or world_size is None:
-        if distributed.is_available() and distributed.is_initialized():
-            return distributed.get_rank(), distributed.get_world_size()
-        return 0, 1
+        return None
     if not 0 <= rank < world_size:
         raise ValueError(f"rank is {rank}, expected 0 ≤ rank < world_size = {world_size}")
     return rank, world_size

@@ -304,8 +304,8 @@ def finish(
             _make_exact(units, own, buffer[p, :left])
         if left > k:
             _kth_largest(buffer[p, :left], k)
-        for n in range(min(k, left)):
-            _insert(buffer[p, n], n, found[own])
+        nearest = np.sort(buffer[p, : min(k, left)])
+        found[own, : nearest.size] = nearest[::-1]
 
 
 @_compiled

@@ -107,7 +107,7 @@ def unit_rows(embeddings: Any) -> Tensor:
 def _checked_labels(
     where: Relation, labels: Labels | None, n: int, device: torch.device
 ) -> dict[str, Tensor]:
-    if not labels:
+    if labels is None:
         raise ValueError(f"where is {where!r}, but there are no labels")
     known = integers(where.names, labels, "labels")
     for name, values in known.items():

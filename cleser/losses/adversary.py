@@ -7,12 +7,15 @@ Eqs. 9–10.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from cleser.losses.gradient_reversal import GradientReversal, Schedule
 from cleser.ranks import sum_over_ranks
+from cleser.relations import integer_column
 
 
 class Adversary(nn.Module):
@@ -63,14 +66,14 @@ class Adversary(nn.Module):
         logits: Tensor = self.classifier(self.reversal(embeddings))
         return logits
 
-    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, embeddings: Tensor, labels: Any) -> Tensor:
         """The mean cross-entropy over items whose label is known, over all ranks of `torch.distributed`.
 
         Args:
             embeddings: h [N, D].
-            labels: Integers [N]; −1 is unknown, and contributes nothing.
+            labels: Integers [N], as a tensor, an array, a list or a column; −1 is unknown, and contributes nothing.
         """
-        labels = torch.as_tensor(labels, device=embeddings.device)
+        labels = torch.as_tensor(integer_column(labels, "labels"), device=embeddings.device)
         self._check(embeddings, labels)
         losses = cross_entropy(
             self.logits(embeddings).float(), labels.long(), ignore_index=-1, reduction="sum"

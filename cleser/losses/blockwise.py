@@ -35,10 +35,11 @@ class Pairs:
     Attributes:
         anchors: [N, D].
         candidates: [M, D].
-        labels: Of the anchors, or of all items where candidates and anchors are the same.
-        ref_labels: Of the candidates; None where the anchors are among them and labels are shared.
+        labels: Of the anchors and, where they are among the candidates, of all items.
+        ref_labels: Of the candidates; None where they are ``labels``.
         start: The number of the first anchor among the items that have ``labels``.
         allowed: bool [N], which anchors count; None for all.
+        among: Whether the anchors are among the candidates: item ``start`` is the first.
     """
 
     anchors: Tensor
@@ -47,6 +48,7 @@ class Pairs:
     ref_labels: Labels | None
     start: int = 0
     allowed: Tensor | None = None
+    among: bool = False
 
     def zero(self) -> Tensor:
         """Zero, with a zero gradient for every item."""
@@ -56,7 +58,7 @@ class Pairs:
         """Some anchors' rows, with their similarities."""
         allowed = None if self.allowed is None else self.allowed[rows]
         items = slice(self.start + rows.start, self.start + rows.stop)
-        return Block(similarity, self.labels, self.ref_labels, items, allowed)
+        return Block(similarity, self.labels, self.ref_labels, items, allowed, self.among)
 
 
 @dataclass(frozen=True)
@@ -68,15 +70,23 @@ class Block:
     ref_labels: Labels | None
     items: slice
     allowed: Tensor | None
+    among: bool
+
+    @property
+    def others(self) -> int:
+        """Candidates of each anchor, itself not counted."""
+        return self.similarity.shape[1] - self.among
 
     def where(self, relation: Relation) -> Tensor:
-        """The pairs of an anchor and a candidate for which a relation holds, bool [n, M]."""
+        """The pairs of an anchor and another candidate for which a relation holds, bool [n, M]."""
         mask: Tensor = relation.mask(self.labels, self.ref_labels, rows=self.items)
+        if self.among and self.ref_labels is not None:
+            mask.diagonal(self.items.start).fill_(False)
         return mask if self.allowed is None else mask & self.allowed[:, None]
 
     def without_self(self, fill: float) -> Tensor:
         """The similarities with those of an anchor to itself overwritten."""
-        if self.ref_labels is None:
+        if self.among:
             self.similarity.diagonal(self.items.start).fill_(fill)
         return self.similarity
 
@@ -134,28 +144,37 @@ def pair(
 ) -> Pairs:
     """Check a loss's inputs, bring them to one precision and device, and join those of all ranks.
 
+    References that are the embeddings themselves, the very same tensor, have each anchor among them, as without any.
+
     Raises:
         ValueError: Shapes do not fit, a label is missing or a reference has embeddings without labels.
     """
     known = _checked("", embeddings, labels, names)
     wide = _widened(embeddings, cosine)
     allowed = None if anchors is None else _mask(anchors, embeddings)
-    if ref_embeddings is None:
-        if ref_labels is not None:
-            raise ValueError("found ref_labels without ref_embeddings")
-        if not all_ranks or world() == 1:
-            return Pairs(wide, wide, known, None, allowed=allowed)
-        start = sum(sizes_of_ranks(wide)[: torch.distributed.get_rank()])
-        everyone = gather(wide)
-        own = everyone[start : start + len(wide)]
-        return Pairs(own, everyone, _gathered(known), None, start, allowed)
-    if ref_labels is None:
+    if ref_embeddings is None and ref_labels is not None:
+        raise ValueError("found ref_labels without ref_embeddings")
+    if ref_embeddings is not None and ref_labels is None:
         raise ValueError("found ref_embeddings without ref_labels")
-    refs = _checked("ref_", ref_embeddings, ref_labels, names, embeddings)
-    candidates = _widened(ref_embeddings, cosine)
-    if all_ranks and world() > 1:
-        candidates, refs = gather(candidates), _gathered(refs)
-    return Pairs(wide, candidates, known, refs, allowed=allowed)
+    refs = (
+        None
+        if ref_embeddings is None or ref_labels is None
+        else _checked("ref_", ref_embeddings, ref_labels, names, embeddings)
+    )
+    several = all_ranks and world() > 1
+    if ref_embeddings is not None and ref_embeddings is not embeddings:
+        candidates = _widened(ref_embeddings, cosine)
+        if several:
+            candidates, refs = gather(candidates), refs and _gathered(refs)
+        return Pairs(wide, candidates, known, refs, allowed=allowed)
+    if not several:
+        return Pairs(wide, wide, known, refs, allowed=allowed, among=True)
+    start = sum(sizes_of_ranks(wide)[: torch.distributed.get_rank()])
+    everyone = gather(wide)
+    own = everyone[start : start + len(wide)]
+    return Pairs(
+        own, everyone, _gathered(known), refs and _gathered(refs), start, allowed, among=True
+    )
 
 
 def mean_over_anchors(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 import torch
@@ -11,9 +10,11 @@ from torch import Tensor
 
 from cleser.losses.blockwise import inner, oriented, unit
 from cleser.losses.mining import SELECTIONS
-from cleser.relations import Labels, Relation, integers
+from cleser.relations import Labels, Relation, checked_relation, integers
 
 MinerMining = Literal["all", "hard", "semihard"]
+_MARK = 1 << 62
+"""Set in every code, and in no label that anybody has."""
 
 
 class RelationMiner(BaseMiner):  # type: ignore[misc]
@@ -53,6 +54,8 @@ class RelationMiner(BaseMiner):  # type: ignore[misc]
         distance: Any = None,
     ) -> None:
         super().__init__(distance=distance)
+        checked_relation(positive, "positive")
+        checked_relation(negative, "negative")
         if mining not in get_args(MinerMining):
             raise ValueError(f"mining is {mining!r}, expected one of {get_args(MinerMining)}")
         self.positive, self.negative, self.mining = positive, negative, mining
@@ -62,17 +65,19 @@ class RelationMiner(BaseMiner):  # type: ignore[misc]
     @property
     def bits(self) -> int:
         """Bits that a label gets in a code."""
-        return 63 // len(self.names)
+        return 62 // len(self.names)
 
     def encode(self, labels: Labels) -> Tensor:
-        """One int64 an item [N] that holds all of its labels.
+        """One int64 an item [N] that holds all of its labels, and a mark by which codes are known.
 
         Raises:
-            ValueError: A label needs more bits than its share.
+            ValueError: A label needs more bits than its share, or as of `cleser.relations.Relation.mask`.
         """
-        columns = {
-            n: torch.as_tensor(v).long() for n, v in integers(self.names, labels, "labels").items()
-        }
+        found = integers(self.names, labels, "labels")
+        devices = [v.device for v in found.values() if isinstance(v, Tensor)] or [
+            torch.device("cpu")
+        ]
+        columns = {n: torch.as_tensor(v, device=devices[0]).long() for n, v in found.items()}
         code: Tensor | int = 0
         for name, values in columns.items():
             top = 2**self.bits - 2
@@ -82,11 +87,21 @@ class RelationMiner(BaseMiner):  # type: ignore[misc]
                 )
             code = code << self.bits | values.clamp_min(-1) + 1
         assert isinstance(code, Tensor)
-        return code
+        return code | _MARK
 
     def decode(self, code: Tensor) -> dict[str, Tensor]:
-        """Labels by name, [N] each, of `encode`'s codes [N]."""
-        columns = {}
+        """Labels by name, [N] each, of `encode`'s codes [N].
+
+        Raises:
+            ValueError: These are no codes.
+        """
+        if not (code & _MARK).all():
+            raise ValueError(
+                f"labels are bare integers, expected those of {list(self.names)} by name: write "
+                f"miner(embeddings, {{{self.names[0]!r}: ...}}), or miner.encode({{{self.names[0]!r}: ...}}) where "
+                "one integer an item is wanted"
+            )
+        columns, code = {}, code ^ _MARK
         for name in reversed(self.names):
             columns[name] = (code & (2**self.bits - 1)) - 1
             code = code >> self.bits
@@ -111,7 +126,7 @@ class RelationMiner(BaseMiner):  # type: ignore[misc]
             ValueError: A label is missing or has another length.
         """
         code, ref_code = (
-            self.encode(x).to(embeddings.device) if isinstance(x, Mapping) else x
+            x if x is None or isinstance(x, Tensor) else self.encode(x).to(embeddings.device)
             for x in (labels, ref_labels)
         )
         found: tuple[Tensor, ...] = super().forward(embeddings, code, ref_emb, ref_code)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cleser.losses.blockwise import Block, inner, mean_over_anchors, pair
-from cleser.relations import Labels, Relation, differ, same
+from cleser.relations import Labels, Relation, checked_relation, differ, same
 
 POSITIVE = same("emotion")
 BOOST = same("emotion") & differ("language")
@@ -30,7 +30,7 @@ def cross_lingual_supcon(
     all_ranks: bool = True,
 ) -> Tensor:
     """The function of `CrossLingualSupCon`, whose arguments and result it shares."""
-    _check(temperature, cross_lingual_weight)
+    _check(temperature, cross_lingual_weight, positive, boost)
     boosted = cross_lingual_weight != 1
     names = (positive & boost).names if boosted else positive.names
     pairs = pair(embeddings, labels, ref_embeddings, ref_labels, names=names, all_ranks=all_ranks)
@@ -39,23 +39,20 @@ def cross_lingual_supcon(
         y = x / temperature**0.5
         return inner(y, y if r is x else r / temperature**0.5)
 
-    def weights(block: Block) -> Tensor:
+    def rule(block: Block) -> tuple[Tensor, Tensor]:
         mask = block.where(positive)
         w = mask.to(block.similarity.dtype)
+        number = whole = w.sum(1, keepdim=True)
         if boosted:
             w = torch.where(mask & block.where(boost), cross_lingual_weight, w)
-        return w
-
-    def rule(block: Block) -> tuple[Tensor, Tensor]:
-        w = weights(block)
-        whole = w.sum(1, keepdim=True)
-        has = whole > 0
-        w /= torch.where(has, whole, 1)
+            whole = w.sum(1, keepdim=True)
+        has = (whole > 0) & (number < block.others)
+        w *= torch.where(has, 1 / torch.where(has, whole, 1), 0)
         away = (
             torch.finfo(w.dtype).min / 4
         )  # an item is not in its own denominator; −inf · 0 would be NaN
         log_probability = block.without_self(away).log_softmax(1)
-        return -(w * log_probability).sum(), has.sum()
+        return 0 - (w * log_probability).sum(), has.sum()  # not −0
 
     return mean_over_anchors(pairs, rule, similarity=logits, all_ranks=all_ranks)
 
@@ -70,9 +67,14 @@ class CrossLingualSupCon(nn.Module):
         w_{ip} = \begin{cases} \lambda & \text{if } \mathtt{boost} \text{ holds for } (i, p) \\
                  1 & \text{otherwise} \end{cases}
 
-    (Eqs. 8 and 7 of Mi et al.; the normalisation by :math:`\sum w` is a reading.) I are the items that have a positive;
-    the denominator runs over all other items, those of unknown emotion included. With ``ref_embeddings`` positives and
-    denominator come from them alone. λ = 1 is plain supervised contrast (Eq. 2 of Khosla et al.).
+    (Eqs. 8 and 7 of Mi et al.; the normalisation by :math:`\sum w` is a reading.) I are the items that have a positive
+    and, among the others, an item that is none; the denominator runs over all other items, those of unknown emotion
+    included. With ``ref_embeddings`` positives and denominator come from them alone. λ = 1 is plain supervised contrast
+    (Eq. 2 of Khosla et al.).
+
+    Where all others are positives there is nothing to contrast them with: all log-probabilities are best at
+    −log(N − 1), and a batch of one class would add that number and pull at nothing but differences between positives.
+    Such an item counts as one without a positive (so in pytorch-metric-learning too).
 
     Rows are treated block by block and only [N, D] is kept for the backward pass: memory is linear in N.
 
@@ -89,7 +91,8 @@ class CrossLingualSupCon(nn.Module):
     Raises:
         ValueError: The temperature is not positive or the weight is negative.
 
-    NaN among the embeddings makes the loss NaN. Without a positive it is zero, with a zero gradient.
+    NaN among the embeddings makes the loss NaN. Without a positive, or of one class only, it is zero, with a zero
+    gradient.
 
     >>> embeddings = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
     >>> labels = {"emotion": [0, 0, 1], "language": [0, 1, 1]}
@@ -108,7 +111,7 @@ class CrossLingualSupCon(nn.Module):
         all_ranks: bool = True,
     ) -> None:
         super().__init__()
-        _check(temperature, cross_lingual_weight)
+        _check(temperature, cross_lingual_weight, positive, boost)
         self.temperature, self.cross_lingual_weight = temperature, cross_lingual_weight
         self.positive, self.boost, self.all_ranks = positive, boost, all_ranks
 
@@ -124,7 +127,8 @@ class CrossLingualSupCon(nn.Module):
         Args:
             embeddings: h [N, D], of any length.
             labels: Name → integers [N]; −1 is unknown.
-            ref_embeddings: Items to contrast with, [M, D]; by default the batch itself.
+            ref_embeddings: Items to contrast with, [M, D]; by default the batch itself, in which no item is paired with
+                itself (nor where these are the very tensor ``embeddings``).
             ref_labels: Their labels.
 
         Raises:
@@ -144,7 +148,9 @@ class CrossLingualSupCon(nn.Module):
         )
 
 
-def _check(temperature: float, weight: float) -> None:
+def _check(temperature: float, weight: float, positive: Relation, boost: Relation) -> None:
+    checked_relation(positive, "positive")
+    checked_relation(boost, "boost")
     if not temperature > 0:
         raise ValueError(f"temperature is {temperature}, expected a positive number")
     if not weight >= 0:

@@ -15,7 +15,7 @@ from cleser.losses.blockwise import Block, Pairs, Rule, inner, mean_over_anchors
 from cleser.losses.mining import SELECTIONS, Triplets, all_triplets, soft_triplets
 from cleser.losses.violations import count_violations
 from cleser.ranks import world
-from cleser.relations import Labels, Relation
+from cleser.relations import Labels, Relation, checked_relation
 
 Mining = Literal["all", "hard", "semihard", "soft"]
 
@@ -129,7 +129,8 @@ class RelationalTripletLoss(nn.Module):
         Args:
             embeddings: [N, D], of any length.
             labels: Name → integers [N]; −1 is unknown.
-            ref_embeddings: Positives and negatives come from here, [M, D]; by default from the batch itself.
+            ref_embeddings: Positives and negatives come from here, [M, D]; by default from the batch itself, in which
+                no item is paired with itself (nor where these are the very tensor ``embeddings``).
             ref_labels: Their labels.
             anchors: Which items may be anchors, bool [N]; by default all.
 
@@ -153,9 +154,8 @@ class RelationalTripletLoss(nn.Module):
 def _check(
     positive: Relation, negative: Relation, margin: float, mining: str, sharpness: float
 ) -> None:
-    for name, relation in (("positive", positive), ("negative", negative)):
-        if not isinstance(relation, Relation):
-            raise ValueError(f"{name} is {relation!r}, expected a relation such as same('emotion')")
+    checked_relation(positive, "positive")
+    checked_relation(negative, "negative")
     if mining not in get_args(Mining):
         raise ValueError(f"mining is {mining!r}, expected one of {get_args(Mining)}")
     if not margin >= 0:

@@ -11,7 +11,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils.data import DataLoader
 
 from cleser.anchors import AnchorBatchSampler, HierarchicalBatchSampler
 from cleser.anchors.anchor_batches import Partners
@@ -272,22 +271,10 @@ def test_it_goes_on_from_its_state_with_any_number_of_ranks(make):
                     break
         second.load_state_dict(json.loads(json.dumps(first.state_dict())))
         second.set_epoch(second.epoch)
-        rest = list(second)
+        rest = []
         while second.epoch < 2:
             rest += list(second)
         assert rest == [batch[1::2] for batch in whole[stop:]]
-
-
-def test_batches_asked_ahead_are_not_lost(make):
-    sampler = make()
-    loader = DataLoader(range(600), batch_sampler=sampler, num_workers=1, prefetch_factor=2)
-    batches = iter(loader)
-    trained = [next(batches).tolist() for _ in range(2)]
-    assert sampler.batches_done > 2
-    other = make()
-    other.load_state_dict(sampler.state_dict(batches_done=2))
-    assert trained + list(other) == list(make())
-    del batches
 
 
 def test_a_state_of_other_labels_is_refused(make):

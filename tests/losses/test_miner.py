@@ -101,10 +101,32 @@ def test_codes_hold_all_labels():
     assert {n: v.tolist() for n, v in decoded.items()} == {
         n: labels[n].tolist() for n in miner.names
     }
-    top = {n: [2**21 - 2] for n in miner.names}
+    top = {n: [2**20 - 2] for n in miner.names}
     assert {n: v.tolist() for n, v in miner.decode(miner.encode(top)).items()} == top
-    with pytest.raises(ValueError, match="reaches 2097151, expected at most 2097150"):
-        miner.encode({n: [2**21 - 1] for n in miner.names})
+    with pytest.raises(ValueError, match="reaches 1048575, expected at most 1048574"):
+        miner.encode({n: [2**20 - 1] for n in miner.names})
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32])
+def test_bare_labels_are_no_codes(dtype):
+    """A tensor of labels 0, 1, … read as codes would lose class 0 and shift the others."""
+    x, labels = random_batch(8)
+    emotion = labels["emotion"].clamp_min(0).to(dtype)
+    miner = RelationMiner(same("emotion"), NEGATIVE)
+    with pytest.raises(ValueError, match=r"write miner\(embeddings, {'emotion': ...}\)"):
+        miner(x, emotion)
+    with pytest.raises(ValueError, match="bare integers"):
+        miner(x, {"emotion": emotion}, x.clone(), emotion)
+    code = miner.encode({"emotion": emotion})
+    for found, expected in zip(miner(x, code), miner(x, {"emotion": emotion}), strict=True):
+        assert found.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("argument", ["positive", "negative"])
+def test_relations_are_checked_when_built(argument):
+    relations = {"positive": POSITIVE, "negative": NEGATIVE} | {argument: "emotion"}
+    with pytest.raises(ValueError, match=f"{argument} is 'emotion', expected a relation"):
+        RelationMiner(**relations)
 
 
 def test_cross_batch_memory_equals_our_reference_set():

@@ -28,7 +28,7 @@ def by_loops(x, labels, temperature, weight, refs=None, ref_labels=None):
     for i in range(len(x)):
         others = [j for j in range(len(refs)) if not (own and j == i)]
         positives = [j for j in others if known_same(labels, i, ref_labels, j, "emotion")]
-        if not positives:
+        if not positives or len(positives) == len(others):
             continue
         logits = {j: cosine(x[i], refs[j]) / temperature for j in others}
         log_denominator = torch.stack(list(logits.values())).logsumexp(0)
@@ -133,13 +133,65 @@ def test_nothing_to_compare_is_zero_with_zero_gradient(emotion, language):
     assert x.grad.eq(0).all()
 
 
-def test_all_one_class_is_the_closed_form():
-    """Equal embeddings of one class: every log-probability is −log(N − 1), whatever the weights."""
-    x = torch.ones(9, 3, requires_grad=True)
-    loss = CrossLingualSupCon()(x, {"emotion": [0] * 9, "language": [0, 1, 2] * 3})
-    loss.backward()
-    assert loss.item() == pytest.approx(math.log(8))
-    assert x.grad.abs().max() < 1e-6
+@pytest.mark.parametrize("weight", [1.0, 2.5])
+def test_all_of_one_class_is_zero_with_zero_gradient_as_in_pytorch_metric_learning(weight):
+    from pytorch_metric_learning.losses import SupConLoss
+
+    x, labels = random_batch(9)
+    one = torch.zeros(9, dtype=torch.int64)
+    x.requires_grad_()
+    loss = CrossLingualSupCon(cross_lingual_weight=weight)
+    found = loss(x, {"emotion": one, "language": labels["language"]})
+    found.backward()
+    assert found == 0 == SupConLoss()(x, one)
+    assert math.copysign(1, found.item()) == 1
+    assert x.grad.eq(0).all()
+    # A single item of another class, or of none, is something to contrast with: then all others count.
+    for other in (1, -1):
+        mixed = {"emotion": [other, *[0] * 8], "language": labels["language"]}
+        expected = by_loops(x.detach().double(), mixed, 0.07, weight)
+        assert loss(x, mixed).item() == pytest.approx(expected.item(), rel=1e-4)
+        assert expected > 1
+
+
+def test_all_of_one_class_in_one_block_only(monkeypatch):
+    x, _ = random_batch(32, dtype=torch.float64)
+    labels = {"emotion": [0] * 30 + [1, 1], "language": [0, 1] * 16}
+    loss = CrossLingualSupCon()
+    whole = loss(x, labels)
+    monkeypatch.setattr(blockwise, "BLOCK", 3 * len(x))
+    torch.testing.assert_close(loss(x, labels), whole)
+    torch.testing.assert_close(whole, by_loops(x, labels, 0.07, 2.5))
+
+
+@pytest.mark.parametrize("block", [blockwise.BLOCK, 100])
+def test_the_batch_as_its_own_reference_pairs_no_item_with_itself(block, monkeypatch):
+    monkeypatch.setattr(blockwise, "BLOCK", block)
+    x, labels = random_batch(40, dtype=torch.float64)
+    a, b = leaf(x), leaf(x)
+    loss = CrossLingualSupCon()
+    expected, found = loss(a, labels), loss(b, labels, b, labels)
+    torch.testing.assert_close(found, expected)
+    expected.backward()
+    found.backward()
+    torch.testing.assert_close(b.grad, a.grad)
+    # Labels of the two sides may differ: here only some items are anchors.
+    some = {name: torch.where(torch.arange(40) < 9, v, -1) for name, v in labels.items()}
+    emotion = [[i, j] for i in range(9) for j in range(40) if i != j]
+    assert loss(x, some, x, labels) != loss(x, some, x.clone(), labels)
+    logs = []
+    for i in range(9):
+        others = [j for j in range(40) if [i, j] in emotion]
+        picked = {n: v[others] for n, v in labels.items()}
+        one = {n: v[i : i + 1] for n, v in labels.items()}
+        value = loss(x[i : i + 1], one, x[others], picked)
+        if known_any(one, picked):
+            logs.append(value)
+    torch.testing.assert_close(loss(x, some, x, labels), torch.stack(logs).mean())
+
+
+def known_any(labels, refs):
+    return any(known_same(labels, 0, refs, j, "emotion") for j in range(len(refs["emotion"])))
 
 
 def test_gradcheck():
@@ -176,6 +228,9 @@ def test_errors():
         CrossLingualSupCon(temperature=0)
     with pytest.raises(ValueError, match="cross_lingual_weight is -1"):
         CrossLingualSupCon(cross_lingual_weight=-1)
+    for argument in ("positive", "boost"):
+        with pytest.raises(ValueError, match=f"{argument} is 'emotion', expected a relation"):
+            CrossLingualSupCon(**{argument: "emotion"})
     x, labels = random_batch(4)
     with pytest.raises(ValueError, match="no 'language'"):
         CrossLingualSupCon()(x, {"emotion": labels["emotion"]})

@@ -382,3 +382,12 @@ def test_cuda_equals_cpu(mining):
     loss = RelationalTripletLoss(POSITIVE, NEGATIVE, mining=mining)
     found = loss(x.cuda(), {n: v.cuda() for n, v in labels.items()})
     torch.testing.assert_close(found.cpu(), loss(x, labels), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("mining", ["all", "hard", "semihard", "soft"])
+def test_the_batch_as_its_own_reference_pairs_no_item_with_itself(mining):
+    x, labels = random_batch(40, dtype=torch.float64)
+    # As a negative, at s = 1, an item itself would violate every triplet, and never be semihard.
+    loss = RelationalTripletLoss(differ("emotion"), same("emotion"), mining=mining)
+    torch.testing.assert_close(loss(x, labels, x, labels), loss(x, labels))
+    assert mining == "semihard" or loss(x, labels, x.clone(), labels) != loss(x, labels)
