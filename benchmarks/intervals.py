@@ -284,7 +284,7 @@ def speakers_alone(*runs: Clusters) -> tuple[float, float]:
 
 
 def real(corpora: Path, out: Path, trials: int) -> None:
-    """Runs of one recipe against each other, with the earlier test beside today's."""
+    """Runs of one recipe against each other, with tests over speakers alone beside."""
     print("\n``baseline`` compared with itself on real corpora: share of p < .05\n")
     header(
         [
@@ -294,7 +294,7 @@ def real(corpora: Path, out: Path, trials: int) -> None:
             "seeds a run",
             "swaps of speakers",
             "bootstrap of speakers",
-            "today",
+            "speakers and seeds",
         ]
     )
     for source, target in DIRECTIONS:
@@ -333,7 +333,7 @@ def train(corpora: Path, source: str, target: str, once: bool, out: Path, seeds:
 
 
 def compare(rng: np.random.Generator, run: Clusters, size: int) -> tuple[bool, bool, bool]:
-    """Whether two draws of seeds differ: by swaps and by bootstrap of speakers alone, and by today's test."""
+    """Whether two draws of seeds differ: by swaps and by bootstrap of speakers alone, and by the test over speakers and seeds."""
     drawn = rng.permutation(run.seeds)[: 2 * size].tolist()
     a, b = run.only(drawn[:size]), run.only(drawn[size:])
     low, high = bootstrap_speakers(rng, a, b)
