@@ -333,7 +333,7 @@ def train(corpora: Path, source: str, target: str, once: bool, out: Path, seeds:
 
 
 def compare(rng: np.random.Generator, run: Clusters, size: int) -> tuple[bool, bool, bool]:
-    """Whether two draws of seeds differ: by swaps and by bootstrap of speakers alone, and by the test over speakers and seeds."""
+    """Whether two draws of seeds differ: by swaps and by bootstrap of speakers alone, and by speakers and seeds."""
     drawn = rng.permutation(run.seeds)[: 2 * size].tolist()
     a, b = run.only(drawn[:size]), run.only(drawn[size:])
     low, high = bootstrap_speakers(rng, a, b)
