@@ -92,7 +92,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 from cleser.evaluation.metrics import Counts, Floats
 from cleser.evaluation.speakers import Clusters
@@ -322,17 +322,17 @@ def _combined(parts: list[_Part]) -> tuple[float, float]:
 
 def _inflation(dof: float) -> float:
     """By how much a variance with few degrees of freedom may be underestimated."""
-    return float(dof / stats.chi2.ppf(_DOUBT, dof))
+    return float(dof / special.chdtri(dof, 1 - _DOUBT))
 
 
 def _quantile(level: float, dof: float) -> float:
-    return float(stats.t.ppf((1 + level) / 2, dof))
+    return float(special.stdtrit(dof, (1 + level) / 2))
 
 
 def _p_value(difference: float, error: float, dof: float) -> float:
     if error == 0:  # the same difference with every cluster and seed
         return 1.0 if difference == 0 else 0.0
-    return float(2 * stats.t.sf(abs(difference) / error, dof))
+    return float(2 * special.stdtr(dof, -abs(difference) / error))
 
 
 def _covers(unit: str, seeds: int) -> str:

@@ -171,6 +171,22 @@ def test_the_model_of_speakers_equals_a_loop():
     assert speakers_model(counts) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_speakers_of_different_size_add_what_the_model_expects(seeds):
+    for seed in range(20):
+        x = drawn(seed, seeds=seeds, most=30)
+        scale, _ = speakers_model(x.counts)
+        psi, values = np.sqrt(scale) * influence(x.counts, uar), uar(x.counts.sum(1))
+        mean = psi.mean(0)
+        expected = sum(p**2 for p in mean)
+        if seeds > 1:
+            between = values.var(ddof=1) / seeds
+            both = sum((psi[s, g] - mean[g]) ** 2 for s, g in np.ndindex(*psi.shape))
+            both /= seeds * (seeds - 1)
+            expected = both + max(0, expected - both) + max(0, between - both)
+        assert interval(x, uar).error == pytest.approx(np.sqrt(expected))
+
+
 def test_a_class_of_a_single_speaker_varies_as_the_others_do():
     """Of C classes one has a single speaker, of whom nothing is known but what the other classes show."""
     truth = np.full((1, 6, 3), 4)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cleser.evaluation import holm
@@ -19,6 +19,7 @@ def by_steps(ps):
 
 
 @given(st.lists(st.none() | st.just(float("nan")) | st.floats(0, 1)))
+@settings(deadline=None)
 def test_it_equals_a_loop(ps):
     np.testing.assert_array_equal(holm(ps), np.array(by_steps(ps), dtype=float))
 
