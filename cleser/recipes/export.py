@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 
 import cleser
 from cleser.evaluation.results import Run
-from cleser.evaluation.tables import percent
+from cleser.evaluation.tables import coverage, percent
+from cleser.evaluation.terms import uses_of
 from cleser.recipes.saved import BACKBONE_FOLDER, open_run
 from cleser.speech.backbones import Backbone
 from cleser.speech.checkpoints import copy_checkpoint
@@ -66,7 +67,11 @@ def model_card(run: Run, backbone: Backbone) -> str:
     """The card of a run, in Markdown with the metadata of model hubs in front."""
     template = files("cleser.recipes").joinpath("model_card.md.jinja").read_text()
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["percent"] = percent
+    environment.filters |= {
+        "percent": percent,
+        "coverage": coverage,
+        "uses": lambda protocol: ", ".join(uses_of(protocol)) or "nothing but its normalisation",
+    }
     tested = run.predictions
     known = _task(run.folder / "model.safetensors")["vocabulary"]
     return environment.from_string(template).render(
