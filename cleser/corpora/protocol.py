@@ -109,7 +109,9 @@ class Protocol:
         Raises:
             ValueError: A corpus cannot be read, or holds no utterance of the labels asked for.
         """
-        frames = {spec: load(spec) for spec in (*self.source, *self.auxiliary, *self.target)}
+        frames = {
+            spec: load(spec, self.map) for spec in (*self.source, *self.auxiliary, *self.target)
+        }
         roles = {
             role: pd.concat(
                 [self._labelled(spec, frames[spec]) for spec in specs], ignore_index=True
@@ -140,10 +142,9 @@ class Protocol:
         return audit(self.load(), content=content)
 
     def _labelled(self, spec: str, manifest: pd.DataFrame) -> pd.DataFrame:
-        mapped = manifest.assign(emotion=manifest["emotion"].replace(self.map))
-        kept = mapped[mapped["emotion"].isin(self.labels)]
+        kept = manifest[manifest["emotion"].isin(self.labels)]
         if kept.empty:
-            found = sorted(mapped["emotion"].dropna().unique())
+            found = sorted(manifest["emotion"].dropna().unique())
             raise ValueError(
                 f"{spec}: found the emotions {found}, expected some of {list(self.labels)}; "
                 f"map names with map={{'calm': 'neutral'}} (--map calm=neutral)"
