@@ -109,7 +109,7 @@ def flaw(entry: os.DirEntry[str]) -> str:
     return ""
 
 
-def named(corpus: str, argument: str, pattern: str, example: str) -> Listing:
+def named(corpus: str, argument: str, pattern: str, example: str, above: int = 0) -> Listing:
     """Recordings whose names say all: those that follow a pattern, with its groups as columns.
 
     Args:
@@ -117,6 +117,7 @@ def named(corpus: str, argument: str, pattern: str, example: str) -> Listing:
         argument: The folder.
         pattern: Regular expression of the whole stem with named groups.
         example: A file name that follows it, for messages.
+        above: How many folders above the file say something too: the pattern is of ``folder/stem`` then.
 
     Returns:
         Columns ``utterance, path, folder`` and the pattern's groups; other names, second copies and
@@ -127,16 +128,27 @@ def named(corpus: str, argument: str, pattern: str, example: str) -> Listing:
     """
     root = existing(corpus, argument, example)
     found, unlisted = recordings(root)
+    if above:
+        found["stem"] = found["path"].map(lambda path: _tail(path, above)).astype("str")
     fits = found["stem"].str.fullmatch(pattern)
     own, foreign = found[fits], found[~fits]
     if len(own) <= len(foreign):
         looked_for = f"recordings named as {example}"
-        raise wrong_folder(corpus, root, looked_for, lambda folder: _holds(folder, pattern))
+        raise wrong_folder(corpus, root, looked_for, lambda folder: _holds(folder, pattern, above))
     strange = [Problem(p, f"is not named as {example}") for p in foreign["path"]]
     own, unusable = usable(own)
     groups = own["stem"].str.extract(f"^{pattern}$")
     rows = own[["path", "folder"]].assign(utterance=own["stem"])
     return Listing(rows.join(groups), [*unlisted, *strange, *unusable])
+
+
+def _tail(path: str, above: int) -> str:
+    """The last folders and the stem of a path.
+
+    >>> _tail("corpus/anna/happy/01.wav", 1)
+    'happy/01'
+    """
+    return "/".join(path.rpartition(".")[0].replace("\\", "/").split("/")[-above - 1 :])
 
 
 def usable(found: pd.DataFrame, key: str = "stem") -> tuple[pd.DataFrame, list[Problem]]:
@@ -243,7 +255,7 @@ def _names(folder: Path, most: int = 5) -> str:
     return (", ".join(names[:most]) or "nothing") + rest
 
 
-def _holds(folder: Path, pattern: str, most: int = 20_000) -> bool:
+def _holds(folder: Path, pattern: str, above: int, most: int = 20_000) -> bool:
     """Whether most recordings of a folder or of those right within it follow the pattern."""
     own = foreign = seen = 0
     for place in (folder, *(p for p in folder.iterdir() if p.is_dir())):
@@ -253,6 +265,6 @@ def _holds(folder: Path, pattern: str, most: int = 20_000) -> bool:
                 if seen > most:  # a hint is not worth a long wait
                     return own > foreign
                 if entry.name.lower().endswith(AUDIO):
-                    fits = re.fullmatch(pattern, entry.name.rpartition(".")[0]) is not None
+                    fits = re.fullmatch(pattern, _tail(entry.path, above)) is not None
                     own, foreign = own + fits, foreign + (not fits)
     return own > foreign

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import pandas as pd
+
+from cleser.corpora.terms import to_emotions, to_genders, to_languages, to_splits
 
 COLUMNS = (
     "utterance",
@@ -47,6 +49,7 @@ GENDERS = ("female", "male")
 
 _REQUIRED = ("utterance", "path", "corpus", "language")
 _TIMES = ("start", "end")
+_RENAME = "; rename it (--map NAME=other)"
 
 
 class Problem(NamedTuple):
@@ -74,12 +77,15 @@ class Listing(NamedTuple):
     problems: list[Problem]
 
 
-def assemble(corpus: str, listing: Listing) -> pd.DataFrame:
-    """Complete a reader's rows to a validated manifest with globally unique ids.
+def assemble(
+    corpus: str, listing: Listing, rename: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """Complete a reader's rows to a validated manifest with globally unique ids and our names of emotions.
 
     Args:
         corpus: Name of the corpus, for rows that do not name their own.
-        listing: What the reader found.
+        listing: What the reader found; synonyms of emotions, languages, genders and splits are understood.
+        rename: Emotions to call otherwise, as the reader or as we name them.
 
     Returns:
         The manifest; ids carry the prefix ``"<corpus>/"``, and ``attrs["problems"]`` says what is missing.
@@ -103,7 +109,13 @@ def assemble(corpus: str, listing: Listing) -> pd.DataFrame:
     manifest = rows[[*COLUMNS, *further]].astype(types)
     for name in ("utterance", "speaker"):
         manifest[name] = _prefixed(manifest[name], manifest["corpus"])
-    validate(manifest)
+    corpora = manifest["corpus"].unique()
+    source = str(corpora[0]) if len(corpora) == 1 else corpus
+    manifest["emotion"] = to_emotions(manifest["emotion"], rename, source)
+    manifest["language"] = to_languages(manifest["language"])
+    manifest["gender"] = to_genders(manifest["gender"])
+    manifest["split"] = to_splits(manifest["split"])
+    validate(manifest, tuple((rename or {}).values()))
     return with_problems(manifest, listing.problems)
 
 
@@ -143,11 +155,12 @@ def problems(manifest: pd.DataFrame) -> list[Problem]:
     return [Problem(**problem) for problem in manifest.attrs.get("problems", [])]
 
 
-def validate(manifest: pd.DataFrame) -> None:
+def validate(manifest: pd.DataFrame, further: tuple[str, ...] = ()) -> None:
     """Check the rules of a manifest.
 
     Args:
         manifest: The table to check.
+        further: Classes that may stand for emotions beside :data:`EMOTIONS`.
 
     Raises:
         ValueError: A column is missing, or a value is none that it may be; the message names the first row.
@@ -170,7 +183,8 @@ def validate(manifest: pd.DataFrame) -> None:
     _check(manifest, "utterance", lambda c: ~c.duplicated(), "another id in every row")
     _check(manifest, "language", _matches("[a-z]{2}"), "an ISO 639-1 code, as de or en")
     _check(manifest, "gender", _one_of(GENDERS), f"one of {list(GENDERS)} or nothing")
-    _check(manifest, "emotion", _one_of(EMOTIONS), f"one of {list(EMOTIONS)} or nothing")
+    classes = (*EMOTIONS, *(name for name in further if name not in EMOTIONS))
+    _check(manifest, "emotion", _one_of(classes), f"one of {list(classes)} or nothing{_RENAME}")
     _check(
         manifest,
         "split",

@@ -1,32 +1,60 @@
-"""Anyone's corpus, as a table in CSV or Parquet: ``manifest:FILE.csv``."""
+"""Anyone's corpus, as a table: ``manifest:FILE``, in the layouts that people have.
+
+Read are tables of text (commas, semicolons, tabs; UTF-8, UTF-16, Windows-1252), JSON lines, JSON and Parquet: our own,
+audformat's, EmoBox's, nkululeko's, and the ``metadata.csv`` of a folder of audio on the Hugging Face Hub.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qsl
 
+import numpy as np
 import pandas as pd
 
+from cleser.corpora.emobox import LANGUAGES, decode_emotions
+from cleser.corpora.folders import flaw, printable
 from cleser.corpora.manifest import COLUMNS, Listing, Problem, assemble
+from cleser.corpora.tables import read_table, read_text
+from cleser.corpora.terms import is_missing
 
-REQUIRED = ("path", "language")
-SHORT = {"f": "female", "m": "male"}
+ENDINGS: Final = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet", ".pq")
+# What others call our columns; the first that there is counts.
+_NAMES: Final[dict[str, tuple[str, ...]]] = {
+    "path": (
+        "file", "file_name", "filename", "FileName", "wav", "wav_path", "audio", "audio_path", "audio_file",
+        "audio_filepath", "name",
+    ),
+    "utterance": ("key", "utterance_id", "utt_id"),
+    "language": ("lang", "locale", "language_code"),
+    "speaker": ("speaker_id", "speakers", "spk", "SpkrID", "spk_id", "actor"),
+    "gender": ("sex", "Gender", "Sex"),
+    "emotion": ("emo", "EmoClass", "label", "emotion_label", "Emotion"),
+    "start": ("start_time", "begin"),
+    "end": ("end_time",),
+    "split": ("Split_Set", "Split", "partition", "subset"),
+    "text": ("transcription", "transcript", "sentence", "Utterance", "raw_text"),
+}  # fmt: skip
 
 
 def read(argument: str) -> Listing:
     """Read a manifest.
 
     Args:
-        argument: A ``.csv`` or ``.parquet`` file. Paths in it are relative to it. It needs ``path`` and
-            ``language``; an utterance is named by its file, and a corpus by the table's, where the table
-            does not. What :func:`cleser.corpora.load` returned can be saved and read again.
+        argument: A file. Paths in it are relative to its folder. It needs a path and a language for each row; what
+            holds for all rows may stand behind the name, ``FILE.csv?language=en&corpus=mine``. An utterance is named
+            by its file (and its times, where a file has several), and a corpus by the table's, where the table does
+            not. What :func:`cleser.corpora.load` returned can be saved and read again.
 
     Raises:
-        ValueError: The file is none of the two, or lacks a column.
+        ValueError: The file is of another kind, or lacks a column.
     """
-    source = Path(argument).expanduser().resolve()
-    return _listing(source, _table(source), source.stem)
+    source, given = _argument(argument)
+    return _listing(_table(source, given), source)
 
 
 def read_parts(files: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
@@ -46,10 +74,12 @@ def read_parts(files: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
     parts = {}
     for name, file in files.items():
         source = file.expanduser().resolve()
-        table = _table(source)
-        if "utterance" not in table and "path" in table:
+        table = _table(source, {})
+        if "utterance" not in table:
             table["utterance"] = _whole_names(table)
-        parts[name] = assemble("split", _listing(source, table, "split"))
+        if "corpus" not in table:
+            table["corpus"] = "split"
+        parts[name] = assemble("split", _listing(table, source))
     if len(parts) > 1:
         return parts
     (whole,) = parts.values()
@@ -75,58 +105,214 @@ def _whole_names(table: pd.DataFrame) -> list[str]:
     return [path if pd.isna(start) else f"{path}@{start:g}-{end:g}" for path, start, end in times]
 
 
-def _listing(source: Path, table: pd.DataFrame, corpus: str) -> Listing:
-    missing = [name for name in REQUIRED if name not in table]
+def _table(source: Path, given: Mapping[str, str]) -> pd.DataFrame:
+    """The rows under our names of columns, which hold a path and a language at least."""
+    table = _named(read_rows(source), source)
+    for name, value in given.items():
+        table[name] = value
+    if "dataset" in table:  # an EmoBox list
+        table = table.rename(columns={"corpus": "corpus_given"} if "corpus" in table else {})
+        table["corpus"] = given.get("corpus", table["dataset"])
+        if "language" not in table:
+            table["language"] = table["dataset"].map(LANGUAGES)
+        if "emotion" in table:
+            table["emotion"] = decode_emotions(table["emotion"], source)
+    missing = [name for name in ("path", "language") if name not in table]
     if missing:
+        example = f"; say it for all rows, as manifest:{source.name}?language=en"
         raise ValueError(
             f"{source}: found the columns {list(table)}, expected also {missing} (known: {list(COLUMNS)})"
+            + example * (missing == ["language"])
         )
-    table["path"] = [str(source.parent / path) for path in table["path"]]
-    if "utterance" not in table:
-        table["utterance"] = [Path(path).stem for path in table["path"]]
-    if "corpus" not in table:
-        table["corpus"] = corpus
+    table = table.reset_index(drop=True)
+    for name in ("start", "end"):
+        if name in table:
+            table[name] = _seconds(table[name], source)
+    return table
+
+
+def read_rows(source: Path) -> pd.DataFrame:
+    """The rows of a file as they stand, all as texts but for Parquet.
+
+    Raises:
+        ValueError: The file is none that is read, or broken.
+    """
+    if not source.is_file():
+        raise ValueError(f"{source}: no such file, expected a manifest in one of {list(ENDINGS)}")
+    suffix = source.suffix.lower()
+    if suffix in (".parquet", ".pq"):
+        try:
+            table = pd.read_parquet(source)
+        except Exception as error:  # of pyarrow's many kinds
+            raise ValueError(f"{source}: cannot be read as Parquet ({error})") from error
+        # audformat keeps file, start and end in the index.
+        return table.reset_index() if any(table.index.names) else table
+    if suffix in (".jsonl", ".ndjson", ".json"):
+        return _from_json(source, lines=suffix != ".json")
+    if suffix in (".csv", ".tsv", ".txt"):
+        return read_table(source)
+    raise ValueError(f"{source}: found {suffix or 'no ending'}, expected one of {list(ENDINGS)}")
+
+
+def _from_json(source: Path, *, lines: bool) -> pd.DataFrame:
+    """A row an object: one a line, in a list, or by their keys."""
+    rows: list[Any] = []
+    number = 1
+    try:
+        text = read_text(source)
+        if lines:
+            for line in text.splitlines():
+                if line.strip():
+                    rows.append(json.loads(line))
+                number += 1
+        else:
+            content = json.loads(text)
+            by_key = isinstance(content, dict)
+            rows = [{"key": k, **v} for k, v in content.items()] if by_key else list(content)
+        table = pd.DataFrame([dict(row) for row in rows])
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(
+            f'{source}, line {number}: {error}, expected objects in JSON as {{"path": …}}'
+        ) from error
+    strings = {name: _as_text(table[name]) for name in table.columns}
+    return pd.DataFrame(strings)
+
+
+def _as_text(column: pd.Series[Any]) -> pd.Series[str]:
+    return column.map(str, na_action="ignore").astype("str")
+
+
+def _argument(argument: str) -> tuple[Path, dict[str, str]]:
+    """The file, and what is said for all its rows."""
+    path = Path(argument).expanduser()
+    if "?" not in argument or path.is_file():
+        return path.resolve(), {}
+    name, _, query = argument.rpartition("?")
+    given = dict(parse_qsl(query, keep_blank_values=True))
+    unknown = [key for key in given if key not in COLUMNS]
+    if unknown:
+        raise ValueError(
+            f"{argument}: found {unknown} behind the question mark, expected some of {list(COLUMNS)}"
+        )
+    return Path(name).expanduser().resolve(), given
+
+
+def _named(table: pd.DataFrame, source: Path) -> pd.DataFrame:
+    """The table with our names of columns, where others stand for them."""
+    table = table.rename(columns={name: str(name) for name in table.columns})
+    table = table.loc[:, ~table.columns.duplicated()]
+    if "utterance" in table and "path" not in table and _are_sentences(table["utterance"]):
+        table = table.rename(columns={"utterance": "text"})
+    taken: dict[str, str] = {}
+    for name, others in _NAMES.items():
+        other = next((other for other in others if other in table), None)
+        if name not in table and other is not None and other not in taken:
+            taken[other] = name
+    return table.rename(columns=taken).copy()
+
+
+def _are_sentences(column: pd.Series[Any]) -> bool:
+    texts = _as_text(column).dropna()
+    return bool(len(texts)) and bool(texts.str.contains(" ").mean() > 0.5)
+
+
+def _listing(table: pd.DataFrame, source: Path) -> Listing:
     if "start" in table:
         table["start"] = table["start"].fillna(0.0)
-    if "gender" in table:
-        table["gender"] = table["gender"].str.lower().replace(SHORT)
-    sizes = _sizes(table["path"])
-    found = table["path"].map(sizes)
-    problems = [
-        Problem(path, "is missing" if pd.isna(size) else "is empty (0 bytes)")
-        for path, size in zip(table["path"], found, strict=True)
-        if not size > 0
+    texts = [n for n in COLUMNS if n in table and n not in ("start", "end")]
+    for name in texts:
+        table[name] = _as_text(table[name])
+    if "corpus" not in table:
+        table["corpus"] = source.stem
+    table["corpus"] = table["corpus"].fillna(source.stem)
+    if "speaker" in table:
+        table["speaker"] = table["speaker"].mask(is_missing(table["speaker"]))
+    if "split" in table and table["split"].str.fullmatch(r"[\d.]+").eq(True).any():
+        table = table.rename(columns={"split": "fold"})  # numbers of folds are no splits
+    return _usable(table, source)
+
+
+def _usable(table: pd.DataFrame, source: Path) -> Listing:
+    problems = []
+    nameless = is_missing(table["path"])
+    problems += [
+        Problem(f"{source}: row {row}", "has no path") for row in np.flatnonzero(nameless).tolist()
     ]
-    return Listing(table[found > 0], problems)
+    table = table[~nameless]
+    shown = table["path"]
+    table = table.assign(path=[_resolved(path, source.parent) for path in shown])
+    flaws = _flaws(table["path"])
+    said = table["path"].map(lambda path: flaws.get(path, "is missing")).astype("str")
+    problems += [
+        Problem(path, reason)
+        for path, reason in zip(table["path"], said, strict=True)
+        if reason != ""
+    ]
+    table = table[said == ""]
+    if "utterance" not in table:
+        table = table.assign(utterance=_ids(table))
+        again = table["utterance"].duplicated()
+        problems += [Problem(path, "has a second row") for path in table.loc[again, "path"]]
+        table = table[~again]
+    return Listing(table.reset_index(drop=True), problems)
 
 
-def _table(source: Path) -> pd.DataFrame:
-    if not source.is_file():
-        raise ValueError(f"{source}: no such file, expected a manifest in .csv or .parquet")
-    if source.suffix == ".parquet":
-        table = pd.read_parquet(source)
-    elif source.suffix == ".csv":
-        # Speaker 01 is no number, and a text that says NA or None is no gap.
-        table = pd.read_csv(
-            source, dtype="str", encoding="utf-8-sig", keep_default_na=False, na_values=[""]
-        )
-    else:
-        raise ValueError(
-            f"{source}: found {source.suffix or 'no ending'}, expected .csv or .parquet"
-        )
-    try:
-        times = {name: "float64" for name in ("start", "end") if name in table}
-        texts = {name: "str" for name in COLUMNS if name in table and name not in times}
-        return table.astype({**times, **texts})
-    except ValueError as error:
-        raise ValueError(f"{source}: {error}, expected start and end in seconds") from error
+def _seconds(column: pd.Series[Any], source: Path) -> pd.Series[float]:
+    """Times in seconds, from numbers, timedeltas, and texts as ``0 days 00:00:01.5`` or ``00:00:01,5``."""
+    if pd.api.types.is_timedelta64_dtype(column):
+        seconds: pd.Series[float] = column.dt.total_seconds()
+        return seconds
+    numbers = pd.to_numeric(column, errors="coerce")
+    texts = column[numbers.isna() & column.notna()].astype("str").str.replace(",", ".")
+    texts = texts[~is_missing(texts) & (texts != "NaT")]
+    if len(texts):
+        times = pd.to_timedelta(texts, errors="coerce")
+        if times.isna().any():
+            found = texts[times.isna()].iloc[0]
+            raise ValueError(f"{source}: found {found!r}, expected start and end in seconds")
+        numbers = numbers.astype("float64")
+        numbers[texts.index] = times.dt.total_seconds()
+    return numbers.astype("float64")
 
 
-def _sizes(paths: pd.Series[str]) -> dict[str, float]:
-    """Size of each recording that exists; every folder is listed once, which is faster than asking."""
-    sizes: dict[str, float] = {}
+def _resolved(path: str, folder: Path) -> str:
+    """The path from the manifest's folder; backslashes of Windows divide folders too, where there is no such file."""
+    found = folder / Path(path).expanduser() if path.startswith("~") else folder / path
+    if "\\" in path and not found.exists():
+        found = folder / path.replace("\\", "/")
+    return os.path.normpath(found)
+
+
+def _flaws(paths: pd.Series[str]) -> dict[str, str]:
+    """What keeps each recording that exists from being one, by its path; folders are listed once."""
+    flaws: dict[str, str] = {}
     for folder in {os.path.dirname(path) for path in paths}:  # noqa: PTH120  (names only)
-        if Path(folder).is_dir():
+        try:
             with os.scandir(folder) as scan:
-                sizes.update({e.path: e.stat().st_size for e in scan if e.is_file()})
-    return sizes
+                flaws.update({e.path: flaw(e) for e in scan if e.is_file()})
+        except (OSError, ValueError):  # no such folder, or a name that none can have
+            continue
+    return {path: found for path, found in flaws.items() if printable(path) == path}
+
+
+def _ids(table: pd.DataFrame) -> list[str]:
+    """Names of utterances: their files', with folders where these are alike, with times where a file has several."""
+    files = table["path"].drop_duplicates()
+    stems = files.map(lambda path: Path(path).stem)
+    if stems.duplicated().any():
+        above = os.path.commonpath([os.path.dirname(path) for path in files])  # noqa: PTH120
+        stems = files.map(lambda path: Path(path).relative_to(above).with_suffix("").as_posix())
+        if stems.duplicated().any():  # a.wav and a.flac
+            stems = files.map(lambda path: Path(path).relative_to(above).as_posix())
+    names = dict(zip(files, stems, strict=True))
+    several = table["path"].duplicated(keep=False)
+    if not several.any() or "start" not in table:
+        return [names[path] for path in table["path"]]
+    ends = table["end"] if "end" in table else pd.Series(np.nan, table.index)
+    rows = zip(table["path"], table["start"], ends, several, strict=True)
+    return [
+        f"{names[path]}_{start:.3f}-{'' if np.isnan(end) else f'{end:.3f}'}"
+        if many
+        else names[path]
+        for path, start, end, many in rows
+    ]

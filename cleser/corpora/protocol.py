@@ -147,11 +147,8 @@ class Protocol:
         Raises:
             ValueError: A corpus cannot be read, or holds no utterance of the labels asked for.
         """
-        frames = {spec: load(spec) for spec in (*self.source, *self.auxiliary, *self.target)}
-        renamed = {
-            spec: frame.assign(emotion=frame["emotion"].replace(self.map))
-            for spec, frame in frames.items()
-        }
+        specs = (*self.source, *self.auxiliary, *self.target)
+        renamed = {spec: load(spec, self.map) for spec in specs}
         source, auxiliary, target = (
             _concatenated([self._labelled(spec, renamed[spec]) for spec in specs])
             for specs in (self.source, self.auxiliary, self.target)
@@ -174,7 +171,7 @@ class Protocol:
             auxiliary=source.iloc[:0] if auxiliary.empty else auxiliary,
             target=target,
             pool=pool,
-            left_out=[problem for f in frames.values() for problem in f.attrs.get("problems", [])],
+            left_out=[problem for f in renamed.values() for problem in f.attrs.get("problems", [])],
         )
 
     def _check_classes(

@@ -10,7 +10,7 @@ where ``read(argument: str) -> Listing`` gets what stands behind the colon of ``
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
@@ -32,11 +32,12 @@ def corpora() -> list[str]:
     return sorted(_registered())
 
 
-def load(spec: str) -> pd.DataFrame:
+def load(spec: str, rename: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Read a corpus.
 
     Args:
         spec: ``"corpus:argument"``, mostly a folder, as ``"emodb:PATH"`` or ``"manifest:FILE.parquet"``.
+        rename: Emotions to call otherwise, before anything is checked: as the corpus or as we name them.
 
     Returns:
         The validated manifest, one utterance a row. What was left out, and why, is given by
@@ -62,7 +63,7 @@ def load(spec: str) -> pd.DataFrame:
             f"{listed}"
         )
     try:
-        return assemble(name, listing)
+        return assemble(name, listing, rename)
     except ValueError as error:
         raise ValueError(f"{spec}: {error}") from error
 

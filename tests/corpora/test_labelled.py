@@ -211,9 +211,9 @@ def test_manifest_rows_without_a_usable_file_are_problems(table):
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
-        ("own.csv", "file,language\na.wav,de\n", r"expected also \['path'\]"),
+        ("own.csv", "sound,language\na.wav,de\n", r"expected also \['path'\]"),
         ("own.csv", "path,language,start\na.wav,de,soon\n", "expected start and end in seconds"),
-        ("own.txt", "path,language\n", r"found \.txt, expected \.csv or \.parquet"),
+        ("own.xlsx", "path,language\n", r"found \.xlsx, expected one of \['\.csv', "),
         (
             "own.csv",
             "path,language,emotion\nclips/a.wav,de,wut\n",

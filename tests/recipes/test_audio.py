@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import torch
 from safetensors import safe_open
 
@@ -128,8 +129,9 @@ def test_what_is_said_is_taken_out_on_both_roads(specs, tmp_path):
     terms = Protocol([specs[0]], [specs[1]])
     cast = terms.load()
     for rows in (cast.source, cast.target):
-        for number, name in enumerate(rows["utterance"]):
-            phones = Alignment([0.0, 0.05, 0.2], [0.05, 0.2, 9.0], "pai" if number % 2 else "pia")
+        for number, (name, path) in enumerate(zip(rows["utterance"], rows["path"], strict=True)):
+            end = soundfile.info(path).duration
+            phones = Alignment([0.0, 0.05, 0.2], [0.05, 0.2, end], "pai" if number % 2 else "pia")
             write_textgrid(tmp_path / f"{name}.TextGrid", phones)
     with_content = replace(terms, lexical_normalisation=False).load()
     kept, plain, heard = (

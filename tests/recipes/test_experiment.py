@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+import soundfile
 import torch
 import yaml
 from safetensors.torch import load_file
@@ -170,8 +171,9 @@ def test_evaluating_with_alignments_repeats_a_run_with_them(specs, tmp_path):
     protocol = Protocol([specs[0]], [specs[1]])
     folder = tmp_path / "alignments"
     for rows in (protocol.load().source, protocol.load().target):
-        for number, name in enumerate(rows["utterance"]):
-            phones = Alignment([0.0, 0.1], [0.1, 9.0], "ai" if number % 2 else "ia")
+        for number, (name, path) in enumerate(zip(rows["utterance"], rows["path"], strict=True)):
+            end = soundfile.info(path).duration
+            phones = Alignment([0.0, 0.1], [0.1, end], "ai" if number % 2 else "ia")
             write_textgrid(folder / f"{name}.TextGrid", phones)
     run("baseline", protocol, tmp_path / "run", seeds=1, alignments=str(folder))
     again = evaluate(tmp_path / "run", (specs[1],), alignments=str(folder), out=tmp_path / "again")

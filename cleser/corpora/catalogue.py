@@ -1,0 +1,57 @@
+"""The corpora that come with the package: language, licence, who gives them out, and what their readers check."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+_SEE: Final = "as its owner states"
+_ON_REQUEST: Final = "agreement with the owner"
+_NAMES: Final = "names of files"
+_TABLE: Final = "table of labels against files"
+
+
+class Entry(NamedTuple):
+    """A corpus.
+
+    Attributes:
+        name: Of its spec.
+        language: Codes of ISO 639-1.
+        licence: What is known of it; the owner's word counts.
+        owner: Whom to ask for it.
+        checked: What the reader holds against what.
+    """
+
+    name: str
+    language: str
+    licence: str
+    owner: str
+    checked: str
+
+
+CATALOGUE: Final = (
+    Entry("aesdd", "el", _SEE, "M3C, Aristotle University of Thessaloniki", _NAMES),
+    Entry("ased", "am", _SEE, "authors' repository ASED_V1", _NAMES),
+    Entry("biic-podcast", "zh", _ON_REQUEST, "BIIC Lab, National Tsing Hua University", _TABLE),
+    Entry("cafe", "fr", _SEE, "Zenodo", _NAMES),
+    Entry("casia", "zh", _ON_REQUEST, "Institute of Automation, Chinese Academy of Sciences", "folders and names"),
+    Entry("crema-d", "en", _SEE, "authors' repository CREMA-D", _NAMES),
+    Entry("emodb", "de", "CC0 1.0", "Technical University of Berlin", _NAMES),
+    Entry("emovo", "it", _SEE, "Fondazione Ugo Bordoni", _NAMES),
+    Entry("enterface", "en", _SEE, "eNTERFACE workshop 2005", _NAMES + " of extracted sound"),
+    Entry("esd", "zh, en", _ON_REQUEST, "HLT Lab, National University of Singapore", "folders, names and texts"),
+    Entry("iemocap", "en", _ON_REQUEST, "SAIL, University of Southern California", "labels of dialogues against files"),
+    Entry("jl-corpus", "en", _SEE, "Kaggle, University of Auckland", _NAMES),
+    Entry("meld", "en", _SEE, "authors' repository MELD", _TABLE),
+    Entry("mesd", "es", _SEE, "Mendeley Data", _NAMES + " (they name no speakers)"),
+    Entry("msp-improv", "en", _ON_REQUEST, "MSP Lab, University of Texas at Dallas", _TABLE),
+    Entry("msp-podcast", "en", _ON_REQUEST, "MSP Lab, University of Texas at Dallas", _TABLE),
+    Entry("nemo", "pl", "CC BY-NC-SA 4.0", "author's repository nEMO", _TABLE),
+    Entry("oreau", "fr", _SEE, "Zenodo", _NAMES),
+    Entry("ravdess", "en", "CC BY-NC-SA 4.0", "Zenodo", _NAMES),
+    Entry("savee", "en", _SEE + ", after registration", "University of Surrey", "folders or names"),
+    Entry("shemo", "fa", _SEE, "authors' repository ShEMO", _NAMES),
+    Entry("subesco", "bn", _SEE, "Zenodo", _NAMES),
+    Entry("tess", "en", _SEE, "University of Toronto", _NAMES),
+    Entry("turev-db", "tr", "CC BY-NC-ND 4.0", "authors' repository TurEV-DB", "folders and names"),
+    Entry("urdu", "ur", _SEE, "authors' repository URDU-Dataset", _NAMES),
+)  # fmt: skip

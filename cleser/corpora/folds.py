@@ -1,0 +1,237 @@
+"""Folds: who trains, who selects and who is tested, by lists of others or by speakers; and what they share.
+
+Many published lists were drawn from utterances, so that the same voices train and are tested:
+:func:`audit_folds` counts them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from cleser.corpora.manifest_file import read_rows
+from cleser.corpora.terms import to_splits
+
+_ROLES: Final = ("train", "dev", "test")
+_FILES: Final = {"train": "train", "valid": "dev", "val": "dev", "dev": "dev", "test": "test"}
+_PATHS: Final = ("path", "file", "wav", "file_name", "filename")
+_EXPECTED: Final = "expected FILE.csv, emobox:FOLDER, kfold:NUMBER or leave-one-speaker-out"
+
+
+class Fold(NamedTuple):
+    """One division of a manifest.
+
+    Attributes:
+        name: Which fold it is.
+        roles: ``train``, ``dev`` or ``test`` of each row, missing for rows that take no part.
+        unmatched: What a list names and the manifest lacks.
+    """
+
+    name: str
+    roles: pd.Series[str]
+    unmatched: tuple[str, ...] = ()
+
+    def rows(self, manifest: pd.DataFrame, role: str) -> pd.DataFrame:
+        """The rows of a role."""
+        return manifest[(self.roles == role).to_numpy()].reset_index(drop=True)
+
+
+def make_folds(manifest: pd.DataFrame, split: str) -> list[Fold]:
+    """Divide a manifest.
+
+    Args:
+        manifest: Utterances, as :func:`cleser.corpora.load` returns them.
+        split: ``FILE.csv`` with the columns ``utterance`` (or a path) and ``split``, and ``fold`` where there are
+            several; ``emobox:FOLDER`` with EmoBox's lists of a fold, or with folders of several; ``kfold:5``, whole
+            speakers in five parts of about the same size; ``leave-one-speaker-out``.
+
+    Raises:
+        ValueError: The split is none of these, names no utterance of the manifest, or needs speakers that are unknown.
+
+    >>> rows = pd.DataFrame({"utterance": list("abcd"), "speaker": ["1", "1", "2", "3"]})
+    >>> [(fold.name, fold.roles.tolist()) for fold in make_folds(rows, "kfold:2")]
+    [('1', ['test', 'test', 'train', 'train']), ('2', ['train', 'train', 'test', 'test'])]
+    """
+    kind, _, argument = split.partition(":")
+    if kind == "emobox" and argument:
+        return _emobox(manifest, Path(argument).expanduser())
+    if split == "leave-one-speaker-out":
+        speakers = _speakers(manifest)
+        return [_tested(name, speakers == name) for name in sorted(speakers.unique())]
+    if kind == "kfold":
+        if not argument.isdecimal() or int(argument) < 2:
+            raise ValueError(f"split is {split!r}, expected kfold:NUMBER with 2 folds or more")
+        return _by_speakers(_speakers(manifest), int(argument))
+    if Path(split).suffix.lower() in (".csv", ".tsv", ".jsonl", ".parquet"):
+        return _listed(manifest, Path(split).expanduser())
+    raise ValueError(f"split is {split!r}, {_EXPECTED}")
+
+
+def audit_folds(manifest: pd.DataFrame, folds: Iterable[Fold]) -> pd.DataFrame:
+    """What the parts of each fold hold and share.
+
+    Args:
+        manifest: The utterances that were divided.
+        folds: As :func:`make_folds` returns them.
+
+    Returns:
+        A row a fold: ``fold, train, dev, test`` (utterances), ``speakers_train, speakers_test, shared`` (speakers of
+        train or dev who are tested), ``tested_of_shared`` (their share of the tested utterances), ``without_speaker``,
+        ``left_out`` (rows of the manifest in no part) and ``unmatched`` (names of a list that it lacks).
+
+    >>> rows = pd.DataFrame({"utterance": list("abcd"), "speaker": ["1", "1", "2", "2"]})
+    >>> fold = Fold("1", pd.Series(["train", "test", "train", "train"]))
+    >>> audit_folds(rows, [fold])[["shared", "tested_of_shared"]].values.tolist()
+    [[1.0, 1.0]]
+    """
+    found = []
+    for fold in folds:
+        parts = {role: fold.rows(manifest, role) for role in _ROLES}
+        seen = {*parts["train"]["speaker"].dropna(), *parts["dev"]["speaker"].dropna()}
+        tested = parts["test"]["speaker"]
+        shared = seen & set(tested.dropna())
+        found.append(
+            {
+                "fold": fold.name,
+                **{role: len(part) for role, part in parts.items()},
+                "speakers_train": parts["train"]["speaker"].nunique(),
+                "speakers_test": tested.nunique(),
+                "shared": len(shared),
+                "tested_of_shared": float(tested.isin(shared).mean()) if len(tested) else 0.0,
+                "without_speaker": int(tested.isna().sum()),
+                "left_out": int(fold.roles.isna().sum()),
+                "unmatched": len(fold.unmatched),
+            }
+        )
+    return pd.DataFrame(found)
+
+
+def _speakers(manifest: pd.DataFrame) -> pd.Series[str]:
+    unknown = int(manifest["speaker"].isna().sum())
+    if unknown:
+        raise ValueError(
+            f"{unknown} of {len(manifest)} utterances have no speaker, expected one for each to divide speakers"
+        )
+    return manifest["speaker"]
+
+
+def _tested(name: str, which: pd.Series[bool]) -> Fold:
+    return Fold(name, pd.Series(np.where(which, "test", "train"), index=which.index, dtype="str"))
+
+
+def _by_speakers(speakers: pd.Series[str], count: int) -> list[Fold]:
+    """The largest speaker first, each to the part that is smallest so far."""
+    sizes = speakers.value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    if len(sizes) < count:
+        raise ValueError(f"found {len(sizes)} speakers, expected {count} or more for as many folds")
+    filled = np.zeros(count, np.int64)
+    part: dict[str, int] = {}
+    for name, size in sizes.items():
+        part[str(name)] = int(filled.argmin())
+        filled[part[str(name)]] += size
+    places = speakers.map(part)
+    return [_tested(str(place + 1), places == place) for place in range(count)]
+
+
+def _listed(manifest: pd.DataFrame, source: Path) -> list[Fold]:
+    table = read_rows(source)
+    key = next((name for name in ("utterance", *_PATHS) if name in table), None)
+    if key is None or "split" not in table:
+        raise ValueError(
+            f"{source}: found the columns {list(table)}, expected 'split' and 'utterance' or 'path'"
+        )
+    groups = table.groupby("fold") if "fold" in table else [("1", table)]
+    return [
+        _matched(manifest, str(name), rows[key], to_splits(rows["split"].astype("str")), source)
+        for name, rows in groups
+    ]
+
+
+def _emobox(manifest: pd.DataFrame, folder: Path) -> list[Fold]:
+    """The lists ``*_train_*.jsonl``, ``*_valid_*`` and ``*_test_*`` of a folder, or of each folder within it."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: there is no such folder, expected EmoBox's lists of a fold")
+    folders = [folder, *sorted(p for p in folder.iterdir() if p.is_dir())]
+    folds = []
+    for place in folders:
+        lists = _lists(place)
+        if lists:
+            names = pd.concat([rows.assign(split=role) for role, rows in lists], ignore_index=True)
+            folds.append(_matched(manifest, place.name, names["wav"], names["split"], place))
+    if not folds:
+        raise ValueError(f"{folder}: found no lists as NAME_train_fold_1.jsonl")
+    return folds
+
+
+def _lists(folder: Path) -> list[tuple[str, pd.DataFrame]]:
+    found: dict[str, tuple[str, pd.DataFrame]] = {}
+    for path in sorted(folder.glob("*.jsonl")):
+        role = next((role for word, role in _FILES.items() if f"_{word}_" in path.name), None)
+        rows = read_rows(path) if role else None
+        if role and rows is not None and "wav" in rows:
+            found[role] = (role, rows)  # of two spellings the later: fold1, fold_1
+    return list(found.values())
+
+
+def _matched(
+    manifest: pd.DataFrame, name: str, names: pd.Series[str], splits: pd.Series[str], source: Path
+) -> Fold:
+    """The roles of the rows that a list names, by their ids, or by what their paths end in."""
+    index = _Index(manifest)
+    roles = pd.Series(None, index=manifest.index, dtype="object")
+    unmatched = []
+    for said, split in zip(names, splits, strict=True):
+        row = index.find(str(said))
+        role = next((r for r in _ROLES if str(split).startswith(r)), None)
+        if row is None or role is None:
+            unmatched.append(str(said))
+        else:
+            roles.iloc[row] = role
+    if roles.isna().all():
+        raise ValueError(
+            f"{source}: names none of {len(manifest)} utterances, as {manifest['utterance'].iloc[0]}; "
+            f"found {', '.join(map(str, names[:3]))}"
+        )
+    return Fold(name, roles.astype("str"), tuple(unmatched))
+
+
+class _Index:
+    """Rows of a manifest by what lists call them."""
+
+    def __init__(self, manifest: pd.DataFrame) -> None:
+        self.ids = {name: row for row, name in enumerate(manifest["utterance"])}
+        self.parts = [_parts(path) for path in manifest.get("path", manifest["utterance"])]
+        self.stems: dict[str, list[int]] = {}
+        for row, parts in enumerate(self.parts):
+            self.stems.setdefault(parts[-1], []).append(row)
+
+    def find(self, name: str) -> int | None:
+        """The row with this id, or the one whose path ends most like this one; None where two do."""
+        if name in self.ids:
+            return self.ids[name]
+        wanted = _parts(name)
+        rows = self.stems.get(wanted[-1], [])
+        if len(rows) < 2:
+            return rows[0] if rows else None
+        alike = [_shared_end(self.parts[row], wanted) for row in rows]
+        best = max(alike)
+        return rows[alike.index(best)] if alike.count(best) == 1 else None
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    """Folders and stem; lists may name another ending, as that of a video."""
+    plain = PurePosixPath(path.replace("\\", "/"))
+    return (*plain.parts[:-1], plain.stem)
+
+
+def _shared_end(a: tuple[str, ...], b: tuple[str, ...]) -> int:
+    count = 0
+    for x, y in zip(reversed(a), reversed(b), strict=False):
+        if x != y:
+            break
+        count += 1
+    return count

@@ -1,0 +1,177 @@
+"""What tables of others call emotions, languages, genders and splits, and what these are called here.
+
+Case, blanks around and underscores do not matter. What is in no table stays as it is, so that whoever loads the table
+can rename it (``--map``) or is told.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+import pandas as pd
+
+from cleser.corpora.languages import LANGUAGES
+
+# A line an emotion: its name here, then its others.
+_EMOTIONS: Final = """\
+anger: angry ang an mad rage furious irritated
+happiness: happy hap ha joy joyful joyous
+neutral: neutrality neu ne normal
+sadness: sad sa
+fear: fea fe fearful scared afraid frightened
+disgust: dis di disgusted
+surprise: sur su surprised ps pleasant_surprise pleasantly_surprised
+contempt: con contemptuous
+calm: calmness
+boredom: bored bor boredem
+amusement: amused amu
+anxiety: anxious worried worry
+excitement: excited exc
+frustration: frustrated fru
+guilt: guilty
+interest: interested
+pride: proud
+relief: relieved
+shame: ashamed
+sleepiness: sleepy
+other: oth others"""
+_MISSING: Final = frozenset(
+    {
+        *("", "nan", "na", "n/a", "none", "null", "unknown", "unk", "xxx", "undefined", "-", "?"),
+        *("<na>", "no_agreement", "no agreement", "x"),
+    }
+)
+_GENDERS: Final = """\
+female: f w woman women girl
+male: m man men boy"""
+_SPLITS: Final = """\
+train: training trn tr
+dev: val valid validation development devel
+test: testing tst"""
+CODES: Final[dict[str, dict[str, str]]] = {
+    "msp-podcast": {
+        "A": "anger", "S": "sadness", "H": "happiness", "U": "surprise", "F": "fear", "D": "disgust",
+        "C": "contempt", "N": "neutral", "O": "other", "X": "",
+    },
+    "emodb": {
+        "W": "anger", "L": "boredom", "E": "disgust", "A": "fear", "F": "happiness", "T": "sadness", "N": "neutral",
+    },
+    "cafe": {
+        "C": "anger", "D": "disgust", "J": "happiness", "N": "neutral", "P": "fear", "S": "surprise", "T": "sadness",
+    },
+}  # fmt: skip
+"""Letters for emotions, which mean something else in each corpus; empty for no agreement."""
+
+
+def _table(text: str) -> dict[str, str]:
+    pairs = (line.split(": ") for line in text.splitlines())
+    return {word: name for name, others in pairs for word in (name, *others.split())}
+
+
+_EMOTION_TABLE: Final = _table(_EMOTIONS)
+_GENDER_TABLE: Final = _table(_GENDERS)
+_SPLIT_TABLE: Final = _table(_SPLITS)
+
+
+def to_emotions(
+    labels: pd.Series[str], rename: Mapping[str, str] | None = None, corpus: str = ""
+) -> pd.Series[str]:
+    """Labels as emotions of a manifest.
+
+    Args:
+        labels: As a table has them.
+        rename: Labels, or names of emotions, to call otherwise.
+        corpus: Where single letters come from; without it the letters tell, unless they mean different things in
+            different corpora.
+
+    Raises:
+        ValueError: Single letters could mean different emotions.
+
+    >>> to_emotions(pd.Series(["hap", "Angry", " FEAR", "unknown", "whisper"])).tolist()
+    ['happiness', 'anger', 'fear', nan, 'whisper']
+    >>> to_emotions(pd.Series(["F", "W"])).tolist(), to_emotions(pd.Series(["F"]), corpus="msp-podcast").tolist()
+    (['happiness', 'anger'], ['fear'])
+    """
+    rename = rename or {}
+    found = labels.dropna().unique()
+    letters = {text.strip() for text in found if len(text.strip()) == 1 and text.strip().isalpha()}
+    letters -= set(rename)
+    codes = _codes_of({letter.upper() for letter in letters}, corpus) if letters else {}
+    names: dict[str, str | None] = {}
+    for text in found:
+        plain = text.strip()
+        name = codes.get(plain.upper()) if plain in letters else _emotion(plain)
+        names[text] = rename.get(plain, rename.get(name or "", name or None))
+    return labels.map(names).astype("str")
+
+
+def _emotion(text: str) -> str:
+    plain = re.sub(r"[\s_]+", "_", text.lower())
+    return "" if plain in _MISSING else _EMOTION_TABLE.get(plain, text)
+
+
+def _codes_of(letters: set[str], corpus: str) -> dict[str, str]:
+    known = CODES.get(corpus.lower().replace("_", "-"))
+    fitting = [known] if known else [c for c in CODES.values() if letters <= c.keys()]
+    if not fitting:
+        return {}
+    meanings = {tuple(codes.get(letter) for letter in sorted(letters)) for codes in fitting}
+    if len(meanings) > 1:
+        raise ValueError(
+            f"emotion holds the letters {sorted(letters)}, which mean different things in {', '.join(CODES)}: say "
+            "whose they are (manifest:FILE?corpus=emodb)"
+        )
+    return fitting[0]
+
+
+def to_languages(names: pd.Series[str]) -> pd.Series[str]:
+    """Codes of ISO 639-1 for codes, English names and tags as BCP 47 has them.
+
+    >>> to_languages(pd.Series(["English", "cmn-Hans-CN", "de_DE", "Klingon"])).tolist()
+    ['en', 'zh', 'de', 'Klingon']
+    """
+
+    def code(name: str) -> str:
+        plain = name.strip().lower()
+        first = re.split(r"[-_]", plain)[0]
+        return LANGUAGES.get(plain) or LANGUAGES.get(first) or name
+
+    return _mapped(names, code)
+
+
+def to_genders(names: pd.Series[str]) -> pd.Series[str]:
+    """``female`` or ``male``; whatever is neither is missing.
+
+    >>> to_genders(pd.Series(["F", "Male", "child"])).tolist()
+    ['female', 'male', nan]
+    """
+    return _mapped(names, lambda name: _GENDER_TABLE.get(name.strip().lower()))
+
+
+def to_splits(names: pd.Series[str]) -> pd.Series[str]:
+    """``train``, ``dev`` and ``test``, with what stands behind them.
+
+    >>> to_splits(pd.Series(["Train", "val", "Test1", "Development"])).tolist()
+    ['train', 'dev', 'test1', 'dev']
+    """
+
+    def split(name: str) -> str | None:
+        plain = name.strip().lower()
+        match = re.fullmatch(r"([a-z]+)([\W_]?\d+)?", plain)
+        if plain in _MISSING or match is None:
+            return None if plain in _MISSING else plain
+        return _SPLIT_TABLE.get(match[1], match[1]) + (match[2] or "")
+
+    return _mapped(names, split)
+
+
+def is_missing(names: pd.Series[str]) -> pd.Series[bool]:
+    """Whether a cell says that nothing is known."""
+    return names.isna() | names.str.strip().str.lower().isin(_MISSING)
+
+
+def _mapped(values: pd.Series[str], function: object) -> pd.Series[str]:
+    names = {value: function(value) for value in values.dropna().unique()}  # type: ignore[operator]
+    return values.map(names).astype("str")

@@ -1,0 +1,206 @@
+"""Manifests as people have them: every layout, encoding and name of a column, or a line that says what is missing."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from cleser.corpora import Protocol, load, problems
+from cleser.corpora.terms import CODES, to_emotions
+
+ROWS = {
+    "path": ["a.wav", "sub/b.wav"],
+    "language": "de",
+    "emotion": ["Angry", "neu"],
+    "speaker": "01",
+}
+
+
+@pytest.fixture
+def folder(write):
+    return write("a.wav", "sub/b.wav")
+
+
+def kept(manifest):
+    return manifest[["utterance", "language", "emotion"]].to_numpy().tolist()
+
+
+EXPECTED = [["own/a", "de", "anger"], ["own/b", "de", "neutral"]]
+
+
+@pytest.mark.parametrize(
+    ("ending", "separator"),
+    [("csv", ","), ("CSV", ";"), ("tsv", "\t"), ("txt", ","), ("csv", "\t")],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
+def test_tables_of_text(folder, ending, separator, encoding):
+    frame = pd.DataFrame(ROWS).assign(text=["für “dich”", None])
+    content = frame.to_csv(index=False, sep=separator).encode(encoding)
+    (folder / f"own.{ending}").write_bytes(content)
+    manifest = load(f"manifest:{folder}/own.{ending}")
+    assert kept(manifest) == EXPECTED
+    assert manifest["text"].iloc[0] == "für “dich”"
+    assert manifest["speaker"].tolist() == ["own/01"] * 2
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "json", "parquet"])
+def test_other_tables(folder, ending):
+    frame = pd.DataFrame(ROWS)
+    if ending == "parquet":
+        frame.to_parquet(folder / "own.parquet")
+    else:
+        frame.to_json(folder / f"own.{ending}", orient="records", lines=ending == "jsonl")
+    assert kept(load(f"manifest:{folder}/own.{ending}")) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    "name", ["file", "file_name", "filename", "wav", "audio_path", "audio_filepath", "name"]
+)
+def test_names_of_the_path(folder, name):
+    pd.DataFrame(ROWS).rename(columns={"path": name}).to_csv(folder / "own.csv", index=False)
+    assert kept(load(f"manifest:{folder}/own.csv")) == EXPECTED
+
+
+def test_paths_from_windows_from_home_and_none(folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder))
+    frame = pd.DataFrame({"path": ["sub\\b.wav", "~/a.wav", None, "", "nan"], "language": "de"})
+    frame.to_csv(folder / "own.csv", index=False)
+    manifest = load(f"manifest:{folder}/own.csv")
+    assert manifest["path"].tolist() == [str(folder / "sub/b.wav"), str(folder / "a.wav")]
+    assert [(p.path.rpartition(": ")[2], p.reason) for p in problems(manifest)] == [
+        (f"row {row}", "has no path") for row in (2, 3, 4)
+    ]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_audformats_segments(folder, kind):
+    index = pd.MultiIndex.from_arrays(
+        [
+            ["a.wav", "a.wav", "sub/b.wav"],
+            pd.to_timedelta([0, 0.04, 0], unit="s"),
+            pd.to_timedelta([0.04, 0.1, None], unit="s"),
+        ],
+        names=["file", "start", "end"],
+    )
+    table = pd.DataFrame({"emotion": ["hap", "sad", "F"], "speaker": "1"}, index=index)
+    if kind == "parquet":
+        table.to_parquet(folder / "own.parquet")
+    else:
+        table.to_csv(folder / "own.csv")
+    spec = f"manifest:{folder}/own.{kind}?language=German&corpus=emodb"
+    manifest = load(spec)
+    assert manifest["utterance"].tolist() == [
+        "emodb/a_0.000-0.040",
+        "emodb/a_0.040-0.100",
+        "emodb/b",
+    ]
+    assert manifest["start"].tolist() == [0, 0.04, 0]
+    assert manifest["end"].fillna(-1).tolist() == [0.04, 0.1, -1]
+    assert manifest["language"].unique().tolist() == ["de"]
+    assert manifest["emotion"].tolist() == [
+        "happiness",
+        "sadness",
+        "happiness",
+    ]  # EMO-DB's F is Freude
+
+
+def test_a_list_of_emobox(write):
+    root = write("down/x/fear/f1 (2).wav", "down/x/anger/a1 (2).wav")
+    rows = [
+        {"key": f"aesdd-{n}", "dataset": "aesdd", "wav": f"down/x/{w}", "emo": e, "length": 0.1}
+        for n, w, e in (("f1-2", "fear/f1 (2).wav", "f"), ("a1-2", "anger/a1 (2).wav", "a"))
+    ]
+    (root / "aesdd").mkdir()
+    (root / "aesdd/label_map.json").write_text(json.dumps({"f": "Fear", "a": "Angry"}))
+    (root / "aesdd/list.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (root / "aesdd/down").symlink_to(root / "down")
+    manifest = load(f"manifest:{root}/aesdd/list.jsonl")
+    assert kept(manifest) == [
+        ["aesdd/aesdd-f1-2", "el", "fear"],
+        ["aesdd/aesdd-a1-2", "el", "anger"],
+    ]
+    by_key = {row["key"]: {k: v for k, v in row.items() if k != "key"} for row in rows}
+    (root / "aesdd/list.json").write_text(json.dumps(by_key))
+    assert kept(load(f"manifest:{root}/aesdd/list.json")) == kept(manifest)
+
+
+def test_files_that_are_named_alike(write):
+    root = write("Sad/1234.wav", "Calm/1234.wav")
+    frame = pd.DataFrame({"file": ["Sad/1234.wav", "Calm/1234.wav"], "language": "tr"})
+    pd.concat([frame, frame.head(1)]).to_csv(root / "own.csv", index=False)
+    manifest = load(f"manifest:{root}/own.csv")
+    assert manifest["utterance"].tolist() == ["own/Sad/1234", "own/Calm/1234"]
+    assert [p.reason for p in problems(manifest)] == ["has a second row"]
+
+
+def test_words_of_others(folder):
+    frame = pd.DataFrame(
+        {
+            "file": ["a.wav", "sub/b.wav"],
+            "lang": ["English", "zh-Hans-CN"],
+            "sex": ["M", "child"],
+            "Split_Set": ["Development", "Test1"],
+            "speaker_id": ["7", "unknown"],
+            "emotion": ["pleasant surprise", "NaN"],
+        }
+    )
+    frame.to_csv(folder / "own.csv", index=False)
+    rows = load(f"manifest:{folder}/own.csv")
+    names = ["language", "gender", "split", "speaker", "emotion"]
+    assert rows[names].iloc[0].tolist() == ["en", "male", "dev", "own/7", "surprise"]
+    assert rows[names].iloc[1].fillna("").tolist() == ["zh", "", "test1", "", ""]
+    frame.assign(Split_Set=["0", "1"]).to_csv(folder / "own.csv", index=False)
+    assert load(f"manifest:{folder}/own.csv")["fold"].tolist() == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ({"path": ["a.wav"]}, r"expected also \['language'\].*manifest:own\.csv\?language=en"),
+        (
+            {"path": ["a.wav"], "language": "de", "emotion": "whisper"},
+            r"is 'whisper', .*--map NAME",
+        ),
+        (
+            {"path": ["a.wav"], "language": "de", "end": "soon"},
+            "found 'soon', expected start and end",
+        ),
+        (
+            {"path": ["a.wav"], "language": "de", "emotion": "A"},
+            "letters .'A'., which mean different",
+        ),
+    ],
+)
+def test_what_is_missing_is_said_in_a_line(folder, rows, said):
+    pd.DataFrame(rows).to_csv(folder / "own.csv", index=False)
+    with pytest.raises(ValueError, match=said):
+        load(f"manifest:{folder}/own.csv")
+    with pytest.raises(ValueError, match=r"found \['color'\] behind the question mark"):
+        load(f"manifest:{folder}/own.csv?color=blue")
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", "{", '"a"', '[{"path": 1}]', "[" * 99_999])
+def test_json_of_something_else(folder, content):
+    (folder / "own.json").write_text(content)
+    with pytest.raises(ValueError, match=r"own\.json"):
+        load(f"manifest:{folder}/own.json")
+
+
+def test_emotions_are_renamed_before_they_are_checked(folder):
+    frame = pd.DataFrame(ROWS).assign(emotion=["whisper", "Angry"])
+    frame.to_csv(folder / "own.csv", index=False)
+    spec = f"manifest:{folder}/own.csv"
+    rename = {"whisper": "calm", "calm": "neutral", "anger": "negative"}
+    assert load(spec, rename)["emotion"].tolist() == ["calm", "negative"]
+    protocol = Protocol([spec], [spec], labels=("calm", "negative"), map=rename)
+    assert protocol.load().source["emotion"].tolist() == ["calm", "negative"]
+
+
+@pytest.mark.parametrize("corpus", CODES)
+def test_letters_mean_what_their_corpus_says(corpus):
+    letters = pd.Series(list(CODES[corpus]))
+    expected = [name or None for name in CODES[corpus].values()]
+    found = to_emotions(letters, corpus=corpus)
+    assert [None if pd.isna(name) else name for name in found] == expected
+    # All letters together belong to one corpus alone.
+    assert to_emotions(letters).fillna("").tolist() == found.fillna("").tolist()

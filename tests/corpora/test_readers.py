@@ -1,0 +1,138 @@
+"""Readers of corpora by their documented names, on generated trees."""
+
+import tomllib
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from cleser.corpora import load, problems, registry
+from cleser.corpora.catalogue import CATALOGUE
+from cleser.corpora.folders import WrongFolderError
+
+POINTS = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))[
+    "project"
+]["entry-points"]["cleser.corpora"]
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch):
+    """All readers that the package registers, installed anew or not."""
+    points = [EntryPoint(name, value, registry.GROUP) for name, value in POINTS.items()]
+    monkeypatch.setattr(registry, "entry_points", lambda group: points)
+
+
+CASES = [
+    ("savee", "DC/a01.wav", "DC_a01", ("en", "DC", "male", "anger")),
+    ("savee", "wav/KL_su12.wav", "KL_su12", ("en", "KL", "male", "surprise")),
+    ("tess", "OAF_angry/OAF_back_angry.wav", "OAF_back_angry", ("en", "OAF", "female", "anger")),
+    ("tess", "YAF_ps/YAF_pain_ps.wav", "YAF_pain_ps", ("en", "YAF", "female", "surprise")),
+    ("tess", "OA_bite_neutral.wav", "OA_bite_neutral", ("en", "OAF", "female", "neutral")),
+    ("emovo", "EMOVO/f2/gio-f2-b2.wav", "gio-f2-b2", ("it", "f2", "female", "happiness")),
+    ("emovo", "m1/tri-m1-n5.wav", "tri-m1-n5", ("it", "m1", "male", "sadness")),
+    ("shemo", "female/F21N05.wav", "F21N05", ("fa", "F21", "female", "neutral")),
+    ("shemo", "male/M36W02.wav", "M36W02", ("fa", "M36", "male", "surprise")),
+    ("casia", "wangzhe/fear/239.wav", "wangzhe/fear/239", ("zh", "wangzhe", None, "fear")),
+    ("enterface", "subject 19/anger/sentence 4/s19_an_4.wav", "s19_an_4", ("en", "19", None, "anger")),
+    ("enterface", "subject 6/fear/s6_fe.wav", "s6_fe", ("en", "6", None, "fear")),
+    ("subesco", "F_10_FAHMEE_S_6_FEAR_5.wav", "F_10_FAHMEE_S_6_FEAR_5", ("bn", "F_10", "female", "fear")),
+    ("subesco", "F_02_MONIKA_S_2_SURPRISE_3].wav", "F_02_MONIKA_S_2_SURPRISE_3]", ("bn", "F_02", "female", "surprise")),
+    ("aesdd", "anger/a03 (3).wav", "a03 (3)", ("el", "3", None, "anger")),
+    ("aesdd", "sadness/s01 (5)b.wav", "s01 (5)b", ("el", "5", None, "sadness")),
+    ("jl-corpus", "JL(wav+txt)/female1_angry_10a_1.wav", "female1_angry_10a_1", ("en", "female1", "female", "anger")),
+    ("jl-corpus", "male2_concerned_6b_1.wav", "male2_concerned_6b_1", ("en", "male2", "male", "other")),
+    ("mesd", "Anger_F_A_tarde.wav", "Anger_F_A_tarde", ("es", None, "female", "anger")),
+    ("mesd", "Sadness_C_B_no bueno.wav", "Sadness_C_B_no bueno", ("es", None, None, "sadness")),
+    ("ased", "05Angry/a5-02-01-01-33.wav", "a5-02-01-01-33", ("am", "33", None, "anger")),
+    ("ased", "04Sad/S4-04-02-01-29.wav", "S4-04-02-01-29", ("am", "29", None, "sadness")),
+    ("oreau", "f/sessj/10a02Ja.wav", "10a02Ja", ("fr", "10", None, "happiness")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("corpus", "name", "utterance", "expected"), CASES)
+def test_a_name_becomes_a_row(write, corpus, name, utterance, expected):
+    root = write(name)
+    row = load(f"{corpus}:{root}").iloc[0]
+    assert row["utterance"] == f"{corpus}/{utterance}"
+    assert row["path"] == str(root / name)
+    language, speaker, gender, emotion = expected
+    found = row[["speaker", "gender"]].where(row[["speaker", "gender"]].notna(), None).tolist()
+    assert found == [speaker and f"{corpus}/{speaker}", gender]
+    assert (row["language"], row["emotion"]) == (language, emotion)
+
+
+@pytest.mark.parametrize("corpus", sorted({case[0] for case in CASES}))
+def test_a_foreign_name_is_a_problem_and_a_foreign_folder_an_error(write, corpus):
+    names = [name for known, name, *_ in CASES if known == corpus]
+    root = write(*names, "own/my noise.wav") if len(names) > 1 else write(*names)
+    if len(names) > 1:
+        found = problems(load(f"{corpus}:{root}"))
+        assert [p.path for p in found] == [str(root / "own/my noise.wav")]
+    other = write(
+        "03-01-05-01-01-01-01.wav", "03-01-05-01-01-01-02.wav", root=root.parent / "other"
+    )
+    with pytest.raises(WrongFolderError, match=rf"{corpus}: looked for recordings named as"):
+        load(f"{corpus}:{other}")
+
+
+def test_files_of_casia_that_are_named_alike_are_different_utterances(write):
+    names = [
+        f"{who}/{what}/239.wav" for who in ("wangzhe", "liuchanhg") for what in ("sad", "fear")
+    ]
+    manifest = load(f"casia:{write(*names)}")
+    assert manifest["utterance"].nunique() == 4
+    assert problems(manifest) == []
+
+
+def test_iemocap(write):
+    turns = ("Ses01F_impro01_F000", "Ses01F_impro01_M001", "Ses01F_impro01_M002")
+    root = write(*(f"Session1/sentences/wav/Ses01F_impro01/{t}.wav" for t in turns))
+    write("Session1/dialog/wav/Ses01F_impro01.wav", root=root)
+    labels = root / "Session1/dialog/EmoEvaluation"
+    labels.mkdir()
+    (labels / "Ses01F_impro01.txt").write_text(
+        "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n"
+        "[6.2901 - 8.2357]\tSes01F_impro01_F000\tneu\t[2.5000, 2.5000, 3.5000]\n"
+        "C-E2:\tNeutral;\t()\n"
+        "[10.0100 - 11.3925]\tSes01F_impro01_M001\txxx\t[2.5000, 2.0000, 2.5000]\n"
+        "[12.0 - 13.0]\tSes01F_impro01_F003\tang\t[1.5000, 4.0000, 4.5000]\n"
+    )
+    texts = root / "Session1/dialog/transcriptions"
+    texts.mkdir()
+    (texts / "Ses01F_impro01.txt").write_text(
+        "Ses01F_impro01_F000 [006.2901-008.2357]: Excuse me.\n"
+    )
+    manifest = load(f"iemocap:{root}").set_index("utterance")
+    columns = ["speaker", "gender", "emotion", "text", "valence", "dominance"]
+    assert manifest.loc["iemocap/Ses01F_impro01_F000", columns].tolist() == [
+        *("iemocap/Ses01F", "female", "neutral", "Excuse me.", 2.5, 3.5)
+    ]
+    assert manifest.loc["iemocap/Ses01F_impro01_M001", "speaker"] == "iemocap/Ses01M"
+    assert manifest["emotion"].isna().tolist() == [False, True]
+    reasons = [p.reason for p in problems(load(f"iemocap:{root}"))]
+    assert reasons == ["has no recording", "has no row in EmoEvaluation"]
+    with pytest.raises(WrongFolderError, match=rf"did you mean iemocap:{root}\?"):
+        load(f"iemocap:{root}/Session1")
+
+
+@pytest.mark.parametrize("table", ["Evaluation.txt", "Evalution.txt"])
+def test_msp_improv(write, table):
+    names = ("MSP-IMPROV-S01A-F01-P-FM01", "MSP-IMPROV-S01A-M01-R-MF02")
+    root = write(*(f"session1/S01A/{n[19]}/{n}.wav" for n in names))
+    (root / table).write_text(
+        "UTD-IMPROV-S01A-F01-P-FM01.avi; H; A:2.333333; V:4.0; D:NaN ; N:3.0;\n"
+        "rater; Happy; Happy; A:2.0; V:4.0; D:NaN ; N:3.0;\n"
+        "UTD-IMPROV-S01A-M01-R-MF02.avi; X; A:2.0; V:3.0; D:3.0 ; N:3.0;\n"
+    )
+    manifest = load(f"msp-improv:{root}")
+    assert manifest["speaker"].tolist() == ["msp-improv/F01", "msp-improv/M01"]
+    assert manifest["gender"].tolist() == ["female", "male"]
+    assert manifest["emotion"].fillna("").tolist() == ["happiness", ""]
+    assert manifest["activation"].tolist() == [2.333333, 2.0]
+    assert manifest["dominance"].isna().tolist() == [True, False]
+
+
+def test_the_catalogue_lists_every_corpus_once():
+    names = [entry.name for entry in CATALOGUE]
+    assert names == sorted(names)
+    assert {*names, "manifest", "synthetic"} == set(POINTS)
