@@ -28,14 +28,17 @@ def test_every_section_prints_its_table() -> None:
     products, extracted = rows(printed, "Products"), rows(printed, "Extraction")
     assert [row[0] for row in products] == ["float32", "TF32", "bfloat16"]
     assert len(extracted) == 2 * 3  # encoders and precisions
-    assert all(float(row[4]) > 0 and float(row[5]) > 0 for row in extracted)
+    assert all(
+        float(row[4].replace(",", "")) > 0 and float(row[5].replace(",", "")) > 0
+        for row in extracted
+    )
     assert len(rows(printed, "4 files")) == 2
     steps = rows(printed, "A step")
     assert [row[1:3] for row in steps] == 2 * [
         [m, c] for m in ("full", "lora") for c in ("no", "yes")
     ]
     for row in steps:
-        whole, *parts = map(float, row[3:11])
+        whole, *parts = (float(cell.replace(",", "")) for cell in row[3:11])
         assert all(part > 0 for part in parts) and whole > max(parts)
     ((passed, failed, skipped, _),) = rows(printed, "Tests")
     assert failed == "0" and int(passed) + int(skipped) > 0

@@ -171,8 +171,10 @@ def test_two_ranks_are_one_big_batch(name, two_ranks):
         # Adversaries add up their items in float32, and a sum of n is off by n·eps at most.
         error = len(x) * torch.finfo(torch.float32).eps
         assert found == pytest.approx(loss, rel=error)
+        # Some are zero but for rounding, as a bias' where only covariances count.
+        largest = max(float(g.abs().max()) for g in gradients)
         for a, b in zip(found_gradients, gradients, strict=True):
-            torch.testing.assert_close(a, b, rtol=error, atol=error * float(b.abs().max()))
+            torch.testing.assert_close(a, b, rtol=error, atol=error * largest)
 
 
 @pytest.mark.slow

@@ -349,14 +349,14 @@ def test_unreadable_recordings_are_left_out(specs, tmp_path):
 
 
 def test_statistics_do_not_depend_on_how_they_are_gathered(specs, monkeypatch):
-    from cleser.recipes import audio
+    from cleser.recipes import data
 
     backbone = load_backbone("acoustic")
     cast = Protocol([specs[0]], [specs[1]]).load()
     whole = Data(cast, backbone, auxiliary=False, tuning=FineTuning("head"))
-    monkeypatch.setattr(audio, "_SHARD", 5)
+    monkeypatch.setattr(data, "SHARD", 5)
     parts = Data(cast, backbone, auxiliary=False, tuning=FineTuning("head"))
-    reference = load_dataset(cast.source, cast.protocol, whole.vocabulary, backbone, title="")[1]
+    reference = load_dataset(cast.source, whole.protocol, whole.vocabulary, backbone, title="")[1]
     for name in whole.moments._fields:
         expected = getattr(reference, name)
         for found in (getattr(whole.moments, name), getattr(parts.moments, name)):

@@ -207,7 +207,7 @@ def test_a_run_that_fails_on_its_inputs_leaves_no_folder(specs, tmp_path, finish
 
     def aligned(folder, names):
         for name in names:
-            phones = Alignment([0.0, 0.1], [0.1, 9.0], "ai")
+            phones = Alignment([0.0, 0.1], [0.1, 0.3], "ai")
             write_textgrid(tmp_path / folder / f"{name}.TextGrid", phones)
         return str(tmp_path / folder)
 

@@ -94,7 +94,7 @@ def experiment(folder, road, out):
     def fit(fold):
         return fit_recipe(lambda task: Contrastive(CONFIG, task), CONFIG.training, fold)
 
-    run_experiment(made, fit, load_backbone(backbone))
+    run_experiment(made, CONFIG, fit, load_backbone(backbone))
 
 
 @pytest.fixture(scope="module")

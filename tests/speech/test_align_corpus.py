@@ -143,7 +143,7 @@ def test_without_text_segments_are_uniform_and_what_is_broken_is_said(manifest, 
     rows.loc[rows.index[3], "path"] = str(silent)
     table = align_corpus(rows, tmp_path / "a", AlignmentSettings(segment=0.2))
     assert table["kind"].tolist() == ["uniform", "uniform", "failed", "failed", "phones"]
-    assert "cannot be read as audio" in table["reason"][2]
+    assert "cannot be read" in table["reason"][2]
     assert "is silent" in table["reason"][3]
     alignment = read_alignment(textgrid_path(tmp_path / "a", rows["utterance"].iloc[0]))
     assert alignment.uniform

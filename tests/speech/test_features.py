@@ -55,7 +55,7 @@ def test_the_cache_gives_the_same_and_reads_no_sound(manifest, backbone, tmp_pat
 
 
 def test_an_interruption_loses_only_the_shard_in_hand(manifest, backbone, tmp_path, monkeypatch):
-    monkeypatch.setattr(features, "_SHARD", 4)
+    monkeypatch.setattr(features, "SHARD", 4)
     whole = extract_features(manifest, backbone, cache=tmp_path / "whole")
 
     def stop(done):
