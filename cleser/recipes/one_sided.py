@@ -57,7 +57,7 @@ class OneSidedness(NamedTuple):
 
     @property
     def threshold(self) -> float:
-        """Eq. 2."""
+        """Eq. 2; NaN where the source has no speaker with several utterances of an emotion."""
         return float((max(self.several, _FLOOR) * max(self.single, _FLOOR)) ** 0.5)
 
     def correlation(self, summaries: Tensor, rows: pd.DataFrame) -> float:
@@ -112,7 +112,7 @@ def learn(summaries: Tensor, rows: pd.DataFrame, classes: Sequence[str]) -> OneS
         several.append(_intraclass(scores.numpy()[at], speakers.to_numpy(object)[at]))
         single.append(_intraclass(scores.numpy()[at], single_names.to_numpy(object)[at]))
     weights = _ridge(own, codes, weight, len(classes))
-    return OneSidedness(weights, float(np.nanmean(several)), float(np.nanmean(single)))
+    return OneSidedness(weights, _mean(several), _mean(single))
 
 
 def speakers_of_one_emotion(rows: pd.DataFrame) -> list[str]:
@@ -155,6 +155,11 @@ def settle(
             f"normalisation: by corpus; {len(each)} speakers of the target are known, and half of them have "
             f"{0 if each.empty else each.median():.0f} utterances or fewer"
         )
+    if np.isnan(source.threshold):
+        return protocol.normalised("shrunk"), (
+            f"normalisation: {_NAMES['shrunk']}; the source's speakers have too few utterances to say whether those of "
+            "the target show one emotion each"
+        )
     by: Normalisation = "corpus" if found > source.threshold else "shrunk"
     return protocol.normalised(by), (
         f"normalisation: {_NAMES[by]}; {100 * found:.0f} % of the variance of a source classifier's scores lies "
@@ -189,6 +194,12 @@ def _ridge(x: Tensor, codes: np.ndarray, weight: Tensor, classes: int) -> Tensor
     ridge = _RIDGE * gram.trace() / len(gram) * torch.eye(len(gram), dtype=torch.float64)
     solved: Tensor = torch.linalg.solve(gram + ridge, weighted.T @ y)
     return solved
+
+
+def _mean(values: list[float]) -> float:
+    """Of those that are defined; NaN where none is."""
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def _intraclass(scores: np.ndarray, speakers: np.ndarray) -> float:

@@ -115,3 +115,15 @@ def test_a_target_is_settled_from_its_sound(tmp_path, monkeypatch, takes):
     pairs = rows.groupby("speaker").head(2)
     assert settled(pairs) == "corpus"
     assert settled(rows.assign(speaker=None)) == "corpus"
+
+
+def test_a_source_that_cannot_tell_says_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("CLESER_CACHE", str(tmp_path / "cache"))
+    backbone = load_backbone("acoustic")
+    source, target = (write_corpus(tmp_path / n, n, speakers=3, takes=1) for n in "ab")
+    cast = Protocol([source], [target]).load()
+    nobody = [None] * len(cast.source)
+    learned = learn(*summaries_of(cast.source, backbone, nobody, title="a"), EMOTIONS)
+    settled, note = settle(cast.protocol, learned, cast.heard, backbone, [None] * len(cast.heard))
+    assert settled.normalisation == "shrunk"
+    assert "too few utterances" in note
