@@ -25,8 +25,8 @@ ENDINGS: Final = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parque
 # What others call our columns; the first that there is counts.
 _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "path": (
-        "file", "file_name", "filename", "FileName", "wav", "wav_path", "audio", "audio_path", "audio_file",
-        "audio_filepath", "name",
+        "file", "file_name", "filename", "FileName", "wav", "wav_path", "wav_filename", "audio", "audio_path",
+        "audio_file", "audio_filepath", "name",
     ),
     "utterance": ("key", "utterance_id", "utt_id"),
     "language": ("lang", "locale", "language_code"),

@@ -159,7 +159,7 @@ def test_words_of_others(folder):
         ({"path": ["a.wav"]}, r"expected also \['language'\].*manifest:own\.csv\?language=en"),
         (
             {"path": ["a.wav"], "language": "de", "emotion": "whisper"},
-            r"is 'whisper', .*--map NAME",
+            r"is 'whisper', .*--map whisper=other",
         ),
         (
             {"path": ["a.wav"], "language": "de", "end": "soon"},
