@@ -222,8 +222,9 @@ def _seconds(column: pd.Series[Any], source: Path) -> pd.Series[float]:
 
 def _resolved(path: str, folder: Path) -> str:
     """The path from the manifest's folder; backslashes of Windows divide folders too, where there is no such file."""
-    found = folder / Path(path).expanduser() if path.startswith("~") else folder / path
-    if "\\" in path and not found.exists():
+    # os.path, which takes any text for a path: of a name too long it says that there is no such file.
+    found = folder / os.path.expanduser(path)  # noqa: PTH111
+    if "\\" in path and not os.path.exists(found):  # noqa: PTH110
         found = folder / path.replace("\\", "/")
     return os.path.normpath(found)
 
