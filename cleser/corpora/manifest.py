@@ -49,7 +49,6 @@ GENDERS = ("female", "male")
 
 _REQUIRED = ("utterance", "path", "corpus", "language")
 _TIMES = ("start", "end")
-_RENAME = "; rename it (--map NAME=other)"
 
 
 class Problem(NamedTuple):
@@ -184,7 +183,9 @@ def validate(manifest: pd.DataFrame, further: tuple[str, ...] = ()) -> None:
     _check(manifest, "language", _matches("[a-z]{2}"), "an ISO 639-1 code, as de or en")
     _check(manifest, "gender", _one_of(GENDERS), f"one of {list(GENDERS)} or nothing")
     classes = (*EMOTIONS, *(name for name in further if name not in EMOTIONS))
-    _check(manifest, "emotion", _one_of(classes), f"one of {list(classes)} or nothing{_RENAME}")
+    others = sorted(set(manifest["emotion"].dropna()) - set(classes))
+    rename = f"; rename {others[:12]} (--map {others[0]}=other)" if others else ""
+    _check(manifest, "emotion", _one_of(classes), f"one of {list(classes)} or nothing{rename}")
     _check(
         manifest,
         "split",

@@ -26,8 +26,8 @@ ENDINGS: Final = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parque
 # What others call our columns; the first that there is counts.
 _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "path": (
-        "file", "file_name", "filename", "FileName", "wav", "wav_path", "audio", "audio_path", "audio_file",
-        "audio_filepath", "name",
+        "file", "file_name", "filename", "FileName", "wav", "wav_path", "wav_filename", "audio", "audio_path",
+        "audio_file", "audio_filepath", "name",
     ),
     "utterance": ("key", "utterance_id", "utt_id"),
     "language": ("lang", "locale", "language_code"),
@@ -277,8 +277,9 @@ def _seconds(column: pd.Series[Any], source: Path) -> pd.Series[float]:
 
 def _resolved(path: str, folder: Path) -> str:
     """The path from the manifest's folder; backslashes of Windows divide folders too, where there is no such file."""
-    found = folder / Path(path).expanduser() if path.startswith("~") else folder / path
-    if "\\" in path and not found.exists():
+    # os.path, which takes any text for a path: of a name too long it says that there is no such file.
+    found = folder / os.path.expanduser(path)  # noqa: PTH111
+    if "\\" in path and not os.path.exists(found):  # noqa: PTH110
         found = folder / path.replace("\\", "/")
     return os.path.normpath(found)
 

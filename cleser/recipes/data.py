@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cleser.corpora.protocol import Protocol
 from cleser.models.batch import Batch
-from cleser.recipes.progress import track
+from cleser.recipes.progress import console, track
 from cleser.speech.alignment import Alignment, load_alignments
 from cleser.speech.backbones import Backbone
 from cleser.speech.features import SHARD, Features, extract_features
@@ -161,7 +161,10 @@ def phones_of(manifest: pd.DataFrame, folder: str | None = None) -> list[Alignme
     """
     if folder is None and "phones" not in manifest:
         return [None] * len(manifest)
-    return load_alignments(manifest, folder)
+    found = load_alignments(manifest, folder)
+    if found.problems or found.notes:
+        console.print(f"alignments: {found.summary()}", style="dim")
+    return found
 
 
 def _codes(values: pd.Series[str] | list[str], names: Sequence[str]) -> Tensor:

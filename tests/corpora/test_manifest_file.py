@@ -72,6 +72,14 @@ def test_paths_from_windows_from_home_and_none(folder, monkeypatch):
     ]
 
 
+def test_paths_that_no_file_can_have(folder):
+    names = ["a.wav", "~nobody-of-this-name/a.wav", "x\\" + "9" * 400, "9" * 400]
+    pd.DataFrame({"path": names, "language": "de"}).to_csv(folder / "own.csv", index=False)
+    manifest = load(f"manifest:{folder}/own.csv")
+    assert len(manifest) == 1
+    assert [p.reason for p in problems(manifest)] == ["is missing"] * 3
+
+
 @pytest.mark.parametrize("kind", ["parquet", "csv"])
 def test_audformats_segments(folder, kind):
     index = pd.MultiIndex.from_arrays(
@@ -159,7 +167,7 @@ def test_words_of_others(folder):
         ({"path": ["a.wav"]}, r"expected also \['language'\].*manifest:own\.csv\?language=en"),
         (
             {"path": ["a.wav"], "language": "de", "emotion": "whisper"},
-            r"is 'whisper', .*--map NAME",
+            r"is 'whisper', .*--map whisper=other",
         ),
         (
             {"path": ["a.wav"], "language": "de", "end": "soon"},
