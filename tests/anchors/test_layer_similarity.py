@@ -282,3 +282,17 @@ def test_a_choice_that_cannot_be_made_is_refused():
         select_layers(one, "single", measure="mse")
     with pytest.raises(ValueError, match="no rows of single emotions"):
         select_layers(one, "single", each_emotion=True)
+
+
+def test_layers_are_chosen_by_their_numbers_not_their_places():
+    sparse = pd.DataFrame(
+        {
+            "units": "utterance",
+            "emotion": "all",
+            "layer": [3, 6, 9, 12],
+            "cka": [0.1, 0.9, 0.2, 0.3],
+        }
+    )
+    picked = [select_layers(sparse, p, measure="cka", size=2) for p in ("last", "single", "group")]
+    assert picked == [[12], [6], [6, 9]]
+    assert all(type(layer) is int for layers in picked for layer in layers)
