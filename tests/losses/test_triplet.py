@@ -422,30 +422,3 @@ def test_whether_relations_can_meet_is_asked_once(monkeypatch):
     for _ in range(3):
         loss(x, labels)
     assert len(asked) == 1
-
-
-@needs_compiler
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["triplet-all", "triplet-hard", "triplet-semihard", "triplet-soft", "supcon", "coral"]
-)
-def test_one_compiled_graph_serves_all_batch_sizes(name):
-    from torch._dynamo.testing import CompileCounterWithBackend
-
-    from cleser.losses import CoralLoss, CrossLingualSupCon
-
-    kind, _, mining = name.partition("-")
-    if kind == "triplet":
-        loss = RelationalTripletLoss(
-            same("emotion") & differ("language"), differ("emotion"), mining=mining
-        )
-    else:
-        loss = CrossLingualSupCon() if kind == "supcon" else CoralLoss()
-    torch._dynamo.reset()
-    counter = CompileCounterWithBackend("aot_eager")
-    compiled = torch.compile(loss, backend=counter, dynamic=True, fullgraph=True)
-    for size in range(20, 60, 4):
-        x, labels = random_batch(size, dtype=torch.float64)
-        arguments = (x[::2], x[1::2]) if kind == "coral" else (x, labels)
-        torch.testing.assert_close(compiled(*arguments), loss(*arguments))
-    assert counter.frame_count == 1
