@@ -11,10 +11,16 @@ Every rank must call a loss, and its backward, the same number of times. Ranks m
 
 from __future__ import annotations
 
+import time
+from datetime import timedelta
 from typing import Any
 
 import torch
 from torch import Tensor, distributed
+
+PATIENCE = timedelta(minutes=2)
+"""How long a rank waits for the others to call the same loss. Where one rank works alone for longer, as to validate,
+let the others wait for it first (``torch.distributed.barrier()``), or set more."""
 
 
 def world() -> int:
@@ -26,7 +32,7 @@ def sizes_of_ranks(tensor: Tensor) -> list[int]:
     """Number of items, ``len(tensor)``, on each rank."""
     size = torch.tensor([len(tensor)], device=tensor.device)
     sizes = [torch.empty_like(size) for _ in range(world())]
-    distributed.all_gather(sizes, size)
+    _wait(distributed.all_gather(sizes, size, async_op=True))
     return torch.cat(sizes).tolist()
 
 
@@ -36,6 +42,11 @@ def gather(tensor: Tensor) -> Tensor:
         return tensor
     gathered: Tensor = _Gather.apply(tensor, sizes_of_ranks(tensor))  # type: ignore[no-untyped-call]
     return gathered
+
+
+def gather_items(tensor: Tensor) -> Tensor:
+    """As `gather`, of items in the last dimension but one, [..., N, D] → [..., ΣN, D]."""
+    return tensor if world() == 1 else gather(tensor.movedim(-2, 0)).movedim(0, -2)
 
 
 def sum_over_ranks(value: Tensor) -> Tensor:
@@ -69,13 +80,30 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
         total = value.clone()
-        distributed.all_reduce(total)
+        _wait(distributed.all_reduce(total, async_op=True))
         return total
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         # All ranks' sums depend on this value: W of them, whose gradients are equal.
         return gradient * world()
+
+
+def _wait(work: Any) -> None:
+    """Wait for the other ranks, not for ever.
+
+    Raises:
+        RuntimeError: They do not come.
+    """
+    began = time.monotonic()
+    try:
+        work.wait(PATIENCE)
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"rank {distributed.get_rank()} of {world()} waited {time.monotonic() - began:.0f} s in a loss for the "
+            "other ranks: every rank has to call it, equally often. On one rank alone, or where each rank has a batch "
+            f"of its own, build it with all_ranks=False; to wait longer, set cleser.ranks.PATIENCE ({error})"
+        ) from error
 
 
 def _initialised() -> bool:

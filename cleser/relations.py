@@ -36,6 +36,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,11 @@ class Relation(ABC):
         >>> (same("emotion") & differ("emotion", "speaker")).can_hold()
         False
         """
+        if torch.compiler.is_compiling():
+            return self._can_hold()  # a compiler sees through no cache, and asks once
+        return _can_hold(self)
+
+    def _can_hold(self) -> bool:
         # An item of label 0 meets one of the same, one of another and one of unknown label, in every combination.
         for values in itertools.product((0, 1, -1), repeat=len(self.names)):
             other = dict(zip(self.names, values, strict=True))
@@ -234,6 +240,12 @@ class Not(Relation):
 
     def __repr__(self) -> str:
         return f"~({self.part})" if isinstance(self.part, And | Or) else f"~{self.part}"
+
+
+@lru_cache(maxsize=1024)
+def _can_hold(relation: Relation) -> bool:
+    """Remembered, since losses ask at every step."""
+    return relation._can_hold()
 
 
 def same(*names: str) -> Relation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 
@@ -23,7 +24,8 @@ class AnchorBank(nn.Module):
 
     The first batch thus sets a prototype, which is the mean of its items while these are few, and then follows the
     model with momentum μ. An item with an unknown label, or that is not finite, is skipped. Prototypes are buffers:
-    they carry no gradient, and ``state_dict`` holds them. Their memory is that of the product of all sizes.
+    they carry no gradient, and ``state_dict`` holds them, with names and
+    sizes in their order, without which a bank refuses it. Their memory is that of the product of all sizes.
 
     Under `torch.distributed` the items of all ranks are one batch; every rank calls `update` equally often, and ends
     with the same prototypes.
@@ -106,6 +108,16 @@ class AnchorBank(nn.Module):
         kept = (self.counts >= self.min_count).nonzero().squeeze(1)
         labels = torch.unravel_index(kept, tuple(self.sizes.values()))
         return self.means[kept], dict(zip(self.sizes, labels, strict=True))
+
+    def get_extra_state(self) -> Tensor:
+        """Names and sizes in their order, which the shape of the prototypes does not tell, as bytes of JSON."""
+        return torch.frombuffer(bytearray(json.dumps(self.sizes).encode()), dtype=torch.uint8)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Refuse the state of a bank of other names, sizes or order, which numbers its prototypes otherwise."""
+        found = json.loads(bytes(state.tolist()))
+        if list(found.items()) != list(self.sizes.items()):
+            raise ValueError(f"the state is of a bank of sizes {found}, expected {self.sizes}")
 
     def reset(self) -> None:
         """Forget all, as when communities have been found anew and their numbers mean others."""

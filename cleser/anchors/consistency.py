@@ -102,6 +102,8 @@ def emotion_consistency(
         *(_statistics(x[of["phoneme"] == p], which[of["phoneme"] == p], plan) for p in phonemes),
         strict=True,
     )
+    from scipy.stats import false_discovery_control  # noqa: PLC0415  (slow to load)
+
     by_emotion = np.stack(observed)
     statistic, null = by_emotion.mean(1), np.stack(chance)  # [K], [K, R]
     p = (1 + (null >= statistic[:, None] - 1e-12).sum(1)) / (1 + permutations)
@@ -111,7 +113,7 @@ def emotion_consistency(
         statistic,
         p,
         holm(p),
-        benjamini_hochberg(p),
+        false_discovery_control(p),
         by_emotion,
         np.array([_fewest(of, phoneme) for phoneme in phonemes]),
         float(overall),
@@ -128,24 +130,8 @@ def holm(p: npt.ArrayLike) -> Floats:
     values = np.asarray(p, float)
     order = np.argsort(values, kind="stable")
     corrected = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
-    return _placed(corrected, order)
-
-
-def benjamini_hochberg(p: npt.ArrayLike) -> Floats:
-    """Benjamini and Hochberg's correction of p-values [K].
-
-    >>> benjamini_hochberg([0.01, 0.04, 0.03]).tolist()
-    [0.03, 0.04, 0.04]
-    """
-    values = np.asarray(p, float)
-    order = np.argsort(values, kind="stable")
-    raised = values[order] * len(values) / np.arange(1, len(values) + 1)
-    return _placed(np.minimum.accumulate(raised[::-1])[::-1], order)
-
-
-def _placed(values: Floats, order: Integers) -> Floats:
-    placed = np.empty_like(values)
-    placed[order] = values.clip(max=1)
+    placed = np.empty_like(corrected)
+    placed[order] = corrected.clip(max=1)
     return placed
 
 

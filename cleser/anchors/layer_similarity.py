@@ -260,7 +260,8 @@ def select_layers(
             the target's items have a say: they must not be its true ones.
 
     Returns:
-        Numbers of layers, ascending.
+        Numbers of layers as the table's column ``layer`` has them, ascending. Where the table leaves layers out,
+        neighbours are those next to each other in it.
 
     Raises:
         ValueError: The table has no such rows, or an argument is out of range.
@@ -276,21 +277,23 @@ def select_layers(
         raise ValueError(f"policy is {policy!r}, expected one of {get_args(Policy)}")
     if measure not in get_args(Measure):
         raise ValueError(f"measure is {measure!r}, expected one of {get_args(Measure)}")
-    scores = _scores(similarity, units, measure, each_emotion)
+    layers, scores = _scores(similarity, units, measure, each_emotion)
     size = {"last": 1, "single": 1, "group": size}[policy]
     if not 1 <= size <= len(scores):
         raise ValueError(f"size is {size}, expected 1 to {len(scores)} layers")
     if policy == "last":
-        return [len(scores) - 1]
+        return layers[-1:]
     means = scores.unfold(0, size, 1).mean(-1)
     if means.isnan().all():
         raise ValueError(f"{measure} of {units}s is missing in all layers: there are too few items")
     best = int(means.nan_to_num(-torch.inf).argmax())
-    return list(range(best, best + size))
+    return layers[best : best + size]
 
 
-def _scores(similarity: pd.DataFrame, units: str, measure: Measure, each_emotion: bool) -> Tensor:
-    """How similar the languages are in each layer [L]."""
+def _scores(
+    similarity: pd.DataFrame, units: str, measure: Measure, each_emotion: bool
+) -> tuple[list[int], Tensor]:
+    """The layers' numbers, ascending, and how similar the languages are in each [L]."""
     known = similarity["emotion"] != ALL
     rows = similarity[(similarity["units"] == units) & (known if each_emotion else ~known)]
     if not len(rows):
@@ -301,4 +304,5 @@ def _scores(similarity: pd.DataFrame, units: str, measure: Measure, each_emotion
         )
     means = rows.groupby("layer")[measure].mean().sort_index()
     scores = torch.from_numpy(means.to_numpy(dtype="float64", copy=True))
-    return -scores if measure.startswith("coral") else scores
+    layers = [int(layer) for layer in means.index]
+    return layers, -scores if measure.startswith("coral") else scores

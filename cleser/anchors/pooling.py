@@ -20,7 +20,11 @@ _SHARES = 8  # pieces of work a thread, so that none waits long for another
 
 
 def pool_phones(
-    frames: Tensor | Sequence[Tensor], bounds: Sequence[Tensor], *, std: bool = False
+    frames: Tensor | Sequence[Tensor],
+    bounds: Sequence[Tensor],
+    *,
+    std: bool = False,
+    frame_rate: float | None = None,
 ) -> Tensor:
     r"""Mean (and standard deviation) of the frames of each phone.
 
@@ -34,13 +38,15 @@ def pool_phones(
         bounds: For each utterance its phones' first frame and the frame after their last, int64 [S_i, 2]. Phones may
             overlap and leave frames out. They may stay on the CPU when the frames are on another device.
         std: Append the standard deviation (of the population), computed around the mean.
+        frame_rate: Frames a second, for bounds [S_i, 2] in seconds, floats: they are rounded to the nearest frame.
 
     Returns:
         [S, D] with S = ΣS_i phones, utterance after utterance; [S, 2D] with ``std``. A phone without
         frames is zero.
 
     Raises:
-        ValueError: A phone reaches outside its utterance, or the two arguments differ in length.
+        ValueError: A phone reaches outside its utterance, the two arguments differ in length, or bounds are not [S, 2],
+            or are floats without a frame rate.
 
     >>> frames = torch.tensor([[[1.0], [3.0], [5.0]]])
     >>> pool_phones(frames, [torch.tensor([[0, 2], [2, 3]])]).flatten().tolist()
@@ -50,6 +56,7 @@ def pool_phones(
         raise ValueError(f"found {len(frames)} utterances and bounds of {len(bounds)}")
     if not len(frames):
         raise ValueError("found no utterances, expected at least one")
+    bounds = [_in_frames(own, number, frame_rate) for number, own in enumerate(bounds)]
     if _compiled_loops_pay(frames, std):
         return _pool_by_loops(frames, bounds, std)
     lengths = _lengths(frames)
@@ -62,6 +69,26 @@ def pool_phones(
     spans = spans + np.repeat(np.cumsum([0, *lengths[:-1]]), sizes)[:, None]
     flat = frames.flatten(0, 1) if isinstance(frames, Tensor) else torch.cat(list(frames))
     return _pool(flat, spans, std)
+
+
+def _in_frames(bounds: Tensor, number: int, rate: float | None) -> Tensor:
+    """An utterance's bounds [S, 2] as integers."""
+    if bounds.numel() and bounds.shape != (len(bounds), 2):
+        shape = tuple(bounds.shape)
+        raise ValueError(
+            f"bounds[{number}] has shape {shape}, expected [phones, 2]: begins and ends"
+        )
+    if not bounds.is_floating_point():
+        if rate is not None:
+            raise ValueError(
+                f"bounds[{number}] is of {bounds.dtype}: with a frame_rate, expected floats, in seconds"
+            )
+        return bounds
+    if bounds.numel() and rate is None:
+        raise ValueError(
+            f"bounds[{number}] is of {bounds.dtype}, expected frames as integers; for seconds, give frame_rate"
+        )
+    return (bounds * (rate or 1)).round().long()
 
 
 def _lengths(frames: Tensor | Sequence[Tensor]) -> list[int]:

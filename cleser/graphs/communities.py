@@ -89,7 +89,10 @@ def undirected(graph: Any) -> sparse.csr_array:
         raise ValueError(f"graph has shape {edges.shape}, expected [N, N]")
     if not (np.isfinite(edges.data).all() and (edges.data >= 0).all()):
         worst = edges.data[~(edges.data >= 0) | ~np.isfinite(edges.data)][0]
-        raise ValueError(f"graph has an edge of weight {worst}, expected finite weights from 0 on")
+        remedy = "; cosine_knn(…, min_similarity=0) makes no others" if worst < 0 else ""
+        raise ValueError(
+            f"graph has an edge of weight {worst}, expected finite weights from 0 on{remedy}"
+        )
     edges = (edges + edges.T) / 2
     edges.setdiag(0)
     edges.eliminate_zeros()

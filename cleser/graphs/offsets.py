@@ -29,7 +29,7 @@ def remove_offsets(
 
     Args:
         values: Items [N, D].
-        groups: For each grouping the group of each item, integers from 0 on, [N].
+        groups: For each grouping the group of each item, integers from 0 on, [N]. They may have gaps.
         weights: Of the items, above 0, [N]; by default all the same.
 
     Returns:
@@ -72,6 +72,9 @@ class _Means:
             raise ValueError(
                 f"groups[{number}] is of {codes.dtype} {codes.shape}, expected {len(weight)} integers from 0 on"
             )
+        codes = np.unique(codes, return_inverse=True)[
+            1
+        ]  # a group's number may be larger than any memory
         self.codes = codes
         mass = np.bincount(codes, weights=weight)
         share = weight / mass[codes]

@@ -7,7 +7,7 @@ from cleser.losses.coral import CoralLoss, StreamingCovariance, coral
 from cleser.losses.dual_space import DualSpaceTriplet
 from cleser.losses.gradient_reversal import GradientReversal, Warmup, gradient_reversal
 from cleser.losses.layer_anchor import LayerAnchorLoss
-from cleser.losses.mmd import mmd
+from cleser.losses.mmd import MmdLoss, mmd
 from cleser.losses.supcon import CrossLingualSupCon, cross_lingual_supcon
 from cleser.losses.triplet import RelationalTripletLoss, relational_triplet_loss
 
@@ -22,6 +22,7 @@ __all__ = [
     "DualSpaceTriplet",
     "GradientReversal",
     "LayerAnchorLoss",
+    "MmdLoss",
     "RelationMiner",
     "RelationalTripletLoss",
     "SpeakerAdversary",

@@ -38,6 +38,7 @@ class Adversary(nn.Module):
         hidden: Width of the hidden layer.
         dropout: Behind it.
         schedule: λ, a number or a schedule such as `Warmup`.
+        all_ranks: Under `torch.distributed`, take the mean over the items of all ranks (`cleser.ranks`).
 
     Raises:
         ValueError: Shapes do not fit, or a label is beyond ``n_classes``.
@@ -51,11 +52,12 @@ class Adversary(nn.Module):
         hidden: int = 256,
         dropout: float = 0.1,
         schedule: float | Schedule = 1.0,
+        all_ranks: bool = True,
     ) -> None:
         super().__init__()
         if n_classes < 1:
             raise ValueError(f"the adversary has {n_classes} classes, expected at least 1")
-        self.dim, self.n_classes = dim, n_classes
+        self.dim, self.n_classes, self.all_ranks = dim, n_classes, all_ranks
         self.reversal = GradientReversal(schedule)
         self.classifier = nn.Sequential(
             nn.Linear(dim, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, n_classes)
@@ -67,7 +69,7 @@ class Adversary(nn.Module):
         return logits
 
     def forward(self, embeddings: Tensor, labels: Any) -> Tensor:
-        """The mean cross-entropy over items whose label is known, over all ranks of `torch.distributed`.
+        """The mean cross-entropy over items whose label is known.
 
         Args:
             embeddings: h [N, D].
@@ -78,8 +80,11 @@ class Adversary(nn.Module):
         losses = cross_entropy(
             self.logits(embeddings).float(), labels.long(), ignore_index=-1, reduction="sum"
         )
-        total, count = sum_over_ranks(losses), sum_over_ranks((labels >= 0).sum())
-        return total / count.clamp_min(1)
+        count = (labels >= 0).sum()
+        if self.all_ranks:
+            losses, count = sum_over_ranks(losses), sum_over_ranks(count)
+        mean: Tensor = losses / count.clamp_min(1)
+        return mean
 
     def _check(self, embeddings: Tensor, labels: Tensor) -> None:
         if embeddings.ndim != 2 or embeddings.shape[1] != self.dim:
@@ -112,8 +117,11 @@ class SpeakerAdversary(Adversary):
         hidden: int = 256,
         dropout: float = 0.1,
         schedule: float | Schedule = 1.0,
+        all_ranks: bool = True,
     ) -> None:
-        super().__init__(dim, n_speakers, hidden=hidden, dropout=dropout, schedule=schedule)
+        super().__init__(
+            dim, n_speakers, hidden=hidden, dropout=dropout, schedule=schedule, all_ranks=all_ranks
+        )
 
 
 class DomainAdversary(Adversary):
@@ -130,5 +138,8 @@ class DomainAdversary(Adversary):
         hidden: int = 256,
         dropout: float = 0.1,
         schedule: float | Schedule = 1.0,
+        all_ranks: bool = True,
     ) -> None:
-        super().__init__(dim, n_domains, hidden=hidden, dropout=dropout, schedule=schedule)
+        super().__init__(
+            dim, n_domains, hidden=hidden, dropout=dropout, schedule=schedule, all_ranks=all_ranks
+        )

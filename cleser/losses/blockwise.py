@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from cleser.ranks import gather, sizes_of_ranks, world
 from cleser.ranks import sum_over_ranks as over_ranks
@@ -112,16 +111,28 @@ def inner(anchors: Tensor, candidates: Tensor) -> Tensor:
 class _Gram(torch.autograd.Function):
     """X Xᵀ, whose gradient G needs one matrix product, (G + Gᵀ) X, instead of two."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
+    def forward(x: Tensor) -> Tensor:
         return x @ x.T
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
         product: Tensor = (gradient + gradient.T) @ x
         return product
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        half: Tensor = tangent @ x.T
+        return half + half.T
 
 
 def oriented(distance: Any) -> Similarity:
@@ -191,19 +202,35 @@ def mean_over_anchors(
 def _total(pairs: Pairs, rule: Rule, similarity: Similarity) -> tuple[Tensor, Tensor]:
     if not len(pairs.anchors) or not len(pairs.candidates):
         return pairs.zero(), torch.zeros((), dtype=torch.int64, device=pairs.anchors.device)
+    # A compiler fuses by itself, and the transforms of torch.func cannot see into blocks.
+    if torch.compiler.is_compiling() or functional():
+        return _at_once(pairs.anchors, pairs.candidates, pairs, rule, similarity)
     rows = max(1, BLOCK // len(pairs.candidates))
-    if len(pairs.anchors) <= rows or torch.compiler.is_compiling():
-        # A compiler fuses by itself, and what fits into one block may be differentiated twice.
-        everyone = slice(0, len(pairs.anchors))
-        return rule(pairs.block(everyone, similarity(pairs.anchors, pairs.candidates)))
+    if len(pairs.anchors) <= rows:
+        return _at_once(pairs.anchors, pairs.candidates, pairs, rule, similarity)
     blockwise: tuple[Tensor, Tensor] = _Blockwise.apply(  # type: ignore[no-untyped-call]
         pairs.anchors, pairs.candidates, pairs, rule, similarity, rows
     )
     return blockwise
 
 
+def functional() -> bool:
+    """Whether a transform of `torch.func`, such as ``vmap``, is at work."""
+    return torch._C._are_functorch_transforms_active()
+
+
+def _at_once(
+    anchors: Tensor, candidates: Tensor, pairs: Pairs, rule: Rule, similarity: Similarity
+) -> tuple[Tensor, Tensor]:
+    """Sum and count of all rows, by operations that can be differentiated as often as one likes."""
+    return rule(pairs.block(slice(0, len(anchors)), similarity(anchors, candidates)))
+
+
 class _Blockwise(torch.autograd.Function):
-    """Sum and count over blocks; the gradient is found on the way and kept instead of the similarities."""
+    """Sum and count over blocks; the gradient is found on the way and kept instead of the similarities.
+
+    Where this gradient is to be differentiated in turn, all similarities are taken once more, at once.
+    """
 
     @staticmethod
     def forward(
@@ -231,14 +258,19 @@ class _Blockwise(torch.autograd.Function):
                 right += gr
             total += value.detach()
             count = count + number
-        ctx.save_for_backward(left, right)
+        ctx.save_for_backward(anchors, candidates, left, right)
+        ctx.inputs = pairs, rule, similarity
         ctx.mark_non_differentiable(count)
         return total.to(anchors.dtype), count
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor, _: Any) -> tuple[Any, ...]:
-        left, right = ctx.saved_tensors
+        anchors, candidates, left, right = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            # Views, since anchors and candidates may be one tensor, of whose gradient each is to have its part.
+            x, r = anchors.view_as(anchors), candidates.view_as(candidates)
+            total, _ = _at_once(x, r, *ctx.inputs)
+            left, right = torch.autograd.grad(total, (x, r), create_graph=True)
         return gradient * left, gradient * right, None, None, None, None
 
 

@@ -6,14 +6,15 @@ B. Sun, K. Saenko, *Deep CORAL: Correlation Alignment for Deep Domain Adaptation
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from cleser.ranks import gather
+from cleser.ranks import gather, gather_items
 
 
-def coral(source: Tensor, target: Tensor) -> Tensor:
+def coral(source: Tensor, target: Tensor, *, all_ranks: bool = True) -> Tensor:
     r"""Squared distance of covariances.
 
     .. math:: \mathcal{L} = \frac{1}{4 D^2} \lVert C_S - C_T \rVert_F^2, \qquad
@@ -26,6 +27,7 @@ def coral(source: Tensor, target: Tensor) -> Tensor:
     Args:
         source: [..., N, D]; leading dimensions, such as layers, are separate problems.
         target: [..., M, D].
+        all_ranks: Under `torch.distributed`, take the items of all ranks as one set (`cleser.ranks`).
 
     Returns:
         [...]: zero, with a zero gradient, where either set has fewer than two items.
@@ -38,6 +40,8 @@ def coral(source: Tensor, target: Tensor) -> Tensor:
     tensor(0.2500)
     """
     check_sides(source, target)
+    if all_ranks:
+        source, target = gather_items(source), gather_items(target)
     with torch.autocast(source.device.type, enabled=False):
         source, target = widen(source), widen(target)
         n, m, d = source.shape[-2], target.shape[-2], source.shape[-1]
@@ -45,13 +49,14 @@ def coral(source: Tensor, target: Tensor) -> Tensor:
             return source[..., :0, :].sum((-2, -1)) + target[..., :0, :].sum((-2, -1))
         if 2 * (n + m) > d:
             return covariance_distance(covariance(source), covariance(target))
-        z = torch.cat([_scaled(source), _scaled(target)], dim=-2)
+        # What is left of sums that are almost equal would be rounding, in float32.
+        z = torch.cat([_scaled(source.double()), _scaled(target.double())], dim=-2)
         signs = torch.ones(n + m, dtype=z.dtype, device=z.device)
         signs[n:] = -1
         gram = (z @ z.mT).square()
         # Rounding may leave a difference of equals a little below zero.
-        total: Tensor = (signs * (gram * signs).sum(-1)).sum(-1)
-        return total.clamp_min(0) / (4 * d * d)
+        total: Tensor = (signs * (gram * signs).sum(-1)).sum(-1).clamp_min(0)
+        return (total / (4 * d * d)).to(source.dtype)
 
 
 def covariance(x: Tensor) -> Tensor:
@@ -91,6 +96,13 @@ class StreamingCovariance(nn.Module):
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
         self.register_buffer("mean", torch.zeros(dim, dtype=torch.float64))
         self.register_buffer("products", torch.zeros(dim, dim, dtype=torch.float64))
+
+    def _apply(self, fn: Any, recurse: bool = True) -> StreamingCovariance:
+        """Follow the model to another device, and stay in float64 when it goes to half precision."""
+        for name, buffer in self._buffers.items():
+            if buffer is not None:
+                self._buffers[name] = buffer.to(fn(buffer.new_empty(0)).device)
+        return self
 
     @torch.no_grad()
     def update(self, x: Tensor) -> None:
@@ -176,7 +188,7 @@ class CoralLoss(nn.Module):
         if self.all_ranks:
             source, target = gather(source), gather(target)
         if not self.momentum or min(len(source), len(target)) < 2:
-            return coral(source, target)
+            return coral(source, target, all_ranks=False)
         with torch.autocast(source.device.type, enabled=False):
             sides = [covariance(widen(x)) for x in (source, target)]
             running = [self.running_source, self.running_target]

@@ -6,6 +6,8 @@ Recognition*, arXiv 2509.20373, 2025.
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from cleser.losses.triplet import RelationalTripletLoss
@@ -32,11 +34,13 @@ class DualSpaceTriplet(nn.Module):
     Args:
         speaker: The loss among utterances.
         phoneme: The loss among phones.
+        margin: m of the two default losses; those that are given have their own.
+        all_ranks: Of the default losses: under `torch.distributed`, take the items of all ranks as one batch.
         speaker_weight: α. At 0 its term is left out and its labels are not needed.
         phoneme_weight: β, likewise.
 
     Raises:
-        ValueError: A weight is negative.
+        ValueError: A weight or the margin is negative, or a setting of the default losses comes with two losses.
 
     >>> import torch
     >>> loss = DualSpaceTriplet(phoneme_weight=0.0)
@@ -53,17 +57,30 @@ class DualSpaceTriplet(nn.Module):
         *,
         speaker_weight: float = 1.0,
         phoneme_weight: float = 1.0,
+        margin: float | None = None,
+        all_ranks: bool | None = None,
     ) -> None:
         super().__init__()
+        if speaker and phoneme and not (margin is None and all_ranks is None):
+            raise ValueError(
+                "margin and all_ranks are of the default losses, and both losses are given"
+            )
         for name, weight in (("speaker", speaker_weight), ("phoneme", phoneme_weight)):
             if not weight >= 0:
                 raise ValueError(f"{name}_weight is {weight}, expected a number of at least 0")
+        settings: dict[str, Any] = {
+            "margin": 0.2 if margin is None else margin,
+            "all_ranks": all_ranks is not False,
+        }
         self.speaker = speaker or RelationalTripletLoss(
-            same("emotion", "community") & differ("language"), differ("emotion", "language")
+            same("emotion", "community") & differ("language"),
+            differ("emotion", "language"),
+            **settings,
         )
         self.phoneme = phoneme or RelationalTripletLoss(
             same("phoneme", "emotion", "community") & differ("language"),
             same("phoneme") & differ("emotion"),
+            **settings,
         )
         self.speaker_weight, self.phoneme_weight = speaker_weight, phoneme_weight
 

@@ -35,19 +35,31 @@ def gradient_reversal(x: Tensor, scale: float | Tensor = 1.0) -> Tensor:
 
 
 class _Reversal(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: Tensor) -> Tensor:
-        ctx.save_for_backward(scale)
-        return x.view_as(x)
+    def forward(x: Tensor, scale: Tensor) -> Tensor:
+        return x.clone()  # a view would let a ReLU in place change x itself
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[1])
+        ctx.save_for_forward(inputs[1])
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (scale,) = ctx.saved_tensors
         return -scale * gradient, None
 
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, _: Any) -> Tensor:
+        (scale,) = ctx.saved_tensors
+        reversed_: Tensor = -scale * tangent
+        return reversed_
 
-Schedule = Callable[[Tensor], Tensor]
-"""Number of the step, a scalar tensor → scale, a scalar tensor."""
+
+Schedule = Callable[[Tensor], float | Tensor]
+"""Number of the step, a scalar tensor → scale, a number or a scalar tensor."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +73,7 @@ class Warmup:
         peak: :math:`\lambda_{\max}`.
         gamma: γ, 10 in the paper.
 
-    >>> Warmup(100)(torch.tensor(50)).item()
+    >>> Warmup(100)(50).item()
     0.986...
     """
 
@@ -73,9 +85,9 @@ class Warmup:
         if self.steps < 1:
             raise ValueError(f"steps is {self.steps}, expected at least 1")
 
-    def __call__(self, step: Tensor) -> Tensor:
-        """λ at a step."""
-        progress = (step / self.steps).clamp(max=1)
+    def __call__(self, step: int | Tensor) -> Tensor:
+        """λ at a step, a number or a scalar tensor."""
+        progress = (torch.as_tensor(step) / self.steps).clamp(max=1)
         return self.peak * (2 / (1 + torch.exp(-self.gamma * progress)) - 1)
 
 
@@ -99,7 +111,7 @@ class GradientReversal(nn.Module):
     def scale(self) -> Tensor:
         """λ now."""
         if callable(self.schedule):
-            return self.schedule(self.step)
+            return torch.as_tensor(self.schedule(self.step), device=self.step.device)
         return torch.as_tensor(self.schedule, device=self.step.device)
 
     def forward(self, x: Tensor) -> Tensor:

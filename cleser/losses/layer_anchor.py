@@ -7,6 +7,7 @@ Recognition*, arXiv 2407.04966, 2024.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import torch
@@ -14,12 +15,18 @@ from torch import Tensor, nn
 
 from cleser.losses.coral import coral
 from cleser.losses.mmd import mmd
-from cleser.ranks import gather
+from cleser.ranks import gather_items
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 """[L, N, D] and [L, M, D] → [L]."""
 
-_DISTANCES: dict[str, Distance] = {"coral": coral, "mmd": mmd}
+Layers = Tensor | Sequence[Tensor]
+"""[L, N, D], or L tensors [N, D] or [B, T, D]."""
+
+_DISTANCES: dict[str, Distance] = {
+    "coral": partial(coral, all_ranks=False),
+    "mmd": partial(mmd, all_ranks=False),
+}
 
 
 class LayerAnchorLoss(nn.Module):
@@ -30,7 +37,9 @@ class LayerAnchorLoss(nn.Module):
     with `coral` as the distance d in the paper.
 
     Shapes:
-        ``source_layers`` [L, N, D], ``target_layers`` [L, M, D], layers first; result [].
+        ``source_layers`` [L, N, D], ``target_layers`` [L, M, D], layers first, or for each layer one tensor [N, D], or
+        [B, T, D] of which all B·T frames are items: the tuple that encoders of transformers call ``hidden_states``.
+        Frames that are padding are items too; pool them first where there are any. Result [].
 
     Args:
         layers: Numbers of the anchor layers; negative ones count from the last.
@@ -38,7 +47,8 @@ class LayerAnchorLoss(nn.Module):
         all_ranks: Under `torch.distributed`, take the items of all ranks as one batch.
 
     Raises:
-        ValueError: No layer is given, one is given twice, or the distance is unknown.
+        ValueError: No layer is given, one is given twice (−1 and the last one's number among them), or the distance is
+            unknown.
 
     >>> states = torch.tensor([[[0.0, 0.0], [2.0, 0.0]], [[1.0, 1.0], [1.0, 1.0]]])
     >>> LayerAnchorLoss([0])(states, 0 * states)
@@ -59,34 +69,49 @@ class LayerAnchorLoss(nn.Module):
         if not callable(distance) and distance not in _DISTANCES:
             expected = " or ".join(map(repr, _DISTANCES))
             raise ValueError(f"distance is {distance!r}, expected {expected} or a function")
-        self.distance = distance if callable(distance) else _DISTANCES[distance]
+        self.distance: Distance = distance if callable(distance) else _DISTANCES[distance]
+        self._named = distance
         self.all_ranks = all_ranks
 
-    def terms(self, source_layers: Tensor, target_layers: Tensor) -> Tensor:
+    def terms(self, source_layers: Layers, target_layers: Layers) -> Tensor:
         """The distance of each anchor layer, [number of anchors].
 
         Raises:
-            ValueError: Shapes do not fit, or there is no such layer.
+            ValueError: Shapes do not fit, there is no such layer, or two numbers mean one layer.
         """
-        a, b = tuple(source_layers.shape), tuple(target_layers.shape)
-        if len(a) != 3 or len(b) != 3 or a[0] != b[0] or a[2] != b[2]:
+        source, target = (
+            self._picked(source_layers, "source"),
+            self._picked(target_layers, "target"),
+        )
+        if len(source_layers) != len(target_layers) or source.shape[2] != target.shape[2]:
             raise ValueError(
-                f"source_layers have shape {a}, target_layers {b}: expected [L, N, D] and [L, M, D]"
+                f"source_layers are {len(source_layers)} of {source.shape[2]} dimensions, "
+                f"target_layers {len(target_layers)} of {target.shape[2]}: expected as many of both"
             )
-        wrong = [layer for layer in self.layers if not -a[0] <= layer < a[0]]
-        if wrong:
-            raise ValueError(f"there is no layer {wrong[0]} among {a[0]}")
-        picked = [
-            torch.stack([x[layer] for layer in self.layers]) for x in (source_layers, target_layers)
-        ]
         if self.all_ranks:
-            picked = [gather(x.transpose(0, 1)).transpose(0, 1) for x in picked]
-        return self.distance(*picked)
+            source, target = gather_items(source), gather_items(target)
+        return self.distance(source, target)
 
-    def forward(self, source_layers: Tensor, target_layers: Tensor) -> Tensor:
+    def _picked(self, layers: Layers, side: str) -> Tensor:
+        """The anchor layers' items [L, N, D]."""
+        count = len(layers)
+        wrong = [layer for layer in self.layers if not -count <= layer < count]
+        if wrong:
+            raise ValueError(f"there is no layer {wrong[0]} among {count}")
+        if len({layer % count for layer in self.layers}) < len(self.layers):
+            raise ValueError(f"layers are {self.layers}, of which two are the same one of {count}")
+        picked = [layers[layer] for layer in self.layers]
+        shapes = {tuple(x.shape) for x in picked}
+        if len(shapes) > 1 or picked[0].ndim not in (2, 3):
+            raise ValueError(
+                f"{side}_layers have shapes {sorted(shapes)}, expected [N, D] or [B, T, D] of each layer"
+            )
+        return torch.stack(picked).flatten(1, -2)
+
+    def forward(self, source_layers: Layers, target_layers: Layers) -> Tensor:
         """The sum of `terms`."""
         return self.terms(source_layers, target_layers).sum()
 
     def extra_repr(self) -> str:
         """The layers."""
-        return f"layers={self.layers}, distance={getattr(self.distance, '__name__', self.distance)}"
+        return f"layers={self.layers}, distance={getattr(self._named, '__name__', self._named)}"

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cleser.losses.coral import check_sides, widen
+from cleser.ranks import gather_items
 
 
 def mmd(
@@ -20,6 +21,7 @@ def mmd(
     *,
     bandwidths: Sequence[float] = (0.25, 0.5, 1.0, 2.0, 4.0),
     unbiased: bool = False,
+    all_ranks: bool = True,
 ) -> Tensor:
     r"""Squared maximum mean discrepancy under a mean of Gaussian kernels.
 
@@ -37,6 +39,7 @@ def mmd(
         target: y [..., M, D].
         bandwidths: Multiples b of the mean squared distance.
         unbiased: Leave items' similarity to themselves out.
+        all_ranks: Under `torch.distributed`, take the items of all ranks as one set (`cleser.ranks`).
 
     Returns:
         [...]: zero, with a zero gradient, where a set is empty (or, unbiased, has one item).
@@ -49,8 +52,9 @@ def mmd(
     0.0
     """
     check_sides(source, target)
-    if not bandwidths or not all(b > 0 for b in bandwidths):
-        raise ValueError(f"bandwidths are {tuple(bandwidths)}, expected positive numbers")
+    _check(bandwidths)
+    if all_ranks:
+        source, target = gather_items(source), gather_items(target)
     n, m = source.shape[-2], target.shape[-2]
     with torch.autocast(source.device.type, enabled=False):
         x, y = widen(source), widen(target)
@@ -66,6 +70,47 @@ def mmd(
             _mean_within(kernel[..., n:, n:], unbiased),
         ]
         return within[0] + within[1] - 2 * kernel[..., :n, n:].mean((-2, -1))
+
+
+class MmdLoss(nn.Module):
+    """`mmd` of two batches, whose arguments it shares.
+
+    Shapes:
+        ``source`` [N, D], ``target`` [M, D]; result [].
+
+    >>> MmdLoss(unbiased=True)(torch.eye(3), torch.eye(3)).item() < 0
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        bandwidths: Sequence[float] = (0.25, 0.5, 1.0, 2.0, 4.0),
+        unbiased: bool = False,
+        all_ranks: bool = True,
+    ) -> None:
+        super().__init__()
+        _check(bandwidths)
+        self.bandwidths, self.unbiased, self.all_ranks = tuple(bandwidths), unbiased, all_ranks
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        """The loss of a batch of each side."""
+        return mmd(
+            source,
+            target,
+            bandwidths=self.bandwidths,
+            unbiased=self.unbiased,
+            all_ranks=self.all_ranks,
+        )
+
+    def extra_repr(self) -> str:
+        """The kernels."""
+        return f"bandwidths={self.bandwidths}, unbiased={self.unbiased}"
+
+
+def _check(bandwidths: Sequence[float]) -> None:
+    if not bandwidths or not all(b > 0 for b in bandwidths):
+        raise ValueError(f"bandwidths are {tuple(bandwidths)}, expected positive numbers")
 
 
 def _squared_distances(x: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ def relational_triplet_loss(
         names=(positive & negative).names, cosine=distance is None, all_ranks=all_ranks,
     )  # fmt: skip
     similarity = inner if distance is None else oriented(distance)
-    if reducer is not None and type(reducer).__name__ != "AvgNonZeroReducer":
+    if reducer is not None and not _averages_violations(reducer):
         if all_ranks and world() > 1:
             raise ValueError(
                 f"{type(reducer).__name__} reduces one rank alone: set all_ranks=False"
@@ -162,6 +162,13 @@ def _check(
         raise ValueError(f"margin is {margin}, expected a number of at least 0")
     if not sharpness > 0:
         raise ValueError(f"sharpness is {sharpness}, expected a positive number")
+
+
+def _averages_violations(reducer: Any) -> bool:
+    """Whether it is that library's own ``AvgNonZeroReducer``, and not one that somebody calls so."""
+    kind = type(reducer)
+    library = kind.__module__.partition(".")[0]
+    return library == "pytorch_metric_learning" and kind.__name__ == "AvgNonZeroReducer"
 
 
 def _rule(

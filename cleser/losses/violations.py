@@ -18,6 +18,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from cleser.losses.blockwise import functional
+
 
 def count_violations(
     similarity: Tensor, positive: Tensor, negative: Tensor, margin: float, *, disjoint: bool = False
@@ -84,7 +86,7 @@ def _ascending_packed(
     marked = torch.where(positive, column | _POSITIVE, marked)
     packed = torch.stack([marked, bits ^ ((bits >> 31) & _VALUE)], dim=-1).view(torch.int64)
     packed = packed.squeeze(-1)
-    if keys.device.type == "cpu" and not torch.compiler.is_compiling():
+    if keys.device.type == "cpu" and not torch.compiler.is_compiling() and not functional():
         packed.numpy().sort(axis=1)  # NumPy's sort is vectorised
     else:
         packed = packed.sort(dim=1).values

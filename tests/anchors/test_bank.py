@@ -183,3 +183,16 @@ def test_a_gpu_keeps_the_prototypes_of_the_processor(labels_on):
     assert {n: values.tolist() for n, values in found_of.items()} == {
         n: values.tolist() for n, values in of.items()
     }
+
+
+def test_a_state_of_other_sizes_or_another_order_is_refused():
+    """Of equal products the shapes fit, and phoneme 2 of emotion 0 was read as phoneme 0 of emotion 2."""
+    bank = AnchorBank(2, {"phoneme": 3, "emotion": 4})
+    bank.update(torch.ones(1, 2), {"phoneme": [2], "emotion": [0]})
+    same_order = AnchorBank(2, {"phoneme": 3, "emotion": 4})
+    same_order.load_state_dict(bank.state_dict())
+    assert same_order.prototypes()[1]["phoneme"].tolist() == [2]
+    for sizes in ({"emotion": 4, "phoneme": 3}, {"phoneme": 4, "emotion": 3}, {"a": 3, "b": 4}):
+        with pytest.raises(ValueError, match="the state is of a bank of sizes"):
+            AnchorBank(2, sizes).load_state_dict(bank.state_dict())
+    assert all(isinstance(v, torch.Tensor) for v in bank.state_dict().values())

@@ -290,3 +290,17 @@ def test_a_gpu_finds_the_similarities_of_the_processor():
     expected, found = (studied(x.to(d), labels, (50, 70), chunk=32) for d in ("cpu", "cuda"))
     pd.testing.assert_frame_equal(found.compute(), expected.compute(), rtol=1e-8)
     pd.testing.assert_frame_equal(found.layer_pairs(), expected.layer_pairs(), rtol=1e-8)
+
+
+def test_layers_are_chosen_by_their_numbers_not_their_places():
+    sparse = pd.DataFrame(
+        {
+            "units": "utterance",
+            "emotion": "all",
+            "layer": [3, 6, 9, 12],
+            "cka": [0.1, 0.9, 0.2, 0.3],
+        }
+    )
+    picked = [select_layers(sparse, p, measure="cka", size=2) for p in ("last", "single", "group")]
+    assert picked == [[12], [6], [6, 9]]
+    assert all(type(layer) is int for layers in picked for layer in layers)

@@ -215,3 +215,31 @@ def test_a_spread_that_is_small_beside_the_mean_keeps_its_digits():
     assert pooled[0, 2:].abs().max() <= 9 * torch.finfo(torch.float32).eps * 0.1
     (gradient,) = torch.autograd.grad(pooled.sum(), still)
     assert torch.isfinite(gradient).all()
+
+
+FRAMES = torch.arange(12.0).reshape(1, 6, 2)
+
+
+@pytest.mark.parametrize("size", [6, 2**20])
+def test_bounds_in_seconds_want_a_frame_rate(size):
+    """Truncated to integers, 0.3 s and 0.7 s were frames 0 and 0."""
+    frames = torch.arange(2.0 * size).reshape(1, size, 2)
+    seconds = [torch.tensor([[0.02, 0.06], [0.07, 0.1]])]
+    with pytest.raises(ValueError, match=r"bounds\[0\] is of torch.float32, .* give frame_rate"):
+        pool_phones(frames, seconds)
+    found = pool_phones(frames, seconds, frame_rate=50.0)
+    torch.testing.assert_close(found, pool_phones(frames, [torch.tensor([[1, 3], [4, 5]])]))
+    with pytest.raises(ValueError, match="with a frame_rate, expected floats"):
+        pool_phones(frames, [torch.tensor([[1, 3]])], frame_rate=50.0)
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (4,), (2, 1), (1, 2, 2)])
+def test_bounds_of_another_shape_are_refused(shape):
+    """[3, 4] was read as six phones."""
+    with pytest.raises(ValueError, match=r"bounds\[0\] has shape .*, expected \[phones, 2\]"):
+        pool_phones(FRAMES, [torch.zeros(shape, dtype=torch.int64)])
+
+
+@pytest.mark.parametrize("empty", [torch.zeros(0), torch.zeros(0, 2, dtype=torch.int64)])
+def test_an_utterance_without_phones_may_be_empty_in_any_way(empty):
+    assert pool_phones(FRAMES, [empty]).shape == (0, 2)

@@ -169,3 +169,11 @@ def test_bad_arguments_are_refused():
         communities(sparse.csr_array((2, 2)), resolution=float("nan"))
     with pytest.raises(ValueError, match=r"expected \(2,\)"):
         modularity(sparse.csr_array((2, 2)), [0])
+
+
+def test_negative_weights_are_refused_with_what_to_do():
+    graph = sparse.csr_array(np.array([[0, -0.5], [-0.5, 0]]))
+    with pytest.raises(ValueError, match=r"weight -0.5.*cosine_knn\(…, min_similarity=0\)"):
+        communities(graph)
+    with pytest.raises(ValueError, match=r"from 0 on$"):
+        communities(sparse.csr_array(np.array([[0, np.inf], [np.inf, 0]])))

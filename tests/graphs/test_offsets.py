@@ -53,3 +53,9 @@ def test_bad_input_is_refused():
         remove_offsets(np.ones((2, 1)), [[0, 0], [0, -1]])
     with pytest.raises(ValueError, match="numbers above 0"):
         remove_offsets(np.ones((2, 1)), [[0, 0]], [1.0, 0.0])
+
+
+def test_a_group_s_number_may_be_as_large_as_it_likes():
+    values = np.arange(8.0).reshape(4, 2)
+    small, large = [0, 0, 1, 1], [10**9, 10**9, 2**62, 2**62]
+    np.testing.assert_array_equal(remove_offsets(values, [large]), remove_offsets(values, [small]))

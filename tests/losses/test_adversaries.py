@@ -143,3 +143,11 @@ def test_compiles_as_one_graph():
     torch.compile(adversary, fullgraph=True)(fused, speakers).backward()
     torch.testing.assert_close(fused.grad, plain.grad)
     assert adversary.reversal.step == 2
+
+
+def test_a_warm_up_takes_plain_numbers_and_schedules_may_return_them():
+    assert Warmup(10)(5).item() == pytest.approx(Warmup(10)(torch.tensor(5)).item())
+    reversal = GradientReversal(lambda step: 0.25)
+    x = torch.ones(2, requires_grad=True)
+    reversal(x).sum().backward()
+    assert x.grad.tolist() == [-0.25, -0.25]

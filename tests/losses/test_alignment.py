@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cleser.losses import CoralLoss, LayerAnchorLoss, StreamingCovariance, coral, mmd
+from cleser.losses import CoralLoss, LayerAnchorLoss, MmdLoss, StreamingCovariance, coral, mmd
 from tests.losses.cases import leaf, needs_compiler
 
 
@@ -183,7 +183,7 @@ def test_layer_anchor_takes_a_function_and_says_what_is_wrong():
         LayerAnchorLoss([])
     with pytest.raises(ValueError, match="distance is 'cka'"):
         LayerAnchorLoss([0], distance="cka")
-    with pytest.raises(ValueError, match=r"expected \[L, N, D\]"):
+    with pytest.raises(ValueError, match=r"expected \[N, D\] or"):
         LayerAnchorLoss([0])(source[0], target[0])
 
 
@@ -210,3 +210,59 @@ def test_layer_anchor_compiles_as_one_graph(d):
     source, target = normal(2, 8, d).float(), normal(2, 6, d, seed=1).float()
     found = torch.compile(loss, fullgraph=True)(source, target)
     torch.testing.assert_close(found, loss(source, target))
+
+
+@pytest.mark.parametrize("shift", [1e-2, 1e-4, 1e-6])
+def test_few_items_of_many_dimensions_lose_no_small_shift(shift):
+    """Scaled by 1 + ε, a covariance is off by (2ε + ε²) C: in float32 sums of squares this was rounding."""
+    x = torch.randn(8, 512, generator=torch.Generator().manual_seed(0))
+    y = x.double() * (1 + shift)
+    covariance = torch.cov(x.double().T)
+    expected = ((2 * shift + shift**2) ** 2 * covariance.square().sum() / (4 * 512**2)).item()
+    assert coral(x.double(), y).item() == pytest.approx(expected, rel=1e-6)
+    if shift > 1e-5:  # below, the items themselves are rounded
+        assert coral(x, y.float()).item() == pytest.approx(expected, rel=1e-2)
+
+
+def test_a_streaming_covariance_stays_in_float64_in_a_model_of_half_precision():
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), StreamingCovariance(2))
+    x = 1000 + torch.randn(50, 2, dtype=torch.float64)
+    model[1].update(x)
+    for cast in (model.half, model.bfloat16, model.float, lambda: model.to(torch.float16)):
+        cast()
+        assert model[1].mean.dtype == model[1].products.dtype == torch.float64
+        torch.testing.assert_close(model[1].covariance, torch.cov(x.T))
+    assert model[0].weight.dtype == torch.float16
+
+
+def test_mmd_as_a_module():
+    x, y = torch.randn(6, 3), torch.randn(9, 3)
+    settings = {"bandwidths": (0.5, 2.0), "unbiased": True}
+    torch.testing.assert_close(MmdLoss(**settings)(x, y), mmd(x, y, **settings))
+    with pytest.raises(ValueError, match="bandwidths are"):
+        MmdLoss(bandwidths=())
+
+
+def test_layers_may_be_a_tuple_of_hidden_states():
+    """As transformers gives them: L tensors [B, T, D], whose frames are the items."""
+    source = tuple(torch.randn(2, 5, 3) for _ in range(4))
+    target = tuple(torch.randn(3, 4, 3) for _ in range(4))
+    loss = LayerAnchorLoss([1, -1])
+    expected = sum(coral(source[i].flatten(0, 1), target[i].flatten(0, 1)) for i in (1, 3))
+    torch.testing.assert_close(loss(source, target), expected)
+    stacked = torch.stack(source), torch.stack(target)
+    torch.testing.assert_close(loss(*stacked), expected)
+    torch.testing.assert_close(loss(*(s.flatten(1, 2) for s in stacked)), expected)
+    with pytest.raises(ValueError, match="there is no layer 4 among 4"):
+        LayerAnchorLoss([4])(source, target)
+    with pytest.raises(ValueError, match="expected as many of both"):
+        loss(source, target[:3])
+
+
+def test_no_layer_counts_twice():
+    states = torch.randn(4, 5, 3)
+    with pytest.raises(
+        ValueError, match=r"layers are \(3, -1\), of which two are the same one of 4"
+    ):
+        LayerAnchorLoss([3, -1])(states, states)
+    LayerAnchorLoss([2, -1])(states, states)

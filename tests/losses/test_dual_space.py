@@ -93,3 +93,18 @@ def test_own_losses_and_errors():
         DualSpaceTriplet()(utterances, labels)
     with pytest.raises(ValueError, match="speaker_weight is -1"):
         DualSpaceTriplet(speaker_weight=-1)
+
+
+def test_the_margin_is_that_of_the_default_losses():
+    loss = DualSpaceTriplet(margin=0.5, all_ranks=False)
+    assert loss.speaker.margin == loss.phoneme.margin == 0.5
+    assert not loss.speaker.all_ranks
+    assert DualSpaceTriplet().speaker.margin == 0.2
+    assert DualSpaceTriplet().phoneme.all_ranks
+    own = RelationalTripletLoss(same("emotion"), differ("emotion"), margin=0.3)
+    mixed = DualSpaceTriplet(own, margin=0.5)
+    assert (mixed.speaker.margin, mixed.phoneme.margin) == (0.3, 0.5)
+    with pytest.raises(ValueError, match="both losses are given"):
+        DualSpaceTriplet(own, own, margin=0.5)
+    with pytest.raises(ValueError, match="margin is -1"):
+        DualSpaceTriplet(margin=-1)

@@ -1,20 +1,28 @@
 """Two gloo ranks with unequal shares of a batch give the loss and the gradients of one process."""
 
 import os
+import time
+from datetime import timedelta
+from functools import partial
 
 import pytest
 import torch
 from torch import distributed, multiprocessing, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from cleser import ranks
 from cleser.losses import (
     CoralLoss,
     CrossLingualSupCon,
+    DualSpaceTriplet,
     LayerAnchorLoss,
+    MmdLoss,
     RelationalTripletLoss,
     RelationMiner,
     SpeakerAdversary,
     blockwise,
+    coral,
+    mmd,
 )
 from cleser.relations import differ, same
 from tests.losses.cases import random_batch
@@ -66,10 +74,10 @@ class Sides(nn.Module):
 
 
 class Speakers(nn.Module):
-    def __init__(self):
+    def __init__(self, dim=6, **arguments):
         super().__init__()
         torch.manual_seed(1)
-        self.adversary = SpeakerAdversary(6, 3, dropout=0.0).double()
+        self.adversary = SpeakerAdversary(dim, 3, dropout=0.0, **arguments).double()
 
     def forward(self, x, labels):
         return self.adversary(x, labels["community"] - (labels["emotion"] < 1).long()).double()
@@ -86,8 +94,20 @@ LOSSES = {
     "supcon-reference": lambda: AgainstReference(CrossLingualSupCon()),
     "triplet-reference": lambda: AgainstReference(RelationalTripletLoss(POSITIVE, NEGATIVE)),
     "coral": lambda: Sides(CoralLoss()),
+    "coral-function": lambda: Sides(coral),
+    "mmd": lambda: Sides(MmdLoss()),
+    "mmd-function": lambda: Sides(mmd),
     "layers": lambda: Sides(LayerAnchorLoss([0, 1]), layers=True),
     "speakers": Speakers,
+}
+
+
+OWN = {
+    "supcon": lambda: CrossLingualSupCon(all_ranks=False),
+    "mmd": lambda: Sides(MmdLoss(all_ranks=False)),
+    "coral": lambda: Sides(partial(coral, all_ranks=False)),
+    "dual space": lambda: DualSpaceTriplet(phoneme_weight=0, all_ranks=False),
+    "speakers": lambda: Speakers(dim=16, all_ranks=False),
 }
 
 
@@ -122,6 +142,15 @@ def work(rank, folder, small_blocks):
         blockwise.BLOCK = 100
     results = {name: train_once(Model(make()), *share(rank), rank) for name, make in LOSSES.items()}
     results["pml"] = pml_wrappers(rank)
+    results["own"] = {name: float(make()(*share(rank)).detach()) for name, make in OWN.items()}
+    ranks.PATIENCE = timedelta(seconds=2)
+    if rank == 0:
+        with pytest.raises(
+            RuntimeError, match=r"rank 0 of 2 waited . s in a loss.*all_ranks=False"
+        ):
+            CrossLingualSupCon()(*share(rank))
+    else:
+        time.sleep(3)
     torch.save(results, f"{folder}/{rank}.pt")
     distributed.destroy_process_group()
     os._exit(
@@ -175,6 +204,17 @@ def test_two_ranks_are_one_big_batch(name, two_ranks):
         largest = max(float(g.abs().max()) for g in gradients)
         for a, b in zip(found_gradients, gradients, strict=True):
             torch.testing.assert_close(a, b, rtol=error, atol=error * largest)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OWN)
+def test_a_rank_may_keep_to_its_own_items(name, two_ranks):
+    """`share` outside any group is what a rank alone would see."""
+    for rank, results in enumerate(two_ranks):
+        assert results["own"][name] == pytest.approx(
+            float(OWN[name]()(*share(rank)).detach()), rel=1e-6
+        )
+    assert two_ranks[0]["own"][name] != two_ranks[1]["own"][name]
 
 
 @pytest.mark.slow

@@ -391,3 +391,35 @@ def test_the_batch_as_its_own_reference_pairs_no_item_with_itself(mining):
     loss = RelationalTripletLoss(differ("emotion"), same("emotion"), mining=mining)
     torch.testing.assert_close(loss(x, labels, x, labels), loss(x, labels))
     assert mining == "semihard" or loss(x, labels, x.clone(), labels) != loss(x, labels)
+
+
+def test_a_reducer_of_one_s_own_counts_whatever_its_name():
+    from pytorch_metric_learning import reducers
+
+    class AvgNonZeroReducer(reducers.BaseReducer):
+        def triplet_reduction(self, losses, *_):
+            return 3 * losses.max()
+
+    x, labels = random_batch(20, dtype=torch.float64)
+    loss = RelationalTripletLoss(same("emotion"), differ("emotion"), reducer=AvgNonZeroReducer())
+    listed = RelationalTripletLoss(
+        same("emotion"), differ("emotion"), reducer=reducers.DoNothingReducer()
+    )(x, labels)["loss"]["losses"]
+    torch.testing.assert_close(loss(x, labels), 3 * listed.max())
+    theirs = RelationalTripletLoss(
+        same("emotion"), differ("emotion"), reducer=reducers.AvgNonZeroReducer()
+    )
+    torch.testing.assert_close(theirs(x, labels), listed[listed > 0].mean())
+
+
+def test_whether_relations_can_meet_is_asked_once(monkeypatch):
+    from cleser.relations import And
+
+    asked, can_hold = [], And._can_hold
+    monkeypatch.setattr(And, "_can_hold", lambda self: asked.append(self) or can_hold(self))
+    x, labels = random_batch(8)
+    labels["never seen before"] = labels["emotion"]
+    loss = RelationalTripletLoss(same("never seen before"), differ("never seen before"))
+    for _ in range(3):
+        loss(x, labels)
+    assert len(asked) == 1
