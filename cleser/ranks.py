@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-PATIENCE = timedelta(minutes=2)
+PATIENCE = timedelta(minutes=10)
 """How long a rank waits for the others to call the same loss. Where one rank works alone for longer, as to validate,
 let the others wait for it first (``torch.distributed.barrier()``), or set more."""
 
