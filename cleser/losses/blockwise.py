@@ -102,7 +102,8 @@ def unit(embeddings: Tensor) -> Tensor:
 
 def inner(anchors: Tensor, candidates: Tensor) -> Tensor:
     """Inner products, which of unit vectors are cosines."""
-    if anchors is candidates:
+    # torch.compile takes no function with a forward derivative of its own.
+    if anchors is candidates and not torch.compiler.is_compiling():
         gram: Tensor = _Gram.apply(anchors)  # type: ignore[no-untyped-call]
         return gram
     return anchors @ candidates.T

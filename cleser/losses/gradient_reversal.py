@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,33 +28,10 @@ def gradient_reversal(x: Tensor, scale: float | Tensor = 1.0) -> Tensor:
     >>> x.grad
     tensor([-0.5000, -0.5000])
     """
-    scale = torch.as_tensor(scale, dtype=x.dtype, device=x.device)
-    reversed_: Tensor = _Reversal.apply(x, scale)  # type: ignore[no-untyped-call]
-    return reversed_
-
-
-class _Reversal(torch.autograd.Function):
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor, scale: Tensor) -> Tensor:
-        return x.clone()  # a view would let a ReLU in place change x itself
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(inputs[1])
-        ctx.save_for_forward(inputs[1])
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (scale,) = ctx.saved_tensors
-        return -scale * gradient, None
-
-    @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, _: Any) -> Tensor:
-        (scale,) = ctx.saved_tensors
-        reversed_: Tensor = -scale * tangent
-        return reversed_
+    still = x.detach()
+    # The difference is zero and its derivative is not. A function with a derivative of its own would do as well, but
+    # torch.compile takes none that torch.func takes.
+    return still - scale * (x - still)
 
 
 Schedule = Callable[[Tensor], float | Tensor]
