@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import pandas as pd
@@ -117,18 +116,23 @@ def test_killed_and_resumed_equals_uninterrupted(finished, specs, tmp_path, epoc
     """SIGKILL leaves no time to tidy up: after that many epochs, in the first or the second seed."""
     out = tmp_path / "killed"
     script = f"""
+import os
 from tests.recipes.test_experiment import *
+from cleser.recipes import experiment
+
+write = experiment._write_text
+
+def killed(path, text):
+    write(path, text)
+    if path.name == "metrics.jsonl" and len(text.splitlines()) == {epochs}:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+experiment._write_text = killed
 run("baseline", Protocol([{specs[0]!r}], [{specs[1]!r}]), __import__("pathlib").Path({str(out)!r}))
 """
-    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    metrics = out / "metrics.jsonl"
-    while process.poll() is None and time.monotonic() < deadline:
-        if metrics.exists() and len(metrics.read_text().splitlines()) >= epochs:
-            process.send_signal(signal.SIGKILL)
-            break
-        time.sleep(0.001)
-    process.wait()
+    process = subprocess.run(
+        [sys.executable, "-c", script], stderr=subprocess.DEVNULL, timeout=600, check=False
+    )
     assert process.returncode == -signal.SIGKILL
     assert not (out / "results.json").exists()
     run("baseline", Protocol([specs[0]], [specs[1]]), out)
