@@ -212,8 +212,8 @@ FAULTS = (
     Fault(
         "gradients are not reversed",
         "losses/gradient_reversal.py",
-        "return -scale * gradient, None",
-        "return scale * gradient, None",
+        "return still - scale * (x - still)",
+        "return still + scale * (x - still)",
         "tests/losses/test_adversaries.py::test_identity_forward_and_minus_scale_backward",
     ),
     Fault(
