@@ -90,7 +90,7 @@ def _embedded(
     import pandas as pd  # noqa: PLC0415
 
     from cleser.corpora import load  # noqa: PLC0415
-    from cleser.recipes.progress import track  # noqa: PLC0415
+    from cleser.progress import track  # noqa: PLC0415
     from cleser.speech import embed_speakers, load_speaker_encoder  # noqa: PLC0415
 
     manifest = pd.concat([load(spec) for spec in corpora], ignore_index=True)

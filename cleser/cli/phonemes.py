@@ -14,8 +14,8 @@ from cleser.cli.console import console
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cleser.evaluation.phonemes import PhonemeStudy
-    from cleser.speech.alignment import Alignment
+    from cleser.alignment import Alignment
+    from cleser.studies.phonemes import PhonemeStudy
 
 
 def phonemes(
@@ -44,11 +44,12 @@ def phonemes(
     """
     import pandas as pd  # noqa: PLC0415
 
+    from cleser.alignment import load_alignments  # noqa: PLC0415
     from cleser.corpora import load  # noqa: PLC0415
-    from cleser.evaluation.layer_maps import save_figure  # noqa: PLC0415
-    from cleser.evaluation.phonemes import plot_vowels, study_phonemes  # noqa: PLC0415
-    from cleser.recipes.progress import track  # noqa: PLC0415
-    from cleser.speech import load_alignments, load_backbone  # noqa: PLC0415
+    from cleser.progress import track  # noqa: PLC0415
+    from cleser.speech import load_backbone  # noqa: PLC0415
+    from cleser.studies.layer_maps import save_figure  # noqa: PLC0415
+    from cleser.studies.phonemes import plot_vowels, study_phonemes  # noqa: PLC0415
 
     if len(alignments) not in (0, 1, len(corpora)):
         raise ValueError(
@@ -83,7 +84,7 @@ def phonemes(
 
 
 def _show(study: PhonemeStudy) -> None:
-    from cleser.evaluation.phonemes import overlap  # noqa: PLC0415
+    from cleser.studies.phonemes import overlap  # noqa: PLC0415
 
     for row in overlap(study.inventory).to_dict("records"):
         console.print(

@@ -93,7 +93,7 @@ def export(run: Positional[Path], *, out: Path) -> None:
         run: The folder of a finished run.
         out: The folder to make.
     """
-    from cleser.recipes.export import export as write  # noqa: PLC0415
+    from cleser.experiments.export import export as write  # noqa: PLC0415
 
     folder = write(run, out)
     print(f"{folder}: {', '.join(sorted(p.name for p in folder.iterdir()))}")

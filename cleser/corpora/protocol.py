@@ -49,7 +49,7 @@ class Protocol:
         normalisation: Whose unlabelled statistics standardise a feature. ``"speaker"``, ``"corpus"``, ``"shrunk"``
             (a speaker's, drawn towards the corpus' where there are few utterances) and ``"auto"`` (shrunk, or by
             corpus where the target's speakers seem to show one emotion each; see
-            :mod:`cleser.recipes.one_sided`) also use those of the target (transductive);
+            :mod:`cleser.experiments.one_sided`) also use those of the target (transductive);
             ``"utterance"`` uses nothing but the utterance and the source.
         lexical_normalisation: Take out of the features what each phoneme sounds like on average in its corpus, where
             alignments say which sounds when: see :class:`cleser.speech.LexicalContent`. Those of the target are

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from cleser.recipes.data import Dataset
-from cleser.recipes.experiment import Experiment, Fitted, Fold, run_experiment
+from cleser.experiments.experiment import Experiment, Fitted, Fold, run_experiment
 from cleser.speech.backbones import Backbone
+from cleser.training.dataset import Dataset
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from cleser.files import cache_folder
 from cleser.speech.audio import AudioError, load_audio
 from cleser.speech.digests import utterance_keys
-from cleser.speech.features import cache_folder
-from cleser.speech.speakers.encoder import SpeakerEncoder
+from cleser.speech.speakers.base import SpeakerEncoder
 
 _SHARD = 128  # utterances: what an interruption loses at most
 
@@ -55,7 +55,7 @@ def embed_speakers(
     Args:
         manifest: Utterances with ``utterance, path, start, end``.
         encoder: What turns sound into vectors.
-        cache: Folder to keep results in; by default :func:`cleser.speech.features.cache_folder`.
+        cache: Folder to keep results in; by default :func:`cleser.files.cache_folder`.
         advance: Called with the number of utterances finished since, for progress.
 
     Returns:
