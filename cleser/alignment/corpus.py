@@ -7,7 +7,6 @@ A file appears at once or not at all, so that whatever is there is complete; wha
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
@@ -28,6 +27,7 @@ from cleser.alignment.aligners.uniform import uniform_alignment
 from cleser.alignment.files.read import read_alignment
 from cleser.alignment.files.textgrid_writer import write_textgrid
 from cleser.alignment.phones import Alignment
+from cleser.files import write_text
 from cleser.speech.audio import load_audio
 from cleser.synthesis.espeak import engine
 
@@ -155,7 +155,7 @@ def _settle(folder: Path, settings: AlignmentSettings) -> None:
     path = folder / SETTINGS
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(path, json.dumps(wanted, indent=2) + "\n")
+        write_text(path, json.dumps(wanted, indent=2) + "\n")
         return
     found = json.loads(path.read_text(encoding="utf-8"))
     names = [n for n in {**found, **wanted} if found.get(n) != wanted.get(n)]
@@ -226,13 +226,7 @@ def _write_quality(folder: Path, tasks: Iterable[_Task], found: dict[str, Outcom
             path, dtype={"utterance": str}, keep_default_na=False, na_values={"quality": [""]}
         )
         before = before[~before["utterance"].isin(list(found))]
-        _replace(path, pd.concat([before, table]).to_csv(index=False))
+        write_text(path, pd.concat([before, table]).to_csv(index=False))
     else:
-        _replace(path, table.to_csv(index=False))
+        write_text(path, table.to_csv(index=False))
     return table
-
-
-def _replace(path: Path, content: str) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    temporary.write_text(content, encoding="utf-8")
-    temporary.replace(path)

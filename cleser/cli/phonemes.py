@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from tyro.conf import Positional
 
 from cleser.cli.console import console
+from cleser.files import write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +76,7 @@ def phonemes(
         )
     out.mkdir(parents=True, exist_ok=True)
     for name in ("inventory", "counterparts", "consistency", "overall"):
-        _replace(out / f"{name}.csv", getattr(study, name).to_csv(index=False))
+        write_text(out / f"{name}.csv", getattr(study, name).to_csv(index=False))
     for column in ("consistency", "own"):
         save_figure(plot_vowels(study, column), out / f"vowels-{column}")
     _show(study)
@@ -116,9 +116,3 @@ def _table(consistency: pd.DataFrame) -> str:
     numbers = ["{:.3f}".format, "{:.4f}".format, "{:.4f}".format]
     formatters: list[Callable[..., str]] = [str, str, *numbers, *numbers]
     return shown.to_string(index=False, formatters=formatters)
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    temporary.replace(path)

@@ -27,6 +27,7 @@ from cleser.corpora.protocol import Cast, Parts, Protocol, Uses
 from cleser.evaluation import write_results
 from cleser.experiments.one_sided import OneSidedness, learn, settle, speakers_of_one_emotion
 from cleser.features.normalisation import Moments
+from cleser.files import write_text
 from cleser.progress import console, track
 from cleser.settings import to_plain
 from cleser.speech.backbones import Backbone
@@ -289,7 +290,7 @@ def run_experiment(
         def report(epochs: list[dict[str, float]], before: list[dict[str, float]] = before) -> None:
             history[:] = [*before, *epochs]
             lines = "".join(json.dumps(line) + "\n" for line in history)
-            _write_text(experiment.out / "metrics.jsonl", lines)
+            write_text(experiment.out / "metrics.jsonl", lines)
 
         checkpoint = experiment.out / "checkpoints" / f"seed{seed}.safetensors"
         try:
@@ -355,9 +356,9 @@ def begin(experiment: Experiment, cast: Cast, notes: list[str], uses: Uses) -> N
         return
     experiment.out.mkdir(parents=True, exist_ok=True)
     settings = yaml.safe_dump(experiment.settings(), sort_keys=False, allow_unicode=True)
-    _write_text(experiment.out / "config.yaml", settings)
+    write_text(experiment.out / "config.yaml", settings)
     described = {**cast.describe(uses), "notes": notes}
-    _write_text(experiment.out / "protocol.json", json.dumps(described, indent=2) + "\n")
+    write_text(experiment.out / "protocol.json", json.dumps(described, indent=2) + "\n")
 
 
 def _withdraw(out: Path) -> None:
@@ -421,9 +422,3 @@ def finish(
     together.wait_for_everyone()
     results: dict[str, Any] = json.loads((experiment.out / "results.json").read_text())
     return results
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(text)
-    temporary.replace(path)

@@ -30,6 +30,7 @@ from cleser.alignment import Alignment
 from cleser.anchors.streaming import StreamingPool
 from cleser.corpora.recording import read_header
 from cleser.features.store import PooledStore, StoreSettings, StoreWriter
+from cleser.files import write_text
 from cleser.speech.audio import AudioError, load_audio
 from cleser.speech.backbones import Backbone
 from cleser.speech.batching import batches_by_length
@@ -382,9 +383,7 @@ def _note(path: Path, left_out: list[dict[str, str]]) -> None:
     if not left_out:
         path.unlink(missing_ok=True)
         return
-    partial = path.with_suffix(".part")
-    partial.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in left_out))
-    partial.replace(path)
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in left_out))
 
 
 def _device(backbone: Backbone) -> torch.device:

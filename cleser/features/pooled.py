@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from cleser.alignment import Alignment
 from cleser.anchors.pooling import pool_phones, uniform_bounds
-from cleser.files import cache_folder
+from cleser.files import cache_folder, replacing
 from cleser.speech.audio import AudioError, load_audio
 from cleser.speech.backbones import Backbone, Frames
 
@@ -238,18 +237,14 @@ def _pool(frames: Tensor, bounds: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _write(path: Path, shard: dict[str, Tensor | str]) -> None:
-    """All or nothing: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {k: v.contiguous() for k, v in shard.items() if isinstance(v, Tensor)}
     texts = {
         k: torch.from_numpy(np.frombuffer(v.encode(), dtype=np.uint8).copy())
         for k, v in shard.items()
         if isinstance(v, str)
     }
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    os.close(handle)
-    save_file({**tensors, **texts}, temporary)
-    Path(temporary).replace(path)
+    with replacing(path) as part:
+        save_file({**tensors, **texts}, part)
 
 
 def _join(manifest: pd.DataFrame, shards: list[dict[str, Tensor]]) -> Features:

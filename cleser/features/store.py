@@ -7,7 +7,6 @@ import json
 import mmap
 import os
 import re
-import threading
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -30,6 +29,7 @@ from cleser.features.shards import (
     read_records,
     remove,
 )
+from cleser.files import write_bytes
 
 _DTYPES = {"float16": torch.float16, "float32": torch.float32}
 _KEY = re.compile(r"[0-9a-f]{32}")
@@ -128,9 +128,8 @@ class PooledStore:
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
         if not (path / "settings.json").exists():
-            _replace(
-                path / "settings.json", (json.dumps(asdict(settings), indent=2) + "\n").encode()
-            )
+            text = json.dumps(asdict(settings), indent=2) + "\n"
+            write_bytes(path / "settings.json", text.encode(), durable=True)
         store = cls.open(path)
         for field in fields(settings):
             found, expected = (getattr(s, field.name) for s in (store.settings, settings))
@@ -397,7 +396,7 @@ class PooledStore:
                 file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        _replace(index, records.tobytes())
+        write_bytes(index, records.tobytes(), durable=True)
 
 
 class StoreWriter:
@@ -517,13 +516,3 @@ def _text(key: str, labels: Sequence[str] | None, rows: int) -> bytes:
         if "\n" in label:
             raise ValueError(f"{key}: found the label {label!r}, expected one without line breaks")
     return "".join(f"{label}\n" for label in labels).encode()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """All or nothing, and on the disk."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.part")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

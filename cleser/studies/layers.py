@@ -18,6 +18,7 @@ import torch
 
 from cleser.anchors.layers.similarity import LayerSimilarity, Measure, Policy, select_layers
 from cleser.features.extraction import Extraction, Pooling, extract_to_store
+from cleser.files import write_bytes
 from cleser.studies.layer_maps import plot_languages, plot_layers, save_figure
 
 if TYPE_CHECKING:
@@ -48,11 +49,11 @@ class LayerStudy:
     def write(self, folder: Path) -> None:
         """Write ``languages.csv``, ``layers.csv``, ``study.json``, and the heat maps as SVG and PNG."""
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / "languages.csv", self.languages.to_csv(index=False).encode())
-        _replace(folder / "layers.csv", self.layers.to_csv(index=False).encode())
+        write_bytes(folder / "languages.csv", self.languages.to_csv(index=False).encode())
+        write_bytes(folder / "layers.csv", self.layers.to_csv(index=False).encode())
         found = {**self.settings, "selected": self.selected, "left_out": self.left_out}
         text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
-        _replace(folder / "study.json", text.encode())
+        write_bytes(folder / "study.json", text.encode())
         save_figure(plot_languages(self.languages), folder / "languages")
         save_figure(plot_layers(self.layers), folder / "layers")
 
@@ -176,10 +177,3 @@ def _selected(
             for policy in get_args(Policy)
         }
     return selected
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """All or nothing: a reader never sees half a file."""
-    partial = path.with_name(path.name + ".part")
-    partial.write_bytes(content)
-    partial.replace(path)

@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 import os
-import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
@@ -26,7 +25,7 @@ from rich.progress import track
 
 from cleser.console import PlainConsole
 from cleser.corpora.manifest import Listing
-from cleser.files import cache_folder
+from cleser.files import cache_folder, write_bytes
 from cleser.synthesis.espeak import Speech, engine
 from cleser.synthesis.expression import EMOTIONS, MAX_STYLES, cues, generator, manner
 from cleser.synthesis.prosody import Voice, speak
@@ -147,7 +146,7 @@ def read(argument: str) -> Listing:
     if rows is None or not all((folder / name).exists() for name in rows["path"]):
         _make(knobs, folder)
         rows = _table(knobs, folder)
-        _replace(table, rows.to_parquet(index=False))
+        write_bytes(table, rows.to_parquet(index=False))
     return Listing(rows.assign(path=[str(folder / name) for name in rows["path"]]), [])
 
 
@@ -173,8 +172,8 @@ def _make(knobs: Knobs, folder: Path) -> None:
     def make(utterance: _Utterance) -> None:
         said = say(knobs, utterance.speaker, utterance.emotion, utterance.sentence)
         path = _path(knobs, folder, utterance)
-        _replace(path.with_suffix(".json"), json.dumps(_phones(said)).encode())
-        _replace(path, _wav(said))
+        write_bytes(path.with_suffix(".json"), json.dumps(_phones(said)).encode())
+        write_bytes(path, _wav(said))
 
     # espeak-ng speaks alone, behind a lock, and filters run beside it without Python's: threads do.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -243,14 +242,6 @@ def _wav(said: Speech) -> bytes:
     buffer = io.BytesIO()
     soundfile.write(buffer, said.samples, said.rate, format="WAV", subtype="PCM_16")
     return buffer.getvalue()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """All or nothing, also when another process makes the same corpus."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-    Path(temporary).replace(path)
 
 
 def _table(knobs: Knobs, folder: Path) -> pd.DataFrame:

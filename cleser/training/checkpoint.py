@@ -12,6 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from cleser.files import replacing
 from cleser.training.sharding import alike, whole
 
 
@@ -90,14 +91,12 @@ class Checkpoint:
 
     def save(self, path: Path) -> None:
         """Write the file; a reader sees the old one or the new one, never half."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         state = {"epoch": self.epoch, "history": self.history, "best": self.best}
         tensors = {f"model.{n}": t for n, t in self.weights.items()}
         tensors |= {f"best.{n}": t.clone() for n, t in self.best_weights.items()}
         tensors |= {f"optimiser.{n}": t for n, t in self.slots.items()}
-        temporary = path.with_suffix(".part")
-        save_file(tensors, temporary, metadata={"state": json.dumps(state)})
-        temporary.replace(path)
+        with replacing(path) as part:
+            save_file(tensors, part, metadata={"state": json.dumps(state)})
 
 
 def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:

@@ -121,14 +121,14 @@ import os
 from tests.experiments.test_experiment import *
 from cleser.experiments import experiment
 
-write = experiment._write_text
+write = experiment.write_text
 
 def killed(path, text):
     write(path, text)
     if path.name == "metrics.jsonl" and len(text.splitlines()) == {epochs}:
         os.kill(os.getpid(), signal.SIGKILL)
 
-experiment._write_text = killed
+experiment.write_text = killed
 run("baseline", Protocol([{specs[0]!r}], [{specs[1]!r}]), __import__("pathlib").Path({str(out)!r}))
 """
     process = subprocess.run(

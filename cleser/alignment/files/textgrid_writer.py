@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 
 from cleser.alignment.phones import Alignment
+from cleser.files import write_text
 
 _STRESS = {0: "", 1: "ˈ", 2: "ˌ"}
 _Interval = tuple[float, float, str]
@@ -44,7 +44,7 @@ def write_textgrid(
     tiers = [(tier, _intervals(alignment, length))]
     if alignment.uniform or alignment.quality is not None:
         tiers.append(("alignment", [(0.0, length, _remark(alignment))]))
-    _replace(Path(path), _long_format(tiers, length))
+    write_text(path, _long_format(tiers, length))
 
 
 def _intervals(alignment: Alignment, length: float) -> list[_Interval]:
@@ -102,12 +102,3 @@ def _number(seconds: float) -> str:
 def _quoted(text: str) -> str:
     doubled = text.replace('"', '""')
     return f'"{doubled}"'
-
-
-def _replace(path: Path, content: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(
-        f"{path.name}.{os.getpid()}.part"
-    )  # mkstemp's would be for its owner's eyes alone
-    temporary.write_text(content, encoding="utf-8", newline="\n")
-    temporary.replace(path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from cleser.files import cache_folder
+from cleser.files import cache_folder, replacing
 from cleser.speech.audio import AudioError, load_audio
 from cleser.speech.digests import utterance_keys
 from cleser.speech.speakers.base import SpeakerEncoder
@@ -116,10 +115,6 @@ def _encode(rows: pd.DataFrame, encoder: SpeakerEncoder) -> tuple[Tensor, dict[s
 
 
 def _write(path: Path, values: Tensor, reasons: dict[str, str]) -> None:
-    """All or nothing: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     said = np.frombuffer(json.dumps(reasons).encode(), dtype=np.uint8).copy()
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    os.close(handle)
-    save_file({"values": values.contiguous(), "reasons": torch.from_numpy(said)}, temporary)
-    Path(temporary).replace(path)
+    with replacing(path) as part:
+        save_file({"values": values.contiguous(), "reasons": torch.from_numpy(said)}, part)
