@@ -53,11 +53,11 @@ def write_bytes(path: str | os.PathLike[str], content: bytes, *, durable: bool =
         content: All of it.
         durable: Return only when it is on the disk, so that a power cut cannot lose it.
     """
-    with replacing(path) as part, part.open("wb") as file:
-        file.write(content)
+    with replacing(path) as part:
+        part.write_bytes(content)
         if durable:
-            file.flush()
-            os.fsync(file.fileno())
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
