@@ -35,8 +35,8 @@ def bench_transfer(
     """
     from dataclasses import replace  # noqa: PLC0415
 
-    from cleser.recipes.bench import all_pairs, load_matrix, paper_layout, run_matrix  # noqa: PLC0415
-    from cleser.recipes.variants import VARIANTS  # noqa: PLC0415
+    from cleser.experiments.bench import all_pairs, load_matrix, paper_layout, run_matrix  # noqa: PLC0415
+    from cleser.experiments.variants import VARIANTS  # noqa: PLC0415
 
     if layout not in ("table", "paper"):
         raise ValueError(f"layout is {layout!r}, expected 'table' or 'paper'")
