@@ -12,7 +12,7 @@ import yaml
 from tyro.conf import OmitArgPrefixes
 
 from cleser.cli.console import console
-from cleser.corpora.protocol import Adapt, Normalisation, Pool, Protocol, Split, TargetAccess
+from cleser.corpora.protocol import Adapt, Normalisation, Pool, Protocol, TargetAccess
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -38,7 +38,11 @@ class RunArguments(Generic[C, T]):
         adapt: Methods that hear target audio adapt to the tested utterances, or to disjoint speakers.
         pool: What they hear: all target audio, or the utterances of the labels alone.
         prior: Class shares assumed of the target: uniform, source, or a YAML file such as {neutral: 0.7, anger: 0.3}.
-        split: Hold out source speakers, or keep to official splits.
+        split: "speakers" holds out source speakers, "official" keeps to official splits; or folds of the target:
+            FILE.csv, emobox:FOLDER, kfold:5, leave-one-speaker-out. To test within a corpus, name it as source and
+            target.
+        fold: One fold of the split; all by default, and their results together.
+        shared_speakers: Run a split that trains on speakers it tests, as many published lists do; every result says so.
         test: Official test sets of the target, as test1; test stands for all.
         dev: Share of the source speakers held out to choose the epoch.
         split_seed: Draws them.
@@ -61,7 +65,9 @@ class RunArguments(Generic[C, T]):
     adapt: Adapt = Protocol.adapt
     pool: Pool = Protocol.pool
     prior: str = "uniform"
-    split: Split = Protocol.split
+    split: str = Protocol.split
+    fold: str = Protocol.fold
+    shared_speakers: bool = Protocol.shared_speakers
     test: tuple[str, ...] = Protocol.test
     dev: float = 0.2
     split_seed: int = 0
@@ -87,6 +93,8 @@ class RunArguments(Generic[C, T]):
             adapt=self.adapt,
             pool=self.pool,
             prior=parse_prior(self.prior),
+            fold=self.fold,
+            shared_speakers=self.shared_speakers,
         )
 
 

@@ -7,12 +7,13 @@ goes on from the last finished epoch.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from typing import Protocol as Interface
 
 import pandas as pd
@@ -20,9 +21,9 @@ import yaml
 from safetensors.torch import save_file
 from torch import Tensor
 
-from cleser.corpora.audit import audit
+from cleser.corpora.audit import SHARED, audit
 from cleser.corpora.protocol import Cast, Parts, Protocol, Uses
-from cleser.evaluation import write_results
+from cleser.evaluation import Run, write_results
 from cleser.recipes.audio import load_audio_dataset
 from cleser.recipes.data import Dataset, Vocabulary, load_dataset, phones_of, summaries_of
 from cleser.recipes.one_sided import OneSidedness, learn, settle, speakers_of_one_emotion
@@ -34,6 +35,8 @@ from cleser.speech.alignment.folder import existing_folder
 from cleser.speech.backbones import Backbone
 from cleser.speech.fine_tuning import FineTuning
 from cleser.speech.normalise import Moments
+
+FOLDS: Final = "folds"  # within a run folder, those of its folds
 
 
 class RunFolderError(ValueError):
@@ -86,6 +89,7 @@ class Experiment:
         path = out / "config.yaml"
         if path.exists() and not overwrite:
             found = yaml.safe_load(path.read_text())
+            found["protocol"] = {**_LATER_TERMS, **found["protocol"]}
             if found != settings:
                 changed = [k for k in settings | found if settings.get(k) != found.get(k)]
                 raise RunFolderError(
@@ -96,6 +100,10 @@ class Experiment:
         if out.exists() and not path.exists() and (not out.is_dir() or any(out.iterdir())):
             raise RunFolderError(f"{out} is not empty and holds no run; choose another folder")
         return False
+
+
+# Terms that older runs do not name, with what they were then.
+_LATER_TERMS: Final = {"fold": "", "shared_speakers": False}
 
 
 class Data:
@@ -257,6 +265,9 @@ def run_experiment(
         backbone: Turns recordings into frames.
         auxiliary: Whether the method learns from auxiliary corpora.
 
+    Where the protocol has several folds, each is a run of its own in a folder below ``folds``, and the results are of
+    all their predictions together.
+
     Raises:
         RunFolderError: The folder holds another run.
         LeakageError: The protocol would test on what was seen.
@@ -268,6 +279,44 @@ def run_experiment(
     together = processes()
     together.wait_for_everyone()  # nobody looks into the folder once one has begun to write
     cast, notes = admit(experiment)
+    if not cast.several:
+        return _run_cast(experiment, cast, notes, config, fit, backbone, auxiliary=auxiliary)
+    alignments = experiment.alignments is not None or "phones" in cast.source
+    begin(experiment, cast, notes, uses_of(config, experiment.protocol, alignments=alignments))
+    folders = []
+    for fold in cast.folds:
+        folder = experiment.out / FOLDS / re.sub(r"[^\w.-]+", "-", fold.protocol.fold)
+        one = replace(experiment, protocol=fold.protocol, out=folder)
+        folders.append(folder)
+        try:
+            if not one.finished():
+                _run_cast(one, fold, notes, config, fit, backbone, auxiliary=auxiliary)
+        except ValueError:
+            _withdraw(experiment.out)
+            raise
+    return _gather(experiment, folders)
+
+
+def _gather(experiment: Experiment, folders: list[Path]) -> dict[str, Any]:
+    """The results of all folds as one: every utterance was tested in one of them."""
+    runs = [Run(folder) for folder in folders]
+    predictions = [run.predictions.assign(fold=run.protocol["fold"]) for run in runs]
+    left_out = {p["path"]: p for run in runs for p in run.results["left_out"]}
+    return finish(experiment, pd.concat(predictions, ignore_index=True), [*left_out.values()])
+
+
+def _run_cast(
+    experiment: Experiment,
+    cast: Cast,
+    notes: list[str],
+    config: Any,
+    fit: Callable[[Fold], Fitted],
+    backbone: Backbone,
+    *,
+    auxiliary: bool,
+) -> dict[str, Any]:
+    """Fit and test a method for every seed on one cast, into one folder."""
+    together = processes()
     with together.main_process_first():  # the others then find its features on disk
         data = Data(
             cast,
@@ -320,9 +369,9 @@ def run_experiment(
 
 
 @cache
-def _tell(note: str) -> None:
+def _tell(note: str, style: str = "dim") -> None:
     """Say it once: the cells of a bench would all say the same."""
-    console.print(note, style="dim", highlight=False)
+    console.print(note, style=style, highlight=False)
 
 
 def admit(experiment: Experiment) -> tuple[Cast, list[str]]:
@@ -345,7 +394,7 @@ def admit(experiment: Experiment) -> tuple[Cast, list[str]]:
             advance=lambda: advance(1),
         )
     for note in findings.notes:
-        _tell(f"audit: {note}")
+        _tell(f"audit: {note}", "bold yellow" if note.startswith(SHARED) else "dim")
     return cast, findings.notes
 
 
@@ -363,6 +412,8 @@ def begin(experiment: Experiment, cast: Cast, notes: list[str], uses: Uses) -> N
 def _withdraw(out: Path) -> None:
     """Remove a run folder in which nothing has been learned: what the run wants is wrong, not what it found."""
     begun = {out / "config.yaml", out / "protocol.json"}
+    if (out / FOLDS).is_dir() and not any((out / FOLDS).iterdir()):
+        begun.add(out / FOLDS)
     if processes().is_main_process and out.is_dir() and set(out.iterdir()) <= begun:
         shutil.rmtree(out)
 

@@ -14,7 +14,7 @@ from cleser.corpora.protocol import Protocol
 from cleser.recipes.classical import Classical
 from cleser.recipes.data import Vocabulary
 from cleser.recipes.engine import Learner, Task
-from cleser.recipes.experiment import Fitted
+from cleser.recipes.experiment import FOLDS, Fitted
 from cleser.recipes.methods import METHODS
 from cleser.recipes.neural import FittedRecipe, encoder_for, member_prefix
 from cleser.recipes.one_sided import OneSidedness
@@ -129,6 +129,12 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _read_model(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     path = folder / "model.safetensors"
+    folds = sorted(p.name for p in (folder / FOLDS).iterdir()) if (folder / FOLDS).is_dir() else []
+    if not path.exists() and folds:
+        raise ValueError(
+            f"{folder} holds {len(folds)} folds, each with networks of its own: name one of them, as "
+            f"{folder / FOLDS / folds[0]}"
+        )
     if not path.exists():
         raise ValueError(
             f"{folder}: found no model.safetensors, expected the folder of a finished run"
