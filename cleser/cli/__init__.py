@@ -29,6 +29,7 @@ COMMANDS = {
     "align": "align:align",
     "phonemes": "phonemes:phonemes",
     "bench transfer": "bench:bench_transfer",
+    "bench within": "bench:bench_within",
     "evaluate": "results:evaluate",
     "compare": "results:compare",
     "report": "results:report",

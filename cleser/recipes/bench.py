@@ -147,7 +147,8 @@ def run_matrix(
             if problem:
                 console.print(f"{cell.direction.name} {cell.recipe} failed: {problem}")
     table = tabulate([cell for cell in cells if (cell.folder / "results.json").exists()])
-    write_tables(table, out)
+    if not table.empty:
+        write_tables(table, out)
     return table
 
 
@@ -184,7 +185,7 @@ def tabulate(cells: Sequence[Cell]) -> pd.DataFrame:
             }
         )
     table = pd.DataFrame(rows)
-    for name in ("p", "control_p"):
+    for name in ("p", "control_p") if rows else ():
         corrected = table.groupby("direction")[name].transform(lambda p: holm(p.tolist()))
         table.insert(list(table.columns).index(name) + 1, f"{name}_holm", corrected)
     return table
@@ -240,7 +241,10 @@ def _cells(matrix: Matrix, corpora: dict[str, str], out: Path) -> Iterator[Cell]
             variant = VARIANTS[name]
             if variant.settings.get("all_languages") and not auxiliary:
                 continue  # no other language to learn from: it would be the recipe without
-            yield Cell(direction, name, variant.protocol(plain), out / direction.name / name)
+            protocol = variant.protocol(plain)
+            if protocol.target_access == "labels" and set(source) & set(target):
+                continue  # an oracle learns nothing of the target that everybody does not learn here
+            yield Cell(direction, name, protocol, out / direction.name / name)
 
 
 Job = tuple[Cell, Matrix, str | None]
