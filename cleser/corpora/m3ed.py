@@ -1,4 +1,4 @@
-"""M3ED, Mandarin dialogues of television series (Zhao et al. 2022): ``annotation.json``, ``A_anjia_1_1.wav``.
+"""M3ED, Mandarin dialogues of television series (ACL 2022): ``annotation.json``, ``A_anjia_1_1.wav``.
 
 The emotion is the main one that annotators agreed on. Series are train, dev or test as a whole, as
 ``splitInfo/movie_list_train.txt`` (``_val``, ``_test``) lists them.
