@@ -51,6 +51,10 @@ def bench_transfer(
     if layout not in ("table", "paper"):
         raise ValueError(f"layout is {layout!r}, expected 'table' or 'paper'")
     specs = dict(_named(spec) for spec in corpora)
+    if not matrix and len(specs) < 2:
+        raise ValueError(
+            f"found {len(specs)} corpora and no --matrix, expected two or more as --corpora NAME:FOLDER NAME:FOLDER"
+        )
     rows = tuple(VARIANTS) if recipes == ("all",) else recipes
     plan = load_matrix(matrix) if matrix else all_pairs(list(specs), rows)
     if recipes != ("all",):

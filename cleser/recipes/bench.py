@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
-import yaml
 
 from cleser.corpora.protocol import Protocol
 from cleser.evaluation import Run, compare_runs, holm
@@ -23,10 +22,11 @@ from cleser.recipes.engine import TrainingConfig
 from cleser.recipes.experiment import Experiment
 from cleser.recipes.methods import METHODS
 from cleser.recipes.progress import console, track
-from cleser.recipes.settings import from_plain, to_plain
+from cleser.recipes.settings import from_plain, read_yaml, to_plain
 from cleser.recipes.variants import VARIANTS, reference_of
 from cleser.speech import load_backbone
 from cleser.speech.fine_tuning import FineTuning
+from cleser.suggestions import did_you_mean
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -97,7 +97,11 @@ def load_matrix(name: str | Path) -> Matrix:
     if not path.exists():
         known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.yaml")))
         raise ValueError(f"found no matrix {name}, expected a YAML file or one of {known}")
-    plain = yaml.safe_load(path.read_text())
+    plain = read_yaml(path)
+    if not isinstance(plain.get("directions"), list):
+        raise ValueError(
+            f"{path} has no list of directions, expected one, as [{{source: [a], target: [b]}}]"
+        )
     directions = tuple(from_plain(Direction, _tupled(d)) for d in plain.pop("directions"))
     for direction in directions:
         from_plain(TrainingConfig, direction.training, f"{path}: {direction.name}")
@@ -226,7 +230,10 @@ def write_tables(table: pd.DataFrame, out: Path) -> None:
 
 def _cells(matrix: Matrix, corpora: dict[str, str], out: Path) -> Iterator[Cell]:
     if unknown := [name for name in matrix.recipes if name not in VARIANTS]:
-        raise ValueError(f"recipes {unknown} are unknown, expected some of {list(VARIANTS)}")
+        raise ValueError(
+            f"recipes {unknown} are unknown, expected some of {', '.join(VARIANTS)}"
+            f"{did_you_mean(unknown[0], VARIANTS)}"
+        )
     corpora = {**matrix.corpora, **corpora}
     for direction in matrix.directions:
         roles = [direction.source, direction.target, direction.auxiliary]

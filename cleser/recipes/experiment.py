@@ -67,6 +67,10 @@ class Experiment:
     tuning: FineTuning = field(default_factory=FineTuning)
     alignments: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise ValueError(f"seeds is {self.seeds}, expected 1 or more")
+
     def settings(self) -> dict[str, Any]:
         """What ``config.yaml`` holds: enough to run the same again."""
         return {
