@@ -1,6 +1,6 @@
 """What folds that share speakers are worth: recognition within a corpus, by random folds and by folds of speakers.
 
-    python benchmarks/folds.py --corpora FOLDER [--out runs/folds] [--seeds 3] [--recipes classical] [--quick]
+    python benchmarks/folds.py --corpora FOLDER [--out runs/folds] [--seeds 1] [--recipes classical] [--quick]
 
 FOLDER holds ``emodb``, ``ravdess``, ``nemo`` and ``turev-db``. Each is divided twice: into five random parts of
 utterances with equal shares of emotions, as many published lists are, and into five parts of whole speakers (as many as
@@ -20,7 +20,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from cleser.corpora import Protocol, load
 from cleser.corpora.copies import find_copies
-from cleser.corpora.folds import audit_folds, make_folds
+from cleser.corpora.folds import Fold, audit_folds, make_folds
 from cleser.evaluation import Run, compare_runs
 from cleser.recipes import METHODS
 from cleser.recipes.experiment import Experiment
@@ -35,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpora", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("runs/folds"))
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--recipes", nargs="+", default=["classical"])
     parser.add_argument("--normalisation", nargs="+", default=["auto", "corpus"])
     parser.add_argument("--quick", action="store_true", help="one seed of classical, on EMO-DB")
@@ -68,10 +68,12 @@ def compare(name: str, options: argparse.Namespace) -> None:
     rows = load(spec, renamed)
     rows = rows[rows["emotion"].isin(terms.labels)].reset_index(drop=True)
     rows = without_copies(rows)
-    random = options.out / f"{name}-random.csv"
-    random.parent.mkdir(parents=True, exist_ok=True)
-    at_random(rows).to_csv(random, index=False)
-    splits = {"speakers": f"kfold:{min(FOLDS, rows['speaker'].nunique())}", "random": str(random)}
+    by_speakers = make_folds(rows, f"kfold:{min(FOLDS, rows['speaker'].nunique())}")
+    lists = {"speakers": listed(rows, by_speakers), "random": at_random(rows)}
+    splits = {kind: str(options.out / f"{name}-{kind}.csv") for kind in lists}
+    options.out.mkdir(parents=True, exist_ok=True)
+    for kind, table in lists.items():
+        table.to_csv(splits[kind], index=False)
     for recipe, normalisation in product(options.recipes, options.normalisation):
         runs = {}
         for kind, split in splits.items():
@@ -104,6 +106,15 @@ def without_copies(rows: pd.DataFrame) -> pd.DataFrame:
     """One of each recording: a copy in train and test would be leakage however folds are drawn."""
     pairs = find_copies(rows).pairs(rows.assign(part="all"))
     return rows[~rows["utterance"].isin(pairs["other_utterance"])].reset_index(drop=True)
+
+
+def listed(rows: pd.DataFrame, folds: list[Fold]) -> pd.DataFrame:
+    """Folds as a list, for the same utterances as the other one."""
+    parts = [
+        pd.DataFrame({"utterance": rows["utterance"], "split": fold.roles, "fold": fold.name})
+        for fold in folds
+    ]
+    return pd.concat(parts, ignore_index=True)
 
 
 def at_random(rows: pd.DataFrame) -> pd.DataFrame:
