@@ -31,9 +31,10 @@ unit: setup
 # What is computed, once more as other processors would and on one thread: sums are then taken in other orders. Tests marked
 # `native` are left out: torch.compile and attention in half precision look for instructions themselves, which the variable upsets.
 test_files = $(patsubst %,tests/$(1)/test_%.py,$(2))
-NUMERIC := tests/losses tests/models $(call test_files,anchors,bank consistency layer_similarity pooling) \
+NUMERIC := tests/losses tests/models $(call test_files,anchors,bank consistency layer_similarity pooling streaming) \
 	$(call test_files,graphs,agreement mixing neighbours offsets refine tiles) $(call test_files,recipes,pseudo_labels steps) \
-	$(call test_files,speech,acoustic descriptors features lexical long_convolution normalise pitch pool pretrained warping)
+	$(call test_files,speech,acoustic descriptors long_convolution pitch pretrained) \
+	$(call test_files,features,lexical normalisation pooled) $(call test_files,alignment,warping)
 
 numeric: setup
 	ATEN_CPU_CAPABILITY=avx2 $(BIN)/pytest -m "not native and not slow" $(NUMERIC)

@@ -30,10 +30,10 @@ from cleser.anchors import (
     ResumableBatchSampler,
     pool_phones,
 )
-from cleser.anchors.layer_pairs import LayerPairs
+from cleser.anchors.layers.pairs import LayerPairs
+from cleser.features.shards import RECORD
 from cleser.relations import Relation, differ, same
 from cleser.speech import PooledStore, StoreSettings, utterance_key
-from cleser.speech.shards import RECORD
 
 Timed = Mapping[str, Callable[[], object]]
 

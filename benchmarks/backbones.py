@@ -31,11 +31,11 @@ from safetensors.torch import save_file
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoFeatureExtractor, AutoModel, Wav2Vec2FeatureExtractor
 
+from cleser.alignment import load_alignments
+from cleser.anchors.streaming import StreamingPool
 from cleser.corpora import load
+from cleser.features.extraction import Pooling, extract_to_store
 from cleser.speech import TransformersBackbone, load_audio
-from cleser.speech.alignment import load_alignments
-from cleser.speech.extraction import Pooling, extract_to_store
-from cleser.speech.pool import StreamingPool
 
 SMALL = {
     "conv_dim": (128,) * 7, "hidden_size": 192, "num_hidden_layers": 6, "num_attention_heads": 4,

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from cleser.corpora import Protocol
 from cleser.evaluation import as_text
+from cleser.experiments.experiment import Experiment
 from cleser.recipes import METHODS
-from cleser.recipes.experiment import Experiment
-from cleser.recipes.settings import to_plain
+from cleser.settings import to_plain
 from cleser.speech import load_backbone
 
 DIRECTIONS = (

@@ -17,15 +17,15 @@ import numpy as np
 import torch
 from matplotlib import mlab
 
+from cleser.alignment import CTCAligner, SynthesisAligner, load_alignments
+from cleser.alignment.aligners.base import spelled
+from cleser.alignment.aligners.ctc_training import train_phone_model
 from cleser.anchors import is_vowel
 from cleser.corpora import load
-from cleser.corpora.sentences import SENTENCES
-from cleser.corpora.synthetic import parse_knobs, say
 from cleser.speech import load_audio
-from cleser.speech.alignment import CTCAligner, SynthesisAligner, load_alignments
-from cleser.speech.alignment.aligner import spelled
-from cleser.speech.alignment.ctc_training import train_phone_model
-from cleser.speech.prosody import Manner, Voice, speak
+from cleser.synthesis.corpus import parse_knobs, say
+from cleser.synthesis.prosody import Manner, Voice, speak
+from cleser.synthesis.sentences import SENTENCES
 
 DROPPED = 10.01  # ms, two steps of the aligner: what stands for a phone that nobody spoke
 VOICES = {"en": "en", "zh": "cmn", "de": "de"}

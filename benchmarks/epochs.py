@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cleser.recipes.bench import Direction, Matrix, run_matrix
+from cleser.experiments.bench import Direction, Matrix, run_matrix
 
 RECIPES = ("erm", "layer-anchoring", "sapa")
 

@@ -22,9 +22,9 @@ from cleser.corpora import Protocol, load
 from cleser.corpora.copies import find_copies
 from cleser.corpora.folds import Fold, audit_folds, make_folds
 from cleser.evaluation import Run, compare_runs
+from cleser.experiments.experiment import Experiment
 from cleser.recipes import METHODS
-from cleser.recipes.experiment import Experiment
-from cleser.recipes.settings import to_plain
+from cleser.settings import to_plain
 from cleser.speech import load_backbone
 
 CORPORA = ("emodb", "ravdess", "nemo", "turev-db")

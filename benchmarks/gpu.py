@@ -51,17 +51,17 @@ from torch.nn.functional import cross_entropy, normalize
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.flop_counter import FlopCounterMode
 
+from cleser.anchors.streaming import StreamingPool
+from cleser.features.extraction import extract_to_store
+from cleser.features.normalisation import Moments
 from cleser.graphs import cosine_knn
 from cleser.losses import CrossLingualSupCon, DualSpaceTriplet, LayerAnchorLoss, SpeakerAdversary
 from cleser.models import Batch, EmotionModel, ModelConfig
-from cleser.recipes.audio import AudioEncoder, Sounds
 from cleser.relations import Relation, differ, same
 from cleser.speech import Alignment, TransformersBackbone
+from cleser.speech.backbones.fine_tuning import FineTuning, parameter_groups, tune
 from cleser.speech.batching import batches_by_length
-from cleser.speech.extraction import extract_to_store
-from cleser.speech.fine_tuning import FineTuning, parameter_groups, tune
-from cleser.speech.normalise import Moments
-from cleser.speech.pool import StreamingPool
+from cleser.training.audio import AudioEncoder, Sounds
 
 ROOT = Path(__file__).resolve().parents[1]
 RATE = 16000
@@ -71,8 +71,8 @@ NOMINAL = {"NVIDIA H100 80GB HBM3": 990.0, "NVIDIA H200": 990.0}
 PRECISIONS = ("float32", "TF32", "bfloat16")
 TESTS = (
     "tests/losses", "tests/graphs", "tests/anchors", "tests/models", "tests/speech/test_acoustic.py",
-    "tests/speech/test_extraction.py", "tests/speech/test_fine_tuning.py", "tests/speech/test_pool.py",
-    "tests/recipes/test_audio.py", "tests/test_relations.py",
+    "tests/features/test_extraction.py", "tests/speech/test_fine_tuning.py", "tests/anchors/test_streaming.py",
+    "tests/training/test_audio.py", "tests/test_relations.py",
 )  # fmt: skip
 
 WAVLM_LARGE = {

@@ -28,10 +28,10 @@ from cleser.corpora import Protocol
 from cleser.evaluation import Clusters, Run, interval, paired_difference, uar
 from cleser.evaluation.intervals import influence
 from cleser.evaluation.metrics import Counts, Floats
-from cleser.recipes.baselines import Baseline, BaselineConfig
-from cleser.recipes.experiment import Experiment, Fold, run_experiment
-from cleser.recipes.neural import FittedRecipe, fit_recipe
-from cleser.recipes.settings import to_plain
+from cleser.experiments.experiment import Experiment, Fold, run_experiment
+from cleser.experiments.neural import FittedRecipe, fit_recipe
+from cleser.recipes.erm import Baseline, BaselineConfig
+from cleser.settings import to_plain
 from cleser.speech import load_backbone
 
 RECALL = np.array([0.8, 0.45, 0.6, 0.7])

@@ -27,7 +27,7 @@ from sklearn.linear_model import LogisticRegression
 
 from cleser.corpora.protocol import Cast, Protocol
 from cleser.evaluation import confusion_matrix, uar
-from cleser.recipes.experiment import Data
+from cleser.experiments.experiment import Data
 from cleser.speech import load_backbone
 from cleser.speech.backbones import Backbone
 

@@ -19,10 +19,10 @@ import cleser
 from cleser.corpora import load
 from cleser.corpora.protocol import Protocol
 from cleser.evaluation.results import Run
-from cleser.recipes.experiment import Experiment
-from cleser.recipes.methods import METHODS
-from cleser.recipes.settings import to_plain
-from cleser.recipes.variants import VARIANTS
+from cleser.experiments.experiment import Experiment
+from cleser.experiments.methods import METHODS
+from cleser.experiments.variants import VARIANTS
+from cleser.settings import to_plain
 from cleser.speech import load_backbone
 
 DIRECTIONS = (("emodb", "ravdess"), ("ravdess", "emodb"))

@@ -25,14 +25,14 @@ from torch import Tensor
 
 from cleser.corpora import load
 from cleser.corpora.protocol import Protocol
+from cleser.experiments.experiment import Data
+from cleser.experiments.methods import METHODS
+from cleser.experiments.neural import encoder_for
 from cleser.models import Batch
-from cleser.recipes.audio import AudioEncoder, Sounds
-from cleser.recipes.engine import Recipe, Task
-from cleser.recipes.experiment import Data
-from cleser.recipes.methods import METHODS
-from cleser.recipes.neural import encoder_for
 from cleser.speech import load_backbone
-from cleser.speech.fine_tuning import FineTuning
+from cleser.speech.backbones.fine_tuning import FineTuning
+from cleser.training.audio import AudioEncoder, Sounds
+from cleser.training.loop import Recipe, Task
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 

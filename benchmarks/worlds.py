@@ -20,7 +20,7 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from cleser.recipes.bench import Direction, Matrix, run_matrix
+from cleser.experiments.bench import Direction, Matrix, run_matrix
 
 RECIPES = (
     "erm", "erm-prior", "coral", "sapa", "sapa-no-communities", "layer-anchoring",

@@ -6,11 +6,12 @@ import re
 import pytest
 
 import cleser
+from cleser import progress
 from cleser.cli import COMMANDS, main
 from cleser.console import PlainConsole
-from cleser.recipes import METHODS, progress
-from cleser.recipes.experiment import Experiment
-from cleser.recipes.settings import read_yaml
+from cleser.experiments.experiment import Experiment
+from cleser.recipes import METHODS
+from cleser.settings import read_yaml
 from cleser.suggestions import did_you_mean
 
 LEVELS = [

@@ -11,7 +11,7 @@ from rich.table import Table
 from cleser.cli import main
 from cleser.console import PlainConsole
 from cleser.corpora import describe, load
-from cleser.recipes.progress import track
+from cleser.progress import track
 
 NAMES = ("take[final].wav", "a[red].wav", ":smile:.wav", f"{'long' * 60}.wav")
 

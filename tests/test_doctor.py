@@ -5,7 +5,7 @@ from importlib import metadata
 import pytest
 from packaging.requirements import Requirement
 
-from cleser import doctor
+from cleser.cli import installation as doctor
 from cleser.cli import main
 
 

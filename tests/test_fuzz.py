@@ -14,9 +14,9 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cleser.alignment import Alignment, AlignmentError, read_alignment
 from cleser.corpora import load
 from cleser.corpora.recording import RecordingError, read_header, read_samples
-from cleser.speech.alignment import Alignment, AlignmentError, read_alignment
 
 COUNT = int(os.environ.get("CLESER_FUZZ", "60"))
 PIECES = (

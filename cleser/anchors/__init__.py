@@ -1,22 +1,31 @@
-"""Phoneme and layer anchors: pooling of frames into phones, symbols of phones, and what to pair."""
+"""Phoneme and layer anchors: pooling of frames into phones, and what to pair with what.
 
-from cleser.anchors.alphabets import Symbol
-from cleser.anchors.anchor_batches import AnchorBatchSampler
-from cleser.anchors.articulation import (
-    Articulation,
-    articulation,
-    is_vowel,
-    phone_distance,
-    vowel_position,
-)
+What :mod:`cleser.phonetics` says of phones can be imported from here too.
+"""
+
 from cleser.anchors.bank import AnchorBank
 from cleser.anchors.consistency import Consistency, emotion_consistency
-from cleser.anchors.hierarchical import HierarchicalBatchSampler
-from cleser.anchors.inventories import Counterpart, nearest_counterparts, shared_phonemes
-from cleser.anchors.layer_similarity import LayerSimilarity, select_layers
+from cleser.anchors.layers.similarity import LayerSimilarity, select_layers
 from cleser.anchors.pooling import pool_phones, uniform_bounds
-from cleser.anchors.resumable import ResumableBatchSampler
-from cleser.anchors.symbols import ALPHABETS, detect_alphabet, is_silence, split_symbol, to_ipa
+from cleser.anchors.samplers.anchor_batches import AnchorBatchSampler
+from cleser.anchors.samplers.hierarchical import HierarchicalBatchSampler
+from cleser.anchors.samplers.resumable import ResumableBatchSampler
+from cleser.phonetics import (
+    ALPHABETS,
+    Articulation,
+    Counterpart,
+    Symbol,
+    articulation,
+    detect_alphabet,
+    is_silence,
+    is_vowel,
+    nearest_counterparts,
+    phone_distance,
+    shared_phonemes,
+    split_symbol,
+    to_ipa,
+    vowel_position,
+)
 
 __all__ = [
     "ALPHABETS",

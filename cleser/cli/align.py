@@ -33,9 +33,9 @@ def align(
         segment: Length of segments of utterances without a text, in seconds.
         workers: Number of processes.
     """
+    from cleser.alignment.corpus import AlignmentSettings, align_corpus  # noqa: PLC0415
     from cleser.corpora import load  # noqa: PLC0415
-    from cleser.recipes.progress import track  # noqa: PLC0415
-    from cleser.speech.alignment.corpus import AlignmentSettings, align_corpus  # noqa: PLC0415
+    from cleser.progress import track  # noqa: PLC0415
 
     settings = AlignmentSettings(aligner, _voices(voice), segment)
     manifest = load(corpus)

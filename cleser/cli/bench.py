@@ -10,7 +10,7 @@ from cleser.cli.console import console
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cleser.recipes.bench import Matrix
+    from cleser.experiments.bench import Matrix
 
 
 def bench_transfer(
@@ -45,8 +45,8 @@ def bench_transfer(
     """
     from dataclasses import replace  # noqa: PLC0415
 
-    from cleser.recipes.bench import all_pairs, load_matrix, paper_layout  # noqa: PLC0415
-    from cleser.recipes.variants import VARIANTS  # noqa: PLC0415
+    from cleser.experiments.bench import all_pairs, load_matrix, paper_layout  # noqa: PLC0415
+    from cleser.experiments.variants import VARIANTS  # noqa: PLC0415
 
     if layout not in ("table", "paper"):
         raise ValueError(f"layout is {layout!r}, expected 'table' or 'paper'")
@@ -92,7 +92,7 @@ def bench_within(
         alignments: Folder of alignments that say when phones sound.
         workers: Processes at a time.
     """
-    from cleser.recipes.bench import Direction, Matrix  # noqa: PLC0415
+    from cleser.experiments.bench import Direction, Matrix  # noqa: PLC0415
 
     specs = dict(_named(spec) for spec in corpora)
     directions = tuple(Direction((name,), (name,)) for name in specs)
@@ -109,7 +109,7 @@ def _division(split: str | None, shared_speakers: bool) -> dict[str, Any]:
 def _run(
     plan: Matrix, specs: dict[str, str], out: Path, workers: int, alignments: Path | None
 ) -> pd.DataFrame:
-    from cleser.recipes.bench import run_matrix  # noqa: PLC0415
+    from cleser.experiments.bench import run_matrix  # noqa: PLC0415
 
     folder = str(alignments) if alignments else None
     table = run_matrix(plan, specs, out, workers=workers, alignments=folder)

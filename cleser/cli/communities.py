@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -11,6 +9,7 @@ from tyro.conf import Positional
 
 from cleser.cli.console import console
 from cleser.cli.run import parse_map
+from cleser.files import write_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +89,7 @@ def _embedded(
     import pandas as pd  # noqa: PLC0415
 
     from cleser.corpora import load  # noqa: PLC0415
-    from cleser.recipes.progress import track  # noqa: PLC0415
+    from cleser.progress import track  # noqa: PLC0415
     from cleser.speech import embed_speakers, load_speaker_encoder  # noqa: PLC0415
 
     manifest = pd.concat([load(spec) for spec in corpora], ignore_index=True)
@@ -187,12 +186,4 @@ def _write(
         "summary.md": summary.encode(),
     }
     for name, content in files.items():
-        _replace(out / name, content)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """All or nothing: a reader never sees half a file."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-    Path(temporary).replace(path)
+        write_bytes(out / name, content)

@@ -52,7 +52,7 @@ def data_audit(
     """
     from cleser.corpora.audit import audit_parts  # noqa: PLC0415
     from cleser.corpora.manifest import problems  # noqa: PLC0415
-    from cleser.recipes.progress import track  # noqa: PLC0415
+    from cleser.progress import track  # noqa: PLC0415
 
     tables = {"train": train, "dev": dev, "test": test, "split": split}
     parts = _parts(corpora, {name: file for name, file in tables.items() if file is not None})
@@ -72,7 +72,7 @@ def data_audit(
 
 def _parts(corpora: tuple[str, ...], files: dict[str, Path]) -> dict[str, pd.DataFrame]:
     from cleser.corpora import load  # noqa: PLC0415
-    from cleser.corpora.manifest_file import read_parts  # noqa: PLC0415
+    from cleser.corpora.readers.manifest_file import read_parts  # noqa: PLC0415
 
     tables = "split" in files if len(files) == 1 else len(files) > 1 and "split" not in files
     if bool(corpora) == bool(files) or (files and not tables):
@@ -113,7 +113,7 @@ def _voices(parts: dict[str, pd.DataFrame], encoder: str) -> pd.DataFrame:
     import pandas as pd  # noqa: PLC0415
 
     from cleser.corpora.people import alike_voices  # noqa: PLC0415
-    from cleser.recipes.progress import track  # noqa: PLC0415
+    from cleser.progress import track  # noqa: PLC0415
     from cleser.speech.speakers import embed_speakers, load_speaker_encoder  # noqa: PLC0415
 
     rows = pd.concat(parts.values(), ignore_index=True).dropna(subset="speaker")

@@ -44,11 +44,11 @@ def extract(
     import pandas as pd  # noqa: PLC0415
     from accelerate import PartialState  # noqa: PLC0415
 
+    from cleser.alignment import load_alignments  # noqa: PLC0415
     from cleser.corpora import load  # noqa: PLC0415
-    from cleser.recipes.progress import track  # noqa: PLC0415
+    from cleser.features.extraction import Pooling, extract_to_store  # noqa: PLC0415
+    from cleser.progress import track  # noqa: PLC0415
     from cleser.speech import load_backbone  # noqa: PLC0415
-    from cleser.speech.alignment import load_alignments  # noqa: PLC0415
-    from cleser.speech.extraction import Pooling, extract_to_store  # noqa: PLC0415
 
     if (pool == "phone") != (alignments is not None):
         raise ValueError("--pool phone and --alignments FOLDER belong together, found one of them")

@@ -10,7 +10,7 @@ from tyro.conf import Positional
 from cleser.cli.console import console
 
 if TYPE_CHECKING:
-    from cleser.evaluation.layer_study import LayerStudy
+    from cleser.studies.layers import LayerStudy
 
 
 def layers(
@@ -40,11 +40,11 @@ def layers(
     import pandas as pd  # noqa: PLC0415
     import torch  # noqa: PLC0415
 
+    from cleser.alignment import load_alignments  # noqa: PLC0415
     from cleser.corpora import load  # noqa: PLC0415
-    from cleser.evaluation.layer_study import study_layers  # noqa: PLC0415
-    from cleser.recipes.progress import track  # noqa: PLC0415
+    from cleser.progress import track  # noqa: PLC0415
     from cleser.speech import load_backbone  # noqa: PLC0415
-    from cleser.speech.alignment import load_alignments  # noqa: PLC0415
+    from cleser.studies.layers import study_layers  # noqa: PLC0415
 
     manifest = pd.concat([load(spec) for spec in corpora], ignore_index=True)
     stated = "phones" in manifest and manifest["phones"].notna().all()

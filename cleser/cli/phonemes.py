@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,12 +9,13 @@ from typing import TYPE_CHECKING
 from tyro.conf import Positional
 
 from cleser.cli.console import console
+from cleser.files import write_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cleser.evaluation.phonemes import PhonemeStudy
-    from cleser.speech.alignment import Alignment
+    from cleser.alignment import Alignment
+    from cleser.studies.phonemes import PhonemeStudy
 
 
 def phonemes(
@@ -44,11 +44,12 @@ def phonemes(
     """
     import pandas as pd  # noqa: PLC0415
 
+    from cleser.alignment import load_alignments  # noqa: PLC0415
     from cleser.corpora import load  # noqa: PLC0415
-    from cleser.evaluation.layer_maps import save_figure  # noqa: PLC0415
-    from cleser.evaluation.phonemes import plot_vowels, study_phonemes  # noqa: PLC0415
-    from cleser.recipes.progress import track  # noqa: PLC0415
-    from cleser.speech import load_alignments, load_backbone  # noqa: PLC0415
+    from cleser.progress import track  # noqa: PLC0415
+    from cleser.speech import load_backbone  # noqa: PLC0415
+    from cleser.studies.layer_maps import save_figure  # noqa: PLC0415
+    from cleser.studies.phonemes import plot_vowels, study_phonemes  # noqa: PLC0415
 
     if len(alignments) not in (0, 1, len(corpora)):
         raise ValueError(
@@ -75,7 +76,7 @@ def phonemes(
         )
     out.mkdir(parents=True, exist_ok=True)
     for name in ("inventory", "counterparts", "consistency", "overall"):
-        _replace(out / f"{name}.csv", getattr(study, name).to_csv(index=False))
+        write_text(out / f"{name}.csv", getattr(study, name).to_csv(index=False))
     for column in ("consistency", "own"):
         save_figure(plot_vowels(study, column), out / f"vowels-{column}")
     _show(study)
@@ -83,7 +84,7 @@ def phonemes(
 
 
 def _show(study: PhonemeStudy) -> None:
-    from cleser.evaluation.phonemes import overlap  # noqa: PLC0415
+    from cleser.studies.phonemes import overlap  # noqa: PLC0415
 
     for row in overlap(study.inventory).to_dict("records"):
         console.print(
@@ -115,9 +116,3 @@ def _table(consistency: pd.DataFrame) -> str:
     numbers = ["{:.3f}".format, "{:.4f}".format, "{:.4f}".format]
     formatters: list[Callable[..., str]] = [str, str, *numbers, *numbers]
     return shown.to_string(index=False, formatters=formatters)
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    temporary.replace(path)

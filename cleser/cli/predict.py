@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 from collections.abc import Hashable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +15,7 @@ from rich.text import Text
 from tyro.conf import Positional
 
 from cleser.cli.console import console
+from cleser.files import write_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +92,7 @@ def export(run: Positional[Path], *, out: Path) -> None:
         run: The folder of a finished run.
         out: The folder to make.
     """
-    from cleser.recipes.export import export as write  # noqa: PLC0415
+    from cleser.experiments.export import export as write  # noqa: PLC0415
 
     folder = write(run, out)
     print(f"{folder}: {', '.join(sorted(p.name for p in folder.iterdir()))}")
@@ -157,15 +156,8 @@ def _show(table: Table) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    """All or nothing: a reader never sees half a file."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         # File names may hold bytes that are no text.
-        temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
-        temporary.replace(path)
+        write_bytes(path, text.encode("utf-8", "surrogateescape"))
     except OSError as error:
         raise ValueError(f"{path}: cannot be written ({error.strerror})") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()

@@ -28,7 +28,7 @@ def evaluate(
         out: Folder for the results; by default one within the run.
     """
     from cleser.evaluation import show_results  # noqa: PLC0415
-    from cleser.recipes.transfer import evaluate as transfer  # noqa: PLC0415
+    from cleser.experiments.evaluate import evaluate as transfer  # noqa: PLC0415
 
     folder = str(alignments) if alignments else None
     results = transfer(run, on, renamed=parse_map(map), alignments=folder, out=out)

@@ -120,7 +120,7 @@ def parse_prior(prior: str) -> str | dict[str, float]:
     """
     if prior in ("uniform", "source"):
         return prior
-    from cleser.recipes.settings import parse_yaml, read_yaml  # noqa: PLC0415
+    from cleser.settings import parse_yaml, read_yaml  # noqa: PLC0415
 
     if prior.lstrip().startswith("{"):
         shares = parse_yaml(prior, "--prior")
@@ -142,7 +142,7 @@ def run(args: list[str]) -> None:
     """Train and test a recipe: cleser run RECIPE --source … --target … --out DIR."""
     from cleser.cli import show_usage  # noqa: PLC0415
     from cleser.recipes import METHODS  # noqa: PLC0415  (starting up must not cost an import of torch)
-    from cleser.speech.fine_tuning import FineTuning  # noqa: PLC0415
+    from cleser.speech.backbones.fine_tuning import FineTuning  # noqa: PLC0415
 
     if not args or args[0] in ("--help", "-h"):
         show_usage([f"run {name}" for name in METHODS], lambda name: METHODS[name.split()[1]].run)
@@ -168,9 +168,9 @@ def run(args: list[str]) -> None:
 def run_method(name: str, config: Any, protocol: Protocol, arguments: Any) -> dict[str, Any]:
     """Run a recipe and print its result and report."""
     from cleser.evaluation import report, show_results  # noqa: PLC0415
-    from cleser.recipes import METHODS  # noqa: PLC0415
-    from cleser.recipes.experiment import Experiment  # noqa: PLC0415
-    from cleser.recipes.settings import to_plain  # noqa: PLC0415
+    from cleser.experiments.experiment import Experiment  # noqa: PLC0415
+    from cleser.experiments.methods import METHODS  # noqa: PLC0415
+    from cleser.settings import to_plain  # noqa: PLC0415
     from cleser.speech import load_backbone  # noqa: PLC0415
 
     experiment = Experiment(
@@ -194,8 +194,8 @@ def run_method(name: str, config: Any, protocol: Protocol, arguments: Any) -> di
 
 def _saved(args: list[str], name: str, kind: type[Any]) -> tuple[Any, list[str]]:
     """Take ``--config FILE`` out of the flags and make its settings their defaults."""
-    from cleser.recipes.settings import from_plain, read_yaml  # noqa: PLC0415
-    from cleser.speech.fine_tuning import FineTuning  # noqa: PLC0415
+    from cleser.settings import from_plain, read_yaml  # noqa: PLC0415
+    from cleser.speech.backbones.fine_tuning import FineTuning  # noqa: PLC0415
 
     if "--config" not in args:
         return None, args

@@ -10,6 +10,7 @@ from typing import Final, Literal
 import pandas as pd
 
 from cleser.corpora.probe import probe
+from cleser.files import replacing
 
 _INDEX: Final = ["file", "start", "end"]
 Layout = Literal["cleser", "audformat", "emobox"]
@@ -33,19 +34,17 @@ def write_manifest(manifest: pd.DataFrame, path: str | Path, layout: Layout = "c
     endings = (".jsonl",) if layout == "emobox" else (".csv", ".tsv", ".parquet")
     if path.suffix.lower() not in endings:
         raise ValueError(f"{path}: found the ending {path.suffix!r}, expected one of {endings}")
-    path.parent.mkdir(parents=True, exist_ok=True)
     table = manifest.assign(path=[_relative(name, path) for name in manifest["path"]])
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    if layout == "emobox":
-        temporary.write_text(_emobox(manifest, table["path"]), encoding="utf-8", newline="\n")
-    else:
+    with replacing(path) as part:
+        if layout == "emobox":
+            part.write_text(_emobox(manifest, table["path"]), encoding="utf-8", newline="\n")
+            return
         rows = _audformat(table) if layout == "audformat" else table
         if path.suffix.lower() == ".parquet":
-            rows.to_parquet(temporary, index=layout == "audformat")
+            rows.to_parquet(part, index=layout == "audformat")
         else:
             separator = "\t" if path.suffix.lower() == ".tsv" else ","
-            rows.to_csv(temporary, index=layout == "audformat", sep=separator)
-    temporary.replace(path)
+            rows.to_csv(part, index=layout == "audformat", sep=separator)
 
 
 def _relative(name: str, path: Path) -> str:

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-from cleser.corpora.manifest_file import read_rows
+from cleser.corpora.readers.manifest_file import read_rows
 from cleser.corpora.terms import to_splits
 
 _ROLES: Final = ("train", "dev", "test")

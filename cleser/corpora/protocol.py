@@ -12,16 +12,13 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from cleser.corpora.folds import FORMS, Fold, check_split, make_folds, without_folders
 from cleser.corpora.registry import load
-
-if TYPE_CHECKING:
-    from cleser.corpora.audit import Audit
 
 Normalisation = Literal["auto", "shrunk", "speaker", "corpus", "utterance"]
 TargetAccess = Literal["nothing", "audio", "labels"]
@@ -53,7 +50,7 @@ class Protocol:
         normalisation: Whose unlabelled statistics standardise a feature. ``"speaker"``, ``"corpus"``, ``"shrunk"``
             (a speaker's, drawn towards the corpus' where there are few utterances) and ``"auto"`` (shrunk, or by
             corpus where the target's speakers seem to show one emotion each; see
-            :mod:`cleser.recipes.one_sided`) also use those of the target (transductive);
+            :mod:`cleser.experiments.one_sided`) also use those of the target (transductive);
             ``"utterance"`` uses nothing but the utterance and the source.
         lexical_normalisation: Take out of the features what each phoneme sounds like on average in its corpus, where
             alignments say which sounds when: see :class:`cleser.speech.LexicalContent`. Those of the target are
@@ -208,12 +205,6 @@ class Protocol:
                 f"the {role} {list(specs)} holds no utterance of {missing}, expected all of {list(self.labels)}; "
                 f"found {found}: map one of them (--map calm=neutral), or narrow the classes on purpose (--labels)"
             )
-
-    def audit(self, *, content: bool = True) -> Audit:
-        """Look for leakage; see :func:`cleser.corpora.audit.audit`."""
-        from cleser.corpora.audit import audit  # noqa: PLC0415  (the audit knows casts, not vice versa)
-
-        return audit(self.load(), content=content)
 
     def _labelled(self, spec: str, renamed: pd.DataFrame) -> pd.DataFrame:
         kept = renamed[renamed["emotion"].isin(self.labels)]

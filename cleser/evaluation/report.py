@@ -29,6 +29,7 @@ from cleser.evaluation.tables import (
     terms_notes,
 )
 from cleser.evaluation.terms import in_words
+from cleser.files import write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,10 +59,7 @@ def report(folders: Sequence[Path], out: Path) -> Path:
         cells=CELLS,
         differences=_differences(runs),
     )
-    temporary = out.with_name(out.name + ".part")
-    temporary.parent.mkdir(parents=True, exist_ok=True)
-    temporary.write_text(page)
-    temporary.replace(out)
+    write_text(out, page)
     return out
 
 

@@ -16,6 +16,7 @@ from cleser.evaluation.intervals import Difference, interval, paired_difference
 from cleser.evaluation.metrics import METRICS, f1, precision, recall
 from cleser.evaluation.speakers import Clusters, cluster
 from cleser.evaluation.terms import differing
+from cleser.files import write_text
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,7 @@ def write_results(folder: Path, *, left_out: list[dict[str, str]] | None = None)
     }
     if sets := _test_sets(run):
         results["test_sets"] = sets
-    temporary = folder / "results.json.part"
-    temporary.write_text(json.dumps(results, indent=2) + "\n")
-    temporary.replace(folder / "results.json")
+    write_text(folder / "results.json", json.dumps(results, indent=2) + "\n")
     return results
 
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from cleser.graphs.communities import communities, modularity
-from cleser.graphs.neighbours import cosine_knn
-from cleser.graphs.offsets import remove_offsets
-from cleser.graphs.planted import planted_styles
-from cleser.graphs.pseudo_speakers import pseudo_speakers, recordings_of
-from cleser.graphs.recall import neighbour_recall
+from cleser.graphs.communities.modularity import communities, modularity
+from cleser.graphs.neighbours.cosine_knn import cosine_knn
+from cleser.graphs.neighbours.recall import neighbour_recall
+from cleser.graphs.styles.offsets import remove_offsets
+from cleser.graphs.styles.planted import planted_styles
+from cleser.graphs.styles.pseudo_speakers import pseudo_speakers, recordings_of
 
 if TYPE_CHECKING:
-    from cleser.graphs.mixing import assortativity, language_entropy, permutation_test
-    from cleser.graphs.refine import CommunityRefiner, Part, Refinement
-    from cleser.graphs.styles import StyleCommunities, speaker_styles, style_communities
+    from cleser.graphs.communities.refine import CommunityRefiner, Part, Refinement
+    from cleser.graphs.styles.mixing import assortativity, language_entropy, permutation_test
+    from cleser.graphs.styles.style_communities import (
+        StyleCommunities,
+        speaker_styles,
+        style_communities,
+    )
 
 __all__ = [
     "CommunityRefiner",
@@ -38,15 +42,15 @@ __all__ = [
 ]
 
 _LATER = {  # name → module: tables, statistics and networks, for which who searches neighbours need not pay
-    "CommunityRefiner": "refine",
-    "Part": "refine",
-    "Refinement": "refine",
-    "StyleCommunities": "styles",
-    "assortativity": "mixing",
-    "language_entropy": "mixing",
-    "permutation_test": "mixing",
-    "speaker_styles": "styles",
-    "style_communities": "styles",
+    "CommunityRefiner": "communities.refine",
+    "Part": "communities.refine",
+    "Refinement": "communities.refine",
+    "StyleCommunities": "styles.style_communities",
+    "assortativity": "styles.mixing",
+    "language_entropy": "styles.mixing",
+    "permutation_test": "styles.mixing",
+    "speaker_styles": "styles.style_communities",
+    "style_communities": "styles.style_communities",
 }
 
 

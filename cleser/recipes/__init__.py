@@ -1,4 +1,4 @@
-"""Methods, one readable file each, on one shared training engine."""
+"""Methods, one readable file each, on one shared training loop."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cleser.experiments.methods import METHODS, Method
     from cleser.recipes.adaptation import Coral, CoralConfig, Dann, DannConfig
-    from cleser.recipes.baselines import Baseline, BaselineConfig
     from cleser.recipes.classical import ClassicalConfig
+    from cleser.recipes.erm import Baseline, BaselineConfig
     from cleser.recipes.layer_anchoring import LayerAnchoring, LayerAnchoringConfig
-    from cleser.recipes.methods import METHODS, Method
     from cleser.recipes.sapa import SAPA, SAPAConfig
     from cleser.recipes.zero_shot import ZeroShot, ZeroShotConfig
 
-# A recipe's file is also a command (python -m cleser.recipes.sapa): the package must not import it before it is run.
+# Imported when one of their names is asked for; methods by name belong to the room above.
 _WHERE = {
-    "adaptation": ("Coral", "CoralConfig", "Dann", "DannConfig"),
-    "baselines": ("Baseline", "BaselineConfig"),
-    "classical": ("ClassicalConfig",),
-    "layer_anchoring": ("LayerAnchoring", "LayerAnchoringConfig"),
-    "methods": ("METHODS", "Method"),
-    "sapa": ("SAPA", "SAPAConfig"),
-    "zero_shot": ("ZeroShot", "ZeroShotConfig"),
+    "cleser.experiments.methods": ("METHODS", "Method"),
+    "cleser.recipes.adaptation": ("Coral", "CoralConfig", "Dann", "DannConfig"),
+    "cleser.recipes.classical": ("ClassicalConfig",),
+    "cleser.recipes.erm": ("Baseline", "BaselineConfig"),
+    "cleser.recipes.layer_anchoring": ("LayerAnchoring", "LayerAnchoringConfig"),
+    "cleser.recipes.sapa": ("SAPA", "SAPAConfig"),
+    "cleser.recipes.zero_shot": ("ZeroShot", "ZeroShotConfig"),
 }
 
 __all__ = [
@@ -47,5 +47,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     for module, names in _WHERE.items():
         if name in names:
-            return getattr(import_module(f"cleser.recipes.{module}"), name)
+            return getattr(import_module(module), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from cleser.losses import DomainAdversary, Warmup, coral
 from cleser.models.batch import Batch
-from cleser.recipes.baselines import Baseline, BaselineConfig
-from cleser.recipes.engine import Task
+from cleser.recipes.erm import Baseline, BaselineConfig
+from cleser.training.loop import Task
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from cleser.recipes.data import Dataset
-from cleser.recipes.experiment import Experiment, Fitted, Fold, run_experiment
-from cleser.speech.backbones import Backbone
+from cleser.training.dataset import Dataset
 
 
 @dataclass(frozen=True)
@@ -176,15 +174,3 @@ def _of_both(second: Tensor) -> Tensor:
 
 def _flat(dataset: Dataset) -> Tensor:
     return dataset.features.summaries.flatten(1)
-
-
-def run_classical(
-    experiment: Experiment, config: ClassicalConfig, backbone: Backbone
-) -> dict[str, Any]:
-    """Run the classical row; its seeds differ only in the source speakers they learn from."""
-
-    def fit(fold: Fold) -> Fitted:
-        emotions = len(fold.data.vocabulary.emotions)
-        return Classical.fit(config, fold.data.learned(fold.parts), emotions)
-
-    return run_experiment(experiment, config, fit, backbone)

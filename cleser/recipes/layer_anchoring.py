@@ -25,12 +25,11 @@ The paper leaves open what is chosen here; each is a field of `LayerAnchoringCon
   speakers of the source cannot judge what is done for the target.
 * *Prior matching* of the predictions for the target (`match_prior`), as in our other recipes that hear the target.
 
-    python -m cleser.recipes.layer_anchoring --source emodb:DIR --target ravdess:DIR --out runs/lam
+    cleser run layer_anchoring --source emodb:DIR --target ravdess:DIR --out runs/lam
 """
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -40,14 +39,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import layer_norm
 
-from cleser.anchors import LayerSimilarity, is_vowel, select_layers
-from cleser.evaluation.layer_maps import plot_anchors, save_figure
+from cleser.anchors import LayerSimilarity, select_layers
 from cleser.losses import LayerAnchorLoss
 from cleser.models.batch import Batch
 from cleser.models.emotion import Embedded
-from cleser.recipes.baselines import Baseline, BaselineConfig
-from cleser.recipes.data import Dataset
-from cleser.recipes.engine import Task, TrainingConfig
+from cleser.phonetics import is_vowel
+from cleser.recipes.erm import Baseline, BaselineConfig
+from cleser.studies.layer_maps import plot_anchors, save_figure
+from cleser.training.dataset import Dataset
+from cleser.training.loop import Task, TrainingConfig
 
 Units = Literal["utterance", "vowel"]
 
@@ -161,9 +161,3 @@ class LayerAnchoring(Baseline):
                 "folder as --alignments, or choose --units utterance"
             )
         return ((phonemes >= 0) & self.vowels[phonemes.clamp_min(0)]).to(batch.phonemes.device)
-
-
-if __name__ == "__main__":
-    from cleser.cli import main
-
-    sys.exit(main(["run", "layer_anchoring", *sys.argv[1:]]))

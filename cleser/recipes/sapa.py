@@ -29,12 +29,11 @@ The paper has no public code and leaves much open. Here, each a field of `SAPACo
 
 ``target_access="labels"`` makes the recipe an oracle that learns from labelled target speakers.
 
-    python -m cleser.recipes.sapa --source emodb:DIR --target ravdess:DIR --out runs/sapa
+    cleser run sapa --source emodb:DIR --target ravdess:DIR --out runs/sapa
 """
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -46,12 +45,12 @@ from cleser.anchors import AnchorBank
 from cleser.losses import DualSpaceTriplet, RelationalTripletLoss
 from cleser.models.batch import Batch
 from cleser.models.emotion import Embedded
-from cleser.recipes.baselines import Baseline, BaselineConfig
-from cleser.recipes.data import Dataset
-from cleser.recipes.engine import Task, TrainingConfig, recognise
+from cleser.recipes.erm import Baseline, BaselineConfig
 from cleser.recipes.pseudo_labels import as_shares, confident_labels, prior_shift
-from cleser.recipes.style_book import StyleBook, untold
+from cleser.recipes.styles import StyleBook, untold
 from cleser.relations import differ, same
+from cleser.training.dataset import Dataset
+from cleser.training.loop import Task, TrainingConfig, recognise
 
 
 @dataclass(frozen=True)
@@ -244,9 +243,3 @@ _NAMES = ("emotion", "community", "language")
 def _second(first: Tensor, second: Tensor) -> Tensor:
     """Which rows of two tensors in a row are the second's."""
     return torch.arange(len(first) + len(second), device=first.device) >= len(first)
-
-
-if __name__ == "__main__":
-    from cleser.cli import main
-
-    sys.exit(main(["run", "sapa", *sys.argv[1:]]))

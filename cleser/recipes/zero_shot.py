@@ -21,13 +21,12 @@ Deviations
 * *The backbone* of the paper is adapted by LoRA, bottleneck adapters and gates of the layers: ``--tune.…`` on the road
   from audio. On frozen features the shared network is trained.
 
-    python -m cleser.recipes.zero_shot --source emodb:DIR --auxiliary turev-db:DIR --target ravdess:DIR \\
+    cleser run zero_shot --source emodb:DIR --auxiliary turev-db:DIR --target ravdess:DIR \\
         --target-access nothing --normalisation corpus --map calm=neutral --out runs/zero-shot
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -38,9 +37,9 @@ from torch import Tensor
 from cleser.anchors import HierarchicalBatchSampler
 from cleser.losses import CrossLingualSupCon, SpeakerAdversary
 from cleser.models.batch import Batch
-from cleser.recipes.baselines import Baseline, BaselineConfig
-from cleser.recipes.data import Dataset
-from cleser.recipes.engine import Task, TrainingConfig
+from cleser.recipes.erm import Baseline, BaselineConfig
+from cleser.training.dataset import Dataset
+from cleser.training.loop import Task, TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -109,9 +108,3 @@ class ZeroShot(Baseline):
             weights["speaker"] = self.config.adversary_weight
         total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
         return {**terms, "loss": total}
-
-
-if __name__ == "__main__":
-    from cleser.cli import main
-
-    sys.exit(main(["run", "zero_shot", *sys.argv[1:]]))

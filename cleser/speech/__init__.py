@@ -1,22 +1,23 @@
-"""Recordings to tensors: audio, backbones, speaker encoders and stored features."""
+"""Recordings to tensors: audio, backbones and speaker encoders.
 
-from cleser.speech.acoustic import AcousticBackbone
-from cleser.speech.alignment import (
-    Alignment,
-    AlignmentError,
-    Alignments,
-    Phone,
-    load_alignments,
-    read_alignment,
-    write_textgrid,
-)
+Alignments (:mod:`cleser.alignment`) and features (:mod:`cleser.features`) are made of these; their public names can
+be imported from here too.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from cleser.speech.audio import AudioError, load_audio
-from cleser.speech.backbones import Backbone, Frames, load_backbone
+from cleser.speech.backbones import (
+    AcousticBackbone,
+    Backbone,
+    Frames,
+    TransformersBackbone,
+    load_backbone,
+)
 from cleser.speech.digests import utterance_key, utterance_keys
-from cleser.speech.features import Features, extract_features
-from cleser.speech.lexical import LexicalContent
-from cleser.speech.normalise import standardise
-from cleser.speech.pretrained import TransformersBackbone
 from cleser.speech.speakers import (
     AcousticSpeakerEncoder,
     ResemblyzerEncoder,
@@ -26,7 +27,26 @@ from cleser.speech.speakers import (
     embed_speakers,
     load_speaker_encoder,
 )
-from cleser.speech.store import PooledBatch, PooledStore, StoreSettings
+
+if TYPE_CHECKING:
+    from cleser.alignment import (
+        Alignment,
+        AlignmentError,
+        Alignments,
+        Phone,
+        load_alignments,
+        read_alignment,
+        write_textgrid,
+    )
+    from cleser.features import (
+        Features,
+        LexicalContent,
+        PooledBatch,
+        PooledStore,
+        StoreSettings,
+        extract_features,
+        standardise,
+    )
 
 __all__ = [
     "AcousticBackbone",
@@ -60,3 +80,32 @@ __all__ = [
     "utterance_keys",
     "write_textgrid",
 ]
+
+# Rooms above this one, imported when one of their names is asked for.
+_ABOVE = {
+    "cleser.alignment": (
+        "Alignment",
+        "AlignmentError",
+        "Alignments",
+        "Phone",
+        "load_alignments",
+        "read_alignment",
+        "write_textgrid",
+    ),
+    "cleser.features": (
+        "Features",
+        "LexicalContent",
+        "PooledBatch",
+        "PooledStore",
+        "StoreSettings",
+        "extract_features",
+        "standardise",
+    ),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for room, names in _ABOVE.items():
+        if name in names:
+            return getattr(import_module(room), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from cleser.anchors import LayerSimilarity, select_layers
-from cleser.anchors.layer_moments import LayerMoments
-from cleser.anchors.layer_pairs import LayerPairs
+from cleser.anchors.layers.moments import LayerMoments
+from cleser.anchors.layers.pairs import LayerPairs
 from cleser.losses import coral
 
 LANGUAGES, EMOTIONS = ["en", "de", "zh"], ["anger", "sadness"]

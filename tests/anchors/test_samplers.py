@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cleser.anchors import AnchorBatchSampler, HierarchicalBatchSampler
-from cleser.anchors.anchor_batches import Partners
+from cleser.anchors.samplers.anchor_batches import Partners
 from cleser.relations import differ, same
 
 POSITIVE = same("emotion", "community") & differ("language")

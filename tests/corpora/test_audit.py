@@ -36,14 +36,14 @@ def test_a_clean_protocol_passes(protocol):
 
 def test_the_target_as_its_own_source_is_refused(protocol):
     with pytest.raises(LeakageError, match=r"stand with their labels in train"):
-        replace(protocol, source=protocol.target).audit()
+        audit(replace(protocol, source=protocol.target).load())
 
 
 def test_a_speaker_on_both_sides_is_refused(protocol):
     rewrite(protocol.target[0], lambda rows: rows.__setitem__("corpus", "a"))
     rewrite(protocol.target[0], lambda r: r.__setitem__("utterance", "t" + r["utterance"]))
     with pytest.raises(LeakageError, match=r"3 speakers stand in train and test.*a/s"):
-        replace(protocol, dev=0.01).audit(content=False)
+        audit(replace(protocol, dev=0.01).load(), content=False)
 
 
 def test_the_same_sound_under_another_name_is_refused(protocol, tmp_path):
@@ -150,33 +150,34 @@ def test_recordings_that_cannot_be_read_are_reported(spoken, tmp_path):
 
 
 def test_oracle_speakers_stay_apart(protocol):
-    assert replace(protocol, target_access="labels").audit().refused == []
+    assert audit(replace(protocol, target_access="labels").load()).refused == []
 
 
 def test_missing_speakers_are_reported(protocol):
     rewrite(protocol.target[0], lambda rows: rows.__setitem__("speaker", None))
-    found = protocol.audit()
+    found = audit(protocol.load())
     assert any("16 of 16 utterances have no speaker" in note for note in found.notes)
 
 
 def test_shared_texts_are_reported_in_one_language_only(protocol):
-    assert not any("source and target" in note for note in protocol.audit().notes)
+    assert not any("source and target" in note for note in audit(protocol.load()).notes)
     rewrite(protocol.source[0], lambda rows: rows.__setitem__("language", "en"))
-    assert any("1 texts are spoken in source and target" in n for n in protocol.audit().notes)
+    assert any("1 texts are spoken in source and target" in n for n in audit(protocol.load()).notes)
 
 
 def test_texts_of_dev_that_stand_in_train_are_reported(protocol):
     assert any(
-        "1 texts are spoken in train and dev, of 1 in dev" in n for n in protocol.audit().notes
+        "1 texts are spoken in train and dev, of 1 in dev" in n
+        for n in audit(protocol.load()).notes
     )
     rewrite(protocol.source[0], lambda rows: rows.__setitem__("text", rows["utterance"]))
-    assert not any("train and dev" in note for note in protocol.audit().notes)
+    assert not any("train and dev" in note for note in audit(protocol.load()).notes)
 
 
 def test_a_source_without_speakers_is_told(protocol):
-    assert not any("held out" in note for note in protocol.audit().notes)
+    assert not any("held out" in note for note in audit(protocol.load()).notes)
     rewrite(protocol.source[0], lambda rows: rows.__setitem__("speaker", None))
-    assert any("a names no speakers" in note for note in protocol.audit().notes)
+    assert any("a names no speakers" in note for note in audit(protocol.load()).notes)
 
 
 def frame(tmp_path, *names, **columns):

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from cleser.cli import main
-from cleser.corpora.manifest_file import read_parts
+from cleser.corpora.readers.manifest_file import read_parts
 from tests.corpora.sounds import babble, write
 from tests.corpora.trees import write_corpus
 

@@ -4,7 +4,7 @@ import pytest
 
 from cleser.corpora import load, problems
 from cleser.corpora.folders import WrongFolderError
-from cleser.corpora.msp_podcast import transcripts
+from cleser.corpora.readers.msp_podcast import transcripts
 
 HEADER = "FileName,EmoClass,EmoAct,EmoVal,EmoDom,SpkrID,Gender,Split_Set\n"
 ROWS = (

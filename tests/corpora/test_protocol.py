@@ -5,6 +5,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from cleser.corpora.audit import audit
 from cleser.corpora.protocol import Protocol, Uses
 from tests.corpora.trees import write_corpus
 
@@ -166,7 +167,7 @@ def test_a_corpus_is_learned_from_and_tested_on_by_its_official_split(tmp_path):
     parts = protocol.load().parts()
     assert set(parts.train["split"]) == {"train"}
     assert set(parts.test["split"]) == {"test1"}
-    assert protocol.audit().refused == []
+    assert audit(protocol.load()).refused == []
 
 
 def test_official_test_sets_are_chosen_by_name(tmp_path):

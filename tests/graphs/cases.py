@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from cleser.graphs.neighbours import unit_rows
-from cleser.graphs.packing import unpack
+from cleser.graphs.neighbours.cosine_knn import unit_rows
+from cleser.graphs.neighbours.packing import unpack
 from cleser.relations import differ, same
 
 NAMES = ("emotion", "language", "speaker")

@@ -8,7 +8,7 @@ from scipy.stats import chi2_contingency
 from sklearn.metrics import adjusted_rand_score
 
 from cleser.graphs import CommunityRefiner, Part, planted_styles, style_communities
-from cleser.graphs.agreement import Agreement, depends, lifts
+from cleser.graphs.communities.agreement import Agreement, depends, lifts
 from tests.graphs.test_styles import columns
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from cleser.graphs import approximate, cosine_knn, neighbour_recall
+from cleser.graphs import cosine_knn, neighbour_recall
+from cleser.graphs.neighbours import approximate
 from cleser.relations import differ, same
 from tests.graphs.cases import RELATIONS, crowded, random_labels, stored
 

@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.metrics import adjusted_rand_score
 
 from cleser.graphs import communities, modularity
-from cleser.graphs.communities import by_size, undirected
+from cleser.graphs.communities.modularity import by_size, undirected
 
 
 def random_graph(seed, n=8, density=0.5):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from cleser.graphs import cosine_knn, device_search
-from cleser.graphs.neighbours import unit_rows
+from cleser.graphs import cosine_knn
+from cleser.graphs.neighbours import device_search
+from cleser.graphs.neighbours.cosine_knn import unit_rows
 from cleser.relations import differ, same
 from tests.graphs.cases import by_hand, crowded, edges, random_labels, stored
 

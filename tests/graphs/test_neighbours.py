@@ -6,8 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cleser.graphs import cosine_knn, search
-from cleser.graphs.neighbours import unit_rows
+from cleser.graphs import cosine_knn
+from cleser.graphs.neighbours import search
+from cleser.graphs.neighbours.cosine_knn import unit_rows
 from cleser.relations import differ, same
 from tests.graphs.cases import RELATIONS, by_hand, crowded, random_labels, stored
 

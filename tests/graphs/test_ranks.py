@@ -11,8 +11,8 @@ from threadpoolctl import threadpool_limits
 from torch import distributed, multiprocessing
 
 from cleser.graphs import cosine_knn
-from cleser.graphs.device_search import search_on_device
-from cleser.graphs.neighbours import merge_ranks, unit_rows
+from cleser.graphs.neighbours.cosine_knn import merge_ranks, unit_rows
+from cleser.graphs.neighbours.device_search import search_on_device
 from cleser.relations import differ, same
 from tests.graphs.cases import crowded, edges, random_labels, stored
 

@@ -9,8 +9,8 @@ from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 
 from cleser.graphs import CommunityRefiner, communities, cosine_knn, modularity
-from cleser.graphs.refine_training import neighbour_contrast, soft_modularity
-from cleser.graphs.symmetric import convolution, sparse_tensor
+from cleser.graphs.communities.refine_training import neighbour_contrast, soft_modularity
+from cleser.graphs.communities.symmetric import convolution, sparse_tensor
 
 
 def planted(seed, noise=0.5, groups=4, size=20, dim=16):

@@ -10,7 +10,7 @@ from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 
 from cleser.graphs import planted_styles, speaker_styles, style_communities
-from cleser.graphs.style_nodes import encode, pool
+from cleser.graphs.styles.nodes import encode, pool
 
 
 def columns(x):

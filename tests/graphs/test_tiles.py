@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cleser.graphs.tiles import tile
+from cleser.graphs.neighbours.tiles import tile
 from cleser.relations import differ, same
 from tests.graphs.cases import NAMES, RELATIONS
 

@@ -9,12 +9,12 @@ from sklearn.svm import SVC
 
 import cleser
 from cleser.corpora.protocol import Protocol
+from cleser.experiments.evaluate import evaluate
+from cleser.experiments.experiment import Experiment
+from cleser.experiments.export import export
 from cleser.recipes import METHODS, ClassicalConfig
 from cleser.recipes.classical import _scores
-from cleser.recipes.experiment import Experiment
-from cleser.recipes.export import export
-from cleser.recipes.settings import to_plain
-from cleser.recipes.transfer import evaluate
+from cleser.settings import to_plain
 from cleser.speech import load_backbone
 from tests.corpora.trees import write_corpus
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from cleser.corpora.protocol import Protocol
+from cleser.experiments.experiment import Data, Experiment
 from cleser.models import ModelConfig
 from cleser.recipes import METHODS
-from cleser.recipes.data import phones_of
-from cleser.recipes.engine import Task, TrainingConfig
-from cleser.recipes.experiment import Data, Experiment
-from cleser.recipes.settings import to_plain
+from cleser.settings import to_plain
 from cleser.speech import load_backbone
+from cleser.training.dataset import phones_of
+from cleser.training.loop import Task, TrainingConfig
 from tests.corpora.trees import write_corpus
 
 SMALL = ModelConfig(dim=8, input_dropout=0.0, dropout=0.1)
@@ -176,7 +176,7 @@ def test_zero_shot_batches_are_hierarchical_and_its_ablations_leave_terms_out(da
 
 @pytest.mark.parametrize("name", ["coral", "dann", "layer_anchoring", "sapa"])
 def test_the_prior_is_matched_on_the_target(data, name):
-    from cleser.recipes.engine import predict
+    from cleser.training.loop import predict
 
     source, target = sides(data)
     recipe = build(data, name, match_prior=True).eval()
@@ -217,7 +217,7 @@ class Watch:
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "inotify_init1"), reason="needs Linux")
 @pytest.mark.parametrize("name", ["zero_shot", "baseline"])
 def test_the_target_is_not_opened_before_the_test(name, tmp_path, monkeypatch):
-    from cleser.recipes import experiment as module
+    from cleser.experiments import experiment as module
 
     specs = [
         write_corpus(tmp_path / n, n, language=language, speakers=3, takes=2, seed=i)

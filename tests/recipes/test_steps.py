@@ -12,10 +12,10 @@ from cleser.anchors import is_vowel
 from cleser.losses import GradientReversal
 from cleser.models import Batch, ModelConfig
 from cleser.recipes import METHODS
-from cleser.recipes.data import Dataset, Vocabulary
-from cleser.recipes.engine import Task, TrainingConfig
 from cleser.recipes.pseudo_labels import confident_labels
 from cleser.speech import Features
+from cleser.training.dataset import Dataset, Vocabulary
+from cleser.training.loop import Task, TrainingConfig
 
 LAYERS, CHANNELS, DIM = 3, 6, 8
 NAMES = Vocabulary(

@@ -8,8 +8,8 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
+from cleser.alignment.aligners.ctc_phone_model import CTCPhoneModel
 from cleser.speech import TransformersBackbone
-from cleser.speech.ctc_phone_model import CTCPhoneModel
 from cleser.speech.speakers import TransformersSpeakerEncoder
 from tests.speech.tiny_models import BLOCKS, CONVOLUTIONS, GROUP
 

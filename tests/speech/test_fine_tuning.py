@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from cleser.speech import AcousticBackbone, TransformersBackbone
-from cleser.speech.fine_tuning import (
+from cleser.speech.backbones.fine_tuning import (
     Adapter,
     FineTuning,
     load_trained,

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from cleser.speech import long_convolution
-from cleser.speech.long_convolution import convolve_by_spectrum
+from cleser.speech.backbones import long_convolution
+from cleser.speech.backbones.long_convolution import convolve_by_spectrum
 
 
 def pair(kernel=33, padding=16, groups=4, bias=True):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from cleser.speech.pitch import track_pitch
+from cleser.speech.backbones.pitch import track_pitch
 
 
 def harmonics(hertz, seconds=0.6, rate=16000):

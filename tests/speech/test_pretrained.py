@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cleser.speech import AcousticBackbone, TransformersBackbone, load_backbone
-from cleser.speech.convolutions import convolve_batch, convolve_rows
+from cleser.speech.backbones.convolutions import convolve_batch, convolve_rows
 from tests.speech.tiny_models import FAMILIES, save_tiny
 
 WAVES = [name for name in FAMILIES if name != "whisper"]
@@ -232,7 +232,7 @@ def test_whispers_frames_are_made_of_the_samples_that_their_time_says(
 def test_published_sizes_have_the_frames_that_papers_say() -> None:
     from transformers import Wav2Vec2Config, Wav2Vec2Model
 
-    from cleser.speech.wave_encoder import WaveEncoder
+    from cleser.speech.backbones.wave_encoder import WaveEncoder
 
     config = Wav2Vec2Config(conv_dim=(2,) * 7, hidden_size=8, num_hidden_layers=0, num_attention_heads=1,
                             num_conv_pos_embedding_groups=1, num_conv_pos_embeddings=2)  # fmt: skip

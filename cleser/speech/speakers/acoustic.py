@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from cleser.speech.acoustic import AcousticBackbone
+from cleser.speech.backbones.acoustic import AcousticBackbone
 from cleser.speech.batching import batches_by_length
-from cleser.speech.speakers.encoder import SpeakerEncoder
+from cleser.speech.speakers.base import SpeakerEncoder
 
 _BATCH_SECONDS = 60.0
 

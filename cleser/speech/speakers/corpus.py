@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,10 +16,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from cleser.files import cache_folder, replacing
 from cleser.speech.audio import AudioError, load_audio
 from cleser.speech.digests import utterance_keys
-from cleser.speech.features import cache_folder
-from cleser.speech.speakers.encoder import SpeakerEncoder
+from cleser.speech.speakers.base import SpeakerEncoder
 
 _SHARD = 128  # utterances: what an interruption loses at most
 
@@ -55,7 +54,7 @@ def embed_speakers(
     Args:
         manifest: Utterances with ``utterance, path, start, end``.
         encoder: What turns sound into vectors.
-        cache: Folder to keep results in; by default :func:`cleser.speech.features.cache_folder`.
+        cache: Folder to keep results in; by default :func:`cleser.files.cache_folder`.
         advance: Called with the number of utterances finished since, for progress.
 
     Returns:
@@ -116,10 +115,6 @@ def _encode(rows: pd.DataFrame, encoder: SpeakerEncoder) -> tuple[Tensor, dict[s
 
 
 def _write(path: Path, values: Tensor, reasons: dict[str, str]) -> None:
-    """All or nothing: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     said = np.frombuffer(json.dumps(reasons).encode(), dtype=np.uint8).copy()
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    os.close(handle)
-    save_file({"values": values.contiguous(), "reasons": torch.from_numpy(said)}, temporary)
-    Path(temporary).replace(path)
+    with replacing(path) as part:
+        save_file({"values": values.contiguous(), "reasons": torch.from_numpy(said)}, part)

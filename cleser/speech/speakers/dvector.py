@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cleser.speech.speakers.encoder import SpeakerEncoder
+from cleser.speech.speakers.base import SpeakerEncoder
 
 
 class ResemblyzerEncoder(SpeakerEncoder):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from cleser.speech.checkpoints import open_checkpoint
-from cleser.speech.speakers.encoder import SpeakerEncoder
+from cleser.speech.speakers.base import SpeakerEncoder
 
 
 class TransformersSpeakerEncoder(SpeakerEncoder):

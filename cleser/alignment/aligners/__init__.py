@@ -1,0 +1,1 @@
+"""Programs that find when each phone of a recording sounds, given its text."""

@@ -1,0 +1,1 @@
+"""Files of alignments: Praat's TextGrid, CTM, JSON, and the label files of TIMIT and Buckeye."""

@@ -1,0 +1,404 @@
+"""Praat's TextGrid files: the long and the short text format, the chronological and the binary one, in any encoding.
+
+In the text formats only numbers, quoted texts and flags like ``<exists>`` count; the long one puts words between them.
+Numbers may be percentages, fractions and hexadecimal. Whatever the layout, intervals are counted as they stand: a size
+that is too small drops none, and is noted.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from cleser.alignment.files.textgrid_binary import MAGIC, read_binary
+from cleser.alignment.files.tiers import (
+    AlignmentError,
+    Tier,
+    UnclearTierError,
+    choose_tier,
+    most_marked,
+)
+from cleser.alignment.files.trigraphs import to_unicode
+
+_BINARY: Final = getattr(os, "O_BINARY", 0)
+_USUAL: Final = 1 << 16  # bytes that hardly any file has
+Tiers = list[tuple[str, Callable[[], Tier]]]  # each with its name, read when it is asked for
+_QUALITY: Final = re.compile(r"quality=(\S+)")
+_CHRONOLOGICAL: Final = "Praat chronological TextGrid text file"
+
+_VALUES: Final = frozenset('"<+-0123456789')  # what a value begins with
+_TEXT, _NUMBER, _FLAG = '"', "number", "flag"
+_TIER_ENDS: Final[tuple[list[str], ...]] = (
+    [],
+    [_TEXT],
+)  # the end of the file, or the class of the next tier
+_FLAGS: Final = ("<exists>", "<absent>")
+# Comments run from a free-standing ! to the end of the line; within a text it is none.
+_COMMENT: Final = re.compile(r'"(?:[^"]++|"")*+(?:"|\Z)|(?<![^\s"])!([^\n]*+)')
+# The values of a text where they stand: for messages, which name the line.
+_PLACE: Final = re.compile(r'"(?:[^"]++|"")*+"|[^\s"]++')
+_DECIMAL: Final = re.compile(r"([-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)(%?)")
+_HEXADECIMAL: Final = re.compile(r"[-+]?0[xX][0-9a-fA-F]+(?:\.[0-9a-fA-F]*)?(?:[pP][-+]?\d+)?")
+
+
+def read_textgrid(content: bytes, path: str | Path, tier: str | int | None) -> tuple[Tier, str]:
+    """The tier of phones, and the remark of a tier ``alignment`` that :func:`write_textgrid` leaves.
+
+    Raises:
+        AlignmentError: The file is broken, or it does not say which tier holds phones.
+    """
+    if content.startswith(MAGIC):
+        tiers = _named(read_binary(content, path))
+    else:
+        tiers = _read_text(_Values(decode(content), path))
+    try:
+        return _phones(tiers, tier)
+    except UnclearTierError as error:
+        raise AlignmentError(path, str(error)) from None
+
+
+def _phones(tiers: Tiers, tier: str | int | None) -> tuple[Tier, str]:
+    names = tuple([name for name, _ in tiers])
+    if not names:
+        raise UnclearTierError("the file has no tier of intervals")
+    at = choose_tier(names, tier)
+    remark = ""
+    if tier is None and "alignment" in names:
+        remark = " ".join(tiers[names.index("alignment")][1]().marks)
+    if at is None:
+        return most_marked([read() for _, read in tiers]), remark
+    return tiers[at][1](), remark
+
+
+def read_content(path: str | Path) -> bytes:
+    """All bytes of a file."""
+    # Thousands of small files: opening costs more than reading, and Path.read_bytes four times as much as this.
+    handle = os.open(path, os.O_RDONLY | _BINARY)
+    try:
+        content = os.read(handle, _USUAL)
+        more = os.read(handle, 1)
+    finally:
+        os.close(handle)
+    return Path(path).read_bytes() if more else content
+
+
+def decode(content: bytes) -> str:
+    r"""Text in any encoding that Praat writes: UTF-8 and UTF-16 with or without mark, Latin-1, MacRoman.
+
+    >>> decode("ə".encode("utf-16")), decode("a\r\nü".encode("latin-1")), decode("a\rü".encode("mac-roman"))
+    ('ə', 'a\nü', 'a\nü')
+    """
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        text = content.decode("utf-16", errors="replace")
+    elif content[:3] == b"\xef\xbb\xbf":
+        text = content[3:].decode("utf-8", errors="replace")
+    elif content[:1] == b"\0" or content[1:2] == b"\0":
+        text = content.decode(
+            "utf-16-be" if content[:1] == b"\0" else "utf-16-le", errors="replace"
+        )
+    else:
+        try:
+            text = content.decode("utf-8")
+        except UnicodeDecodeError:
+            # Bytes that Latin-1 has no letter for, and the old Macintosh's end of line, tell MacRoman.
+            mac = re.search(rb"[\x80-\x9f]", content) or (b"\r" in content and b"\n" not in content)
+            text = content.decode("mac-roman" if mac else "latin-1")
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def quality_of(remark: str) -> float | None:
+    """What :func:`write_textgrid` notes beside the phones."""
+    found = _QUALITY.search(remark) if remark.startswith(("phones", "uniform")) else None
+    try:
+        quality = float(found[1]) if found else None
+    except ValueError:
+        return None
+    return quality if quality is not None and 0 <= quality <= 1 else None
+
+
+def to_number(text: str) -> float | None:
+    """A number as Praat reads it: decimal, a percentage, a fraction, hexadecimal; None where it is none.
+
+    >>> to_number("50%"), to_number("1/4"), to_number("0x1p-1"), to_number("0,5")
+    (0.5, 0.25, 0.5, None)
+    """
+    above, slash, below = text.partition("/")
+    whole = _no_fraction(above)
+    if not slash or whole is None:
+        return whole
+    part = _no_fraction(below)
+    return whole / part if part else None
+
+
+def _no_fraction(text: str) -> float | None:
+    if _HEXADECIMAL.fullmatch(text):
+        try:
+            return float.fromhex(text)
+        except OverflowError:
+            return None
+    match = _DECIMAL.fullmatch(text)
+    return (float(match[1]) / (100 if match[2] else 1)) if match else None
+
+
+class _Values:
+    """The values of a text, one after another.
+
+    Cut at its quotes, a text holds what is quoted at every other place, and words and numbers between.
+    """
+
+    def __init__(self, text: str, path: str | Path) -> None:
+        self.source = _COMMENT.sub(_blank, text) if "!" in text else text
+        self.path = path
+        parts = self.source.split('"')
+        self.open = len(parts) % 2 == 0  # the last text does not end
+        if self.open:
+            del parts[-1]
+        if "" in parts[2:-1:2]:
+            parts = _joined(parts)
+        self.texts = parts[1::2]
+        between = ' " '.join(parts[::2])
+        found = [word for word in between.split() if word[0] in _VALUES]
+        if "-" in between or "+" in between or between.count("<") > 1:
+            found = [word for word in found if _is_value(word)]
+        self.found = found  # a quote stands for the next text
+        self.plain = "_" not in between  # float reads 1_000, which is no number here
+        self.at = self.at_text = 0
+
+    def string(self, expected: str) -> str:
+        self._take(_TEXT, expected)
+        return _unquoted(self.texts[self.at_text - 1])
+
+    def number(self, expected: str) -> float:
+        token = self._take(_NUMBER, expected)
+        try:
+            found = float(token) if self.plain else to_number(token)
+        except ValueError:
+            found = to_number(token)
+        if found is None:
+            raise self.error(f"found {_shortened(token)!r}, expected {expected}")
+        return found
+
+    def count(self, expected: str) -> int:
+        found = self.number(expected)
+        if not 0 <= found < len(self.source) or found != int(found):
+            raise self.error(f"found {found:g}, expected {expected}")
+        return int(found)
+
+    def flag(self, expected: str) -> str:
+        return self._take(_FLAG, expected)
+
+    def next_kind(self) -> str:
+        """What comes next, empty where nothing does."""
+        return _kind(self.found[self.at]) if self.at < len(self.found) else ""
+
+    def intervals(self, said: int) -> int:
+        """How many intervals stand here, two numbers and a text each: none, or as many as were said, or more."""
+        found, first = self.found, self.at
+        end = first + 3 * said
+        if found[first:end].count(_TEXT) != said or found[first + 2 : end : 3].count(_TEXT) != said:
+            return 0
+        while found[end : end + 1] not in _TIER_ENDS and found[end + 2 : end + 3] == [_TEXT]:
+            end += 3
+        return (end - first) // 3
+
+    def where(self, at: int | None = None) -> str:
+        """The line of a value, by default of the one taken last."""
+        wanted = self.at - 1 if at is None else at
+        values = (m.start() for m in _PLACE.finditer(self.source) if _is_value(m[0]))
+        place = next(islice(values, max(wanted, 0), None), len(self.source.rstrip()))
+        return f"line {self.source.count(chr(10), 0, place) + 1}"
+
+    def error(self, reason: str) -> AlignmentError:
+        return AlignmentError(self.path, reason, self.where())
+
+    def _take(self, kind: str, expected: str) -> str:
+        if self.at >= len(self.found):
+            ends = "the file ends within a text" if self.open else "the file ends"
+            line = self.source.rstrip().count("\n") + 1
+            if self.open:
+                line = self.source.count("\n", 0, self.source.rindex('"')) + 1
+            raise AlignmentError(self.path, f"{ends}, expected {expected}", f"line {line}")
+        value = self.found[self.at]
+        self.at += 1
+        found = _NUMBER
+        if value == _TEXT:
+            self.at_text += 1
+            found = _TEXT
+        elif value[0] == "<":
+            found = _FLAG
+        if found != kind:
+            shown = f'"{self.texts[self.at_text - 1]}"' if value == _TEXT else value
+            raise self.error(f"found {_shortened(shown)!r}, expected {expected}")
+        return value
+
+
+def _blank(match: re.Match[str]) -> str:
+    return match[0] if match[1] is None else " " * len(match[0])
+
+
+def _joined(parts: list[str]) -> list[str]:
+    """The parts of a text, where nothing between two quoted ones makes them one with a quote inside."""
+    joined = parts[:2]
+    for between, quoted in zip(parts[2:-1:2], parts[3::2], strict=True):
+        if between:
+            joined += [between, quoted]
+        else:
+            joined[-1] += f'"{quoted}'
+    return [*joined, parts[-1]]
+
+
+def _kind(value: str) -> str:
+    if value == _TEXT:
+        return _TEXT
+    return _FLAG if value[0] == "<" else _NUMBER
+
+
+def _is_value(word: str) -> bool:
+    if word[0] in "+-":
+        return word[1:2].isdecimal()
+    return word[0] in _VALUES and (word[0] != "<" or word in _FLAGS)
+
+
+def _named(tiers: Iterable[Tier]) -> Tiers:
+    return [(tier.name, partial(_itself, tier)) for tier in tiers]
+
+
+def _itself(tier: Tier) -> Tier:
+    return tier
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 40 else text[:40] + "…"
+
+
+def _read_text(values: _Values) -> Tiers:
+    kind = values.string('"ooTextFile"')
+    if kind == _CHRONOLOGICAL:
+        return _named(_read_chronological(values))
+    if kind not in ("ooTextFile", "ooTextFile short"):
+        raise values.error(f'found {_shortened(kind)!r}, expected a file of the type "ooTextFile"')
+    what = values.string('"TextGrid"')
+    if what != "TextGrid":
+        raise values.error(f'found the class {_shortened(what)!r}, expected "TextGrid"')
+    values.number("the time at which the file begins")
+    values.number("the time at which the file ends")
+    if values.flag("<exists>") == "<absent>":
+        return []
+    said = values.count("the number of tiers")
+    tiers = [_read_tier(values) for _ in range(said)]
+    while values.next_kind() == _TEXT:
+        tiers.append(_read_tier(values))
+    return [tier for tier in tiers if tier is not None]
+
+
+def _read_tier(values: _Values) -> tuple[str, Callable[[], Tier]] | None:
+    """Name of the next tier, and what reads it; None for one of points."""
+    kind, name = _tier_head(values)
+    said = values.count("the number of intervals")
+    if kind == "TextTier":
+        _read_points(values, said)
+        return None
+    place = values.at, values.at_text
+    # The size is no more than a hint: praatio counts as well what stands behind it.
+    count = values.intervals(said)
+    if count:
+        values.at += 3 * count
+        values.at_text += count
+        return name, lambda: _tier_at(values, name, said, count, place)
+    tier = _tier_by_value(values, name, said)
+    return name, lambda: tier
+
+
+def _tier_at(values: _Values, name: str, said: int, count: int, place: tuple[int, int]) -> Tier:
+    """A tier of as many intervals, at this place among the values and the texts."""
+    at, first = place
+    times = values.found[at : at + 3 * count]
+    try:
+        starts, ends = list(map(float, times[::3])), list(map(float, times[1::3]))
+        if not values.plain:
+            raise ValueError
+    except ValueError:
+        values.at, values.at_text = place
+        return _tier_by_value(values, name, said)
+    marks = values.texts[first : first + count]
+    if "\\" in "".join(marks):
+        marks = list(map(_unquoted, marks))
+    return Tier(
+        name,
+        starts,
+        ends,
+        marks,
+        lambda i: values.where(at + 3 * i),
+        _miscounted(name, said, count),
+    )
+
+
+def _tier_by_value(values: _Values, name: str, said: int) -> Tier:
+    """A tier whose numbers are not all plain, or that is not whole."""
+    at = values.at
+    starts: list[float] = []
+    ends: list[float] = []
+    marks: list[str] = []
+    while len(ends) < said or values.next_kind() == _NUMBER:
+        of = f"of interval {len(ends) + 1} of {said} in tier {name!r}"
+        starts.append(values.number(f"the start {of}"))
+        ends.append(values.number(f"the end {of}"))
+        marks.append(values.string(f"the text {of}"))
+    notes = _miscounted(name, said, len(marks))
+    return Tier(name, starts, ends, marks, lambda i: values.where(at + 3 * i), notes)
+
+
+def _miscounted(name: str, said: int, found: int) -> tuple[str, ...]:
+    return (f"tier {name!r} says that it has {said} intervals, found {found}",) * (found > said)
+
+
+def _tier_head(values: _Values) -> tuple[str, str]:
+    """Class and name of the next tier."""
+    kind = values.string("the class of a tier")
+    if kind not in ("IntervalTier", "TextTier"):
+        raise values.error(f'found {_shortened(kind)!r}, expected "IntervalTier" or "TextTier"')
+    name = values.string("the name of a tier")
+    values.number("the time at which the tier begins")
+    values.number("the time at which the tier ends")
+    return kind, name
+
+
+def _read_points(values: _Values, said: int) -> None:
+    read = 0
+    while read < said or values.next_kind() == _NUMBER:
+        values.number("the time of a point")
+        values.string("the mark of a point")
+        read += 1
+
+
+def _read_chronological(values: _Values) -> list[Tier]:
+    """All tiers' intervals in the order of their times, each with the number of its tier."""
+    values.number("the time at which the file begins")
+    values.number("the time at which the file ends")
+    heads = [_tier_head(values) for _ in range(values.count("the number of tiers"))]
+    rows: list[list[tuple[float, float, str, int]]] = [[] for _ in heads]
+    while values.next_kind():
+        of = values.number("the number of a tier")
+        place = values.at - 1
+        if not (of.is_integer() and 1 <= of <= len(heads)):
+            raise values.error(f"found {of:g}, expected the number of one of {len(heads)} tiers")
+        start = values.number("a time")
+        interval = heads[int(of) - 1][0] == "IntervalTier"
+        end = values.number("the end of an interval") if interval else start
+        rows[int(of) - 1].append((start, end, values.string("a text"), place))
+    named = zip(heads, rows, strict=True)
+    return [_collected(n, r, values) for (kind, n), r in named if kind == "IntervalTier"]
+
+
+def _collected(name: str, rows: Iterable[tuple[float, float, str, int]], values: _Values) -> Tier:
+    starts, ends, marks, places = zip(*rows, strict=True) if rows else ((),) * 4
+    return Tier(name, starts, ends, marks, lambda i: values.where(places[i]))
+
+
+def _unquoted(text: str) -> str:
+    return to_unicode(text) if "\\" in text else text

@@ -1,0 +1,353 @@
+"""The alignments of a corpus, from a folder that somebody's aligner wrote."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path, PurePath
+from typing import Final, NamedTuple
+
+import pandas as pd
+
+from cleser.alignment.files.ctm import channels_of, read_ctm
+from cleser.alignment.files.json_file import from_entries
+from cleser.alignment.files.read import SUFFIXES, read_alignment
+from cleser.alignment.files.tiers import AlignmentError, Tier, to_alignment
+from cleser.alignment.phones import Alignment
+from cleser.corpora.folders import printable
+from cleser.corpora.recording import RecordingError, read_header
+
+LATE: Final = 0.1
+"""Seconds that a phone may end after its recording does: aligners count in frames."""
+LEAST: Final = 0.03
+"""Share of an utterance that phones cover at least."""
+
+
+class Alignments(list[Alignment | None]):
+    """One alignment for each row of a manifest, None where there is none.
+
+    Attributes:
+        problems: What is missing, broken or does not fit its recording, as ``{"path": …, "reason": …}``: the recording
+            or the file.
+        notes: What was mended in files that are used, likewise.
+    """
+
+    def __init__(
+        self,
+        alignments: list[Alignment | None],
+        problems: list[dict[str, str]],
+        notes: list[dict[str, str]] | None = None,
+    ) -> None:
+        super().__init__(alignments)
+        self.problems = problems
+        self.notes = notes or []
+
+    def summary(self) -> str:
+        """How many are there, and what keeps the others away.
+
+        >>> Alignments([None], [{"path": "a.wav", "reason": "has no alignment"}]).summary()
+        '0 of 1 utterances have an alignment; 1 has no alignment (a.wav)'
+        """
+        found = sum(alignment is not None for alignment in self)
+        kinds: dict[str, list[str]] = {}
+        for problem in self.problems:
+            kind, _, detail = problem["reason"].partition(": ")
+            example = f"{problem['path']}: {detail}" if detail else problem["path"]
+            kinds.setdefault(kind, []).append(example)
+        ranked = sorted(kinds.items(), key=lambda item: -len(item[1]))
+        parts = [f"{found} of {len(self)} utterances have an alignment"]
+        parts += [f"{len(examples)} {kind} ({examples[0]})" for kind, examples in ranked[:3]]
+        if len(ranked) > 3:
+            parts.append(f"{len(ranked) - 3} further reasons")
+        if self.notes:
+            first = self.notes[0]
+            parts.append(f"{len(self.notes)} mended ({first['path']}: {first['reason']})")
+        return "; ".join(parts)
+
+
+def existing_folder(folder: str | Path) -> Path:
+    """The folder, if it is there.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if not Path(folder).is_dir():
+        raise ValueError(f"{folder}: there is no such folder of alignments")
+    return Path(folder)
+
+
+def load_alignments(
+    manifest: pd.DataFrame,
+    folder: str | Path | None = None,
+    *,
+    tier: str | int | None = None,
+    alphabet: str | None = None,
+) -> Alignments:
+    """Read the alignment of every utterance that has one.
+
+    A file is an utterance's if it is named like it, or like its recording: ``03a01Fa.TextGrid``, in the folder or
+    anywhere below it, also for ``emodb/03a01Fa``; of several, the one whose folders are named most like that, or else
+    like the recording's. A folder ``ForceAligned`` in ``folder``, as MSP-Podcast has it, counts as well. Files
+    named like a recording of which the manifest takes a part have times of the whole recording, and are cut. CTM
+    files may hold many recordings, and several channels of one, ``RECORDING-CHANNEL``.
+
+    Times are held against the recordings, whose headers are read: phones that end more than :data:`LATE` seconds after
+    theirs, or that cover less than :data:`LEAST` of their utterance, are not used.
+
+    Args:
+        manifest: Utterances with ``utterance, path, start, end``.
+        folder: Where the files lie; by default a column ``phones`` of the manifest says when phones sound, in JSON,
+            ``[[symbol, start, end], …]`` in seconds, as the synthetic corpus has it.
+        tier: See :func:`read_alignment`.
+        alphabet: See :func:`read_alignment`.
+
+    Returns:
+        As many as the manifest's rows; a broken file is a problem, not an error.
+
+    Raises:
+        ValueError: The folder does not exist, holds no alignment of any of the utterances, or most of those that it
+            holds do not fit their recordings.
+    """
+    if folder is None:
+        return _stated(manifest, alphabet)
+    shelf = _Shelf(existing_folder(folder))
+    found: list[_Found | None] = []
+    problems: list[dict[str, str]] = []
+    for row in _rows(manifest):
+        try:
+            found.append(_find(shelf, row, tier, alphabet))
+        except (AlignmentError, OSError) as error:
+            found.append(None)
+            problems.append(_broken(error))
+        else:
+            if found[-1] is None:
+                problems.append({"path": str(row.path), "reason": _ABSENT})
+    problems += shelf.problems
+    if len(manifest) and not any(found) and all(p["reason"] == _ABSENT for p in problems):
+        first = Path(manifest["path"].iloc[0])
+        raise ValueError(
+            f"{folder}: none of {len(manifest)} utterances has an alignment here, expected files like "
+            f"{first.stem}.TextGrid; found {shelf.sample()}"
+        )
+    return _fitting(manifest, found, problems, str(folder))
+
+
+_ABSENT: Final = "has no alignment"
+_MISFIT: Final = "does not fit its recording"
+
+
+def _stated(manifest: pd.DataFrame, alphabet: str | None) -> Alignments:
+    if "phones" not in manifest:
+        raise ValueError(
+            "the manifest has no column 'phones', expected a folder of alignments, as cleser align writes it"
+        )
+    found: list[_Found | None] = []
+    problems: list[dict[str, str]] = []
+    for path, text in zip(manifest["path"], manifest["phones"], strict=True):
+        try:
+            entries = json.loads(text) if isinstance(text, str) else None
+            known = None if entries is None else from_entries(entries, path, alphabet)
+        except (AlignmentError, ValueError, RecursionError) as error:
+            found.append(None)
+            problems.append({"path": str(path), "reason": f"cannot be read: {error}"})
+            continue
+        found.append(None if known is None else _Found(known, known, str(path)))
+        if known is None:
+            problems.append({"path": str(path), "reason": _ABSENT})
+    return _fitting(manifest, found, problems, "the column 'phones'")
+
+
+def _fitting(
+    manifest: pd.DataFrame,
+    found: list[_Found | None],
+    problems: list[dict[str, str]],
+    source: str,
+) -> Alignments:
+    """The alignments whose times can be those of their recordings.
+
+    Raises:
+        ValueError: Most cannot.
+    """
+    length = cache(_seconds)
+    kept: list[Alignment | None] = []
+    misfits: list[dict[str, str]] = []
+    notes: dict[tuple[str, str], None] = {}
+    for row, one in zip(_rows(manifest), found, strict=True):
+        said = one and _misfit(one, row, length(str(row.path)))
+        if one is None or said:
+            kept.append(None)
+            misfits += [{"path": one.file, "reason": f"{_MISFIT}: {said}"}] if one else []
+            continue
+        kept.append(one.alignment)
+        notes.update(dict.fromkeys((one.file, note) for note in one.alignment.notes))
+    count = sum(one is not None for one in found)
+    if 2 * len(misfits) > count:
+        first = misfits[0]
+        raise ValueError(
+            f"{source}: {len(misfits)} of {count} alignments do not fit their recordings, as {first['path']}: "
+            f"{first['reason'].partition(': ')[2]}"
+        )
+    mended = [{"path": file, "reason": note} for file, note in notes]
+    return Alignments(kept, [*problems, *misfits], mended)
+
+
+def _seconds(path: str) -> float | None:
+    """How long a recording is; None where it cannot be read, which is said where it is used."""
+    try:
+        header = read_header(path)
+    except RecordingError:
+        return None
+    return header.frames / header.samplerate
+
+
+def _misfit(found: _Found, row: _Row, seconds: float | None) -> str | None:
+    """What tells that an alignment is another recording's, or in another unit."""
+    if seconds is None:
+        return None
+    own = min(seconds, row.end if row.end == row.end else seconds) - row.start
+    whole = (
+        found.whole is not found.alignment
+    )  # the file is the recording's, of which this is a part
+    last = float(found.whole.ends[-1]) if len(found.whole) else 0.0
+    length = seconds if whole else own
+    if last > length + LATE:
+        unit = "; are its times milliseconds?" if 200 < last / max(length, 1e-3) < 5000 else ""
+        return f"its phones end at {last:g} s, the sound at {length:.2f} s{unit}"
+    covered = float((found.alignment.ends - found.alignment.starts).sum())
+    if covered < LEAST * own and not (whole and len(found.whole)):
+        return f"its phones cover {covered:.2f} s of {own:.2f} s"
+    return None
+
+
+def _rows(manifest: pd.DataFrame) -> Iterator[_Row]:
+    columns = (manifest[name] for name in ("utterance", "path", "start", "end"))
+    for utterance, path, start, end in zip(*columns, strict=True):
+        yield _Row(utterance, PurePath(path), start, end)
+
+
+class _Found(NamedTuple):
+    """An alignment, the one of the recording that it was cut from (or itself), and the file."""
+
+    alignment: Alignment
+    whole: Alignment
+    file: str
+
+
+class _Row(NamedTuple):
+    utterance: str
+    path: PurePath
+    start: float
+    end: float
+
+    @property
+    def is_part(self) -> bool:
+        return self.start > 0 or self.end == self.end  # NaN is the recording's end
+
+
+class _Shelf:
+    """Files of alignments by what they are named."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.files: dict[str, list[Path]] = {}
+        self.problems: list[dict[str, str]] = []
+        for path in _walk(folder, self.problems):
+            self.files.setdefault(path.stem.removesuffix("_annot"), []).append(path)  # as emuR's
+        self.recordings: dict[str, tuple[Path, Tier]] | None = None
+
+    def get(self, row: _Row, name: str) -> Path | None:
+        files = self.files.get(name, [])
+        if len(files) < 2:
+            return files[0] if files else None
+        near = {file: _nearness(file, row) for file in files}
+        ranked = sorted(files, key=near.__getitem__)
+        if near[ranked[0]] == near[ranked[1]]:
+            said = f"{ranked[1]} is named alike, expected one for {row.path}"
+            raise AlignmentError(ranked[0], said)
+        return ranked[0]
+
+    def recording(self, name: str) -> tuple[Path, Tier] | None:
+        """What a CTM file of many recordings says of one."""
+        if self.recordings is None:
+            self.recordings = {}
+            for path in (p for files in self.files.values() for p in files if _is_ctm(p)):
+                try:
+                    found = read_ctm(path)
+                except (AlignmentError, OSError) as error:
+                    self.problems.append(_broken(error))
+                else:
+                    self.recordings.update({key: (path, tier) for key, tier in found.items()})
+        if name not in self.recordings and (channels := channels_of(self.recordings, name)):
+            path = self.recordings[channels[0]][0]
+            said = f"{name!r} has several channels, expected utterances named {channels}"
+            raise AlignmentError(path, said)
+        return self.recordings.get(name)
+
+    def sample(self) -> str:
+        names = [path.name for files in list(self.files.values())[:3] for path in files[:1]]
+        return (
+            f"{', '.join(names)}, …" if names else f"no file that ends in one of {list(SUFFIXES)}"
+        )
+
+
+def _walk(folder: Path, problems: list[dict[str, str]]) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        problems.append(_broken(error))
+
+    for parent, folders, files in os.walk(folder, onerror=refuse):
+        folders.sort()
+        for name in sorted(files):
+            if name.lower().endswith(SUFFIXES):
+                yield Path(parent, name)
+
+
+def _is_ctm(path: Path) -> bool:
+    return path.suffix.lower() == ".ctm"
+
+
+def _nearness(file: Path, row: _Row) -> tuple[int, int, int]:
+    """How the file lies to the utterance's name, then to its recording: the least is nearest."""
+    named = _shared_folders(file, PurePath(row.utterance))
+    return -named, -_shared_folders(file, row.path), _rank(file)
+
+
+def _shared_folders(file: Path, recording: PurePath) -> int:
+    count = 0
+    for a, b in zip(reversed(file.parent.parts), reversed(recording.parent.parts), strict=False):
+        if a != b:
+            break
+        count += 1
+    return count
+
+
+def _rank(file: Path) -> int:
+    return SUFFIXES.index(file.suffix.lower())
+
+
+def _find(shelf: _Shelf, row: _Row, tier: str | int | None, alphabet: str | None) -> _Found | None:
+    own = row.utterance.rsplit("/", 1)[-1]
+    for name in dict.fromkeys((own, row.path.stem)):
+        file = shelf.get(row, name)
+        if file is not None:
+            of = name if _is_ctm(file) else tier
+            whole = read_alignment(file, tier=of, alphabet=alphabet)
+        elif (spoken := shelf.recording(name)) is not None:
+            file = spoken[0]
+            whole = to_alignment(spoken[1], file, alphabet)
+        else:
+            continue
+        of_recording = name == row.path.stem and row.is_part
+        end = row.end if row.end == row.end else None
+        part = whole.cut(row.start, end) if of_recording else whole
+        return _Found(part, whole, str(file))
+    return None
+
+
+def _broken(error: AlignmentError | OSError) -> dict[str, str]:
+    if isinstance(error, AlignmentError):
+        at = f"{error.where}: " if error.where else ""
+        return {"path": printable(error.path), "reason": f"cannot be read: {at}{error.reason}"}
+    said = f"cannot be read: {error.strerror or error}"
+    return {"path": printable(str(error.filename or "")), "reason": said}

@@ -1,5 +1,0 @@
-"""Alphabets of phones, a file each: a table, and a parser of one symbol."""
-
-from cleser.anchors.alphabets.symbol import Symbol
-
-__all__ = ["Symbol"]

@@ -1,0 +1,1 @@
+"""Batch samplers that give every anchor its positive and its negative."""

@@ -1,0 +1,325 @@
+"""A matrix of directions and recipes, run by parallel workers, resumed where it was left, as one table."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import torch
+
+from cleser.corpora.protocol import Protocol
+from cleser.evaluation import Run, compare_runs, holm
+from cleser.experiments.experiment import Experiment
+from cleser.experiments.methods import METHODS
+from cleser.experiments.variants import VARIANTS, reference_of
+from cleser.progress import console, track
+from cleser.settings import from_plain, read_yaml, to_plain
+from cleser.speech import load_backbone
+from cleser.speech.backbones.fine_tuning import FineTuning
+from cleser.suggestions import did_you_mean
+from cleser.training.loop import TrainingConfig
+
+CONFIGS = Path(__file__).parents[1] / "recipes" / "configs"
+
+
+@dataclass(frozen=True)
+class Direction:
+    """Source and target corpora, by name.
+
+    Attributes:
+        source: Learned from.
+        target: Recognised.
+        auxiliary: Further labelled corpora, for recipes that use them.
+        map: Emotions to rename, as ``{"calm": "neutral"}``.
+        training: How networks are trained on this source, fields of :class:`cleser.training.loop.TrainingConfig`.
+    """
+
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+    auxiliary: tuple[str, ...] = ()
+    map: dict[str, str] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """As a folder is called."""
+        return f"{'+'.join(self.source)}-to-{'+'.join(self.target)}"
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """What a bench runs.
+
+    Attributes:
+        directions: The columns.
+        recipes: The rows, names of :data:`cleser.experiments.variants.VARIANTS`.
+        seeds: Trainings of each cell.
+        backbone: What turns recordings into frames.
+        terms: Further fields of the protocol, as ``{"split": "official"}``.
+        tuning: Whether and how the backbone is trained, fields of :class:`cleser.speech.FineTuning`.
+        corpora: Specs by name, of those that need not be given, as the synthetic ones.
+    """
+
+    directions: tuple[Direction, ...]
+    recipes: tuple[str, ...]
+    seeds: int = 5
+    backbone: str = "acoustic"
+    terms: dict[str, Any] = field(default_factory=dict)
+    tuning: dict[str, Any] = field(default_factory=dict)
+    corpora: dict[str, str] = field(default_factory=dict)
+
+
+class Cell(NamedTuple):
+    """One run of a matrix."""
+
+    direction: Direction
+    recipe: str
+    protocol: Protocol
+    folder: Path
+
+
+def load_matrix(name: str | Path) -> Matrix:
+    """A matrix from a YAML file, or by the name of one that comes with the package.
+
+    Raises:
+        ValueError: There is none, or it names an unknown field or recipe.
+    """
+    path = Path(name) if Path(name).suffix else CONFIGS / f"{name}.yaml"
+    if not path.exists():
+        known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.yaml")))
+        raise ValueError(f"found no matrix {name}, expected a YAML file or one of {known}")
+    plain = read_yaml(path)
+    if not isinstance(plain.get("directions"), list):
+        raise ValueError(
+            f"{path} has no list of directions, expected one, as [{{source: [a], target: [b]}}]"
+        )
+    directions = tuple(from_plain(Direction, _tupled(d)) for d in plain.pop("directions"))
+    for direction in directions:
+        from_plain(TrainingConfig, direction.training, f"{path}: {direction.name}")
+    return from_plain(Matrix, {**_tupled(plain), "directions": directions}, str(path))
+
+
+def all_pairs(names: Sequence[str], recipes: Sequence[str], **settings: Any) -> Matrix:
+    """Every corpus to every other, the remaining ones auxiliary."""
+    directions = tuple(
+        Direction((source,), (target,), tuple(n for n in names if n not in (source, target)))
+        for target in names
+        for source in names
+        if source != target
+    )
+    return Matrix(directions, tuple(recipes), **settings)
+
+
+def run_matrix(
+    matrix: Matrix,
+    corpora: dict[str, str],
+    out: Path,
+    *,
+    workers: int = 1,
+    alignments: str | None = None,
+) -> pd.DataFrame:
+    """Run what is not finished yet, and tabulate all.
+
+    Args:
+        matrix: Directions and recipes.
+        corpora: Spec by name, as ``{"emodb": "emodb:DIR"}``, beside those that the matrix brings.
+        out: Folder of all runs.
+        workers: Processes at a time.
+        alignments: Folder that says when phones sound.
+
+    Returns:
+        See :func:`tabulate`; also written to ``out`` as CSV, HTML and LaTeX. A cell that failed is reported on the
+        terminal and left out.
+
+    Raises:
+        ValueError: A corpus or a recipe is unknown.
+    """
+    cells = list(_cells(matrix, corpora, out))
+    jobs = [(cell, matrix, alignments) for cell in cells]
+    with track("bench", len(jobs)) as advance:
+        for cell, problem in _done(jobs, workers):
+            advance(1, f"{cell.direction.name} {cell.recipe}")
+            if problem:
+                console.print(f"{cell.direction.name} {cell.recipe} failed: {problem}")
+    table = tabulate([cell for cell in cells if (cell.folder / "results.json").exists()])
+    if not table.empty:
+        write_tables(table, out)
+    return table
+
+
+def tabulate(cells: Sequence[Cell]) -> pd.DataFrame:
+    """A row a run: UAR and macro-F1 in per cent, the interval, two paired differences, the terms, the time.
+
+    *The difference* is to plain ERM under the same access to the target (see
+    :func:`cleser.experiments.variants.reference_of`). *The control* is the row that is the same but for what the method
+    adds, trained as long and with the same prior: only what a method has over it is its own. Either is missing where
+    there is none, or where the two tested other utterances. Beside each p stands Holm's, corrected for all of that kind
+    in the direction.
+    """
+    folders = {(c.direction.name, c.recipe): c.folder for c in cells}
+    rows = []
+    for cell in cells:
+        run = Run(cell.folder)
+        uar, f1 = run.results["uar"], run.results["macro_f1"]
+        direction, control = cell.direction.name, VARIANTS[cell.recipe].control
+        low, high = (None if v is None else 100 * v for v in uar["ci95"])
+        rows.append(
+            {
+                "direction": direction,
+                "recipe": cell.recipe,
+                "uar": 100 * uar["mean"],
+                "sd": None if uar["sd"] is None else 100 * uar["sd"],
+                "low": low,
+                "high": high,
+                "macro_f1": 100 * f1["mean"],
+                **_difference(cell, folders.get((direction, reference_of(cell.recipe)))),
+                "control": control or None,
+                **_difference(cell, folders.get((direction, control)), "control_"),
+                "terms": run.protocol["hash"],
+                "seconds": _seconds(cell.folder),
+            }
+        )
+    table = pd.DataFrame(rows)
+    for name in ("p", "control_p") if rows else ():
+        corrected = table.groupby("direction")[name].transform(lambda p: holm(p.tolist()))
+        table.insert(list(table.columns).index(name) + 1, f"{name}_holm", corrected)
+    return table
+
+
+def paper_layout(table: pd.DataFrame, names: dict[str, str] | None = None) -> pd.DataFrame:
+    """UAR / macro-F1 with a row a task and a column a recipe, and their average, as in the zero-shot paper's Table 2.
+
+    Args:
+        table: Of :func:`tabulate`.
+        names: Headings of the recipes; others are left out. All by default.
+    """
+    names = names or {name: name for name in table["recipe"].unique()}
+    shown = table[table["recipe"].isin(names)]
+    cells = {}
+    for metric in ("uar", "macro_f1"):
+        wide = shown.pivot_table(index="direction", columns="recipe", values=metric, sort=False)
+        wide.loc["average"] = wide.mean()
+        cells[metric] = wide.reindex(columns=list(names)).rename(columns=names)
+    text = {m: w.map(lambda v: "–" if pd.isna(v) else f"{v:.2f}") for m, w in cells.items()}
+    return (text["uar"] + " / " + text["macro_f1"]).rename_axis(None, axis=1)
+
+
+def write_tables(table: pd.DataFrame, out: Path) -> None:
+    """The table as ``table.csv``, ``table.html`` and ``table.tex``."""
+    out.mkdir(parents=True, exist_ok=True)
+    shares = [name for name in table.columns if name.removeprefix("control_").startswith("p")]
+    rounded = table.round({name: 4 if name in shares else 1 for name in table.columns})
+    for name, text in (
+        ("table.csv", table.to_csv(index=False)),
+        ("table.html", rounded.to_html(index=False, border=0, na_rep="–")),
+        ("table.tex", rounded.to_latex(index=False, na_rep="--", float_format="%.4g")),
+    ):
+        temporary = out / f"{name}.part"
+        temporary.write_text(text)
+        temporary.replace(out / name)
+
+
+def _cells(matrix: Matrix, corpora: dict[str, str], out: Path) -> Iterator[Cell]:
+    if unknown := [name for name in matrix.recipes if name not in VARIANTS]:
+        raise ValueError(
+            f"recipes {unknown} are unknown, expected some of {', '.join(VARIANTS)}"
+            f"{did_you_mean(unknown[0], VARIANTS)}"
+        )
+    corpora = {**matrix.corpora, **corpora}
+    for direction in matrix.directions:
+        roles = [direction.source, direction.target, direction.auxiliary]
+        if missing := [n for role in roles for n in role if n not in corpora]:
+            raise ValueError(
+                f"{direction.name} needs the corpora {missing}, found {sorted(corpora)}: give them as "
+                "--corpora NAME:FOLDER"
+            )
+        source, target, auxiliary = (tuple(corpora[n] for n in role) for role in roles)
+        plain = Protocol(source, target, auxiliary, map=dict(direction.map), **matrix.terms)
+        for name in matrix.recipes:
+            variant = VARIANTS[name]
+            if variant.settings.get("all_languages") and not auxiliary:
+                continue  # no other language to learn from: it would be the recipe without
+            protocol = variant.protocol(plain)
+            if protocol.target_access == "labels" and set(source) & set(target):
+                continue  # an oracle learns nothing of the target that everybody does not learn here
+            yield Cell(direction, name, protocol, out / direction.name / name)
+
+
+Job = tuple[Cell, Matrix, str | None]
+
+
+def _done(jobs: list[Job], workers: int) -> Iterator[tuple[Cell, str]]:
+    """Each cell as it is finished, with what went wrong."""
+    if workers <= 1:
+        for job in jobs:
+            yield job[0], _attempt(job)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=_share, initargs=(workers,)) as pool:
+        coming = {pool.submit(_attempt, job): job[0] for job in jobs}
+        for future in as_completed(coming):
+            yield coming[future], future.result()
+
+
+def _share(workers: int) -> None:
+    """Take a share of the cores, or threads of several processes fight for the same; a user's word stands."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+
+
+def _attempt(job: Job) -> str:
+    """Run a cell; what went wrong, empty if nothing did."""
+    try:
+        _run(*job)
+    except (ValueError, ImportError, FloatingPointError) as error:
+        return str(error)
+    return ""
+
+
+def _run(cell: Cell, matrix: Matrix, alignments: str | None) -> None:
+    variant = VARIANTS[cell.recipe]
+    config = variant.config()
+    if hasattr(config, "training"):  # the classical row is no network
+        config = replace(config, training=replace(config.training, **cell.direction.training))
+    tuning = from_plain(FineTuning, matrix.tuning)
+    experiment = Experiment(
+        variant.method, to_plain(config), cell.protocol, matrix.seeds, cell.folder, matrix.backbone,
+        tuning, alignments,
+    )  # fmt: skip
+    if experiment.finished():
+        return
+    began = time.perf_counter()
+    METHODS[variant.method].run(experiment, config, load_backbone(matrix.backbone))
+    # What an interrupted attempt took before is not known: the time is that of the last.
+    (cell.folder / "time.json").write_text(json.dumps({"seconds": time.perf_counter() - began}))
+
+
+def _difference(cell: Cell, other: Path | None, prefix: str = "") -> dict[str, float | None]:
+    """UAR of a cell minus that of another, in points, with interval and p; all missing where it has none."""
+    found = None
+    if other is not None and other != cell.folder:
+        with suppress(ValueError):  # other utterances were tested
+            found = compare_runs(other, cell.folder, force=True).differences["uar"]
+    values = (None,) * 4 if found is None else (
+        100 * found.difference, 100 * found.low, 100 * found.high, found.p
+    )  # fmt: skip
+    names = ("difference", "difference_low", "difference_high", "p")
+    return {f"{prefix}{name}": value for name, value in zip(names, values, strict=True)}
+
+
+def _seconds(folder: Path) -> float | None:
+    path = folder / "time.json"
+    return float(json.loads(path.read_text())["seconds"]) if path.exists() else None
+
+
+def _tupled(plain: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}

@@ -1,0 +1,71 @@
+"""A finished run tried on further corpora, under the terms that it was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cleser.corpora.protocol import Uses
+from cleser.experiments.experiment import Experiment, admit, begin, finish, loader, predictions_of
+from cleser.experiments.one_sided import settle
+from cleser.experiments.saved import open_run
+from cleser.training.dataset import phones_of
+
+
+def evaluate(
+    run: Path,
+    on: tuple[str, ...],
+    *,
+    renamed: dict[str, str] | None = None,
+    alignments: str | None = None,
+    out: Path | None = None,
+) -> dict[str, Any]:
+    """Recognise other corpora with every seed's network of a finished run.
+
+    Args:
+        run: The run folder.
+        on: Specs of the corpora.
+        renamed: Further emotions to rename, as ``{"calm": "neutral"}``.
+        alignments: Folder that says when phones sound, for a run that was trained with one.
+        out: Folder for the results; by default ``on-<corpora>`` within the run.
+
+    Returns:
+        What ``results.json`` holds.
+
+    Raises:
+        ValueError: The folder holds no finished run.
+        LeakageError: The corpora overlap with what the run has learned from.
+    """
+    saved = open_run(run)
+    settings, trained = saved.settings, saved.protocol
+    # What was an oracle for its own target sees no label of another.
+    access = "audio" if trained.target_access == "labels" else trained.target_access
+    protocol = replace(
+        trained, target=on, map={**trained.map, **(renamed or {})}, target_access=access
+    )
+    if trained.by_folds:  # they divide the corpus that was recognised then
+        protocol = replace(protocol, split="speakers", fold="", shared_speakers=False)
+    names = "+".join(spec.split(":", 1)[0] for spec in on)
+    experiment = Experiment(
+        settings["recipe"], settings["config"], protocol, len(saved.networks), out or run / f"on-{names}",
+        settings["backbone"], saved.tuning, alignments,
+    )  # fmt: skip
+    experiment.finished(overwrite=True)
+    cast, notes = admit(experiment)
+    phones = phones_of(cast.heard, alignments)
+    settled, note = settle(protocol, saved.one_sided, cast.heard, saved.backbone, phones)
+    dataset, _ = loader(saved.tuning)(
+        cast.heard, settled, saved.vocabulary, saved.backbone,
+        title=names, alignments=phones, reference=saved.moments,
+    )  # fmt: skip
+    uses = Uses(alignments=any(phone is not None for phone in phones))
+    begin(experiment, cast, [*notes, note] if note else notes, uses)
+    rows = []
+    for seed, network in enumerate(saved.networks):
+        test = dataset.subset(cast.parts(seed).test)
+        rows.append(predictions_of(test, network.predict(test)[0], protocol.labels, seed))
+    left_out = [*cast.left_out, *dataset.left_out]
+    return finish(experiment, pd.concat(rows, ignore_index=True), left_out)

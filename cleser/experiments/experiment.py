@@ -1,0 +1,479 @@
+"""An experiment from protocol to results: load, audit, extract, fit every seed, test, write down.
+
+A run folder is complete when ``results.json`` stands in it. Until then, running the same command again
+goes on from the last finished epoch.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+from typing import Protocol as Interface
+
+import pandas as pd
+import yaml
+from safetensors.torch import save_file
+from torch import Tensor
+
+from cleser.alignment import Alignment
+from cleser.alignment.folder import existing_folder
+from cleser.corpora.audit import SHARED, audit
+from cleser.corpora.protocol import Cast, Parts, Protocol, Uses
+from cleser.evaluation import Run, write_results
+from cleser.experiments.one_sided import OneSidedness, learn, settle, speakers_of_one_emotion
+from cleser.features.normalisation import Moments
+from cleser.files import write_text
+from cleser.progress import console, track
+from cleser.settings import to_plain
+from cleser.speech.backbones import Backbone
+from cleser.speech.backbones.fine_tuning import FineTuning
+from cleser.training.audio import load_audio_dataset
+from cleser.training.dataset import Dataset, Vocabulary, load_dataset, phones_of, summaries_of
+from cleser.training.processes import processes
+
+FOLDS: Final = "folds"  # within a run folder, those of its folds
+
+
+class RunFolderError(ValueError):
+    """A run folder that holds something else than this run."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is run: a recipe under a protocol, for some seeds, into a folder.
+
+    Attributes:
+        recipe: Its name, for tables.
+        config: Its settings, as plain data.
+        protocol: The terms.
+        seeds: Training seeds 0 … seeds − 1.
+        out: The run folder.
+        backbone: Name of what turns recordings into frames.
+        tuning: Whether and how it is trained too.
+        alignments: Folder that says when phones sound, see :func:`cleser.alignment.load_alignments`.
+    """
+
+    recipe: str
+    config: dict[str, Any]
+    protocol: Protocol
+    seeds: int
+    out: Path
+    backbone: str = "acoustic"
+    tuning: FineTuning = field(default_factory=FineTuning)
+    alignments: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise ValueError(f"seeds is {self.seeds}, expected 1 or more")
+
+    def settings(self) -> dict[str, Any]:
+        """What ``config.yaml`` holds: enough to run the same again."""
+        return {
+            "recipe": self.recipe,
+            "backbone": self.backbone,
+            "seeds": self.seeds,
+            "protocol": to_plain(self.protocol),
+            "config": self.config,
+            **({"tuning": to_plain(self.tuning)} if self.tuning.from_audio else {}),
+            **({"alignments": self.alignments} if self.alignments else {}),
+        }
+
+    def finished(self, *, overwrite: bool = False) -> bool:
+        """Whether the run folder already holds this run, finished; nothing is written.
+
+        Raises:
+            RunFolderError: The folder holds another run, or something that is no run.
+        """
+        out, settings = self.out, self.settings()
+        path = out / "config.yaml"
+        if path.exists() and not overwrite:
+            found = yaml.safe_load(path.read_text())
+            found["protocol"] = {**_LATER_TERMS, **found["protocol"]}
+            if found != settings:
+                changed = [k for k in settings | found if settings.get(k) != found.get(k)]
+                raise RunFolderError(
+                    f"{out} holds a run with other settings ({', '.join(changed)} differ); choose "
+                    "another folder or remove it"
+                )
+            return (out / "results.json").exists()
+        if out.exists() and not path.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise RunFolderError(f"{out} is not empty and holds no run; choose another folder")
+        return False
+
+
+# Terms that older runs do not name, with what they were then.
+_LATER_TERMS: Final = {"fold": "", "shared_speakers": False}
+
+
+class Data:
+    """The datasets of a cast; the target's recordings are not opened before somebody asks for them."""
+
+    def __init__(
+        self,
+        cast: Cast,
+        backbone: Backbone,
+        *,
+        auxiliary: bool,
+        tuning: FineTuning | None = None,
+        alignments: str | None = None,
+    ) -> None:
+        self.cast, self.backbone, self.alignments = cast, backbone, alignments
+        self.tuning = tuning or FineTuning()
+        rows = pd.concat([cast.source, cast.auxiliary] if auxiliary else [cast.source])
+        rows = rows.drop_duplicates("utterance", ignore_index=True)
+        phones = phones_of(rows, alignments)
+        self.vocabulary = Vocabulary.of(cast.protocol.labels, rows, phones)
+        self.one_sided: OneSidedness | None = None
+        if cast.protocol.normalisation == "auto" and cast.protocol.transductive:
+            self.one_sided = learn(
+                *summaries_of(rows, backbone, phones, title="source"), cast.protocol.labels
+            )
+        heard = [] if self.one_sided is None else self.target_phones
+        self.protocol, note = settle(cast.protocol, self.one_sided, cast.heard, backbone, heard)
+        self.notes = [note] if note else []
+        single = speakers_of_one_emotion(rows) if self.protocol.normalisation == "shrunk" else []
+        if single:
+            self.notes.append(
+                f"{len(single)} labelled speakers show one emotion each and get their corpus' statistics: "
+                f"{', '.join(single[:3])}{' …' if len(single) > 3 else ''}"
+            )
+        self.seen, self.moments = loader(self.tuning)(
+            rows, self.protocol, self.vocabulary, backbone,
+            title="source", alignments=phones, distrusted=single,
+        )  # fmt: skip
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Layers and channels of the features."""
+        if self.tuning.from_audio:
+            return self.backbone.n_layers, 2 * self.backbone.dim  # mean and standard deviation
+        _, layers, channels = self.seen.features.summaries.shape
+        return layers, channels
+
+    @cached_property
+    def knows_phones(self) -> bool:
+        """Whether anybody says when phones sound."""
+        return self.alignments is not None or "phones" in self.cast.source
+
+    @cached_property
+    def prior(self) -> tuple[float, ...]:
+        """The class shares that the protocol assumes of the target."""
+        labels, prior = self.cast.protocol.labels, self.cast.protocol.prior
+        if prior == "uniform":
+            return tuple(1 / len(labels) for _ in labels)
+        if prior == "source":
+            counts = self.cast.source["emotion"].value_counts()
+            prior = {str(name): float(counts[name]) for name in labels}
+        assert isinstance(prior, dict)
+        return tuple(prior.get(name, 0.0) / sum(prior.values()) for name in labels)
+
+    @cached_property
+    def target_phones(self) -> list[Alignment | None]:
+        """When the target's phones sound, as far as that is known; no recording is opened for it."""
+        return phones_of(self.cast.heard, self.alignments)
+
+    @cached_property
+    def target(self) -> Dataset:
+        """Every target utterance, tested or heard."""
+        return loader(self.tuning)(
+            self.cast.heard,
+            self.protocol,
+            self.vocabulary,
+            self.backbone,
+            title="target",
+            alignments=self.target_phones,
+            reference=self.moments,
+        )[0]
+
+    def learned(self, parts: Parts) -> Dataset:
+        """What a seed learns from: source and auxiliary, and the target's share for an oracle."""
+        rows = pd.concat([parts.train, parts.auxiliary], ignore_index=True)
+        seen = self.seen.subset(rows)
+        if self.cast.protocol.target_access != "labels":
+            return seen
+        return type(seen).join([seen, self.target.subset(rows)])
+
+
+def loader(tuning: FineTuning) -> Callable[..., tuple[Dataset, Moments]]:
+    """What makes datasets: of features kept on disk, or of recordings."""
+    return load_audio_dataset if tuning.from_audio else load_dataset
+
+
+class Fitted(Interface):
+    """A method that has been fitted for one seed."""
+
+    def predict(self, dataset: Dataset, *, together: bool = True) -> tuple[Tensor, Tensor]:
+        """Probabilities [N, K] and embeddings [N, D].
+
+        Args:
+            dataset: The utterances.
+            together: Whether one utterance may tell something about another, as for speaker-style communities.
+        """
+        ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What has to be kept to predict again."""
+        ...
+
+    def write(self, folder: Path) -> None:
+        """Put what a reader of the run should see beside its results."""
+        ...
+
+
+class Fold(NamedTuple):
+    """One seed of an experiment: what it may use, and where it keeps its state.
+
+    Attributes:
+        seed: The training seed.
+        data: All datasets.
+        parts: The division of the utterances that this seed drew.
+        checkpoint: File for its state.
+        report: Called with the history of epochs so far.
+    """
+
+    seed: int
+    data: Data
+    parts: Parts
+    checkpoint: Path
+    report: Callable[[list[dict[str, float]]], None]
+
+
+def uses_of(config: Any, protocol: Protocol, *, alignments: bool) -> Uses:
+    """What a method with these settings makes of the target's unlabelled recordings under a protocol."""
+    if protocol.target_access == "nothing":
+        return Uses(alignments=alignments)
+    matched = getattr(config, "match_prior", False)
+    adapts = getattr(config, "adapts", False)
+    return Uses(adapts or matched, protocol.prior if matched else "none", alignments)
+
+
+def run_experiment(
+    experiment: Experiment,
+    config: Any,
+    fit: Callable[[Fold], Fitted],
+    backbone: Backbone,
+    *,
+    auxiliary: bool = False,
+) -> dict[str, Any]:
+    """Fit and test a method for every seed; returns what ``results.json`` holds.
+
+    Args:
+        experiment: What is run and where.
+        config: The method's settings, of which ``adapts`` and ``match_prior`` say what it makes of target audio.
+        fit: Fits the method for one seed.
+        backbone: Turns recordings into frames.
+        auxiliary: Whether the method learns from auxiliary corpora.
+
+    Where the protocol has several folds, each is a run of its own in a folder below ``folds``, and the results are of
+    all their predictions together.
+
+    Raises:
+        RunFolderError: The folder holds another run.
+        LeakageError: The protocol would test on what was seen.
+    """
+    if experiment.finished():
+        console.print(f"{experiment.out} is finished; nothing to do")
+        results: dict[str, Any] = json.loads((experiment.out / "results.json").read_text())
+        return results
+    together = processes()
+    together.wait_for_everyone()  # nobody looks into the folder once one has begun to write
+    cast, notes = admit(experiment)
+    if not cast.several:
+        return _run_cast(experiment, cast, notes, config, fit, backbone, auxiliary=auxiliary)
+    alignments = experiment.alignments is not None or "phones" in cast.source
+    begin(experiment, cast, notes, uses_of(config, experiment.protocol, alignments=alignments))
+    folders = []
+    for fold in cast.folds:
+        folder = experiment.out / FOLDS / re.sub(r"[^\w.-]+", "-", fold.protocol.fold)
+        one = replace(experiment, protocol=fold.protocol, out=folder)
+        folders.append(folder)
+        try:
+            if not one.finished():
+                _run_cast(one, fold, notes, config, fit, backbone, auxiliary=auxiliary)
+        except ValueError:
+            _withdraw(experiment.out)
+            raise
+    return _gather(experiment, folders)
+
+
+def _gather(experiment: Experiment, folders: list[Path]) -> dict[str, Any]:
+    """The results of all folds as one: every utterance was tested in one of them."""
+    runs = [Run(folder) for folder in folders]
+    predictions = [run.predictions.assign(fold=run.protocol["fold"]) for run in runs]
+    left_out = {p["path"]: p for run in runs for p in run.results["left_out"]}
+    return finish(experiment, pd.concat(predictions, ignore_index=True), [*left_out.values()])
+
+
+def _run_cast(
+    experiment: Experiment,
+    cast: Cast,
+    notes: list[str],
+    config: Any,
+    fit: Callable[[Fold], Fitted],
+    backbone: Backbone,
+    *,
+    auxiliary: bool,
+) -> dict[str, Any]:
+    """Fit and test a method for every seed on one cast, into one folder."""
+    together = processes()
+    with together.main_process_first():  # the others then find its features on disk
+        data = Data(
+            cast,
+            backbone,
+            auxiliary=auxiliary,
+            tuning=experiment.tuning,
+            alignments=experiment.alignments,
+        )
+        for note in data.notes:
+            _tell(note)
+        _ = data.target_phones if _sealed(experiment.protocol) else data.target
+    uses = uses_of(config, experiment.protocol, alignments=data.knows_phones)
+    begin(experiment, cast, [*notes, *data.notes], uses)
+    history: list[dict[str, float]] = []
+    networks: list[Fitted] = []
+    for seed in range(experiment.seeds):
+        before = list(history)
+
+        def report(epochs: list[dict[str, float]], before: list[dict[str, float]] = before) -> None:
+            history[:] = [*before, *epochs]
+            lines = "".join(json.dumps(line) + "\n" for line in history)
+            write_text(experiment.out / "metrics.jsonl", lines)
+
+        checkpoint = experiment.out / "checkpoints" / f"seed{seed}.safetensors"
+        try:
+            networks.append(fit(Fold(seed, data, cast.parts(seed), checkpoint, report)))
+        except ValueError:
+            _withdraw(experiment.out)
+            raise
+    if _sealed(experiment.protocol):
+        audit(cast, repeats=experiment.seeds)  # now that nothing can be learned from what it opens
+    predictions: list[pd.DataFrame] = []
+    kept: dict[str, Tensor] = {}
+    for seed, fitted in enumerate(networks):
+        parts = cast.parts(seed)
+        kept |= {f"seed{seed}.{name}": t for name, t in fitted.tensors().items()}
+        test = data.target.subset(parts.test)
+        probabilities, embeddings = fitted.predict(test)
+        predictions.append(predictions_of(test, probabilities, cast.protocol.labels, seed))
+        if seed == 0:
+            source = data.seen.subset(parts.train)
+            of_source = fitted.predict(source)[1]  # by all processes: weights may be spread
+            if together.is_main_process:
+                fitted.write(experiment.out)
+                _write_embeddings(experiment.out, embeddings, source, of_source)
+    if kept and together.is_main_process:
+        _write_model(experiment.out, kept, data)
+    left_out = [*cast.left_out, *data.seen.left_out, *data.target.left_out]
+    return finish(experiment, pd.concat(predictions, ignore_index=True), left_out)
+
+
+@cache
+def _tell(note: str, style: str = "dim") -> None:
+    """Say it once: the cells of a bench would all say the same."""
+    console.print(note, style=style, highlight=False)
+
+
+def admit(experiment: Experiment) -> tuple[Cast, list[str]]:
+    """Load the protocol's corpora, and refuse leakage and a wrong folder; nothing is written.
+
+    Returns:
+        The cast, and the audit's notes.
+    """
+    if experiment.alignments is not None:
+        existing_folder(experiment.alignments)
+    cast = experiment.protocol.load()
+    total = len(cast.source) + len(cast.auxiliary) + len(cast.heard)
+    with track("audit", total) as advance:
+        sealed = _sealed(experiment.protocol)
+        findings = audit(
+            cast,
+            repeats=experiment.seeds,
+            alignments=experiment.alignments is not None or "phones" in cast.source,
+            sealed=sealed,
+            advance=lambda: advance(1),
+        )
+    for note in findings.notes:
+        _tell(f"audit: {note}", "bold yellow" if note.startswith(SHARED) else "dim")
+    return cast, findings.notes
+
+
+def begin(experiment: Experiment, cast: Cast, notes: list[str], uses: Uses) -> None:
+    """Begin the run folder, once features are there: a run that fails on its inputs leaves none behind."""
+    if not processes().is_main_process:
+        return
+    experiment.out.mkdir(parents=True, exist_ok=True)
+    settings = yaml.safe_dump(experiment.settings(), sort_keys=False, allow_unicode=True)
+    write_text(experiment.out / "config.yaml", settings)
+    described = {**cast.describe(uses), "notes": notes}
+    write_text(experiment.out / "protocol.json", json.dumps(described, indent=2) + "\n")
+
+
+def _withdraw(out: Path) -> None:
+    """Remove a run folder in which nothing has been learned: what the run wants is wrong, not what it found."""
+    begun = {out / "config.yaml", out / "protocol.json"}
+    if (out / FOLDS).is_dir() and not any((out / FOLDS).iterdir()):
+        begun.add(out / FOLDS)
+    if processes().is_main_process and out.is_dir() and set(out.iterdir()) <= begun:
+        shutil.rmtree(out)
+
+
+def _sealed(protocol: Protocol) -> bool:
+    """Whether no recording of the target may be opened before the test."""
+    return protocol.target_access == "nothing"
+
+
+def predictions_of(
+    test: Dataset, probabilities: Tensor, classes: Sequence[str], seed: int
+) -> pd.DataFrame:
+    """One row a tested utterance: who it is, the truth, and what was predicted."""
+    who = test.manifest[["utterance", "corpus", "language", "speaker", "split", "emotion"]]
+    predicted = [classes[i] for i in probabilities.argmax(-1).tolist()]
+    columns = {f"p_{name}": probabilities[:, k].tolist() for k, name in enumerate(classes)}
+    return who.assign(predicted=predicted, **columns).assign(seed=seed)
+
+
+def _write_embeddings(out: Path, target: Tensor, source: Dataset, embedded: Tensor) -> None:
+    """For the report's map: where the first seed puts target and source utterances."""
+    save_file(
+        {"embeddings": target.contiguous(), "source_embeddings": embedded.contiguous()},
+        out / "embeddings.safetensors",
+    )
+    columns = ["utterance", "corpus", "language", "speaker", "emotion"]
+    source.manifest[columns].to_parquet(out / "source.parquet")
+
+
+def _write_model(out: Path, tensors: dict[str, Tensor], data: Data) -> None:
+    task = {
+        "layers": data.shape[0],
+        "channels": data.shape[1],
+        "mix": data.backbone.mix,
+        "vocabulary": asdict(data.vocabulary),
+        "prior": data.prior,
+    }
+    reference = {f"reference.{n}": t.contiguous() for n, t in data.moments._asdict().items()}
+    if data.one_sided is not None:
+        reference |= {f"one_sided.{n}": t for n, t in data.one_sided.tensors().items()}
+    metadata = {"task": json.dumps(task)}
+    save_file({**tensors, **reference}, out / "model.safetensors", metadata=metadata)
+
+
+def finish(
+    experiment: Experiment,
+    predictions: pd.DataFrame,
+    left_out: list[dict[str, str]],
+) -> dict[str, Any]:
+    """Write predictions, then results: whoever finds results finds all that stands behind them."""
+    together = processes()
+    if together.is_main_process:
+        predictions.to_parquet(experiment.out / "predictions.parquet")
+        write_results(experiment.out, left_out=left_out)
+        shutil.rmtree(experiment.out / "checkpoints", ignore_errors=True)
+    together.wait_for_everyone()
+    results: dict[str, Any] = json.loads((experiment.out / "results.json").read_text())
+    return results

@@ -1,0 +1,154 @@
+"""A finished run as a folder to hand on: weights, settings, and a card that says what it is and is not for."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+import cleser
+from cleser.evaluation.results import Run
+from cleser.evaluation.tables import coverage, percent
+from cleser.evaluation.terms import uses_of
+from cleser.experiments.saved import BACKBONE_FOLDER, open_run
+from cleser.speech.backbones import Backbone
+from cleser.speech.backbones.pretrained import TransformersBackbone
+from cleser.speech.checkpoints import copy_checkpoint
+
+
+def export(run: Path, out: Path) -> Path:
+    """Write what :func:`cleser.load_model` needs of a run, and what a reader has to know of it.
+
+    The folder holds ``model.safetensors``, ``config.json``, ``results.json`` and ``README.md``, a model card in
+    the form that model hubs read. A backbone from the hub is named with its revision; one that was opened from a folder
+    comes along, in ``backbone/``. Folders of the corpora and names of speakers stay behind.
+
+    Args:
+        run: The folder of a finished run.
+        out: The folder to make.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        ValueError: The run is not finished, or ``out`` is there and not empty.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out} is not empty; choose another folder")
+    finished = Run(run)
+    backbone = open_run(run).backbone  # refuses what could not be opened again
+    settings = _anonymous(finished.settings, backbone)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as parent:
+        folder = Path(parent) / out.name
+        folder.mkdir()
+        _copy_model(run / "model.safetensors", folder / "model.safetensors")
+        if settings["backbone"].split(",")[0] == BACKBONE_FOLDER:
+            copy_checkpoint(_source(backbone), folder / BACKBONE_FOLDER)
+        (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
+        (folder / "results.json").write_text(
+            json.dumps(_without_paths(finished.results), indent=2) + "\n"
+        )
+        (folder / "README.md").write_text(model_card(finished, backbone))
+        if out.exists():
+            out.rmdir()
+        shutil.move(folder, out)
+    return out
+
+
+def model_card(run: Run, backbone: Backbone) -> str:
+    """The card of a run, in Markdown with the metadata of model hubs in front."""
+    template = files("cleser.experiments").joinpath("model_card.md.jinja").read_text()
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {
+        "percent": percent,
+        "coverage": coverage,
+        "uses": lambda protocol: ", ".join(uses_of(protocol)) or "nothing but its normalisation",
+    }
+    tested = run.predictions
+    known = _task(run.folder / "model.safetensors")["vocabulary"]
+    return environment.from_string(template).render(
+        name=f"{run.settings['recipe']}-{'-'.join(run.protocol['source'])}",
+        recipe=run.settings["recipe"],
+        backbone=_described(backbone),
+        base_model=_source(backbone) if _on_hub(backbone) else None,
+        protocol=run.protocol,
+        results=run.results,
+        languages={
+            "source": sorted(known["languages"]),
+            "target": sorted(tested["language"].dropna().unique()),
+        },
+        version=cleser.__version__,
+    )
+
+
+def _anonymous(settings: dict[str, Any], backbone: Backbone) -> dict[str, Any]:
+    """The settings without folders: corpora are named by their reader, the backbone by what can be opened elsewhere."""
+    protocol = dict(settings["protocol"])
+    for role in ("source", "auxiliary", "target"):
+        protocol[role] = [spec.split(":", 1)[0] for spec in protocol[role]]
+    kept = {name: value for name, value in settings.items() if name != "alignments"}
+    spec = _portable(settings["backbone"], backbone)
+    library = f"cleser {cleser.__version__}"
+    return {**kept, "protocol": protocol, "backbone": spec, "library": library}
+
+
+def _portable(spec: str, backbone: Backbone) -> str:
+    """What opens the backbone again, on any machine that has the exported folder."""
+    _, *options = spec.split(",")
+    if not isinstance(backbone, TransformersBackbone):
+        return spec
+    if not _on_hub(backbone):
+        return ",".join([BACKBONE_FOLDER, *options])
+    options = [option for option in options if not option.startswith("revision=")]
+    revision = [f"revision={backbone.revision}"] if backbone.revision else []
+    return ",".join([backbone.source, *options, *revision])
+
+
+def _described(backbone: Backbone) -> str:
+    """The backbone for a reader, by name and content."""
+    if not isinstance(backbone, TransformersBackbone):
+        return f"`{backbone.name}`"
+    where = f"revision {backbone.revision}, " if backbone.revision else ""
+    where = where if _on_hub(backbone) else f"in `{BACKBONE_FOLDER}/`, "
+    name = backbone.source if _on_hub(backbone) else Path(backbone.source).name
+    layers = ", ".join(map(str, backbone.layers))
+    return (
+        f"`{name}` ({backbone.family}, {where}layers {layers}, "
+        f"SHA-256 of its weights {backbone.fingerprint[:16]}…)"
+    )
+
+
+def _on_hub(backbone: Backbone) -> bool:
+    return isinstance(backbone, TransformersBackbone) and not Path(backbone.source).is_dir()
+
+
+def _source(backbone: Backbone) -> str:
+    return str(getattr(backbone, "source", backbone.name))
+
+
+def _without_paths(results: dict[str, Any]) -> dict[str, Any]:
+    return {**results, "left_out": len(results["left_out"])}
+
+
+def _task(path: Path) -> dict[str, Any]:
+    with safe_open(path, framework="pt") as file:
+        task: dict[str, Any] = json.loads(file.metadata()["task"])
+    return task
+
+
+def _copy_model(source: Path, target: Path) -> None:
+    """The weights as they are; of the speakers only how many there were."""
+    task = _task(source)
+    vocabulary = task["vocabulary"]
+    vocabulary["speakers"] = [f"speaker-{i}" for i in range(len(vocabulary["speakers"]))]
+    with safe_open(source, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(tensors, target, metadata={"task": json.dumps(task), "format": "pt"})

@@ -1,0 +1,57 @@
+"""The recipes by name, as the command line and the tables know them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from cleser.experiments.experiment import Experiment, Fitted, Fold, run_experiment
+from cleser.experiments.neural import runner
+from cleser.recipes.adaptation import Coral, CoralConfig, Dann, DannConfig
+from cleser.recipes.classical import Classical, ClassicalConfig
+from cleser.recipes.erm import Baseline, BaselineConfig
+from cleser.recipes.layer_anchoring import LayerAnchoring, LayerAnchoringConfig
+from cleser.recipes.sapa import SAPA, SAPAConfig
+from cleser.recipes.zero_shot import ZeroShot, ZeroShotConfig
+from cleser.speech.backbones import Backbone
+
+
+class Method(NamedTuple):
+    """A recipe as the command line knows it.
+
+    Attributes:
+        config: Its settings.
+        run: Runs an experiment with them.
+        build: Makes the network for a task; None where it is no network.
+    """
+
+    config: type[Any]
+    run: Callable[..., dict[str, Any]]
+    build: Callable[..., Any] | None
+
+
+def run_classical(
+    experiment: Experiment, config: ClassicalConfig, backbone: Backbone
+) -> dict[str, Any]:
+    """Run the classical row; its seeds differ only in the source speakers they learn from."""
+
+    def fit(fold: Fold) -> Fitted:
+        emotions = len(fold.data.vocabulary.emotions)
+        return Classical.fit(config, fold.data.learned(fold.parts), emotions)
+
+    return run_experiment(experiment, config, fit, backbone)
+
+
+def _network(config: type[Any], build: Callable[..., Any]) -> Method:
+    return Method(config, runner(build), build)
+
+
+METHODS: dict[str, Method] = {
+    "baseline": _network(BaselineConfig, Baseline),
+    "coral": _network(CoralConfig, Coral),
+    "dann": _network(DannConfig, Dann),
+    "sapa": _network(SAPAConfig, SAPA),
+    "layer_anchoring": _network(LayerAnchoringConfig, LayerAnchoring),
+    "zero_shot": _network(ZeroShotConfig, ZeroShot),
+    "classical": Method(ClassicalConfig, run_classical, None),
+}

@@ -1,0 +1,159 @@
+"""Recipes that are networks, fitted for a seed by the training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cleser.corpora.protocol import Protocol
+from cleser.experiments.experiment import Experiment, Fold, run_experiment
+from cleser.progress import track
+from cleser.speech.backbones import Backbone
+from cleser.speech.backbones.fine_tuning import FineTuning, tune
+from cleser.training.audio import AudioEncoder
+from cleser.training.dataset import Dataset, Vocabulary
+from cleser.training.loop import (
+    Learner,
+    Recipe,
+    Task,
+    TrainingConfig,
+    derive,
+    predict,
+    recognise,
+    train,
+)
+
+
+class FittedRecipe:
+    """What one seed has trained: a network, or several that began differently and are averaged."""
+
+    def __init__(self, members: Sequence[Learner]) -> None:
+        self.members = list(members)
+
+    def predict(self, dataset: Dataset, *, together: bool = True) -> tuple[Tensor, Tensor]:
+        """Probabilities [N, K], of the members' mean logits, and the first member's utterance embeddings [N, D].
+
+        Args:
+            dataset: The utterances.
+            together: Whether recipes may find out about utterances from the others, see :meth:`Recipe.prepare`.
+        """
+        label = predict if together else recognise
+        found = [label(m.recipe, m.sees(dataset)) for m in self.members]
+        logits = torch.stack([logits for logits, _ in found]).mean(0)
+        return logits.softmax(-1), found[0][1]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The weights, of a backbone those alone that were trained; of several members each under its number."""
+        if len(self.members) == 1:
+            return self.members[0].weights()
+        return {
+            f"{member_prefix(i)}{name}": tensor
+            for i, member in enumerate(self.members)
+            for name, tensor in member.weights().items()
+        }
+
+    def write(self, folder: Path) -> None:
+        """What the first member has to show."""
+        self.members[0].recipe.write(folder)
+
+
+def member_prefix(number: int) -> str:
+    """What the names of a member's weights begin with."""
+    return f"member{number}."
+
+
+def encoder_for(
+    backbone: Backbone, tuning: FineTuning, vocabulary: Vocabulary, protocol: Protocol
+) -> AudioEncoder | None:
+    """What encodes the batches of one network on the road from audio; None on that from features."""
+    if not tuning.from_audio:
+        return None
+    return AudioEncoder(
+        tune(backbone, tuning),
+        vocabulary.phonemes,
+        by_utterance=protocol.normalisation == "utterance",
+        precision=tuning.precision,
+    )
+
+
+def fit_recipe(
+    build: Callable[[Task], Recipe], training: TrainingConfig, fold: Fold
+) -> FittedRecipe:
+    """Build a recipe under the fold's seed and train it, with as many members as are asked for.
+
+    Args:
+        build: Makes the recipe.
+        training: The loop's settings.
+        fold: What may be used, and where state is kept.
+
+    Raises:
+        ValueError: There are to be several members on the road from audio, where each would need a backbone.
+    """
+    count = training.members
+    if count > 1 and fold.data.tuning.from_audio:
+        raise ValueError(f"members is {count}, expected 1 on the road from audio")
+    history: list[dict[str, float]] = []
+    members: list[Learner] = []
+    with track(f"seed {fold.seed}", training.epochs * count) as bar:
+        for number in range(count):
+            before = list(history)
+
+            def on_epoch(
+                lines: list[dict[str, float]], before: list[dict[str, float]] = before
+            ) -> None:
+                done = len(history)
+                whose = {"seed": fold.seed, "member": len(members)} if count > 1 else {}
+                history[:] = [*before, *({**line, **whose} for line in lines)]
+                fold.report(history)
+                bar(len(history) - done, f"dev UAR {100 * history[-1]['dev_uar']:.1f} %")
+
+            members.append(_fit_member(build, training, fold, number, on_epoch))
+    return FittedRecipe(members)
+
+
+def _fit_member(
+    build: Callable[[Task], Recipe],
+    training: TrainingConfig,
+    fold: Fold,
+    number: int,
+    on_epoch: Callable[[list[dict[str, float]]], None],
+) -> Learner:
+    """One network; the first member is what a seed without others trains."""
+    data, parts = fold.data, fold.parts
+    seed = fold.seed if number == 0 else derive(fold.seed, number)
+    checkpoint = fold.checkpoint
+    if number:
+        checkpoint = checkpoint.with_stem(f"{checkpoint.stem}-member{number}")
+    torch.manual_seed(seed)
+    recipe = build(Task(*data.shape, data.vocabulary, data.backbone.mix, data.prior))
+    encoder = encoder_for(data.backbone, data.tuning, data.vocabulary, data.protocol)
+    train(
+        recipe,
+        training,
+        source=data.learned(parts),
+        dev=data.seen.subset(parts.dev),
+        target=data.target.subset(parts.adapt) if recipe.sees_target else None,
+        seed=seed,
+        checkpoint=checkpoint,
+        encoder=encoder,
+        tuning=data.tuning,
+        on_epoch=on_epoch,
+    )
+    return Learner(recipe, encoder)
+
+
+def runner(build: Callable[[Any, Task], Recipe]) -> Callable[..., dict[str, Any]]:
+    """What runs an experiment with the networks that ``build`` makes of a config and a task."""
+
+    def run(experiment: Experiment, config: Any, backbone: Backbone) -> dict[str, Any]:
+        def fit(fold: Fold) -> FittedRecipe:
+            return fit_recipe(lambda task: build(config, task), config.training, fold)
+
+        return run_experiment(experiment, config, fit, backbone, auxiliary=config.all_languages)
+
+    run.__doc__ = build.__doc__
+    return run

@@ -1,0 +1,218 @@
+r"""Whether a corpus' speakers show one emotion each: where they do, what speakers differ by is emotion.
+
+To standardise by speaker takes a speaker's voice and microphone out of the features, and whatever else sets that
+speaker's utterances apart. In most corpora that is nothing else; in some (URDU, say) most speakers recorded one emotion
+only, and it is the emotion. No label of the target tells; the source's do, in an indirect way:
+
+A linear classifier is fitted to the source, standardised by speaker. Its scores of the target, standardised by corpus,
+vary between speakers and within them. The share that lies between speakers, the intraclass correlation of the scores
+(P. E. Shrout, J. L. Fleiss, *Intraclass Correlations: Uses in Assessing Rater Reliability*, 1979, one-way),
+
+.. math:: \rho = \frac{\sum_k \sigma^2_{k,\text{between}}}
+                     {\sum_k \sigma^2_{k,\text{between}} + \sigma^2_{k,\text{within}}} \qquad (1)
+
+is small where every speaker shows several emotions, and large where speakers differ by emotion. How small and how
+large the source says itself: :math:`\rho_0` is that of its own speakers, held out, and :math:`\rho_1` that of the same
+utterances when each speaker counts as several with one emotion each. A target with
+
+.. math:: \rho > \sqrt{\rho_0 \rho_1} \qquad (2)
+
+counts as one of speakers with one emotion each. So does one whose speakers have too few utterances to tell, or to have
+statistics of their own: two or fewer, for half of the speakers or more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from cleser.alignment import Alignment
+from cleser.corpora.protocol import Normalisation, Protocol
+from cleser.features.normalisation import standardise_summaries
+from cleser.speech.backbones import Backbone
+from cleser.training.dataset import summaries_of
+
+_RIDGE = 1.0  # times the mean variance of a channel
+_FEW = 2  # utterances of a speaker, whose own statistics would then count no more than those of the corpus
+_FLOOR = 0.01  # of a correlation, so that no threshold is zero
+
+
+class OneSidedness(NamedTuple):
+    """What the source says of speakers with one emotion each.
+
+    Attributes:
+        weights: Of the linear classifier [C, K].
+        several: Intraclass correlation of the source's own speakers, ρ₀.
+        single: That of the same utterances, were each speaker several with one emotion each, ρ₁.
+    """
+
+    weights: Tensor
+    several: float
+    single: float
+
+    @property
+    def threshold(self) -> float:
+        """Eq. 2; NaN where the source has no speaker with several utterances of an emotion."""
+        return float((max(self.several, _FLOOR) * max(self.single, _FLOOR)) ** 0.5)
+
+    def correlation(self, summaries: Tensor, rows: pd.DataFrame) -> float:
+        """Eq. 1 of some utterances, whose emotions are not looked at.
+
+        Args:
+            summaries: Utterance statistics [N, L, C], not standardised.
+            rows: Their manifest; each corpus is standardised by itself. Utterances without a speaker count for nothing.
+
+        Returns:
+            The correlation; NaN where there are not two speakers, one of them with several utterances.
+        """
+        scores = _flat(summaries, rows["corpus"]) @ self.weights
+        known = rows["speaker"].notna().to_numpy()
+        return _intraclass(scores.numpy()[known], rows["speaker"].to_numpy(object)[known])
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What has to be kept."""
+        bounds = torch.tensor([self.several, self.single], dtype=torch.float64)
+        return {"weights": self.weights.contiguous(), "bounds": bounds}
+
+    @classmethod
+    def restore(cls, tensors: dict[str, Tensor]) -> OneSidedness:
+        """What :meth:`tensors` gave."""
+        return cls(tensors["weights"], *tensors["bounds"].tolist())
+
+
+def learn(summaries: Tensor, rows: pd.DataFrame, classes: Sequence[str]) -> OneSidedness:
+    """Ask the source how speakers with several emotions, and with one, look to a classifier.
+
+    Args:
+        summaries: Utterance statistics [N, L, C] of the source, not standardised.
+        rows: Their manifest, with emotions.
+        classes: The K emotions.
+    """
+    speakers = rows["speaker"].fillna(rows["corpus"])
+    own, shared = _flat(summaries, speakers), _flat(summaries, rows["corpus"])
+    codes = pd.Index(classes).get_indexer(pd.Index(rows["emotion"]))
+    weight = _balanced(rows)
+    scores = torch.zeros(len(rows), len(classes), dtype=torch.float64)
+    half = speakers.groupby(rows["corpus"]).transform(
+        lambda names: pd.factorize(names, sort=True)[0] % 2
+    )
+    for part in (0, 1):
+        out = torch.tensor((half == part).to_numpy())
+        scores[out] = shared[out] @ _ridge(
+            own[~out], codes[~out.numpy()], weight[~out], len(classes)
+        )
+    several, single = [], []
+    single_names = speakers.str.cat(rows["emotion"], sep="\n")
+    for _, at in rows.groupby("corpus").indices.items():
+        several.append(_intraclass(scores.numpy()[at], speakers.to_numpy(object)[at]))
+        single.append(_intraclass(scores.numpy()[at], single_names.to_numpy(object)[at]))
+    weights = _ridge(own, codes, weight, len(classes))
+    return OneSidedness(weights, _mean(several), _mean(single))
+
+
+def speakers_of_one_emotion(rows: pd.DataFrame) -> list[str]:
+    """Labelled speakers of several utterances whose emotions are all the same."""
+    known = rows[rows["emotion"].notna() & rows["speaker"].notna()]
+    each = known.groupby("speaker")["emotion"].agg(["size", "nunique"])
+    return sorted(each.index[(each["size"] > 1) & (each["nunique"] == 1)])
+
+
+def settle(
+    protocol: Protocol,
+    source: OneSidedness | None,
+    target: pd.DataFrame,
+    backbone: Backbone,
+    phones: Sequence[Alignment | None],
+) -> tuple[Protocol, str]:
+    """Decide ``normalisation="auto"``: by corpus where Eq. 2 holds, else by speaker, shrunk.
+
+    Args:
+        protocol: The terms; those with another normalisation stay as they are.
+        source: What the source says; None where the target may not be heard, which is then measured by the source.
+        target: Manifest of the utterances to recognise; their emotions are not looked at.
+        backbone: Turns recordings into frames.
+        phones: When the target's phones sound.
+
+    Returns:
+        The terms, and what was found, in a sentence; empty where there was nothing to decide.
+    """
+    if protocol.normalisation != "auto":
+        return protocol, ""
+    if protocol.target_access == "nothing" or source is None:
+        return protocol.normalised(
+            "corpus"
+        ), "normalisation: by corpus, the target by the source's statistics"
+    summaries, rows = summaries_of(target, backbone, phones, title="target")
+    each = rows["speaker"].value_counts()
+    found = source.correlation(summaries, rows)
+    if each.empty or each.median() <= _FEW or np.isnan(found):
+        return protocol.normalised("corpus"), (
+            f"normalisation: by corpus; {len(each)} speakers of the target are known, and half of them have "
+            f"{0 if each.empty else each.median():.0f} utterances or fewer"
+        )
+    if np.isnan(source.threshold):
+        return protocol.normalised("shrunk"), (
+            f"normalisation: {_NAMES['shrunk']}; the source's speakers have too few utterances to say whether those of "
+            "the target show one emotion each"
+        )
+    by: Normalisation = "corpus" if found > source.threshold else "shrunk"
+    return protocol.normalised(by), (
+        f"normalisation: {_NAMES[by]}; {100 * found:.0f} % of the variance of a source classifier's scores lies "
+        f"between the target's speakers; more than {100 * source.threshold:.0f} % would mean one emotion each"
+    )
+
+
+_NAMES: dict[Normalisation, str] = {
+    "corpus": "by corpus",
+    "shrunk": "by speaker, shrunk towards the corpus",
+}
+
+
+def _flat(summaries: Tensor, groups: pd.Series[str]) -> Tensor:
+    """Standardised within groups, and the mean over layers: [N, C], double."""
+    flat: Tensor = standardise_summaries(summaries, groups).mean(1).double()
+    return flat
+
+
+def _balanced(rows: pd.DataFrame) -> Tensor:
+    """Weights [N] under which every corpus counts alike, and in it every emotion; of sum one."""
+    group = rows["corpus"].str.cat(rows["emotion"].fillna(""), sep="\n")
+    weight = torch.tensor((1 / group.map(group.value_counts())).to_numpy(float))
+    return weight / weight.sum()
+
+
+def _ridge(x: Tensor, codes: np.ndarray, weight: Tensor, classes: int) -> Tensor:
+    """Weights [C, K] of a linear regression on the classes, centred."""
+    y = torch.nn.functional.one_hot(torch.from_numpy(codes), classes).double() - 1 / classes
+    weighted = x * (weight / weight.sum())[:, None]
+    gram = weighted.T @ x
+    ridge = _RIDGE * gram.trace() / len(gram) * torch.eye(len(gram), dtype=torch.float64)
+    solved: Tensor = torch.linalg.solve(gram + ridge, weighted.T @ y)
+    return solved
+
+
+def _mean(values: list[float]) -> float:
+    """Of those that are defined; NaN where none is."""
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def _intraclass(scores: np.ndarray, speakers: np.ndarray) -> float:
+    """Eq. 1 of scores [N, K], from the mean squares between and within speakers; NaN where it is not defined."""
+    _, code = np.unique(speakers.astype(str), return_inverse=True)
+    count = np.bincount(code)
+    groups, total = len(count), len(code)
+    if groups < 2 or total == groups:
+        return float("nan")
+    mean = np.stack([np.bincount(code, s) for s in scores.T], 1) / count[:, None]
+    within = np.square(scores - mean[code]).sum() / (total - groups)
+    between = (count[:, None] * np.square(mean - scores.mean(0))).sum() / (groups - 1)
+    size = (total - np.square(count).sum() / total) / (groups - 1)
+    excess = max(between - within, 0.0) / size
+    spread = excess + within
+    return float(excess / spread) if spread > 0 else float("nan")

@@ -1,0 +1,318 @@
+"""Emotions of recordings, by the networks of a finished run, under the terms of its test as far as they can hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pandas as pd
+import soundfile
+import torch
+from torch import Tensor
+
+from cleser.alignment import Alignment, Alignments
+from cleser.corpora.protocol import Protocol
+from cleser.corpora.registry import load
+from cleser.experiments.experiment import loader
+from cleser.experiments.one_sided import settle
+from cleser.experiments.recordings import as_utterances, files_in, read_speakers, reasons
+from cleser.experiments.saved import SavedRun, open_run
+from cleser.experiments.windows import LONGEST, SHORTEST
+from cleser.training.dataset import phones_of
+
+_PORTION: Final = (
+    240.0  # seconds of sound whose features are in memory at once, if they can be by themselves
+)
+_FILES: Final = 128  # recordings of a portion at most
+
+
+class Terms(NamedTuple):
+    """How recordings are recognised.
+
+    Attributes:
+        protocol: Says how their features are standardised.
+        together: Whether they may tell something about one another; else the label of a recording is the same
+            whatever comes with it.
+        said: The same for a reader, and what it costs.
+    """
+
+    protocol: Protocol
+    together: bool
+    said: str
+
+
+class Recogniser:
+    """Labels recordings with emotions and probabilities, the mean over the run's seeds.
+
+    Args:
+        run: A finished run, see :func:`load_model`.
+
+    Attributes:
+        labels: The emotions, in the order of the networks' outputs.
+    """
+
+    def __init__(self, run: SavedRun) -> None:
+        self.run = run
+        self.labels = run.protocol.labels
+
+    def predict(
+        self,
+        paths: Sequence[str | Path] = (),
+        *,
+        corpora: Sequence[str] = (),
+        speakers: str | Path | pd.DataFrame | None = None,
+        language: str | None = None,
+        alignments: str | Path | None = None,
+        together: bool = False,
+        alone: bool = False,
+        window: float = 10.0,
+        hop: float = 10.0,
+        title: str = "recordings",
+    ) -> pd.DataFrame:
+        r"""Recognise recordings.
+
+        A network has learned from features that the run's protocol standardised, mostly by the other recordings of a
+        speaker. Where the speakers of the recordings are known, they are standardised likewise, and a corpus gets the
+        probabilities that the run's own test gives it. By default recordings whose speakers nobody names are
+        measured by the source's statistics instead, and lose by it.
+
+        Recordings of more than 30 s are cut into windows, each recognised by itself, see
+        :func:`cleser.experiments.windows.cut`; utterances of corpora are not.
+
+        Args:
+            paths: Audio files, and folders of such.
+            corpora: Specs of corpora to recognise instead, as ``"ravdess:DIR"``; no label of theirs is looked at.
+            speakers: Who speaks in each recording: a CSV file, or a table, with the columns ``path, speaker`` and, if
+                wanted, ``language``; see :func:`cleser.experiments.recordings.read_speakers`.
+            language: Of the recordings, for recipes that compare languages.
+            alignments: Folder that says when phones sound, for a run that was trained with one; see
+                :func:`cleser.alignment.load_alignments`.
+            together: Standardise the recordings by their own statistics, as one corpus.
+            alone: Standardise them by the source's statistics, whatever is known of them: the label of a recording
+                then does not depend on the others.
+            window: Length of a window, in seconds.
+            hop: From the beginning of one window to that of the next, in seconds.
+            title: What the progress bar says.
+
+        Returns:
+            A row for each recording or window, in order: ``path``, ``start`` and ``end`` in seconds, ``emotion``, a
+            probability ``p_<emotion>`` of each, and ``reason``. A recording that cannot be read, is silent, holds but a
+            constant offset or lasts less than .2 s has no emotion, and there the reason. Of corpora the ``utterance``
+            stands in front. ``attrs["terms"]`` says how the recordings were standardised, and what that costs.
+
+        Raises:
+            ValueError: There is no recording, arguments exclude one another, the speakers' table does not name a
+                recording, or the folder of alignments holds none of them.
+        """
+        _check(paths, corpora, speakers, language, together, alone, window, hop)
+        if corpora:
+            rows = _utterances(corpora)
+        else:
+            rows = as_utterances(
+                files_in(paths),
+                read_speakers(speakers) if isinstance(speakers, str | Path) else speakers,
+                language,
+                length=min(window, self._limit),
+                hop=min(hop, self._limit),
+                longest=min(max(window, LONGEST), self._limit),
+            )
+        rows["reason"] = pd.Series(reasons(rows), index=rows.index, dtype="str")
+        usable = rows[rows["reason"].isna()].reset_index(drop=True)
+        if together and len(usable) < 2:
+            raise ValueError(
+                f"found {len(usable)} usable recordings of {len(rows)}, expected two or more to standardise together"
+            )
+        phones = phones_of(usable, None if alignments is None else str(alignments))
+        known = bool(corpora) or speakers is not None
+        terms = self._terms(usable, phones, known=known, together=together, alone=alone)
+        shares = torch.full((len(usable), len(self.labels)), torch.nan)
+        for at in _portions(usable, whole=terms.together):
+            part = usable.iloc[at]
+            shares[at], found = self._shares(part, terms, [phones[i] for i in at], title)
+            rows.loc[rows["utterance"].isin(found), "reason"] = rows["utterance"].map(found)
+        table = self._table(rows, usable, shares)
+        table.attrs["terms"] = terms.said
+        return table if corpora else table.drop(columns="utterance")
+
+    @property
+    def _limit(self) -> float:
+        """Seconds that the backbone can hear at once."""
+        longest = self.run.backbone.longest
+        return float("inf") if longest is None else longest / self.run.backbone.rate
+
+    def _shares(
+        self, rows: pd.DataFrame, terms: Terms, phones: list[Alignment | None], title: str
+    ) -> tuple[Tensor, dict[str, str]]:
+        """Probabilities [N, K], NaN where there are none, and why not, by utterance."""
+        dataset, _ = loader(self.run.tuning)(
+            rows.reset_index(drop=True),
+            terms.protocol,
+            self.run.vocabulary,
+            self.run.backbone,
+            title=title,
+            alignments=phones,
+            reference=self.run.moments,
+        )
+        networks = self.run.networks
+        found = [network.predict(dataset, together=terms.together)[0] for network in networks]
+        shares = torch.full((len(rows), len(self.labels)), torch.nan)
+        heard = rows["utterance"].isin(set(dataset.manifest["utterance"])).to_numpy()
+        shares[torch.tensor(heard)] = torch.stack(found).mean(0)
+        said = {problem["path"]: problem["reason"] for problem in dataset.left_out}
+        others = rows[~heard]
+        why = others["path"].map(said).fillna("cannot be used")
+        return shares, dict(zip(others["utterance"], why, strict=True))
+
+    def _table(self, rows: pd.DataFrame, usable: pd.DataFrame, shares: Tensor) -> pd.DataFrame:
+        best = [
+            self.labels[i] if known else None
+            for i, known in zip(shares.argmax(-1).tolist(), ~shares.isnan().any(-1), strict=True)
+        ]
+        columns = {f"p_{name}": shares[:, k].tolist() for k, name in enumerate(self.labels)}
+        found = pd.DataFrame({"emotion": pd.Series(best, dtype="str"), **columns})
+        found = found.set_index(usable["utterance"]).reindex(rows["utterance"]).reset_index()
+        shown = rows[["utterance", "path", "start", "until"]].rename(columns={"until": "end"})
+        return shown.join(found.drop(columns="utterance")).assign(reason=rows["reason"])
+
+    def _terms(
+        self,
+        rows: pd.DataFrame,
+        phones: list[Alignment | None],
+        *,
+        known: bool,
+        together: bool,
+        alone: bool,
+    ) -> Terms:
+        """What the flags and what is known of the recordings come to."""
+        trained = self.run.protocol
+        without = ""
+        if self.run.vocabulary.phonemes and not any(phones):
+            without = "; without alignments, which the run was trained with"
+        elif isinstance(phones, Alignments) and phones.problems:
+            without = f"; {phones.summary()}"
+        if not trained.transductive and not (together and trained.normalisation != "utterance"):
+            own = trained.normalisation == "utterance"
+            how = "by its own statistics" if own else "by the source's statistics"
+            said = f"each recording is standardised {how}, as in the run's test{without}"
+            settled = trained if own else trained.normalised("corpus")
+            return Terms(settled, (known or together) and not alone, said)
+        if together:
+            said = (
+                f"the {len(rows)} recordings are standardised together, as one corpus: their labels depend on one "
+                f"another{without}"
+            )
+            return Terms(
+                replace(trained, normalisation="corpus", target_access="audio"), True, said
+            )
+        if known and not alone:
+            settled, _ = settle(trained, self.run.one_sided, rows, self.run.backbone, phones)
+            said = (
+                f"recordings are standardised as in the run's test (by {settled.normalisation}): "
+                f"{_counts(rows, settled)}; their labels depend on one another{without}"
+            )
+            return Terms(settled, True, said)
+        if trained.removes_content and self.run.vocabulary.phonemes:
+            without = "; what is said is left in them, which the run took out"
+        why = "as asked" if alone else "since no speakers were given (--speakers, --together)"
+        said = f"recordings are standardised by the source's statistics, {why}{_cost(trained)}{without}"
+        return Terms(replace(trained, normalisation="corpus", target_access="nothing"), False, said)
+
+
+def load_model(folder: str | Path) -> Recogniser:
+    """Open a finished run, or what ``cleser export`` made of it.
+
+    Args:
+        folder: The run's folder or the exported one.
+
+    Raises:
+        ValueError: The folder holds no finished run.
+    """
+    return Recogniser(open_run(Path(folder)))
+
+
+def _check(
+    paths: Sequence[str | Path],
+    corpora: Sequence[str],
+    speakers: object,
+    language: str | None,
+    together: bool,
+    alone: bool,
+    window: float,
+    hop: float,
+) -> None:
+    for name, value in (("paths", paths), ("corpora", corpora)):
+        if isinstance(value, str | Path):
+            raise ValueError(f"{name} is {str(value)!r}, expected a list, as [{str(value)!r}]")
+    if not paths and not corpora:
+        raise ValueError("there are no recordings, expected at least one file, folder or corpus")
+    if corpora and (paths or speakers is not None or language is not None):
+        raise ValueError(
+            "corpora say themselves who speaks which language, expected no files, speakers or language beside them"
+        )
+    if together and alone:
+        raise ValueError("found both together and alone, expected one of them or none")
+    if not (window >= SHORTEST and 0 < hop <= window):
+        raise ValueError(
+            f"window is {window} s and hop {hop} s, expected a window of {SHORTEST} s or more, and a hop of more than "
+            "0 s and at most the window"
+        )
+
+
+def _utterances(corpora: Sequence[str]) -> pd.DataFrame:
+    """The manifests of some corpora without their labels, and where each utterance ends in seconds."""
+    rows = pd.concat([load(spec) for spec in corpora], ignore_index=True)
+    rows["emotion"] = pd.Series([None] * len(rows), dtype="str")
+    return rows.assign(until=[_end(p, e) for p, e in zip(rows["path"], rows["end"], strict=True)])
+
+
+def _end(path: str, end: float) -> float:
+    if not math.isnan(end):
+        return end
+    try:  # NaN stands for the recording's end
+        return float(soundfile.info(path).duration)
+    except (OSError, soundfile.LibsndfileError):
+        return float("nan")
+
+
+def _portions(rows: pd.DataFrame, *, whole: bool) -> Iterator[list[int]]:
+    """Positions of all recordings, or else of a bounded amount of sound at a time."""
+    if whole and len(rows):
+        yield list(range(len(rows)))
+        return
+    portion: list[int] = []
+    total = 0.0
+    for i, seconds in enumerate((rows["until"] - rows["start"]).tolist()):
+        if portion and (total + seconds > _PORTION or len(portion) == _FILES):
+            yield portion
+            portion, total = [], 0.0
+        portion.append(i)
+        total += seconds
+    if portion:
+        yield portion
+
+
+def _counts(rows: pd.DataFrame, trained: Protocol) -> str:
+    """How many recordings there are of how many speakers."""
+    each = rows["speaker"].value_counts()
+    if each.empty:
+        return f"{len(rows)} recordings of unknown speakers"
+    least, most = each.min(), each.max()
+    some = f"{most}" if least == most else f"{least} to {most}"
+    said = f"{len(each)} speakers with {some} recordings each"
+    if trained.normalisation == "speaker" and least == 1:
+        # It is its speaker's mean, and no more than that mean remains to be recognised.
+        said += f", {(each == 1).sum()} of them with a single one, whose label says nothing"
+    return said
+
+
+def _cost(trained: Protocol) -> str:
+    """What is lost without the target's own statistics."""
+    if trained.normalisation in ("speaker", "shrunk", "auto"):
+        return (
+            "; that cost supervised training 12 points of UAR between emodb and ravdess "
+            "(benchmarks/recogniser.py)"
+        )
+    return "; with speakers known it would be more accurate"

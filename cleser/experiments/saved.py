@@ -1,0 +1,144 @@
+"""A finished run opened again, from its own folder or from an exported one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import yaml
+from safetensors import safe_open
+from torch import Tensor
+
+from cleser.corpora.protocol import Protocol
+from cleser.experiments.experiment import FOLDS, Fitted
+from cleser.experiments.methods import METHODS
+from cleser.experiments.neural import FittedRecipe, encoder_for, member_prefix
+from cleser.experiments.one_sided import OneSidedness
+from cleser.features.normalisation import Moments
+from cleser.recipes.classical import Classical
+from cleser.settings import from_plain
+from cleser.speech.backbones import Backbone, load_backbone
+from cleser.speech.backbones.fine_tuning import FineTuning
+from cleser.training.dataset import Vocabulary
+from cleser.training.loop import Learner, Task
+
+BACKBONE_FOLDER: Final = "backbone"  # within an exported model, where the run's came from a folder
+
+
+class SavedRun(NamedTuple):
+    """What a finished run keeps.
+
+    Attributes:
+        settings: Its ``config.yaml``, the backbone's folder being where it lies now.
+        protocol: The terms that it was trained on.
+        networks: What each seed has fitted, networks in eval mode.
+        backbone: What turns recordings into frames, as it was before training.
+        tuning: Whether and how it was trained too.
+        vocabulary: Names behind the integers.
+        moments: Statistics of the source's features, for recordings that cannot bring their own.
+        one_sided: What decides ``normalisation="auto"`` for a target; None where nothing has to.
+    """
+
+    settings: dict[str, Any]
+    protocol: Protocol
+    networks: list[Fitted]
+    backbone: Backbone
+    tuning: FineTuning
+    vocabulary: Vocabulary
+    moments: Moments
+    one_sided: OneSidedness | None
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """The settings of a run (``config.yaml``) or of an exported model (``config.json``).
+
+    Raises:
+        ValueError: The folder holds neither.
+    """
+    for name in ("config.yaml", "config.json"):
+        if (folder / name).exists():
+            settings: dict[str, Any] = yaml.safe_load((folder / name).read_text())  # reads JSON too
+            return settings
+    raise ValueError(
+        f"{folder}: found neither config.yaml nor config.json, expected the folder of a run or of an "
+        "exported model"
+    )
+
+
+def open_run(folder: Path) -> SavedRun:
+    """What every seed of a finished run has fitted, with what it takes to use it.
+
+    Raises:
+        ValueError: The folder holds no finished run.
+    """
+    settings = _with_own_backbone(read_settings(folder), folder)
+    method = METHODS[settings["recipe"]]
+    task, tensors = _read_model(folder)
+    vocabulary = Vocabulary(**{name: tuple(names) for name, names in task["vocabulary"].items()})
+    config = from_plain(method.config, settings["config"])
+
+    def part(prefix: str) -> dict[str, Tensor]:
+        return _below(tensors, prefix)
+
+    protocol = from_plain(Protocol, settings["protocol"])
+    tuning = from_plain(FineTuning, settings.get("tuning", {}))
+    backbone = load_backbone(settings["backbone"])
+    networks: list[Fitted] = []
+    while seed := part(f"seed{len(networks)}."):
+        if method.build is None:
+            networks.append(Classical.restore(config, seed, len(vocabulary.emotions)))
+            continue
+        members = []
+        for number in range(config.training.members):
+            recipe = method.build(
+                config,
+                Task(
+                    task["layers"],
+                    task["channels"],
+                    vocabulary,
+                    task["mix"],
+                    tuple(task["prior"]),
+                ),
+            )
+            learner = Learner(recipe, encoder_for(backbone, tuning, vocabulary, protocol))
+            learner.load_weights(_of_member(seed, number, config.training.members))
+            members.append(learner.eval())
+        networks.append(FittedRecipe(members))
+    moments = Moments(**part("reference."))
+    kept = part("one_sided.")
+    one_sided = OneSidedness.restore(kept) if kept else None
+    return SavedRun(settings, protocol, networks, backbone, tuning, vocabulary, moments, one_sided)
+
+
+def _with_own_backbone(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """An exported model may bring its backbone along."""
+    source, *options = settings["backbone"].split(",")
+    if source != BACKBONE_FOLDER or not (folder / source).is_dir():
+        return settings
+    return {**settings, "backbone": ",".join([str(folder / source), *options])}
+
+
+def _of_member(tensors: dict[str, Tensor], number: int, members: int) -> dict[str, Tensor]:
+    return _below(tensors, member_prefix(number)) if members > 1 else tensors
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def _read_model(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    path = folder / "model.safetensors"
+    folds = sorted(p.name for p in (folder / FOLDS).iterdir()) if (folder / FOLDS).is_dir() else []
+    if not path.exists() and folds:
+        raise ValueError(
+            f"{folder} holds {len(folds)} folds, each with networks of its own: name one of them, as "
+            f"{folder / FOLDS / folds[0]}"
+        )
+    if not path.exists():
+        raise ValueError(
+            f"{folder}: found no model.safetensors, expected the folder of a finished run"
+        )
+    with safe_open(path, framework="pt") as file:
+        task = json.loads(file.metadata()["task"])
+        return task, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

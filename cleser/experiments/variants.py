@@ -1,0 +1,111 @@
+"""The rows of a comparison: recipes, their ablations, and the bounds that they stand between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from cleser.corpora.protocol import Protocol
+from cleser.experiments.methods import METHODS
+from cleser.training.loop import TrainingConfig
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A recipe with some settings changed.
+
+    Attributes:
+        method: Its name in :data:`cleser.recipes.METHODS`.
+        settings: Fields of its config.
+        terms: Fields of the protocol.
+        control: The row that is the same but for what the method adds: trained as long, the same epoch kept, the same
+            prior matched; empty where there is no such thing, as for the controls themselves.
+    """
+
+    method: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    terms: dict[str, Any] = field(default_factory=dict)
+    control: str = ""
+
+    def config(self) -> Any:
+        """The method's config with the settings."""
+        return replace(METHODS[self.method].config(), **self.settings)
+
+    def protocol(self, protocol: Protocol) -> Protocol:
+        """The protocol with the terms."""
+        return replace(protocol, **self.terms)
+
+
+_WITH_CONTENT = {"lexical_normalisation": False}
+_UNSEEN = {"target_access": "nothing", "normalisation": "corpus"}
+_DISJOINT: dict[str, Any] = {"adapt": "disjoint"}
+_SELF_TRAINING: dict[str, Any] = {
+    "communities": 0,
+    "conditioned": False,
+    "speaker_weight": 0.0,
+    "phoneme_weight": 0.0,
+}
+_LONG: dict[str, Any] = {"match_prior": True, "training": TrainingConfig(epochs=30, keep="last")}
+_ENSEMBLE: dict[str, Any] = {"training": TrainingConfig(epochs=30, keep="last", members=3)}
+
+
+def _sapa(
+    terms: dict[str, Any] | None = None, control: str = "self-training", **settings: Any
+) -> Variant:
+    return Variant("sapa", settings, terms or {}, control)
+
+
+VARIANTS: dict[str, Variant] = {
+    "erm": Variant("baseline"),
+    "erm-prior": Variant("baseline", {"match_prior": True}),
+    "erm-long": Variant("baseline", _LONG),
+    "erm-ensemble": Variant("baseline", {**_LONG, **_ENSEMBLE}),
+    "erm-with-content": Variant("baseline", terms=_WITH_CONTENT),
+    "erm-all": Variant("baseline", {"all_languages": True}),
+    "classical": Variant("classical"),
+    "coral": Variant("coral", control="erm"),
+    "dann": Variant("dann", control="erm"),
+    "self-training": Variant("sapa", _SELF_TRAINING),
+    "self-training-ensemble": Variant("sapa", {**_SELF_TRAINING, **_ENSEMBLE}),
+    "self-training-with-content": Variant("sapa", _SELF_TRAINING, _WITH_CONTENT),
+    "phonetic-anchors": _sapa(communities=0, speaker_weight=0.0),
+    "sapa": _sapa(),
+    "sapa-ensemble": _sapa(control="self-training-ensemble", **_ENSEMBLE),
+    "sapa-with-content": _sapa(_WITH_CONTENT, "self-training-with-content"),
+    "sapa-no-communities": _sapa(communities=0),
+    "sapa-no-speaker-space": _sapa(speaker_weight=0.0),
+    "sapa-no-phoneme-space": _sapa(phoneme_weight=0.0),
+    "sapa-no-refinement": _sapa(refine=False),
+    "sapa-no-pseudo-labels": _sapa(control="erm-long", target_weight=0.0),
+    "layer-anchoring": Variant("layer_anchoring", control="erm-long"),
+    "layer-anchoring-last": Variant("layer_anchoring", {"policy": "last"}, control="erm-long"),
+    "layer-anchoring-single": Variant("layer_anchoring", {"policy": "single"}, control="erm-long"),
+    "layer-anchoring-vowel": Variant("layer_anchoring", {"units": "vowel"}, control="erm-long"),
+    "erm-disjoint": Variant("baseline", terms=_DISJOINT),
+    "self-training-disjoint": Variant("sapa", _SELF_TRAINING, _DISJOINT),
+    "sapa-disjoint": _sapa(_DISJOINT, "self-training-disjoint"),
+    "erm-unseen": Variant("baseline", terms=_UNSEEN),
+    "erm-all-unseen": Variant("baseline", {"all_languages": True}, _UNSEEN),
+    "erm-all-unseen-long": Variant(
+        "baseline", {"all_languages": True, "training": TrainingConfig(epochs=30)}, _UNSEEN
+    ),
+    "zero-shot": Variant("zero_shot", terms=_UNSEEN, control="erm-all-unseen-long"),
+    "zero-shot-no-contrast": Variant(
+        "zero_shot", {"contrast_weight": 0.0}, _UNSEEN, "erm-all-unseen-long"
+    ),
+    "zero-shot-no-adversary": Variant(
+        "zero_shot", {"adversary_weight": 0.0}, _UNSEEN, "erm-all-unseen-long"
+    ),
+    "oracle": Variant("baseline", terms={"target_access": "labels"}),
+}
+"""By name. *Unseen*: nothing is known of the target before the test, not even its statistics. *Disjoint*: what is
+adapted to are other speakers of the target than those tested. *Self-training* is SAPA without all that is SAPA's:
+pseudo-labels and prior alone."""
+
+
+def reference_of(name: str) -> str:
+    """The plain ERM under the same terms that a row is compared with, besides its control."""
+    terms = VARIANTS[name].terms
+    return {"target_access": "erm-unseen", "adapt": "erm-disjoint"}.get(
+        next(iter(terms), ""), "erm"
+    )

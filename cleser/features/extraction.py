@@ -1,0 +1,391 @@
+"""A corpus through a backbone into a store: read, encoded, pooled and written all at once.
+
+While the model encodes a batch, threads decode the next ones and another writes the last: the model never waits for
+a disk. On a processor every core encodes a batch of its own, since cores that share one batch wait for each other
+in every layer. Layers are pooled as they appear. Several processes share the work by taking every n-th utterance, and
+what a store already holds is not done again.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from cleser.alignment import Alignment
+from cleser.anchors.streaming import StreamingPool
+from cleser.corpora.recording import read_header
+from cleser.features.store import PooledStore, StoreSettings, StoreWriter
+from cleser.files import write_text
+from cleser.speech.audio import AudioError, load_audio
+from cleser.speech.backbones import Backbone
+from cleser.speech.batching import batches_by_length
+from cleser.speech.digests import file_digest, utterance_key
+
+_Cut = tuple[Tensor, list[str] | None]  # times [S, 2] in seconds, and labels
+_Results = tuple[StreamingPool | None, list[_Cut]]
+_AHEAD = 4  # batches decoded before they are needed
+_TURNS = 4  # batches that each of several workers gets at least
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """What a row of a store is.
+
+    Attributes:
+        over: ``"token"``, stretches of equal length; ``"phone"``, by an alignment; ``"utterance"``, all of it.
+        token: How long a token is, in seconds.
+        std: Whether the standard deviation of the frames follows their mean.
+
+    Raises:
+        ValueError: A token has no length.
+    """
+
+    over: Literal["token", "phone", "utterance"] = "utterance"
+    token: float = 0.1
+    std: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.token > 0:
+            raise ValueError(f"token is {self.token} s, expected more than 0")
+
+    def __str__(self) -> str:
+        what = f"{self.token:g} s" if self.over == "token" else f"{self.over}s"
+        return f"{what} mean{'+std' * self.std}"
+
+    def stretches(self, seconds: float, alignment: Alignment | None) -> _Cut:
+        """Where the rows of an utterance begin and end, in seconds [S, 2], and their labels.
+
+        Raises:
+            ValueError: Phones are wanted and there is no alignment of them.
+        """
+        if self.over == "phone":
+            if alignment is None or alignment.uniform:
+                raise ValueError("has no alignment of its phones")
+            times = torch.stack([torch.tensor(alignment.starts), torch.tensor(alignment.ends)], 1)
+            return times, list(alignment.phones)
+        pieces = max(1, round(seconds / self.token)) if self.over == "token" else 1
+        edges = torch.linspace(0, seconds, pieces + 1, dtype=torch.float64)
+        return torch.stack([edges[:-1], edges[1:]], 1), None
+
+
+@dataclass
+class Extraction:
+    """What became of a corpus.
+
+    Attributes:
+        store: With the utterances that could be used.
+        keys: Each row's name in the store; None where the recording could not be used.
+        left_out: Those recordings: ``{"path": …, "reason": …}``.
+        padding: Share of what was encoded that was padding.
+    """
+
+    store: PooledStore
+    keys: list[str | None]
+    left_out: list[dict[str, str]] = field(default_factory=list)
+    padding: float = 0.0
+
+
+def extract_to_store(
+    manifest: pd.DataFrame,
+    backbone: Backbone,
+    folder: str | os.PathLike[str],
+    *,
+    pooling: Pooling | None = None,
+    alignments: Sequence[Alignment | None] | None = None,
+    dtype: Literal["float16", "float32"] = "float16",
+    seconds: float = 32.0,
+    share: tuple[int, int] = (0, 1),
+    workers: int | None = None,
+    advance: Callable[[int], object] | None = None,
+) -> Extraction:
+    """Encode a manifest's utterances and keep them pooled, from all the backbone's layers.
+
+    Args:
+        manifest: Rows with ``path, start, end``.
+        backbone: On the device where it shall run.
+        folder: Of the store; one that is there goes on, if it holds the same.
+        pooling: What to keep: a row an utterance by default.
+        alignments: When each utterance's phones sound, one for each row, None where nobody knows.
+        dtype: How values are kept.
+        seconds: How much sound a batch may hold, padding included. Some 30 on a CPU, hundreds on a GPU. A corpus that
+            gives the workers no more than a few such batches is cut into smaller ones.
+        share: ``(rank, ranks)``: of the rows, those whose number is rank modulo ranks.
+        workers: Batches encoded at once, by threads that divide torch's among them; by default one for each of these
+            on a CPU, and one on a GPU.
+        advance: Called with the number of utterances finished, for progress.
+
+    Raises:
+        ValueError: The store holds something else, or the alignments are not as many as the rows.
+    """
+    pooling = pooling or Pooling()
+    known = list(alignments) if alignments is not None else [None] * len(manifest)
+    if len(known) != len(manifest):
+        raise ValueError(
+            f"found {len(known)} alignments, expected one for each of {len(manifest)} rows"
+        )
+    store = PooledStore.create(
+        folder,
+        StoreSettings(
+            backbone.name,
+            _layer_names(backbone),
+            backbone.dim * (1 + pooling.std),
+            str(pooling),
+            dtype,
+        ),
+    )
+    rank, ranks = share
+    paths, starts, ends = (manifest[c].tolist()[rank::ranks] for c in ("path", "start", "end"))
+    rows = list(zip(paths, starts, ends, known[rank::ranks], strict=True))
+    crew = _Crew(backbone, workers)
+    work = _Work(crew, pooling, seconds, advance)
+    with ThreadPoolExecutor(os.cpu_count()) as readers:
+        items = list(readers.map(lambda row: _Item.look(*row, pooling=pooling), rows))
+        done = {i.key for i in items if i.key is not None and i.key in store}
+        todo = [i for i in items if i.problem is None and i.key not in done]
+        if advance:
+            advance(len(items) - len(todo))
+        with store.writer(rank) as writer, crew, ThreadPoolExecutor(1) as scribe:
+            work.run(todo, readers, scribe, writer)
+    store.refresh()
+    left_out = [{"path": str(i.path), "reason": i.problem} for i in items if i.problem is not None]
+    _note(store.folder / f"left-out-{rank}.jsonl", left_out)
+    keys = [i.key if i.problem is None else None for i in items]
+    return Extraction(store, keys, left_out, work.padding)
+
+
+def _layer_names(backbone: Backbone) -> tuple[int, ...]:
+    return tuple(getattr(backbone, "layers", range(backbone.n_layers)))
+
+
+@dataclass
+class _Item:
+    """An utterance on its way."""
+
+    path: str
+    start: float
+    end: float
+    alignment: Alignment | None
+    seconds: float = 0.0
+    key: str | None = None
+    problem: str | None = None
+
+    @classmethod
+    def look(
+        cls, path: str, start: float, end: float, alignment: Alignment | None, *, pooling: Pooling
+    ) -> _Item:
+        """Find out its name and length without decoding it."""
+        item = cls(path, start, end, alignment)
+        try:
+            header = read_header(path)
+            whole = header.frames / header.samplerate
+            item.seconds = min(whole, whole if math.isnan(end) else end) - start
+            cuts = None
+            if pooling.over == "phone":
+                cuts = pooling.stretches(item.seconds, alignment)[0].numpy()
+            item.key = utterance_key(file_digest(path), start, end, cuts)
+        except (OSError, ValueError) as error:
+            item.problem = str(error)
+        if item.problem is None and not item.seconds > 0:
+            item.problem = f"holds {whole:.3f} s of sound, expected some at {start} to {end} s"
+        return item
+
+
+class _Crew:
+    """Threads that encode, each with a backbone of its own: weights are shared, what a forward pass notes is not."""
+
+    def __init__(self, backbone: Backbone, workers: int | None) -> None:
+        self.backbone = backbone
+        self.device = _device(backbone)
+        self.threads = torch.get_num_threads()
+        self.size = workers or (self.threads if self.device.type == "cpu" else 1)
+        shared = {id(t): t for t in chain(backbone.parameters(), backbone.buffers())}
+        others = (copy.deepcopy(backbone, dict(shared)) for _ in range(self.size - 1))
+        self._idle = [backbone, *others]
+        self._own = threading.local()
+
+    def __enter__(self) -> _Crew:
+        self.pool = ThreadPoolExecutor(self.size, initializer=self._begin)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(
+            self.threads
+        )  # what a thread sets for itself, later threads begin with
+
+    def _begin(self) -> None:
+        self._own.backbone = self._idle.pop()
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
+        else:
+            torch.set_num_threads(max(1, self.threads // self.size))
+
+    @property
+    def mine(self) -> Backbone:
+        """The calling thread's backbone."""
+        backbone: Backbone = self._own.backbone
+        return backbone
+
+
+class _Encoded(NamedTuple):
+    """A batch that is being encoded: its size, what of it could be decoded, and what comes of that."""
+
+    size: int
+    batch: list[_Item]
+    results: Future[_Results]
+
+
+class _Work:
+    """Batches on their way from disk to disk."""
+
+    def __init__(
+        self,
+        crew: _Crew,
+        pooling: Pooling,
+        seconds: float,
+        advance: Callable[[int], object] | None,
+    ) -> None:
+        self.crew = crew
+        self.backbone = crew.backbone
+        self.pooling = pooling
+        self.seconds = seconds
+        self.advance = advance
+        self._encoded = self._padded = 0
+
+    @property
+    def padding(self) -> float:
+        return self._padded / max(1, self._encoded + self._padded)
+
+    def run(
+        self,
+        items: list[_Item],
+        readers: ThreadPoolExecutor,
+        scribe: ThreadPoolExecutor,
+        writer: StoreWriter,
+    ) -> None:
+        written: Future[None] | None = None
+        for encoded in self._encoded_ahead(items, readers):
+            results = encoded.results.result()
+            if written is not None:
+                written.result()  # one batch behind: a full disk stops the run, memory stays bounded
+            written = scribe.submit(_write, writer, encoded.batch, *results)
+            if self.advance:
+                self.advance(encoded.size)
+        if written is not None:
+            written.result()
+
+    def _encoded_ahead(self, items: list[_Item], readers: ThreadPoolExecutor) -> Iterator[_Encoded]:
+        """Batches in their order, while each worker has one more waiting."""
+        coming: deque[_Encoded] = deque()
+        for group, batch, sounds in self._read(items, readers):
+            heard = sum(map(len, sounds))
+            self._encoded += heard
+            self._padded += max(map(len, sounds), default=0) * len(sounds) - heard
+            coming.append(
+                _Encoded(group, batch, self.crew.pool.submit(self._encode, batch, sounds))
+            )
+            if len(coming) > 2 * self.crew.size:
+                yield coming.popleft()
+        yield from coming
+
+    def _read(
+        self, items: list[_Item], readers: ThreadPoolExecutor
+    ) -> Iterator[tuple[int, list[_Item], list[Tensor]]]:
+        """Size of each batch, what of it could be decoded, and its sounds; some batches are decoded ahead."""
+        order = batches_by_length([item.seconds for item in items], self._budget(items))
+        waiting: list[tuple[list[_Item], list[Future[Tensor | None]]]] = []
+        for numbers in [*order, *[[]] * _AHEAD]:
+            group = [items[i] for i in numbers]
+            waiting.append((group, [readers.submit(self._load, item) for item in group]))
+            if len(waiting) > _AHEAD:
+                batch, coming = waiting.pop(0)
+                sounds = [sound.result() for sound in coming]
+                kept = [
+                    item for item, sound in zip(batch, sounds, strict=True) if sound is not None
+                ]
+                yield len(batch), kept, [sound for sound in sounds if sound is not None]
+
+    def _budget(self, items: list[_Item]) -> float:
+        """Each of several workers gets a few batches: with one or two, some would be done long before others."""
+        if self.crew.size == 1:
+            return self.seconds
+        share = sum(item.seconds for item in items) / self.crew.size
+        return min(self.seconds, share / _TURNS)
+
+    def _load(self, item: _Item) -> Tensor | None:
+        try:
+            sound = load_audio(item.path, self.backbone.rate, start=item.start, end=item.end)
+        except AudioError as error:
+            item.problem = str(error).removeprefix(f"{item.path}: ")
+            return None
+        shortest, longest = self.backbone.shortest, self.backbone.longest
+        if len(sound) < shortest or (longest is not None and len(sound) > longest):
+            limit = f"at most {longest}" if len(sound) > shortest else f"at least {shortest}"
+            item.problem = f"has {len(sound)} samples at {self.backbone.rate} Hz, expected {limit}"
+            return None
+        return sound
+
+    @torch.inference_mode()
+    def _encode(self, batch: list[_Item], sounds: list[Tensor]) -> _Results:
+        """Set the model to a batch; what a GPU gives may still be on its way when this returns."""
+        if not batch:
+            return None, []
+        backbone, device = self.crew.mine, self.crew.device
+        lengths = torch.tensor([len(sound) for sound in sounds])
+        padded = pad_sequence(sounds, batch_first=True)
+        padded = padded.pin_memory() if device.type == "cuda" else padded
+        cuts = [
+            self.pooling.stretches(len(sound) / backbone.rate, item.alignment)
+            for item, sound in zip(batch, sounds, strict=True)
+        ]
+        bounds = [
+            backbone.frame_bounds(times[:, 0], times[:, 1], count)
+            for (times, _), count in zip(cuts, backbone.count_frames(lengths).tolist(), strict=True)
+        ]
+        pool = StreamingPool(bounds, backbone.n_layers, std=self.pooling.std)
+        backbone.stream(padded.to(device, non_blocking=True), lengths, pool)
+        return pool, cuts
+
+
+def _write(
+    writer: StoreWriter, batch: list[_Item], pool: StreamingPool | None, cuts: list[_Cut]
+) -> None:
+    if pool is None:
+        return
+    for item, (values, kept), (times, labels) in zip(batch, pool.values(), cuts, strict=True):
+        if not len(values):
+            item.problem = "holds no speech: every frame is silent"
+            continue
+        names = None if labels is None else [n for n, k in zip(labels, kept, strict=True) if k]
+        try:
+            writer.add(str(item.key), values, times=times[kept].numpy(), labels=names)
+        except ValueError as error:
+            item.problem = str(error).removeprefix(f"{item.key}: ")
+
+
+def _note(path: Path, left_out: list[dict[str, str]]) -> None:
+    """A line a recording that could not be used; no file where all could."""
+    if not left_out:
+        path.unlink(missing_ok=True)
+        return
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in left_out))
+
+
+def _device(backbone: Backbone) -> torch.device:
+    tensors = [*backbone.parameters(), *backbone.buffers()]
+    return tensors[0].device if tensors else torch.device("cpu")

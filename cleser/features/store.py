@@ -1,0 +1,518 @@
+"""Pooled features of many utterances on disk, written by parallel workers and read without a copy."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import os
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from cleser.features.shards import (
+    RECORD,
+    Layout,
+    Records,
+    ShardWriter,
+    as_tensor,
+    map_file,
+    read_records,
+    remove,
+)
+from cleser.files import write_bytes
+
+_DTYPES = {"float16": torch.float16, "float32": torch.float32}
+_KEY = re.compile(r"[0-9a-f]{32}")
+_WORKER = re.compile(r"\w[\w.-]*")
+_MERGED = "merged-"
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """What the numbers of a store are; two stores with the same settings may be joined.
+
+    Attributes:
+        backbone: Identity of what computed the frames, with its revision: :attr:`Backbone.name`.
+        layers: The backbone's layers that are kept, in this order.
+        dim: Channels C of a layer.
+        pooling: What a row is and how frames became it, e.g. ``"phones mean"`` or ``"0.1 s mean+std"``.
+        dtype: How values are kept.
+
+    Raises:
+        ValueError: A field has a value that no store can have.
+    """
+
+    backbone: str
+    layers: tuple[int, ...]
+    dim: int
+    pooling: str
+    dtype: Literal["float16", "float32"] = "float16"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", tuple(int(layer) for layer in self.layers))
+        if not self.layers or len(set(self.layers)) < len(self.layers):
+            raise ValueError(f"layers is {self.layers}, expected one or more, each once")
+        if self.dim < 1:
+            raise ValueError(f"dim is {self.dim}, expected at least 1")
+        if self.dtype not in _DTYPES:
+            raise ValueError(f"dtype is {self.dtype!r}, expected one of {list(_DTYPES)}")
+
+    @property
+    def identity(self) -> str:
+        """32 hexadecimal digits that change whenever a field does: a name for the store's folder."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+class PooledBatch(NamedTuple):
+    """Some utterances' features, one after another.
+
+    Attributes:
+        values: [S, L, C].
+        offsets: Where each utterance's rows begin, int64 [B + 1].
+    """
+
+    values: Tensor
+    offsets: Tensor
+
+
+class PooledStore:
+    """Features [S, L, C] of utterances: S phones, tokens or one summary, L layers, C channels.
+
+    A folder with ``settings.json`` and, for each worker that wrote to it, a shard of data and its index. A kill at
+    any moment loses at most the utterances being added; ``missing`` then says what is left to do. Reading maps the
+    shards into memory: ``store[key]`` is a view into the map, and pages are loaded as they are touched. Opened stores
+    see what was complete when they were opened; :meth:`refresh` looks again.
+
+    An utterance has a key (:func:`utterance_key`), values [S, L, C], times [S, 2] in seconds (NaN where not given)
+    and labels, such as its phones.
+
+    >>> import tempfile, torch
+    >>> folder = tempfile.mkdtemp()
+    >>> settings = StoreSettings("acoustic", layers=(0,), dim=2, pooling="phones mean")
+    >>> store = PooledStore.create(folder, settings)
+    >>> key = "0" * 32
+    >>> with store.writer("a") as writer:
+    ...     writer.add(key, torch.ones(3, 1, 2), labels=["h", "ə", "j"])
+    True
+    >>> store.refresh()
+    >>> store[key].shape, store.labels(key)
+    (torch.Size([3, 1, 2]), ['h', 'ə', 'j'])
+    """
+
+    def __init__(self, folder: Path, settings: StoreSettings) -> None:
+        self.folder = folder
+        self.settings = settings
+        self._dtype = _DTYPES[settings.dtype]
+        self._shape = (len(settings.layers), settings.dim)
+        self._layout = Layout(len(settings.layers) * settings.dim * self._dtype.itemsize)
+        self.refresh()
+
+    @classmethod
+    def create(cls, folder: str | os.PathLike[str], settings: StoreSettings) -> PooledStore:
+        """Begin a store, or go on with one that has the same settings.
+
+        Raises:
+            ValueError: The folder holds a store with other settings.
+        """
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        if not (path / "settings.json").exists():
+            text = json.dumps(asdict(settings), indent=2) + "\n"
+            write_bytes(path / "settings.json", text.encode(), durable=True)
+        store = cls.open(path)
+        for field in fields(settings):
+            found, expected = (getattr(s, field.name) for s in (store.settings, settings))
+            if found != expected:
+                raise ValueError(
+                    f"{path}: found a store with {field.name} {found!r}, expected {expected!r}"
+                )
+        return store
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str]) -> PooledStore:
+        """Open a store.
+
+        Raises:
+            ValueError: The folder holds none.
+        """
+        path = Path(folder) / "settings.json"
+        try:
+            settings = StoreSettings(**json.loads(path.read_text()))
+        except FileNotFoundError as error:
+            raise ValueError(f"{path}: not found, expected the folder of a store") from error
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}: {error}, expected the settings of a store") from error
+        return cls(Path(folder), settings)
+
+    def refresh(self) -> None:
+        """See what has been added since."""
+        records: list[Records] = []
+        self._memory: list[mmap.mmap | None] = []
+        self._flat: list[Tensor] = []
+        for index in sorted(self.folder.glob("shard-*.idx")):
+            try:
+                found = read_records(index, self._layout)
+                memory = map_file(index.with_suffix(".bin"))
+            except FileNotFoundError:
+                continue  # merged into another shard this very moment
+            records.append(found)
+            self._memory.append(memory)
+            self._flat.append(as_tensor(memory, self._dtype))
+        shards = np.repeat(np.arange(len(records)), [len(r) for r in records])
+        joined = np.concatenate([np.empty(0, RECORD), *records])
+        keys = joined["key"].astype("U32").tolist()
+        # Of an utterance that two workers have added, either will do: its key says that they are the same.
+        self._where: dict[str, int] = {key: i for i, key in reversed(list(enumerate(keys)))}
+        self._shard: list[int] = shards.tolist()
+        self._records = joined
+        self._offsets: list[int] = (joined["offset"] // self._dtype.itemsize).tolist()
+        self._rows: list[int] = joined["rows"].tolist()
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    def __iter__(self) -> Iterator[str]:
+        """Keys in alphabetical order, whoever wrote them."""
+        return iter(sorted(self._where))
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._where
+
+    def __getitem__(self, key: str) -> Tensor:
+        """Values [S, L, C]: a view into the file's memory map, in the store's dtype.
+
+        Writing to it changes this process' copy of the touched pages and never the file.
+
+        Raises:
+            KeyError: The store does not hold this utterance.
+        """
+        return self.views((key,))[0]
+
+    def views(self, keys: Iterable[str]) -> list[Tensor]:
+        """Values [S_i, L, C] of each utterance, as views into the memory map: nothing is copied.
+
+        Raises:
+            KeyError: The store does not hold an utterance.
+        """
+        flat, shard, rows, offsets = self._flat, self._shard, self._rows, self._offsets
+        layers, dim = self._shape
+        strides = (layers * dim, dim, 1)
+        try:
+            found = [self._where[key] for key in keys]
+        except KeyError as error:
+            raise self._unknown(error.args[0]) from None
+        return [
+            flat[shard[i]].as_strided((rows[i], layers, dim), strides, offsets[i]) for i in found
+        ]
+
+    def prefetch(self, keys: Iterable[str]) -> None:
+        """Ask the system to read these utterances from the disk in the background, all at once.
+
+        Without it each view is read when it is first touched, with much that lies around it.
+
+        Raises:
+            KeyError: The store does not hold an utterance.
+        """
+        if not hasattr(mmap, "MADV_WILLNEED"):
+            return
+        for key in keys:
+            i = self._find(key)
+            memory = self._memory[self._shard[i]]
+            begin = self._offsets[i] * self._dtype.itemsize
+            page = begin % mmap.PAGESIZE
+            if memory is not None and self._rows[i]:
+                size = self._rows[i] * self._layout.row
+                memory.madvise(mmap.MADV_WILLNEED, begin - page, size + page)
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return PooledStore.open, (self.folder,)  # a data loader's worker maps the files anew
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all values."""
+        return sum(self._rows[i] for i in self._where.values()) * self._layout.row
+
+    def _find(self, key: str) -> int:
+        try:
+            return self._where[key]
+        except KeyError:
+            raise self._unknown(key) from None
+
+    def _unknown(self, key: str) -> KeyError:
+        return KeyError(f"{self.folder}: holds no utterance {key!r} among its {len(self)}")
+
+    def rows(self, keys: Iterable[str]) -> NDArray[np.int64]:
+        """How many rows S each utterance has, int64 [B], without touching the values."""
+        return np.array([self._rows[self._find(key)] for key in keys], dtype=np.int64)
+
+    def times(self, key: str) -> Tensor:
+        """Where the rows begin and end in the utterance, in seconds, float32 [S, 2]; NaN where unknown."""
+        i = self._find(key)
+        memory, rows = self._memory[self._shard[i]], self._rows[i]
+        if memory is None or not rows:
+            return torch.empty(0, 2)
+        begin = int(self._records["offset"][i]) + self._layout.times(rows)
+        return torch.frombuffer(memory, dtype=torch.float32, count=2 * rows, offset=begin).view(
+            -1, 2
+        )
+
+    def labels(self, key: str) -> list[str]:
+        """The rows' labels, S of them; none where none were given."""
+        i = self._find(key)
+        memory, size = self._memory[self._shard[i]], int(self._records["text"][i])
+        if memory is None or not size:
+            return []
+        begin = int(self._records["offset"][i]) + self._layout.text(self._rows[i])
+        return memory[begin : begin + size].decode().split("\n")[:-1]
+
+    def batch(
+        self,
+        keys: Sequence[str],
+        *,
+        layers: Sequence[int] | None = None,
+        dtype: torch.dtype | None = None,
+        out: Tensor | None = None,
+    ) -> PooledBatch:
+        """Gather utterances, one copy from the map into the batch.
+
+        Args:
+            keys: Of the utterances; one may come more than once.
+            layers: Which of the settings' layers to take; all by default.
+            dtype: Of the values; the store's by default.
+            out: Memory for them, [S or more, L, C] of that dtype on the CPU, such as the batch before: to get new
+                memory takes about as long as the copy.
+
+        Returns:
+            Values [S, L, C] with S = ΣS_i, the first rows of ``out`` where that is given, and offsets [B + 1].
+
+        Raises:
+            KeyError: The store does not hold an utterance.
+            ValueError: The store does not hold a layer, or ``out`` does not hold the batch.
+        """
+        views = self.views(keys)
+        places = None if layers is None else torch.tensor(self._places(layers), dtype=torch.int64)
+        width = self._shape[0] if places is None else len(places)
+        offsets = np.zeros(len(views) + 1, dtype=np.int64)
+        np.cumsum([len(view) for view in views], out=offsets[1:])
+        self.prefetch(keys)
+        shape = (int(offsets[-1]), width, self._shape[1])
+        values = _room(shape, dtype or self._dtype, out)
+        if places is None and values.dtype == self._dtype and views:
+            torch.cat(views, out=values)  # at once: half the time of one after the other
+        else:
+            for view, part in zip(views, values.split(np.diff(offsets).tolist()), strict=True):
+                part.copy_(view if places is None else view.index_select(1, places))
+        return PooledBatch(values, torch.from_numpy(offsets))
+
+    def _places(self, layers: Sequence[int]) -> list[int]:
+        for layer in layers:
+            if layer not in self.settings.layers:
+                raise ValueError(
+                    f"{self.folder}: holds no layer {layer}, expected of {list(self.settings.layers)}"
+                )
+        return [self.settings.layers.index(layer) for layer in layers]
+
+    def missing(self, keys: Iterable[str]) -> list[str]:
+        """Those that the store does not hold, in their order, each once."""
+        return [key for key in dict.fromkeys(keys) if key not in self._where]
+
+    def verify(self) -> list[str]:
+        """The keys whose data is not what was written: every byte is read and its checksum compared."""
+        broken = []
+        for key in self:
+            data, record = self._data(key)
+            if zlib.crc32(data) != record["data"]:
+                broken.append(key)
+        return broken
+
+    def _data(self, key: str) -> tuple[memoryview, np.void]:
+        i = self._find(key)
+        record = self._records[i]
+        memory = self._memory[self._shard[i]]
+        size = self._layout.size(self._rows[i], int(record["text"]))
+        begin = int(record["offset"])
+        return memoryview(memory or b"")[begin : begin + size], record
+
+    def writer(self, worker: str | int) -> StoreWriter:
+        """What adds utterances; a context manager.
+
+        Args:
+            worker: A name of its own for each process or thread that writes at the same time. A name used before goes
+                on where that writer ended, or was ended.
+
+        Raises:
+            BlockingIOError: Another process is writing under this name.
+            ValueError: The name is no plain word.
+        """
+        name = str(worker)
+        if not _WORKER.fullmatch(name) or name.startswith(_MERGED):
+            raise ValueError(f"worker is {name!r}, expected letters, digits, '.', '_' and '-'")
+        return StoreWriter(self, ShardWriter(self.folder, name, self._layout))
+
+    def merge(self) -> None:
+        """Make one shard of all, in the order of keys: the same utterances give the same bytes.
+
+        A kill leaves the old shards, or both, or the new one: every utterance stays. Takes the disk space of a copy.
+
+        Raises:
+            BlockingIOError: Another process is writing to the store.
+        """
+        old = sorted(self.folder.glob("shard-*.idx"))
+        locks = []
+        try:
+            for index in old:
+                name = index.stem.removeprefix("shard-")
+                locks.append(ShardWriter(self.folder, name, self._layout))
+            self.refresh()
+            self._write_merged(old)
+            for index in old:
+                remove(index)
+        finally:
+            for lock in locks:
+                lock.close()
+        self.refresh()
+
+    def _write_merged(self, old: list[Path]) -> None:
+        taken = {index.name for index in old}
+        number = next(n for n in range(len(old) + 1) if f"shard-{_MERGED}{n}.idx" not in taken)
+        index = self.folder / f"shard-{_MERGED}{number}.idx"
+        records = np.zeros(len(self), dtype=RECORD)
+        with index.with_suffix(".bin").open("wb") as file:
+            for i, key in enumerate(self):
+                data, records[i] = self._data(key)
+                records["offset"][i] = file.tell()
+                records["seal"][i] = zlib.crc32(records[i : i + 1].tobytes()[:-4])
+                file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        write_bytes(index, records.tobytes(), durable=True)
+
+
+class StoreWriter:
+    """Adds utterances to a store, from one process or thread; opened by :meth:`PooledStore.writer`."""
+
+    def __init__(self, store: PooledStore, shard: ShardWriter) -> None:
+        self._shard = shard
+        self._known = store._where
+        self._added = set(shard.records["key"].astype("U32").tolist())
+        self._shape = store._shape
+        self._dtype = store._dtype
+
+    def add(
+        self,
+        key: str,
+        values: Tensor | NDArray[np.floating],
+        *,
+        times: ArrayLike | None = None,
+        labels: Sequence[str] | None = None,
+    ) -> bool:
+        """Add an utterance; when this returns, it is on the disk.
+
+        Args:
+            key: Its name (:func:`utterance_key`).
+            values: [S, L, C], on any device, of any floating dtype; S may be 0.
+            times: Where the rows begin and end, in seconds, [S, 2].
+            labels: One a row, such as its phone.
+
+        Returns:
+            Whether it was added: False where the store held it already.
+
+        Raises:
+            ValueError: The key is no key, a shape is wrong, a value is NaN or infinite or beyond the store's dtype, or
+                a label holds a line break.
+        """
+        if not _KEY.fullmatch(key):
+            raise ValueError(f"key is {key!r}, expected 32 hexadecimal digits (utterance_key)")
+        if key in self._known or key in self._added:
+            return False
+        kept = self._values(key, values)
+        rows = len(kept)
+        spans = _times(key, times, rows)
+        text = _text(key, labels, rows)
+        self._shard.append(key, kept.reshape(-1).view(np.uint8).data, spans, text, rows)
+        self._added.add(key)
+        return True
+
+    def _values(self, key: str, values: Tensor | NDArray[np.floating]) -> NDArray[np.generic]:
+        tensor = torch.as_tensor(values).detach()
+        if tensor.ndim != 3 or tuple(tensor.shape[1:]) != self._shape:
+            layers, dim = self._shape
+            raise ValueError(
+                f"{key}: values have shape {list(tensor.shape)}, expected [S, {layers}, {dim}]"
+            )
+        kept = tensor.to("cpu", self._dtype).contiguous()
+        if not torch.isfinite(kept).all():
+            limit = torch.finfo(self._dtype).max
+            raise ValueError(
+                f"{key}: found values that are NaN, infinite or beyond ±{limit:g}, "
+                f"expected what {str(self._dtype).removeprefix('torch.')} can hold"
+            )
+        array: NDArray[np.generic] = kept.numpy()
+        return array
+
+    def close(self) -> None:
+        """Let others write under this name."""
+        self._shard.close()
+
+    def __enter__(self) -> StoreWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _room(shape: tuple[int, ...], dtype: torch.dtype, out: Tensor | None) -> Tensor:
+    """Memory for a batch: the first rows of ``out``, or new."""
+    if out is None:
+        return _empty(shape, dtype)
+    fits = out.ndim == 3 and len(out) >= shape[0] and out.shape[1:] == shape[1:]
+    if not fits or out.dtype != dtype or out.device.type != "cpu":
+        raise ValueError(
+            f"out is {list(out.shape)} of {out.dtype} on {out.device}, "
+            f"expected {list(shape)} or more rows, of {dtype} on the CPU"
+        )
+    return out[: shape[0]]
+
+
+def _empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """New memory, of NumPy: it asks for huge pages, without which it would cost even more."""
+    size = int(np.prod(shape)) * dtype.itemsize
+    if not size:
+        return torch.empty(shape, dtype=dtype)
+    return torch.from_numpy(np.empty(size, dtype=np.uint8)).view(dtype).view(shape)
+
+
+def _times(key: str, times: ArrayLike | None, rows: int) -> bytes:
+    if times is None:
+        return np.full((rows, 2), np.nan, dtype="<f4").tobytes()
+    spans = np.asarray(times, dtype="<f4").reshape(-1, 2) if rows == 0 else np.asarray(times, "<f4")
+    if spans.shape != (rows, 2):
+        raise ValueError(f"{key}: times have shape {list(spans.shape)}, expected [{rows}, 2]")
+    return spans.tobytes()
+
+
+def _text(key: str, labels: Sequence[str] | None, rows: int) -> bytes:
+    if labels is None:
+        return b""
+    if len(labels) != rows:
+        raise ValueError(f"{key}: found {len(labels)} labels, expected one for each of {rows} rows")
+    for label in labels:
+        if "\n" in label:
+            raise ValueError(f"{key}: found the label {label!r}, expected one without line breaks")
+    return "".join(f"{label}\n" for label in labels).encode()

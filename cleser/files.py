@@ -1,0 +1,65 @@
+"""Files that cleser writes: where they are kept, and that nobody ever sees half of one."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """Where what was computed is kept: ``$CLESER_CACHE``, else ``cleser`` in the user's cache folder."""
+    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cleser"
+    return Path(os.environ.get("CLESER_CACHE", default))
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A file to write in place of another: it takes that one's name when the block ends, or is removed when it fails.
+
+    A reader sees the old file or the new one, never half of one. Processes and threads that write the same file do not
+    disturb one another; the last one's stays. Its folder is made where there is none.
+
+    Args:
+        path: The file's name.
+
+    >>> import tempfile
+    >>> out = Path(tempfile.mkdtemp()) / "runs" / "notes.txt"
+    >>> with replacing(out) as part:
+    ...     _ = part.write_text("whole")
+    ...     out.exists()
+    False
+    >>> [file.name for file in out.parent.iterdir()]
+    ['notes.txt']
+    """
+    final = Path(path)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    part = final.with_name(f"{final.name}.{os.getpid()}.{threading.get_ident()}.part")
+    try:
+        yield part
+        part.replace(final)
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes, *, durable: bool = False) -> None:
+    """Write a file at once, see :func:`replacing`.
+
+    Args:
+        path: The file's name.
+        content: All of it.
+        durable: Return only when it is on the disk, so that a power cut cannot lose it.
+    """
+    with replacing(path) as part:
+        part.write_bytes(content)
+        if durable:
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text file in UTF-8 at once, see :func:`replacing`; line ends stay as they are."""
+    write_bytes(path, text.encode())

@@ -1,0 +1,1 @@
+"""Communities of a graph: Leiden, and a refinement by what the nodes are like."""

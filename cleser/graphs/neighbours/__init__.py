@@ -1,0 +1,1 @@
+"""Nearest neighbours by cosine similarity: exact and approximate, on processors and GPUs."""

@@ -1,0 +1,377 @@
+"""Who expresses an emotion alike: communities of speakers across languages, for each emotion.
+
+A speaker's mean embedding in an emotion is made of much that is not style: of the voice, and of the language with its
+microphones. Both are offsets of groups (`cleser.graphs.styles.offsets`), and are removed before neighbours are
+searched: what stays is how this speaker's emotion departs from the speaker's own mean and from what is usual in the
+language.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import sparse
+
+from cleser.graphs.communities.modularity import communities
+from cleser.graphs.communities.refine import CommunityRefiner, Part
+from cleser.graphs.neighbours.cosine_knn import cosine_knn
+from cleser.graphs.styles.nodes import Coded, Nodes, encode, pool
+from cleser.graphs.styles.offsets import remove_offsets
+from cleser.graphs.styles.style_mixing import mixing
+from cleser.relations import differ, same
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+LanguageOffsets = Literal["centre", "relation", "keep"]
+SpeakerOffsets = Literal["centre", "keep"]
+_NOTHING_LEFT = 1e-6  # of a mean node's length: less is rounding
+
+
+@dataclass(frozen=True)
+class StyleCommunities:
+    """Communities of speakers, for each emotion its own.
+
+    Attributes:
+        nodes: A row for each speaker in each emotion: ``speaker, emotion, language``; ``utterances``, how many (or the
+            sum of their posteriors); ``reliability`` of their mean, 0 to 1; ``community``, a number that no other
+            emotion's community has, −1 where nothing is left once offsets are removed (a speaker of one emotion alone);
+            and ``membership``, how far the node belongs to it.
+        styles: What is left of each node's mean, float32 [M, D].
+        graph: Edges between nodes of the same emotion, sparse [M, M].
+    """
+
+    nodes: pd.DataFrame
+    styles: npt.NDArray[np.float32]
+    graph: sparse.csr_array
+    _speakers: Coded = field(repr=False)
+    _emotions: Coded = field(repr=False)
+    _spoken: Ints = field(repr=False)
+    _again: Callable[[Ints], StyleCommunities] = field(repr=False)
+
+    def labels(self, speakers: npt.ArrayLike, emotions: npt.ArrayLike) -> Ints:
+        """The community of each utterance.
+
+        Args:
+            speakers: [N].
+            emotions: [N], or posteriors [N, K], of which the largest counts.
+
+        Returns:
+            int64 [N]; −1 where speaker or emotion are unknown, or their node is in no community.
+
+        >>> from cleser.graphs import planted_styles
+        >>> x = planted_styles(speakers=6, seed=1)
+        >>> who = {"speakers": x.speakers, "emotions": x.emotions, "languages": x.languages}
+        >>> found = style_communities(x.embeddings, **who)
+        >>> found.labels([0, 0, 99], [1, -1, 1]).tolist()[1:]
+        [-1, -1]
+        """
+        given = np.asarray(emotions)
+        names = given.argmax(axis=1) if given.ndim == 2 else emotions
+        who, what = self._speakers.of(speakers), self._emotions.of(names)
+        if who.shape != what.shape:
+            raise ValueError(
+                f"found {len(who)} speakers and {len(what)} emotions, expected as many"
+            )
+        table = np.full((len(self._speakers.names) + 1, len(self._emotions.names) + 1), -1)
+        place = (self._speakers.of(self.nodes["speaker"]), self._emotions.of(self.nodes["emotion"]))
+        table[place] = self.nodes["community"]
+        return np.asarray(table[who, what], dtype=np.int64)
+
+    def mixing(
+        self, *, permutations: int = 999, seed: int = 0, refit: bool = False
+    ) -> pd.DataFrame:
+        """How languages mix within the communities of each emotion, against chance.
+
+        Args:
+            permutations: How often languages are dealt to speakers at random.
+            seed: Of the permutations.
+            refit: Find communities anew for every permutation, which is exact. Otherwise communities stay as they are;
+                where offsets were removed they were removed by the true languages, which makes those mix a little
+                better than others would: the p-values are then too large.
+
+        Returns:
+            A row an emotion: ``nodes, languages, communities``; ``entropy`` (0 apart, 1 mixed) and ``assortativity``
+            (1 apart, 0 mixed), each with its ``_chance`` (mean over permutations) and ``_p``: the share of permutations
+            in which languages keep apart as much. NaN where an emotion has but one language. The last row, *all*,
+            holds the means over emotions.
+        """
+        return mixing(self, self._spoken, self._again, permutations, seed, refit)
+
+    def plot(self) -> Figure:
+        """Draw the graph of each emotion: colour the community, shape the language, size the utterances."""
+        from cleser.graphs.styles.drawing import draw_styles  # noqa: PLC0415  (matplotlib)
+
+        return draw_styles(self.nodes, self.styles, self.graph)
+
+
+def style_communities(
+    embeddings: Any,
+    *,
+    speakers: npt.ArrayLike,
+    emotions: npt.ArrayLike,
+    languages: npt.ArrayLike,
+    k: int = 15,
+    refine: bool | CommunityRefiner = True,
+    seed: int = 0,
+    resolution: float = 1.0,
+    language_offsets: LanguageOffsets = "centre",
+    speaker_offsets: SpeakerOffsets = "centre",
+) -> StyleCommunities:
+    """Find communities of speakers who express an emotion alike.
+
+    One node is a speaker in an emotion, one graph an emotion: cosine neighbours over all languages, an edge weighing
+    the similarity (if positive) times the geometric mean of both nodes' reliability. Leiden finds communities, and
+    `CommunityRefiner` refines those of all emotions together.
+
+    Args:
+        embeddings: Of utterances [N, D], as a speaker encoder gives them.
+        speakers: Of each utterance, names or integers [N]; None, NaN or −1 is unknown, and takes no part.
+        emotions: Names or integers [N]; or posteriors [N, K] ≥ 0, for corpora without labels, whose emotions are
+            the integers from 0 on. Give corpora with labels one-hot rows beside them.
+        languages: Names or integers [N]; a speaker has one.
+        k: Neighbours of a node.
+        refine: Refine with the default refiner, with the given one, or not at all.
+        seed: Of Leiden.
+        resolution: Of the modularity; larger values give smaller communities.
+        language_offsets: ``"centre"`` removes the mean of each language in each emotion; ``"relation"`` removes only
+            that of each emotion, but lets nodes be neighbours only across languages; ``"keep"`` removes only that of
+            each emotion.
+        speaker_offsets: ``"centre"`` removes the mean of each speaker over emotions, ``"keep"`` does not.
+
+    Raises:
+        ValueError: Shapes do not agree, embeddings are not finite, posteriors are negative, an utterance lacks a
+            language, or a speaker has two.
+
+    >>> from cleser.graphs import planted_styles
+    >>> x = planted_styles(speakers=6, seed=1)
+    >>> who = {"speakers": x.speakers, "emotions": x.emotions, "languages": x.languages}
+    >>> style_communities(x.embeddings, **who).nodes["community"].nunique()
+    12
+    """
+    pooled = _pooled(embeddings, speakers, emotions, languages)
+    settings = _Settings(k, refine, seed, resolution, language_offsets, speaker_offsets)
+
+    def build(languages_of_speakers: Ints) -> StyleCommunities:
+        language = languages_of_speakers[pooled.nodes.speakers]
+        found = _find(pooled.nodes, language, settings)
+        table = pooled.table(language).assign(
+            community=found.community, membership=found.membership
+        )
+        return StyleCommunities(
+            table, found.styles, found.graph, pooled.who, pooled.what, pooled.spoken, build
+        )
+
+    return build(pooled.spoken)
+
+
+def speaker_styles(
+    embeddings: Any,
+    *,
+    speakers: npt.ArrayLike,
+    emotions: npt.ArrayLike,
+    languages: npt.ArrayLike,
+    language_offsets: LanguageOffsets = "centre",
+    speaker_offsets: SpeakerOffsets = "centre",
+) -> tuple[pd.DataFrame, npt.NDArray[np.float32]]:
+    """What `style_communities` compares, without its search: the nodes, and the style of each.
+
+    Args:
+        embeddings: As there, as are all others.
+        speakers: [N].
+        emotions: [N], or posteriors [N, K].
+        languages: [N].
+        language_offsets: What is removed of a language.
+        speaker_offsets: What is removed of a speaker.
+
+    Returns:
+        A row a node (``speaker, emotion, language, utterances, reliability``), and the styles [M, D].
+    """
+    pooled = _pooled(embeddings, speakers, emotions, languages)
+    language = pooled.spoken[pooled.nodes.speakers]
+    settings = _Settings(language_offsets=language_offsets, speaker_offsets=speaker_offsets)
+    return pooled.table(language), _styles(pooled.nodes, language, settings).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _Pooled:
+    """Utterances as nodes, and the names behind the integers."""
+
+    nodes: Nodes
+    who: Coded
+    what: Coded
+    tongue: Coded
+    spoken: Ints
+
+    def table(self, language: Ints) -> pd.DataFrame:
+        nodes = self.nodes
+        return pd.DataFrame(
+            {
+                "speaker": [self.who.names[s] for s in nodes.speakers],
+                "emotion": [self.what.names[e] for e in nodes.emotions],
+                "language": [self.tongue.names[t] for t in language],
+                "utterances": nodes.mass,
+                "reliability": nodes.reliability,
+            }
+        )
+
+
+def _pooled(
+    embeddings: Any, speakers: npt.ArrayLike, emotions: npt.ArrayLike, languages: npt.ArrayLike
+) -> _Pooled:
+    x = _finite(embeddings)
+    who = encode(speakers, "speakers", len(x))
+    what, weights = _emotion_weights(emotions, len(x))
+    tongue = encode(languages, "languages", len(x))
+    return _Pooled(pool(x, who.codes, weights), who, what, tongue, _language_of(who, tongue))
+
+
+@dataclass(frozen=True)
+class _Settings:
+    k: int = 15
+    refine: bool | CommunityRefiner = True
+    seed: int = 0
+    resolution: float = 1.0
+    language_offsets: LanguageOffsets = "centre"
+    speaker_offsets: SpeakerOffsets = "centre"
+
+    def __post_init__(self) -> None:
+        for name, known in (
+            ("language_offsets", ("centre", "relation", "keep")),
+            ("speaker_offsets", ("centre", "keep")),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}, expected one of {list(known)}"
+                )
+
+
+@dataclass(frozen=True)
+class _Found:
+    community: Ints
+    membership: Floats
+    styles: npt.NDArray[np.float32]
+    graph: sparse.csr_array
+
+
+def _finite(embeddings: Any) -> Floats:
+    given = embeddings.detach().cpu().numpy() if hasattr(embeddings, "detach") else embeddings
+    x = np.asarray(given, dtype=np.float64)
+    if x.ndim != 2:
+        raise ValueError(f"embeddings have shape {x.shape}, expected [N, D]")
+    whole = np.isfinite(x).all(axis=1)
+    if not whole.all():
+        raise ValueError(f"embeddings[{int(whole.argmin())}] is not finite")
+    return x
+
+
+def _emotion_weights(emotions: npt.ArrayLike, n: int) -> tuple[Coded, sparse.csr_array]:
+    """Names of the emotions, and how far each utterance is of each, [N, K]."""
+    given = emotions.detach().cpu().numpy() if hasattr(emotions, "detach") else emotions
+    if np.ndim(given) == 2:
+        posteriors = np.asarray(given, dtype=np.float64)
+        if len(posteriors) != n or not (np.isfinite(posteriors).all() and (posteriors >= 0).all()):
+            raise ValueError(
+                f"emotions of shape {posteriors.shape}, expected posteriors [{n}, K] ≥ 0, finite"
+            )
+        best = posteriors.argmax(axis=1).astype(np.int64)
+        return Coded(best, list(range(posteriors.shape[1]))), sparse.csr_array(posteriors)
+    coded = encode(given, "emotions", n)
+    rows = np.flatnonzero(coded.codes >= 0)
+    shape = (n, max(len(coded.names), 1))
+    return coded, sparse.csr_array((np.ones(len(rows)), (rows, coded.codes[rows])), shape=shape)
+
+
+def _language_of(who: Coded, tongue: Coded) -> Ints:
+    """The language of each speaker."""
+    known = who.codes >= 0
+    if (tongue.codes[known] < 0).any():
+        row = int(np.flatnonzero(known & (tongue.codes < 0))[0])
+        raise ValueError(f"languages[{row}] is unknown, expected the language of every utterance")
+    language = np.full(len(who.names), -1, dtype=np.int64)
+    language[who.codes[known]] = tongue.codes[known]
+    other = known & (language[who.codes] != tongue.codes)
+    if other.any():
+        row = int(np.flatnonzero(other)[0])
+        both = sorted({tongue.names[tongue.codes[row]], tongue.names[language[who.codes[row]]]})
+        raise ValueError(
+            f"speaker {who.names[who.codes[row]]!r} speaks {both}, expected one language: make it two speakers"
+        )
+    return language
+
+
+def _find(nodes: Nodes, language: Ints, settings: _Settings) -> _Found:
+    """Styles, graph and communities of pooled nodes."""
+    styles = _styles(nodes, language, settings)
+    length = np.linalg.norm(styles, axis=1)
+    scale = np.linalg.norm(nodes.means, axis=1).mean() if len(length) else 1.0
+    usable = np.flatnonzero(length > _NOTHING_LEFT * scale)
+    graph = _graph(styles[usable], nodes, usable, language, settings)
+    community = np.full(len(styles), -1, dtype=np.int64)
+    membership = np.zeros(len(styles))
+    places = [usable[nodes.emotions[usable] == e] for e in np.unique(nodes.emotions[usable])]
+    begin = 0
+    for own, (labels, share) in zip(
+        places, _partitions(graph, styles, nodes, places, settings), strict=True
+    ):
+        community[own], membership[own] = labels + begin, share
+        begin += int(labels.max()) + 1
+    return _Found(community, membership, styles.astype(np.float32), graph)
+
+
+def _styles(nodes: Nodes, language: Ints, settings: _Settings) -> Floats:
+    groups = [nodes.emotions]
+    if settings.language_offsets == "centre":
+        groups = [nodes.emotions * (language.max(initial=0) + 1) + language]
+    if settings.speaker_offsets == "centre":
+        groups.append(nodes.speakers)
+    return remove_offsets(nodes.means, groups, nodes.reliability)
+
+
+def _graph(
+    styles: Floats, nodes: Nodes, usable: Ints, language: Ints, settings: _Settings
+) -> sparse.csr_array:
+    """Edges among all nodes; those that are not usable have none."""
+    n = len(nodes.mass)
+    if not len(usable):
+        return sparse.csr_array((n, n), dtype=np.float32)
+    where = same("emotion")
+    if settings.language_offsets == "relation":
+        where = where & differ("language")
+    labels = {"emotion": nodes.emotions[usable], "language": language[usable]}
+    found = cosine_knn(styles, settings.k, where=where, labels=labels).tocoo()
+    rows, columns = usable[found.coords[0]], usable[found.coords[1]]
+    weight = found.data * np.sqrt(nodes.reliability[rows] * nodes.reliability[columns])
+    kept = weight > 0
+    values = weight[kept].astype(np.float32)
+    return sparse.csr_array((values, (rows[kept], columns[kept])), shape=(n, n))
+
+
+def _partitions(
+    graph: sparse.csr_array, styles: Floats, nodes: Nodes, places: list[Ints], settings: _Settings
+) -> list[tuple[Ints, Floats]]:
+    """Communities of the nodes of each emotion, and how far each node belongs to its own."""
+    graphs = [graph[own][:, own] for own in places]
+    labels = [
+        communities(each, resolution=settings.resolution, seed=settings.seed) for each in graphs
+    ]
+    if settings.refine is False:
+        return [(each, np.ones(len(each))) for each in labels]
+    refiner = CommunityRefiner() if settings.refine is True else settings.refine
+    refined = refiner.fit_together(
+        [
+            Part(each, styles[own], start, nodes.speakers[own], nodes.reliability[own])
+            for each, own, start in zip(graphs, places, labels, strict=True)
+        ]
+    )
+    return [
+        (r.labels, r.membership[np.arange(len(r.labels)), r.labels].astype(np.float64))
+        for r in refined
+    ]

@@ -1,0 +1,94 @@
+"""Supervised training, which every recipe extends and is measured against.
+
+``baseline`` (empirical risk minimisation, ERM) trains the shared network on labels and nothing else: the source's,
+or with ``all_languages`` all languages' but the target's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from cleser.models.batch import Batch
+from cleser.models.emotion import Embedded, EmotionModel, ModelConfig
+from cleser.recipes.pseudo_labels import decision_shift
+from cleser.training.dataset import Dataset
+from cleser.training.loop import Recipe, Task, TrainingConfig, predict
+
+
+@dataclass(frozen=True)
+class BaselineConfig:
+    """Settings of supervised training, which all recipes share.
+
+    Attributes:
+        model: The network.
+        training: The loop.
+        label_smoothing: Mass taken from the true class; keeps the network from being sure of one language.
+        all_languages: Learn from the protocol's auxiliary corpora too.
+        match_prior: Shift the logits at the end so that the target's utterances, unlabelled, are on average given the
+            classes in the shares that the protocol assumes, alike by default (transductive; see
+            cleser.recipes.pseudo_labels.decision_shift).
+    """
+
+    adapts: ClassVar[bool] = False  # whether unlabelled target utterances are trained on
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    label_smoothing: float = 0.3
+    all_languages: bool = False
+    match_prior: bool = False
+
+
+class Baseline(Recipe):
+    """Supervised training: L = L_CE(source).
+
+    Args:
+        config: Settings.
+        task: Shapes and names of the data.
+        communities: Most speaker-style communities of an emotion, for recipes that find some.
+    """
+
+    shift: Tensor
+
+    def __init__(self, config: BaselineConfig, task: Task, *, communities: int = 0) -> None:
+        super().__init__()
+        self.settings = config
+        self.sees_target = config.match_prior
+        self.model = EmotionModel(
+            config.model,
+            layers=task.layers,
+            channels=task.channels,
+            classes=len(task.vocabulary.emotions),
+            mix=task.mix,
+            communities=communities,
+        )
+        self.register_buffer("shift", torch.zeros(len(task.vocabulary.emotions)))
+        self.prior = torch.tensor(task.prior) if task.prior else None
+
+    def embed(self, batch: Batch) -> Embedded:
+        """Embed and classify a batch."""
+        embedded: Embedded = self.model(batch)
+        return embedded._replace(logits=embedded.logits + self.shift)
+
+    def step(self, source: Batch, target: Batch | None) -> dict[str, Tensor]:
+        """Cross-entropy on the source, every corpus and every emotion counting alike."""
+        return {"loss": self.supervised(self.embed(source).logits, source)}
+
+    def supervised(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Weighted cross-entropy with the batch's emotions; unknown ones count nothing."""
+        loss = nn.functional.cross_entropy(
+            logits,
+            batch.labels["emotion"],
+            reduction="none",
+            ignore_index=-1,
+            label_smoothing=self.settings.label_smoothing,
+        )
+        return (loss * batch.weight).mean()
+
+    def finish(self, target: Dataset | None) -> None:
+        """Match the prior, where that is asked for."""
+        if self.settings.match_prior and target is not None and len(target):
+            self.shift.copy_(decision_shift(predict(self, target)[0].to(self.shift), self.prior))

@@ -1,0 +1,144 @@
+"""What every backbone is: waveforms in, hidden states of all layers out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+ReceiveLayer = Callable[[int, Tensor, Tensor], None]
+"""Told a layer's place, its hidden states [B, T, D] and the mask of frames that count [B, T]."""
+
+
+class Frames(NamedTuple):
+    """Hidden states of a padded batch.
+
+    Attributes:
+        hidden_states: [L, B, T, D], layers first.
+        lengths: Frames of each utterance, int64 [B].
+        mask: Frames that count, bool [B, T]: inside the utterance and, for backbones that can tell, speech.
+    """
+
+    hidden_states: Tensor
+    lengths: Tensor
+    mask: Tensor
+
+
+class Backbone(nn.Module, ABC):
+    """Turns recordings into layers of frames.
+
+    Attributes:
+        rate: Sampling rate expected, in Hz.
+        frame_rate: Frames a second.
+        first_frame: The middle of frame 0, in seconds from the recording's start.
+        receptive_field: How much sound a frame is made of before layers look around, in seconds.
+        n_layers: Layers L given.
+        dim: Channels D of each layer.
+        mix: How its layers are best made one: ``"weighted"`` where they describe the same thing, ever more
+            abstractly, ``"concat"`` where their channels mean different things.
+    """
+
+    rate: int
+    frame_rate: float
+    first_frame: float = 0.0
+    receptive_field: float
+    n_layers: int
+    dim: int
+    mix: Literal["weighted", "concat"] = "weighted"
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Identity of what is computed, for caches: changes whenever the numbers would."""
+
+    @abstractmethod
+    def forward(self, waveforms: Tensor, lengths: Tensor) -> Frames:
+        """Encode a padded batch of waveforms [B, N] whose true lengths in samples are [B]."""
+
+    @abstractmethod
+    def count_frames(self, samples: Tensor) -> Tensor:
+        """Frames that waveforms of these lengths have, int64 [B]."""
+
+    @property
+    def shortest(self) -> int:
+        """Samples that a waveform must have."""
+        return 1
+
+    @property
+    def longest(self) -> int | None:
+        """Samples that a waveform may have; None where there is no limit."""
+        return None
+
+    def stream(self, waveforms: Tensor, lengths: Tensor, receive: ReceiveLayer) -> None:
+        """Encode a padded batch and hand out each layer as soon as it is known.
+
+        Args:
+            waveforms: Samples [B, N] at ``rate``, zero beyond each length.
+            lengths: Samples in each waveform, int64 [B].
+            receive: Called with a layer's place, its hidden states [B, T, D] and the mask [B, T].
+        """
+        frames = self(waveforms, lengths)
+        for place, hidden in enumerate(frames.hidden_states):
+            receive(place, hidden, frames.mask)
+
+    def extract(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
+        """Encode recordings of any lengths, keeping only the frames that count.
+
+        Args:
+            waveforms: 1-D tensors of samples at ``rate``.
+
+        Returns:
+            One tensor [L, T_i, D] for each.
+
+        Raises:
+            ValueError: A waveform is empty or not 1-D.
+        """
+        for i, waveform in enumerate(waveforms):
+            if waveform.ndim != 1 or not len(waveform):
+                shape = list(waveform.shape)
+                raise ValueError(f"waveforms[{i}] has shape {shape}, expected [T] with T ≥ 1")
+        if not waveforms:
+            return []
+        lengths = torch.tensor([len(w) for w in waveforms])
+        frames = self(pad_sequence(list(waveforms), batch_first=True), lengths)
+        return [frames.hidden_states[:, i, m] for i, m in enumerate(frames.mask)]
+
+    def frame_bounds(
+        self, starts: Sequence[float] | Tensor, ends: Sequence[float] | Tensor, count: int
+    ) -> Tensor:
+        """The frames that lie in stretches of time: those whose middle does.
+
+        Stretches that follow one another share no frame and leave none out. One too short to hold a frame's
+        middle gets the frame nearest to its own.
+
+        Args:
+            starts: Where each stretch begins, in seconds.
+            ends: Where each ends.
+            count: Frames of the utterance.
+
+        Returns:
+            First frame and the frame after the last, int64 [S, 2], within 0 and ``count``.
+
+        Raises:
+            ValueError: There are no frames, or a stretch ends before it begins.
+        """
+        start = torch.as_tensor(starts, dtype=torch.float64)
+        end = torch.as_tensor(ends, dtype=torch.float64)
+        if count < 1 or bool((end < start).any()):
+            raise ValueError(
+                f"found {count} frames and stretches {starts} to {ends}, expected ends after starts"
+            )
+
+        def place(time: Tensor) -> Tensor:
+            # Times are exact multiples of frames more often than not: rounding must not move a bound.
+            return ((time - self.first_frame) * self.frame_rate - 1e-6).ceil().long()
+
+        first, last = place(start).clamp(0, count), place(end).clamp(0, count)
+        middle = ((start + end) / 2 - self.first_frame) * self.frame_rate
+        nearest = middle.round().long().clamp(0, count - 1)
+        empty = last <= first
+        return torch.stack([first.where(~empty, nearest), last.where(~empty, nearest + 1)], 1)

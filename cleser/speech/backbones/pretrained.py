@@ -1,0 +1,286 @@
+"""Pretrained speech models of ``transformers`` as backbones: wav2vec 2.0, HuBERT, WavLM, XLS-R, Whisper and kin."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import torch
+from torch import Tensor
+
+from cleser.speech.backbones import wave_encoder, whisper_encoder
+from cleser.speech.backbones.base import Backbone, Frames, ReceiveLayer
+from cleser.speech.backbones.wave_encoder import WaveEncoder
+from cleser.speech.backbones.whisper_encoder import WhisperEncoder
+from cleser.speech.checkpoints import not_loaded, open_checkpoint
+
+WAVE_FAMILIES: Final = (
+    "data2vec-audio",
+    "hubert",
+    "unispeech",
+    "unispeech-sat",
+    "wav2vec2",
+    "wavlm",
+)
+FAMILIES: Final = (*WAVE_FAMILIES, "whisper")
+# Weights that a checkpoint may lack: none of them changes a hidden state.
+_UNUSED: Final = (
+    "masked_spec_embed",
+    "decoder.",
+    "adapter.",
+    "quantizer.",
+    "project_",
+    "num_batches_tracked",
+)
+
+
+class TransformersBackbone(Backbone):
+    """A pretrained speech encoder, with the same numbers for a recording alone and in any batch.
+
+    Sampling rate and normalisation are those of the model's own processor; a folder without one gets its
+    family's defaults (16 kHz; zero mean and unit variance, or Whisper's spectrogram). SpecAugment and layer
+    drop are switched off, so that what is random in training is dropout alone. Code that a checkpoint brings
+    along is never run.
+
+    Layer 0 is the Transformer's input, layer i the output of its i-th block, and the last one the encoder's
+    output with its final layer normalisation, where it has one (``last_hidden_state`` of transformers).
+
+    Args:
+        name_or_path: A folder that ``save_pretrained`` wrote, or a name on the hub.
+        layers: ``"all"``, or the numbers of the layers wanted (negative ones count from the end). Blocks above
+            the highest are neither kept nor run.
+        revision: The commit, branch or tag on the hub.
+        dtype: Of weights and hidden states.
+
+    Attributes:
+        source: The folder or name.
+        family: As transformers calls it, ``"wav2vec2"`` or ``"whisper"``.
+        revision: The commit on the hub that it came from, as far as that is known.
+
+    Raises:
+        ValueError: Nothing can be loaded there, the family is not known, weights are missing, or a layer is
+            not there.
+    """
+
+    def __init__(
+        self,
+        name_or_path: str | Path,
+        *,
+        layers: Literal["all"] | Sequence[int] = "all",
+        revision: str | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        self.source = str(name_or_path)
+        model, extractor = _load(self.source, revision, dtype)
+        self.family = family = str(model.config.model_type)
+        self.revision: str | None = getattr(model.config, "_commit_hash", None) or revision
+        n_states = 1 + int(model.config.num_hidden_layers)
+        self.layers = _resolve(layers, n_states, self.source)
+        self.rate = int(extractor.sampling_rate)
+        self.encoder: WaveEncoder | WhisperEncoder
+        if family == "whisper":
+            self.encoder = WhisperEncoder(model.encoder, extractor, highest=max(self.layers))
+        else:
+            self.encoder = WaveEncoder(
+                model, highest=max(self.layers), normalise=bool(extractor.do_normalize)
+            )
+        self.frame_rate = self.rate / self.encoder.stride
+        self.first_frame = self.encoder.first_centre / self.rate
+        self.receptive_field = self.encoder.receptive_field / self.rate
+        self.n_layers = len(self.layers)
+        self.dim = self.encoder.dim
+        self._settings = {
+            "family": family,
+            "revision": self.revision,
+            "rate": self.rate,
+            "normalise": getattr(self.encoder, "normalise", None),
+        }
+        self._fingerprint: tuple[tuple[int, ...], str] | None = None
+        self.eval()
+
+    @property
+    def name(self) -> str:
+        """Identity of what is computed, for caches: source, revision, layers, type, weights and code."""
+        layers = "+".join(str(i) for i in self.layers)
+        dtype = str(next(self.parameters()).dtype).removeprefix("torch.")
+        settings = json.dumps(self._settings, sort_keys=True)
+        code = b"".join(
+            Path(str(module.__file__)).read_bytes() for module in (wave_encoder, whisper_encoder)
+        )
+        digest = hashlib.sha256(settings.encode() + code + self.fingerprint.encode()).hexdigest()[
+            :16
+        ]
+        return f"{Path(self.source).name}-layers{layers}-{dtype}-{digest}"
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all weights that are used, computed anew when one has been written to."""
+        tensors = self.encoder.state_dict(keep_vars=True)
+        written = tuple(t._version for t in tensors.values())
+        if self._fingerprint is None or self._fingerprint[0] != written:
+            digest = hashlib.sha256()
+            for key, tensor in tensors.items():
+                digest.update(key.encode())
+                flat = tensor.detach().cpu().contiguous().flatten()
+                digest.update(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
+            self._fingerprint = (written, digest.hexdigest())
+        return self._fingerprint[1]
+
+    def count_frames(self, samples: Tensor) -> Tensor:
+        """Frames that waveforms of these lengths have, int64 [B]."""
+        return self.encoder.count(samples)
+
+    @property
+    def shortest(self) -> int:
+        """Samples that make one frame: a waveform needs as many."""
+        return 1 if isinstance(self.encoder, WhisperEncoder) else self.encoder.receptive_field
+
+    @property
+    def longest(self) -> int | None:
+        """Samples that a waveform may have; None where there is no limit."""
+        return self.encoder.longest if isinstance(self.encoder, WhisperEncoder) else None
+
+    def stream(self, waveforms: Tensor, lengths: Tensor, receive: ReceiveLayer) -> None:
+        """Encode a padded batch and hand out each layer as soon as it is known, keeping none.
+
+        Args:
+            waveforms: Samples [B, N] at ``rate``, zero beyond each length.
+            lengths: Samples in each waveform, int64 [B].
+            receive: Called with a layer's place in ``layers``, its hidden states [B, T, D] and the mask [B, T].
+
+        Raises:
+            ValueError: A waveform is too short for a frame, or longer than the model reaches.
+        """
+        self._check(lengths)
+        places = {layer: place for place, layer in enumerate(self.layers)}
+
+        def pick(state: int, hidden: Tensor, mask: Tensor) -> None:
+            if state in places:
+                receive(places[state], hidden, mask)
+
+        self.encoder(waveforms, lengths, pick)
+
+    def forward(self, waveforms: Tensor, lengths: Tensor) -> Frames:
+        """Encode a padded batch, differentiably.
+
+        Args:
+            waveforms: Samples [B, N] at ``rate``, zero beyond each length.
+            lengths: Samples in each waveform, int64 [B].
+
+        Returns:
+            Hidden states [L, B, T, D], in the order of ``layers``.
+
+        Raises:
+            ValueError: A waveform is too short for a frame, or longer than the model reaches.
+        """
+        states: dict[int, tuple[Tensor, Tensor]] = {}
+        self.stream(waveforms, lengths, lambda place, *state: states.__setitem__(place, state))
+        hidden = torch.stack([states[place][0] for place in range(self.n_layers)])
+        mask = states[0][1]
+        return Frames(hidden, mask.sum(-1), mask)
+
+    @torch.no_grad()
+    def extract(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
+        """Encode recordings of any lengths, without gradients, keeping only true frames: [L, T_i, D] for each."""
+        return super().extract(waveforms)
+
+    def _check(self, lengths: Tensor) -> None:
+        shortest, longest = self.shortest, self.longest
+        for i, length in enumerate(lengths.tolist()):
+            if length < shortest or (longest is not None and length > longest):
+                bounds = f"at least {shortest}" + (f" and at most {longest}" if longest else "")
+                raise ValueError(
+                    f"waveforms[{i}] has {length} samples, expected {bounds} at {self.rate} Hz"
+                )
+
+
+def _load(source: str, revision: str | None, dtype: torch.dtype) -> tuple[Any, Any]:
+    """The model and its feature extractor."""
+    from transformers import AutoConfig  # noqa: PLC0415  (seconds to import)
+
+    try:
+        config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise not_loaded(source, "backbone", error) from error
+    if config.model_type not in FAMILIES:
+        expected = ", ".join(FAMILIES)
+        raise ValueError(
+            f"backbone {source!r} is of type {config.model_type!r}, expected one of {expected}"
+        )
+    config.apply_spec_augment = False
+    config.layerdrop = config.encoder_layerdrop = 0.0
+    return open_checkpoint(
+        "AutoModel",
+        source,
+        "backbone",
+        revision=revision,
+        unused=_UNUSED,
+        config=config,
+        dtype=dtype,
+    )
+
+
+def _resolve(layers: Literal["all"] | Sequence[int], n_states: int, source: str) -> tuple[int, ...]:
+    if isinstance(layers, str):
+        if layers != "all":
+            raise ValueError(f"layers is {layers!r}, expected 'all' or numbers")
+        return tuple(range(n_states))
+    numbers = tuple(i + n_states if i < 0 else i for i in layers)
+    if (
+        not numbers
+        or len(set(numbers)) < len(numbers)
+        or not all(0 <= i < n_states for i in numbers)
+    ):
+        raise ValueError(
+            f"layers is {list(layers)}, expected different numbers from 0 to {n_states - 1}, "
+            f"the layers that {source!r} has"
+        )
+    return numbers
+
+
+def parse_spec(spec: str) -> TransformersBackbone:
+    """The backbone that ``NAME_OR_PATH,layers=0+6+12,dtype=bfloat16,revision=…`` describes.
+
+    Raises:
+        ValueError: A setting is not known or cannot be read, or the model cannot be loaded.
+    """
+    source, *settings = spec.split(",")
+    options: dict[str, Any] = {}
+    for setting in settings:
+        key, _, value = setting.partition("=")
+        if key == "layers":
+            options["layers"] = value if value == "all" else _numbers(value)
+        elif key == "dtype":
+            options["dtype"] = _dtype(value)
+        elif key == "revision" and value:
+            options["revision"] = value
+        else:
+            raise ValueError(
+                f"backbone {spec!r} has the setting {setting!r}, expected layers=0+6+12, "
+                "dtype=bfloat16 or revision=COMMIT"
+            )
+    path = Path(source).expanduser()
+    if not path.is_dir() and source.count("/") != 1:
+        raise ValueError(
+            f"backbone is {source!r}, expected 'acoustic', a folder that save_pretrained wrote, "
+            "or OWNER/NAME on the hub"
+        )
+    return TransformersBackbone(str(path) if path.is_dir() else source, **options)
+
+
+def _numbers(value: str) -> list[int]:
+    try:
+        return [int(number) for number in value.split("+")]
+    except ValueError:
+        raise ValueError(f"layers={value} cannot be read, expected numbers like 0+6+12") from None
+
+
+def _dtype(value: str) -> torch.dtype:
+    dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if value not in dtypes:
+        raise ValueError(f"dtype is {value!r}, expected one of {', '.join(dtypes)}")
+    return dtypes[value]

@@ -1,0 +1,1 @@
+"""Training that all recipes share: datasets, the loop, checkpoints, several processes; no method stands here."""

@@ -1,0 +1,109 @@
+"""Where a seed's training stands, in one safetensors file that is replaced as a whole."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from cleser.files import replacing
+from cleser.training.sharding import alike, whole
+
+
+class Learner(Protocol):
+    """What is trained."""
+
+    def weights(self) -> dict[str, Tensor]:
+        """Everything that training changes, on the CPU."""
+        ...
+
+    def load_weights(self, weights: dict[str, Tensor]) -> None:
+        """Put it back."""
+        ...
+
+
+@dataclass
+class Checkpoint:
+    """The state of one seed after an epoch.
+
+    Attributes:
+        epoch: Epochs finished.
+        history: One line of numbers an epoch.
+        best: Development (UAR, negative loss) of the best epoch so far.
+        weights: The latest weights, of what is trained alone.
+        best_weights: Those of the best epoch.
+        slots: The optimiser's state.
+    """
+
+    epoch: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best: tuple[float, float] = (-1.0, 0.0)
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    slots: dict[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, path: Path, model: Learner, optimiser: torch.optim.Optimizer) -> Checkpoint:
+        """Read a checkpoint into a model and its optimiser; a fresh one where the file is missing."""
+        if not path.exists():
+            return cls()
+        with safe_open(path, framework="pt") as file:
+            state = json.loads(file.metadata()["state"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+        model.load_weights(part("model."))
+        _restore_optimiser(optimiser, part("optimiser."))
+        best = (float(state["best"][0]), float(state["best"][1]))
+        return cls(state["epoch"], state["history"], best, part("model."), part("best."))
+
+    def record(
+        self,
+        model: Learner,
+        line: dict[str, float],
+        optimiser: torch.optim.Optimizer,
+        *,
+        keep: str = "best",
+    ) -> None:
+        """Note a finished epoch, and its weights if no epoch did better on development data, or in any case.
+
+        Every process has to, since each may hold but a part.
+        """
+        self.epoch += 1
+        self.history.append(line)
+        self.weights = model.weights()
+        self.slots = {
+            f"{number}.{name}": whole(tensor).cpu().clone()
+            for number, slots in optimiser.state_dict()["state"].items()
+            for name, tensor in slots.items()
+        }
+        score = (line["dev_uar"], -line["dev_loss"])
+        if score > self.best or keep == "last":
+            self.best, self.best_weights = score, self.weights
+
+    def save(self, path: Path) -> None:
+        """Write the file; a reader sees the old one or the new one, never half."""
+        state = {"epoch": self.epoch, "history": self.history, "best": self.best}
+        tensors = {f"model.{n}": t for n, t in self.weights.items()}
+        tensors |= {f"best.{n}": t.clone() for n, t in self.best_weights.items()}
+        tensors |= {f"optimiser.{n}": t for n, t in self.slots.items()}
+        with replacing(path) as part:
+            save_file(tensors, part, metadata={"state": json.dumps(state)})
+
+
+def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    slots: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        number, slot = name.split(".", 1)
+        slots.setdefault(int(number), {})[slot] = alike(tensor, parameters[int(number)])
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": slots, "param_groups": groups})

@@ -1,0 +1,424 @@
+"""The training loop that all recipes share: seeds, selection on the source, checkpoints, resume.
+
+Every epoch begins by seeding all randomness from (seed, epoch), so that a run continued from its last
+checkpoint walks the same path as one never interrupted.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+from torch import Tensor, nn
+
+from cleser.evaluation.metrics import confusion_matrix, uar
+from cleser.models.batch import Batch
+from cleser.models.emotion import Embedded
+from cleser.models.layer_mix import Mix
+from cleser.speech.backbones.fine_tuning import (
+    FineTuning,
+    load_trained,
+    parameter_groups,
+    trained_tensors,
+)
+from cleser.training.audio import AudioDataset, AudioEncoder, Sounds
+from cleser.training.checkpoint import Checkpoint
+from cleser.training.dataset import Dataset, Vocabulary
+from cleser.training.processes import on_cpu
+from cleser.training.sharding import alike, clip_gradients, gather_gradients, shard, whole
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a recipe is trained.
+
+    Attributes:
+        epochs: Passes over the source. Few: more learn the source better and transfer worse.
+        batch_size: Utterances a step, over all processes.
+        learning_rate: At its peak.
+        weight_decay: Of AdamW.
+        warmup: Share of the steps in which the rate rises; it then falls along a cosine.
+        clip: Largest gradient norm.
+        keep: The weights of the epoch that did "best" on the source's development speakers, or of the "last":
+            a method that adapts to the target moves away from what those speakers can judge.
+        members: Networks a seed trains, from different beginnings and in different order; their logits are averaged.
+    """
+
+    epochs: int = 15
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    warmup: float = 0.2
+    clip: float = 5.0
+    keep: Literal["best", "last"] = "best"
+    members: int = 1
+
+
+class Task(NamedTuple):
+    """What a recipe has to know of its data to build its parts.
+
+    Attributes:
+        layers: L of the features.
+        channels: C of a layer.
+        vocabulary: Names behind the integers of the labels.
+        mix: How layers are weighed.
+        prior: Class shares that the protocol assumes of the target; uniform where it is empty.
+    """
+
+    layers: int
+    channels: int
+    vocabulary: Vocabulary
+    mix: Mix
+    prior: tuple[float, ...] = ()
+
+
+class Recipe(nn.Module, ABC):
+    """A method: its parts, and the loss of one step.
+
+    Attributes:
+        sees_target: Whether it is given the target's unlabelled utterances.
+    """
+
+    sees_target: bool = False
+
+    @abstractmethod
+    def embed(self, batch: Batch) -> Embedded:
+        """Embed and classify a batch."""
+
+    @abstractmethod
+    def step(self, source: Batch, target: Batch | None) -> dict[str, Tensor]:
+        """The loss of a step under ``"loss"``, and its named terms for the log."""
+
+    def batches(self, source: Dataset, size: int, rng: np.random.Generator) -> Iterator[Tensor]:
+        """Positions of the source utterances of each step of an epoch: all, shuffled, by default."""
+        yield from torch.from_numpy(rng.permutation(len(source))).split(size)
+
+    def begin_epoch(
+        self, epoch: int, *, source: Dataset, dev: Dataset, target: Dataset | None
+    ) -> None:
+        """What has to be refreshed before an epoch; nothing by default.
+
+        Labels found here are put into ``source.labels`` and ``target.labels``, where batches take them from. They must
+        follow from the weights, so that a run that goes on from a checkpoint finds the same.
+        """
+
+    def prepare(self, dataset: Dataset) -> Dataset:
+        """The utterances to be recognised together, with what is found out about them from their sound alone."""
+        return dataset
+
+    def finish(self, target: Dataset | None) -> None:
+        """What remains to be done with the weights of the best epoch; nothing by default."""
+
+    def write(self, folder: Path) -> None:
+        """Put what a reader of the run should see beside its results; nothing by default."""
+
+
+class Learner(nn.Module):
+    """What is trained: a recipe and, on the road from audio, what encodes its batches.
+
+    The step stands behind ``forward``, where distributed wrappers look for it.
+    """
+
+    def __init__(self, recipe: Recipe, encoder: AudioEncoder | None = None) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.encoder = encoder
+
+    def forward(self, source: Batch | Sounds, target: Batch | Sounds | None) -> dict[str, Tensor]:
+        """A step's loss and its terms."""
+        return self.recipe.step(
+            self._encoded(source), None if target is None else self._encoded(target)
+        )
+
+    def _encoded(self, batch: Batch | Sounds) -> Batch:
+        if isinstance(batch, Batch):
+            return batch
+        assert self.encoder is not None  # recordings come from datasets that have an encoder
+        encoded: Batch = self.encoder(batch)
+        return encoded
+
+    def sees(self, dataset: Dataset) -> Dataset:
+        """A dataset as this learner hears it."""
+        if self.encoder is not None and isinstance(dataset, AudioDataset):
+            return dataset.encoded_by(self.encoder)
+        return dataset
+
+    def weights(self) -> dict[str, Tensor]:
+        """Copies on the CPU of everything that training changes."""
+        found = dict(self.recipe.state_dict())
+        if self.encoder is not None:
+            found |= {f"encoder:{n}": t for n, t in trained_tensors(self.encoder.backbone)}
+        return {n: whole(t.detach()).cpu().clone().contiguous() for n, t in found.items()}
+
+    def load_weights(self, weights: dict[str, Tensor]) -> None:
+        """Put back what :meth:`weights` gave.
+
+        Raises:
+            ValueError: The backbone is another one, or is tuned in another way.
+        """
+        encoder = {n: t for n, t in weights.items() if n.startswith("encoder:")}
+        self.recipe.load_state_dict({n: t for n, t in weights.items() if n not in encoder})
+        if self.encoder is not None:
+            backbone = self.encoder.backbone
+            placed = backbone.state_dict()
+            tensors = {n.split(":", 1)[1]: t for n, t in encoder.items()}
+            load_trained(
+                backbone, {n: alike(t, placed[n]) if n in placed else t for n, t in tensors.items()}
+            )
+
+
+def train(
+    recipe: Recipe,
+    config: TrainingConfig,
+    *,
+    source: Dataset,
+    dev: Dataset,
+    target: Dataset | None,
+    seed: int,
+    checkpoint: Path,
+    encoder: AudioEncoder | None = None,
+    tuning: FineTuning | None = None,
+    on_epoch: Callable[[list[dict[str, float]]], None] = lambda history: None,
+) -> list[dict[str, float]]:
+    """Train a recipe, continuing from its checkpoint where there is one.
+
+    Under ``accelerate launch`` every process takes its share of each batch.
+
+    Args:
+        recipe: Freshly built under this seed; ends with the weights of the best epoch, in eval mode.
+        config: How to train.
+        source: Labelled utterances to learn from.
+        dev: Labelled source utterances; the epoch with the best UAR there is kept.
+        target: Unlabelled target utterances, for recipes that see them.
+        seed: Decides the order of the batches and all noise.
+        checkpoint: File that an interruption is resumed from.
+        encoder: On the road from audio, what turns recordings into batches; is trained as it is tuned.
+        tuning: How.
+        on_epoch: Called after each epoch with the history so far, on the main process.
+
+    Returns:
+        One line of numbers an epoch.
+    """
+    tuning = tuning or FineTuning()
+    accelerator = _accelerator()
+    learner = Learner(recipe, encoder)
+    backbone = None if encoder is None else encoder.backbone
+    if tuning.shard and backbone is not None and accelerator.num_processes > 1:
+        shard(learner, backbone, accelerator.device, accelerator.num_processes)
+    optimiser = torch.optim.AdamW(
+        _groups(learner, config, tuning), config.learning_rate, weight_decay=config.weight_decay
+    )
+    state = Checkpoint.load(checkpoint, learner, optimiser)
+    if state.epoch and accelerator.is_main_process:
+        on_epoch(state.history)
+    source, dev = learner.sees(source), learner.sees(dev)
+    target = None if target is None else learner.sees(target)
+    module, wrapped = accelerator.prepare(learner, optimiser)
+    for epoch in range(state.epoch, config.epochs):
+        recipe.begin_epoch(epoch, source=source, dev=dev, target=target)
+        # Each process its own noise, the same whenever this epoch is walked again.
+        torch.manual_seed(derive(seed, epoch, accelerator.process_index))
+        module.train()
+        ranks = accelerator.num_processes
+        steps = list(_steps(recipe, source, target, config.batch_size, (seed, epoch), ranks))
+
+        def load(step: tuple[Tensor, Tensor | None], epoch: int = epoch) -> Any:
+            seeds = (seed, epoch)
+            return (
+                _share(source, step[0], accelerator, tuning.crop, (*seeds, 0)),
+                _share(target, step[1], accelerator, tuning.crop, (*seeds, 1)),
+            )
+
+        totals: dict[str, float] = {}
+        for number, shares in enumerate(_prefetched(steps, load)):
+            first = number - number % tuning.accumulate
+            gathered = min(tuning.accumulate, len(steps) - first)
+            complete = number + 1 == first + gathered
+            gather_gradients(backbone, complete)
+            with nullcontext() if complete else accelerator.no_sync(module):
+                terms = module(*(s if s is None else s.to(accelerator.device) for s in shares))
+                accelerator.backward(terms["loss"] / gathered)
+            if complete:
+                shape = _schedule(config, (epoch + first / len(steps)) / config.epochs)
+                for group in wrapped.param_groups:
+                    group["lr"] = group["peak"] * shape
+                clip_gradients(module.parameters(), config.clip)
+                wrapped.step()
+                wrapped.zero_grad()
+            for name, value in terms.items():
+                totals[name] = totals.get(name, 0.0) + value.item() / len(steps)
+        totals = _over_processes(totals, accelerator)
+        if not math.isfinite(totals["loss"]):
+            raise FloatingPointError(f"seed {seed}, epoch {epoch}: the loss is {totals['loss']}")
+        scores = _dev_scores(learner.eval().recipe, dev)
+        train_terms = {f"train_{name}": value for name, value in totals.items()}
+        line = {"seed": seed, "epoch": epoch, **train_terms, **scores}
+        state.record(learner, line, optimiser, keep=config.keep)
+        if accelerator.is_main_process:
+            state.save(checkpoint)
+            on_epoch(state.history)
+    learner.load_weights(state.best_weights)
+    learner.eval()
+    recipe.finish(target)
+    return state.history
+
+
+def _accelerator() -> Accelerator:
+    # A step need not touch every weight: a recipe may leave a view of the utterance out, a backbone its last norm.
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    return Accelerator(cpu=on_cpu(), kwargs_handlers=[unused])
+
+
+def _groups(learner: Learner, config: TrainingConfig, tuning: FineTuning) -> list[dict[str, Any]]:
+    """What is optimised, with its peak learning rate."""
+    groups: list[dict[str, Any]] = [
+        {"params": list(learner.recipe.parameters()), "peak": config.learning_rate}
+    ]
+    if learner.encoder is not None:
+        groups += parameter_groups(learner.encoder.backbone, tuning)
+    return groups
+
+
+def derive(*numbers: int) -> int:
+    """A seed that follows from others."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+def _schedule(config: TrainingConfig, progress: float) -> float:
+    """Share of the peak learning rate: it rises in a line, then falls along a cosine."""
+    if progress < config.warmup:
+        return max(progress / config.warmup, 0.01)
+    fall = (progress - config.warmup) / (1 - config.warmup)
+    return 0.5 * (1 + math.cos(math.pi * fall))
+
+
+def _steps(
+    recipe: Recipe,
+    source: Dataset,
+    target: Dataset | None,
+    size: int,
+    seeds: tuple[int, int],
+    least: int = 1,
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Each source batch, with as many target utterances where the recipe sees them.
+
+    An epoch's rest with fewer than ``least`` utterances, one for each process, is left out.
+    """
+    drawn = None
+    if target is not None and len(target):
+        drawn = _forever(len(target), size, np.random.default_rng([*seeds, 1]), least)
+    for at in recipe.batches(source, size, np.random.default_rng([*seeds, 0])):
+        if len(at) >= least:
+            yield at, next(drawn) if drawn else None
+
+
+def _forever(count: int, size: int, rng: np.random.Generator, least: int) -> Iterator[Tensor]:
+    if count < least:
+        raise ValueError(
+            f"found {count} target utterances, expected one for each of {least} processes"
+        )
+    while True:
+        for at in torch.from_numpy(rng.permutation(count)).split(size):
+            if len(at) >= least:
+                yield at
+
+
+def _share(
+    dataset: Dataset | None,
+    at: Tensor | None,
+    accelerator: Accelerator,
+    crop: float,
+    seeds: tuple[int, ...],
+) -> Batch | Sounds | None:
+    """This process's share of a batch.
+
+    Processes average their gradients, and shares may differ by one utterance. A supervised loss is a mean of
+    weighted utterances over the share: scaling the weights by the share's size makes the average over
+    processes the mean over the batch. Losses between utterances see all ranks' and need no such thing.
+    """
+    if dataset is None or at is None:
+        return None
+    own = at[accelerator.process_index :: accelerator.num_processes]
+    if isinstance(dataset, AudioDataset):
+        share: Batch | Sounds = dataset.sounds(own, crop=crop, seeds=seeds)
+    else:
+        share = dataset.batch(own)
+    scale = len(own) * accelerator.num_processes / len(at)
+    return share if scale == 1 else replace(share, weight=share.weight * scale)
+
+
+def _over_processes(totals: dict[str, float], accelerator: Accelerator) -> dict[str, float]:
+    """Means over processes, each of which has seen its own share."""
+    names = sorted(totals)
+    values = torch.tensor([totals[n] for n in names], dtype=torch.float64)
+    mean = accelerator.reduce(values.to(accelerator.device), "mean")
+    return {**totals, **dict(zip(names, mean.tolist(), strict=True))}
+
+
+def _prefetched(items: list[T], load: Callable[[T], Any]) -> Iterator[Any]:
+    """What the items load to, each while the one before it is worked on."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = [pool.submit(load, item) for item in items[:1]]
+        for item in items[1:]:
+            ready = coming.pop()
+            coming.append(pool.submit(load, item))
+            yield ready.result()
+        for ready in coming:
+            yield ready.result()
+
+
+def predict(recipe: Recipe, dataset: Dataset, *, size: int | None = None) -> tuple[Tensor, Tensor]:
+    """Logits [N, K] and utterance embeddings [N, D] of utterances recognised together, on the CPU.
+
+    Args:
+        recipe: Is put into eval mode.
+        dataset: What to predict.
+        size: Utterances at a time; recordings are fewer by default, since the backbone's layers are larger.
+    """
+    recipe.eval()
+    return recognise(recipe, recipe.prepare(dataset), size=size)
+
+
+def recognise(
+    recipe: Recipe, dataset: Dataset, *, size: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """As `predict`, of utterances that the recipe has been prepared for or does without."""
+    recipe.eval()
+    size = size or (32 if isinstance(dataset, AudioDataset) else 256)
+    device = next(recipe.parameters()).device
+    with (
+        torch.no_grad()
+    ):  # weights that are spread over processes cannot be gathered in inference mode
+        parts = [
+            recipe.embed(dataset.batch(at).to(device))
+            for at in torch.arange(len(dataset)).split(size)
+        ]
+    return torch.cat([p.logits for p in parts]).cpu(), torch.cat(
+        [p.utterances for p in parts]
+    ).cpu()
+
+
+def _dev_scores(recipe: Recipe, dev: Dataset) -> dict[str, float]:
+    """UAR, averaged over the source corpora so that a large one does not decide alone, and loss."""
+    logits, _ = predict(recipe, dev)
+    truth = dev.labels["emotion"]
+    loss = nn.functional.cross_entropy(logits, truth, reduction="none")
+    predicted = logits.argmax(-1)
+    scores = []
+    for corpus in dev.labels["corpus"].unique():
+        inside = dev.labels["corpus"] == corpus
+        counts = confusion_matrix(truth[inside].numpy(), predicted[inside].numpy(), logits.shape[1])
+        scores.append(float(uar(counts)))
+    return {"dev_uar": float(np.mean(scores)), "dev_loss": float((loss * dev.weight).mean())}

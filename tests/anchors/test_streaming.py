@@ -1,0 +1,91 @@
+import pytest
+import torch
+
+from cleser.anchors import pool_phones
+from cleser.anchors.streaming import StreamingPool
+
+BOUNDS = [torch.tensor([[0, 3], [2, 7], [7, 8]]), torch.tensor([[0, 5]]), torch.zeros(0, 2).long()]
+COUNTS = (8, 5, 6)
+
+
+def layers(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    hidden = (
+        torch.randn(4, 3, 8, 6, generator=generator) + 50
+    )  # far from zero: squares would lose digits
+    mask = torch.arange(8) < torch.tensor(COUNTS)[:, None]
+    return hidden, mask
+
+
+@pytest.mark.parametrize("std", [False, True])
+def test_layers_pooled_one_by_one_are_those_pooled_at_once(std: bool) -> None:
+    hidden, mask = layers()
+    pool = StreamingPool(BOUNDS, 4, std=std)
+    for layer in (2, 0, 3, 1):
+        pool(layer, hidden[layer], mask)
+    expected = torch.stack(
+        [
+            pool_phones([x[:c] for x, c in zip(frames, COUNTS, strict=True)], BOUNDS, std=std)
+            for frames in hidden
+        ],
+        1,
+    )
+    values = pool.values()
+    assert [kept.tolist() for _, kept in values] == [[True] * 3, [True], []]
+    torch.testing.assert_close(torch.cat([v for v, _ in values]), expected, rtol=1e-5, atol=2e-5)
+
+
+def test_frames_that_do_not_count_are_left_out_and_so_are_stretches_without_any() -> None:
+    hidden, mask = layers()
+    mask[0, 1:3] = False
+    mask[0, 7] = False
+    pool = StreamingPool(BOUNDS, 1)
+    pool(0, hidden[0], mask)
+    (first, kept), (second, _), (third, _) = pool.values()
+    assert kept.tolist() == [True, True, False]
+    torch.testing.assert_close(first[0, 0], hidden[0, 0, 0])
+    torch.testing.assert_close(first[1, 0], hidden[0, 0, 3:7].mean(0))
+    torch.testing.assert_close(second[0, 0], hidden[0, 1, :5].mean(0))
+    assert third.shape == (0, 1, 6)
+
+
+def test_half_precision_is_summed_in_float32() -> None:
+    frames = torch.full((1, 3000, 1), 1.0, dtype=torch.bfloat16)
+    frames[0, 0] = 1000.0
+    pool = StreamingPool([torch.tensor([[0, 3000]])], 1)
+    pool(0, frames, torch.ones(1, 3000, dtype=torch.bool))
+    error = 3000 * torch.finfo(torch.float32).eps  # of a sum of 3000, in whatever order
+    assert pool.values()[0][0].item() == pytest.approx((1000 + 2999) / 3000, rel=error)
+
+
+def test_a_missing_layer_is_noticed() -> None:
+    hidden, mask = layers()
+    pool = StreamingPool(BOUNDS, 2)
+    pool(1, hidden[1], mask)
+    with pytest.raises(ValueError, match="found 1 layers pooled, expected 2"):
+        pool.values()
+
+
+@pytest.mark.parametrize("std", [False, True])
+def test_sums_stay_in_float32_under_autocast(std: bool) -> None:
+    hidden, mask = layers()
+    values = []
+    for enabled in (False, True):
+        pool = StreamingPool(BOUNDS, 1, std=std)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            pool(0, hidden[0], mask)
+        values.append(torch.cat([v for v, _ in pool.values()]))
+    assert torch.equal(*values)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("std", [False, True])
+def test_a_gpu_pools_as_the_processor_does(std: bool) -> None:
+    hidden, mask = layers()
+    values = []
+    for device in ("cpu", "cuda"):
+        pool = StreamingPool(BOUNDS, 4, std=std)
+        for layer in range(4):
+            pool(layer, hidden[layer].to(device), mask.to(device))
+        values.append(torch.cat([v for v, _ in pool.values()]))
+    torch.testing.assert_close(values[1], values[0], rtol=1e-5, atol=2e-5)

@@ -1,0 +1,155 @@
+"""The bench: cells, resume, tables, and that the matrices of the repository load."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from cleser.cli import main
+from cleser.experiments.bench import (
+    CONFIGS,
+    Direction,
+    Matrix,
+    all_pairs,
+    load_matrix,
+    paper_layout,
+    run_matrix,
+)
+from cleser.experiments.variants import VARIANTS
+from tests.corpora.trees import write_corpus
+
+
+@pytest.fixture(scope="module")
+def specs(tmp_path_factory):
+    root = tmp_path_factory.mktemp("corpora")
+    return {
+        name: write_corpus(root / name, name, language=language, speakers=4, takes=2, seed=i)
+        for i, (name, language) in enumerate([("a", "de"), ("b", "en"), ("c", "fr")])
+    }
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("CLESER_CACHE", str(tmp_path_factory.getbasetemp() / "bench-cache"))
+
+
+@pytest.fixture(scope="module")
+def table(specs, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLESER_CACHE", str(tmp_path_factory.getbasetemp() / "bench-cache"))
+        out = tmp_path_factory.mktemp("bench")
+        direction = Direction(("a",), ("b",), ("c",), training={"epochs": 4})
+        matrix = Matrix((direction,), ("erm", "classical", "erm-unseen", "oracle"), 2)
+        yield out, matrix, run_matrix(matrix, specs, out)
+
+
+def test_a_row_a_run_with_the_difference_to_its_own_reference(table):
+    out, _, found = table
+    assert found["recipe"].tolist() == ["erm", "classical", "erm-unseen", "oracle"]
+    rows = found.set_index("recipe")
+    assert rows["difference"].isna().to_dict() == {
+        "erm": True,
+        "classical": False,
+        "erm-unseen": True,
+        "oracle": True,
+    }
+    uars = rows["uar"]
+    assert rows.loc["classical", "difference"] == pytest.approx(uars["classical"] - uars["erm"])
+    bounded = found.dropna(subset="low")  # an oracle of two tested speakers has no interval
+    assert (bounded["low"] <= bounded["high"]).all()
+    assert (found["seconds"] > 0).all()
+    stored = json.loads((out / "a-to-b" / "erm" / "results.json").read_text())
+    assert uars["erm"] == pytest.approx(100 * stored["uar"]["mean"])
+
+
+def test_a_direction_says_how_networks_are_trained(table):
+    lines = (table[0] / "a-to-b" / "erm" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [0, 1, 2, 3] * 2
+
+
+def test_tables_are_written_in_three_formats(table):
+    out, _, found = table
+    assert pd.read_csv(out / "table.csv")["uar"].tolist() == pytest.approx(found["uar"].tolist())
+    assert "<table" in (out / "table.html").read_text()
+    assert r"\begin{tabular}" in (out / "table.tex").read_text()
+
+
+def test_what_is_finished_is_not_run_again(table, specs):
+    out, matrix, found = table
+    stamps = {p: p.stat().st_mtime_ns for p in out.glob("*/*/results.json")}
+    again = run_matrix(matrix, specs, out)
+    pd.testing.assert_frame_equal(again, found)
+    assert stamps == {p: p.stat().st_mtime_ns for p in out.glob("*/*/results.json")}
+
+
+def test_the_papers_layout_has_an_average(table):
+    shown = paper_layout(table[2], {"erm": "Baseline 1", "oracle": "upper bound"})
+    assert list(shown) == ["Baseline 1", "upper bound"]
+    assert shown.index.tolist() == ["a-to-b", "average"]
+    uar, f1 = map(float, shown.loc["average", "Baseline 1"].split(" / "))
+    row = table[2].set_index("recipe").loc["erm"]
+    assert (uar, f1) == (
+        pytest.approx(row["uar"], abs=0.01),
+        pytest.approx(row["macro_f1"], abs=0.01),
+    )
+
+
+def test_all_pairs_name_the_others_as_auxiliary():
+    directions = all_pairs(["a", "b", "c"], ["erm"]).directions
+    assert len(directions) == 6
+    assert Direction(("a",), ("b",), ("c",)) in directions
+
+
+def test_corpora_are_recognised_within_themselves_by_folds(specs, tmp_path, capsys):
+    named = [f"{name}={specs[name]}" for name in ("a", "b")]
+    recipes = ["--recipes", "classical", "oracle", "--seeds", "1"]
+    arguments = ["bench", "within", "--corpora", *named, *recipes]
+    assert main([*arguments, "--split", "kfold:4", "--out", str(tmp_path / "out")]) == 0
+    table = pd.read_csv(tmp_path / "out/table.csv")
+    assert table[["direction", "recipe"]].values.tolist() == [
+        ["a-to-a", "classical"],
+        ["b-to-b", "classical"],
+    ]
+    assert (tmp_path / "out/a-to-a/classical/folds/4/results.json").exists()
+    assert main([*arguments, "--split", "kfold:9", "--out", str(tmp_path / "no")]) == 2
+    assert "found 4 speakers, expected 9 or more" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)
+def test_the_repositorys_matrices_load(path):
+    matrix = load_matrix(path.stem)
+    assert matrix.directions
+    assert set(matrix.recipes) <= set(VARIANTS)
+    for name in matrix.recipes:
+        VARIANTS[name].config()
+
+
+def test_mistakes_are_named(specs, tmp_path, capsys):
+    with pytest.raises(
+        ValueError, match="found no matrix nowhere, expected a YAML file or one of msp"
+    ):
+        load_matrix("nowhere")
+    path = tmp_path / "wrong.yaml"
+    path.write_text(
+        "{directions: [{source: [a], target: [b], training: {epoch: 3}}], recipes: [erm]}"
+    )
+    with pytest.raises(ValueError, match=r"unknown settings \['epoch'\] in .*wrong.yaml: a-to-b"):
+        load_matrix(path)
+    with pytest.raises(ValueError, match="recipes \\['ermm'\\] are unknown"):
+        run_matrix(Matrix((Direction(("a",), ("b",)),), ("ermm",)), specs, tmp_path)
+    with pytest.raises(ValueError, match="a-to-z needs the corpora \\['z'\\]"):
+        run_matrix(Matrix((Direction(("a",), ("z",)),), ("erm",)), specs, tmp_path)
+    assert (
+        main(["bench", "transfer", "--corpora", "x:y", "--out", str(tmp_path), "--layout", "no"])
+        == 2
+    )
+    assert "layout is 'no'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_workers_give_what_one_process_gives(table, specs, tmp_path):
+    matrix = Matrix(table[1].directions, ("erm", "classical"), 2)
+    found = run_matrix(matrix, specs, tmp_path, workers=2)
+    one = table[2][table[2]["recipe"].isin(matrix.recipes)].reset_index(drop=True)
+    columns = [c for c in one if c != "seconds"]
+    pd.testing.assert_frame_equal(found[columns], one[columns])

@@ -1,0 +1,439 @@
+"""From protocol to results: what a run folder holds, interruption and resume, and refusals."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import soundfile
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from cleser.corpora.audit import LeakageError
+from cleser.corpora.protocol import Protocol
+from cleser.evaluation import report
+from cleser.evaluation.terms import uses_of
+from cleser.experiments import neural
+from cleser.experiments.evaluate import evaluate
+from cleser.experiments.experiment import Data, Experiment, RunFolderError
+from cleser.experiments.saved import open_run
+from cleser.models import ModelConfig
+from cleser.recipes import METHODS, BaselineConfig
+from cleser.recipes.classical import Classical
+from cleser.settings import from_plain, to_plain
+from cleser.speech import Alignment, load_backbone, write_textgrid
+from cleser.training.loop import TrainingConfig, predict
+from tests.corpora.trees import write_corpus
+
+QUICK = BaselineConfig(
+    ModelConfig(dim=16, input_dropout=0.0, dropout=0.1),
+    TrainingConfig(epochs=6, batch_size=8, learning_rate=5e-3),
+)
+
+
+@pytest.fixture(scope="module")
+def specs(tmp_path_factory):
+    root = tmp_path_factory.mktemp("corpora")
+    return (
+        write_corpus(root / "a", "a", language="de", speakers=6, takes=3),
+        write_corpus(root / "b", "b", speakers=4, takes=2, seed=1),
+        write_corpus(root / "c", "c", language="fr", speakers=3, seed=2),
+    )
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("CLESER_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def run(name, protocol, out, config=None, seeds=2, **settings):
+    config = config or (QUICK if name == "baseline" else METHODS[name].config())
+    experiment = Experiment(name, to_plain(config), protocol, seeds, out, **settings)
+    return METHODS[name].run(experiment, config, load_backbone("acoustic"))
+
+
+@pytest.fixture(scope="module")
+def finished(specs, tmp_path_factory):
+    os.environ["CLESER_CACHE"] = str(tmp_path_factory.getbasetemp() / "cache")
+    out = tmp_path_factory.mktemp("runs") / "a-b"
+    run("baseline", Protocol([specs[0]], [specs[1]]), out)
+    return out
+
+
+def test_the_run_folder_is_complete(finished):
+    names = {path.name for path in finished.iterdir()}
+    assert names == {
+        "config.yaml",
+        "protocol.json",
+        "metrics.jsonl",
+        "predictions.parquet",
+        "embeddings.safetensors",
+        "source.parquet",
+        "model.safetensors",
+        "results.json",
+    }
+    lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["seed"], line["epoch"]) for line in lines] == [
+        (s, e) for s in (0, 1) for e in range(6)
+    ]
+    predictions = pd.read_parquet(finished / "predictions.parquet")
+    assert len(predictions) == 2 * 32
+    shares = predictions.filter(like="p_").sum(axis=1)
+    assert shares.between(0.999, 1.001).all()
+    embeddings = load_file(finished / "embeddings.safetensors")
+    assert embeddings["embeddings"].shape == (32, 16)
+    protocol = json.loads((finished / "protocol.json").read_text())
+    results = json.loads((finished / "results.json").read_text())
+    assert results["protocol"] == protocol["hash"]
+    assert len(results["uar"]["seeds"]) == 2
+
+
+def test_what_is_easy_is_learned(finished):
+    """Pitch and level tell the emotion in these tones, whoever makes them."""
+    results = json.loads((finished / "results.json").read_text())
+    assert results["uar"]["mean"] > 0.6
+
+
+def test_running_again_does_nothing(finished, specs):
+    before = (finished / "predictions.parquet").stat().st_mtime_ns
+    results = run("baseline", Protocol([specs[0]], [specs[1]]), finished)
+    assert (finished / "predictions.parquet").stat().st_mtime_ns == before
+    assert results == json.loads((finished / "results.json").read_text())
+
+
+def test_the_same_command_gives_the_same_numbers(finished, specs, tmp_path):
+    run("baseline", Protocol([specs[0]], [specs[1]]), tmp_path / "again")
+    for name in ("results.json", "metrics.jsonl", "protocol.json", "config.yaml"):
+        assert (tmp_path / "again" / name).read_text() == (finished / name).read_text()
+    one, other = (load_file(f / "model.safetensors") for f in (finished, tmp_path / "again"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("epochs", [1, 8])
+def test_killed_and_resumed_equals_uninterrupted(finished, specs, tmp_path, epochs):
+    """SIGKILL leaves no time to tidy up: after that many epochs, in the first or the second seed."""
+    out = tmp_path / "killed"
+    script = f"""
+import os
+from tests.experiments.test_experiment import *
+from cleser.experiments import experiment
+
+write = experiment.write_text
+
+def killed(path, text):
+    write(path, text)
+    if path.name == "metrics.jsonl" and len(text.splitlines()) == {epochs}:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+experiment.write_text = killed
+run("baseline", Protocol([{specs[0]!r}], [{specs[1]!r}]), __import__("pathlib").Path({str(out)!r}))
+"""
+    process = subprocess.run(
+        [sys.executable, "-c", script], stderr=subprocess.DEVNULL, timeout=600, check=False
+    )
+    assert process.returncode == -signal.SIGKILL
+    assert not (out / "results.json").exists()
+    run("baseline", Protocol([specs[0]], [specs[1]]), out)
+    for name in ("results.json", "metrics.jsonl"):
+        assert (out / name).read_text() == (finished / name).read_text()
+
+
+def test_another_run_is_not_overwritten(finished, specs, tmp_path):
+    with pytest.raises(RunFolderError, match=r"other settings \(protocol differ\)"):
+        run("baseline", Protocol([specs[2]], [specs[1]]), finished)
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(RunFolderError, match="is not empty and holds no run"):
+        run("baseline", Protocol([specs[0]], [specs[1]]), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_leakage_stops_a_run_before_any_work(specs, tmp_path):
+    with pytest.raises(LeakageError):
+        run("baseline", Protocol([specs[0]], [specs[0]]), tmp_path / "leak")
+    assert not (tmp_path / "leak").exists()
+
+
+def test_a_run_is_tried_on_another_corpus(finished, specs):
+    results = evaluate(finished, (specs[2],), out=finished.parent / "on-c")
+    assert results["n_utterances"] == 12
+    assert len(results["uar"]["seeds"]) == 2
+    own = json.loads((finished / "results.json").read_text())
+    assert results["protocol"] != own["protocol"]
+
+
+def test_evaluating_on_the_target_repeats_the_run(finished, specs):
+    evaluate(finished, (specs[1],), out=finished.parent / "on-b")
+    one, other = (
+        pd.read_parquet(f / "predictions.parquet") for f in (finished, finished.parent / "on-b")
+    )
+    pd.testing.assert_frame_equal(one, other, check_exact=False, atol=1e-5)
+
+
+def test_evaluating_with_alignments_repeats_a_run_with_them(specs, tmp_path):
+    protocol = Protocol([specs[0]], [specs[1]])
+    folder = tmp_path / "alignments"
+    for rows in (protocol.load().source, protocol.load().target):
+        for number, (name, path) in enumerate(zip(rows["utterance"], rows["path"], strict=True)):
+            end = soundfile.info(path).duration + 0.09  # no frame is left over
+            phones = Alignment([0.0, 0.1], [0.1, end], "ai" if number % 2 else "ia")
+            write_textgrid(folder / f"{name}.TextGrid", phones)
+    run("baseline", protocol, tmp_path / "run", seeds=1, alignments=str(folder))
+    again = evaluate(tmp_path / "run", (specs[1],), alignments=str(folder), out=tmp_path / "again")
+    evaluate(tmp_path / "run", (specs[1],), out=tmp_path / "without")
+    one, same, other = (
+        pd.read_parquet(tmp_path / name / "predictions.parquet")
+        for name in ("run", "again", "without")
+    )
+    pd.testing.assert_frame_equal(one, same, check_exact=False, atol=1e-5)
+    assert again["n_utterances"] == len(one)
+    with pytest.raises(AssertionError):
+        pd.testing.assert_frame_equal(one, other, check_exact=False, atol=1e-3)
+
+
+def test_a_wrong_folder_of_alignments_begins_no_run(specs, tmp_path, finished):
+    wrong = str(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="no such folder of alignments"):
+        run("baseline", Protocol([specs[0]], [specs[1]]), tmp_path / "run", alignments=wrong)
+    with pytest.raises(ValueError, match="no such folder of alignments"):
+        evaluate(finished, (specs[1],), alignments=wrong, out=tmp_path / "again")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_fails_on_its_inputs_leaves_no_folder(specs, tmp_path, finished):
+    """Mended inputs change the settings, which a folder left behind would refuse."""
+    out = tmp_path / "run"
+    fine = Protocol([specs[0]], [specs[1]])
+    mute = write_corpus(tmp_path / "mute", "mute", speakers=2)
+    for path in (tmp_path / "mute").glob("*.wav"):
+        path.write_bytes(b"RIFF")
+
+    def aligned(folder, names):
+        for name in names:
+            phones = Alignment([0.0, 0.1], [0.1, 0.3], "ai")
+            write_textgrid(tmp_path / folder / f"{name}.TextGrid", phones)
+        return str(tmp_path / folder)
+
+    names = fine.load().source["utterance"]
+    of_others = aligned("others", ["x/y"])
+    of_source = aligned("source", names[names.str.endswith("-2")])  # takes that the target lacks
+    unseen = replace(fine, target_access="nothing", normalisation="corpus")
+    wrong = [
+        (Protocol([specs[0]], [f"manifest:{tmp_path}/none.csv"]), None, "no such file"),
+        (Protocol([mute], [specs[1]]), None, "source: none of 8 recordings can be used"),
+        (Protocol([specs[0]], [mute]), None, "target: none of 8 recordings can be used"),
+        (fine, of_others, "none of 72 utterances has an alignment"),
+        (fine, of_source, "none of 32 utterances has an alignment"),
+        (unseen, of_source, "none of 32 utterances has an alignment"),
+    ]
+    for protocol, alignments, message in wrong:
+        for name in ("baseline", "classical"):
+            with pytest.raises(ValueError, match=message):
+                run(name, protocol, out, seeds=1, alignments=alignments)
+            assert not out.exists()
+    with pytest.raises(ValueError, match="none of 8 recordings can be used"):
+        evaluate(finished, (mute,), out=out)
+    assert not out.exists()
+    run("baseline", fine, out, seeds=1)
+    assert (out / "results.json").exists()
+
+
+def test_a_recipe_that_lacks_phones_leaves_no_folder(specs, tmp_path):
+    out, protocol = tmp_path / "run", Protocol([specs[0]], [specs[1]])
+    vowels = METHODS["layer_anchoring"].config(units="vowel", model=QUICK.model)
+    with pytest.raises(ValueError, match="needs to know the phones"):
+        run("layer_anchoring", protocol, out, vowels, seeds=1)
+    assert not out.exists()
+
+
+def test_what_was_learned_outlives_a_failure(specs, tmp_path, monkeypatch):
+    """A run that fails later keeps its epochs, for the same command to go on from."""
+    out, protocol = tmp_path / "run", Protocol([specs[0]], [specs[1]])
+    real = neural.train
+
+    def failing(*args, **kwargs):
+        if kwargs["seed"] == 1:
+            raise ValueError("the second seed fails")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(neural, "train", failing)
+    with pytest.raises(ValueError, match="the second seed fails"):
+        run("baseline", protocol, out)
+    assert {"config.yaml", "metrics.jsonl", "checkpoints"} <= {path.name for path in out.iterdir()}
+
+
+def test_evaluating_on_the_source_is_refused(finished, specs):
+    with pytest.raises(LeakageError):
+        evaluate(finished, (specs[0],), out=finished.parent / "on-a")
+
+
+@pytest.mark.parametrize("normalisation", ["corpus", "utterance"])
+def test_an_unseen_target_is_not_opened_before_the_test(
+    specs, tmp_path, monkeypatch, normalisation
+):
+    """Its recordings are read neither for statistics nor for anything else before training is over."""
+    from cleser.experiments import experiment, neural
+
+    opened = []
+    load = experiment.load_dataset
+    monkeypatch.setattr(experiment, "audit", lambda cast, **_: _Nothing())
+    monkeypatch.setattr(
+        experiment, "load_dataset", lambda *a, **k: (opened.append(k["title"]), load(*a, **k))[1]
+    )
+    trained = neural.train
+
+    def watched(*args, **kwargs):
+        assert opened == ["source"]
+        return trained(*args, **kwargs)
+
+    monkeypatch.setattr(neural, "train", watched)
+    protocol = Protocol(
+        [specs[0]], [specs[1]], normalisation=normalisation, target_access="nothing"
+    )
+    assert not protocol.transductive
+    run("baseline", protocol, tmp_path / "run", seeds=1)
+    assert opened == ["source", "target"]
+
+
+class _Nothing:
+    notes: list[str] = []  # noqa: RUF012
+
+
+def test_the_classical_row(specs, tmp_path):
+    results = run("classical", Protocol([specs[0]], [specs[1]]), tmp_path / "svm")
+    assert results["uar"]["mean"] > 0.6
+
+
+def test_broken_recordings_are_counted_and_left_out(specs, tmp_path):
+    spec = write_corpus(tmp_path / "d", "d", speakers=4, seed=3)
+    (tmp_path / "d" / "s0-anger-0.wav").write_bytes(b"RIFF")
+    results = run("classical", Protocol([specs[0]], [spec]), tmp_path / "run", seeds=1)
+    assert results["n_utterances"] == 15
+    assert any("s0-anger-0.wav" in problem["path"] for problem in results["left_out"])
+
+
+def test_an_oracle_learns_from_the_target_and_tests_on_others(specs, tmp_path):
+    protocol = Protocol([specs[0]], [specs[1]], target_access="labels")
+    run("baseline", protocol, tmp_path / "oracle", seeds=1)
+    tested = pd.read_parquet(tmp_path / "oracle" / "predictions.parquet")
+    learned = pd.read_parquet(tmp_path / "oracle" / "source.parquet")
+    assert tested["speaker"].nunique() == 2
+    assert not set(tested["speaker"]) & set(learned["speaker"])
+
+
+def test_settings_survive_yaml():
+    config = BaselineConfig(ModelConfig(dim=7), TrainingConfig(epochs=3))
+    assert from_plain(BaselineConfig, yaml.safe_load(yaml.safe_dump(to_plain(config)))) == config
+    with pytest.raises(ValueError, match=r"unknown settings \['depht'\] in model"):
+        from_plain(BaselineConfig, {"model": {"depht": 2}})
+
+
+def test_members_are_averaged_kept_and_resumed(finished, specs, tmp_path, monkeypatch):
+    voting = replace(QUICK, training=replace(QUICK.training, members=2))
+    protocol = Protocol([specs[0]], [specs[1]])
+    begun, real = [], neural.train
+
+    def interrupted(*args, **kwargs):
+        begun.append(kwargs["seed"])
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(neural, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run("baseline", protocol, tmp_path / "voting", voting)
+    run("baseline", protocol, tmp_path / "voting", voting)
+    monkeypatch.undo()
+    run("baseline", protocol, tmp_path / "calm", voting)
+    for name in ("results.json", "metrics.jsonl"):
+        assert (tmp_path / "voting" / name).read_text() == (tmp_path / "calm" / name).read_text()
+    alone, kept = (load_file(f / "model.safetensors") for f in (finished, tmp_path / "voting"))
+    for (
+        name,
+        tensor,
+    ) in alone.items():  # the first member is the network that the seed trains by itself
+        seed, _, own = name.partition(".")
+        assert torch.equal(
+            kept[name if seed in ("reference", "one_sided") else f"{seed}.member0.{own}"], tensor
+        )
+    seeds = open_run(tmp_path / "voting").networks
+    assert [len(network.members) for network in seeds] == [2, 2]
+    lines = pd.read_json(tmp_path / "voting" / "metrics.jsonl", lines=True)
+    assert lines.groupby(["seed", "member"])["epoch"].apply(list).tolist() == [[*range(6)]] * 4
+    backbone = load_backbone("acoustic")
+    test = Data(protocol.load(), backbone, auxiliary=False).target
+    first, second = (predict(member.recipe, test)[0] for member in seeds[0].members)
+    assert not torch.allclose(first, second)
+    told = pd.read_parquet(tmp_path / "voting" / "predictions.parquet").query("seed == 0")
+    shares = torch.tensor(told.filter(like="p_").to_numpy()).float()
+    torch.testing.assert_close(((first + second) / 2).softmax(-1), shares, atol=1e-5, rtol=1e-4)
+
+
+def test_folds_are_runs_of_their_own_and_one_result(specs, tmp_path, monkeypatch):
+    out = tmp_path / "cv"
+    protocol = Protocol([specs[0]], [specs[0]], split="kfold:3")
+    results = run("classical", protocol, out)
+    predictions = pd.read_parquet(out / "predictions.parquet")
+    corpus = protocol.load().target["utterance"]
+    for _, rows in predictions.groupby("seed"):
+        assert sorted(rows["utterance"]) == sorted(corpus)  # each once
+    parts = [pd.read_parquet(out / "folds" / name / "predictions.parquet") for name in "123"]
+    assert len(predictions) == sum(map(len, parts)) == 2 * len(corpus)
+    assert results["uar"]["clusters"] == 6
+    described = json.loads((out / "protocol.json").read_text())
+    assert [fold["test"] for fold in described["folds"]] == [24, 24, 24]
+    assert json.loads((out / "folds/2/protocol.json").read_text())["fold"] == "2"
+    with pytest.raises(ValueError, match=r"holds 3 folds, each with networks of its own.*folds/1"):
+        open_run(out)
+    assert open_run(out / "folds/1").protocol.fold == "1"
+    page = report([out], out / "report.html").read_text()
+    assert "kfold:3, 3 folds of 24 to 24 tested utterances" in page
+
+    (out / "results.json").unlink()  # as if the run had been killed in its last fold
+    (out / "folds/3/results.json").unlink()
+    fitted = []
+    fit = Classical.fit
+    monkeypatch.setattr(Classical, "fit", lambda *args: fitted.append(1) or fit(*args))
+    assert run("classical", protocol, out) == results
+    assert len(fitted) == 2  # the seeds of the third fold alone
+    evaluated = evaluate(out / "folds/1", (specs[1],), out=tmp_path / "on-b")
+    assert evaluated["n_utterances"] == 32
+
+
+def test_a_split_that_shares_speakers_says_so_everywhere(specs, tmp_path, capsys):
+    rows = pd.read_csv(specs[0].removeprefix("manifest:"))
+    split = rows["emotion"].eq("anger") & rows["text"].eq("take 1")
+    # Of one speaker a few utterances are tested that sound like none of those learned from.
+    split = split & rows["speaker"].eq("s0") | rows["speaker"].isin(["s1", "s2"])
+    learned = (rows["speaker"] != "s0") | (rows["emotion"] != "anger")
+    rows = rows.assign(split=split.map({True: "test", False: "train"}))[split | learned]
+    rows[["path", "split"]].to_csv(tmp_path / "split.csv", index=False)
+    protocol = Protocol([specs[0]], [specs[0]], split=str(tmp_path / "split.csv"))
+    with pytest.raises(LeakageError, match=r"4 % of the utterances .* --shared-speakers"):
+        run("classical", protocol, tmp_path / "refused", seeds=1)
+    assert not (tmp_path / "refused").exists()
+    out = tmp_path / "shared"
+    run("classical", replace(protocol, shared_speakers=True), out, seeds=1)
+    said = "4 % of the tested utterances are of speakers who were learned from"
+    assert "shared speakers: 1 of 3 tested speakers" in capsys.readouterr().err
+    assert said in report([out], out / "report.html").read_text()
+    assert said in " ".join(uses_of(json.loads((out / "protocol.json").read_text())))
+
+
+def test_a_run_without_folds_does_not_mind_that_it_knew_of_none(finished, specs):
+    settings = yaml.safe_load((finished / "config.yaml").read_text())
+    older = {k: v for k, v in settings["protocol"].items() if k not in ("fold", "shared_speakers")}
+    experiment = Experiment(
+        "baseline", to_plain(QUICK), Protocol([specs[0]], [specs[1]]), 2, finished
+    )
+    text = (finished / "config.yaml").read_text()
+    (finished / "config.yaml").write_text(yaml.safe_dump({**settings, "protocol": older}))
+    try:
+        assert experiment.finished()
+    finally:
+        (finished / "config.yaml").write_text(text)

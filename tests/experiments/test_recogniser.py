@@ -1,0 +1,389 @@
+"""Recordings recognised by a finished run, and the folder that it is handed on as."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import torch
+import yaml
+from safetensors.torch import load_file
+
+import cleser
+import cleser.corpora
+from cleser.cli import main
+from cleser.corpora.protocol import Protocol
+from cleser.experiments.experiment import Experiment
+from cleser.experiments.export import export
+from cleser.models import ModelConfig
+from cleser.recipes import METHODS, BaselineConfig
+from cleser.settings import to_plain
+from cleser.speech import Alignment, load_backbone, write_textgrid
+from cleser.training.loop import TrainingConfig
+from tests.corpora.trees import write_corpus
+
+CONFIG = BaselineConfig(
+    ModelConfig(dim=16, input_dropout=0.0, dropout=0.1),
+    TrainingConfig(epochs=4, batch_size=8, learning_rate=5e-3),
+)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("recogniser")
+
+
+@pytest.fixture(scope="module")
+def specs(root):
+    return (
+        write_corpus(root / "a", "a", language="de", speakers=6, takes=2),
+        write_corpus(root / "b", "b", speakers=4, takes=2, seed=1),
+    )
+
+
+@pytest.fixture(scope="module")
+def runs(root, specs):
+    """One finished run for each way to standardise."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLESER_CACHE", str(root / "cache"))
+        folders = {}
+        for normalisation, access in (
+            ("utterance", "audio"), ("speaker", "audio"), ("corpus", "nothing")
+        ):  # fmt: skip
+            protocol = Protocol(
+                [specs[0]], [specs[1]], normalisation=normalisation, target_access=access
+            )
+            out = root / normalisation
+            experiment = Experiment("baseline", to_plain(CONFIG), protocol, 2, out)
+            METHODS["baseline"].run(experiment, CONFIG, load_backbone("acoustic"))
+            folders[normalisation] = out
+        yield folders
+
+
+@pytest.fixture(scope="module")
+def recordings(root):
+    return sorted((root / "b").glob("*.wav"))
+
+
+@pytest.mark.parametrize("normalisation", ["utterance", "corpus"])
+def test_probabilities_are_those_of_the_test_averaged_over_seeds(runs, recordings, normalisation):
+    """Where the protocol takes nothing from other recordings, a lone file gets what the test gave it."""
+    found = cleser.load_model(runs[normalisation]).predict(recordings)
+    tested = pd.read_parquet(runs[normalisation] / "predictions.parquet")
+    shares = [name for name in tested.columns if name.startswith("p_")]
+    expected = tested.groupby("utterance")[shares].mean()
+    found["utterance"] = ["b/" + path.stem for path in recordings]
+    found = found.set_index("utterance")
+    np.testing.assert_allclose(found[shares], expected.loc[found.index], atol=1e-5)
+    best = np.array(cleser.load_model(runs[normalisation]).labels)[
+        found[shares].to_numpy().argmax(1)
+    ]
+    assert (found["emotion"] == best).all()
+
+
+def test_a_speaker_brings_its_own_statistics_together(runs, recordings):
+    """A whole speaker's recordings together get what the test gave them under speaker standardisation."""
+    one = [path for path in recordings if path.stem.startswith("s1-")]
+    model = cleser.load_model(runs["speaker"])
+    tested = pd.read_parquet(runs["speaker"] / "predictions.parquet")
+    shares = [name for name in tested.columns if name.startswith("p_")]
+    expected = tested.groupby("utterance")[shares].mean().loc[["b/" + path.stem for path in one]]
+    np.testing.assert_allclose(model.predict(one, together=True)[shares], expected, atol=1e-5)
+    alone = model.predict(one)[shares]
+    assert np.isfinite(alone.to_numpy()).all()
+    assert np.abs(alone.to_numpy() - expected.to_numpy()).max() > 1e-3
+
+
+def test_a_lone_recording_does_not_depend_on_its_neighbours(runs, recordings):
+    model = cleser.load_model(runs["speaker"])
+    together = model.predict(recordings[:6]).filter(like="p_")
+    alone = pd.concat([model.predict([path]) for path in recordings[:6]]).filter(like="p_")
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_what_cannot_be_recognised_is_said(runs, recordings, tmp_path):
+    model = cleser.load_model(runs["utterance"])
+    (tmp_path / "broken.wav").write_bytes(b"RIFF")
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0, "float32"), 16000)
+    bad = [tmp_path / "broken.wav", tmp_path / "empty.wav", tmp_path / "missing.wav"]
+    found = model.predict([bad[0], recordings[0], bad[1], recordings[0], bad[2]])
+    assert found["path"].tolist() == [
+        str(p) for p in (bad[0], recordings[0], bad[1], recordings[0], bad[2])
+    ]
+    assert found["emotion"].notna().tolist() == [False, True, False, True, False]
+    assert found["reason"].isna().tolist() == [False, True, False, True, False]
+    assert found.filter(like="p_").notna().all(axis=1).tolist() == [False, True, False, True, False]
+    alone = model.predict([bad[0]])
+    assert alone["reason"].str.contains("cannot be read").all()
+    with pytest.raises(ValueError, match="there are no recordings"):
+        model.predict([])
+    with pytest.raises(ValueError, match="found 1 usable recordings of 1, expected two"):
+        model.predict(recordings[:1], together=True)
+
+
+def test_an_exported_model_predicts_the_same(runs, recordings, tmp_path):
+    out = export(runs["speaker"], tmp_path / "deep" / "model")
+    assert {path.name for path in out.iterdir()} == {
+        "README.md", "config.json", "model.safetensors", "results.json"
+    }  # fmt: skip
+    pd.testing.assert_frame_equal(
+        cleser.load_model(out).predict(recordings),
+        cleser.load_model(runs["speaker"]).predict(recordings),
+    )
+    with pytest.raises(ValueError, match="is not empty"):
+        export(runs["speaker"], out)
+
+
+def test_nothing_private_leaves_with_an_export(runs, root, tmp_path):
+    out = export(runs["speaker"], tmp_path / "model")
+    (tmp_path / "model" / "model.safetensors").read_bytes()
+    for path in out.iterdir():
+        content = path.read_bytes()
+        assert str(root).encode() not in content
+        assert b"a/s1" not in content
+    config = json.loads((out / "config.json").read_text())
+    assert config["protocol"]["source"] == ["manifest"]
+
+
+def test_the_card_says_what_was_measured(runs, tmp_path):
+    out = export(runs["speaker"], tmp_path / "model")
+    card = (out / "README.md").read_text()
+    results = json.loads((runs["speaker"] / "results.json").read_text())
+    _, front, body = card.split("---\n", 2)
+    head = yaml.safe_load(front)
+    assert head["language"] == ["de", "en"]
+    metrics = head["model-index"][0]["results"][0]["metrics"]
+    assert metrics[0]["value"] == pytest.approx(results["uar"]["mean"], abs=1e-4)
+    low, high = results["uar"]["ci95"]
+    assert f"[{100 * low:.1f}, {100 * high:.1f}]" in body
+    assert f"Protocol `{results['protocol']}`" in body
+    assert "## Intended use" in body
+    assert "## Limits" in body
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path, runs):
+    with pytest.raises(ValueError, match=r"neither config\.yaml nor config\.json"):
+        cleser.load_model(tmp_path)
+    (tmp_path / "config.yaml").write_text((runs["speaker"] / "config.yaml").read_text())
+    with pytest.raises(ValueError, match=r"no model\.safetensors"):
+        cleser.load_model(tmp_path)
+
+
+def test_the_command_writes_json_and_csv(runs, recordings, tmp_path, capsys):
+    (tmp_path / "broken.wav").write_bytes(b"RIFF")
+    files = [str(tmp_path / "broken.wav"), str(recordings[0]), str(recordings[5])]
+    assert main(["predict", str(runs["speaker"]), *files, "--json"]) == 1
+    printed = capsys.readouterr()
+    rows = json.loads(printed.out)
+    assert [row["path"] for row in rows] == files
+    assert rows[0]["emotion"] is None
+    assert rows[0]["probabilities"] is None
+    assert "cannot be read" in rows[0]["reason"]
+    assert sum(rows[1]["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    assert rows[1]["reason"] is None
+    assert rows[1]["end"] == pytest.approx(soundfile.info(files[1]).duration)
+    assert "standardised by the source's statistics, since no speakers were given" in printed.err
+    assert "no label" in printed.err
+    assert "broken.wav" in printed.err
+    for_csv = ["--csv", str(tmp_path / "a.csv"), "--json-file", str(tmp_path / "a.json")]
+    assert main(["predict", str(runs["speaker"]), *files, *for_csv]) == 1
+    assert json.loads((tmp_path / "a.json").read_text()) == rows
+    written = pd.read_csv(tmp_path / "a.csv")
+    assert written["path"].tolist() == files
+    assert written["emotion"].isna().tolist() == [True, False, False]
+    assert written["reason"].notna().tolist() == [True, False, False]
+    for row, (_, line) in zip(rows[1:], written[1:].iterrows(), strict=True):
+        assert line["emotion"] == row["emotion"]
+        assert line["p_anger"] == pytest.approx(row["probabilities"]["anger"], abs=1e-6)
+    assert main(["predict", str(runs["speaker"]), *files[1:], "--json"]) == 0
+    assert not list(tmp_path.glob("*.part"))
+    assert main(["predict", str(tmp_path), files[1]]) == 2
+    assert main(["export", str(runs["speaker"]), "--out", str(tmp_path / "out")]) == 0
+
+
+def test_naming_the_package_costs_no_model(tmp_path):
+    """``import cleser`` alone loads neither torch nor pandas."""
+    script = "import cleser, sys; assert not {'torch', 'pandas'} & set(sys.modules), 'heavy'"
+    subprocess.run([sys.executable, "-c", script], check=True)
+    with pytest.raises(AttributeError, match="no attribute 'loud_model'"):
+        cleser.loud_model  # noqa: B018
+
+
+def test_weights_of_all_seeds_are_exported(runs, tmp_path):
+    out = export(runs["speaker"], tmp_path / "model")
+    one, other = (load_file(f / "model.safetensors") for f in (runs["speaker"], out))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert {name.split(".")[0] for name in one} == {"seed0", "seed1", "reference"}
+
+
+def test_the_command_follows_the_protocol(runs, recordings, specs, root, tmp_path, capsys):
+    """A corpus, or files with their speakers, get the test's probabilities; the line says what was done."""
+    tested = pd.read_parquet(runs["speaker"] / "predictions.parquet")
+    expected = tested.groupby("utterance")["p_anger"].mean()
+    run, folder = str(runs["speaker"]), str(root / "b")
+    table = pd.DataFrame({"path": [path.name for path in recordings]})
+    table.assign(speaker=[p.stem[:2] for p in recordings]).to_csv(tmp_path / "s.csv", index=False)
+    said = {
+        ("--corpus", specs[1]): "as in the run's test (by speaker): 4 speakers with 8 recordings each",
+        (folder, "--speakers", str(tmp_path / "s.csv")): "4 speakers with 8 recordings each",
+        (folder, "--together"): "32 recordings are standardised together, as one corpus",
+        (folder, "--alone"): "by the source's statistics, as asked; that cost supervised training 12",
+        (folder,): "by the source's statistics, since no speakers were given",
+    }  # fmt: skip
+    differs = []
+    for given, line in said.items():
+        assert main(["predict", run, *given, "--json"]) == 0
+        printed = capsys.readouterr()
+        assert len([text for text in printed.err.splitlines() if "standardised" in text]) == 1
+        assert line in printed.err
+        rows = json.loads(printed.out)
+        assert ("utterance" in rows[0]) == ("--corpus" in given)
+        found = {
+            "b/" + row["path"].split("/")[-1][:-4]: row["probabilities"]["anger"] for row in rows
+        }
+        differs.append(max(abs(found[name] - value) for name, value in expected.items()))
+    assert max(differs[:2]) < 1e-5
+    one = [
+        str(path) for path in recordings if path.stem in ("s0-anger-0", "s1-anger-0", "s1-anger-1")
+    ]
+    assert main(["predict", run, *one, "--speakers", str(tmp_path / "s.csv")]) == 0
+    assert (
+        "2 speakers with 1 to 2 recordings each, 1 of them with a single" in capsys.readouterr().err
+    )
+    assert min(differs[2:]) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "there are no recordings"),
+        (["{files}", "--corpus", "{spec}"], "corpora say themselves"),
+        (["--corpus", "{spec}", "--language", "en"], "corpora say themselves"),
+        (["{files}", "--together", "--alone"], "both together and alone"),
+        (["{files}", "--window", "0.1"], "window is 0.1 s"),
+        (["{files}", "--hop", "0"], "hop 0.0 s"),
+        (["{files}", "--alignments", "nowhere[bold]"], "nowhere[bold]: there is no such folder"),
+        (["--corpus", "nosuch:corpus"], "unknown corpus"),
+    ],
+)
+def test_arguments_that_exclude_one_another_are_refused(
+    runs, specs, root, capsys, arguments, message
+):
+    given = [text.format(files=root / "b", spec=specs[1]) for text in arguments]
+    assert main(["predict", str(runs["speaker"]), *given]) == 2
+    assert message in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_paths_are_printed_whole(runs, recordings, tmp_path, capsys):
+    """Neither markup nor the width of a terminal takes anything away from a name."""
+    deep = tmp_path / ("long-" * 30) / "take[final].wav"
+    deep.parent.mkdir()
+    deep.write_bytes(recordings[0].read_bytes())
+    mute = tmp_path / "mute[bold].wav"
+    soundfile.write(mute, np.zeros(16000), 16000)
+    out = tmp_path / "new[red]" / "a.csv"
+    assert main(["predict", str(runs["speaker"]), str(deep), str(mute)]) == 1
+    printed = capsys.readouterr()
+    assert str(deep) in printed.out
+    assert str(mute) in printed.out
+    assert f"no label: {mute}, 0.00 to 1.00 s: is silent" in printed.err
+    assert main(["predict", str(runs["speaker"]), str(deep), "--csv", str(out)]) == 0
+    assert f"1 rows, 0 of them without a label: {out}" in capsys.readouterr().out
+    assert pd.read_csv(out)["path"].tolist() == [str(deep)]
+    folder = tmp_path / "exported[bold]"
+    assert main(["export", str(runs["speaker"]), "--out", str(folder)]) == 0
+    assert str(folder) in capsys.readouterr().out
+
+
+def test_a_file_is_written_whole_or_not_at_all(runs, recordings, tmp_path, monkeypatch, capsys):
+    """What was there before survives a failure, and no part of the new stays behind."""
+    out = tmp_path / "a.csv"
+    out.write_text("before")
+    arguments = ["predict", str(runs["speaker"]), str(recordings[0]), "--csv", str(out)]
+
+    def full(self, data):
+        with self.open("wb") as file:
+            file.write(data[:10])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(out), "write_bytes", full)
+        assert main(arguments) == 2
+    assert f"{out}: cannot be written (No space left on device)" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+    assert out.read_text() == "before"
+    assert main([*arguments[:-1], str(out / "below.csv")]) == 2
+    assert "below.csv: cannot be written" in capsys.readouterr().err
+    assert main(arguments) == 0
+    assert out.read_text().startswith("path,start,end,emotion,p_anger")
+
+
+def test_what_is_aligned_is_recognised_as_in_the_test(specs, root, tmp_path):
+    """Phones of whole files, and of windows, come from the folder; without them the line says so."""
+    protocol = Protocol([specs[0]], [specs[1]])
+    cast = protocol.load()
+    for rows in (cast.source, cast.target):
+        for number, name in enumerate(rows["utterance"]):
+            phones = Alignment([0.0, 0.1], [0.1, 0.3], "ai" if number % 2 else "ia")
+            write_textgrid(tmp_path / "aligned" / f"{name}.TextGrid", phones)
+    out, folder = tmp_path / "run", tmp_path / "aligned"
+    experiment = Experiment(
+        "baseline", to_plain(CONFIG), protocol, 1, out, alignments=str(folder)
+    )  # fmt: skip
+    METHODS["baseline"].run(experiment, CONFIG, load_backbone("acoustic"))
+    tested = pd.read_parquet(out / "predictions.parquet").set_index("utterance")
+    shares = [name for name in tested.columns if name.startswith("p_")]
+    model = cleser.load_model(out)
+    files = cast.target["path"].tolist()
+    found = model.predict(files, speakers=cast.target[["path", "speaker"]], alignments=folder / "b")
+    np.testing.assert_allclose(
+        found[shares], tested.loc[cast.target["utterance"], shares], atol=1e-6
+    )
+    corpus = model.predict(corpora=[specs[1]], alignments=folder)
+    np.testing.assert_allclose(corpus[shares], found[shares], atol=1e-6)
+    assert "alignment" not in found.attrs["terms"]
+    without = model.predict(corpora=[specs[1]])
+    assert "without alignments, which the run was trained with" in without.attrs["terms"]
+    assert np.abs(without[shares].to_numpy() - found[shares].to_numpy()).max() > 1e-3
+    alone = model.predict(files, alignments=folder / "b")
+    assert "what is said is left in them" in alone.attrs["terms"]
+    next((folder / "b").glob("*.TextGrid")).unlink()
+    some = model.predict(corpora=[specs[1]], alignments=folder / "b")
+    assert "31 of 32 utterances have an alignment" in some.attrs["terms"]
+
+
+@pytest.mark.parametrize("name", ["baseline", "classical", "sapa", "layer_anchoring", "zero_shot"])
+def test_real_speech_is_recognised_as_in_the_test(name, corpora_root, root, monkeypatch):
+    """Six speakers of one corpus and three of another, each recording of which the test has recognised."""
+    monkeypatch.setenv("CLESER_CACHE", str(root / "real-cache"))
+    specs = []
+    for corpus, count in (("emodb", 6), ("ravdess", 3)):
+        rows = cleser.corpora.load(f"{corpus}:{corpora_root / corpus}")
+        some = rows[rows["speaker"].isin(sorted(rows["speaker"].unique())[:count])]
+        (root / "real").mkdir(exist_ok=True)
+        some.to_parquet(root / "real" / f"{corpus}.parquet")
+        specs.append(f"manifest:{root / 'real' / corpus}.parquet")
+    unseen = {"target_access": "nothing", "normalisation": "corpus"}
+    protocol = Protocol([specs[0]], [specs[1]], **(unseen if name == "zero_shot" else {}))
+    config = METHODS[name].config()
+    if name != "classical":
+        config = replace(config, model=CONFIG.model, training=replace(CONFIG.training, epochs=3))
+    experiment = Experiment(name, to_plain(config), protocol, 2, root / "real" / name)
+    METHODS[name].run(experiment, config, load_backbone("acoustic"))
+    tested = pd.read_parquet(root / "real" / name / "predictions.parquet")
+    shares = [column for column in tested.columns if column.startswith("p_")]
+    expected = tested.groupby("utterance")[shares].mean()
+    assert len(expected) == 84
+    target = protocol.load().target
+    model = cleser.load_model(root / "real" / name)
+    corpus = model.predict(corpora=[specs[1]]).set_index("utterance")
+    np.testing.assert_allclose(corpus[shares], expected.loc[corpus.index], atol=1e-6)
+    files = model.predict(
+        target["path"].tolist(), speakers=target[["path", "speaker"]], language="en"
+    )
+    np.testing.assert_allclose(files[shares], expected.loc[target["utterance"]], atol=1e-6)

@@ -1,0 +1,84 @@
+"""Files and folders as utterances, and tables of who speaks in them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from cleser.experiments.recordings import as_utterances, files_in, read_speakers
+
+WHOLE = {"length": 10.0, "hop": 10.0, "longest": 30.0}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    sound = 0.1 * np.random.default_rng(0).standard_normal(8000)
+    for name in ("b/x.wav", "a/x.wav", "a/y.flac", "a/._x.wav", "a/deep/er/z.ogg", "a/notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith(("wav", "flac", "ogg")):
+            soundfile.write(tmp_path / name, sound, 16000)
+    (tmp_path / "none").mkdir()
+    return tmp_path
+
+
+def test_folders_stand_for_their_recordings(folder):
+    found = files_in([folder / "b" / "x.wav", folder / "a", "missing.wav"])
+    inside = [str(folder / "a" / name) for name in ("deep/er/z.ogg", "x.wav", "y.flac")]
+    assert found == [str(folder / "b" / "x.wav"), *inside, "missing.wav"]
+    with pytest.raises(ValueError, match=r"none: found no recording, expected files in \.wav"):
+        files_in([folder / "none"])
+
+
+def speakers(folder, text):
+    (folder / "speakers.csv").write_text(text)
+    return read_speakers(folder / "speakers.csv")
+
+
+def of(folder, table, *names):
+    rows = as_utterances([str(folder / name) for name in names], table, "en", **WHOLE)
+    return rows[["speaker", "language"]].to_numpy(object).tolist()
+
+
+def test_speakers_are_found_by_path_and_by_name(folder, monkeypatch):
+    by_name = speakers(folder, "path,speaker,language\nx.wav,01,de\ny.flac,,\n")
+    names = ("a/x.wav", "b/x.wav", "a/y.flac")
+    nobody = [np.nan, "en"]
+    found = of(folder, by_name, *names)
+    assert found[:2] == [["01", "de"]] * 2
+    assert pd.isna(found[2][0])
+    assert found[2][1] == nobody[1]
+    by_path = speakers(folder, "path,speaker\na/x.wav,1\nb/x.wav,2\n")
+    assert of(folder, by_path, "b/x.wav", "a/x.wav") == [["2", "en"], ["1", "en"]]
+    monkeypatch.chdir(folder / "a")  # a relative name is the same recording
+    rows = as_utterances(["x.wav", "../b/x.wav"], by_path, None, **WHOLE)
+    assert rows["speaker"].tolist() == ["1", "2"]
+    assert rows["language"].isna().all()
+    absolute = speakers(folder, f"path,speaker\n{folder}/a/x.wav,7\n")
+    assert of(folder, absolute, "a/x.wav") == [["7", "en"]]
+
+
+def test_a_table_that_does_not_fit_is_refused(folder, tmp_path):
+    table = speakers(folder, "path,speaker\na/x.wav,1\n")
+    with pytest.raises(ValueError, match=r"speakers\.csv: .*b/x\.wav is not in it"):
+        of(folder, table, "b/x.wav")
+    with pytest.raises(ValueError, match=r"x\.wav has the speakers 1 and 2, expected one"):
+        speakers(folder, "path,speaker\nx.wav,1\nx.wav,2\n")
+    with pytest.raises(ValueError, match=r"a/x\.wav has the speakers 1 and 2, expected one"):
+        speakers(folder, "path,speaker\na/x.wav,1\n./a/x.wav,2\n")
+    with pytest.raises(
+        ValueError, match=r"found the columns \['path'\], expected also \['speaker'\]"
+    ):
+        speakers(folder, "path\nx.wav\n")
+    with pytest.raises(ValueError, match=r"the table of speakers: found the columns \['file'\]"):
+        of(folder, pd.DataFrame({"file": ["x.wav"]}), "a/x.wav")
+    with pytest.raises(ValueError, match="cannot be read as a table of speakers"):
+        read_speakers(folder / "nowhere.csv")
+
+
+def test_a_recording_may_come_twice(folder):
+    twice = [str(folder / "a" / "x.wav")] * 2
+    rows = as_utterances(twice, **WHOLE)
+    assert rows["utterance"].is_unique
+    assert rows["path"].tolist() == twice
+    assert rows["until"].tolist() == [0.5, 0.5]
+    assert rows["end"].isna().all()

@@ -1,0 +1,231 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import torch
+
+from cleser.anchors import pool_phones
+from cleser.cli import main
+from cleser.features.extraction import Pooling, extract_to_store
+from cleser.speech import AcousticBackbone, Alignment, PooledStore, TransformersBackbone, load_audio
+from cleser.speech.backbones import Backbone
+from tests.speech.tiny_models import save_tiny
+
+SECONDS = (0.9, 0.31, 1.4, 0.9, 0.62, 1.1, 0.33, 0.35)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny("wav2vec2", tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    folder = tmp_path_factory.mktemp("sounds")
+    generator = np.random.default_rng(0)
+    rows = []
+    for i, seconds in enumerate(SECONDS):
+        path = folder / f"u{i}.wav"
+        rate = 16000 if i % 2 else 22050
+        soundfile.write(path, 0.1 * generator.standard_normal(int(seconds * rate)), rate)
+        rows.append({"utterance": f"u{i}", "path": str(path), "start": 0.0, "end": np.nan})
+    rows.append({**rows[2], "utterance": "u2-part", "start": 0.2, "end": 0.9})
+    table = pd.DataFrame(rows)
+    return table.assign(corpus="noise", language="xx", speaker="s", emotion="neutral")
+
+
+def sound(row: pd.Series, rate: int) -> torch.Tensor:
+    return load_audio(row["path"], rate, start=row["start"], end=row["end"])
+
+
+@pytest.mark.parametrize("std", [False, True])
+def test_a_store_holds_each_utterances_mean_of_every_layer(
+    std: bool, model: Path, manifest: pd.DataFrame, tmp_path: Path
+) -> None:
+    backbone = TransformersBackbone(model)
+    found = extract_to_store(
+        manifest, backbone, tmp_path, pooling=Pooling(std=std), dtype="float32", seconds=3.0
+    )
+    assert found.left_out == [] and found.padding < 0.05 and len(found.store) == len(manifest)
+    for key, (_, row) in zip(found.keys, manifest.iterrows(), strict=True):
+        frames = backbone.extract([sound(row, 16000)])[0]
+        expected = frames.mean(1)
+        if std:
+            expected = torch.cat([expected, frames.std(1, correction=0)], -1)
+        torch.testing.assert_close(found.store[key][0], expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["wavlm", "whisper"])
+def test_workers_encode_at_once_what_one_encodes(
+    family: str, manifest: pd.DataFrame, tmp_path: Path
+) -> None:
+    backbone = TransformersBackbone(save_tiny(family, tmp_path / "model"))
+    threads = torch.get_num_threads()
+    one, more = (
+        extract_to_store(
+            manifest, backbone, tmp_path / str(n), dtype="float32", seconds=0.5, workers=n
+        )
+        for n in (1, 3)
+    )
+    assert torch.get_num_threads() == threads
+    assert more.keys == one.keys and 0 <= more.padding < 0.05
+    for key in one.store:
+        torch.testing.assert_close(more.store[key], one.store[key], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["transformers", "acoustic"])
+def test_tokens_and_phones_hold_the_frames_of_their_time(
+    family: str, model: Path, manifest: pd.DataFrame, tmp_path: Path
+) -> None:
+    backbone: Backbone = (
+        AcousticBackbone() if family == "acoustic" else TransformersBackbone(model, layers=[1, 3])
+    )
+    phones = Alignment([0.05, 0.1, 0.2], [0.1, 0.2, 0.3], ("h", "a", "i"))
+    alignments = [phones if i != 1 else None for i in range(len(manifest))]
+    cut = extract_to_store(
+        manifest, backbone, tmp_path / "p", pooling=Pooling("phone"), alignments=alignments,
+        dtype="float32",
+    )  # fmt: skip
+    assert [row["reason"] for row in cut.left_out] == ["has no alignment of its phones"]
+    assert cut.keys[1] is None
+    even = extract_to_store(
+        manifest, backbone, tmp_path / "t", pooling=Pooling("token", 0.08), dtype="float32"
+    )
+    row = manifest.iloc[2]
+    waveform = sound(row, 16000)
+    frames = backbone(waveform[None], torch.tensor([len(waveform)]))
+    for found, starts, ends, labels in (
+        (cut, phones.starts, phones.ends, ["h", "a", "i"]),
+        (even, *np.array([np.arange(17), np.arange(1, 18)]) * len(waveform) / 16000 / 17, []),
+    ):
+        key = found.keys[2]
+        assert found.store.labels(key) == labels
+        np.testing.assert_allclose(found.store.times(key), np.stack([starts, ends], 1), atol=1e-5)
+        bounds = backbone.frame_bounds(list(starts), list(ends), frames.mask.shape[1])
+        expected = torch.stack([pool_phones(h, [bounds]) for h in frames.hidden_states], 1)
+        torch.testing.assert_close(found.store[key], expected, rtol=1e-4, atol=1e-3)
+
+
+def test_what_cannot_be_used_is_said_and_stops_nothing(
+    model: Path, manifest: pd.DataFrame, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.wav").write_text("no sound")
+    soundfile.write(tmp_path / "short.wav", np.ones(20) * 0.1, 16000)
+    soundfile.write(tmp_path / "nan.wav", np.full(4000, np.nan, dtype=np.float32), 16000, "FLOAT")
+    names = ["missing.wav", "broken.wav", "short.wav", "nan.wav"]
+    bad = pd.DataFrame(
+        [{"utterance": n, "path": str(tmp_path / n), "start": 0.0, "end": np.nan} for n in names]
+    )
+    both = pd.concat([bad, manifest[:2]], ignore_index=True)
+    found = extract_to_store(both, TransformersBackbone(model), tmp_path / "store")
+    reasons = {Path(row["path"]).name: row["reason"] for row in found.left_out}
+    assert reasons.keys() == set(names)
+    assert "has 20 samples at 16000 Hz, expected at least 40" in reasons["short.wav"]
+    assert "NaN" in reasons["nan.wav"]
+    assert found.keys[:4] == [None] * 4 and len(found.store) == 2
+    lines = (tmp_path / "store" / "left-out-0.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == found.left_out
+
+
+def test_a_stopped_extraction_goes_on_and_does_nothing_twice(
+    model: Path, manifest: pd.DataFrame, tmp_path: Path
+) -> None:
+    class Counting(TransformersBackbone):
+        batches = 0
+
+        def stream(self, waveforms: torch.Tensor, lengths: torch.Tensor, receive: object) -> None:
+            self.batches += 1
+            if self.batches == 3:
+                raise KeyboardInterrupt
+            super().stream(waveforms, lengths, receive)  # type: ignore[arg-type]
+
+    backbone = Counting(model)
+    with pytest.raises(KeyboardInterrupt):
+        extract_to_store(manifest, backbone, tmp_path, seconds=1.0, workers=1)
+    begun = len(PooledStore.open(tmp_path))
+    assert 0 < begun < len(manifest)
+    steps: list[int] = []
+    found = extract_to_store(
+        manifest, backbone, tmp_path, seconds=1.0, workers=1, advance=steps.append
+    )
+    assert len(found.store) == len(manifest) and steps[0] == begun and sum(steps) == len(manifest)
+    backbone.batches = 2  # one more batch would stop it
+    assert extract_to_store(manifest, backbone, tmp_path, workers=1).keys == found.keys
+    with pytest.raises(ValueError, match=r"expected '0\.1 s mean'"):
+        extract_to_store(manifest, backbone, tmp_path, pooling=Pooling("token"))
+
+
+def test_shares_make_the_whole(model: Path, manifest: pd.DataFrame, tmp_path: Path) -> None:
+    backbone = TransformersBackbone(model)
+    whole = extract_to_store(manifest, backbone, tmp_path / "whole", dtype="float32")
+    for rank in range(3):
+        extract_to_store(manifest, backbone, tmp_path / "parts", dtype="float32", share=(rank, 3))
+    parts = PooledStore.open(tmp_path / "parts")
+    assert list(parts) == list(whole.store)
+    for key in parts:
+        torch.testing.assert_close(parts[key], whole.store[key], rtol=1e-4, atol=1e-4)
+
+
+def test_settings_that_make_no_sense_are_refused(manifest: pd.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="token is 0"):
+        Pooling("token", 0)
+    with pytest.raises(ValueError, match="found 1 alignments, expected one for each of 9 rows"):
+        extract_to_store(manifest, AcousticBackbone(), tmp_path, alignments=[None])
+
+
+@pytest.mark.slow
+def test_the_command_extracts_and_two_processes_share(
+    model: Path, manifest: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "noise.csv"
+    manifest.to_csv(table, index=False)
+    arguments = [
+        "extract",
+        f"manifest:{table}",
+        "--backbone",
+        f"{model},layers=0+2",
+        "--pool",
+        "token",
+    ]
+    assert main([*arguments, "--out", str(tmp_path / "one"), "--device", "cpu"]) == 0
+    assert "9 utterances" in capsys.readouterr().out
+    assert main([*arguments, "--alignments", str(tmp_path), "--out", str(tmp_path / "x")]) == 2
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--standalone",
+    ]
+    two = ["--out", str(tmp_path / "two"), "--device", "cpu"]
+    subprocess.run(
+        [*launch, "-m", "cleser", *arguments, *two], check=True, capture_output=True, timeout=200
+    )
+    alone, shared = (PooledStore.open(tmp_path / name) for name in ("one", "two"))
+    assert list(alone) == list(shared) and alone.settings == shared.settings
+    assert sorted(p.name for p in (tmp_path / "two").glob("*.idx")) == [
+        "shard-0.idx",
+        "shard-1.idx",
+    ]
+
+
+@pytest.mark.cuda
+@pytest.mark.usefixtures("full_float32")
+def test_a_gpu_fills_the_store_of_the_processor(
+    model: Path, manifest: pd.DataFrame, tmp_path: Path
+) -> None:
+    stores = []
+    for device in ("cpu", "cuda"):
+        found = extract_to_store(
+            manifest, TransformersBackbone(model).to(device), tmp_path / device, pooling=Pooling(std=True),
+            dtype="float32", seconds=3.0,
+        )  # fmt: skip
+        assert found.left_out == []
+        stores.append(torch.stack([found.store[key][0] for key in found.keys if key]))
+    torch.testing.assert_close(stores[1], stores[0], rtol=1e-3, atol=1e-3)

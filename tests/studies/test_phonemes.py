@@ -1,0 +1,111 @@
+"""The study of phonemes, from corpora with known phones to tables and charts."""
+
+import json
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cleser.alignment import write_textgrid
+from cleser.alignment.corpus import textgrid_path
+from cleser.anchors import is_vowel, to_ipa, vowel_position
+from cleser.cli import main
+from cleser.corpora import load
+from cleser.speech import AcousticBackbone, load_alignments
+from cleser.studies.phonemes import _spread, overlap, plot_vowels, study_phonemes
+
+pytest.importorskip("espeakng_loader")
+SPECS = [f"synthetic:{language}?speakers=2&sentences=2" for language in ("en", "de")]
+
+
+@pytest.fixture(scope="module")
+def manifest():
+    return pd.concat([load(spec) for spec in SPECS], ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def study(manifest):
+    alignments = load_alignments(manifest)
+    return study_phonemes(manifest, alignments, AcousticBackbone(), minimum=2, permutations=19)
+
+
+def test_the_inventory_counts_phones(study, manifest):
+    expected = {"en": Counter(), "de": Counter()}
+    for language, phones in zip(manifest["language"], manifest["phones"], strict=True):
+        expected[language].update(to_ipa(symbol, "espeak") for symbol, _, _ in json.loads(phones))
+    table = study.inventory.set_index("phoneme")
+    for language, counts in expected.items():
+        assert {p: n for p, n in table[language].items() if n} == counts
+    assert set(table.index[table["shared"]]) == set(expected["en"]) & set(expected["de"])
+    assert ((table["kind"] == "vowel") == table.index.map(is_vowel)).all()
+    assert table.loc["n", "class"] == "voiced alveolar nasal"
+    row = overlap(study.inventory).set_index("language").loc["de"]
+    known = sum(n for p, n in expected["de"].items() if p in expected["en"])
+    assert row["coverage"] == pytest.approx(known / expected["de"].total())
+
+
+def test_counterparts_are_of_the_other_language(study):
+    table = study.inventory.set_index("phoneme")
+    for row in study.counterparts.to_dict("records"):
+        assert table.loc[row["phoneme"], row["in"]] == 0
+        assert table.loc[row["counterpart"], row["in"]] > 0
+        assert is_vowel(row["phoneme"]) == is_vowel(row["counterpart"])
+
+
+def test_consistency_is_of_shared_phonemes(study):
+    table = study.consistency
+    shared = set(study.inventory["phoneme"][study.inventory["shared"]])
+    assert set(table["phoneme"]) <= shared
+    assert len(table) >= 5
+    assert table["consistency"].between(-1, 1).all()
+    emotions = table[["anger", "happiness", "neutral", "sadness"]]
+    np.testing.assert_allclose(emotions.mean(axis=1), table["consistency"])
+    assert (table["p_holm"] >= table["p_bh"] - 1e-12).all()
+    assert (table["p_bh"] >= table["p"] - 1e-12).all()
+
+
+@pytest.mark.parametrize("column", ["consistency", "own"])
+def test_every_vowel_is_in_the_chart(study, column):
+    vowels = study.inventory.loc[study.inventory["kind"] == "vowel", "phoneme"]
+    shown = {text.get_text() for text in plot_vowels(study, column).axes[0].texts}
+    assert set(vowels) <= shown
+
+
+def test_the_command(tmp_path, capsys):
+    out = tmp_path / "out"
+    command = ["phonemes", *SPECS, "--out", str(out), "--minimum", "2", "--permutations", "9"]
+    assert main(command) == 0
+    assert "relative to the utterance" in capsys.readouterr().out
+    assert {path.name for path in out.iterdir()} == {
+        "inventory.csv", "counterparts.csv", "consistency.csv", "overall.csv", "vowels-consistency.svg",
+        "vowels-consistency.png", "vowels-own.png",
+        "vowels-own.svg",
+    }  # fmt: skip
+    assert len(pd.read_csv(out / "overall.csv")) == 2
+    assert main([*command, "--alignments", str(tmp_path)]) == 2
+    assert main([*command, "--alignments", "a", "b", "c"]) == 2
+
+
+def test_one_folder_may_hold_the_alignments_of_all(manifest, tmp_path, capsys):
+    known = load_alignments(manifest)
+    for row, alignment in zip(manifest.to_dict("records"), known, strict=True):
+        write_textgrid(textgrid_path(tmp_path / row["language"], row["utterance"]), alignment)
+    command = ["phonemes", *SPECS, "--minimum", "2", "--permutations", "9"]
+    one, other = tmp_path / "one", tmp_path / "other"
+    assert main([*command, "--out", str(one), "--alignments", str(tmp_path)]) == 0
+    assert f"{len(manifest) // 2} of {len(manifest) // 2} utterances" in capsys.readouterr().out
+    assert main([*command, "--out", str(other)]) == 0
+    for name in ("inventory.csv", "counterparts.csv"):
+        assert (one / name).read_text() == (other / name).read_text()
+
+
+def test_vowels_of_one_place_stand_apart_rounded_ones_to_the_right():
+    places = _spread({phoneme: vowel_position(phoneme) for phoneme in ("œ", "ɛ", "y", "i")})
+    assert places["ɛ"][0] < places["œ"][0]
+    assert places["i"][0] < places["y"][0]
+
+
+def test_without_phones_there_is_nothing_to_study(manifest):
+    with pytest.raises(ValueError, match="no utterance has an alignment"):
+        study_phonemes(manifest, [None] * len(manifest), AcousticBackbone())

@@ -1,0 +1,58 @@
+"""Datasets: what each utterance weighs, and what joining and picking keep."""
+
+import pandas as pd
+import pytest
+import torch
+
+from cleser.speech import Features
+from cleser.training.dataset import Dataset, Vocabulary, balance
+
+NAMES = Vocabulary(("anger", "sadness"), ("s",), ("de",), ("small", "large"))
+
+
+def dataset(corpus: str, emotions: list[str | None]) -> Dataset:
+    rows = pd.DataFrame(
+        {
+            "utterance": [f"{corpus}-{i}" for i in range(len(emotions))],
+            "corpus": corpus,
+            "language": "de",
+            "speaker": "s",
+            "emotion": pd.Series(emotions, dtype="str"),
+        }
+    )
+    values = torch.arange(len(rows), dtype=torch.float32)[:, None, None]
+    features = Features(
+        rows["utterance"].tolist(), values, torch.arange(len(rows) + 1), values, [""] * len(rows)
+    )
+    phonemes = torch.full((len(rows),), -1)
+    return Dataset(rows, features, NAMES.encode(rows), phonemes, balance(rows), [])
+
+
+SMALL = ["anger", "anger", "sadness", None]
+LARGE = ["anger"] * 9 + ["sadness"] * 3
+
+
+def test_every_emotion_of_every_corpus_counts_alike():
+    """What the weights of each add up to is the same, the unknown weigh nothing, and the known are one on average."""
+    joined = Dataset.join([dataset("small", SMALL), dataset("large", LARGE)])
+    totals: dict[tuple[str, str], float] = {}
+    known = 0
+    for row, weight in zip(joined.manifest.itertuples(), joined.weight.tolist(), strict=True):
+        if pd.isna(row.emotion):
+            assert weight == 0
+            continue
+        known += 1
+        totals[row.corpus, row.emotion] = totals.get((row.corpus, row.emotion), 0) + weight
+    assert len(totals) == 4
+    for total in totals.values():
+        assert total == pytest.approx(known / 4, rel=2e-6)  # sums of a few float32
+
+
+def test_a_part_is_balanced_by_itself_and_batches_carry_the_weights():
+    joined = Dataset.join([dataset("small", SMALL), dataset("large", LARGE)])
+    part = joined.subset(joined.manifest.iloc[[0, 1, 2, 4]])
+    assert part.weight.tolist() == pytest.approx([2 / 3, 2 / 3, 4 / 3, 4 / 3], rel=2e-6)
+    assert part.batch([2, 0]).weight.tolist() == part.weight[[2, 0]].tolist()
+    blank = part.subset(part.manifest.assign(emotion=pd.Series([None] * 4, dtype="str")))
+    assert blank.weight.tolist() == [0, 0, 0, 0]
+    assert (blank.labels["emotion"] == -1).all()
