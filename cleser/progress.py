@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from rich.progress import (
     BarColumn,
@@ -19,6 +19,7 @@ from rich.progress import (
 from cleser.console import PlainConsole
 
 console = PlainConsole(stderr=True)
+T = TypeVar("T")
 
 
 class Advance(Protocol):
@@ -87,3 +88,11 @@ def track(title: str, total: int) -> Iterator[Advance]:
             progress.update(task, advance=steps, note=note)
 
         yield advance
+
+
+def each(items: Iterable[T], title: str, total: int) -> Iterator[T]:
+    """The items one after another, while :func:`track` shows how many there have been."""
+    with track(title, total) as advance:
+        for item in items:
+            yield item
+            advance(1)

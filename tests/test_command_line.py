@@ -212,6 +212,16 @@ def test_lines_are_some_seconds_apart_and_carry_the_note(log):
     assert "" not in lines
 
 
+def test_items_come_through_one_by_one(log):
+    file, clock = log
+    seen = []
+    for item in progress.each("abcd", "headers", 4):
+        clock.now += 11
+        seen.append(item)
+    assert seen == list("abcd")
+    assert file.getvalue().splitlines()[-1] == "headers: 4 of 4 (100%)"
+
+
 def test_a_terminal_gets_a_bar_that_goes(monkeypatch):
     file = io.StringIO()
     monkeypatch.setattr(progress, "console", PlainConsole(file=file, force_terminal=True, width=80))
