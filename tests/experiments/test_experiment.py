@@ -14,6 +14,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from cleser.cli import main
 from cleser.corpora.audit import LeakageError
 from cleser.corpora.protocol import Protocol
 from cleser.evaluation import report
@@ -437,3 +438,20 @@ def test_a_run_without_folds_does_not_mind_that_it_knew_of_none(finished, specs)
         assert experiment.finished()
     finally:
         (finished / "config.yaml").write_text(text)
+
+
+def test_folds_by_the_command_line_and_again_by_the_saved_settings(specs, tmp_path, capsys):
+    flags = ["--split", "kfold:2", "--fold", "2", "--shared-speakers", "--seeds", "1"]
+    direction = ["--source", specs[0], "--target", specs[0]]
+    assert main(["run", "classical", *direction, *flags, "--out", str(tmp_path / "a")]) == 0
+    saved = ["--config", str(tmp_path / "a/config.yaml"), "--out", str(tmp_path / "b")]
+    assert main(["run", "classical", *saved]) == 0
+    one, two = (json.loads((tmp_path / f"{name}/results.json").read_text()) for name in "ab")
+    assert one == two
+    protocol = json.loads((tmp_path / "a/protocol.json").read_text())
+    assert (protocol["split"], protocol["fold"], protocol["shared_speakers"]) == (
+        *("kfold:2", "2"),
+        True,
+    )
+    assert one["n_utterances"] == 36
+    capsys.readouterr()
