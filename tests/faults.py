@@ -569,7 +569,7 @@ FAULTS = (
         "anchors/samplers/resumable.py",
         'return {"epoch": self.epoch, "batches_done": self.done} if',
         'return {"epoch": self.epoch, "batches_done": self.done + 1} if',
-        _SAMPLERS,
+        "tests/anchors/test_loops.py",
     ),
     Fault(
         "a state of other labels is taken",
