@@ -133,6 +133,15 @@ def test_what_is_wrong_is_a_sentence(folder, args, said, capsys):
     assert not (folder / "page.html").exists()
 
 
+def test_a_run_folder_with_broken_settings_is_a_sentence(folder, capsys):
+    (folder / "old").mkdir()
+    arguments = f"run classical {DIRECTION}".replace("--out out", "--out old").split()
+    for text, said in (("a: [1", "config.yaml is no YAML"), ("a: 1", "a run with other settings")):
+        (folder / "old/config.yaml").write_text(text)
+        assert main(arguments) == 2
+        assert said in capsys.readouterr().err
+
+
 def test_errors_of_the_system_begin_with_the_path(folder, capsys, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device", "runs/a/results.json")

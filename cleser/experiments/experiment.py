@@ -30,7 +30,7 @@ from cleser.experiments.one_sided import OneSidedness, learn, settle, speakers_o
 from cleser.features.normalisation import Moments
 from cleser.files import write_text
 from cleser.progress import console, track
-from cleser.settings import to_plain
+from cleser.settings import read_yaml, to_plain
 from cleser.speech.backbones import Backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.training.audio import load_audio_dataset
@@ -93,8 +93,8 @@ class Experiment:
         out, settings = self.out, self.settings()
         path = out / "config.yaml"
         if path.exists() and not overwrite:
-            found = yaml.safe_load(path.read_text())
-            found["protocol"] = {**_LATER_TERMS, **found["protocol"]}
+            found = read_yaml(path)
+            found["protocol"] = {**_LATER_TERMS, **found.get("protocol", {})}
             if found != settings:
                 changed = [k for k in settings | found if settings.get(k) != found.get(k)]
                 raise RunFolderError(
