@@ -328,7 +328,7 @@ def train(corpora: Path, source: str, target: str, once: bool, out: Path, seeds:
             fold = fold._replace(parts=fold.data.cast.parts(0))
         return fit_recipe(lambda task: Baseline(config, task), config.training, fold)
 
-    run_experiment(experiment, fit, load_backbone(experiment.backbone))
+    run_experiment(experiment, config, fit, load_backbone(experiment.backbone))
     return folder
 
 

@@ -3,9 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
+import yaml
+
 T = TypeVar("T")
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The settings that a YAML file holds.
+
+    Raises:
+        ValueError: It cannot be read, is no YAML, or holds something else than names and values.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text in UTF-8") from error
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, where: str) -> dict[str, Any]:
+    """Settings in YAML; ``where`` names them in messages."""
+    try:
+        plain = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{where} is no YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(plain, dict):
+        raise ValueError(f"{where} holds {plain!r}, expected names and values, as neutral: 0.7")
+    return plain
 
 
 def to_plain(settings: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Deliberate faults: each is put into a copy of the code, and the tests named beside it must fail.
 
 A test that passes with the fault in place does not test what it says. Run ``make faults`` after a change of losses,
-graphs, anchors, models, metrics, descriptors or recipes, and add to the list what your own tests should catch:
+graphs, anchors, models, statistics, corpora, descriptors or recipes, and add what your own tests should catch:
 
     python -m tests.faults                  # all
     python -m tests.faults --quick          # one of each part of the library
@@ -51,6 +51,16 @@ class Fault(NamedTuple):
 
 _STEPS = "tests/recipes/test_steps.py"
 _DESCRIPTORS = "tests/speech/test_descriptors.py"
+_INTERVALS = "tests/evaluation/test_intervals.py"
+_FOLDS = "tests/corpora/test_folds.py"
+_FOLD_PROTOCOLS = "tests/corpora/test_protocol_folds.py"
+_SAMPLERS = "tests/anchors/test_samplers.py"
+_NEIGHBOURS = "tests/graphs/test_neighbours.py"
+_COMMUNITIES = "tests/graphs/test_communities.py"
+_STYLES = "tests/graphs/test_styles.py"
+_SUPCON = "tests/losses/test_supcon.py"
+_ALIGNMENT_LOSSES = "tests/losses/test_alignment.py"
+_COPIES = "tests/corpora/test_copies.py"
 
 FAULTS = (
     # Recipes
@@ -265,6 +275,76 @@ FAULTS = (
         "mask, known = left != right, left >= -1",
         "tests/test_relations.py",
     ),
+    Fault(
+        "an item is in its own denominator",
+        "losses/supcon.py",
+        "block.without_self(away)",
+        "block.similarity",
+        _SUPCON,
+    ),
+    Fault(
+        "the temperature is squared",
+        "losses/supcon.py",
+        "x / temperature**0.5",
+        "x / temperature",
+        _SUPCON,
+    ),
+    Fault(
+        "a batch of one class counts",
+        "losses/supcon.py",
+        "has = (whole > 0) & (number < block.others)",
+        "has = whole > 0",
+        _SUPCON,
+    ),
+    Fault(
+        "weights of positives are not normalised",
+        "losses/supcon.py",
+        "        w *= torch.where(has, 1 / torch.where(has, whole, 1), 0)",
+        "        w *= torch.where(has, 1 / torch.where(has, number, 1), 0)",
+        _SUPCON,
+    ),
+    Fault(
+        "mmd counts what is between once",
+        "losses/mmd.py",
+        "- 2 * kernel[..., :n, n:]",
+        "- kernel[..., :n, n:]",
+        _ALIGNMENT_LOSSES,
+    ),
+    Fault(
+        "mmd's unbiased estimate is biased",
+        "losses/mmd.py",
+        "    return (kernel.sum((-2, -1)) - n) / (n * (n - 1))",
+        "    return kernel.sum((-2, -1)) / (n * n)",
+        _ALIGNMENT_LOSSES,
+    ),
+    Fault(
+        "mmd has one kernel",
+        "losses/mmd.py",
+        "for b in bandwidths]).mean(0)",
+        "for b in bandwidths[:1]]).mean(0)",
+        _ALIGNMENT_LOSSES,
+    ),
+    Fault(
+        "few items in many dimensions have no signs",
+        "losses/coral.py",
+        "        signs[n:] = -1",
+        "        signs[n:] = 1",
+        _ALIGNMENT_LOSSES,
+    ),
+    Fault(
+        "streams of covariances are joined without their means",
+        "losses/coral.py",
+        "        self.products += products + torch.outer(gap, gap) * (self.count * count / total)",
+        "        self.products += products",
+        _ALIGNMENT_LOSSES,
+    ),
+    Fault(
+        "streaming forgets its mean",
+        "losses/coral.py",
+        "        self.mean += gap * (count / total)",
+        "        self.mean += gap",
+        _ALIGNMENT_LOSSES,
+    ),
     # Graphs
     Fault(
         "assortativity is not scaled",
@@ -308,6 +388,76 @@ FAULTS = (
         "_stored(found).sum()",
         "tests/graphs/test_recall.py",
     ),
+    Fault(
+        "neighbours are inner products",
+        "graphs/neighbours/cosine_knn.py",
+        "(part / lengths).mul_",
+        "part.mul_",
+        _NEIGHBOURS,
+    ),
+    Fault(
+        "mutual neighbours are all neighbours",
+        "graphs/neighbours/cosine_knn.py",
+        "    return _mutual(graph) if mutual else graph",
+        "    return graph",
+        _NEIGHBOURS,
+    ),
+    Fault(
+        "the least similarity is exclusive",
+        "graphs/neighbours/cosine_knn.py",
+        "(scores >= float(np.float32(least)))",
+        "(scores > float(np.float32(least)))",
+        _NEIGHBOURS,
+    ),
+    Fault(
+        "relations between neighbours are ignored",
+        "graphs/neighbours/cosine_knn.py",
+        "        tiles = tile(len(units), where, on_host)",
+        "        tiles = tile(len(units), None, {})",
+        _NEIGHBOURS,
+    ),
+    Fault(
+        "the resolution counts for nothing",
+        "graphs/communities/leiden.py",
+        "    price = resolution / strength.sum()\n    total",
+        "    price = 1.0 / strength.sum()\n    total",
+        _COMMUNITIES,
+    ),
+    Fault(
+        "communities are not moved",
+        "graphs/communities/leiden.py",
+        "            if other > gain + unit:",
+        "            if other < gain - 1e9:",
+        _COMMUNITIES,
+    ),
+    Fault(
+        "styles of other emotions are neighbours",
+        "graphs/styles/style_communities.py",
+        '    where = same("emotion")\n',
+        '    where = same("emotion") | differ("emotion")\n',
+        _STYLES,
+    ),
+    Fault(
+        "edges do not mind how reliable nodes are",
+        "graphs/styles/style_communities.py",
+        "    weight = found.data * np.sqrt(nodes.reliability[rows] * nodes.reliability[columns])",
+        "    weight = found.data * 1.0",
+        _STYLES,
+    ),
+    Fault(
+        "the language's offset stays in the styles",
+        "graphs/styles/style_communities.py",
+        "        groups = [nodes.emotions * (language.max(initial=0) + 1) + language]",
+        "        groups = [nodes.emotions]",
+        _STYLES,
+    ),
+    Fault(
+        "a speaker may have two languages",
+        "graphs/styles/style_communities.py",
+        "    other = known & (language[who.codes] != tongue.codes)",
+        "    other = known & False",
+        _STYLES,
+    ),
     # Anchors
     Fault(
         "the spread is that of a sample",
@@ -343,6 +493,90 @@ FAULTS = (
         "np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))",
         "values[order] * np.arange(len(values), 0, -1)",
         "tests/anchors/test_consistency.py",
+    ),
+    Fault(
+        "every epoch is the same",
+        "anchors/samplers/hierarchical.py",
+        "np.random.default_rng([self.seed, epoch])",
+        "np.random.default_rng([self.seed, 0])",
+        _SAMPLERS,
+    ),
+    Fault(
+        "utterances of unknown labels are sampled",
+        "anchors/samplers/hierarchical.py",
+        "np.all([v >= 0 for v in labels.values()], axis=0)",
+        "np.all([v >= -1 for v in labels.values()], axis=0)",
+        _SAMPLERS,
+    ),
+    Fault(
+        "cells that are empty are drawn",
+        "anchors/samplers/hierarchical.py",
+        "while (empty := ~self.counts[cells].any(1)).any():",
+        "while (empty := self.counts[cells].any(1) & False).any():",
+        _SAMPLERS,
+    ),
+    Fault(
+        "a hand is dealt with an utterance twice",
+        "anchors/samplers/hierarchical.py",
+        "        shuffles = rng.permuted(np.tile(items, (math.ceil(hands / each), 1)), axis=1)",
+        "        shuffles = rng.choice(items, (math.ceil(hands / each), len(items)))",
+        _SAMPLERS,
+    ),
+    Fault(
+        "anchors come in the order of the data",
+        "anchors/samplers/anchor_batches.py",
+        "rng.permutation(self.served)",
+        "self.served",
+        _SAMPLERS,
+    ),
+    Fault(
+        "partners of anchors are not drawn",
+        "anchors/samplers/anchor_batches.py",
+        "                batch[partners.draw(anchor, rng)] = None",
+        "                pass",
+        _SAMPLERS,
+    ),
+    Fault(
+        "an anchor is its own partner",
+        "anchors/samplers/anchor_batches.py",
+        "            at += 1  # skip the item itself",
+        "            pass",
+        _SAMPLERS,
+    ),
+    Fault(
+        "a lacking partner takes no place",
+        "anchors/samplers/anchor_batches.py",
+        "            size += lacks.sum(1)",
+        "            pass",
+        _SAMPLERS,
+    ),
+    Fault(
+        "all ranks get whole batches",
+        "anchors/samplers/resumable.py",
+        "slice(self.sampler.rank, None, self.sampler.world_size)",
+        "slice(None)",
+        _SAMPLERS,
+    ),
+    Fault(
+        "an iteration goes on in the epoch before",
+        "anchors/samplers/resumable.py",
+        "            place = self._latest.epoch + 1, 0",
+        "            place = self._latest.epoch, 0",
+        _SAMPLERS,
+    ),
+    Fault(
+        "a saved place is one batch late",
+        "anchors/samplers/resumable.py",
+        'return {"epoch": self.epoch, "batches_done": self.done} if',
+        'return {"epoch": self.epoch, "batches_done": self.done + 1} if',
+        "tests/anchors/test_loops.py",
+    ),
+    Fault(
+        "a state of other labels is taken",
+        "anchors/samplers/resumable.py",
+        '        if state["fingerprint"] != self._fingerprint:',
+        "        if False:",
+        _SAMPLERS,
     ),
     # Models
     Fault(
@@ -380,6 +614,154 @@ FAULTS = (
         "number = occurs.sum(-1)",
         "number = occurs.sum(-1) * 0 + occurs.shape[-1]",
         "tests/evaluation/test_metrics.py",
+    ),
+    Fault(
+        "seeds do not count in an interval",
+        "evaluation/intervals.py",
+        "    return [speakers, *(part for part, _ in seeds if part)]",
+        "    return [speakers]",
+        _INTERVALS,
+    ),
+    Fault(
+        "seeds and speakers count twice",
+        "evaluation/intervals.py",
+        "_Part(max(0.0, variance - both), max(0.0, bound - both), count - 1), both",
+        "_Part(variance, bound, count - 1), both",
+        _INTERVALS,
+    ),
+    Fault(
+        "few seeds are believed",
+        "evaluation/intervals.py",
+        "    bound = _inflation(count - 1) * variance",
+        "    bound = variance",
+        _INTERVALS,
+    ),
+    Fault(
+        "speakers' variance is not corrected",
+        "evaluation/intervals.py",
+        "    variance = scale * float((psi**2).sum())",
+        "    variance = float((psi**2).sum())",
+        _INTERVALS,
+    ),
+    Fault(
+        "an interval has one side",
+        "evaluation/intervals.py",
+        "stdtrit(dof, (1 + level) / 2)",
+        "stdtrit(dof, level)",
+        _INTERVALS,
+    ),
+    Fault(
+        "a p-value has one side",
+        "evaluation/intervals.py",
+        "    return float(2 * special.stdtr(",
+        "    return float(special.stdtr(",
+        _INTERVALS,
+    ),
+    Fault(
+        "seeds are compared in no order",
+        "evaluation/intervals.py",
+        "    a, b = a.only(common), b.only(common)",
+        "    a, b = a.only(common), b.only(common[::-1])",
+        _INTERVALS,
+    ),
+    Fault(
+        "the influence is not divided by what is taken out",
+        "evaluation/intervals.py",
+        "(metric(total) - rest) / share[:, None]",
+        "metric(total) - rest",
+        _INTERVALS,
+    ),
+    Fault(
+        "all unlike runs are compared seed by seed or none",
+        "evaluation/intervals.py",
+        "    by_seed = not _alike(a, b)",
+        "    by_seed = False",
+        _INTERVALS,
+    ),
+    # Corpora
+    Fault(
+        "folds fill up one after another",
+        "corpora/folds.py",
+        "int(filled.argmin())",
+        "int(filled.argmax())",
+        _FOLDS,
+    ),
+    Fault(
+        "speakers who select are not seen",
+        "corpora/folds.py",
+        '        seen = {*parts["train"]["speaker"].dropna(), *parts["dev"]["speaker"].dropna()}',
+        '        seen = {*parts["train"]["speaker"].dropna()}',
+        _FOLDS,
+    ),
+    Fault(
+        "shared speakers are counted by heads",
+        "corpora/folds.py",
+        "float(tested.isin(shared).mean())",
+        "float(len(shared) / tested.nunique())",
+        _FOLDS,
+    ),
+    Fault(
+        "a list names files by their last part alone",
+        "corpora/folds.py",
+        "    alike = [_shared_end(self.parts[row], wanted) for row in rows]",
+        "        return rows[0]",
+        _FOLDS,
+    ),
+    Fault(
+        "the fold's tested speakers are learned from",
+        "corpora/protocol.py",
+        '            source=of(self.source, "train", "dev", whole=True),',
+        '            source=of(self.source, "train", "dev", "test", whole=True),',
+        _FOLD_PROTOCOLS,
+    ),
+    Fault(
+        "the fold's tested utterances are heard",
+        "corpora/protocol.py",
+        'else of(self.pool, "train"),',
+        'else of(self.pool, "train", "test"),',
+        _FOLD_PROTOCOLS,
+    ),
+    Fault(
+        "a fold's dev part is learned from",
+        "corpora/protocol.py",
+        "        _concatenated([source[divided & ~given], train]),",
+        "        _concatenated([source[divided], train]),",
+        _FOLD_PROTOCOLS,
+    ),
+    Fault(
+        "the hash does not see who is in which part",
+        "corpora/protocol.py",
+        '                "folds": [_division(cast) for cast in self.folds],\n',
+        "",
+        _FOLD_PROTOCOLS,
+    ),
+    Fault(
+        "sources beside the divided corpus are left out",
+        "corpora/protocol.py",
+        'role.isin(parts) | (whole & ~rows["utterance"].isin(roles))',
+        "role.isin(parts)",
+        _FOLD_PROTOCOLS,
+    ),
+    Fault(
+        "the audit lets every split share speakers",
+        "corpora/audit.py",
+        "[] if cast.protocol.shared_speakers else _speakers(named, apart)",
+        "[]",
+        _FOLD_PROTOCOLS,
+    ),
+    Fault(
+        "the audit looks at the first fold alone",
+        "corpora/audit.py",
+        "product(cast.folds, range(repeats))",
+        "product(cast.folds[:1], range(repeats))",
+        _FOLD_PROTOCOLS,
+    ),
+    Fault(
+        "stretches of codecs are read where they cannot be",
+        "corpora/recording.py",
+        "at = first if file.seekable() else 0",
+        "at = first",
+        _COPIES,
     ),
     # Speech
     Fault(

@@ -9,13 +9,16 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from typing import Any
 
 import tyro
 from rich.table import Table
 from rich.text import Text
 
+from cleser import __version__
 from cleser.cli.console import console
 from cleser.console import PlainConsole
+from cleser.suggestions import did_you_mean
 
 # Where each command stands, as module:function; a module is imported when its command is called.
 COMMANDS = {
@@ -29,6 +32,7 @@ COMMANDS = {
     "align": "align:align",
     "phonemes": "phonemes:phonemes",
     "bench transfer": "bench:bench_transfer",
+    "bench within": "bench:bench_within",
     "evaluate": "results:evaluate",
     "compare": "results:compare",
     "report": "results:report",
@@ -71,6 +75,9 @@ def _load(name: str) -> Callable[..., int | None]:
 
 
 def _dispatch(args: list[str]) -> int:
+    if args in (["--version"], ["-V"]):
+        console.print(f"cleser {__version__}")
+        return 0
     for name in COMMANDS:
         words = name.split()
         if args[: len(words)] == words:
@@ -78,17 +85,28 @@ def _dispatch(args: list[str]) -> int:
             if name == "run":  # its flags depend on the recipe, so it reads them itself
                 return command(rest) or 0
             return tyro.cli(command, args=rest, prog=f"cleser {name}") or 0
-    _usage(args)
-    return 0 if args in ([], ["--help"], ["-h"]) else 2
+    group = [name for name in COMMANDS if args and name.split()[:-1] == args[:1]]
+    if not (args[1:] if group else args) or args[-1] in ("--help", "-h"):
+        show_usage(group or list(COMMANDS), _load)
+        return 0
+    wanted = " ".join([word for word in args if not word.startswith("-")][:2]) or args[0]
+    near = did_you_mean(wanted, COMMANDS)
+    if not near and not group:
+        near = did_you_mean(args[0], {name.split()[0] for name in COMMANDS})
+    some = f"cleser {args[0]} --help" if group else "cleser --help"
+    raise ValueError(f"there is no command {wanted!r}{near or f', {some} lists them'}")
 
 
-def _usage(args: list[str]) -> None:
-    if args not in ([], ["--help"], ["-h"]):
-        console.print(f"there is no command {' '.join(args[:2])!r}\n")
+def show_usage(commands: Sequence[str], load: Callable[[str], Callable[..., Any]]) -> None:
+    """Print what commands there are, each with the first line of its docstring.
+
+    Args:
+        commands: Their names.
+        load: Finds a command by its name.
+    """
     console.print(Text.assemble(("cleser", "bold"), ": cross-lingual speech emotion recognition\n"))
     rows = Table.grid(padding=(0, 2))
-    for name in COMMANDS:
-        said = (_load(name).__doc__ or "").splitlines()[0]
-        rows.add_row(f"  cleser {name}", said.replace("``", ""))
-    console.print(rows, highlight=False)
-    console.print("\ncleser COMMAND --help says more.")
+    for name in commands:
+        rows.add_row(f"  cleser {name}", (load(name).__doc__ or "").split("\n\n")[0].strip())
+    console.print(rows, highlight=False, soft_wrap=False)
+    console.print("\ncleser COMMAND --help says more, cleser --version which version this is.")

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from cleser.cli.console import console
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cleser.experiments.bench import Matrix
 
 
 def bench_transfer(
@@ -18,6 +24,8 @@ def bench_transfer(
     alignments: Path | None = None,
     workers: int = 1,
     layout: str = "table",
+    split: str | None = None,
+    shared_speakers: bool = False,
 ) -> None:
     """Run a matrix of directions and recipes, and write one table; what is finished is not run again.
 
@@ -32,27 +40,86 @@ def bench_transfer(
         alignments: Folder of alignments that say when phones sound.
         workers: Processes at a time.
         layout: "table", or "paper" for UAR / macro-F1 with a row a task, as the zero-shot paper prints them.
+        split: As cleser run takes it; "speakers", or what the matrix says, by default.
+        shared_speakers: Run a split that trains on speakers it tests; every result says so.
     """
     from dataclasses import replace  # noqa: PLC0415
 
-    from cleser.experiments.bench import all_pairs, load_matrix, paper_layout, run_matrix  # noqa: PLC0415
+    from cleser.experiments.bench import all_pairs, load_matrix, paper_layout  # noqa: PLC0415
     from cleser.experiments.variants import VARIANTS  # noqa: PLC0415
 
     if layout not in ("table", "paper"):
         raise ValueError(f"layout is {layout!r}, expected 'table' or 'paper'")
     specs = dict(_named(spec) for spec in corpora)
+    if not matrix and len(specs) < 2:
+        raise ValueError(
+            f"found {len(specs)} corpora and no --matrix, expected two or more as --corpora NAME:FOLDER NAME:FOLDER"
+        )
     rows = tuple(VARIANTS) if recipes == ("all",) else recipes
     plan = load_matrix(matrix) if matrix else all_pairs(list(specs), rows)
     if recipes != ("all",):
         plan = replace(plan, recipes=rows)
     changes = {"seeds": seeds, "backbone": backbone}
     plan = replace(plan, **{k: v for k, v in changes.items() if v is not None})  # type: ignore[arg-type]
+    plan = replace(plan, terms={**plan.terms, **_division(split, shared_speakers)})
+    table = _run(plan, specs, out, workers, alignments)
+    shown = paper_layout(table) if layout == "paper" else table.round(1).set_index("direction")
+    _show(shown, out)
+
+
+def bench_within(
+    *,
+    out: Path,
+    corpora: tuple[str, ...],
+    split: str = "leave-one-speaker-out",
+    shared_speakers: bool = False,
+    recipes: tuple[str, ...] = ("erm", "classical"),
+    seeds: int = 5,
+    backbone: str = "acoustic",
+    alignments: Path | None = None,
+    workers: int = 1,
+) -> None:
+    """Run recipes within each corpus, fold by fold, and write one table; what is finished is not run again.
+
+    Args:
+        out: Folder of all runs and tables.
+        corpora: As NAME:FOLDER. NAME=SPEC names one in another way, as en=synthetic:en.
+        split: Folds, as cleser run takes them: FILE.csv, emobox:FOLDER, kfold:5, leave-one-speaker-out; or official.
+        shared_speakers: Run a split that trains on speakers it tests; every result says so.
+        recipes: Rows.
+        seeds: Trainings of each fold.
+        backbone: What turns recordings into frames.
+        alignments: Folder of alignments that say when phones sound.
+        workers: Processes at a time.
+    """
+    from cleser.experiments.bench import Direction, Matrix  # noqa: PLC0415
+
+    specs = dict(_named(spec) for spec in corpora)
+    directions = tuple(Direction((name,), (name,)) for name in specs)
+    plan = Matrix(directions, recipes, seeds, backbone, _division(split, shared_speakers))
+    table = _run(plan, specs, out, workers, alignments)
+    _show(table.round(1).set_index("direction"), out)
+
+
+def _division(split: str | None, shared_speakers: bool) -> dict[str, Any]:
+    terms: dict[str, Any] = {} if split is None else {"split": split}
+    return {**terms, "shared_speakers": True} if shared_speakers else terms
+
+
+def _run(
+    plan: Matrix, specs: dict[str, str], out: Path, workers: int, alignments: Path | None
+) -> pd.DataFrame:
+    from cleser.experiments.bench import run_matrix  # noqa: PLC0415
+
     folder = str(alignments) if alignments else None
     table = run_matrix(plan, specs, out, workers=workers, alignments=folder)
     if table.empty:
         raise ValueError(f"no run of {out} has finished")
-    shown = paper_layout(table) if layout == "paper" else table.round(1).set_index("direction")
-    console.print(shown.to_string(na_rep="–"), highlight=False, soft_wrap=True)
+    return table
+
+
+def _show(table: pd.DataFrame, out: Path) -> None:
+    console.print(table.to_string(na_rep="–"), highlight=False, soft_wrap=True)
     console.print(f"tables: {out / 'table.csv'}, table.html, table.tex")
 
 

@@ -41,7 +41,7 @@ def communities(
     Args:
         corpora: Each as NAME:FOLDER; utterances need an emotion.
         out: Folder for the results.
-        encoder: ``acoustic``, ``resemblyzer``, or a speaker-verification model of transformers.
+        encoder: acoustic, resemblyzer, or a speaker-verification model of transformers.
         map: Emotions to rename, as calm=neutral.
         communities: How many in each emotion; by default as many as are found.
         k: Neighbours of a speaker.

@@ -46,8 +46,8 @@ def data_audit(
         dev: Table of the development part.
         test: Table of the test part.
         split: Or one table of all parts, with a column split that says train, dev or test.
-        voices: Also compare the voices of the speakers of different corpora, by ``acoustic`` (needs nothing),
-            ``resemblyzer`` or a speaker-verification model of transformers.
+        voices: Also compare the voices of the speakers of different corpora, by acoustic (needs nothing),
+            resemblyzer or a speaker-verification model of transformers.
         out: Write the pairs of recordings that are the same into this .csv.
     """
     from cleser.corpora.audit import audit_parts  # noqa: PLC0415

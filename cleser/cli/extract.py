@@ -26,13 +26,13 @@ def extract(
 ) -> None:
     """Encode corpora and keep all layers, pooled; the same command goes on where it was stopped.
 
-    ``accelerate launch --num_processes N -m cleser extract …`` shares the work among N GPUs, ``torchrun
-    --nproc-per-node N -m cleser extract …`` among N processes on CPUs too.
+    accelerate launch --num_processes N -m cleser extract … shares the work among N GPUs, torchrun
+    --nproc-per-node N -m cleser extract … among N processes on CPUs too.
 
     Args:
         corpora: Each as NAME:FOLDER.
         out: Folder of the store.
-        backbone: ``acoustic``, or a model of transformers as NAME_OR_PATH,layers=0+6+12,dtype=bfloat16.
+        backbone: acoustic, or a model of transformers as NAME_OR_PATH,layers=0+6+12,dtype=bfloat16.
         pool: Over stretches of equal length, over phones, or over the whole utterance.
         token: Length of such a stretch, in seconds.
         std: Keep the standard deviation of the frames beside their mean.

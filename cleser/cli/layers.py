@@ -29,7 +29,7 @@ def layers(
     Args:
         corpora: Each as NAME:FOLDER, two or more.
         out: Folder for the results, and for the pooled layers, so that the same command goes on where it was stopped.
-        backbone: ``acoustic``, or a model of transformers as NAME_OR_PATH,layers=0+6+12,dtype=bfloat16.
+        backbone: acoustic, or a model of transformers as NAME_OR_PATH,layers=0+6+12,dtype=bfloat16.
         alignments: A folder with a TextGrid, CTM or JSON file for each utterance or recording: compares vowels too.
             Not needed for the synthetic corpus.
         between: What is compared.

@@ -58,5 +58,6 @@ def report(runs: Positional[tuple[Path, ...]], *, out: Path) -> None:
     from cleser.evaluation import report as write  # noqa: PLC0415
     from cleser.evaluation import table  # noqa: PLC0415
 
+    page = write(list(runs), out)
     console.print(table(list(runs)))
-    console.print(f"report: {write(list(runs), out)}")
+    console.print(f"report: {page}")

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import tyro
-import yaml
 from tyro.conf import OmitArgPrefixes
 
 from cleser.cli.console import console
-from cleser.corpora.protocol import Adapt, Normalisation, Pool, Protocol, Split, TargetAccess
+from cleser.corpora.protocol import Adapt, Normalisation, Pool, Protocol, TargetAccess
+from cleser.suggestions import did_you_mean
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -38,7 +38,11 @@ class RunArguments(Generic[C, T]):
         adapt: Methods that hear target audio adapt to the tested utterances, or to disjoint speakers.
         pool: What they hear: all target audio, or the utterances of the labels alone.
         prior: Class shares assumed of the target: uniform, source, or a YAML file such as {neutral: 0.7, anger: 0.3}.
-        split: Hold out source speakers, or keep to official splits.
+        split: "speakers" holds out source speakers, "official" keeps to official splits; or folds of the target:
+            FILE.csv, emobox:FOLDER, kfold:5, leave-one-speaker-out. To test within a corpus, name it as source and
+            target.
+        fold: One fold of the split; all by default, and their results together.
+        shared_speakers: Run a split that trains on speakers it tests, as many published lists do; every result says so.
         test: Official test sets of the target, as test1; test stands for all.
         dev: Share of the source speakers held out to choose the epoch.
         split_seed: Draws them.
@@ -61,7 +65,9 @@ class RunArguments(Generic[C, T]):
     adapt: Adapt = Protocol.adapt
     pool: Pool = Protocol.pool
     prior: str = "uniform"
-    split: Split = Protocol.split
+    split: str = Protocol.split
+    fold: str = Protocol.fold
+    shared_speakers: bool = Protocol.shared_speakers
     test: tuple[str, ...] = Protocol.test
     dev: float = 0.2
     split_seed: int = 0
@@ -87,6 +93,8 @@ class RunArguments(Generic[C, T]):
             adapt=self.adapt,
             pool=self.pool,
             prior=parse_prior(self.prior),
+            fold=self.fold,
+            shared_speakers=self.shared_speakers,
         )
 
 
@@ -112,14 +120,18 @@ def parse_prior(prior: str) -> str | dict[str, float]:
     """
     if prior in ("uniform", "source"):
         return prior
-    try:
-        text = prior if prior.lstrip().startswith("{") else Path(prior).read_text()
-    except OSError as error:
-        raise ValueError(
-            f"--prior {prior} cannot be read ({error.strerror}), expected uniform, source or a file of shares"
-        ) from error
-    shares = yaml.safe_load(text)
-    if not isinstance(shares, dict) or not all(isinstance(v, int | float) for v in shares.values()):
+    from cleser.settings import parse_yaml, read_yaml  # noqa: PLC0415
+
+    if prior.lstrip().startswith("{"):
+        shares = parse_yaml(prior, "--prior")
+    else:
+        try:
+            shares = read_yaml(prior)
+        except ValueError as error:
+            raise ValueError(
+                f"--prior {error}, expected uniform, source or a file of shares"
+            ) from error
+    if not all(isinstance(v, int | float) for v in shares.values()):
         raise ValueError(
             f"--prior {prior} holds {shares!r}, expected shares by class, as neutral: 0.7"
         )
@@ -127,12 +139,19 @@ def parse_prior(prior: str) -> str | dict[str, float]:
 
 
 def run(args: list[str]) -> None:
-    """Train and test a recipe: ``cleser run RECIPE --source … --target … --out DIR``."""
+    """Train and test a recipe: cleser run RECIPE --source … --target … --out DIR."""
+    from cleser.cli import show_usage  # noqa: PLC0415
     from cleser.recipes import METHODS  # noqa: PLC0415  (starting up must not cost an import of torch)
     from cleser.speech.backbones.fine_tuning import FineTuning  # noqa: PLC0415
 
-    if not args or args[0] not in METHODS:
-        raise ValueError(f"run what? expected one of {', '.join(METHODS)}")
+    if not args or args[0] in ("--help", "-h"):
+        show_usage([f"run {name}" for name in METHODS], lambda name: METHODS[name.split()[1]].run)
+        return
+    if args[0] not in METHODS:
+        near = did_you_mean(args[0], METHODS)
+        raise ValueError(
+            f"there is no recipe {args[0]!r}, expected one of {', '.join(METHODS)}{near}"
+        )
     name, *rest = args
     method = METHODS[name]
     default, rest = _saved(rest, name, method.config)
@@ -175,7 +194,7 @@ def run_method(name: str, config: Any, protocol: Protocol, arguments: Any) -> di
 
 def _saved(args: list[str], name: str, kind: type[Any]) -> tuple[Any, list[str]]:
     """Take ``--config FILE`` out of the flags and make its settings their defaults."""
-    from cleser.settings import from_plain  # noqa: PLC0415
+    from cleser.settings import from_plain, read_yaml  # noqa: PLC0415
     from cleser.speech.backbones.fine_tuning import FineTuning  # noqa: PLC0415
 
     if "--config" not in args:
@@ -184,10 +203,9 @@ def _saved(args: list[str], name: str, kind: type[Any]) -> tuple[Any, list[str]]
     if at + 1 == len(args):
         raise ValueError("--config expects a file, as runs/de-en/config.yaml")
     path = Path(args[at + 1])
-    try:
-        saved = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ValueError(f"--config {path} cannot be read ({error.strerror})") from error
+    saved = read_yaml(path)
+    if missing := {"recipe", "protocol", "config", "seeds", "backbone"} - saved.keys():
+        raise ValueError(f"{path} lacks {sorted(missing)}, expected the config.yaml of a run")
     if saved["recipe"] != name:
         raise ValueError(f"{path} holds a {saved['recipe']!r} run, expected {name!r}")
     terms = saved["protocol"]

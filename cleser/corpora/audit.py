@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -18,9 +19,13 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from cleser.corpora.copies import Copies, find_copies
+from cleser.corpora.folds import without_folders
 from cleser.corpora.manifest import Problem
 from cleser.corpora.people import shared_people
 from cleser.corpora.protocol import Cast, Normalisation, Parts
+
+SHARED: Final = "shared speakers"
+"""Begins the note that a protocol lets speakers train and be tested."""
 
 
 class LeakageError(ValueError):
@@ -71,6 +76,9 @@ def audit(
         sealed: Leave the target's recordings closed: what their sound would tell is for another audit, before the test.
         advance: Called after each recording read, for progress.
 
+    Of a cast with several folds each is checked. Speakers that a split trains on and tests are no leakage where the
+    protocol says so (``shared_speakers``): the first note then counts them.
+
     Raises:
         LeakageError: Anything was refused.
     """
@@ -79,24 +87,19 @@ def audit(
     opened = everyone[everyone["part"] != "target"] if sealed else everyone
     copies = find_copies(opened, advance) if content else Copies({}, [], [])
     refused: dict[str, None] = {}
-    for repeat in range(repeats):
-        parts = cast.parts(repeat)
-        named = {**_seen(parts), "test": parts.test}
-        apart = [pair for pair in combinations(named, 2) if pair != ("train", "auxiliary")]
-        found = (
-            *_speakers(named, apart),
-            *_utterances(cast, parts),
-            *_recordings(copies.pairs(_together(named)), apart),
-        )
-        refused.update(dict.fromkeys(found))
+    for fold, repeat in product(cast.folds, range(repeats)):
+        refused.update(dict.fromkeys(_leaks(fold, fold.parts(repeat), copies)))
         if refused:  # another division of the same cast would only say it again
             break
-    pairs, first = copies.pairs(everyone), cast.parts()
+    pairs, first = copies.pairs(everyone), cast.folds[0]
+    parts = first.parts()
     notes = [
+        *_shared(cast),
+        *_lists(cast),
         *_unknown(cast),
-        *_undivided(cast, first),
-        *_texts("source", _seen_texts(cast), "target", cast.target),
-        *_texts("train", first.train, "dev", first.dev),
+        *_undivided(cast, parts),
+        *_texts("source", _seen_texts(first), "target", first.target),
+        *_texts("train", parts.train, "dev", parts.dev),
         *_statistics(cast, alignments),
         *_repeated(pairs),
         *shared_people(everyone),
@@ -148,6 +151,53 @@ def _seen(parts: Parts) -> dict[str, pd.DataFrame]:
     return {"train": parts.train, "dev": parts.dev, "auxiliary": parts.auxiliary}
 
 
+def _leaks(cast: Cast, parts: Parts, copies: Copies) -> list[str]:
+    """What one seed of one fold must not share."""
+    named = {**_seen(parts), "test": parts.test}
+    apart = [pair for pair in combinations(named, 2) if pair != ("train", "auxiliary")]
+    speakers = [] if cast.protocol.shared_speakers else _speakers(named, apart)
+    if speakers and cast.protocol.split != "speakers":
+        speakers.append(
+            f"{_share(cast)} of the utterances that {without_folders(cast.protocol.split)} tests are of speakers it "
+            "trains on; --shared-speakers runs it all the same, and says so in every result"
+        )
+    found = [
+        *speakers,
+        *_utterances(cast, parts),
+        *_recordings(copies.pairs(_together(named)), apart),
+    ]
+    where = f"fold {cast.fold.name}: " if cast.fold and cast.protocol.fold else ""
+    return [where + finding for finding in found]
+
+
+def _share(cast: Cast) -> str:
+    return f"{100 * cast.tested_of_shared:.0f} %"
+
+
+def _shared(cast: Cast) -> list[str]:
+    """Speakers who train and are tested because the protocol lets them."""
+    shared = set[str]().union(*(fold.shared for fold in cast.folds))
+    if not shared:
+        return []
+    tested = cast.target["speaker"].nunique()
+    return [
+        f"{SHARED}: {len(shared)} of {tested} tested speakers are also trained or selected on, {_share(cast)} of the "
+        "tested utterances: this does not measure how well strangers are recognised"
+    ]
+
+
+def _lists(cast: Cast) -> list[str]:
+    """What the lists of a split name that the corpora lack, and the other way round."""
+    unmatched = {name: None for fold in cast.folds if fold.fold for name in fold.fold.unmatched}
+    lacking = [
+        f"{len(unmatched)} names of the split's lists stand for no utterance: {_some([*unmatched])}"
+    ]
+    left = [int(fold.fold.roles.isna().sum()) for fold in cast.folds if fold.fold]
+    most = max(left, default=0)
+    unlisted = [f"up to {most} utterances of the target stand in no part of a fold"]
+    return lacking * bool(unmatched) + unlisted * bool(most)
+
+
 def _speakers(parts: dict[str, pd.DataFrame], apart: list[tuple[str, str]]) -> list[str]:
     speakers = {name: set(frame["speaker"].dropna()) for name, frame in parts.items()}
     found = [(one, other, sorted(speakers[one] & speakers[other])) for one, other in apart]
@@ -162,7 +212,7 @@ def _utterances(cast: Cast, parts: Parts) -> list[str]:
     findings = []
     # A corpus may be named as source and target: what is learned of it is then the source's by agreement.
     ours = {*cast.protocol.source, *cast.protocol.auxiliary}
-    declared = cast.protocol.split == "official" and ours & set(cast.protocol.target)
+    declared = cast.protocol.split != "speakers" and ours & set(cast.protocol.target)
     target = set((cast.target if declared else cast.heard)["utterance"])
     for role, frame in _seen(parts).items():
         shared = sorted(target & set(frame["utterance"]))
@@ -265,9 +315,8 @@ def _without_speakers(parts: dict[str, pd.DataFrame]) -> list[str]:
 
 def _undivided(cast: Cast, parts: Parts) -> list[str]:
     """Corpora without speakers, whose development part was drawn by utterances."""
-    if cast.protocol.split == "official":
-        return []
-    unknown = parts.dev[parts.dev["speaker"].isna()]
+    given = cast.protocol.split != "speakers"
+    unknown = parts.dev[parts.dev["speaker"].isna() & ~(given & parts.dev["split"].eq("dev"))]
     return [
         f"{corpus} names no speakers, so that single utterances were held out for development: the same people may "
         "speak in train and dev, and what is selected there may look better than it is"

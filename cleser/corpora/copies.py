@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import soundfile
 import soxr
 from numpy.typing import NDArray
 from scipy import fft
 
 from cleser.corpora.fingerprints import fingerprints, mono
 from cleser.corpora.manifest import Problem
+from cleser.corpora.recording import read_samples
 
 ALIKE = 0.92  # cosine of two pictures from which on their recordings are compared
 SAME = 0.75  # similarity from which on two recordings are the same
@@ -181,11 +181,8 @@ def excerpt(
     """Up to twenty seconds of a stretch at 8 kHz, and where in the stretch they begin, in seconds."""
     first = max(start, middle - _SIDE)
     last = middle + _SIDE if np.isnan(end) else min(end, middle + _SIDE)
-    with soundfile.SoundFile(path) as file:
-        rate = file.samplerate
-        if first > 0:
-            file.seek(round(first * rate))
-        sound = mono(file.read(round((last - first) * rate), dtype="float32", always_2d=True))
+    samples, rate = read_samples(path, first, last)
+    sound = mono(samples)
     sound = sound - sound.mean()
     return (sound if rate == RATE else soxr.resample(sound, rate, RATE)), first - start
 

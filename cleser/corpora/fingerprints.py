@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from cleser.corpora.manifest import Problem
+from cleser.corpora.recording import RecordingError, open_recording, said, samples_between
 
 FRAME = 0.04  # seconds of a frame, a Hann window
 HOP = 0.02  # seconds from frame to frame
@@ -32,10 +33,6 @@ EDGES = np.array([150, 300, 500, 750, 1050, 1400, 1800, 2250, 2750, 3350])
 DIM = CELLS * (len(EDGES) - 2)
 
 _BLOCK = 10.0  # seconds that are in memory at once
-
-
-class RecordingError(ValueError):
-    """A recording that cannot be compared; the message says why."""
 
 
 class Fingerprint(NamedTuple):
@@ -119,7 +116,7 @@ def fingerprint(path: str, start: float = 0.0, end: float = float("nan")) -> Fin
     digest = hashlib.sha256()
     energies = []
     try:
-        with soundfile.SoundFile(path) as file:
+        with open_recording(path) as file:
             bands = _Bands(file.samplerate)
             shape = (0, file.channels)
             for block in _blocks(file, start, end):
@@ -129,9 +126,8 @@ def fingerprint(path: str, start: float = 0.0, end: float = float("nan")) -> Fin
                 energies.append(bands.add(mono(block)))
             energies.append(bands.finish())
             digest.update(str((file.samplerate, shape)).encode())
-    except (soundfile.LibsndfileError, OSError) as error:
-        said = getattr(error, "error_string", None) or str(error)
-        raise RecordingError(f"cannot be read ({said.strip().rstrip('.')})") from error
+    except soundfile.LibsndfileError as error:
+        raise RecordingError(f"cannot be decoded ({said(error)})") from error
     if not shape[0]:
         raise RecordingError(f"holds no samples from {start:g} s on")
     energy = np.concatenate(energies)
@@ -145,14 +141,12 @@ def _blocks(file: soundfile.SoundFile, start: float, end: float) -> Iterator[NDA
     """The samples [T, channels] from start to end, some seconds at a time."""
     first = round(start * file.samplerate)
     last = file.frames if np.isnan(end) else min(round(end * file.samplerate), file.frames)
-    if first:  # some codecs can be read from their beginning alone
-        file.seek(min(first, file.frames))
-    size = round(_BLOCK * file.samplerate)
-    for begin in range(first, last, size):
-        block = file.read(min(size, last - begin), dtype="float32", always_2d=True)
-        if not len(block):  # the header promised more
-            return
+    at = first
+    for block in samples_between(file, first, last, round(_BLOCK * file.samplerate)):
         yield block
+        at += len(block)
+    if at < last:
+        raise RecordingError(f"is cut off: the header promises {file.frames} samples, found {at}")
 
 
 def mono(samples: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -19,7 +19,10 @@ from cleser.corpora.terms import to_splits
 _ROLES: Final = ("train", "dev", "test")
 _FILES: Final = {"train": "train", "valid": "dev", "val": "dev", "dev": "dev", "test": "test"}
 _PATHS: Final = ("path", "file", "wav", "file_name", "filename")
-_EXPECTED: Final = "expected FILE.csv, emobox:FOLDER, kfold:NUMBER or leave-one-speaker-out"
+_TABLES: Final = (".csv", ".tsv", ".jsonl", ".parquet")
+_EACH_SPEAKER: Final = "leave-one-speaker-out"
+FORMS: Final = f"FILE.csv, emobox:FOLDER, kfold:NUMBER or {_EACH_SPEAKER}"
+"""How a split is written."""
 
 
 class Fold(NamedTuple):
@@ -56,19 +59,38 @@ def make_folds(manifest: pd.DataFrame, split: str) -> list[Fold]:
     >>> [(fold.name, fold.roles.tolist()) for fold in make_folds(rows, "kfold:2")]
     [('1', ['test', 'test', 'train', 'train']), ('2', ['train', 'train', 'test', 'test'])]
     """
+    check_split(split)
     kind, _, argument = split.partition(":")
-    if kind == "emobox" and argument:
+    if kind == "emobox":
         return _emobox(manifest, Path(argument).expanduser())
-    if split == "leave-one-speaker-out":
+    if split == _EACH_SPEAKER:
         speakers = _speakers(manifest)
         return [_tested(name, speakers == name) for name in sorted(speakers.unique())]
     if kind == "kfold":
-        if not argument.isdecimal() or int(argument) < 2:
-            raise ValueError(f"split is {split!r}, expected kfold:NUMBER with 2 folds or more")
         return _by_speakers(_speakers(manifest), int(argument))
-    if Path(split).suffix.lower() in (".csv", ".tsv", ".jsonl", ".parquet"):
-        return _listed(manifest, Path(split).expanduser())
-    raise ValueError(f"split is {split!r}, {_EXPECTED}")
+    return _listed(manifest, Path(split).expanduser())
+
+
+def check_split(split: str, forms: str = FORMS) -> None:
+    """Raise a ValueError unless a split is written in one of its forms; no file is opened."""
+    kind, _, argument = split.partition(":")
+    if kind == "kfold" and not (argument.isdecimal() and int(argument) > 1):
+        raise ValueError(f"split is {split!r}, expected kfold:NUMBER with 2 folds or more")
+    listed = Path(split).suffix.lower() in _TABLES or (kind == "emobox" and argument)
+    if not (listed or kind == "kfold" or split == _EACH_SPEAKER):
+        raise ValueError(f"split is {split!r}, expected {forms}")
+
+
+def without_folders(split: str) -> str:
+    """A split as protocols name it, wherever its lists lie.
+
+    >>> without_folders("emobox:~/lists/emodb"), without_folders("lists/mine.csv"), without_folders("kfold:5")
+    ('emobox:emodb', 'mine.csv', 'kfold:5')
+    """
+    kind, colon, argument = split.partition(":")
+    if kind == "emobox":
+        return kind + colon + Path(argument).expanduser().name
+    return Path(split).name if Path(split).suffix.lower() in _TABLES else split
 
 
 def audit_folds(manifest: pd.DataFrame, folds: Iterable[Fold]) -> pd.DataFrame:

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from rich.progress import track
 
 from cleser.corpora.manifest import Problem, problems, with_problems
 from cleser.corpora.recording import RecordingError, read_header
+from cleser.progress import each
 
 # Times in tables are often rounded.
 TOLERANCE = 0.05
@@ -39,7 +39,7 @@ def probe(manifest: pd.DataFrame, *, progress: bool = False) -> pd.DataFrame:
     paths = manifest["path"].unique()
     with ThreadPoolExecutor(min(32, 4 * (os.cpu_count() or 1))) as pool:
         headers = pool.map(_header, paths)
-        shown = track(headers, "Reading headers", total=len(paths), disable=not progress)
+        shown = each(headers, "headers", len(paths)) if progress else headers
         table = pd.DataFrame(list(shown), index=paths, columns=_Header._fields)
     known = table.loc[manifest["path"]].set_index(manifest.index)
     length = known["frames"] / known["samplerate"].clip(lower=1)

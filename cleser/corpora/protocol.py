@@ -17,11 +17,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from cleser.corpora.folds import FORMS, Fold, check_split, make_folds, without_folders
 from cleser.corpora.registry import load
 
 Normalisation = Literal["auto", "shrunk", "speaker", "corpus", "utterance"]
 TargetAccess = Literal["nothing", "audio", "labels"]
-Split = Literal["speakers", "official"]
 Adapt = Literal["test", "disjoint"]
 Pool = Literal["all", "labels"]
 
@@ -37,7 +37,11 @@ class Protocol:
         labels: The classes, in the order of the model's outputs. Other emotions are left out.
         split: ``"speakers"`` holds out whole source speakers for development and tests on every target
             utterance; ``"official"`` keeps to the corpora's own train, dev and test, so that a corpus may also be
-            learned from and tested on.
+            learned from and tested on. Folds divide the target: ``"FILE.csv"``, ``"emobox:FOLDER"``, ``"kfold:5"``
+            or ``"leave-one-speaker-out"``, see :func:`cleser.corpora.folds.make_folds`. The fold's test part is
+            tested. Its train part is learned from where the corpus is a source too, and is else the target audio that
+            may be heard. Other source corpora are learned from whole. Where a fold has no dev part, whole speakers of
+            its train part are held out.
         test: Which of the target's official test sets, as ``("test1",)``; ``("test",)`` stands for all whose names
             begin so. Several are also reported apart.
         seed: Draws the development speakers.
@@ -61,6 +65,9 @@ class Protocol:
             labels, or only those that bear one of the ``"labels"``.
         prior: What is assumed of the target's class shares by methods that match them: ``"uniform"``, those of
             the ``"source"``, or shares by class, as ``{"neutral": 0.7, "anger": 0.3}``; those not named cannot occur.
+        fold: Which fold of the split, by its name; all of them, each with networks of its own, by default.
+        shared_speakers: Let a split train on the speakers that it tests, as many published lists do. Every result
+            then says how many tested utterances that concerns. Recordings must differ all the same.
 
     Raises:
         ValueError: A field holds something else than it may.
@@ -72,7 +79,7 @@ class Protocol:
     target: tuple[str, ...]
     auxiliary: tuple[str, ...] = ()
     labels: tuple[str, ...] = ("anger", "happiness", "neutral", "sadness")
-    split: Split = "speakers"
+    split: str = "speakers"
     seed: int = 0
     map: dict[str, str] = field(default_factory=dict)
     dev: float = 0.2
@@ -83,6 +90,8 @@ class Protocol:
     adapt: Adapt = "test"
     pool: Pool = "all"
     prior: str | dict[str, float] = "uniform"
+    fold: str = ""
+    shared_speakers: bool = False
 
     def __post_init__(self) -> None:
         for name in ("source", "target", "auxiliary", "labels", "test"):
@@ -101,6 +110,12 @@ class Protocol:
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {allowed}")
+        if self.by_folds:
+            check_split(self.split, f"speakers, official, {FORMS}")
+        elif self.fold:
+            raise ValueError(
+                f"fold is {self.fold!r}, expected none, since split={self.split!r} has no folds"
+            )
         if self.target_access == "nothing" and self.normalisation in ("speaker", "shrunk"):
             raise ValueError(
                 f"normalisation={self.normalisation!r} needs statistics of the target's speakers, which "
@@ -123,6 +138,11 @@ class Protocol:
             raise ValueError(
                 f"prior is {self.prior}, expected shares of zero or more, not all zero"
             )
+
+    @property
+    def by_folds(self) -> bool:
+        """Whether the target is divided into folds."""
+        return self.split not in ("speakers", "official")
 
     @property
     def transductive(self) -> bool:
@@ -150,26 +170,24 @@ class Protocol:
             _concatenated([self._labelled(spec, renamed[spec]) for spec in specs])
             for specs in (self.source, self.auxiliary, self.target)
         )
-        self._check_classes("source", self.source, source, renamed)
         everything = _concatenated([renamed[spec] for spec in self.target])
-        pool = everything if self.pool == "all" else target
-        if self.split == "official":
-            source = _official("source", source, "train", "dev")
-            pool = (
-                pool.iloc[:0]
-                if self.target_access == "nothing"
-                else _official("target", pool, "train")
-            )
-            target = _official("target", target, *self.test)
-        self._check_classes("target", self.target, target, renamed)
-        return Cast(
+        cast = Cast(
             self,
             source=source,
             auxiliary=source.iloc[:0] if auxiliary.empty else auxiliary,
             target=target,
-            pool=pool,
+            pool=everything if self.pool == "all" else target,
             left_out=[problem for f in renamed.values() for problem in f.attrs.get("problems", [])],
         )
+        if self.split == "official":
+            cast = cast.official()
+        elif self.by_folds:
+            cast = cast.divided(everything)
+        for one in cast.folds:
+            role = f"source of fold {one.fold.name}" if one.fold and cast.several else "source"
+            self._check_classes(role, self.source, one.source, renamed)
+        self._check_classes("target", self.target, cast.target, renamed)
+        return cast
 
     def _check_classes(
         self,
@@ -215,7 +233,6 @@ def _official(role: str, rows: pd.DataFrame, *parts: str) -> pd.DataFrame:
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "split": ("speakers", "official"),
     "normalisation": ("auto", "shrunk", "speaker", "corpus", "utterance"),
     "target_access": ("nothing", "audio", "labels"),
     "adapt": ("test", "disjoint"),
@@ -274,6 +291,9 @@ class Cast:
         target: Labelled utterances to test.
         pool: Utterances of the target of which a method may hear some, whatever they express.
         left_out: What could not be used, as ``{"path": …, "reason": …}``.
+        several: The casts of all folds, of one that has several; what it holds itself is then all that takes part in
+            any of them.
+        fold: The fold that this one is, where there is a split.
     """
 
     protocol: Protocol
@@ -282,15 +302,131 @@ class Cast:
     target: pd.DataFrame
     pool: pd.DataFrame
     left_out: list[dict[str, str]] = field(default_factory=list)
+    several: tuple[Cast, ...] = ()
+    fold: Fold | None = None
+
+    @property
+    def folds(self) -> tuple[Cast, ...]:
+        """The casts of all folds; where nothing is divided, this one."""
+        return self.several or (self,)
+
+    def official(self) -> Cast:
+        """The same corpora by their own splits."""
+        source = _official("source", self.source, "train", "dev")
+        nothing = self.protocol.target_access == "nothing"
+        pool = self.pool.iloc[:0] if nothing else _official("target", self.pool, "train")
+        target = _official("target", self.target, *self.protocol.test)
+        return replace(self, source=source, target=target, pool=pool)
+
+    def divided(self, everything: pd.DataFrame) -> Cast:
+        """The same corpora by the protocol's folds of the whole target, ``everything``.
+
+        Raises:
+            ValueError: The split has no such fold, nobody is tested, or somebody in several folds.
+        """
+        found = make_folds(everything, self.protocol.split)
+        wanted = self.protocol.fold
+        chosen = [fold for fold in found if wanted in ("", fold.name)]
+        if not chosen:
+            names = ", ".join(fold.name for fold in found)
+            raise ValueError(
+                f"{self.protocol.split} has no fold {wanted!r}, expected one of {names}"
+            )
+        casts = [
+            self._within(everything["utterance"], fold, alone=len(found) == 1) for fold in chosen
+        ]
+        casts = [cast for cast in casts if len(cast.target)]
+        if not casts:
+            raise ValueError(
+                f"{self.protocol.split} tests no utterance of {list(self.protocol.labels)}"
+            )
+        if len(casts) == 1:
+            return casts[0]
+        tested = _concatenated([cast.target for cast in casts])
+        again = tested["utterance"][tested["utterance"].duplicated()].unique()
+        if len(again):
+            raise ValueError(
+                f"{self.protocol.split}: {len(again)} utterances are tested in several folds, as {again[0]}, expected "
+                "each in one: run the folds one by one (--fold NAME)"
+            )
+        roles: dict[str, Any] = {
+            role: _concatenated([getattr(cast, role) for cast in casts])
+            .drop_duplicates("utterance", ignore_index=True)
+            .assign(split=None)
+            for role in (*_ROLES, "pool")
+        }
+        return replace(self, **roles, several=tuple(casts))
+
+    def _within(self, utterances: pd.Series[str], fold: Fold, *, alone: bool) -> Cast:
+        """The cast of one fold; ``split`` says who is train, dev and test of what the fold divides."""
+        roles = dict(zip(utterances, fold.roles, strict=True))
+
+        def of(rows: pd.DataFrame, *parts: str, whole: bool = False) -> pd.DataFrame:
+            """Rows of these parts, and, if asked, those of corpora that are not divided."""
+            role = rows["utterance"].map(roles)
+            kept = role.isin(parts) | (whole & ~rows["utterance"].isin(roles))
+            return rows.assign(split=role)[kept].reset_index(drop=True)
+
+        return replace(
+            self,
+            protocol=self.protocol if alone else replace(self.protocol, fold=fold.name),
+            source=of(self.source, "train", "dev", whole=True),
+            auxiliary=of(self.auxiliary, "train", whole=True),
+            target=of(self.target, "test"),
+            pool=self.pool.iloc[:0]
+            if self.protocol.target_access == "nothing"
+            else of(self.pool, "train"),
+            fold=fold,
+        )
 
     @cached_property
     def hash(self) -> str:
         """Twelve hexadecimal digits of the protocol's terms and of who takes part; folders do not matter."""
-        terms = {
+        terms: dict[str, Any] = {
             "roles": {role: _fingerprint(getattr(self, role)) for role in (*_ROLES, "pool")},
             **{name: getattr(self.protocol, name) for name in _TERMS},
         }
+        if self.protocol.by_folds:
+            terms |= {
+                **{name: getattr(self.protocol, name) for name in _FOLD_TERMS},
+                "split": without_folders(self.protocol.split),
+                "folds": [_division(cast) for cast in self.folds],
+            }
+        elif self.protocol.shared_speakers:
+            terms["shared_speakers"] = True
         return _digest(terms)
+
+    @cached_property
+    def tested_of_shared(self) -> float:
+        """Share of the tested utterances whose speaker is also learned from, or selected on, in the same fold."""
+        shared = sum(int(fold.target["speaker"].isin(fold.shared).sum()) for fold in self.folds)
+        return shared / max(1, sum(len(fold.target) for fold in self.folds))
+
+    @property
+    def shared(self) -> set[str]:
+        """Speakers who are tested and also learned from or selected on."""
+        seen = {*self.source["speaker"].dropna(), *self.auxiliary["speaker"].dropna()}
+        return seen & set(self.target["speaker"].dropna())
+
+    def _describe_folds(self) -> dict[str, Any]:
+        if not self.protocol.by_folds:
+            return {}
+        folds = []
+        for cast in self.folds:
+            assert cast.fold is not None
+            folds.append(
+                {
+                    "fold": cast.fold.name,
+                    "learned": int(cast.source["split"].ne("dev").sum()),
+                    "dev": int(cast.source["split"].eq("dev").sum()),
+                    "test": len(cast.target),
+                    "speakers_test": int(cast.target["speaker"].nunique()),
+                    "shared_speakers": len(cast.shared),
+                    "left_out": int(cast.fold.roles.isna().sum()),
+                    "unmatched": len(cast.fold.unmatched),
+                }
+            )
+        return {"split": without_folders(self.protocol.split), "folds": folds}
 
     def describe(self, uses: Uses | None = None) -> dict[str, Any]:
         """The terms as they stand in ``protocol.json``.
@@ -305,13 +441,16 @@ class Cast:
         uses = uses or Uses()
         roles = {role: getattr(self, role) for role in _ROLES}
         adapts = uses.training and self.protocol.target_access == "audio"
-        on_tested = adapts and self.protocol.adapt == "test" and self.protocol.split != "official"
+        on_tested = adapts and self.protocol.adapt == "test" and self.protocol.split == "speakers"
         return {
             "hash": _digest({"cast": self.hash, **asdict(uses)}),
             "cast": self.hash,
             **{role: sorted(frame["corpus"].unique()) for role, frame in roles.items()},
             "classes": list(self.protocol.labels),
             **{name: getattr(self.protocol, name) for name in _TERMS if name != "labels"},
+            **{name: getattr(self.protocol, name) for name in _FOLD_TERMS},
+            **self._describe_folds(),
+            "tested_of_shared": self.tested_of_shared,
             "uses": asdict(uses),
             "adapts_to_tested": on_tested,
             "transductive": self.protocol.transductive or on_tested,
@@ -330,12 +469,21 @@ class Cast:
         )
 
     def parts(self, repeat: int = 0) -> Parts:
-        """Divide the cast for one training seed; each ``repeat`` draws its own development speakers."""
+        """Divide the cast for one training seed; each ``repeat`` draws its own development speakers.
+
+        Raises:
+            ValueError: There are several folds, of which each has its own parts; or a corpus of which speakers are to
+                be held out has one alone.
+        """
+        if self.several:
+            raise ValueError(f"{len(self.several)} folds have parts of their own, see Cast.folds")
         protocol = self.protocol
         rng = np.random.default_rng([protocol.seed, repeat])
         test, adapt = self.target, self.pool
         if protocol.split == "official":
             train, dev = (_official("source", self.source, name) for name in ("train", "dev"))
+        elif protocol.by_folds:
+            train, dev = _select_on(self.source, protocol.dev, rng)
         else:
             train, dev = _hold_out(self.source, protocol.dev, rng)
             if protocol.target_access == "labels" or protocol.adapt == "disjoint":
@@ -355,6 +503,7 @@ _TERMS = (
     "labels", "split", "seed", "map", "dev", "normalisation", "lexical_normalisation",
     "target_access", "test", "adapt", "pool", "prior",
 )  # fmt: skip
+_FOLD_TERMS = ("fold", "shared_speakers")
 
 
 def _digest(terms: dict[str, Any]) -> str:
@@ -365,6 +514,30 @@ def _fingerprint(frame: pd.DataFrame) -> str:
     columns = frame[["utterance", "corpus", "speaker", "emotion", "start", "end"]]
     text = columns.sort_values("utterance").to_csv(index=False, float_format="%.6f")
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _division(cast: Cast) -> str:
+    """Who is learned from, selected on, heard and tested in a fold."""
+    lines = [
+        f"{role} {split} {utterance}"
+        for role in ("source", "target", "pool")
+        for utterance, split in getattr(cast, role)[["utterance", "split"]].itertuples(index=False)
+    ]
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def _select_on(
+    source: pd.DataFrame, share: float, rng: np.random.Generator
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The dev part of a fold; of corpora that have none in it, held-out speakers."""
+    given = source["split"].eq("dev")
+    divided = source["corpus"].isin(source["corpus"][given].unique())
+    rest = source[~divided]
+    train, dev = _hold_out(rest, share, rng) if len(rest) else (rest, rest)
+    return (
+        _concatenated([source[divided & ~given], train]),
+        _concatenated([source[given], dev]),
+    )
 
 
 def _unit(frame: pd.DataFrame) -> pd.Series[str]:

@@ -84,9 +84,10 @@ def read_samples(
             raise RecordingError(f"found {length}, expected some at {start} to {end} s")
         count = min(last, file.frames) - first
         try:
-            samples = _from(file, first, count)
+            blocks = list(samples_between(file, first, first + count))
+            samples = np.concatenate(blocks) if blocks else np.zeros((0, file.channels), np.float32)
         except soundfile.LibsndfileError as error:
-            raise RecordingError(f"cannot be decoded ({_said(error)})") from error
+            raise RecordingError(f"cannot be decoded ({said(error)})") from error
         if len(samples) < count:
             raise RecordingError(
                 f"is cut off: the header promises {file.frames} samples, found {first + len(samples)}"
@@ -112,7 +113,7 @@ def open_recording(path: str | Path) -> soundfile.SoundFile:
     except OSError as error:
         raise RecordingError(f"cannot be read ({error.strerror or error})") from error
     except soundfile.LibsndfileError as error:
-        raise RecordingError(f"cannot be read ({_said(error)})") from error
+        raise RecordingError(f"cannot be read ({said(error)})") from error
     try:
         _check_claims(found)
     except RecordingError:
@@ -130,25 +131,24 @@ def _check_claims(file: soundfile.SoundFile) -> None:
         raise RecordingError("does not say how long it is, as if written to a pipe: encode it anew")
 
 
-def _from(file: soundfile.SoundFile, first: int, count: int) -> npt.NDArray[np.float32]:
-    if file.seekable():
-        file.seek(first)
-        blocks = list(_blocks(file, count))
-    else:  # GSM 6.10 and G.721 can only be read from the start
-        blocks = list(_blocks(file, first + count))
-    whole = np.concatenate(blocks) if blocks else np.zeros((0, file.channels), np.float32)
-    return whole if file.seekable() else whole[first:]
+def samples_between(
+    file: soundfile.SoundFile, first: int, last: int, most: int = _BLOCK
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Samples [T, channels] from first to last, at most so many at a time; fewer where the file ends early.
 
-
-def _blocks(file: soundfile.SoundFile, count: int) -> Iterator[npt.NDArray[np.float32]]:
-    while count > 0:
-        asked = min(count, _BLOCK)
+    GSM 6.10 and G.721, which can only be read from their start, are read from there.
+    """
+    at = first if file.seekable() else 0
+    if 0 < at < last:
+        file.seek(at)
+    while at < last:
+        asked = min(most, last - at)
         block: npt.NDArray[np.float32] = file.read(asked, dtype="float32", always_2d=True)
-        if len(block):
-            yield block
+        if at + len(block) > first:
+            yield block[max(first - at, 0) :]
         if len(block) < asked:
             return
-        count -= asked
+        at += asked
 
 
 def _read_last(file: soundfile.SoundFile) -> None:
@@ -163,9 +163,10 @@ def _read_last(file: soundfile.SoundFile) -> None:
         )
 
 
-def _said(error: soundfile.LibsndfileError) -> str:
-    said = error.error_string.strip().rstrip(".")
-    return said or f"libsndfile's error {error.code}"
+def said(error: soundfile.LibsndfileError) -> str:
+    """What libsndfile says of an error, or its number."""
+    text = error.error_string.strip().rstrip(".")
+    return text or f"libsndfile's error {error.code}"
 
 
 def _size(file: BinaryIO) -> int:

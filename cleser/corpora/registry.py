@@ -17,6 +17,7 @@ from typing import cast
 import pandas as pd
 
 from cleser.corpora.manifest import Listing, assemble
+from cleser.suggestions import did_you_mean
 
 GROUP = "cleser.corpora"
 
@@ -48,19 +49,20 @@ def load(spec: str, rename: Mapping[str, str] | None = None) -> pd.DataFrame:
 
     >>> load("emobd:data")
     Traceback (most recent call last):
-    ValueError: emobd:data: unknown corpus 'emobd', expected one of [...'emodb', ...]
+    ValueError: emobd:data: unknown corpus 'emobd', expected one of ...; did you mean emodb?
     """
     name, colon, argument = spec.partition(":")
     if not colon or not argument:
         raise ValueError(
-            f"{spec!r} is no corpus, expected NAME:ARGUMENT as emodb:PATH with one of {corpora()}"
+            f"{spec!r} is no corpus, expected NAME:ARGUMENT as emodb:PATH with one of {', '.join(corpora())}"
         )
     listing = Listing(*_reader(name, spec)(argument))
     if listing.rows.empty:
         listed = "; ".join(f"{path} {reason}" for path, reason in listing.problems[:3])
         raise ValueError(
-            f"{spec}: nothing usable among {len(listing.problems)} recordings, expected at least one: "
-            f"{listed}"
+            f"{spec}: nothing usable among {len(listing.problems)} recordings, expected at least one: {listed}"
+            if listed
+            else f"{spec}: names no recording, expected at least one"
         )
     try:
         return assemble(name, listing, rename)
@@ -82,7 +84,10 @@ def _registered() -> dict[str, EntryPoint]:
 def _reader(name: str, spec: str) -> Reader:
     registered = _registered()
     if name not in registered:
-        raise ValueError(f"{spec}: unknown corpus {name!r}, expected one of {sorted(registered)}")
+        raise ValueError(
+            f"{spec}: unknown corpus {name!r}, expected one of {', '.join(sorted(registered))}"
+            f"{did_you_mean(name, registered)}"
+        )
     point = registered[name]
     try:
         return cast(Reader, point.load())

@@ -19,7 +19,7 @@ def in_words(protocol: dict[str, Any]) -> dict[str, str]:
         "Auxiliary": side("auxiliary") if protocol["auxiliary"] else "none",
         "Target": side("target"),
         "Classes": ", ".join(protocol["classes"]) + (f" ({renamed})" if renamed else ""),
-        "Division": f"{protocol['split']}, {100 * protocol['dev']:.0f} % of source speakers to select on",
+        "Division": _division(protocol),
         "Normalisation": _statistics(protocol),
         "Training may see of the target": _ACCESS[protocol["target_access"]],
         "The method uses of it": ", ".join(uses_of(protocol)) or "nothing but its normalisation",
@@ -27,6 +27,30 @@ def in_words(protocol: dict[str, Any]) -> dict[str, str]:
         "Hash": protocol["hash"],
     }
     return terms | {f"Audit {i}": note for i, note in enumerate(protocol.get("notes", []), 1)}
+
+
+def _division(protocol: dict[str, Any]) -> str:
+    """The split, its folds, who of them is selected on, and whether voices that are tested were learned from."""
+    folds = protocol.get("folds", [])
+    said = [protocol["split"]]
+    if folds:
+        tested = sorted(fold["test"] for fold in folds)
+        sizes = f"{tested[0]} to {tested[-1]}" if len(tested) > 1 else f"{tested[0]}"
+        name = f"fold {protocol['fold']}" if protocol["fold"] else f"{len(folds)} folds"
+        said.append(f"{name} of {sizes} tested utterances")
+    if folds and folds[0]["dev"]:
+        said.append("selected on its dev part")
+    else:
+        said.append(f"{100 * protocol['dev']:.0f} % of source speakers to select on")
+    return "; ".join([", ".join(said), *_shared(protocol)])
+
+
+def _shared(protocol: dict[str, Any]) -> list[str]:
+    """That voices which are tested were learned from."""
+    share = 100 * protocol.get("tested_of_shared", 0.0)
+    return [f"{share:.0f} % of the tested utterances are of speakers who were learned from"] * bool(
+        share
+    )
 
 
 _ACCESS = {
@@ -53,7 +77,7 @@ def uses_of(protocol: dict[str, Any]) -> list[str]:
     ['adapted to the tested utterances', 'prior uniform']
     """
     uses = protocol.get("uses", {})
-    found = []
+    found = _shared(protocol)
     if protocol.get("adapts_to_tested"):
         found.append("adapted to the tested utterances")
     elif uses.get("training") and protocol.get("target_access") == "audio":
@@ -68,7 +92,15 @@ def uses_of(protocol: dict[str, Any]) -> list[str]:
 
 def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """Names of the terms in which two protocols differ."""
-    told = {"hash", "cast", "notes", "transductive", "adapts_to_tested"}  # these follow from others
+    told = {
+        "hash",
+        "cast",
+        "notes",
+        "transductive",
+        "adapts_to_tested",
+        "tested_of_shared",
+        "folds",
+    }  # these follow from others
     return sorted(
         k for k in one.keys() | other.keys() if k not in told and one.get(k) != other.get(k)
     )

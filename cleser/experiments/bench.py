@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
-import yaml
 
 from cleser.corpora.protocol import Protocol
 from cleser.evaluation import Run, compare_runs, holm
@@ -23,9 +22,10 @@ from cleser.experiments.experiment import Experiment
 from cleser.experiments.methods import METHODS
 from cleser.experiments.variants import VARIANTS, reference_of
 from cleser.progress import console, track
-from cleser.settings import from_plain, to_plain
+from cleser.settings import from_plain, read_yaml, to_plain
 from cleser.speech import load_backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
+from cleser.suggestions import did_you_mean
 from cleser.training.loop import TrainingConfig
 
 CONFIGS = Path(__file__).parents[1] / "recipes" / "configs"
@@ -97,7 +97,11 @@ def load_matrix(name: str | Path) -> Matrix:
     if not path.exists():
         known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.yaml")))
         raise ValueError(f"found no matrix {name}, expected a YAML file or one of {known}")
-    plain = yaml.safe_load(path.read_text())
+    plain = read_yaml(path)
+    if not isinstance(plain.get("directions"), list):
+        raise ValueError(
+            f"{path} has no list of directions, expected one, as [{{source: [a], target: [b]}}]"
+        )
     directions = tuple(from_plain(Direction, _tupled(d)) for d in plain.pop("directions"))
     for direction in directions:
         from_plain(TrainingConfig, direction.training, f"{path}: {direction.name}")
@@ -147,7 +151,8 @@ def run_matrix(
             if problem:
                 console.print(f"{cell.direction.name} {cell.recipe} failed: {problem}")
     table = tabulate([cell for cell in cells if (cell.folder / "results.json").exists()])
-    write_tables(table, out)
+    if not table.empty:
+        write_tables(table, out)
     return table
 
 
@@ -184,7 +189,7 @@ def tabulate(cells: Sequence[Cell]) -> pd.DataFrame:
             }
         )
     table = pd.DataFrame(rows)
-    for name in ("p", "control_p"):
+    for name in ("p", "control_p") if rows else ():
         corrected = table.groupby("direction")[name].transform(lambda p: holm(p.tolist()))
         table.insert(list(table.columns).index(name) + 1, f"{name}_holm", corrected)
     return table
@@ -225,7 +230,10 @@ def write_tables(table: pd.DataFrame, out: Path) -> None:
 
 def _cells(matrix: Matrix, corpora: dict[str, str], out: Path) -> Iterator[Cell]:
     if unknown := [name for name in matrix.recipes if name not in VARIANTS]:
-        raise ValueError(f"recipes {unknown} are unknown, expected some of {list(VARIANTS)}")
+        raise ValueError(
+            f"recipes {unknown} are unknown, expected some of {', '.join(VARIANTS)}"
+            f"{did_you_mean(unknown[0], VARIANTS)}"
+        )
     corpora = {**matrix.corpora, **corpora}
     for direction in matrix.directions:
         roles = [direction.source, direction.target, direction.auxiliary]
@@ -240,7 +248,10 @@ def _cells(matrix: Matrix, corpora: dict[str, str], out: Path) -> Iterator[Cell]
             variant = VARIANTS[name]
             if variant.settings.get("all_languages") and not auxiliary:
                 continue  # no other language to learn from: it would be the recipe without
-            yield Cell(direction, name, variant.protocol(plain), out / direction.name / name)
+            protocol = variant.protocol(plain)
+            if protocol.target_access == "labels" and set(source) & set(target):
+                continue  # an oracle learns nothing of the target that everybody does not learn here
+            yield Cell(direction, name, protocol, out / direction.name / name)
 
 
 Job = tuple[Cell, Matrix, str | None]

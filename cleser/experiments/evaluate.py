@@ -46,6 +46,8 @@ def evaluate(
     protocol = replace(
         trained, target=on, map={**trained.map, **(renamed or {})}, target_access=access
     )
+    if trained.by_folds:  # they divide the corpus that was recognised then
+        protocol = replace(protocol, split="speakers", fold="", shared_speakers=False)
     names = "+".join(spec.split(":", 1)[0] for spec in on)
     experiment = Experiment(
         settings["recipe"], settings["config"], protocol, len(saved.networks), out or run / f"on-{names}",

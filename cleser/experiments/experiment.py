@@ -7,12 +7,13 @@ goes on from the last finished epoch.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from typing import Protocol as Interface
 
 import pandas as pd
@@ -22,19 +23,21 @@ from torch import Tensor
 
 from cleser.alignment import Alignment
 from cleser.alignment.folder import existing_folder
-from cleser.corpora.audit import audit
+from cleser.corpora.audit import SHARED, audit
 from cleser.corpora.protocol import Cast, Parts, Protocol, Uses
-from cleser.evaluation import write_results
+from cleser.evaluation import Run, write_results
 from cleser.experiments.one_sided import OneSidedness, learn, settle, speakers_of_one_emotion
 from cleser.features.normalisation import Moments
 from cleser.files import write_text
 from cleser.progress import console, track
-from cleser.settings import to_plain
+from cleser.settings import read_yaml, to_plain
 from cleser.speech.backbones import Backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.training.audio import load_audio_dataset
 from cleser.training.dataset import Dataset, Vocabulary, load_dataset, phones_of, summaries_of
 from cleser.training.processes import processes
+
+FOLDS: Final = "folds"  # within a run folder, those of its folds
 
 
 class RunFolderError(ValueError):
@@ -65,6 +68,10 @@ class Experiment:
     tuning: FineTuning = field(default_factory=FineTuning)
     alignments: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise ValueError(f"seeds is {self.seeds}, expected 1 or more")
+
     def settings(self) -> dict[str, Any]:
         """What ``config.yaml`` holds: enough to run the same again."""
         return {
@@ -86,7 +93,8 @@ class Experiment:
         out, settings = self.out, self.settings()
         path = out / "config.yaml"
         if path.exists() and not overwrite:
-            found = yaml.safe_load(path.read_text())
+            found = read_yaml(path)
+            found["protocol"] = {**_LATER_TERMS, **found.get("protocol", {})}
             if found != settings:
                 changed = [k for k in settings | found if settings.get(k) != found.get(k)]
                 raise RunFolderError(
@@ -97,6 +105,10 @@ class Experiment:
         if out.exists() and not path.exists() and (not out.is_dir() or any(out.iterdir())):
             raise RunFolderError(f"{out} is not empty and holds no run; choose another folder")
         return False
+
+
+# Terms that older runs do not name, with what they were then.
+_LATER_TERMS: Final = {"fold": "", "shared_speakers": False}
 
 
 class Data:
@@ -258,6 +270,9 @@ def run_experiment(
         backbone: Turns recordings into frames.
         auxiliary: Whether the method learns from auxiliary corpora.
 
+    Where the protocol has several folds, each is a run of its own in a folder below ``folds``, and the results are of
+    all their predictions together.
+
     Raises:
         RunFolderError: The folder holds another run.
         LeakageError: The protocol would test on what was seen.
@@ -269,6 +284,44 @@ def run_experiment(
     together = processes()
     together.wait_for_everyone()  # nobody looks into the folder once one has begun to write
     cast, notes = admit(experiment)
+    if not cast.several:
+        return _run_cast(experiment, cast, notes, config, fit, backbone, auxiliary=auxiliary)
+    alignments = experiment.alignments is not None or "phones" in cast.source
+    begin(experiment, cast, notes, uses_of(config, experiment.protocol, alignments=alignments))
+    folders = []
+    for fold in cast.folds:
+        folder = experiment.out / FOLDS / re.sub(r"[^\w.-]+", "-", fold.protocol.fold)
+        one = replace(experiment, protocol=fold.protocol, out=folder)
+        folders.append(folder)
+        try:
+            if not one.finished():
+                _run_cast(one, fold, notes, config, fit, backbone, auxiliary=auxiliary)
+        except ValueError:
+            _withdraw(experiment.out)
+            raise
+    return _gather(experiment, folders)
+
+
+def _gather(experiment: Experiment, folders: list[Path]) -> dict[str, Any]:
+    """The results of all folds as one: every utterance was tested in one of them."""
+    runs = [Run(folder) for folder in folders]
+    predictions = [run.predictions.assign(fold=run.protocol["fold"]) for run in runs]
+    left_out = {p["path"]: p for run in runs for p in run.results["left_out"]}
+    return finish(experiment, pd.concat(predictions, ignore_index=True), [*left_out.values()])
+
+
+def _run_cast(
+    experiment: Experiment,
+    cast: Cast,
+    notes: list[str],
+    config: Any,
+    fit: Callable[[Fold], Fitted],
+    backbone: Backbone,
+    *,
+    auxiliary: bool,
+) -> dict[str, Any]:
+    """Fit and test a method for every seed on one cast, into one folder."""
+    together = processes()
     with together.main_process_first():  # the others then find its features on disk
         data = Data(
             cast,
@@ -321,9 +374,9 @@ def run_experiment(
 
 
 @cache
-def _tell(note: str) -> None:
+def _tell(note: str, style: str = "dim") -> None:
     """Say it once: the cells of a bench would all say the same."""
-    console.print(note, style="dim", highlight=False)
+    console.print(note, style=style, highlight=False)
 
 
 def admit(experiment: Experiment) -> tuple[Cast, list[str]]:
@@ -346,7 +399,7 @@ def admit(experiment: Experiment) -> tuple[Cast, list[str]]:
             advance=lambda: advance(1),
         )
     for note in findings.notes:
-        _tell(f"audit: {note}")
+        _tell(f"audit: {note}", "bold yellow" if note.startswith(SHARED) else "dim")
     return cast, findings.notes
 
 
@@ -364,6 +417,8 @@ def begin(experiment: Experiment, cast: Cast, notes: list[str], uses: Uses) -> N
 def _withdraw(out: Path) -> None:
     """Remove a run folder in which nothing has been learned: what the run wants is wrong, not what it found."""
     begun = {out / "config.yaml", out / "protocol.json"}
+    if (out / FOLDS).is_dir() and not any((out / FOLDS).iterdir()):
+        begun.add(out / FOLDS)
     if processes().is_main_process and out.is_dir() and set(out.iterdir()) <= begun:
         shutil.rmtree(out)
 

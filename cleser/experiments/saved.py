@@ -11,7 +11,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from cleser.corpora.protocol import Protocol
-from cleser.experiments.experiment import Fitted
+from cleser.experiments.experiment import FOLDS, Fitted
 from cleser.experiments.methods import METHODS
 from cleser.experiments.neural import FittedRecipe, encoder_for, member_prefix
 from cleser.experiments.one_sided import OneSidedness
@@ -129,6 +129,12 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _read_model(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     path = folder / "model.safetensors"
+    folds = sorted(p.name for p in (folder / FOLDS).iterdir()) if (folder / FOLDS).is_dir() else []
+    if not path.exists() and folds:
+        raise ValueError(
+            f"{folder} holds {len(folds)} folds, each with networks of its own: name one of them, as "
+            f"{folder / FOLDS / folds[0]}"
+        )
     if not path.exists():
         raise ValueError(
             f"{folder}: found no model.safetensors, expected the folder of a finished run"

@@ -23,7 +23,7 @@ class ClassicalConfig:
     """Settings of the classical row.
 
     Attributes:
-        classifier: ``"svm"`` (RBF kernel) or ``"linear"`` (logistic regression).
+        classifier: "svm" (RBF kernel) or "linear" (logistic regression).
         c: Inverse strength of the regularisation; None chooses it by speaker-grouped cross-validation on
             the source.
     """

@@ -30,7 +30,7 @@ class BaselineConfig:
         all_languages: Learn from the protocol's auxiliary corpora too.
         match_prior: Shift the logits at the end so that the target's utterances, unlabelled, are on average given the
             classes in the shares that the protocol assumes, alike by default (transductive; see
-            :func:`cleser.recipes.pseudo_labels.decision_shift`).
+            cleser.recipes.pseudo_labels.decision_shift).
     """
 
     adapts: ClassVar[bool] = False  # whether unlabelled target utterances are trained on

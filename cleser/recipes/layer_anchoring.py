@@ -57,10 +57,10 @@ class LayerAnchoringConfig(BaselineConfig):
     """Settings of layer anchoring.
 
     Attributes:
-        policy: Anchor the ``"last"`` layer, the ``"single"`` most similar one (LAM-SL), or a ``"group"`` (LAM-GL).
+        policy: Anchor the "last" layer, the "single" most similar one (LAM-SL), or a "group" (LAM-GL).
         units: What is compared and aligned: whole utterances, or vowels (which need alignments).
         size: Layers of a group, or all where there are fewer.
-        measure: Of similarity, a column of :meth:`cleser.anchors.LayerSimilarity.compute`.
+        measure: Of similarity, a column of cleser.anchors.LayerSimilarity.compute.
         weight: λ.
     """
 

@@ -59,7 +59,7 @@ class SAPAConfig(BaselineConfig):
 
     Attributes:
         speaker_weight: α of the triplets among utterances.
-        phoneme_weight: β of the triplets among phones; they need alignments (see ``cleser align``).
+        phoneme_weight: β of the triplets among phones; they need alignments (see cleser align).
         target_weight: γ of the cross-entropy on confident target utterances.
         margin: Of all triplets.
         warm_up: Share of the epochs before the first pseudo-labels.

@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -21,11 +20,10 @@ from urllib.parse import parse_qsl
 import numpy as np
 import pandas as pd
 import soundfile
-from rich.progress import track
 
-from cleser.console import PlainConsole
 from cleser.corpora.manifest import Listing
 from cleser.files import cache_folder, write_bytes
+from cleser.progress import each
 from cleser.synthesis.espeak import Speech, engine
 from cleser.synthesis.expression import EMOTIONS, MAX_STYLES, cues, generator, manner
 from cleser.synthesis.prosody import Voice, speak
@@ -177,15 +175,8 @@ def _make(knobs: Knobs, folder: Path) -> None:
 
     # espeak-ng speaks alone, behind a lock, and filters run beside it without Python's: threads do.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in _progress(pool.map(make, missing), len(missing), f"synthetic:{knobs.language}"):
+        for _ in each(pool.map(make, missing), f"synthetic:{knobs.language}", len(missing)):
             pass
-
-
-def _progress(done: Iterable[None], total: int, what: str) -> Iterable[None]:
-    if total < 50:
-        return done
-    console = PlainConsole(stderr=True)
-    return track(done, what, total=total, console=console, transient=True)
 
 
 def say(knobs: Knobs, speaker: int, emotion: str, sentence: int) -> Speech:

@@ -51,7 +51,7 @@ class TrainingConfig:
         weight_decay: Of AdamW.
         warmup: Share of the steps in which the rate rises; it then falls along a cosine.
         clip: Largest gradient norm.
-        keep: The weights of the epoch that did ``"best"`` on the source's development speakers, or of the ``"last"``:
+        keep: The weights of the epoch that did "best" on the source's development speakers, or of the "last":
             a method that adapts to the target moves away from what those speakers can judge.
         members: Networks a seed trains, from different beginnings and in different order; their logits are averaged.
     """

@@ -338,3 +338,21 @@ def test_killed_and_resumed_twenty_times_it_gives_the_same_batches(make, tmp_pat
     assert killed == whole[: len(killed)]
     walk(make, tmp_path, goal)
     assert json.loads((tmp_path / "state.json").read_text())["lines"] == whole[:goal]
+
+
+def test_anchors_are_shuffled_anew_each_epoch_and_by_the_seed():
+    """Neighbours in the data could serve each other here, so that nothing but the shuffle makes batches differ."""
+    labels = {"emotion": np.arange(64) % 2}
+
+    def epochs(seed):
+        sampler = AnchorBatchSampler(
+            labels, same("emotion"), differ("emotion"), batch_size=8, seed=seed
+        )
+        return [{frozenset(batch) for batch in sampler} for _ in range(2)]
+
+    one, other = epochs(0)
+    assert one != other
+    assert epochs(0) == [one, other]
+    assert epochs(1)[0] != one
+    for epoch in (one, other):
+        assert frozenset().union(*epoch) == set(range(64))

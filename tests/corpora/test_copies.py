@@ -7,7 +7,8 @@ import soundfile
 from scipy.signal import hilbert
 
 from cleser.corpora.copies import RATE, SAME, alike, find_copies, similarity
-from cleser.corpora.fingerprints import RecordingError, fingerprint, fingerprints
+from cleser.corpora.fingerprints import fingerprint, fingerprints
+from cleser.corpora.recording import RecordingError
 from cleser.corpora.registry import load
 from tests.corpora.sounds import COPIES, babble, write
 
@@ -165,6 +166,31 @@ def test_stretches_and_containers(tmp_path):
     rows = rows.assign(start=[0.1, 0.0, 0.0], end=[0.2, np.nan, np.nan])
     stretch, part, whole = fingerprints(rows).sounds
     assert stretch == part != whole
+
+
+@pytest.mark.parametrize("subtype", ["GSM610", "G721_32"])
+def test_stretches_of_codecs_that_are_read_from_their_start(tmp_path, subtype):
+    """Two seconds from the middle, coded, beside what decoding the whole file gives there."""
+    coded = write(tmp_path / "coded.wav", babble(0, seconds=26), subtype=subtype)
+    sound, rate = soundfile.read(coded, dtype="float32")
+    decoded = write(tmp_path / "decoded.wav", sound[21 * rate : 23 * rate], subtype="FLOAT")
+    manifest = table(coded, decoded).assign(start=[21.0, 0.0], end=[23.0, np.nan])
+    copies = find_copies(manifest)
+    assert copies.problems == []
+    assert copies.pairs(manifest)["kind"].tolist() == ["exact"]
+    quieter = write(tmp_path / "quieter.wav", 0.5 * sound[21 * rate : 23 * rate], subtype="FLOAT")
+    manifest = table(coded, quieter).assign(start=[21.0, 0.0], end=[23.0, np.nan])
+    assert find_copies(manifest).pairs(manifest)["similarity"].item() > 0.99
+
+
+def test_recordings_that_are_cut_off_are_listed(tmp_path):
+    for name in ("a.wav", "a.ogg", "a.flac"):
+        path = tmp_path / name
+        write(path, babble(0, seconds=20))
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    found = find_copies(table(*sorted(tmp_path.glob("a.*"))))
+    assert found.sounds == {}
+    assert ["cut off" in p.reason or "cannot be" in p.reason for p in found.problems] == [True] * 3
 
 
 def test_recordings_that_cannot_be_read_are_listed(tmp_path):

@@ -1,5 +1,6 @@
 """Readers of corpora by their documented names, on generated trees."""
 
+import json
 import tomllib
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -45,6 +46,8 @@ CASES = [
     ("mesd", "Sadness_C_B_no bueno.wav", "Sadness_C_B_no bueno", ("es", None, None, "sadness")),
     ("ased", "05Angry/a5-02-01-01-33.wav", "a5-02-01-01-33", ("am", "33", None, "anger")),
     ("ased", "04Sad/S4-04-02-01-29.wav", "S4-04-02-01-29", ("am", "29", None, "sadness")),
+    ("mead", "MEAD/M003/audio/angry/level_1/001.wav", "M003_angry_1_001", ("en", "M003", "male", "anger")),
+    ("mead", "W009/audio/disgusted/level_3/030.wav", "W009_disgusted_3_030", ("en", "W009", "female", "disgust")),
     ("oreau", "f/sessj/10a02Ja.wav", "10a02Ja", ("fr", "10", None, "happiness")),
 ]  # fmt: skip
 
@@ -82,6 +85,81 @@ def test_files_of_casia_that_are_named_alike_are_different_utterances(write):
     manifest = load(f"casia:{write(*names)}")
     assert manifest["utterance"].nunique() == 4
     assert problems(manifest) == []
+
+
+def test_mead_needs_its_sound_in_a_format_that_can_be_read(write):
+    root = write("W009/audio/sad/level_2/001.wav")
+    assert load(f"mead:{root}")["intensity"].tolist() == ["2"]
+    sound = root / "W009/audio/sad/level_2/001.wav"
+    sound.rename(sound.with_suffix(".m4a"))
+    with pytest.raises(ValueError, match=r"holds 1 files \.m4a and no recording.*ffmpeg"):
+        load(f"mead:{root}")
+
+
+EMOZIONALMENTE = (
+    "file_name,timestamp,actor,sentence,emotion_expressed\n"
+    "1607081484832.wav,0,a1,Vorrei il numero telefonico,joy\n"
+    "1607081484833.wav,0,a2,Il vulcano è inattivo,neutrality\n"
+    "1607081484834.wav,0,a2,Il vulcano è inattivo,sadness\n"
+)
+
+
+@pytest.mark.parametrize("users", [True, False])
+def test_emozionalmente(write, users):
+    root = write("audio/1607081484832.wav", "audio/1607081484833.wav", "audio/x.wav")
+    (root / "metadata").mkdir()
+    (root / "metadata/samples.csv").write_text(EMOZIONALMENTE, "utf-8")
+    if users:
+        table = "username,gender,age\na1,female,30\na2,male,40\n"
+        (root / "metadata/users.csv").write_text(table)
+    manifest = load(f"emozionalmente:{root}")
+    columns = ["utterance", "language", "speaker", "emotion", "text"]
+    assert manifest[columns].values.tolist() == [
+        ["emozionalmente/1607081484832", "it", "emozionalmente/a1", "happiness", "Vorrei il numero telefonico"],
+        ["emozionalmente/1607081484833", "it", "emozionalmente/a2", "neutral", "Il vulcano è inattivo"],
+    ]  # fmt: skip
+    assert manifest["gender"].dropna().tolist() == (["female", "male"] if users else [])
+    reasons = [p.reason for p in problems(manifest)]
+    assert reasons == ["has no recording", "has no row in samples.csv"]
+    with pytest.raises(WrongFolderError, match=rf"did you mean emozionalmente:{root}\?"):
+        load(f"emozionalmente:{root}/audio")
+
+
+def said(speaker, emotion, text="好"):
+    return {"Speaker": speaker, "Text": text, "EmoAnnotation": {"final_main_emo": emotion}}
+
+
+def test_m3ed(write):
+    names = ("A_anjia_1_1", "B_anjia_1_2", "A_other_1_1", "C_anjia_9_9")
+    root = write(*(f"modality_speech/{name}.wav" for name in names))
+    people = {
+        "A": {"Name": "朱闪闪", "Gender": "female"},
+        "B": {"Name": "徐文昌", "Gender": "male"},
+    }
+    dialogue = {
+        "SpeakerInfo": people,
+        "Dialog": {"anjia_1_1": said("A", "Happy"), "anjia_1_2": said("B", "Anger"), "anjia_1_3": said("B", "Sad")},
+    }  # fmt: skip
+    other = {"SpeakerInfo": people, "Dialog": {"other_1_1": said("A", "Surprise")}}
+    annotation = {"anjia": {"anjia_1": dialogue}, "other": {"other_1": other}}
+    (root / "annotation.json").write_text(json.dumps(annotation, ensure_ascii=False), "utf-8")
+    (root / "splitInfo").mkdir()
+    (root / "splitInfo/movie_list_train.txt").write_text("anjia\n")
+    (root / "splitInfo/movie_list_val.txt").write_text("other\n")
+    manifest = load(f"m3ed:{root}").set_index("utterance").sort_index()
+    columns = ["language", "speaker", "gender", "emotion", "split", "text"]
+    assert manifest[columns].values.tolist() == [
+        ["zh", "m3ed/anjia_朱闪闪", "female", "happiness", "train", "好"],
+        ["zh", "m3ed/other_朱闪闪", "female", "surprise", "dev", "好"],
+        ["zh", "m3ed/anjia_徐文昌", "male", "anger", "train", "好"],
+    ]
+    reasons = sorted(p.reason for p in problems(load(f"m3ed:{root}")))
+    assert reasons == ["has no recording", "has no row in annotation.json"]
+    (root / "annotation.json").write_text('{"anjia": {"anjia_1": {"Dialog": {"x": 3}}}}')
+    with pytest.raises(ValueError, match=r"annotation\.json: expected series with dialogues"):
+        load(f"m3ed:{root}")
+    with pytest.raises(WrongFolderError, match=rf"did you mean m3ed:{root}\?"):
+        load(f"m3ed:{root}/splitInfo")
 
 
 def test_iemocap(write):

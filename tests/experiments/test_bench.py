@@ -100,6 +100,21 @@ def test_all_pairs_name_the_others_as_auxiliary():
     assert Direction(("a",), ("b",), ("c",)) in directions
 
 
+def test_corpora_are_recognised_within_themselves_by_folds(specs, tmp_path, capsys):
+    named = [f"{name}={specs[name]}" for name in ("a", "b")]
+    recipes = ["--recipes", "classical", "oracle", "--seeds", "1"]
+    arguments = ["bench", "within", "--corpora", *named, *recipes]
+    assert main([*arguments, "--split", "kfold:4", "--out", str(tmp_path / "out")]) == 0
+    table = pd.read_csv(tmp_path / "out/table.csv")
+    assert table[["direction", "recipe"]].values.tolist() == [
+        ["a-to-a", "classical"],
+        ["b-to-b", "classical"],
+    ]
+    assert (tmp_path / "out/a-to-a/classical/folds/4/results.json").exists()
+    assert main([*arguments, "--split", "kfold:9", "--out", str(tmp_path / "no")]) == 2
+    assert "found 4 speakers, expected 9 or more" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)
 def test_the_repositorys_matrices_load(path):
     matrix = load_matrix(path.stem)

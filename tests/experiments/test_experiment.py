@@ -14,14 +14,18 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from cleser.cli import main
 from cleser.corpora.audit import LeakageError
 from cleser.corpora.protocol import Protocol
+from cleser.evaluation import report
+from cleser.evaluation.terms import uses_of
 from cleser.experiments import neural
 from cleser.experiments.evaluate import evaluate
 from cleser.experiments.experiment import Data, Experiment, RunFolderError
 from cleser.experiments.saved import open_run
 from cleser.models import ModelConfig
 from cleser.recipes import METHODS, BaselineConfig
+from cleser.recipes.classical import Classical
 from cleser.settings import from_plain, to_plain
 from cleser.speech import Alignment, load_backbone, write_textgrid
 from cleser.training.loop import TrainingConfig, predict
@@ -369,3 +373,85 @@ def test_members_are_averaged_kept_and_resumed(finished, specs, tmp_path, monkey
     told = pd.read_parquet(tmp_path / "voting" / "predictions.parquet").query("seed == 0")
     shares = torch.tensor(told.filter(like="p_").to_numpy()).float()
     torch.testing.assert_close(((first + second) / 2).softmax(-1), shares, atol=1e-5, rtol=1e-4)
+
+
+def test_folds_are_runs_of_their_own_and_one_result(specs, tmp_path, monkeypatch):
+    out = tmp_path / "cv"
+    protocol = Protocol([specs[0]], [specs[0]], split="kfold:3")
+    results = run("classical", protocol, out)
+    predictions = pd.read_parquet(out / "predictions.parquet")
+    corpus = protocol.load().target["utterance"]
+    for _, rows in predictions.groupby("seed"):
+        assert sorted(rows["utterance"]) == sorted(corpus)  # each once
+    parts = [pd.read_parquet(out / "folds" / name / "predictions.parquet") for name in "123"]
+    assert len(predictions) == sum(map(len, parts)) == 2 * len(corpus)
+    assert results["uar"]["clusters"] == 6
+    described = json.loads((out / "protocol.json").read_text())
+    assert [fold["test"] for fold in described["folds"]] == [24, 24, 24]
+    assert json.loads((out / "folds/2/protocol.json").read_text())["fold"] == "2"
+    with pytest.raises(ValueError, match=r"holds 3 folds, each with networks of its own.*folds/1"):
+        open_run(out)
+    assert open_run(out / "folds/1").protocol.fold == "1"
+    page = report([out], out / "report.html").read_text()
+    assert "kfold:3, 3 folds of 24 to 24 tested utterances" in page
+
+    (out / "results.json").unlink()  # as if the run had been killed in its last fold
+    (out / "folds/3/results.json").unlink()
+    fitted = []
+    fit = Classical.fit
+    monkeypatch.setattr(Classical, "fit", lambda *args: fitted.append(1) or fit(*args))
+    assert run("classical", protocol, out) == results
+    assert len(fitted) == 2  # the seeds of the third fold alone
+    evaluated = evaluate(out / "folds/1", (specs[1],), out=tmp_path / "on-b")
+    assert evaluated["n_utterances"] == 32
+
+
+def test_a_split_that_shares_speakers_says_so_everywhere(specs, tmp_path, capsys):
+    rows = pd.read_csv(specs[0].removeprefix("manifest:"))
+    split = rows["emotion"].eq("anger") & rows["text"].eq("take 1")
+    # Of one speaker a few utterances are tested that sound like none of those learned from.
+    split = split & rows["speaker"].eq("s0") | rows["speaker"].isin(["s1", "s2"])
+    learned = (rows["speaker"] != "s0") | (rows["emotion"] != "anger")
+    rows = rows.assign(split=split.map({True: "test", False: "train"}))[split | learned]
+    rows[["path", "split"]].to_csv(tmp_path / "split.csv", index=False)
+    protocol = Protocol([specs[0]], [specs[0]], split=str(tmp_path / "split.csv"))
+    with pytest.raises(LeakageError, match=r"4 % of the utterances .* --shared-speakers"):
+        run("classical", protocol, tmp_path / "refused", seeds=1)
+    assert not (tmp_path / "refused").exists()
+    out = tmp_path / "shared"
+    run("classical", replace(protocol, shared_speakers=True), out, seeds=1)
+    said = "4 % of the tested utterances are of speakers who were learned from"
+    assert "shared speakers: 1 of 3 tested speakers" in capsys.readouterr().err
+    assert said in report([out], out / "report.html").read_text()
+    assert said in " ".join(uses_of(json.loads((out / "protocol.json").read_text())))
+
+
+def test_a_run_without_folds_does_not_mind_that_it_knew_of_none(finished, specs):
+    settings = yaml.safe_load((finished / "config.yaml").read_text())
+    older = {k: v for k, v in settings["protocol"].items() if k not in ("fold", "shared_speakers")}
+    experiment = Experiment(
+        "baseline", to_plain(QUICK), Protocol([specs[0]], [specs[1]]), 2, finished
+    )
+    text = (finished / "config.yaml").read_text()
+    (finished / "config.yaml").write_text(yaml.safe_dump({**settings, "protocol": older}))
+    try:
+        assert experiment.finished()
+    finally:
+        (finished / "config.yaml").write_text(text)
+
+
+def test_folds_by_the_command_line_and_again_by_the_saved_settings(specs, tmp_path, capsys):
+    flags = ["--split", "kfold:2", "--fold", "2", "--shared-speakers", "--seeds", "1"]
+    direction = ["--source", specs[0], "--target", specs[0]]
+    assert main(["run", "classical", *direction, *flags, "--out", str(tmp_path / "a")]) == 0
+    saved = ["--config", str(tmp_path / "a/config.yaml"), "--out", str(tmp_path / "b")]
+    assert main(["run", "classical", *saved]) == 0
+    one, two = (json.loads((tmp_path / f"{name}/results.json").read_text()) for name in "ab")
+    assert one == two
+    protocol = json.loads((tmp_path / "a/protocol.json").read_text())
+    assert (protocol["split"], protocol["fold"], protocol["shared_speakers"]) == (
+        *("kfold:2", "2"),
+        True,
+    )
+    assert one["n_utterances"] == 36
+    capsys.readouterr()

@@ -98,6 +98,26 @@ def test_no_community_and_no_edge_is_of_two_emotions():
     assert (emotion[rows] == emotion[cols]).all()
 
 
+def test_an_edge_weighs_less_where_nodes_are_less_reliable():
+    """Cosine of the styles times the geometric mean of both reliabilities, from the definition."""
+    x = planted_styles(seed=2)
+    keep = np.random.default_rng(0).random(len(x.speakers)) < np.linspace(0.1, 1, len(x.speakers))
+    names = {"speakers": x.speakers, "emotions": x.emotions, "languages": x.languages}
+    found = style_communities(
+        x.embeddings[keep], **{n: v[keep] for n, v in names.items()}, k=5, refine=False
+    )
+    reliability = found.nodes["reliability"].to_numpy()
+    assert reliability.min() < 0.9 * reliability.max()
+    length = np.linalg.norm(found.styles, axis=1, keepdims=True)
+    units = found.styles / np.maximum(
+        length, 1e-12
+    )  # nothing may be left of a node, which has no edges
+    edges = found.graph.tocoo()
+    for i, j, weight in zip(*edges.coords, edges.data, strict=True):
+        expected = units[i] @ units[j] * (reliability[i] * reliability[j]) ** 0.5
+        assert weight == pytest.approx(expected, rel=1e-4)
+
+
 def test_the_relation_joins_only_across_languages():
     x = planted_styles(speakers=8, seed=4)
     found = style_communities(x.embeddings, **columns(x), language_offsets="relation")

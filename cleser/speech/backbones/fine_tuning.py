@@ -27,10 +27,10 @@ class FineTuning:
     """How a backbone is trained with the recipe on top of it.
 
     Attributes:
-        mode: ``features`` takes the road of frozen features kept on disk. All others go from audio: ``head`` trains
-            the recipe's network alone, ``top`` the highest blocks too, ``transformer`` all but the
-            convolutions, ``full`` everything, ``lora`` low-rank updates of the attention's projections.
-        top: Blocks that ``top`` trains.
+        mode: features trains on frozen features kept on disk. All others go from audio: head trains
+            the recipe's network alone, top the highest blocks too, transformer all but the
+            convolutions, full everything, lora low-rank updates of the attention's projections.
+        top: Blocks that top trains.
         rank: Of LoRA's updates.
         targets: Names of the linear layers that LoRA updates.
         adapters: Width of a bottleneck adapter behind each block, in any mode; 0 for none.

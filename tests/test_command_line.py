@@ -1,0 +1,239 @@
+"""The command line: help at every level, near misses, wrong input as sentences, and how far long work has come."""
+
+import io
+import re
+
+import pytest
+
+import cleser
+from cleser import progress
+from cleser.cli import COMMANDS, main
+from cleser.console import PlainConsole
+from cleser.experiments.experiment import Experiment
+from cleser.recipes import METHODS
+from cleser.settings import read_yaml
+from cleser.suggestions import did_you_mean
+
+LEVELS = [
+    *(name.split() for name in COMMANDS if name != "run"),
+    *(["run", name] for name in METHODS),
+]
+
+
+@pytest.mark.parametrize("command", LEVELS, ids=" ".join)
+def test_help_is_text_and_no_markup(command, capsys):
+    with pytest.raises(SystemExit) as left:
+        main([*command, "--help"])
+    assert left.value.code == 0
+    said = capsys.readouterr().out
+    assert "usage: cleser " + " ".join(command) in said
+    assert "`" not in said
+
+
+@pytest.mark.parametrize("group", ["", "data", "bench", "run"])
+@pytest.mark.parametrize("flag", [["--help"], ["-h"], []], ids=["help", "h", "none"])
+def test_a_group_of_commands_lists_them_with_a_line_each(group, flag, capsys):
+    assert main([*group.split(), *flag]) == 0
+    said = capsys.readouterr().out
+    names = list(METHODS) if group == "run" else [n for n in COMMANDS if n.startswith(group)]
+    lines = [line for line in said.splitlines() if line.startswith("  cleser ")]
+    assert len(lines) == len(names)
+    assert all(len(line.split("  ")[-1].strip() or line) > 15 for line in lines)
+    assert "`" not in said
+
+
+def test_the_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"cleser {cleser.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ("dataa describe", "there is no command 'dataa describe'; did you mean data describe?"),
+        ("data descibe", "there is no command 'data descibe'; did you mean data describe?"),
+        ("data frobnicate", "'data frobnicate', cleser data --help lists them"),
+        ("evalute runs/a", "there is no command 'evalute runs/a'; did you mean evaluate?"),
+        ("benhc", "there is no command 'benhc'; did you mean bench?"),
+        ("frobnicate", "'frobnicate', cleser --help lists them"),
+        ("run spaa", "there is no recipe 'spaa', expected one of baseline, .* did you mean sapa?"),
+        (
+            "data describe emobd:x",
+            "unknown corpus 'emobd', expected one of .*; did you mean emodb?",
+        ),
+        ("data describe emodb", "'emodb' is no corpus, expected NAME:ARGUMENT as emodb:PATH"),
+    ],
+)
+def test_near_misses_are_named(args, said, capsys):
+    assert main(args.split()) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.splitlines()) == 1
+    assert re.search(said.replace("?", r"\?"), captured.err)
+
+
+def test_what_is_like_nothing_gets_no_suggestion():
+    assert did_you_mean("xyz", ["emodb", "ravdess"]) == ""
+    assert did_you_mean("RAVDES", ["emodb", "ravdess"]) == "; did you mean ravdess?"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "none.csv").write_text("path,language,emotion\n")
+    (tmp_path / "table.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "open.yaml").write_text("a: [1")
+    (tmp_path / "list.yaml").write_text("- 3\n")
+    (tmp_path / "part.yaml").write_text("recipe: baseline\n")
+    (tmp_path / "latin.yaml").write_bytes(b"\xe9\xff: 1\n")
+    return tmp_path
+
+
+DIRECTION = "--source synthetic:en --target synthetic:de --out out"
+WRONG = [
+    (f"run baseline {DIRECTION} --seeds 0", "seeds is 0, expected 1 or more"),
+    (f"run baseline {DIRECTION} --prior open.yaml", "--prior open.yaml is no YAML"),
+    (f"run baseline {DIRECTION} --prior list.yaml", "holds [3], expected names and values"),
+    (f"run baseline {DIRECTION} --prior gone.yaml", "gone.yaml cannot be read (No such file"),
+    (f"run baseline {DIRECTION} --split gone", "expected speakers, official, FILE.csv"),
+    (f"run baseline {DIRECTION} --backbone gone", "backbone is 'gone', expected 'acoustic'"),
+    ("run baseline --config gone.yaml --out out", "gone.yaml cannot be read (No such file"),
+    ("run baseline --config open.yaml --out out", "open.yaml is no YAML"),
+    ("run baseline --config latin.yaml --out out", "latin.yaml is no text in UTF-8"),
+    ("run baseline --config list.yaml --out out", "holds [3], expected names and values"),
+    ("run baseline --config part.yaml --out out", "lacks ['backbone', 'config', 'protocol', 'seeds']"),
+    ("bench transfer --out out", "found 0 corpora and no --matrix, expected two or more"),
+    ("bench transfer --out out --matrix open.yaml", "open.yaml is no YAML"),
+    ("bench transfer --out out --matrix list.yaml", "holds [3], expected names and values"),
+    ("bench transfer --out out --matrix part.yaml", "has no list of directions"),
+    ("bench transfer --out out --corpora emodb:a ravdess:b --recipes er", "did you mean erm?"),
+    ("data describe emodb:empty", "looked for recordings named as 03a01Fa.wav"),
+    ("data describe manifest:none.csv", "manifest:none.csv: names no recording, expected at least"),
+    ("data describe manifest:table.csv", "found the columns ['a', 'b']"),
+    ("data folds manifest:table.csv --split kfold:2", "found the columns ['a', 'b']"),
+    ("evaluate empty --on synthetic:en", "empty: found neither config.yaml nor config.json"),
+    ("compare empty empty", "empty: found no protocol.json"),
+    ("report empty --out page.html", "empty: found no results.json"),
+    ("report --out page.html", "there are no runs to report"),
+    ("predict empty none.csv", "empty: found neither config.yaml nor config.json"),
+    ("export empty --out out", "empty: found neither config.yaml nor config.json"),
+    ("align emodb:empty --out out", "looked for recordings named as 03a01Fa.wav"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("args", "said"), WRONG, ids=[args for args, _ in WRONG])
+def test_what_is_wrong_is_a_sentence(folder, args, said, capsys):
+    assert main(args.split()) == 2
+    captured = capsys.readouterr()
+    assert said in captured.err
+    assert captured.out == ""
+    assert len(captured.err.splitlines()) == 1
+    assert not (folder / "out").exists()
+    assert not (folder / "page.html").exists()
+
+
+def test_a_run_folder_with_broken_settings_is_a_sentence(folder, capsys):
+    (folder / "old").mkdir()
+    arguments = f"run classical {DIRECTION}".replace("--out out", "--out old").split()
+    for text, said in (("a: [1", "config.yaml is no YAML"), ("a: 1", "a run with other settings")):
+        (folder / "old/config.yaml").write_text(text)
+        assert main(arguments) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_errors_of_the_system_begin_with_the_path(folder, capsys, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device", "runs/a/results.json")
+
+    monkeypatch.setattr("cleser.corpora.registry.load", full)
+    monkeypatch.setattr("cleser.corpora.load", full)
+    assert main(["data", "describe", "emodb:empty"]) == 2
+    assert capsys.readouterr().err == "error: runs/a/results.json: No space left on device\n"
+
+
+def test_yaml_that_is_read_is_a_dictionary(tmp_path):
+    (tmp_path / "a.yaml").write_text("neutral: 0.7\n", "utf-8")
+    assert read_yaml(tmp_path / "a.yaml") == {"neutral": 0.7}
+    (tmp_path / "a.yaml").write_text("", "utf-8")
+    with pytest.raises(ValueError, match=r"a\.yaml holds None, expected names and values"):
+        read_yaml(tmp_path / "a.yaml")
+
+
+def test_experiments_have_seeds(tmp_path):
+    with pytest.raises(ValueError, match="seeds is -1, expected 1 or more"):
+        Experiment("baseline", {}, None, -1, tmp_path)
+
+
+# --- Progress ---
+
+
+class Clock:
+    """Stands still unless told."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.fixture
+def log(monkeypatch):
+    """What is printed where the output is a file, and the clock."""
+    file, clock = io.StringIO(), Clock()
+    monkeypatch.setattr(progress, "console", PlainConsole(file=file))
+    monkeypatch.setattr(progress, "time", clock)
+    return file, clock
+
+
+def test_short_work_prints_nothing_into_a_log(log):
+    file, clock = log
+    for _ in range(5):
+        with progress.track("features", 100) as advance:
+            for _ in range(100):
+                clock.now += 0.05
+                advance(1)
+    assert file.getvalue() == ""
+
+
+def test_long_work_prints_a_line_every_few_per_cent(log):
+    file, clock = log
+    with progress.track("features", 1000) as advance:
+        for _ in range(1000):
+            clock.now += 1.2
+            advance(1)
+    lines = file.getvalue().splitlines()
+    assert len(lines) == 20
+    assert lines[0] == "features: 50 of 1,000 (5%), 19 min left"
+    assert lines[-1] == "features: 1,000 of 1,000 (100%)"
+
+
+def test_lines_are_some_seconds_apart_and_carry_the_note(log):
+    file, clock = log
+    with progress.track("take[1].wav", 10) as advance:
+        for i in range(10):
+            clock.now += 4
+            advance(1, f"dev UAR {i}")
+    lines = file.getvalue().splitlines()
+    assert lines[0] == "take[1].wav: 3 of 10 (30%), 28 s left, dev UAR 2"
+    assert len(lines) == 3
+    assert "" not in lines
+
+
+def test_items_come_through_one_by_one(log):
+    file, clock = log
+    seen = []
+    for item in progress.each("abcd", "headers", 4):
+        clock.now += 11
+        seen.append(item)
+    assert seen == list("abcd")
+    assert file.getvalue().splitlines()[-1] == "headers: 4 of 4 (100%)"
+
+
+def test_a_terminal_gets_a_bar_that_goes(monkeypatch):
+    file = io.StringIO()
+    monkeypatch.setattr(progress, "console", PlainConsole(file=file, force_terminal=True, width=80))
+    with progress.track("features", 10) as advance:
+        advance(10)
+    assert "10/10" in file.getvalue()
