@@ -455,7 +455,7 @@ FAULTS = (
     Fault(
         "nothing is clamped",
         "features/normalisation.py",
-        ".clamp(-_CLAMP, _CLAMP)",
+        ".clamp(-CLAMP, CLAMP)",
         "",
         "tests/features/test_normalisation.py",
     ),

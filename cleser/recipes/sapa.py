@@ -87,6 +87,11 @@ class SAPAConfig(BaselineConfig):
     resolution: float = 1.0
     bank: float = 0.9
 
+    @property
+    def uses_tokens(self) -> bool:
+        """Whether batches need tokens beside the summaries: phones are anchored."""
+        return super().uses_tokens or self.phoneme_weight > 0
+
 
 class SAPA(Baseline):
     """Communities, pseudo-labels and dual-space anchoring over the shared network."""

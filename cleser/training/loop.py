@@ -396,7 +396,7 @@ def recognise(
 ) -> tuple[Tensor, Tensor]:
     """As `predict`, of utterances that the recipe has been prepared for or does without."""
     recipe.eval()
-    size = size or (32 if isinstance(dataset, AudioDataset) else 256)
+    size = size or (32 if isinstance(dataset, AudioDataset) else 128)
     device = next(recipe.parameters()).device
     with (
         torch.no_grad()

@@ -1,5 +1,7 @@
 """The network: padding and order of utterances must not matter, and every layer must."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -55,6 +57,20 @@ def test_every_parameter_learns(depth):
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
+
+
+def test_without_their_view_tokens_are_embedded_and_change_no_utterance():
+    config = ModelConfig(dim=16, token_view=False)
+    model = EmotionModel(config, layers=2, channels=6, classes=4).eval()
+    batch, other = make_batch(), make_batch()
+    other.tokens += 1
+    assert torch.equal(model(batch).utterances, model(other).utterances)
+    assert not torch.equal(model(batch).tokens, model(other).tokens)
+    none = replace(
+        batch, tokens=batch.tokens[:0], offsets=torch.zeros(4).long(), phonemes=batch.phonemes[:0]
+    )
+    assert torch.equal(model(none).logits, model(batch).logits)
+    assert model(none).token_layers.shape == (2, 0, 16)
 
 
 def test_weighted_mix_equals_its_equation():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cleser.speech import Features
-from cleser.training.dataset import Dataset, Vocabulary, balance
+from cleser.training.dataset import Dataset, InMemory, Vocabulary, balance
 
 NAMES = Vocabulary(("anger", "sadness"), ("s",), ("de",), ("small", "large"))
 
@@ -24,8 +24,7 @@ def dataset(corpus: str, emotions: list[str | None]) -> Dataset:
     features = Features(
         rows["utterance"].tolist(), values, torch.arange(len(rows) + 1), values, [""] * len(rows)
     )
-    phonemes = torch.full((len(rows),), -1)
-    return Dataset(rows, features, NAMES.encode(rows), phonemes, balance(rows), [])
+    return Dataset(rows, InMemory(features), NAMES.encode(rows), {}, balance(rows), [])
 
 
 SMALL = ["anger", "anger", "sadness", None]
