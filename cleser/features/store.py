@@ -242,6 +242,17 @@ class PooledStore:
                 size = self._rows[i] * self._layout.row
                 memory.madvise(mmap.MADV_WILLNEED, begin - page, size + page)
 
+    def release(self) -> None:
+        """Give back the memory of all pages that were touched: they are mapped again when they are touched again.
+
+        What is mapped counts as this process' memory as long as the system has enough; without this a pass over a
+        store looks as large as the store. Views stay valid, and lose what was written to them.
+        """
+        if hasattr(mmap, "MADV_DONTNEED"):
+            for memory in self._memory:
+                if memory is not None:
+                    memory.madvise(mmap.MADV_DONTNEED)
+
     def __reduce__(self) -> tuple[object, tuple[Path]]:
         return PooledStore.open, (self.folder,)  # a data loader's worker maps the files anew
 

@@ -19,6 +19,7 @@ from cleser.files import cache_folder
 from cleser.speech.backbones import Backbone
 
 BLOCK = 128  # utterances in memory at a time, where all are gone over
+_TOUCHED = 1 << 28  # bytes of the store that are mapped at a time
 
 
 @dataclass(repr=False)
@@ -38,6 +39,7 @@ class StoredFeatures:
     keys: list[str]
     rows: list[int]
     left_out: list[dict[str, str]] = field(default_factory=list)
+    _touched: int = field(default=0, init=False)
 
     def __repr__(self) -> str:
         return f"StoredFeatures({len(self)} utterances of {self.store.folder})"
@@ -76,6 +78,10 @@ class StoredFeatures:
                 of_tokens[part] = view[1:]
                 sizes[part] = made_of[1:]
                 phones += self.store.labels(key)[1:]
+        self._touched += sum(view.nbytes for view in views)
+        if self._touched > _TOUCHED:
+            self.store.release()
+            self._touched = 0
         names = [self.utterances[i] for i in places]
         return Features(names, of_tokens, offsets, of_summaries, phones, [], sizes, frames)
 
