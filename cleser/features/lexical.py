@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -167,21 +168,22 @@ class LexicalOffsets:
     corpus: Tensor
 
     def remove(self, features: Features, at: Tensor) -> Features:
-        """Take δ off the utterances at some positions, Eq. 2; in float32."""
+        """Take δ off the utterances at some positions, Eq. 2; in float32, and in the features' own memory."""
         if not len(self.table):
             return features
-        of_utterance = self.corpus[at].tolist()
-        counts = features.offsets.diff().tolist()
+        sizes, frames = _counts(features)
         names = iter(features.phones)
-        found = [
-            self.rows[corpus].get(next(names), -1)
-            for corpus, count in zip(of_utterance, counts, strict=True)
-            for _ in range(count)
-        ]
-        places = torch.tensor(found, dtype=torch.long)
-        if not (places >= 0).any():
-            return features
-        return _without(features, self.table[places].masked_fill_((places < 0)[:, None, None], 0))
+        for i, corpus in enumerate(self.corpus[at].tolist()):
+            begin, end = features.offsets[i : i + 2].tolist()
+            known = self.rows[corpus]
+            found = [known.get(name, -1) for name in islice(names, end - begin)]
+            spoken = [(place, row) for place, row in enumerate(found) if row >= 0]
+            if spoken:
+                places, rows = torch.tensor(spoken).T
+                share = sizes[begin:end][places] / frames[i]
+                tokens = features.tokens[begin:end]
+                _take_off(tokens, features.summaries[i], places, self.table[rows], share)
+        return features
 
     @classmethod
     def join(cls, parts: Sequence[LexicalOffsets]) -> LexicalOffsets:
@@ -194,6 +196,38 @@ class LexicalOffsets:
             first, before = first + len(part.table), before + len(part.rows)
         table = torch.cat(tables) if tables else torch.empty(0)
         return cls(table, rows, torch.cat(corpora))
+
+
+def _take_off(
+    tokens: Tensor, summary: Tensor, places: Tensor, delta: Tensor, share: Tensor
+) -> None:
+    """Eq. 2 for one utterance, in place.
+
+    Args:
+        tokens: [S, L, 2D].
+        summary: [L, 2D].
+        places: Which tokens have a δ, int64 [P].
+        delta: Theirs, [P, L, D].
+        share: Their share of the utterance's frames, [P].
+    """
+    dim = delta.shape[-1]
+    means = tokens[:, :, :dim]
+    everyone = len(places) == len(tokens)
+    spoken = means if everyone else means[places]
+
+    def mean(values: Tensor) -> Tensor:
+        found: Tensor = (share @ values.flatten(1)).unflatten(0, values.shape[1:])
+        return found
+
+    moved = mean(delta)
+    change = mean(delta * delta) - 2 * mean(delta * spoken) + 2 * summary[:, :dim] * moved
+    variance = summary[:, dim:].square() + change - moved.square()
+    summary[:, dim:] = variance.clamp_min_(0).sqrt_()
+    summary[:, :dim] -= moved
+    if everyone:
+        means -= delta
+    else:
+        means.index_add_(0, places, delta, alpha=-1)
 
 
 def _without(features: Features, delta: Tensor) -> Features:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from cleser.anchors.pooling import pool_phones
 from cleser.models.batch import Batch
 from cleser.models.community_map import CommunityMap
+from cleser.models.input_dropout import InputDropout
 from cleser.models.layer_mix import LayerMix, Mix
 from cleser.models.token_transformer import TokenTransformer
 
@@ -90,7 +91,7 @@ class EmotionModel(nn.Module):
         communities: int = 0,
     ) -> None:
         super().__init__()
-        self.input_dropout = nn.Dropout(config.input_dropout)
+        self.input_dropout = InputDropout(config.input_dropout)
         self.token_mix = LayerMix(layers, channels, config.dim, mix)
         self.context = TokenTransformer(
             config.dim, depth=config.depth, heads=config.heads, dropout=config.token_dropout
