@@ -79,7 +79,7 @@ def test_many_values_are_dropped_at_the_rate_that_is_asked_for_and_keep_their_me
     """Drawn eight at a time: each place of a word alike, neighbours independent; gradients are masked too."""
     torch.manual_seed(0)
     drop = InputDropout(wanted)
-    x = torch.ones(1 << 17, 8, requires_grad=True)
+    x = torch.ones(1 << 20, 8, requires_grad=True)
     y = drop(x)
     rate = round(256 * wanted) / 256
     error = 5 * (rate * (1 - rate) / len(x)) ** 0.5  # five standard errors of a column's share
