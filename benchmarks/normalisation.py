@@ -118,11 +118,11 @@ def score(cast: Cast, by: str, backbone: Backbone) -> tuple[float, str]:
     data = Data(replace(cast, protocol=protocol), backbone, auxiliary=False)
     labels = {name: k for k, name in enumerate(protocol.labels)}
     found = LogisticRegression(C=0.01, max_iter=1000).fit(
-        data.seen.features.summaries.flatten(1).numpy(),
+        data.seen.summaries().flatten(1).numpy(),
         data.seen.manifest["emotion"].map(labels).to_numpy(),
         sample_weight=data.seen.weight.numpy(),
     )
-    predicted = found.predict(data.target.features.summaries.flatten(1).numpy())
+    predicted = found.predict(data.target.summaries().flatten(1).numpy())
     truth = data.target.manifest["emotion"].map(labels).to_numpy()
     return 100 * float(
         uar(confusion_matrix(truth, predicted, len(labels)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -18,13 +18,20 @@ class StreamingPool:
     with :math:`\bar h` the utterance's own mean, around which squares lose no digits. Sums are taken in float32.
 
     Args:
-        bounds: For each utterance its stretches' first frame and the frame after their last, int64 [S_i, 2].
+        bounds: For each utterance its stretches' first frame and the frame after their last, int64 [S_i, 2]; or what
+            gives them for the mask of the first layer that comes, bool [B, T].
         layers: How many there will be.
         std: Append the standard deviation (of the population).
     """
 
-    def __init__(self, bounds: Sequence[Tensor], layers: int, *, std: bool = False) -> None:
-        self.bounds = list(bounds)
+    def __init__(
+        self,
+        bounds: Sequence[Tensor] | Callable[[Tensor], Sequence[Tensor]],
+        layers: int,
+        *,
+        std: bool = False,
+    ) -> None:
+        self._given = bounds
         self.layers = layers
         self.std = std
         self._average: Tensor | None = None
@@ -49,6 +56,7 @@ class StreamingPool:
         self._values[layer] = pooled[self._inside]
 
     def _averages(self, mask: Tensor) -> Tensor:
+        self.bounds = list(self._given(mask) if callable(self._given) else self._given)
         most = max(len(b) for b in self.bounds)
         first = torch.zeros(len(self.bounds), most, 1, dtype=torch.int64)
         last = torch.zeros_like(first)
@@ -57,7 +65,7 @@ class StreamingPool:
         time = torch.arange(mask.shape[1], device=mask.device)
         held = (time >= first.to(mask.device)) & (time < last.to(mask.device)) & mask[:, None]
         count = held.sum(-1, keepdim=True)
-        self._inside = count[..., 0] > 0
+        self._inside, self._count = count[..., 0] > 0, count[..., 0]
         self._whole = mask.float()[:, None] / mask.sum(-1).clamp_min(1)[:, None, None]
         return held / count.clamp_min(1)
 
@@ -76,3 +84,8 @@ class StreamingPool:
         pooled = torch.stack(done, 1).cpu().split(inside.sum(-1).tolist())
         kept = [inside[i, : len(b)] for i, b in enumerate(self.bounds)]
         return list(zip(pooled, kept, strict=True))
+
+    def counts(self) -> list[Tensor]:
+        """How many frames each of these stretches is made of, int64 [S_i] for each utterance."""
+        inside = self._inside.cpu()
+        return list(self._count.cpu()[inside].split(inside.sum(-1).tolist()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -14,30 +15,35 @@ from cleser.cli.console import console
 def extract(
     corpora: Positional[tuple[str, ...]],
     *,
-    out: Path,
     backbone: str = "acoustic",
-    pool: Literal["token", "phone", "utterance"] = "utterance",
-    token: float = 0.1,
-    std: bool = False,
+    layers: tuple[str, ...] = ("all",),
+    tokens: Literal["phone", "uniform", "none"] = "phone",
+    statistics: Literal["mean", "mean-std"] = "mean-std",
     alignments: Path | None = None,
-    dtype: Literal["float16", "float32"] = "float16",
+    out: Path | None = None,
+    dtype: Literal["float16", "float32"] | None = None,
     seconds: float | None = None,
     device: str | None = None,
 ) -> None:
-    """Encode corpora and keep all layers, pooled; the same command goes on where it was stopped.
+    """Encode corpora and keep layers, pooled; the same command goes on where it was stopped.
 
+    Without --out the store is the one that cleser run reads, given the same backbone and alignments.
     accelerate launch --num_processes N -m cleser extract … shares the work among N GPUs, torchrun
     --nproc-per-node N -m cleser extract … among N processes on CPUs too.
 
     Args:
         corpora: Each as NAME:FOLDER.
-        out: Folder of the store.
         backbone: acoustic, or a model of transformers as NAME_OR_PATH,layers=0+6+12,dtype=bfloat16.
-        pool: Over stretches of equal length, over phones, or over the whole utterance.
-        token: Length of such a stretch, in seconds.
-        std: Keep the standard deviation of the frames beside their mean.
-        alignments: For phones: a folder with a TextGrid, CTM or JSON file for each utterance or recording.
-        dtype: How values are kept.
+        layers: Those of the backbone to keep: all, numbers as 0 3 6, or 4:9 for 4 to 8; cleser run takes them
+            in the backbone's name, as NAME,layers=0+3+6.
+        tokens: Kept beside each utterance's summary: phones, where alignments tell them, and stretches of .1 s
+            elsewhere; such stretches everywhere; or nothing.
+        statistics: Of the frames of each token and utterance; recipes need both.
+        alignments: A folder with a TextGrid, CTM or JSON file for each utterance or recording. Not needed for the
+            synthetic corpus.
+        out: Folder of the store; by default in the cache, where recipes look.
+        dtype: How values are kept, with --out; by default as recipes read them: float16 for models of transformers,
+            float32 for acoustic.
         seconds: How much sound is encoded at once; by default 32 for each core and 480 on a GPU.
         device: By default a GPU where there is one.
     """
@@ -46,18 +52,26 @@ def extract(
 
     from cleser.alignment import load_alignments  # noqa: PLC0415
     from cleser.corpora import load  # noqa: PLC0415
-    from cleser.features.extraction import Pooling, extract_to_store  # noqa: PLC0415
+    from cleser.features import Record, store_folder  # noqa: PLC0415
+    from cleser.features.extraction import extract_to_store  # noqa: PLC0415
     from cleser.progress import track  # noqa: PLC0415
     from cleser.speech import load_backbone  # noqa: PLC0415
 
-    if (pool == "phone") != (alignments is not None):
-        raise ValueError("--pool phone and --alignments FOLDER belong together, found one of them")
+    if dtype is not None and out is None:
+        raise ValueError(
+            f"--dtype {dtype} goes with --out FOLDER: recipes read stores of their own"
+        )
+    if alignments is not None and tokens != "phone":
+        raise ValueError(f"--alignments FOLDER goes with --tokens phone, found --tokens {tokens}")
     state = PartialState(cpu=device == "cpu")
     manifest = pd.concat([load(spec) for spec in corpora], ignore_index=True)
-    phones = None if alignments is None else load_alignments(manifest, alignments)
+    stated = tokens == "phone" and "phones" in manifest
+    phones = load_alignments(manifest, alignments) if alignments or stated else None
     if phones is not None and phones.problems:
         console.print(phones.summary(), highlight=False)
-    model = load_backbone(backbone).to(device or state.device)
+    model = load_backbone(with_layers(backbone, layers)).to(device or state.device)
+    record = Record(tokens, std=statistics == "mean-std")
+    folder = out or store_folder(model, record)
     on_gpu = str(device or state.device).startswith("cuda")
     began = time.perf_counter()
     mine = len(range(state.process_index, len(manifest), state.num_processes))
@@ -65,13 +79,14 @@ def extract(
         extraction = extract_to_store(
             manifest,
             model,
-            out,
-            pooling=Pooling(pool, token, std),
+            folder,
+            pooling=record,
             alignments=phones,
-            dtype=dtype,
+            dtype=dtype or model.kept,
             seconds=seconds or (480.0 if on_gpu else 32.0),
             share=(state.process_index, state.num_processes),
             advance=advance,
+            announce=lambda said: console.print(f"{folder}: {said}", highlight=False),
         )
     took = time.perf_counter() - began
     for problem in extraction.left_out:
@@ -81,8 +96,36 @@ def extract(
         extraction.store.refresh()
         size, count = extraction.store.nbytes, len(extraction.store)
         console.print(
-            f"{out}: {count} utterances, {size:,} bytes, {took:.1f} s, "
+            f"{folder}: {count} utterances, {size:,} bytes, {took:.1f} s, "
             f"{extraction.padding:.1%} padding",
             highlight=False,
             soft_wrap=True,
         )
+
+
+def with_layers(backbone: str, layers: Sequence[str]) -> str:
+    """A backbone's name with the layers that are wanted.
+
+    Raises:
+        ValueError: The layers cannot be read, or the name says some already.
+
+    >>> with_layers("microsoft/wavlm-large,dtype=bfloat16", ["4:7", "12"])
+    'microsoft/wavlm-large,dtype=bfloat16,layers=4+5+6+12'
+    """
+    if list(layers) == ["all"]:
+        return backbone
+    if backbone == "acoustic" or ",layers=" in backbone:
+        raise ValueError(
+            f"--layers {' '.join(layers)} does not go with --backbone {backbone}, expected a model of "
+            "transformers whose layers are not named yet"
+        )
+    numbers: list[int] = []
+    for part in layers:
+        first, colon, last = part.partition(":")
+        try:
+            numbers += range(int(first), int(last)) if colon else [int(first)]
+        except ValueError:
+            raise ValueError(
+                f"--layers holds {part!r}, expected all, numbers, or a range as 4:9"
+            ) from None
+    return f"{backbone},layers={'+'.join(map(str, numbers))}"

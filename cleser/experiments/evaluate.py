@@ -56,10 +56,18 @@ def evaluate(
     experiment.finished(overwrite=True)
     cast, notes = admit(experiment)
     phones = phones_of(cast.heard, alignments)
-    settled, note = settle(protocol, saved.one_sided, cast.heard, saved.backbone, phones)
+    settled, note = settle(
+        protocol,
+        saved.one_sided,
+        cast.heard,
+        saved.backbone,
+        phones,
+        saved.record(protocol, phones),
+    )
     dataset, _ = loader(saved.tuning)(
         cast.heard, settled, saved.vocabulary, saved.backbone,
         title=names, alignments=phones, reference=saved.moments,
+        record=saved.record(settled, phones), tokens=saved.tokens,
     )  # fmt: skip
     uses = Uses(alignments=any(phone is not None for phone in phones))
     begin(experiment, cast, [*notes, note] if note else notes, uses)

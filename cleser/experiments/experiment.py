@@ -34,7 +34,14 @@ from cleser.settings import read_yaml, to_plain
 from cleser.speech.backbones import Backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.training.audio import load_audio_dataset
-from cleser.training.dataset import Dataset, Vocabulary, load_dataset, phones_of, summaries_of
+from cleser.training.dataset import (
+    Dataset,
+    Vocabulary,
+    load_dataset,
+    phones_of,
+    record_for,
+    summaries_of,
+)
 from cleser.training.processes import processes
 
 FOLDS: Final = "folds"  # within a run folder, those of its folds
@@ -122,20 +129,26 @@ class Data:
         auxiliary: bool,
         tuning: FineTuning | None = None,
         alignments: str | None = None,
+        tokens: bool = True,
     ) -> None:
         self.cast, self.backbone, self.alignments = cast, backbone, alignments
+        self.tokens = tokens
         self.tuning = tuning or FineTuning()
         rows = pd.concat([cast.source, cast.auxiliary] if auxiliary else [cast.source])
         rows = rows.drop_duplicates("utterance", ignore_index=True)
         phones = phones_of(rows, alignments)
         self.vocabulary = Vocabulary.of(cast.protocol.labels, rows, phones)
+        self.record = record_for(cast.protocol, tokens=self.heard_tokens, phones=self.knows_phones)
         self.one_sided: OneSidedness | None = None
         if cast.protocol.normalisation == "auto" and cast.protocol.transductive:
             self.one_sided = learn(
-                *summaries_of(rows, backbone, phones, title="source"), cast.protocol.labels
+                *summaries_of(rows, backbone, phones, title="source", record=self.record),
+                cast.protocol.labels,
             )
         heard = [] if self.one_sided is None else self.target_phones
-        self.protocol, note = settle(cast.protocol, self.one_sided, cast.heard, backbone, heard)
+        self.protocol, note = settle(
+            cast.protocol, self.one_sided, cast.heard, backbone, heard, self.record
+        )
         self.notes = [note] if note else []
         single = speakers_of_one_emotion(rows) if self.protocol.normalisation == "shrunk" else []
         if single:
@@ -145,7 +158,7 @@ class Data:
             )
         self.seen, self.moments = loader(self.tuning)(
             rows, self.protocol, self.vocabulary, backbone,
-            title="source", alignments=phones, distrusted=single,
+            title="source", alignments=phones, distrusted=single, record=self.record, tokens=tokens,
         )  # fmt: skip
 
     @property
@@ -153,8 +166,12 @@ class Data:
         """Layers and channels of the features."""
         if self.tuning.from_audio:
             return self.backbone.n_layers, 2 * self.backbone.dim  # mean and standard deviation
-        _, layers, channels = self.seen.features.summaries.shape
-        return layers, channels
+        return self.seen.shape
+
+    @property
+    def heard_tokens(self) -> bool:
+        """Whether tokens are needed: from audio they always are, for their statistics."""
+        return self.tokens or self.tuning.from_audio
 
     @cached_property
     def knows_phones(self) -> bool:
@@ -189,6 +206,8 @@ class Data:
             title="target",
             alignments=self.target_phones,
             reference=self.moments,
+            record=self.record,
+            tokens=self.tokens,
         )[0]
 
     def learned(self, parts: Parts) -> Dataset:
@@ -329,6 +348,7 @@ def _run_cast(
             auxiliary=auxiliary,
             tuning=experiment.tuning,
             alignments=experiment.alignments,
+            tokens=getattr(config, "uses_tokens", False),
         )
         for note in data.notes:
             _tell(note)

@@ -34,6 +34,7 @@ from torch import Tensor
 from cleser.alignment import Alignment
 from cleser.corpora.protocol import Normalisation, Protocol
 from cleser.features.normalisation import standardise_summaries
+from cleser.features.pooled import Record
 from cleser.speech.backbones import Backbone
 from cleser.training.dataset import summaries_of
 
@@ -128,6 +129,7 @@ def settle(
     target: pd.DataFrame,
     backbone: Backbone,
     phones: Sequence[Alignment | None],
+    record: Record | None = None,
 ) -> tuple[Protocol, str]:
     """Decide ``normalisation="auto"``: by corpus where Eq. 2 holds, else by speaker, shrunk.
 
@@ -137,6 +139,7 @@ def settle(
         target: Manifest of the utterances to recognise; their emotions are not looked at.
         backbone: Turns recordings into frames.
         phones: When the target's phones sound.
+        record: What the store keeps of an utterance.
 
     Returns:
         The terms, and what was found, in a sentence; empty where there was nothing to decide.
@@ -147,7 +150,7 @@ def settle(
         return protocol.normalised(
             "corpus"
         ), "normalisation: by corpus, the target by the source's statistics"
-    summaries, rows = summaries_of(target, backbone, phones, title="target")
+    summaries, rows = summaries_of(target, backbone, phones, title="target", record=record)
     each = rows["speaker"].value_counts()
     found = source.correlation(summaries, rows)
     if each.empty or each.median() <= _FEW or np.isnan(found):

@@ -155,6 +155,8 @@ class Recogniser:
             title=title,
             alignments=phones,
             reference=self.run.moments,
+            record=self.run.record(terms.protocol, phones),
+            tokens=self.run.tokens,
         )
         networks = self.run.networks
         found = [network.predict(dataset, together=terms.together)[0] for network in networks]
@@ -208,7 +210,14 @@ class Recogniser:
                 replace(trained, normalisation="corpus", target_access="audio"), True, said
             )
         if known and not alone:
-            settled, _ = settle(trained, self.run.one_sided, rows, self.run.backbone, phones)
+            settled, _ = settle(
+                trained,
+                self.run.one_sided,
+                rows,
+                self.run.backbone,
+                phones,
+                self.run.record(trained, phones),
+            )
             said = (
                 f"recordings are standardised as in the run's test (by {settled.normalisation}): "
                 f"{_counts(rows, settled)}; their labels depend on one another{without}"

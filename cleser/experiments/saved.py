@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -10,17 +11,19 @@ import yaml
 from safetensors import safe_open
 from torch import Tensor
 
+from cleser.alignment import Alignment
 from cleser.corpora.protocol import Protocol
 from cleser.experiments.experiment import FOLDS, Fitted
 from cleser.experiments.methods import METHODS
 from cleser.experiments.neural import FittedRecipe, encoder_for, member_prefix
 from cleser.experiments.one_sided import OneSidedness
 from cleser.features.normalisation import Moments
+from cleser.features.pooled import Record
 from cleser.recipes.classical import Classical
 from cleser.settings import from_plain
 from cleser.speech.backbones import Backbone, load_backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
-from cleser.training.dataset import Vocabulary
+from cleser.training.dataset import Vocabulary, record_for
 from cleser.training.loop import Learner, Task
 
 BACKBONE_FOLDER: Final = "backbone"  # within an exported model, where the run's came from a folder
@@ -38,6 +41,7 @@ class SavedRun(NamedTuple):
         vocabulary: Names behind the integers.
         moments: Statistics of the source's features, for recordings that cannot bring their own.
         one_sided: What decides ``normalisation="auto"`` for a target; None where nothing has to.
+        tokens: Whether its batches hold tokens.
     """
 
     settings: dict[str, Any]
@@ -48,6 +52,13 @@ class SavedRun(NamedTuple):
     vocabulary: Vocabulary
     moments: Moments
     one_sided: OneSidedness | None
+    tokens: bool
+
+    def record(self, protocol: Protocol, phones: Sequence[Alignment | None]) -> Record:
+        """What the store has to keep of utterances that are recognised."""
+        known = any(phone is not None for phone in phones)
+        needed = self.tokens or self.tuning.from_audio
+        return record_for(protocol, tokens=needed, phones=known)
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
@@ -108,7 +119,10 @@ def open_run(folder: Path) -> SavedRun:
     moments = Moments(**part("reference."))
     kept = part("one_sided.")
     one_sided = OneSidedness.restore(kept) if kept else None
-    return SavedRun(settings, protocol, networks, backbone, tuning, vocabulary, moments, one_sided)
+    tokens = getattr(config, "uses_tokens", False)
+    return SavedRun(
+        settings, protocol, networks, backbone, tuning, vocabulary, moments, one_sided, tokens
+    )
 
 
 def _with_own_backbone(settings: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -2,15 +2,25 @@
 
 from cleser.features.lexical import LexicalContent
 from cleser.features.normalisation import standardise
-from cleser.features.pooled import Features, extract_features
+from cleser.features.pooled import Features, Record
 from cleser.features.store import PooledBatch, PooledStore, StoreSettings
+from cleser.features.stored import (
+    StoredFeatures,
+    extract_features,
+    store_features,
+    store_folder,
+)
 
 __all__ = [
     "Features",
     "LexicalContent",
     "PooledBatch",
     "PooledStore",
+    "Record",
     "StoreSettings",
+    "StoredFeatures",
     "extract_features",
     "standardise",
+    "store_features",
+    "store_folder",
 ]

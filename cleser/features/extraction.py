@@ -12,15 +12,19 @@ import copy
 import json
 import math
 import os
+import shutil
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import chain
+from functools import cache
+from itertools import chain, count
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -29,6 +33,7 @@ from torch.nn.utils.rnn import pad_sequence
 from cleser.alignment import Alignment
 from cleser.anchors.streaming import StreamingPool
 from cleser.corpora.recording import read_header
+from cleser.features.pooled import Record
 from cleser.features.store import PooledStore, StoreSettings, StoreWriter
 from cleser.files import write_text
 from cleser.speech.audio import AudioError, load_audio
@@ -38,6 +43,8 @@ from cleser.speech.digests import file_digest, utterance_key
 
 _Cut = tuple[Tensor, list[str] | None]  # times [S, 2] in seconds, and labels
 _Results = tuple[StreamingPool | None, list[_Cut]]
+Announce = Callable[[str], object]
+_LONG = 600.0  # seconds of sound from which on size and time are said
 _AHEAD = 4  # batches decoded before they are needed
 _TURNS = 4  # batches that each of several workers gets at least
 
@@ -67,18 +74,36 @@ class Pooling:
         what = f"{self.token:g} s" if self.over == "token" else f"{self.over}s"
         return f"{what} mean{'+std' * self.std}"
 
+    def phones(self, alignment: Alignment | None) -> Alignment | None:
+        """The alignment, as far as it decides what is kept.
+
+        Raises:
+            ValueError: Phones are wanted and there is no alignment of them.
+        """
+        if self.over != "phone":
+            return None
+        if alignment is None or alignment.uniform:
+            raise ValueError("has no alignment of its phones")
+        return alignment
+
+    def rows(self, seconds: float, alignment: Alignment | None) -> int:
+        """How many rows an utterance has."""
+        known = self.phones(alignment)
+        if known is not None:
+            return len(known)
+        return max(1, round(seconds / self.token)) if self.over == "token" else 1
+
     def stretches(self, seconds: float, alignment: Alignment | None) -> _Cut:
         """Where the rows of an utterance begin and end, in seconds [S, 2], and their labels.
 
         Raises:
             ValueError: Phones are wanted and there is no alignment of them.
         """
-        if self.over == "phone":
-            if alignment is None or alignment.uniform:
-                raise ValueError("has no alignment of its phones")
-            times = torch.stack([torch.tensor(alignment.starts), torch.tensor(alignment.ends)], 1)
-            return times, list(alignment.phones)
-        pieces = max(1, round(seconds / self.token)) if self.over == "token" else 1
+        known = self.phones(alignment)
+        if known is not None:
+            times = torch.stack([torch.tensor(known.starts), torch.tensor(known.ends)], 1)
+            return times, list(known.phones)
+        pieces = self.rows(seconds, alignment)
         edges = torch.linspace(0, seconds, pieces + 1, dtype=torch.float64)
         return torch.stack([edges[:-1], edges[1:]], 1), None
 
@@ -105,13 +130,14 @@ def extract_to_store(
     backbone: Backbone,
     folder: str | os.PathLike[str],
     *,
-    pooling: Pooling | None = None,
+    pooling: Pooling | Record | None = None,
     alignments: Sequence[Alignment | None] | None = None,
     dtype: Literal["float16", "float32"] = "float16",
     seconds: float = 32.0,
     share: tuple[int, int] = (0, 1),
     workers: int | None = None,
     advance: Callable[[int], object] | None = None,
+    announce: Announce | None = None,
 ) -> Extraction:
     """Encode a manifest's utterances and keep them pooled, from all the backbone's layers.
 
@@ -119,7 +145,7 @@ def extract_to_store(
         manifest: Rows with ``path, start, end``.
         backbone: On the device where it shall run.
         folder: Of the store; one that is there goes on, if it holds the same.
-        pooling: What to keep: a row an utterance by default.
+        pooling: What to keep: a row an utterance by default; a :class:`Record` is what recipes train on.
         alignments: When each utterance's phones sound, one for each row, None where nobody knows.
         dtype: How values are kept.
         seconds: How much sound a batch may hold, padding included. Some 30 on a CPU, hundreds on a GPU. A corpus that
@@ -128,9 +154,12 @@ def extract_to_store(
         workers: Batches encoded at once, by threads that divide torch's among them; by default one for each of these
             on a CPU, and one on a GPU.
         advance: Called with the number of utterances finished, for progress.
+        announce: Called before the work, where it is more than ten minutes of sound, with what it will take of the disk
+            and about how long.
 
     Raises:
-        ValueError: The store holds something else, or the alignments are not as many as the rows.
+        ValueError: The store holds something else, the alignments are not as many as the rows, or the disk is too
+            small.
     """
     pooling = pooling or Pooling()
     known = list(alignments) if alignments is not None else [None] * len(manifest)
@@ -159,17 +188,96 @@ def extract_to_store(
         todo = [i for i in items if i.problem is None and i.key not in done]
         if advance:
             advance(len(items) - len(todo))
-        with store.writer(rank) as writer, crew, ThreadPoolExecutor(1) as scribe:
-            work.run(todo, readers, scribe, writer)
-    store.refresh()
+        if todo:
+            plan = _Plan.of(todo, store, pooling)
+            plan.check(store.folder)
+            if announce and plan.seconds >= _LONG:
+                announce(plan.said(backbone, crew.size))
+            with _writer(store, rank) as writer, crew, ThreadPoolExecutor(1) as scribe:
+                work.run(todo, readers, scribe, writer)
+            store.refresh()
     left_out = [{"path": str(i.path), "reason": i.problem} for i in items if i.problem is not None]
     _note(store.folder / f"left-out-{rank}.jsonl", left_out)
     keys = [i.key if i.problem is None else None for i in items]
     return Extraction(store, keys, left_out, work.padding)
 
 
+class _Plan(NamedTuple):
+    """What an extraction will take.
+
+    Attributes:
+        utterances: That are still to be encoded.
+        seconds: Of sound.
+        size: Of what is kept of them, in bytes.
+    """
+
+    utterances: int
+    seconds: float
+    size: int
+
+    @classmethod
+    def of(cls, items: list[_Item], store: PooledStore, pooling: Pooling | Record) -> _Plan:
+        row = store.row_bytes + 12  # with its times and frame count
+        rows = sum(pooling.rows(item.seconds, item.alignment) for item in items)
+        return cls(len(items), sum(item.seconds for item in items), rows * row)
+
+    def check(self, folder: Path) -> None:
+        """Refuse a disk that is too small."""
+        free = shutil.disk_usage(folder).free
+        if self.size > free:
+            raise ValueError(
+                f"{folder}: the features of {self.utterances} utterances take about {_giga(self.size)}, and "
+                f"{_giga(free)} are free: keep fewer layers (--layers), no tokens (--tokens none), means alone "
+                "(--statistics mean), or use another disk"
+            )
+
+    def said(self, backbone: Backbone, workers: int) -> str:
+        """Size and time in a sentence."""
+        minutes = self.seconds / _speed(backbone) / workers / 60
+        return (
+            f"{self.utterances} utterances, {self.seconds / 3600:.1f} h: about {_giga(self.size)}, "
+            f"{minutes:.0f} min"
+        )
+
+
+def _giga(size: float) -> str:
+    return f"{size / 1e9:.2f} GB"
+
+
+@torch.inference_mode()
+def _speed(backbone: Backbone) -> float:
+    """Seconds of sound that are encoded a second, by a trial on noise."""
+    noise = 0.1 * torch.randn(1, 10 * backbone.rate, device=_device(backbone))
+    lengths = torch.tensor([noise.shape[1]])
+    backbone(noise, lengths)  # the first call is slower than any other
+    began = time.perf_counter()
+    backbone(noise, lengths).hidden_states.sum().item()  # waits for a GPU
+    return 10 / (time.perf_counter() - began)
+
+
+def _writer(store: PooledStore, rank: int) -> StoreWriter:
+    """A writer of a name that nobody else is using: several runs may fill one store."""
+    for number in count():
+        try:
+            return store.writer(f"{rank}-{number}" if number else rank)
+        except BlockingIOError:
+            continue
+    raise AssertionError("there is always another name")
+
+
 def _layer_names(backbone: Backbone) -> tuple[int, ...]:
     return tuple(getattr(backbone, "layers", range(backbone.n_layers)))
+
+
+@cache
+def _digest_of(path: str, size: int, changed: int) -> str:
+    return file_digest(path)
+
+
+def _digest(path: str) -> str:
+    """The file's digest; read once by a process, as long as the file stays as it is."""
+    found = os.stat(path)  # noqa: PTH116  (Path objects cost more than the call)
+    return _digest_of(path, found.st_size, found.st_mtime_ns)
 
 
 @dataclass
@@ -186,18 +294,20 @@ class _Item:
 
     @classmethod
     def look(
-        cls, path: str, start: float, end: float, alignment: Alignment | None, *, pooling: Pooling
-    ) -> _Item:
+        cls, path: str, start: float, end: float, alignment: Alignment | None,
+        *, pooling: Pooling | Record,
+    ) -> _Item:  # fmt: skip
         """Find out its name and length without decoding it."""
         item = cls(path, start, end, alignment)
         try:
             header = read_header(path)
             whole = header.frames / header.samplerate
             item.seconds = min(whole, whole if math.isnan(end) else end) - start
-            cuts = None
-            if pooling.over == "phone":
-                cuts = pooling.stretches(item.seconds, alignment)[0].numpy()
-            item.key = utterance_key(file_digest(path), start, end, cuts)
+            digest, cuts, known = _digest(path), None, pooling.phones(alignment)
+            if known is not None:
+                digest += " " + " ".join(known.phones)
+                cuts = np.stack([known.starts, known.ends], 1)
+            item.key = utterance_key(digest, start, end, cuts)
         except (OSError, ValueError) as error:
             item.problem = str(error)
         if item.problem is None and not item.seconds > 0:
@@ -256,7 +366,7 @@ class _Work:
     def __init__(
         self,
         crew: _Crew,
-        pooling: Pooling,
+        pooling: Pooling | Record,
         seconds: float,
         advance: Callable[[int], object] | None,
     ) -> None:
@@ -349,15 +459,27 @@ class _Work:
         lengths = torch.tensor([len(sound) for sound in sounds])
         padded = pad_sequence(sounds, batch_first=True)
         padded = padded.pin_memory() if device.type == "cuda" else padded
-        cuts = [
-            self.pooling.stretches(len(sound) / backbone.rate, item.alignment)
-            for item, sound in zip(batch, sounds, strict=True)
-        ]
-        bounds = [
-            backbone.frame_bounds(times[:, 0], times[:, 1], count)
-            for (times, _), count in zip(cuts, backbone.count_frames(lengths).tolist(), strict=True)
-        ]
-        pool = StreamingPool(bounds, backbone.n_layers, std=self.pooling.std)
+        cuts: list[_Cut] = []
+        counts = backbone.count_frames(lengths).tolist()
+
+        def cut(mask: Tensor) -> list[Tensor]:
+            found = []
+            counting = mask.cpu() if isinstance(self.pooling, Record) else mask
+            for i, (item, sound, frames) in enumerate(zip(batch, sounds, counts, strict=True)):
+                if isinstance(self.pooling, Record):
+                    rate = backbone.frame_rate
+                    bounds, labels = self.pooling.stretches(
+                        counting[i, :frames], item.alignment, rate
+                    )
+                    cuts.append((bounds.double() / rate, labels))
+                else:
+                    cuts.append(self.pooling.stretches(len(sound) / backbone.rate, item.alignment))
+                    times = cuts[-1][0]
+                    bounds = backbone.frame_bounds(times[:, 0], times[:, 1], frames)
+                found.append(bounds)
+            return found
+
+        pool = StreamingPool(cut, backbone.n_layers, std=self.pooling.std)
         backbone.stream(padded.to(device, non_blocking=True), lengths, pool)
         return pool, cuts
 
@@ -367,13 +489,21 @@ def _write(
 ) -> None:
     if pool is None:
         return
-    for item, (values, kept), (times, labels) in zip(batch, pool.values(), cuts, strict=True):
+    for item, (values, kept), frames, (times, labels) in zip(
+        batch, pool.values(), pool.counts(), cuts, strict=True
+    ):
         if not len(values):
             item.problem = "holds no speech: every frame is silent"
             continue
         names = None if labels is None else [n for n, k in zip(labels, kept, strict=True) if k]
         try:
-            writer.add(str(item.key), values, times=times[kept].numpy(), labels=names)
+            writer.add(
+                str(item.key),
+                values,
+                times=times[kept].numpy(),
+                frames=frames.numpy(),
+                labels=names,
+            )
         except ValueError as error:
             item.problem = str(error).removeprefix(f"{item.key}: ")
 

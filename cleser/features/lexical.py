@@ -9,8 +9,9 @@ for Emotion Recognition*, Speech Communication 57, 2014, who whiten the features
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -122,27 +123,24 @@ class LexicalContent:
         """
         if not self._phones:
             return features
-        sizes, frames = _counts(features)
-        which = torch.arange(len(features)).repeat_interleave(features.offsets.diff())
-        delta = self._of_tokens(features, rows)
-        dim = delta.shape[-1]
-        tokens = features.tokens.double()
-        mean, std = features.summaries.double().split(dim, -1)
+        return _without(features, self._of_tokens(features, rows))
 
-        def per_frame(values: Tensor) -> Tensor:
-            total = torch.zeros_like(mean).index_add(0, which, values * sizes[:, None, None])
-            return total / frames[:, None, None]
+    def taken_off(self, corpora: Sequence[str]) -> LexicalOffsets:
+        """δ as batches need it.
 
-        moved = per_frame(delta)
-        change = per_frame(delta * (delta - 2 * (tokens[..., :dim] - mean[which])))
-        variance = (std.square() + change - moved.square()).clamp_min(0)
-        tokens[..., :dim] -= delta
-        summaries = torch.cat([mean - moved, variance.sqrt()], -1)
-        return replace(
-            features,
-            tokens=tokens.to(features.tokens.dtype),
-            summaries=summaries.to(features.summaries.dtype),
-        )
+        Args:
+            corpora: Of each utterance that batches are made of.
+        """
+        names = list(dict.fromkeys(corpora))
+        found = [self.offsets(name) for name in names]
+        rows: list[dict[str, int]] = []
+        values: list[Tensor] = []
+        for of in found:
+            rows.append({phone: len(values) + i for i, phone in enumerate(of)})
+            values += of.values()
+        table = torch.stack(values).float() if values else torch.empty(0)
+        number = {name: i for i, name in enumerate(names)}
+        return LexicalOffsets(table, rows, torch.tensor([number[name] for name in corpora]))
 
     def _of_tokens(self, features: Features, rows: pd.DataFrame) -> Tensor:
         """δ of every token, [S, L, D]; zero where the phone is not known."""
@@ -153,6 +151,107 @@ class LexicalContent:
             if phone in known:
                 delta[at] = known[phone]
         return delta
+
+
+@dataclass
+class LexicalOffsets:
+    """δ of some corpora's phonemes, for utterances whose features are taken some at a time.
+
+    Attributes:
+        table: [P, L, D].
+        rows: For each corpus, where its phonemes stand in the table.
+        corpus: Each utterance's corpus, int64 [N].
+    """
+
+    table: Tensor
+    rows: list[dict[str, int]]
+    corpus: Tensor
+
+    def remove(self, features: Features, at: Tensor) -> Features:
+        """Take δ off the utterances at some positions, Eq. 2; in float32, and in the features' own memory."""
+        if not len(self.table):
+            return features
+        sizes, frames = _counts(features)
+        names = iter(features.phones)
+        for i, corpus in enumerate(self.corpus[at].tolist()):
+            begin, end = features.offsets[i : i + 2].tolist()
+            known = self.rows[corpus]
+            found = [known.get(name, -1) for name in islice(names, end - begin)]
+            spoken = [(place, row) for place, row in enumerate(found) if row >= 0]
+            if spoken:
+                places, rows = torch.tensor(spoken).T
+                share = sizes[begin:end][places] / frames[i]
+                tokens = features.tokens[begin:end]
+                _take_off(tokens, features.summaries[i], places, self.table[rows], share)
+        return features
+
+    @classmethod
+    def join(cls, parts: Sequence[LexicalOffsets]) -> LexicalOffsets:
+        """Those of several datasets, one after another."""
+        tables = [p.table for p in parts if len(p.table)]
+        rows, corpora, first, before = [], [], 0, 0
+        for part in parts:
+            rows += [{phone: i + first for phone, i in of.items()} for of in part.rows]
+            corpora.append(part.corpus + before)
+            first, before = first + len(part.table), before + len(part.rows)
+        table = torch.cat(tables) if tables else torch.empty(0)
+        return cls(table, rows, torch.cat(corpora))
+
+
+def _take_off(
+    tokens: Tensor, summary: Tensor, places: Tensor, delta: Tensor, share: Tensor
+) -> None:
+    """Eq. 2 for one utterance, in place.
+
+    Args:
+        tokens: [S, L, 2D].
+        summary: [L, 2D].
+        places: Which tokens have a δ, int64 [P].
+        delta: Theirs, [P, L, D].
+        share: Their share of the utterance's frames, [P].
+    """
+    dim = delta.shape[-1]
+    means = tokens[:, :, :dim]
+    everyone = len(places) == len(tokens)
+    spoken = means if everyone else means[places]
+
+    def mean(values: Tensor) -> Tensor:
+        found: Tensor = (share @ values.flatten(1)).unflatten(0, values.shape[1:])
+        return found
+
+    moved = mean(delta)
+    change = mean(delta * delta) - 2 * mean(delta * spoken) + 2 * summary[:, :dim] * moved
+    variance = summary[:, dim:].square() + change - moved.square()
+    summary[:, dim:] = variance.clamp_min_(0).sqrt_()
+    summary[:, :dim] -= moved
+    if everyone:
+        means -= delta
+    else:
+        means.index_add_(0, places, delta, alpha=-1)
+
+
+def _without(features: Features, delta: Tensor) -> Features:
+    """Eq. 2 for tokens' δ [S, L, D], in its precision."""
+    sizes, frames = _counts(features)
+    which = torch.arange(len(features)).repeat_interleave(features.offsets.diff())
+    dim = delta.shape[-1]
+    tokens = features.tokens.to(delta.dtype, copy=True)
+    mean, std = features.summaries.to(delta.dtype).split(dim, -1)
+
+    def per_frame(values: Tensor) -> Tensor:
+        total = torch.zeros_like(mean).index_add(0, which, values * sizes[:, None, None])
+        return total / frames[:, None, None]
+
+    moved = per_frame(delta)
+    change = per_frame(delta * (delta - 2 * (tokens[..., :dim] - mean[which])))
+    variance = (std.square() + change - moved.square()).clamp_min(0)
+    tokens[..., :dim] -= delta
+    summaries = torch.cat([mean - moved, variance.sqrt()], -1)
+    return replace(
+        features,
+        tokens=tokens.to(features.tokens.dtype),
+        summaries=summaries.to(features.summaries.dtype),
+    )
 
 
 def _tokens_rows(features: Features, rows: pd.DataFrame) -> pd.DataFrame:

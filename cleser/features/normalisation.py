@@ -18,7 +18,8 @@ from torch import Tensor
 
 from cleser.features.pooled import Features
 
-_CLAMP = 6.0  # standard deviations; beyond lie clicks, clipping and tracking errors
+_CONSTANT = 1e-8  # a channel with less spread has none
+CLAMP = 6.0  # standard deviations; beyond lie clicks, clipping and tracking errors
 
 
 class Moments(NamedTuple):
@@ -196,18 +197,22 @@ class _Running:
         self.squares: Tensor | None = None
 
     def add(self, values: Tensor, codes: Tensor) -> None:
-        size = len(self.count)
-        count = torch.bincount(codes, minlength=size).double()
-        mean, variance = _of_groups(values, codes, size)
         if self.mean is None or self.squares is None:
-            self.mean, self.squares = torch.zeros_like(mean), torch.zeros_like(mean)
-        total = (self.count + count).clamp_min(1)
-        share = (count / total)[:, None, None]
-        apart = mean - self.mean
-        self.squares += variance * count[:, None, None]
-        self.squares += apart.square() * share * self.count[:, None, None]
-        self.mean += apart * share
-        self.count += count
+            shape = (len(self.count), *values.shape[1:])
+            self.mean = torch.zeros(shape, dtype=torch.float64)
+            self.squares = torch.zeros_like(self.mean)
+        if not len(values):
+            return
+        met, own = codes.unique(return_inverse=True)  # of many groups, a part meets few
+        count = torch.bincount(own).double()
+        mean, variance = _of_groups(values, own, len(met))
+        before = self.count[met]
+        share = (count / (before + count))[:, None, None]
+        apart = mean - self.mean[met]
+        spread = variance * count[:, None, None] + apart.square() * share * before[:, None, None]
+        self.squares.index_add_(0, met, spread)
+        self.mean.index_add_(0, met, apart * share)
+        self.count[met] += count
 
     def each(self) -> tuple[Tensor, Tensor]:
         if self.mean is None or self.squares is None:
@@ -226,6 +231,8 @@ class _Running:
 
     def typical(self) -> tuple[Tensor, Tensor]:
         mean, std = (m[self.count > 0] for m in self.each())
+        if not len(mean):  # of tokens, where none are kept
+            return mean.new_zeros(mean.shape[1:]), mean.new_ones(mean.shape[1:])
         return mean.mean(0), std.square().mean(0).sqrt()
 
 
@@ -270,5 +277,11 @@ def _standard(values: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 def scale(centred: Tensor, std: Tensor) -> Tensor:
     """Divide by the spread. A channel without any says nothing: it becomes zero rather than noise blown up."""
-    constant = std < 1e-8
-    return (centred / std.masked_fill(constant, 1)).masked_fill(constant, 0).clamp(-_CLAMP, _CLAMP)
+    constant = std < _CONSTANT
+    return (centred / std.masked_fill(constant, 1)).masked_fill(constant, 0).clamp(-CLAMP, CLAMP)
+
+
+def inverse(std: Tensor) -> Tensor:
+    """What :func:`scale` multiplies by: one over the spread, and zero where there is none."""
+    constant = std < _CONSTANT
+    return (1 / std.masked_fill(constant, 1)).masked_fill(constant, 0)

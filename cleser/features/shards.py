@@ -45,7 +45,7 @@ def padded(size: int) -> int:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where in an utterance's data its parts lie: values [S, ·], times [S, 2], labels.
+    """Where in an utterance's data its parts lie: values [S, ·], times [S, 2], frame counts [S], labels.
 
     Attributes:
         row: Bytes of a row of values.
@@ -57,9 +57,13 @@ class Layout:
         """Offset of the times."""
         return padded(rows * self.row)
 
+    def frames(self, rows: int) -> int:
+        """Offset of the frame counts."""
+        return self.times(rows) + 8 * rows
+
     def text(self, rows: int) -> int:
         """Offset of the labels."""
-        return self.times(rows) + 8 * rows
+        return self.frames(rows) + 4 * rows
 
     def size(self, rows: int, text: int) -> int:
         """Bytes of all, up to where the next utterance begins."""
@@ -84,7 +88,7 @@ def read_records(index: Path, layout: Layout) -> Records:
 def _ends(records: Records, layout: Layout) -> NDArray[np.int64]:
     rows, text = records["rows"].astype(np.int64), records["text"].astype(np.int64)
     values = -(-rows * layout.row // ALIGNMENT) * ALIGNMENT
-    size = -(-(values + 8 * rows + text) // ALIGNMENT) * ALIGNMENT
+    size = -(-(values + 12 * rows + text) // ALIGNMENT) * ALIGNMENT
     ends: NDArray[np.int64] = records["offset"].astype(np.int64) + size
     return ends
 
@@ -121,12 +125,14 @@ class ShardWriter:
         self._records_end = len(whole)
         return records
 
-    def append(self, key: str, values: memoryview, times: bytes, text: bytes, rows: int) -> None:
+    def append(
+        self, key: str, values: memoryview, times: bytes, frames: bytes, text: bytes, rows: int
+    ) -> None:
         """Add an utterance; when this returns, it is on the disk."""
         data = bytearray(self.layout.size(rows, len(text)))
         begin = self.layout.times(rows)
         data[: values.nbytes] = values
-        data[begin : begin + len(times)] = times
+        data[begin : begin + len(times) + len(frames)] = times + frames
         data[self.layout.text(rows) : self.layout.text(rows) + len(text)] = text
         _write(self._data, data, self._end)
         os.fdatasync(self._data) if hasattr(os, "fdatasync") else os.fsync(self._data)

@@ -35,6 +35,7 @@ _DTYPES = {"float16": torch.float16, "float32": torch.float32}
 _KEY = re.compile(r"[0-9a-f]{32}")
 _WORKER = re.compile(r"\w[\w.-]*")
 _MERGED = "merged-"
+FORMAT = 2  # of what is on the disk; stores of another one are not read
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,8 @@ class PooledStore:
     shards into memory: ``store[key]`` is a view into the map, and pages are loaded as they are touched. Opened stores
     see what was complete when they were opened; :meth:`refresh` looks again.
 
-    An utterance has a key (:func:`utterance_key`), values [S, L, C], times [S, 2] in seconds (NaN where not given)
-    and labels, such as its phones.
+    An utterance has a key (:func:`utterance_key`), values [S, L, C], times [S, 2] in seconds (NaN where not given),
+    the number of frames that each row is made of (0 where not given) and labels, such as its phones.
 
     >>> import tempfile, torch
     >>> folder = tempfile.mkdtemp()
@@ -128,7 +129,7 @@ class PooledStore:
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
         if not (path / "settings.json").exists():
-            text = json.dumps(asdict(settings), indent=2) + "\n"
+            text = json.dumps({"format": FORMAT, **asdict(settings)}, indent=2) + "\n"
             write_bytes(path / "settings.json", text.encode(), durable=True)
         store = cls.open(path)
         for field in fields(settings):
@@ -148,11 +149,17 @@ class PooledStore:
         """
         path = Path(folder) / "settings.json"
         try:
-            settings = StoreSettings(**json.loads(path.read_text()))
+            found = json.loads(path.read_text())
+            kind = found.pop("format", 1)
+            settings = StoreSettings(**found)
         except FileNotFoundError as error:
             raise ValueError(f"{path}: not found, expected the folder of a store") from error
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path}: {error}, expected the settings of a store") from error
+        if kind != FORMAT:
+            raise ValueError(
+                f"{path}: found a store of format {kind}, expected {FORMAT}: extract anew, into another folder"
+            )
         return cls(Path(folder), settings)
 
     def refresh(self) -> None:
@@ -235,8 +242,24 @@ class PooledStore:
                 size = self._rows[i] * self._layout.row
                 memory.madvise(mmap.MADV_WILLNEED, begin - page, size + page)
 
+    def release(self) -> None:
+        """Give back the memory of all pages that were touched: they are mapped again when they are touched again.
+
+        What is mapped counts as this process' memory as long as the system has enough; without this a pass over a
+        store looks as large as the store. Views stay valid, and lose what was written to them.
+        """
+        if hasattr(mmap, "MADV_DONTNEED"):
+            for memory in self._memory:
+                if memory is not None:
+                    memory.madvise(mmap.MADV_DONTNEED)
+
     def __reduce__(self) -> tuple[object, tuple[Path]]:
         return PooledStore.open, (self.folder,)  # a data loader's worker maps the files anew
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row's values."""
+        return self._layout.row
 
     @property
     def nbytes(self) -> int:
@@ -266,6 +289,15 @@ class PooledStore:
         return torch.frombuffer(memory, dtype=torch.float32, count=2 * rows, offset=begin).view(
             -1, 2
         )
+
+    def frames(self, key: str) -> Tensor:
+        """How many frames each row is made of, int32 [S]; 0 where unknown."""
+        i = self._find(key)
+        memory, rows = self._memory[self._shard[i]], self._rows[i]
+        if memory is None or not rows:
+            return torch.empty(0, dtype=torch.int32)
+        begin = int(self._records["offset"][i]) + self._layout.frames(rows)
+        return torch.frombuffer(memory, dtype=torch.int32, count=rows, offset=begin)
 
     def labels(self, key: str) -> list[str]:
         """The rows' labels, S of them; none where none were given."""
@@ -415,6 +447,7 @@ class StoreWriter:
         values: Tensor | NDArray[np.floating],
         *,
         times: ArrayLike | None = None,
+        frames: ArrayLike | None = None,
         labels: Sequence[str] | None = None,
     ) -> bool:
         """Add an utterance; when this returns, it is on the disk.
@@ -423,6 +456,7 @@ class StoreWriter:
             key: Its name (:func:`utterance_key`).
             values: [S, L, C], on any device, of any floating dtype; S may be 0.
             times: Where the rows begin and end, in seconds, [S, 2].
+            frames: How many frames each row is made of, integers [S].
             labels: One a row, such as its phone.
 
         Returns:
@@ -439,8 +473,9 @@ class StoreWriter:
         kept = self._values(key, values)
         rows = len(kept)
         spans = _times(key, times, rows)
+        counts = _frames(key, frames, rows)
         text = _text(key, labels, rows)
-        self._shard.append(key, kept.reshape(-1).view(np.uint8).data, spans, text, rows)
+        self._shard.append(key, kept.reshape(-1).view(np.uint8).data, spans, counts, text, rows)
         self._added.add(key)
         return True
 
@@ -505,6 +540,13 @@ def _times(key: str, times: ArrayLike | None, rows: int) -> bytes:
     if spans.shape != (rows, 2):
         raise ValueError(f"{key}: times have shape {list(spans.shape)}, expected [{rows}, 2]")
     return spans.tobytes()
+
+
+def _frames(key: str, frames: ArrayLike | None, rows: int) -> bytes:
+    counts = np.zeros(rows, "<i4") if frames is None else np.asarray(frames, "<i4")
+    if counts.shape != (rows,):
+        raise ValueError(f"{key}: frames have shape {list(counts.shape)}, expected [{rows}]")
+    return counts.tobytes()
 
 
 def _text(key: str, labels: Sequence[str] | None, rows: int) -> bytes:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from cleser.anchors.pooling import pool_phones
 from cleser.models.batch import Batch
 from cleser.models.community_map import CommunityMap
+from cleser.models.input_dropout import InputDropout
 from cleser.models.layer_mix import LayerMix, Mix
 from cleser.models.token_transformer import TokenTransformer
 
@@ -24,6 +25,8 @@ class ModelConfig:
         depth: Transformer layers over the tokens; 0 pools them without context, which does better on
             corpora of some hundred utterances.
         heads: Attention heads.
+        token_view: Whether an utterance is seen by its tokens beside its summary; without, supervised recipes read no
+            token from the store.
         token_scale: Weight that the tokens' view of an utterance starts with, beside its summary's.
         input_dropout: On the features.
         token_dropout: In the Transformer.
@@ -34,6 +37,7 @@ class ModelConfig:
     dim: int = 128
     depth: int = 0
     heads: int = 4
+    token_view: bool = True
     token_scale: float = 0.1
     input_dropout: float = 0.2
     token_dropout: float = 0.3
@@ -87,13 +91,15 @@ class EmotionModel(nn.Module):
         communities: int = 0,
     ) -> None:
         super().__init__()
-        self.input_dropout = nn.Dropout(config.input_dropout)
+        self.input_dropout = InputDropout(config.input_dropout)
         self.token_mix = LayerMix(layers, channels, config.dim, mix)
         self.context = TokenTransformer(
             config.dim, depth=config.depth, heads=config.heads, dropout=config.token_dropout
         )
-        self.pooled = nn.Linear(2 * config.dim, config.dim)
-        self.scale = nn.Parameter(torch.full((config.dim,), config.token_scale))
+        self.token_view = config.token_view
+        if config.token_view:
+            self.pooled = nn.Linear(2 * config.dim, config.dim)
+            self.scale = nn.Parameter(torch.full((config.dim,), config.token_scale))
         self.summary_mix = LayerMix(layers, channels, config.dim, mix)
         self.styles = None
         if communities:
@@ -113,10 +119,12 @@ class EmotionModel(nn.Module):
         """Embed and classify a batch."""
         token_layers = self.token_mix.states(self.input_dropout(batch.tokens))
         tokens = self.context(self.token_mix.join(token_layers), batch.offsets)
-        bounds = torch.stack([batch.offsets[:-1], batch.offsets[1:]], 1)
-        pooled = pool_phones(tokens[None], [bounds], std=True)
         layers = self.summary_mix.states(self.input_dropout(batch.summaries))
-        views = self.summary_mix.join(layers) + self.scale * self.pooled(pooled)
+        views = self.summary_mix.join(layers)
+        if self.token_view:
+            bounds = torch.stack([batch.offsets[:-1], batch.offsets[1:]], 1)
+            pooled = pool_phones(tokens[None], [bounds], std=True)
+            views = views + self.scale * self.pooled(pooled)
         if self.styles is not None and "communities" in batch.labels:
             views = self.styles(views, batch.labels["communities"])
         utterances = self.embed(views)

@@ -173,4 +173,4 @@ def _of_both(second: Tensor) -> Tensor:
 
 
 def _flat(dataset: Dataset) -> Tensor:
-    return dataset.features.summaries.flatten(1)
+    return dataset.summaries().flatten(1)

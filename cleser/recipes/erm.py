@@ -41,6 +41,11 @@ class BaselineConfig:
     all_languages: bool = False
     match_prior: bool = False
 
+    @property
+    def uses_tokens(self) -> bool:
+        """Whether batches need tokens beside the summaries."""
+        return self.model.token_view
+
 
 class Baseline(Recipe):
     """Supervised training: L = L_CE(source).

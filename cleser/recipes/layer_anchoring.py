@@ -74,6 +74,11 @@ class LayerAnchoringConfig(BaselineConfig):
     measure: Literal["cka_debiased", "cka", "coral", "coral_debiased", "cosine"] = "cka_debiased"
     weight: float = 10.0
 
+    @property
+    def uses_tokens(self) -> bool:
+        """Whether batches need tokens beside the summaries: vowels are compared and aligned."""
+        return super().uses_tokens or self.units == "vowel"
+
 
 class LayerAnchoring(Baseline):
     """A study of the layers, then CORAL on those chosen."""

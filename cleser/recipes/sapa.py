@@ -87,6 +87,11 @@ class SAPAConfig(BaselineConfig):
     resolution: float = 1.0
     bank: float = 0.9
 
+    @property
+    def uses_tokens(self) -> bool:
+        """Whether batches need tokens beside the summaries: phones are anchored."""
+        return super().uses_tokens or self.phoneme_weight > 0
+
 
 class SAPA(Baseline):
     """Communities, pseudo-labels and dual-space anchoring over the shared network."""
@@ -140,16 +145,15 @@ class SAPA(Baseline):
         adapts = epoch >= first
         if adapts and self.model.styles is not None:
             if epoch == first:
-                self.told.fill_(self._telling_helps(dev))
+                self.told.fill_(self.communities_help(dev))
             self.model.styles.dropout = 0.0  # decided: it may now rely on them
         if adapts:
-            shares = self._believed(self.prepare(target))
-            trusted = confident_labels(shares, self.config.confidence)
+            shares = self.beliefs(self.prepare(target))
+            trusted = self.confident(shares)
         known = as_shares(source.labels["emotion"], len(self.shift))
         found = [torch.full_like(known, -1).long(), nobody]
         if self.config.communities:
-            both = ([source, target], [known, shares]) if adapts else ([source], [known])
-            found[0] = self.book.search(*both)[0]
+            found[0] = self.communities(source, known, *((target, shares) if adapts else ()))
             found[1] = self.book.look_up(target, shares) if adapts else nobody
         target.labels["emotion"] = trusted
         for dataset, communities in zip((source, target), found, strict=True):
@@ -165,20 +169,52 @@ class SAPA(Baseline):
             return {**terms, "loss": terms["source"]}
         even = replace(target, weight=len(target) / confident.sum() * confident)
         terms["target"] = self.supervised(theirs.logits, even)
-        terms |= self._anchored(source, target, ours, theirs)
+        terms |= self.anchoring_loss(source, target, ours, theirs)
         weights = {
             "source": 1.0,
             "target": self.config.target_weight,
             "speaker": self.anchoring.speaker_weight,
             "phoneme": self.anchoring.phoneme_weight,
         }
-        total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+        total = torch.stack([weights.get(name, 1.0) * term for name, term in terms.items()]).sum()
         return {**terms, "loss": total}
 
-    def _anchored(
+    def confident(self, shares: Tensor) -> Tensor:
+        """Pseudo-labels [N] of the target by its emotions' probabilities [N, K]; −1 where none is trusted."""
+        return confident_labels(shares, self.config.confidence)
+
+    def communities(
+        self,
+        source: Dataset,
+        known: Tensor,
+        target: Dataset | None = None,
+        shares: Tensor | None = None,
+    ) -> Tensor:
+        """The community of every source speaker in every emotion, by utterance [N, K]; −1 where there is none.
+
+        Args:
+            source: The labelled utterances.
+            known: Their emotions as probabilities [N, K].
+            target: The target's utterances, once there are beliefs about them.
+            shares: Those beliefs [M, K].
+        """
+        if target is None or shares is None:
+            return self.book.search([source], [known])[0]
+        return self.book.search([source, target], [known, shares])[0]
+
+    def anchoring_loss(
         self, source: Batch, target: Batch, ours: Embedded, theirs: Embedded
     ) -> dict[str, Tensor]:
-        """The two anchoring losses: target items are anchors, all items answer."""
+        """The two anchoring losses by name: target items are anchors, all items answer.
+
+        Terms named ``"speaker"`` and ``"phoneme"`` are weighted by the config, others count as they are.
+
+        Args:
+            source: The step's source utterances, with labels.
+            target: Its target utterances; their ``"emotion"`` is trusted or −1.
+            ours: What the network makes of the source.
+            theirs: What it makes of the target.
+        """
         utterances, phones = (
             {n: torch.cat([a[n], b[n]]) for n in (*_NAMES, *more)}
             for a, b, more in (
@@ -210,11 +246,11 @@ class SAPA(Baseline):
             return dataset
         dataset = untold(dataset)
         for _ in range(2):
-            communities = self.book.look_up(dataset, self._believed(dataset))
+            communities = self.book.look_up(dataset, self.beliefs(dataset))
             dataset = replace(dataset, labels={**dataset.labels, "communities": communities})
         return dataset
 
-    def _telling_helps(self, dev: Dataset) -> bool:
+    def communities_help(self, dev: Dataset) -> bool:
         """Whether held-out speakers are better understood by their communities, beyond two standard errors."""
         without, told = (
             cross_entropy(recognise(self, d)[0], dev.labels["emotion"], reduction="none")
@@ -223,7 +259,7 @@ class SAPA(Baseline):
         gains = (without - told) * dev.weight
         return bool(gains.mean() > 2 * gains.std() / len(dev) ** 0.5)
 
-    def _believed(self, dataset: Dataset) -> Tensor:
+    def beliefs(self, dataset: Dataset) -> Tensor:
         """Emotions as probabilities [N, K], the prior matched."""
         logits = recognise(self, dataset)[0]
         shift = prior_shift(logits, self.prior) if self.config.match_prior else 0.0

@@ -155,8 +155,7 @@ def untold(items: T) -> T:
 
 def descriptions(dataset: Dataset) -> Tensor:
     """Summary statistics of every utterance, flat [N, F]: on them styles are compared."""
-    parts = [dataset.batch(at).summaries.flatten(1) for at in torch.arange(len(dataset)).split(256)]
-    return torch.cat(parts).float().cpu()
+    return dataset.summaries().flatten(1)
 
 
 def languages_of(dataset: Dataset) -> pd.Series[str]:

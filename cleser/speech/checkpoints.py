@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,14 @@ def open_checkpoint(
     import transformers  # noqa: PLC0415  (seconds to import)
 
     try:
-        model, report = getattr(transformers, kind).from_pretrained(
-            source, revision=revision, trust_remote_code=False, output_loading_info=True, **options
-        )
+        with _quietly(transformers.utils.logging):
+            model, report = getattr(transformers, kind).from_pretrained(
+                source,
+                revision=revision,
+                trust_remote_code=False,
+                output_loading_info=True,
+                **options,
+            )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise not_loaded(source, role, error) from error
     missing = sorted(k for k in report["missing_keys"] if not any(u in k for u in unused))
@@ -48,6 +54,20 @@ def open_checkpoint(
             f"{source} lacks {len(missing)} weights, the first being {missing[0]!r}, expected all of a {role}"
         )
     return model.eval(), _extractor(source, revision, model.config)
+
+
+@contextmanager
+def _quietly(logging: Any) -> Iterator[None]:
+    """Without a table of the weights that a checkpoint lacks (an encoder's decoder, say) and a bar of those it has."""
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def copy_checkpoint(source: str | Path, folder: Path) -> None:

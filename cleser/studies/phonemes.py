@@ -13,7 +13,8 @@ import pandas as pd
 from cleser.alignment import Alignment
 from cleser.anchors import Consistency, emotion_consistency
 from cleser.evaluation.plots import new_figure
-from cleser.features.pooled import Features, extract_features
+from cleser.features.pooled import Features
+from cleser.features.stored import extract_features
 from cleser.phonetics import (
     articulation,
     is_vowel,

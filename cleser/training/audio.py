@@ -9,11 +9,11 @@ and what training changes in the backbone is not undone by statistics that follo
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from itertools import chain
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -24,18 +24,22 @@ from torch.nn.utils.rnn import pad_sequence
 from cleser.alignment import Alignment
 from cleser.anchors.pooling import pool_phones
 from cleser.corpora.protocol import Protocol
-from cleser.features.lexical import LexicalContent
-from cleser.features.normalisation import GroupMoments, Moments, scale
-from cleser.features.pooled import Features, token_bounds
+from cleser.features.normalisation import Moments, scale
+from cleser.features.pooled import TOKEN, Record, token_bounds
 from cleser.models.batch import Batch
-from cleser.progress import track
 from cleser.speech.audio import load_audio
 from cleser.speech.backbones import Backbone, Frames
-from cleser.training.dataset import Dataset, Vocabulary, balance, groups_of, shards_of, shrinkage_of
+from cleser.training.dataset import (
+    Dataset,
+    Source,
+    Vocabulary,
+    balance,
+    picked,
+    standards_of,
+    stored_features,
+)
 
-_TOKEN = 0.1  # seconds, where phones are not known: as the features on disk have it
 _BUDGET = 60.0  # seconds of padded sound that are encoded at once where no gradients are kept
-_SHARD = 128  # utterances whose features are in memory at once while statistics are taken
 
 
 @dataclass
@@ -135,7 +139,7 @@ class AudioEncoder(nn.Module):
         counted = frames.mask.cpu()  # all at once: each question makes a GPU wait
         rows = frames.hidden_states.unbind(1)  # by slices, each gradient would be as large as all
         spoken, bounds, phones = [], [], []
-        length = round(_TOKEN * self.backbone.frame_rate)
+        length = round(TOKEN * self.backbone.frame_rate)
         for i, count in enumerate(frames.lengths.tolist()):
             mask, heard = counted[i, :count], rows[i][:, :count]
             if not mask.any():  # a crop may fall into silence
@@ -208,7 +212,7 @@ def _standard(values: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return scale(values - mean, std)
 
 
-@dataclass(repr=False)
+@dataclass(repr=False, kw_only=True)
 class AudioDataset(Dataset):
     """Utterances whose recordings are read as they are needed; otherwise as the datasets of features.
 
@@ -221,9 +225,9 @@ class AudioDataset(Dataset):
         encoder: What turns recordings into batches, for all but the recordings themselves.
     """
 
-    # What datasets of features hold is made of the recordings when somebody asks, anew each time.
-    features: Features = field(init=False)
-    phonemes: Tensor = field(init=False)
+    # Recordings come from files, and the encoder knows the phonemes.
+    source: Source = field(init=False)
+    phonemes: Mapping[str, int] = field(init=False)
 
     alignments: list[Alignment | None]
     content: list[dict[str, Tensor]]
@@ -241,16 +245,13 @@ class AudioDataset(Dataset):
 
     def subset(self, manifest: pd.DataFrame) -> AudioDataset:
         """The utterances that also stand in another manifest, with its emotions (which may be blank)."""
-        at = pd.Index(self.manifest["utterance"]).get_indexer(manifest["utterance"])
-        rows = manifest[at >= 0].reset_index(drop=True)
-        index = torch.from_numpy(at[at >= 0])
-        labels = {name: values[index] for name, values in self.labels.items()}
-        labels["emotion"] = labels["emotion"].masked_fill(torch.tensor(rows["emotion"].isna()), -1)
+        rows, index, labels = picked(self, manifest)
         return replace(
             self,
             manifest=rows,
             labels=labels,
             weight=balance(rows),
+            at=torch.arange(len(rows)),
             alignments=[self.alignments[i] for i in index.tolist()],
             content=[self.content[i] for i in index.tolist()],
             group=self.group[index],
@@ -312,7 +313,7 @@ class AudioDataset(Dataset):
     def _read(self, path: str, start: float, end: float) -> Tensor:
         return load_audio(path, self.rate, start=start, end=end)
 
-    def batch(self, index: Sequence[int] | Tensor) -> Batch:
+    def batch(self, index: Sequence[int] | Tensor, *, tokens: bool = True) -> Batch:
         """The utterances at these positions, whole, as the backbone hears them now; without gradients."""
         encoder = self._encoder()
         at = torch.as_tensor(index, dtype=torch.long)
@@ -326,27 +327,6 @@ class AudioDataset(Dataset):
                 found |= zip(places, _singles(encoded), strict=True)
         encoder.train(training)
         return _together([found[i] for i in range(len(at))])
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "features":
-            return self._features()
-        if name == "phonemes":
-            parts = [self.batch(at).phonemes.cpu() for at in torch.arange(len(self)).split(32)]
-            return torch.cat(parts)
-        raise AttributeError(f"AudioDataset has no attribute {name!r}")
-
-    def _features(self) -> Features:
-        """Features of everything as the backbone gives them now."""
-        batch = _together([self.batch(at) for at in torch.arange(len(self)).split(32)])
-        names = {i: name for name, i in self._encoder().phonemes.items()}
-        return Features(
-            self.manifest["utterance"].tolist(),
-            batch.tokens.cpu(),
-            batch.offsets.cpu(),
-            batch.summaries.cpu(),
-            [names.get(i, "") for i in batch.phonemes.tolist()],
-            self.left_out,
-        )
 
     def _encoder(self) -> AudioEncoder:
         if self.encoder is None:
@@ -366,51 +346,29 @@ def load_audio_dataset(
     alignments: Sequence[Alignment | None] | None = None,
     reference: Moments | None = None,
     distrusted: Collection[str] = (),
+    record: Record | None = None,
+    tokens: bool = True,
 ) -> tuple[AudioDataset, Moments]:
     """As :func:`cleser.training.dataset.load_dataset`, for recordings that are encoded while training.
 
     The backbone goes over all recordings once, or reads what it made of them before, for the statistics that
-    features are standardised by and to find out which recordings can be used.
+    features are standardised by and to find out which recordings can be used. Batches hold tokens in any case.
     """
     phones = list(alignments) if alignments is not None else [None] * len(manifest)
-    content = LexicalContent()
-    with track(title, len(manifest)) as advance:
-        for raw, at in shards_of(manifest, backbone, phones, advance):
-            if protocol.removes_content:
-                content.add(raw, manifest.iloc[at])
-    groups = groups_of(manifest, protocol)
-    codes = np.zeros(len(manifest), int) if groups is None else pd.factorize(groups.fillna(""))[0]
-    code = torch.from_numpy(codes.astype(np.int64))
-    gathered = GroupMoments(int(code.max()) + 1 if len(code) else 1)
-    kept: list[int] = []
-    left_out: list[dict[str, str]] = []
-    for raw, at in shards_of(manifest, backbone, phones):
-        left_out += raw.left_out
-        if len(raw):
-            gathered.add(content.remove(raw, manifest.iloc[at]), code[at])
-            kept += at
-    if not kept:
-        reasons = "; ".join(f"{p['path']}: {p['reason']}" for p in left_out[:3])
-        raise ValueError(f"{title}: none of {len(manifest)} recordings can be used ({reasons})")
-    rows = manifest.iloc[kept].reset_index(drop=True)
-    typical = gathered.typical()
-    shared = reference or typical
-    if groups is None:
-        each, group = Moments(*(m[None].float() for m in shared)), torch.zeros(len(kept)).long()
-    else:
-        each, group = gathered.each(), code[kept]
-        shrinkage = shrinkage_of(manifest, protocol, distrusted)
-        if shrinkage is not None:
-            each = shrinkage.shrink(gathered)
+    stored = stored_features(manifest, backbone, phones, title=title)
+    rows = manifest.iloc[stored.rows].reset_index(drop=True)
+    standards, typical = standards_of(stored, rows, protocol, reference, distrusted)
+    said = standards.content
+    content = [{name: said.table[i] for name, i in of.items()} for of in said.rows]
     dataset = AudioDataset(
         manifest=rows,
         labels=vocabulary.encode(rows),
         weight=balance(rows),
-        left_out=left_out,
-        alignments=[phones[i] for i in kept],
-        content=[content.offsets(corpus) for corpus in rows["corpus"]],
-        moments=each,
-        group=group,
+        left_out=stored.left_out,
+        alignments=[phones[i] for i in stored.rows],
+        content=[content[corpus] for corpus in said.corpus.tolist()],
+        moments=standards.moments,
+        group=standards.group,
         rate=backbone.rate,
     )
     return dataset, typical

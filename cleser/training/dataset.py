@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol as Interface
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -12,101 +14,189 @@ from torch import Tensor
 
 from cleser.alignment import Alignment, load_alignments
 from cleser.corpora.protocol import Protocol
-from cleser.features.lexical import LexicalContent
-from cleser.features.normalisation import (
-    Moments,
-    Shrinkage,
-    moments,
-    standardise,
-    standardise_utterances,
-)
-from cleser.features.pooled import SHARD, Features, extract_features
+from cleser.features.normalisation import Moments, Shrinkage
+from cleser.features.pooled import Features, Record
+from cleser.features.standards import Standards, measure
+from cleser.features.stored import BLOCK, StoredFeatures, store_features
 from cleser.models.batch import Batch
 from cleser.progress import console, track
 from cleser.speech.backbones import Backbone
 
 
+class Source(Interface):
+    """Where a dataset's features come from: by position, ready for a network."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Layers L and channels C."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def take(self, at: Tensor, *, tokens: bool = True) -> Features:
+        """The features of the utterances at some positions, standardised; without tokens where none are wanted."""
+        ...
+
+    def join(self, others: Sequence[Self]) -> Self:
+        """This and others, one after another."""
+        ...
+
+
+@dataclass(repr=False)
+class Stored:
+    """Features gathered from a store, batch by batch.
+
+    Attributes:
+        features: As they were extracted.
+        standards: What they are standardised by.
+    """
+
+    features: StoredFeatures
+    standards: Standards
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Layers L and channels C."""
+        return self.features.shape
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def take(self, at: Tensor, *, tokens: bool = True) -> Features:
+        """The features of the utterances at some positions, standardised."""
+        # What is said of an utterance is known from its tokens, and is taken out of its summary too.
+        raw = self.features.take(at, tokens=tokens or len(self.standards.content.table) > 0)
+        return self.standards.apply(raw, at, tokens=tokens)
+
+    def join(self, others: Sequence[Stored]) -> Stored:
+        """This and others, one after another."""
+        parts = [self, *others]
+        features = StoredFeatures.join([p.features for p in parts])
+        return Stored(features, Standards.join([p.standards for p in parts]))
+
+
+@dataclass
+class InMemory:
+    """Features that are small enough to be held, ready as they are.
+
+    Attributes:
+        features: Standardised.
+    """
+
+    features: Features
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Layers L and channels C."""
+        _, layers, channels = self.features.summaries.shape
+        return layers, channels
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def take(self, at: Tensor, *, tokens: bool = True) -> Features:
+        """The features of the utterances at some positions."""
+        picked = self.features.pick(at)
+        return picked if tokens else picked.without_tokens()
+
+    def join(self, others: Sequence[InMemory]) -> InMemory:
+        """This and others, one after another."""
+        return InMemory(Features.join([self.features, *(o.features for o in others)]))
+
+
 @dataclass
 class Dataset:
-    """Utterances ready for batching.
+    """Utterances ready for batching: rows, labels, and where their features stand.
+
+    A subset is other rows and positions of the same source; no features are copied.
 
     Attributes:
         manifest: Their rows, in order; recordings that could not be used are gone.
-        features: Standardised, in the same order.
+        source: Gives their features.
         labels: Integers [N] by name; −1 is unknown.
-        phonemes: Integers [S], one a token; −1 is unknown.
+        phonemes: Integers by name of phoneme, for batches' tokens.
         weight: [N], one on average: every (corpus, emotion) counts alike.
         left_out: Recordings that could not be used.
+        at: Where each utterance stands in the source, int64 [N]; by default one after another.
+        tokens: Whether batches hold tokens.
     """
 
     manifest: pd.DataFrame
-    features: Features
+    source: Source
     labels: dict[str, Tensor]
-    phonemes: Tensor
+    phonemes: Mapping[str, int]
     weight: Tensor
     left_out: list[dict[str, str]]
+    at: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
+    tokens: bool = True
+
+    def __post_init__(self) -> None:
+        if not len(self.at):
+            self.at = torch.arange(len(self.manifest))
 
     def __len__(self) -> int:
         return len(self.manifest)
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Layers L and channels C of the features."""
+        return self.source.shape
+
     def subset(self, manifest: pd.DataFrame) -> Dataset:
         """The utterances that also stand in another manifest, with its emotions (which may be blank)."""
-        at = pd.Index(self.manifest["utterance"]).get_indexer(manifest["utterance"])
-        rows = manifest[at >= 0].reset_index(drop=True)
-        index = torch.from_numpy(at[at >= 0])
-        picked = self.batch(index)
-        labels = dict(picked.labels)
-        labels["emotion"] = labels["emotion"].masked_fill(torch.tensor(rows["emotion"].isna()), -1)
-        features = replace(
-            self.features,
-            utterances=rows["utterance"].tolist(),
-            tokens=picked.tokens,
-            offsets=picked.offsets,
-            summaries=picked.summaries,
-            phones=[self.features.phones[i] for i in self._tokens(index)[0].tolist()],
-            sizes=None,
-            frames=None,
-        )
-        return Dataset(rows, features, labels, picked.phonemes, balance(rows), self.left_out)
+        rows, index, labels = picked(self, manifest)
+        return replace(self, manifest=rows, labels=labels, weight=balance(rows), at=self.at[index])
 
     @classmethod
     def join(cls, datasets: Sequence[Dataset]) -> Dataset:
         """Several datasets as one; corpora and emotions are balanced over all of it."""
-        features = [d.features for d in datasets]
-        counts = torch.cat([f.offsets.diff() for f in features])
         rows = pd.concat([d.manifest for d in datasets], ignore_index=True)
-        joined = Features(
-            utterances=rows["utterance"].tolist(),
-            tokens=torch.cat([f.tokens for f in features]),
-            offsets=torch.nn.functional.pad(counts.cumsum(0), (1, 0)),
-            summaries=torch.cat([f.summaries for f in features]),
-            phones=[phone for f in features for phone in f.phones],
+        first, *others = (d.source for d in datasets)
+        shifts = np.cumsum([0, *(len(d.source) for d in datasets[:-1])]).tolist()
+        return cls(
+            manifest=rows,
+            source=first.join(others),
+            labels={n: torch.cat([d.labels[n] for d in datasets]) for n in datasets[0].labels},
+            phonemes=datasets[0].phonemes,
+            weight=balance(rows),
+            left_out=[problem for d in datasets for problem in d.left_out],
+            at=torch.cat([d.at + s for d, s in zip(datasets, shifts, strict=True)]),
+            tokens=datasets[0].tokens,
         )
-        phonemes = torch.cat([d.phonemes for d in datasets])
-        names = datasets[0].labels
-        labels = {name: torch.cat([d.labels[name] for d in datasets]) for name in names}
-        left_out = [problem for d in datasets for problem in d.left_out]
-        return cls(rows, joined, labels, phonemes, balance(rows), left_out)
 
-    def batch(self, index: Sequence[int] | Tensor) -> Batch:
-        """The utterances at these positions as a batch."""
+    def batch(self, index: Sequence[int] | Tensor, *, tokens: bool = True) -> Batch:
+        """The utterances at these positions as a batch; without their tokens where none are wanted."""
         at = torch.as_tensor(index, dtype=torch.long)
-        tokens, offsets = self._tokens(at)
+        features = self.source.take(self.at[at], tokens=tokens and self.tokens)
+        known = [self.phonemes.get(phone, -1) for phone in features.phones]
         return Batch(
-            tokens=self.features.tokens[tokens],
-            offsets=offsets,
-            summaries=self.features.summaries[at],
+            tokens=features.tokens,
+            offsets=features.offsets,
+            summaries=features.summaries,
             labels={name: values[at] for name, values in self.labels.items()},
-            phonemes=self.phonemes[tokens],
+            phonemes=torch.tensor(known, dtype=torch.long),
             weight=self.weight[at],
         )
 
-    def _tokens(self, at: Tensor) -> tuple[Tensor, Tensor]:
-        """Positions of some utterances' tokens, and where each of these utterances then begins."""
-        starts, lengths = self.features.offsets[at], self.features.offsets.diff()[at]
-        offsets = torch.nn.functional.pad(lengths.cumsum(0), (1, 0))
-        first = (starts - offsets[:-1]).repeat_interleave(lengths)
-        return first + torch.arange(len(first)), offsets
+    def summaries(self) -> Tensor:
+        """Summary statistics of all, standardised, [N, L, C] on the CPU."""
+        parts = [
+            self.batch(at, tokens=False).summaries.float().cpu()
+            for at in torch.arange(len(self)).split(BLOCK)
+        ]
+        return torch.cat(parts) if parts else torch.empty(0, *self.shape)
+
+
+def picked(
+    dataset: Dataset, manifest: pd.DataFrame
+) -> tuple[pd.DataFrame, Tensor, dict[str, Tensor]]:
+    """Rows, positions and labels of a dataset's utterances that also stand in a manifest, with its emotions."""
+    at = pd.Index(dataset.manifest["utterance"]).get_indexer(manifest["utterance"])
+    rows = manifest[at >= 0].reset_index(drop=True)
+    index = torch.from_numpy(at[at >= 0])
+    labels = {name: values[index] for name, values in dataset.labels.items()}
+    labels["emotion"] = labels["emotion"].masked_fill(torch.tensor(rows["emotion"].isna()), -1)
+    return rows, index, labels
 
 
 @dataclass(frozen=True)
@@ -181,6 +271,8 @@ def load_dataset(
     alignments: Sequence[Alignment | None] | None = None,
     reference: Moments | None = None,
     distrusted: Collection[str] = (),
+    record: Record | None = None,
+    tokens: bool = True,
 ) -> tuple[Dataset, Moments]:
     """Extract and standardise the features of some utterances.
 
@@ -194,6 +286,8 @@ def load_dataset(
         reference: Statistics of the source, for utterances that the protocol does not let be standardised
             by their own corpus; their own by default.
         distrusted: Speakers whose statistics would be those of an emotion, see :class:`~cleser.speech.Shrinkage`.
+        record: What is kept of an utterance.
+        tokens: Whether batches hold tokens.
 
     Returns:
         The dataset, and the statistics of its features before standardisation (a reference for others).
@@ -201,68 +295,88 @@ def load_dataset(
     Raises:
         ValueError: None of the recordings can be used.
     """
-    with track(title, len(manifest)) as advance:
-        raw = extract_features(manifest, backbone, alignments=alignments, advance=advance)
-    rows = manifest[manifest["utterance"].isin(set(raw.utterances))].reset_index(drop=True)
-    if rows.empty:
-        reasons = "; ".join(f"{p['path']}: {p['reason']}" for p in raw.left_out[:3])
-        raise ValueError(f"{title}: none of {len(manifest)} recordings can be used ({reasons})")
-    if protocol.removes_content:
-        content = LexicalContent()
-        content.add(raw, rows)
-        raw = content.remove(raw, rows)
-    own = moments(raw, groups_of(rows, protocol))
-    features = _standardised(raw, rows, protocol, reference or own, distrusted)
+    stored = stored_features(manifest, backbone, alignments, title=title, record=record)
+    rows = manifest.iloc[stored.rows].reset_index(drop=True)
+    standards, own = standards_of(stored, rows, protocol, reference, distrusted)
     labels = vocabulary.encode(rows)
-    phonemes = _codes(raw.phones, vocabulary.phonemes)
-    return Dataset(rows, features, labels, phonemes, balance(rows), raw.left_out), own
+    phonemes = {name: i for i, name in enumerate(vocabulary.phonemes)}
+    source = Stored(stored, standards)
+    dataset = Dataset(rows, source, labels, phonemes, balance(rows), stored.left_out, tokens=tokens)
+    return dataset, own
 
 
-def _standardised(
-    raw: Features,
-    rows: pd.DataFrame,
-    protocol: Protocol,
-    reference: Moments,
-    distrusted: Collection[str],
-) -> Features:
-    if protocol.normalisation == "utterance":
-        return standardise_utterances(raw, reference)
-    groups = groups_of(rows, protocol)
-    if groups is None:  # nothing of the target may be known, so everyone is measured by the source
-        return standardise(raw, rows["corpus"], reference=reference)
-    return standardise(raw, groups, shrinkage=shrinkage_of(rows, protocol, distrusted))
+def record_for(protocol: Protocol, *, tokens: bool, phones: bool) -> Record:
+    """What the store has to keep of utterances.
+
+    Args:
+        protocol: Says whether what is said is taken out, for which tokens are needed too.
+        tokens: Whether batches hold tokens.
+        phones: Whether anybody says when phones sound.
+    """
+    return Record("phone" if tokens or (phones and protocol.removes_content) else "none")
 
 
-def shards_of(
+def stored_features(
     manifest: pd.DataFrame,
     backbone: Backbone,
-    phones: Sequence[Alignment | None],
-    advance: Callable[[int], object] | None = None,
-) -> Iterator[tuple[Features, list[int]]]:
-    """Features of a bounded number of recordings at a time, and at which rows these stand."""
-    every = pd.Index(manifest["utterance"])
-    for begin in range(0, len(manifest), SHARD):
-        part = slice(begin, begin + SHARD)
-        raw = extract_features(
-            manifest.iloc[part], backbone, alignments=phones[part], advance=advance
-        )
-        yield raw, every.get_indexer(pd.Index(raw.utterances)).tolist()
+    alignments: Sequence[Alignment | None] | None,
+    *,
+    title: str,
+    record: Record | None = None,
+) -> StoredFeatures:
+    """The features of some utterances in the cache's store, extracted where they are not there yet.
+
+    Raises:
+        ValueError: None of the recordings can be used.
+    """
+
+    def announce(said: str) -> None:
+        console.print(f"{title}: {said}", style="dim", highlight=False)
+
+    with track(title, len(manifest)) as advance:
+        stored = store_features(
+            manifest, backbone, alignments=alignments, record=record, advance=advance,
+            announce=announce,
+        )  # fmt: skip
+    if not len(stored):
+        reasons = "; ".join(f"{p['path']}: {p['reason']}" for p in stored.left_out[:3])
+        raise ValueError(f"{title}: none of {len(manifest)} recordings can be used ({reasons})")
+    return stored
+
+
+def standards_of(
+    stored: StoredFeatures,
+    rows: pd.DataFrame,
+    protocol: Protocol,
+    reference: Moments | None = None,
+    distrusted: Collection[str] = (),
+) -> tuple[Standards, Moments]:
+    """What features are standardised by under a protocol, see :func:`cleser.features.standards.measure`."""
+    return measure(
+        stored,
+        rows,
+        groups_of(
+            rows, protocol
+        ),  # None where nothing of the target may be known: the source measures everyone
+        lexical=protocol.removes_content,
+        alone=protocol.normalisation == "utterance",
+        reference=reference,
+        shrinkage=shrinkage_of(rows, protocol, distrusted),
+    )
 
 
 def summaries_of(
-    manifest: pd.DataFrame, backbone: Backbone, phones: Sequence[Alignment | None], *, title: str
+    manifest: pd.DataFrame,
+    backbone: Backbone,
+    phones: Sequence[Alignment | None],
+    *,
+    title: str,
+    record: Record | None = None,
 ) -> tuple[Tensor, pd.DataFrame]:
     """Utterance statistics [N, L, C] as they were extracted, and the rows of the manifest that they describe."""
-    with track(title, len(manifest)) as advance:
-        found = [
-            (raw.summaries, at)
-            for raw, at in shards_of(manifest, backbone, phones, advance)
-            if len(raw)
-        ]
-    if not found:
-        raise ValueError(f"{title}: none of {len(manifest)} recordings can be used")
-    kept = [i for _, at in found for i in at]
-    return torch.cat([s for s, _ in found]), manifest.iloc[kept].reset_index(drop=True)
+    stored = stored_features(manifest, backbone, phones, title=title, record=record)
+    summaries = torch.cat([raw.summaries for raw, _ in stored.blocks(tokens=False)])
+    return summaries, manifest.iloc[stored.rows].reset_index(drop=True)
 
 
 def groups_of(rows: pd.DataFrame, protocol: Protocol) -> pd.Series[str] | None:

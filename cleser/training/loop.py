@@ -105,6 +105,13 @@ class Recipe(nn.Module, ABC):
         """Positions of the source utterances of each step of an epoch: all, shuffled, by default."""
         yield from torch.from_numpy(rng.permutation(len(source))).split(size)
 
+    def target_batches(
+        self, target: Dataset, size: int, rng: np.random.Generator
+    ) -> Iterator[Tensor]:
+        """Positions of the target utterances of one step after another, without end: shuffled passes, by default."""
+        while True:
+            yield from torch.from_numpy(rng.permutation(len(target))).split(size)
+
     def begin_epoch(
         self, epoch: int, *, source: Dataset, dev: Dataset, target: Dataset | None
     ) -> None:
@@ -318,21 +325,15 @@ def _steps(
     """
     drawn = None
     if target is not None and len(target):
-        drawn = _forever(len(target), size, np.random.default_rng([*seeds, 1]), least)
+        if len(target) < least:
+            raise ValueError(
+                f"found {len(target)} target utterances, expected one for each of {least} processes"
+            )
+        chosen = recipe.target_batches(target, size, np.random.default_rng([*seeds, 1]))
+        drawn = (at for at in chosen if len(at) >= least)
     for at in recipe.batches(source, size, np.random.default_rng([*seeds, 0])):
         if len(at) >= least:
             yield at, next(drawn) if drawn else None
-
-
-def _forever(count: int, size: int, rng: np.random.Generator, least: int) -> Iterator[Tensor]:
-    if count < least:
-        raise ValueError(
-            f"found {count} target utterances, expected one for each of {least} processes"
-        )
-    while True:
-        for at in torch.from_numpy(rng.permutation(count)).split(size):
-            if len(at) >= least:
-                yield at
 
 
 def _share(
@@ -396,7 +397,7 @@ def recognise(
 ) -> tuple[Tensor, Tensor]:
     """As `predict`, of utterances that the recipe has been prepared for or does without."""
     recipe.eval()
-    size = size or (32 if isinstance(dataset, AudioDataset) else 256)
+    size = size or (32 if isinstance(dataset, AudioDataset) else 128)
     device = next(recipe.parameters()).device
     with (
         torch.no_grad()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 import soundfile
@@ -14,6 +15,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+import cleser
 from cleser.cli import main
 from cleser.corpora.audit import LeakageError
 from cleser.corpora.protocol import Protocol
@@ -455,3 +457,34 @@ def test_folds_by_the_command_line_and_again_by_the_saved_settings(specs, tmp_pa
     )
     assert one["n_utterances"] == 36
     capsys.readouterr()
+
+
+@pytest.mark.parametrize("name", ["baseline", "coral", "sapa", "layer_anchoring", "classical"])
+def test_only_what_uses_tokens_reads_them(name, specs, tmp_path, monkeypatch):
+    """Without the network's view of them, tokens are read for phones and vowels alone, and never change a summary."""
+    kept, asked = [], Data.__init__
+
+    def noted(self, *arguments, **settings):
+        asked(self, *arguments, **settings)
+        kept.append(self)
+
+    monkeypatch.setattr(Data, "__init__", noted)
+    config = METHODS[name].config()
+    if name != "classical":
+        model = replace(QUICK.model, token_view=False)
+        config = replace(config, model=model, training=replace(config.training, epochs=2))
+    run(name, Protocol([specs[0]], [specs[1]]), tmp_path / "run", config, seeds=1)
+    (data,) = kept
+    needs = name == "sapa"
+    assert data.record.tokens == ("phone" if needs else "none")
+    batch = data.seen.batch([0, 1])
+    assert (len(batch.tokens) > 0) == needs
+    full = Data(data.cast, load_backbone("acoustic"), auxiliary=False).seen
+    assert len(full.batch([0, 1]).tokens) > 0
+    torch.testing.assert_close(full.summaries(), data.seen.summaries(), atol=1e-3, rtol=1e-3)
+    found = cleser.load_model(tmp_path / "run").predict(corpora=[specs[1]])
+    again = pd.read_parquet(tmp_path / "run" / "predictions.parquet").set_index("utterance")
+    columns = [c for c in again if c.startswith("p_")]
+    np.testing.assert_allclose(
+        found.set_index("utterance").loc[again.index, columns], again[columns], atol=1e-4
+    )

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,17 @@ import torch
 
 from cleser.anchors import pool_phones
 from cleser.cli import main
+from cleser.features import Record, store_folder
+from cleser.features import extraction as module
 from cleser.features.extraction import Pooling, extract_to_store
-from cleser.speech import AcousticBackbone, Alignment, PooledStore, TransformersBackbone, load_audio
+from cleser.speech import (
+    AcousticBackbone,
+    Alignment,
+    PooledStore,
+    TransformersBackbone,
+    load_audio,
+    load_backbone,
+)
 from cleser.speech.backbones import Backbone
 from tests.speech.tiny_models import save_tiny
 
@@ -178,19 +188,81 @@ def test_settings_that_make_no_sense_are_refused(manifest: pd.DataFrame, tmp_pat
         extract_to_store(manifest, AcousticBackbone(), tmp_path, alignments=[None])
 
 
+def test_size_and_time_are_said_before_and_a_small_disk_stops_it(
+    model: Path, manifest: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone = TransformersBackbone(model)
+    monkeypatch.setattr(module, "_LONG", 1.0)
+    said: list[str] = []
+    phones = Alignment([0.05, 0.1, 0.2], [0.1, 0.2, 0.3], ("h", "a", "i"))
+    alignments = [phones] * len(manifest)
+    found = extract_to_store(
+        manifest,
+        backbone,
+        tmp_path / "a",
+        pooling=Record(),
+        alignments=alignments,
+        announce=said.append,
+    )
+    assert len(said) == 1
+    assert said[0].startswith("9 utterances, 0.0 h: about 0.00 GB, ")
+    assert said[0].endswith(" min")
+    # What was said is what was written, but for padding and labels.
+    planned = module._Plan.of(
+        [module._Item("", 0, 1, phones, 1.0)] * len(manifest), found.store, Record()
+    )
+    rows = sum(len(found.store[key]) for key in found.store)
+    assert planned.size == rows * (found.store.settings.dim * len(backbone.layers) * 2 + 12)
+    extract_to_store(
+        manifest,
+        backbone,
+        tmp_path / "a",
+        pooling=Record(),
+        alignments=alignments,
+        announce=said.append,
+    )
+    assert len(said) == 1  # nothing was left to do
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 100))
+    with pytest.raises(
+        ValueError, match=r"9 utterances take about .* and 0.00 GB are free: keep fewer"
+    ):
+        extract_to_store(
+            manifest, backbone, tmp_path / "b", pooling=Record(), alignments=alignments
+        )
+
+
+def test_two_runs_fill_one_store_at_the_same_time(
+    model: Path, manifest: pd.DataFrame, tmp_path: Path
+) -> None:
+    backbone = TransformersBackbone(model)
+    store = extract_to_store(manifest[:1], backbone, tmp_path).store
+    with store.writer(0):  # another process would hold it
+        found = extract_to_store(manifest, backbone, tmp_path)
+    assert found.left_out == []
+    assert len(PooledStore.open(tmp_path)) == len(manifest)
+
+
 @pytest.mark.slow
 def test_the_command_extracts_and_two_processes_share(
-    model: Path, manifest: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    model: Path,
+    manifest: pd.DataFrame,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("CLESER_CACHE", str(tmp_path / "cache"))
     table = tmp_path / "noise.csv"
     manifest.to_csv(table, index=False)
     arguments = [
         "extract",
         f"manifest:{table}",
         "--backbone",
-        f"{model},layers=0+2",
-        "--pool",
-        "token",
+        str(model),
+        "--layers",
+        "0",
+        "2:3",
+        "--tokens",
+        "uniform",
     ]
     assert main([*arguments, "--out", str(tmp_path / "one"), "--device", "cpu"]) == 0
     assert "9 utterances" in capsys.readouterr().out
@@ -206,6 +278,11 @@ def test_the_command_extracts_and_two_processes_share(
     two = ["--out", str(tmp_path / "two"), "--device", "cpu"]
     subprocess.run(
         [*launch, "-m", "cleser", *arguments, *two], check=True, capture_output=True, timeout=200
+    )
+    default = load_backbone(f"{model},layers=0+2")
+    assert main([*arguments, "--device", "cpu"]) == 0
+    assert sorted(PooledStore.open(store_folder(default, Record("uniform")))) == sorted(
+        PooledStore.open(tmp_path / "one")
     )
     alone, shared = (PooledStore.open(tmp_path / name) for name in ("one", "two"))
     assert list(alone) == list(shared) and alone.settings == shared.settings

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from cleser.anchors import pool_phones
+from cleser.features.lexical import LexicalOffsets
 from cleser.speech import Features, LexicalContent
 
 LAYERS, DIM = 2, 3
@@ -154,3 +155,38 @@ def test_features_that_were_picked_have_lost_their_frames():
 def test_rows_belong_to_utterances():
     with pytest.raises(ValueError, match="found 2 rows, expected one for each of 5"):
         LexicalContent().add(describe(sounds()), ROWS.iloc[:2])
+
+
+@pytest.mark.parametrize("known", ["ai", "a", ""])
+def test_offsets_taken_off_in_place_are_those_taken_off_the_frames(known):
+    """Frames by hand: of an utterance some of whose phones have an offset, and of one of another corpus."""
+    torch.manual_seed(0)
+    lengths = [3, 5, 2, 4]
+    frames = torch.randn(2, sum(lengths) + 3, 2, 4) + 3  # three frames belong to no phone
+    rows = [{name: i for i, name in enumerate(known)}, {}]
+    offsets = LexicalOffsets(torch.randn(max(len(known), 1), 2, 4), rows, torch.tensor([1, 0]))
+
+    def described(of):
+        parts = of.split([*lengths, 3])[:-1]
+        return [torch.cat([p.mean(0), p.std(0, correction=0)], -1) for p in (of, *parts)]
+
+    raw = [described(of) for of in frames]
+    expected = []
+    for of, own in zip(frames, ({}, rows[0]), strict=True):
+        moved = of.clone()
+        for begin, length, name in zip([0, 3, 8, 10], lengths, "aiai", strict=True):
+            if name in own:
+                moved[begin : begin + length] -= offsets.table[own[name]]
+        expected.append(described(moved))
+    features = Features(
+        ["u", "v"],
+        torch.stack([t for one in raw for t in one[1:]]),
+        torch.tensor([0, 4, 8]),
+        torch.stack([one[0] for one in raw]),
+        list("aiai") * 2,
+        sizes=torch.tensor(lengths * 2),
+        frames=torch.tensor([len(of) for of in frames]),
+    )
+    found = offsets.remove(features, torch.tensor([0, 1]))
+    torch.testing.assert_close(found.tokens, torch.stack([t for one in expected for t in one[1:]]))
+    torch.testing.assert_close(found.summaries, torch.stack([one[0] for one in expected]))

@@ -1,10 +1,12 @@
 """The store against dictionaries of arrays, and against kills and damage."""
 
+import json
 import multiprocessing
 import os
 import pickle
 import signal
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -102,6 +104,56 @@ def test_half_precision_rounds_once_and_refuses_what_it_cannot_hold(tmp_path):
     torch.testing.assert_close(store[key_of(0)], values.half(), rtol=0, atol=0)
     assert store.batch([key_of(1)], dtype=torch.float32).values.dtype == torch.float32
     assert len(store) == 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="asks Linux what is mapped")
+def test_released_pages_are_no_longer_this_process_s_and_come_back(tmp_path):
+    store = PooledStore.create(tmp_path, StoreSettings("tiny@1", (0,), 1 << 18, "mean"))
+    with store.writer(0) as writer:
+        for number in range(8):
+            writer.add(key_of(number), np.full((4, 1, 1 << 18), number))
+    store.refresh()
+
+    def mapped():
+        text = Path("/proc/self/smaps").read_text().split(".bin\n", 1)[1]
+        return int(text.split("Rss:", 1)[1].split()[0]) * 1024
+
+    view = store[key_of(5)]
+    total = sum(store[key].float().sum().item() for key in store)
+    assert mapped() >= store.nbytes
+    store.release()
+    assert mapped() < store.nbytes / 8
+    assert view.float().mean().item() == 5
+    assert sum(store[key].float().sum().item() for key in store) == total
+
+
+def test_frames_are_kept_with_the_rows_and_after_a_merge(tmp_path):
+    store = PooledStore.create(tmp_path, SETTINGS)
+    made = {key_of(n): make(n) for n in range(6)}
+    with store.writer("a") as writer:
+        for number, (key, (values, times, labels)) in enumerate(made.items()):
+            counts = np.arange(len(values)) + number
+            writer.add(key, values, times=times, frames=counts, labels=labels)
+        with pytest.raises(ValueError, match=r"frames have shape \[1\], expected \[2\]"):
+            writer.add(key_of(7), np.ones((2, 3, 4)), frames=[1])
+    for _ in range(2):
+        store.refresh()
+        for number, (key, (values, times, labels)) in enumerate(made.items()):
+            assert store.frames(key).tolist() == [number + i for i in range(len(values))]
+            np.testing.assert_array_equal(store.times(key), times)
+            assert store.labels(key) == labels
+        store.merge()
+
+
+def test_a_store_of_another_format_is_refused_and_not_misread(tmp_path):
+    PooledStore.create(tmp_path, SETTINGS)
+    path = tmp_path / "settings.json"
+    kept = json.loads(path.read_text())
+    assert kept.pop("format") == 2
+    path.write_text(json.dumps(kept))
+    for way in (PooledStore.open, lambda folder: PooledStore.create(folder, SETTINGS)):
+        with pytest.raises(ValueError, match="found a store of format 1, expected 2: extract anew"):
+            way(tmp_path)
 
 
 @pytest.mark.parametrize("how", [{}, {"layers": [7, 0]}, {"dtype": torch.float64}])

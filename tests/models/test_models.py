@@ -1,10 +1,13 @@
 """The network: padding and order of utterances must not matter, and every layer must."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from cleser.models import Batch, EmotionModel, LayerMix, ModelConfig, TokenTransformer
 from cleser.models.community_map import CommunityMap
+from cleser.models.input_dropout import InputDropout
 
 
 def make_batch(lengths=(3, 1, 5), layers=2, channels=6):
@@ -55,6 +58,47 @@ def test_every_parameter_learns(depth):
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
+
+
+def test_without_their_view_tokens_are_embedded_and_change_no_utterance():
+    config = ModelConfig(dim=16, token_view=False)
+    model = EmotionModel(config, layers=2, channels=6, classes=4).eval()
+    batch, other = make_batch(), make_batch()
+    other.tokens += 1
+    assert torch.equal(model(batch).utterances, model(other).utterances)
+    assert not torch.equal(model(batch).tokens, model(other).tokens)
+    none = replace(
+        batch, tokens=batch.tokens[:0], offsets=torch.zeros(4).long(), phonemes=batch.phonemes[:0]
+    )
+    assert torch.equal(model(none).logits, model(batch).logits)
+    assert model(none).token_layers.shape == (2, 0, 16)
+
+
+@pytest.mark.parametrize("wanted", [0.2, 0.5])
+def test_many_values_are_dropped_at_the_rate_that_is_asked_for_and_keep_their_mean(wanted):
+    """Drawn eight at a time: each place of a word alike, neighbours independent; gradients are masked too."""
+    torch.manual_seed(0)
+    drop = InputDropout(wanted)
+    x = torch.ones(1 << 20, 8, requires_grad=True)
+    y = drop(x)
+    rate = round(256 * wanted) / 256
+    error = 5 * (rate * (1 - rate) / len(x)) ** 0.5  # five standard errors of a column's share
+    kept = y > 0
+    assert ((~kept).double().mean(0) - rate).abs().max() < error
+    centred = kept.double() - (1 - rate)
+    products = centred.T @ centred / len(x) / (rate * (1 - rate))
+    assert (products - torch.eye(8)).abs().max() < 5 / len(x) ** 0.5 + 1e-2
+    torch.testing.assert_close(y[kept], torch.full_like(y[kept], 1 / (1 - rate)))
+    y.sum().backward()
+    assert torch.equal(x.grad, y)
+    torch.manual_seed(0)
+    assert torch.equal(drop(x.detach()), y)
+    assert drop.eval()(x) is x
+    few = x[:9].detach()
+    torch.manual_seed(1)
+    found = drop.train()(few)
+    torch.manual_seed(1)
+    assert torch.equal(found, torch.nn.functional.dropout(few, wanted))
 
 
 def test_weighted_mix_equals_its_equation():

@@ -14,7 +14,7 @@ from cleser.models import Batch, ModelConfig
 from cleser.recipes import METHODS
 from cleser.recipes.pseudo_labels import confident_labels
 from cleser.speech import Features
-from cleser.training.dataset import Dataset, Vocabulary
+from cleser.training.dataset import Dataset, InMemory, Vocabulary
 from cleser.training.loop import Task, TrainingConfig
 
 LAYERS, CHANNELS, DIM = 3, 6, 8
@@ -341,8 +341,8 @@ def dataset(seed: int, languages: list[str], *, takes: int = 4, speakers: int = 
         means + noise[2],
         ["a", "p"] * size,
     )
-    phonemes = torch.tensor([0, 2] * size)
-    return Dataset(rows, features, labels, phonemes, torch.ones(size), [])
+    phonemes = {name: i for i, name in enumerate(NAMES.phonemes)}
+    return Dataset(rows, InMemory(features), labels, phonemes, torch.ones(size), [])
 
 
 def everyone(recipe, data: Dataset) -> Tensor:

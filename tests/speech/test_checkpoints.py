@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from cleser.alignment.aligners.ctc_phone_model import CTCPhoneModel
 from cleser.speech import TransformersBackbone
 from cleser.speech.speakers import TransformersSpeakerEncoder
-from tests.speech.tiny_models import BLOCKS, CONVOLUTIONS, GROUP
+from tests.speech.tiny_models import BLOCKS, CONVOLUTIONS, GROUP, save_tiny
 
 XVECTOR = {"tdnn_dim": (8, 8), "tdnn_kernel": (3, 1), "tdnn_dilation": (1, 1), "xvector_output_dim": 6,
            "num_labels": 2}  # fmt: skip
@@ -80,3 +80,22 @@ def test_a_model_without_its_head_is_refused(kind, tmp_path):
     with pytest.raises(ValueError, match=r"lacks \d+ weights"):
         OPENERS[kind](tmp_path)
     logging.disable(logging.NOTSET)
+
+
+def test_an_encoder_without_its_decoder_is_opened_without_a_word(tmp_path, capfd):
+    folder = save_tiny("whisper", tmp_path)
+    tensors = load_file(folder / "model.safetensors")
+    kept = {name: t for name, t in tensors.items() if "decoder." not in name}
+    assert len(kept) < len(tensors)
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    capfd.readouterr()
+    levels = transformers.utils.logging
+    level, bars = levels.get_verbosity(), levels.is_progress_bar_enabled()
+    handler = logging.StreamHandler()  # as a program sets one up
+    logging.getLogger("transformers").addHandler(handler)
+    try:
+        assert TransformersBackbone(folder).n_layers > 1
+    finally:
+        logging.getLogger("transformers").removeHandler(handler)
+    assert capfd.readouterr() == ("", "")
+    assert (levels.get_verbosity(), levels.is_progress_bar_enabled()) == (level, bars)

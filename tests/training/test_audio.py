@@ -107,21 +107,22 @@ def test_both_roads_are_one_where_the_backbone_stays(family, normalisation, spec
     cast = Protocol([specs[0]], [specs[1]], normalisation=normalisation).load()
     kept = Data(cast, backbone, auxiliary=False)
     heard = Data(cast, backbone, auxiliary=False, tuning=FineTuning("head"))
+    # A value of float16 is off by 2⁻¹² of itself, which is divided by its channel's spread. The tones of this corpus
+    # have a pitch of 45.549 ± .0005 semitones within an utterance, of which float32 leaves two digits.
+    near = {"acoustic": 2e-3, "wavlm": 0.1, "whisper": 0.1}[family]
+    near = {"atol": 5e-2 if normalisation == "utterance" else near, "rtol": 1e-2}
     encoder = encoder_for(backbone, heard.tuning, heard.vocabulary, cast.protocol)
     for expected, dataset in ((kept.seen, heard.seen), (kept.target, heard.target)):
         found = dataset.encoded_by(encoder)
         for at in ([3, 0, 5], [7]):
             one, other = expected.batch(at), found.batch(at)
-            torch.testing.assert_close(other.tokens, one.tokens, atol=2e-3, rtol=1e-3)
-            torch.testing.assert_close(other.summaries, one.summaries, atol=2e-3, rtol=1e-3)
+            torch.testing.assert_close(other.tokens, one.tokens, **near)
+            torch.testing.assert_close(other.summaries, one.summaries, **near)
             assert torch.equal(other.offsets, one.offsets)
             assert torch.equal(other.phonemes, one.phonemes)
             assert torch.equal(other.weight, one.weight)
             assert all(torch.equal(other.labels[n], one.labels[n]) for n in one.labels)
-        torch.testing.assert_close(
-            found.features.summaries, expected.features.summaries, atol=2e-3, rtol=1e-3
-        )
-        assert found.features.phones == expected.features.phones
+        torch.testing.assert_close(found.summaries(), expected.summaries(), **near)
 
 
 def test_what_is_said_is_taken_out_on_both_roads(specs, tmp_path):
@@ -143,11 +144,13 @@ def test_what_is_said_is_taken_out_on_both_roads(specs, tmp_path):
         (kept.seen, plain.seen, heard.seen),
         (kept.target, plain.target, heard.target),
     ):
-        assert (own.features.summaries - before.features.summaries).abs().max() > 0.1
-        found = other.encoded_by(encoder).features
-        torch.testing.assert_close(found.tokens, own.features.tokens, atol=2e-3, rtol=1e-3)
-        torch.testing.assert_close(found.summaries, own.features.summaries, atol=2e-3, rtol=1e-3)
-        assert set(found.phones) == {"p", "a", "i"}
+        assert (own.summaries() - before.summaries()).abs().max() > 0.1
+        everyone = torch.arange(len(own))
+        found, expected = other.encoded_by(encoder).batch(everyone), own.batch(everyone)
+        torch.testing.assert_close(found.tokens, expected.tokens, atol=2e-3, rtol=1e-3)
+        torch.testing.assert_close(found.summaries, expected.summaries, atol=2e-3, rtol=1e-3)
+        assert torch.equal(found.phonemes, expected.phonemes)
+        assert (found.phonemes >= 0).all()
 
 
 def test_both_roads_train_alike_where_the_backbone_stays(specs, tmp_path):
@@ -349,12 +352,12 @@ def test_unreadable_recordings_are_left_out(specs, tmp_path):
 
 
 def test_statistics_do_not_depend_on_how_they_are_gathered(specs, monkeypatch):
-    from cleser.training import dataset as data
+    from cleser.features import stored
 
     backbone = load_backbone("acoustic")
     cast = Protocol([specs[0]], [specs[1]]).load()
     whole = Data(cast, backbone, auxiliary=False, tuning=FineTuning("head"))
-    monkeypatch.setattr(data, "SHARD", 5)
+    monkeypatch.setattr(stored, "BLOCK", 5)
     parts = Data(cast, backbone, auxiliary=False, tuning=FineTuning("head"))
     reference = load_dataset(cast.source, whole.protocol, whole.vocabulary, backbone, title="")[1]
     for name in whole.moments._fields:

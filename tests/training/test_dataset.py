@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cleser.speech import Features
-from cleser.training.dataset import Dataset, Vocabulary, balance
+from cleser.training.dataset import Dataset, InMemory, Vocabulary, balance
 
 NAMES = Vocabulary(("anger", "sadness"), ("s",), ("de",), ("small", "large"))
 
@@ -24,8 +24,7 @@ def dataset(corpus: str, emotions: list[str | None]) -> Dataset:
     features = Features(
         rows["utterance"].tolist(), values, torch.arange(len(rows) + 1), values, [""] * len(rows)
     )
-    phonemes = torch.full((len(rows),), -1)
-    return Dataset(rows, features, NAMES.encode(rows), phonemes, balance(rows), [])
+    return Dataset(rows, InMemory(features), NAMES.encode(rows), {}, balance(rows), [])
 
 
 SMALL = ["anger", "anger", "sadness", None]
@@ -56,3 +55,19 @@ def test_a_part_is_balanced_by_itself_and_batches_carry_the_weights():
     blank = part.subset(part.manifest.assign(emotion=pd.Series([None] * 4, dtype="str")))
     assert blank.weight.tolist() == [0, 0, 0, 0]
     assert (blank.labels["emotion"] == -1).all()
+
+
+def test_parts_of_parts_and_joins_of_parts_are_the_features_of_their_rows():
+    """Each utterance's features are its number within its corpus, whatever became of the order."""
+    small, large = dataset("small", SMALL), dataset("large", LARGE)
+    part = large.subset(large.manifest.iloc[[9, 2, 7, 4]])
+    again = part.subset(part.manifest.iloc[[3, 1]])
+    joined = Dataset.join([again, small, part])
+    numbers = joined.manifest["utterance"].str.split("-").str[1].astype(int).tolist()
+    assert numbers == [4, 2, 0, 1, 2, 3, 9, 2, 7, 4]
+    assert joined.summaries().flatten().tolist() == numbers
+    order = [8, 0, 3, 3, 6]
+    batch = joined.batch(order)
+    assert batch.summaries.flatten().tolist() == [numbers[i] for i in order]
+    assert batch.tokens.flatten().tolist() == [numbers[i] for i in order]
+    assert len(joined.batch(order, tokens=False).tokens) == 0

@@ -52,6 +52,7 @@ class AcousticBackbone(Backbone):
     n_layers = len(LAYERS)
     dim = CHANNELS
     mix = "concat"
+    kept = "float32"  # levels in dB, pitch in octaves
 
     def __init__(self, *, noise_floor: float = 50.0, silence: float = 35.0) -> None:
         super().__init__()

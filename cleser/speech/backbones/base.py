@@ -40,6 +40,7 @@ class Backbone(nn.Module, ABC):
         dim: Channels D of each layer.
         mix: How its layers are best made one: ``"weighted"`` where they describe the same thing, ever more
             abstractly, ``"concat"`` where their channels mean different things.
+        kept: How its features are kept. Float16 has 11 bits, too few for a channel that varies little around much.
     """
 
     rate: int
@@ -49,6 +50,7 @@ class Backbone(nn.Module, ABC):
     n_layers: int
     dim: int
     mix: Literal["weighted", "concat"] = "weighted"
+    kept: Literal["float16", "float32"] = "float16"
 
     @property
     @abstractmethod

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from cleser.corpora.registry import load
-from cleser.features import pooled
-from cleser.features.pooled import extract_features
+from cleser.features import extraction
+from cleser.features.pooled import Features, Record, token_bounds
+from cleser.features.stored import extract_features, store_features
 from cleser.speech import AcousticBackbone
 from tests.corpora.trees import write_corpus
 
@@ -51,21 +52,8 @@ def test_the_summary_is_the_mean_and_spread_of_the_frames(manifest, backbone, tm
 
 def test_the_cache_gives_the_same_and_reads_no_sound(manifest, backbone, tmp_path, monkeypatch):
     first = extract_features(manifest, backbone, cache=tmp_path / "cache")
-    monkeypatch.setattr(pooled, "load_audio", None)
+    monkeypatch.setattr(extraction, "load_audio", None)
     same(first, extract_features(manifest, backbone, cache=tmp_path / "cache"))
-
-
-def test_an_interruption_loses_only_the_shard_in_hand(manifest, backbone, tmp_path, monkeypatch):
-    monkeypatch.setattr(pooled, "SHARD", 4)
-    whole = extract_features(manifest, backbone, cache=tmp_path / "whole")
-
-    def stop(done):
-        if len(list((tmp_path / "cut").rglob("*.safetensors"))) == 2:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        extract_features(manifest, backbone, cache=tmp_path / "cut", advance=stop)
-    same(whole, extract_features(manifest, backbone, cache=tmp_path / "cut"))
 
 
 def test_a_changed_recording_is_read_again(manifest, backbone, tmp_path):
@@ -107,9 +95,10 @@ def test_tokens_are_phones_where_they_are_known(manifest, backbone, tmp_path):
     others = found.phones[:begin] + found.phones[end:]
     assert found.phones[begin:end] == ["a", "t", "o"]
     assert set(others) == {""}
-    torch.testing.assert_close(found.tokens[:begin], plain.tokens[: plain.offsets[1]])
-    torch.testing.assert_close(found.tokens[end:], plain.tokens[plain.offsets[2] :])
-    torch.testing.assert_close(found.summaries, plain.summaries)
+    assert torch.equal(found.tokens[:begin], plain.tokens[: plain.offsets[1]])
+    assert torch.equal(found.tokens[end:], plain.tokens[plain.offsets[2] :])
+    assert torch.equal(found.summaries[::2], plain.summaries[::2])
+    torch.testing.assert_close(found.summaries, plain.summaries, atol=1e-3, rtol=1e-3)
     sound = load_audio(rows["path"][1])
     frames = backbone(sound[None], torch.tensor([len(sound)]))
     inside = frames.hidden_states[:, 0, 10:25][:, frames.mask[0, 10:25]]
@@ -120,7 +109,6 @@ def test_tokens_are_phones_where_they_are_known(manifest, backbone, tmp_path):
 
 def test_a_phone_in_silence_is_no_token(backbone):
     from cleser.alignment import Alignment
-    from cleser.features.pooled import token_bounds
 
     mask = torch.tensor([False] * 10 + [True] * 20)
     hidden = Alignment([0.0, 0.05], [0.05, 0.3], ("p", "a"))
@@ -134,3 +122,80 @@ def test_a_phone_in_silence_is_no_token(backbone):
 def test_alignments_are_as_many_as_rows(manifest, backbone, tmp_path):
     with pytest.raises(ValueError, match="found 1 alignments, expected one for each of 16 rows"):
         extract_features(manifest, backbone, alignments=[None], cache=tmp_path)
+
+
+def of_frames(frames, mask, bounds):
+    """Mean and deviation [S, L, 2D] of stretches of the frames [L, T, D] that count, by plain loops."""
+    rows = []
+    for first, last in bounds:
+        inside = frames[:, first:last][:, mask[first:last]].double()
+        rows.append(torch.cat([inside.mean(1), inside.std(1, correction=0)], -1))
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize("tokens", ["phone", "uniform", "none"])
+def test_a_record_is_the_summary_and_then_the_tokens_with_their_frames(
+    tokens, manifest, backbone, tmp_path
+):
+    from cleser.alignment import Alignment
+    from cleser.speech import load_audio
+
+    known = Alignment([0.05, 0.1, 0.25], [0.1, 0.25, 0.3], ("a", "t", "o"))
+    alignments = [known, None, *[known] * 14]
+    stored = store_features(
+        manifest, backbone, alignments=alignments, record=Record(tokens), cache=tmp_path
+    )
+    order = [3, 0, 1, 3]
+    found = stored.take(order)
+    alone = stored.take(order, tokens=False)
+    assert torch.equal(alone.summaries, found.summaries)
+    assert alone.tokens.shape == (0, 2, 80)
+    for place, row in enumerate(order):
+        sound = load_audio(manifest["path"][row])
+        frames = backbone(sound[None], torch.tensor([len(sound)]))
+        mask, hidden = frames.mask[0], frames.hidden_states[:, 0]
+        within, phones = token_bounds(
+            mask, alignments[row] if tokens == "phone" else None, backbone.frame_rate, 10
+        )
+        whole = of_frames(hidden, mask, [(0, len(mask))])[0]
+        torch.testing.assert_close(found.summaries[place].double(), whole, atol=1e-3, rtol=2e-3)
+        assert found.frames[place] == mask.sum()
+        begin, end = found.offsets[place : place + 2].tolist()
+        if tokens == "none":
+            assert begin == end
+            continue
+        assert found.phones[begin:end] == phones
+        assert found.sizes[begin:end].tolist() == within.diff()[:, 0].tolist()
+        counted = hidden[:, mask]
+        expected = of_frames(counted, torch.ones(counted.shape[1], dtype=torch.bool), within)
+        torch.testing.assert_close(found.tokens[begin:end].double(), expected, atol=2e-3, rtol=2e-3)
+
+
+def test_other_phones_of_the_same_times_are_other_features(manifest, backbone, tmp_path):
+    from cleser.alignment import Alignment
+
+    rows = manifest.iloc[:1]
+    one, other = (Alignment([0.05, 0.1], [0.1, 0.3], phones) for phones in ("pa", "ta"))
+    first = extract_features(rows, backbone, alignments=[one], cache=tmp_path)
+    second = extract_features(rows, backbone, alignments=[other], cache=tmp_path)
+    assert (first.phones, second.phones) == (["p", "a"], ["t", "a"])
+
+
+def test_a_part_of_features_and_parts_together_are_as_loops_make_them():
+    torch.manual_seed(0)
+    offsets = torch.tensor([0, 2, 2, 5])
+    features = Features(
+        list("uvw"), torch.randn(5, 1, 2), offsets, torch.randn(3, 1, 2), list("paito"),
+        sizes=torch.arange(5), frames=torch.arange(3),
+    )  # fmt: skip
+    order = torch.tensor([2, 0, 1, 2])
+    found = features.pick(order)
+    tokens = [t for i in order.tolist() for t in range(offsets[i], offsets[i + 1])]
+    assert found.utterances == list("wuvw")
+    assert torch.equal(found.tokens, features.tokens[tokens])
+    assert found.phones == [features.phones[t] for t in tokens]
+    assert found.sizes.tolist() == tokens
+    assert found.offsets.tolist() == [0, 3, 5, 5, 8]
+    both = Features.join([features.pick(torch.tensor([2, 0])), features.pick(torch.tensor([1, 2]))])
+    for name in ("tokens", "offsets", "summaries", "sizes", "frames"):
+        assert torch.equal(getattr(both, name), getattr(found, name))

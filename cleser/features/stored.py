@@ -1,0 +1,208 @@
+"""Features of a manifest's utterances in a store: gathered when they are asked for, and never all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from cleser.alignment import Alignment
+from cleser.features.extraction import Announce, extract_to_store
+from cleser.features.pooled import TOKEN, Features, Record
+from cleser.features.store import FORMAT, PooledStore, StoreSettings
+from cleser.files import cache_folder
+from cleser.speech.backbones import Backbone
+
+BLOCK = 128  # utterances in memory at a time, where all are gone over
+_TOUCHED = 1 << 28  # bytes of the store that are mapped at a time
+
+
+@dataclass(repr=False)
+class StoredFeatures:
+    """A view of a store: some utterances, in order.
+
+    Attributes:
+        store: Holds their :class:`~cleser.features.pooled.Record`.
+        utterances: Their ids.
+        keys: Their names in the store.
+        rows: Where each stands in the manifest that was asked for.
+        left_out: Recordings that could not be used: ``{"path": …, "reason": …}``.
+    """
+
+    store: PooledStore
+    utterances: list[str]
+    keys: list[str]
+    rows: list[int]
+    left_out: list[dict[str, str]] = field(default_factory=list)
+    _touched: int = field(default=0, init=False)
+
+    def __repr__(self) -> str:
+        return f"StoredFeatures({len(self)} utterances of {self.store.folder})"
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Layers L and channels C."""
+        return len(self.store.settings.layers), self.store.settings.dim
+
+    def take(self, at: Sequence[int] | Tensor, *, tokens: bool = True) -> Features:
+        """Some utterances' features as they were extracted, in float32.
+
+        Args:
+            at: Positions.
+            tokens: Whether tokens are wanted beside the summaries.
+        """
+        places = torch.as_tensor(at, dtype=torch.long).tolist()
+        keys = [self.keys[i] for i in places]
+        views = self.store.views(keys)
+        self.store.prefetch(keys)
+        counts = torch.tensor([len(v) - 1 if tokens else 0 for v in views], dtype=torch.long)
+        offsets = torch.nn.functional.pad(counts.cumsum(0), (1, 0))
+        of_summaries = torch.empty(len(views), *self.shape)
+        of_tokens = torch.empty(int(offsets[-1]), *self.shape)
+        sizes, phones = torch.empty(len(of_tokens), dtype=torch.long), []
+        frames = torch.empty(len(views), dtype=torch.long)
+        for i, (key, view) in enumerate(zip(keys, views, strict=True)):
+            of_summaries[i] = view[0]
+            made_of = self.store.frames(key)
+            frames[i] = made_of[0]
+            if tokens:
+                part = slice(int(offsets[i]), int(offsets[i + 1]))
+                of_tokens[part] = view[1:]
+                sizes[part] = made_of[1:]
+                phones += self.store.labels(key)[1:]
+        self._touched += sum(view.nbytes for view in views)
+        if self._touched > _TOUCHED:
+            self.store.release()
+            self._touched = 0
+        names = [self.utterances[i] for i in places]
+        return Features(names, of_tokens, offsets, of_summaries, phones, [], sizes, frames)
+
+    @classmethod
+    def join(cls, parts: Sequence[StoredFeatures]) -> StoredFeatures:
+        """Views of one store, one after another.
+
+        Raises:
+            ValueError: They are of several stores.
+        """
+        folders = {part.store.folder for part in parts}
+        if len(folders) > 1:
+            raise ValueError(f"found views of {sorted(map(str, folders))}, expected one store")
+        shifts = np.cumsum([0, *(len(p) for p in parts[:-1])]).tolist()
+        return cls(
+            PooledStore.open(
+                folders.pop()
+            ),  # each part may have been opened before another was added
+            [name for p in parts for name in p.utterances],
+            [key for p in parts for key in p.keys],
+            [row + shift for p, shift in zip(parts, shifts, strict=True) for row in p.rows],
+            [problem for p in parts for problem in p.left_out],
+        )
+
+    def blocks(self, *, tokens: bool = True) -> Iterator[tuple[Features, Tensor]]:
+        """All of them, a bounded number at a time, with their positions."""
+        for at in torch.arange(len(self)).split(BLOCK):
+            yield self.take(at, tokens=tokens), at
+
+
+def store_features(
+    manifest: pd.DataFrame,
+    backbone: Backbone,
+    *,
+    alignments: Sequence[Alignment | None] | None = None,
+    record: Record | None = None,
+    cache: Path | None = None,
+    advance: Callable[[int], object] | None = None,
+    announce: Announce | None = None,
+) -> StoredFeatures:
+    """Extract what the cache's store does not hold yet, and give a view of all usable utterances.
+
+    Args:
+        manifest: Utterances with ``utterance, path, start, end``.
+        backbone: What turns sound into frames.
+        alignments: When each phone sounds, one for each row, None where nobody knows.
+        record: What is kept of an utterance.
+        cache: Folder of the stores, one for each backbone and record; by default :func:`cleser.files.cache_folder`.
+        advance: Called with the number of utterances finished, for progress.
+        announce: Called before longer work with what it will take.
+
+    Raises:
+        ValueError: The manifest is empty, or the alignments are not as many as its rows.
+    """
+    if manifest.empty:
+        raise ValueError("the manifest is empty, expected at least one utterance")
+    record = record or Record()
+    extraction = extract_to_store(
+        manifest,
+        backbone,
+        store_folder(backbone, record, cache),
+        pooling=record,
+        alignments=alignments,
+        dtype=backbone.kept,
+        advance=advance,
+        announce=announce,
+    )
+    used = [i for i, key in enumerate(extraction.keys) if key is not None]
+    return StoredFeatures(
+        extraction.store,
+        manifest["utterance"].iloc[used].tolist(),
+        [str(extraction.keys[i]) for i in used],
+        used,
+        extraction.left_out,
+    )
+
+
+def store_folder(backbone: Backbone, record: Record, cache: Path | None = None) -> Path:
+    """Where recipes look for features: another folder for whatever changes the numbers.
+
+    Args:
+        backbone: What turned sound into frames.
+        record: What is kept of an utterance.
+        cache: By default :func:`cleser.files.cache_folder`.
+    """
+    layers = tuple(getattr(backbone, "layers", range(backbone.n_layers)))
+    dim = backbone.dim * (1 + record.std)
+    settings = StoreSettings(backbone.name, layers, dim, str(record), backbone.kept)
+    return (cache or cache_folder()) / "stores" / f"{FORMAT}-{settings.identity}"
+
+
+def extract_features(
+    manifest: pd.DataFrame,
+    backbone: Backbone,
+    *,
+    alignments: Sequence[Alignment | None] | None = None,
+    token: float = TOKEN,
+    cache: Path | None = None,
+    advance: Callable[[int], object] | None = None,
+) -> Features:
+    """Describe every utterance of a manifest, from the store where it is known; all of it in memory.
+
+    Args:
+        manifest: Utterances with ``utterance, path, start, end``.
+        backbone: What turns sound into frames.
+        alignments: When each phone sounds, one for each row, None where nobody knows; a phone of which every
+            frame is silent is no token.
+        token: Length of a token where phones are not known, in seconds.
+        cache: Folder to keep results in; by default :func:`cleser.files.cache_folder`.
+        advance: Called with the number of utterances finished, for progress.
+
+    Returns:
+        Features of the readable utterances in the manifest's order; the others are in ``left_out``.
+
+    Raises:
+        ValueError: The manifest is empty, or the alignments are not as many as its rows.
+    """
+    found = store_features(
+        manifest, backbone, alignments=alignments, record=Record(length=token), cache=cache,
+        advance=advance,
+    )  # fmt: skip
+    features = found.take(range(len(found)))
+    features.left_out.extend(found.left_out)
+    return features
