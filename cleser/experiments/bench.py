@@ -21,6 +21,7 @@ from cleser.evaluation import Run, compare_runs, holm
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.methods import METHODS
 from cleser.experiments.variants import VARIANTS, reference_of
+from cleser.models.emotion import ModelConfig
 from cleser.progress import console, track
 from cleser.settings import from_plain, read_yaml, to_plain
 from cleser.speech import load_backbone
@@ -65,6 +66,7 @@ class Matrix:
         seeds: Trainings of each cell.
         backbone: What turns recordings into frames.
         terms: Further fields of the protocol, as ``{"split": "official"}``.
+        model: How networks are shaped, fields of :class:`cleser.models.ModelConfig`.
         tuning: Whether and how the backbone is trained, fields of :class:`cleser.speech.FineTuning`.
         corpora: Specs by name, of those that need not be given, as the synthetic ones.
     """
@@ -74,6 +76,7 @@ class Matrix:
     seeds: int = 5
     backbone: str = "acoustic"
     terms: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
     tuning: dict[str, Any] = field(default_factory=dict)
     corpora: dict[str, str] = field(default_factory=dict)
 
@@ -105,6 +108,7 @@ def load_matrix(name: str | Path) -> Matrix:
     directions = tuple(from_plain(Direction, _tupled(d)) for d in plain.pop("directions"))
     for direction in directions:
         from_plain(TrainingConfig, direction.training, f"{path}: {direction.name}")
+    from_plain(ModelConfig, plain.get("model", {}), f"{path}: model")
     return from_plain(Matrix, {**_tupled(plain), "directions": directions}, str(path))
 
 
@@ -288,8 +292,12 @@ def _attempt(job: Job) -> str:
 def _run(cell: Cell, matrix: Matrix, alignments: str | None) -> None:
     variant = VARIANTS[cell.recipe]
     config = variant.config()
-    if hasattr(config, "training"):  # the classical row is no network
-        config = replace(config, training=replace(config.training, **cell.direction.training))
+    if hasattr(config, "training"):  # the classical row and the probe are no networks
+        config = replace(
+            config,
+            training=replace(config.training, **cell.direction.training),
+            model=replace(config.model, **matrix.model),
+        )
     tuning = from_plain(FineTuning, matrix.tuning)
     experiment = Experiment(
         variant.method, to_plain(config), cell.protocol, matrix.seeds, cell.folder, matrix.backbone,

@@ -27,6 +27,13 @@ from cleser.corpora.audit import SHARED, audit
 from cleser.corpora.protocol import Cast, Parts, Protocol, Uses
 from cleser.evaluation import Run, write_results
 from cleser.experiments.one_sided import OneSidedness, learn, settle, speakers_of_one_emotion
+from cleser.experiments.scripted import (
+    SentenceCheck,
+    learn_sentences,
+    remove_unlabelled,
+    said_in,
+    sentences_of_one_emotion,
+)
 from cleser.features.normalisation import Moments
 from cleser.files import write_text
 from cleser.progress import console, track
@@ -160,6 +167,22 @@ class Data:
             rows, self.protocol, self.vocabulary, backbone,
             title="source", alignments=phones, distrusted=single, record=self.record, tokens=tokens,
         )  # fmt: skip
+        self.sentences: SentenceCheck | None = None
+        if self.protocol.removes_content and not self.tuning.from_audio:
+            self._remove_sentences_of_source()
+
+    def _remove_sentences_of_source(self) -> None:
+        """Take off what is said where sentences are repeated, but for those that show one emotion each."""
+        said = said_in(self.seen, self.backbone)
+        single = sentences_of_one_emotion(self.seen.manifest, said)
+        if single:
+            self.notes.append(
+                f"{len(single)} labelled sentences show one emotion each and are left as they are: "
+                f"{', '.join(single[:3])}{' …' if len(single) > 3 else ''}"
+            )
+        bare = self.seen.without_sentences(said.mask(said.isin(single)))
+        self.sentences = learn_sentences(self.seen, bare, len(self.vocabulary.emotions))
+        self.seen = bare
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -198,7 +221,7 @@ class Data:
     @cached_property
     def target(self) -> Dataset:
         """Every target utterance, tested or heard."""
-        return loader(self.tuning)(
+        target, _ = loader(self.tuning)(
             self.cast.heard,
             self.protocol,
             self.vocabulary,
@@ -208,7 +231,11 @@ class Data:
             reference=self.moments,
             record=self.record,
             tokens=self.tokens,
-        )[0]
+        )
+        if self.sentences is not None:
+            target, note = remove_unlabelled(target, self.sentences, self.backbone)
+            self.notes.append(note)
+        return target
 
     def learned(self, parts: Parts) -> Dataset:
         """What a seed learns from: source and auxiliary, and the target's share for an oracle."""
@@ -350,9 +377,9 @@ def _run_cast(
             alignments=experiment.alignments,
             tokens=getattr(config, "uses_tokens", False),
         )
+        _ = data.target_phones if _sealed(experiment.protocol) else data.target
         for note in data.notes:
             _tell(note)
-        _ = data.target_phones if _sealed(experiment.protocol) else data.target
     uses = uses_of(config, experiment.protocol, alignments=data.knows_phones)
     begin(experiment, cast, [*notes, *data.notes], uses)
     history: list[dict[str, float]] = []
@@ -479,6 +506,8 @@ def _write_model(out: Path, tensors: dict[str, Tensor], data: Data) -> None:
     reference = {f"reference.{n}": t.contiguous() for n, t in data.moments._asdict().items()}
     if data.one_sided is not None:
         reference |= {f"one_sided.{n}": t for n, t in data.one_sided.tensors().items()}
+    if data.sentences is not None:
+        reference |= {f"sentences.{n}": t for n, t in data.sentences.tensors().items()}
     metadata = {"task": json.dumps(task)}
     save_file({**tensors, **reference}, out / "model.safetensors", metadata=metadata)
 

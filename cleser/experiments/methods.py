@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import torch
+
 from cleser.experiments.experiment import Experiment, Fitted, Fold, run_experiment
 from cleser.experiments.neural import runner
 from cleser.recipes.adaptation import Coral, CoralConfig, Dann, DannConfig
 from cleser.recipes.classical import Classical, ClassicalConfig
 from cleser.recipes.erm import Baseline, BaselineConfig
 from cleser.recipes.layer_anchoring import LayerAnchoring, LayerAnchoringConfig
+from cleser.recipes.probe import Probe, ProbeConfig
 from cleser.recipes.sapa import SAPA, SAPAConfig
 from cleser.recipes.zero_shot import ZeroShot, ZeroShotConfig
 from cleser.speech.backbones import Backbone
@@ -23,11 +26,13 @@ class Method(NamedTuple):
         config: Its settings.
         run: Runs an experiment with them.
         build: Makes the network for a task; None where it is no network.
+        restore: Makes what is no network of its tensors, as ``Classical.restore``; None for networks.
     """
 
     config: type[Any]
     run: Callable[..., dict[str, Any]]
     build: Callable[..., Any] | None
+    restore: Callable[..., Fitted] | None = None
 
 
 def run_classical(
@@ -38,6 +43,18 @@ def run_classical(
     def fit(fold: Fold) -> Fitted:
         emotions = len(fold.data.vocabulary.emotions)
         return Classical.fit(config, fold.data.learned(fold.parts), emotions)
+
+    return run_experiment(experiment, config, fit, backbone)
+
+
+def run_probe(experiment: Experiment, config: ProbeConfig, backbone: Backbone) -> dict[str, Any]:
+    """Run the linear probe; its seeds differ only in the source speakers they learn from."""
+
+    def fit(fold: Fold) -> Fitted:
+        data, heard = fold.data, config.match_prior or config.adapts
+        target = data.target.subset(fold.parts.adapt) if heard and len(fold.parts.adapt) else None
+        prior = torch.tensor(data.prior, dtype=torch.float64)
+        return Probe.fit(config, data.learned(fold.parts), target, prior)
 
     return run_experiment(experiment, config, fit, backbone)
 
@@ -53,5 +70,6 @@ METHODS: dict[str, Method] = {
     "sapa": _network(SAPAConfig, SAPA),
     "layer_anchoring": _network(LayerAnchoringConfig, LayerAnchoring),
     "zero_shot": _network(ZeroShotConfig, ZeroShot),
-    "classical": Method(ClassicalConfig, run_classical, None),
+    "classical": Method(ClassicalConfig, run_classical, None, Classical.restore),
+    "probe": Method(ProbeConfig, run_probe, None, Probe.restore),
 }

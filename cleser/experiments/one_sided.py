@@ -73,7 +73,7 @@ class OneSidedness(NamedTuple):
         """
         scores = _flat(summaries, rows["corpus"]) @ self.weights
         known = rows["speaker"].notna().to_numpy()
-        return _intraclass(scores.numpy()[known], rows["speaker"].to_numpy(object)[known])
+        return intraclass(scores.numpy()[known], rows["speaker"].to_numpy(object)[known])
 
     def tensors(self) -> dict[str, Tensor]:
         """What has to be kept."""
@@ -110,8 +110,8 @@ def learn(summaries: Tensor, rows: pd.DataFrame, classes: Sequence[str]) -> OneS
     several, single = [], []
     single_names = speakers.str.cat(rows["emotion"], sep="\n")
     for _, at in rows.groupby("corpus").indices.items():
-        several.append(_intraclass(scores.numpy()[at], speakers.to_numpy(object)[at]))
-        single.append(_intraclass(scores.numpy()[at], single_names.to_numpy(object)[at]))
+        several.append(intraclass(scores.numpy()[at], speakers.to_numpy(object)[at]))
+        single.append(intraclass(scores.numpy()[at], single_names.to_numpy(object)[at]))
     weights = _ridge(own, codes, weight, len(classes))
     return OneSidedness(weights, _mean(several), _mean(single))
 
@@ -205,7 +205,7 @@ def _mean(values: list[float]) -> float:
     return float(np.mean(known)) if known else float("nan")
 
 
-def _intraclass(scores: np.ndarray, speakers: np.ndarray) -> float:
+def intraclass(scores: np.ndarray, speakers: np.ndarray) -> float:
     """Eq. 1 of scores [N, K], from the mean squares between and within speakers; NaN where it is not defined."""
     _, code = np.unique(speakers.astype(str), return_inverse=True)
     count = np.bincount(code)

@@ -20,6 +20,7 @@ from cleser.experiments.experiment import loader
 from cleser.experiments.one_sided import settle
 from cleser.experiments.recordings import as_utterances, files_in, read_speakers, reasons
 from cleser.experiments.saved import SavedRun, open_run
+from cleser.experiments.scripted import remove_unlabelled
 from cleser.experiments.windows import LONGEST, SHORTEST
 from cleser.training.dataset import phones_of
 
@@ -158,6 +159,9 @@ class Recogniser:
             record=self.run.record(terms.protocol, phones),
             tokens=self.run.tokens,
         )
+        check = self.run.sentences
+        if terms.together and terms.protocol.removes_content and check is not None:
+            dataset, _ = remove_unlabelled(dataset, check, self.run.backbone)
         networks = self.run.networks
         found = [network.predict(dataset, together=terms.together)[0] for network in networks]
         shares = torch.full((len(rows), len(self.labels)), torch.nan)

@@ -17,9 +17,9 @@ from cleser.experiments.experiment import FOLDS, Fitted
 from cleser.experiments.methods import METHODS
 from cleser.experiments.neural import FittedRecipe, encoder_for, member_prefix
 from cleser.experiments.one_sided import OneSidedness
+from cleser.experiments.scripted import SentenceCheck
 from cleser.features.normalisation import Moments
 from cleser.features.pooled import Record
-from cleser.recipes.classical import Classical
 from cleser.settings import from_plain
 from cleser.speech.backbones import Backbone, load_backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
@@ -41,6 +41,7 @@ class SavedRun(NamedTuple):
         vocabulary: Names behind the integers.
         moments: Statistics of the source's features, for recordings that cannot bring their own.
         one_sided: What decides ``normalisation="auto"`` for a target; None where nothing has to.
+        sentences: What decides whether sentences' means are taken off a target; None where none are.
         tokens: Whether its batches hold tokens.
     """
 
@@ -53,6 +54,7 @@ class SavedRun(NamedTuple):
     moments: Moments
     one_sided: OneSidedness | None
     tokens: bool
+    sentences: SentenceCheck | None
 
     def record(self, protocol: Protocol, phones: Sequence[Alignment | None]) -> Record:
         """What the store has to keep of utterances that are recognised."""
@@ -97,9 +99,10 @@ def open_run(folder: Path) -> SavedRun:
     backbone = load_backbone(settings["backbone"])
     networks: list[Fitted] = []
     while seed := part(f"seed{len(networks)}."):
-        if method.build is None:
-            networks.append(Classical.restore(config, seed, len(vocabulary.emotions)))
+        if method.restore is not None:
+            networks.append(method.restore(config, seed, len(vocabulary.emotions)))
             continue
+        assert method.build is not None  # a method is a network or is restored
         members = []
         for number in range(config.training.members):
             recipe = method.build(
@@ -117,11 +120,21 @@ def open_run(folder: Path) -> SavedRun:
             members.append(learner.eval())
         networks.append(FittedRecipe(members))
     moments = Moments(**part("reference."))
-    kept = part("one_sided.")
+    kept, of_sentences = part("one_sided."), part("sentences.")
     one_sided = OneSidedness.restore(kept) if kept else None
+    sentences = SentenceCheck.restore(of_sentences) if of_sentences else None
     tokens = getattr(config, "uses_tokens", False)
     return SavedRun(
-        settings, protocol, networks, backbone, tuning, vocabulary, moments, one_sided, tokens
+        settings,
+        protocol,
+        networks,
+        backbone,
+        tuning,
+        vocabulary,
+        moments,
+        one_sided,
+        tokens,
+        sentences,
     )
 
 

@@ -3,6 +3,7 @@
 from cleser.features.lexical import LexicalContent
 from cleser.features.normalisation import standardise
 from cleser.features.pooled import Features, Record
+from cleser.features.sentences import find_sentences, remove_sentences, sentences_of
 from cleser.features.store import PooledBatch, PooledStore, StoreSettings
 from cleser.features.stored import (
     StoredFeatures,
@@ -20,6 +21,9 @@ __all__ = [
     "StoreSettings",
     "StoredFeatures",
     "extract_features",
+    "find_sentences",
+    "remove_sentences",
+    "sentences_of",
     "standardise",
     "store_features",
     "store_folder",

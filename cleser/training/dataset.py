@@ -16,6 +16,7 @@ from cleser.alignment import Alignment, load_alignments
 from cleser.corpora.protocol import Protocol
 from cleser.features.normalisation import Moments, Shrinkage
 from cleser.features.pooled import Features, Record
+from cleser.features.sentences import offsets_of, repeated
 from cleser.features.standards import Standards, measure
 from cleser.features.stored import BLOCK, StoredFeatures, store_features
 from cleser.models.batch import Batch
@@ -73,6 +74,51 @@ class Stored:
         parts = [self, *others]
         features = StoredFeatures.join([p.features for p in parts])
         return Stored(features, Standards.join([p.standards for p in parts]))
+
+
+@dataclass(repr=False)
+class Bare:
+    """Features of which what is said has been taken off, see :mod:`cleser.features.sentences`.
+
+    Attributes:
+        features: The others.
+        sentence: Which sentence each utterance says, int64 [N]; −1 where none is taken off.
+        offsets: What is taken off the summaries of each sentence, [S, L, C].
+    """
+
+    features: Source
+    sentence: Tensor
+    offsets: Tensor
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Layers L and channels C."""
+        return self.features.shape
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def take(self, at: Tensor, *, tokens: bool = True) -> Features:
+        """The features of the utterances at some positions, standardised, less their sentences'."""
+        found = self.features.take(at, tokens=tokens)
+        sentence = self.sentence[at]
+        known = (sentence >= 0).nonzero()[:, 0]
+        if not len(known):
+            return found
+        summaries = found.summaries.clone()
+        summaries[known] -= self.offsets[sentence[known]].to(summaries)
+        return replace(found, summaries=summaries)
+
+    def join(self, others: Sequence[Bare]) -> Bare:
+        """This and others, one after another."""
+        parts = [self, *others]
+        shifts = np.cumsum([0, *(len(p.offsets) for p in parts[:-1])]).tolist()
+        moved = [
+            torch.where(p.sentence >= 0, p.sentence + shift, -1)
+            for p, shift in zip(parts, shifts, strict=True)
+        ]
+        features = self.features.join([p.features for p in others])
+        return Bare(features, torch.cat(moved), torch.cat([p.offsets for p in parts]))
 
 
 @dataclass
@@ -177,6 +223,21 @@ class Dataset:
             phonemes=torch.tensor(known, dtype=torch.long),
             weight=self.weight[at],
         )
+
+    def without_sentences(self, sentences: pd.Series[str], *, strength: float = 5.0) -> Dataset:
+        """The same utterances, the mean of the sentence that each says taken off its summary.
+
+        Args:
+            sentences: The N sentences; of an utterance with NA nothing is taken off.
+            strength: κ, see :func:`cleser.features.sentences.offsets_of`.
+        """
+        codes, size = repeated(sentences)
+        total = torch.zeros(len(size), *self.shape, dtype=torch.float64)
+        for at in (codes >= 0).nonzero()[:, 0].split(BLOCK):
+            total.index_add_(0, codes[at], self.batch(at, tokens=False).summaries.double())
+        sentence = torch.full((len(self.source),), -1).scatter(0, self.at, codes)
+        source = Bare(self.source, sentence, offsets_of(total, size, strength).float())
+        return replace(self, source=source)
 
     def summaries(self) -> Tensor:
         """Summary statistics of all, standardised, [N, L, C] on the CPU."""

@@ -8,7 +8,7 @@ import torch
 from cleser.corpora.protocol import Protocol
 from cleser.experiments.one_sided import (
     OneSidedness,
-    _intraclass,
+    intraclass,
     learn,
     settle,
     speakers_of_one_emotion,
@@ -42,13 +42,13 @@ def test_the_correlation_equals_the_analysis_of_variance():
     groups = [rng.normal(rng.normal(), 1, 5) for _ in range(7)]
     scores, names = np.concatenate(groups)[:, None], np.repeat(np.arange(7), 5).astype(object)
     f = f_oneway(*groups).statistic
-    assert _intraclass(scores, names) == pytest.approx((f - 1) / (f - 1 + 5))
+    assert intraclass(scores, names) == pytest.approx((f - 1) / (f - 1 + 5))
 
 
 def test_what_cannot_be_known_is_nan():
-    assert np.isnan(_intraclass(np.zeros((3, 1)), np.array(list("abc"), dtype=object)))
-    assert np.isnan(_intraclass(np.zeros((3, 1)), np.array(list("aaa"), dtype=object)))
-    assert np.isnan(_intraclass(np.zeros((0, 1)), np.array([], dtype=object)))
+    assert np.isnan(intraclass(np.zeros((3, 1)), np.array(list("abc"), dtype=object)))
+    assert np.isnan(intraclass(np.zeros((3, 1)), np.array(list("aaa"), dtype=object)))
+    assert np.isnan(intraclass(np.zeros((0, 1)), np.array([], dtype=object)))
 
 
 @pytest.mark.parametrize("seed", range(5))

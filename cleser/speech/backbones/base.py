@@ -38,8 +38,8 @@ class Backbone(nn.Module, ABC):
         receptive_field: How much sound a frame is made of before layers look around, in seconds.
         n_layers: Layers L given.
         dim: Channels D of each layer.
-        mix: How its layers are best made one: ``"weighted"`` where they describe the same thing, ever more
-            abstractly, ``"concat"`` where their channels mean different things.
+        mix: How its layers are made one, see :class:`cleser.models.LayerMix`.
+        content_layer: Which layer knows best what is said, counted as in a list; None where none does.
         kept: How its features are kept. Float16 has 11 bits, too few for a channel that varies little around much.
     """
 
@@ -49,7 +49,8 @@ class Backbone(nn.Module, ABC):
     receptive_field: float
     n_layers: int
     dim: int
-    mix: Literal["weighted", "concat"] = "weighted"
+    mix: Literal["weighted", "concat"] = "concat"
+    content_layer: int | None = None
     kept: Literal["float16", "float32"] = "float16"
 
     @property

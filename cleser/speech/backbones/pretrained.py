@@ -65,6 +65,8 @@ class TransformersBackbone(Backbone):
             not there.
     """
 
+    content_layer = -1
+
     def __init__(
         self,
         name_or_path: str | Path,

@@ -1,0 +1,154 @@
+r"""Whether a corpus' sentences were written for one emotion each: where they were, a sentence's mean is its emotion.
+
+To take the mean of a sentence off its utterances (:mod:`cleser.features.sentences`) leaves how it is said, if every
+sentence is said in several emotions. In some corpora (eNTERFACE'05, say) each sentence belongs to one emotion, and
+nothing would be left. Of the source the labels tell. Of the target a classifier of the source does, the difference of
+class means
+
+.. math:: W_k = \sum_i w_i \, (y_{ik} - 1/K) \, x_i \qquad (1)
+
+over the source's utterances, standardised by speaker, each sentence's mean taken off. Its scores of the target vary
+between sentences and within them; let ρ be the share between, the intraclass correlation. Were each sentence of one
+emotion, the scores would vary between sentences as much as they do between emotions; how much that is,
+:math:`\rho_1`, held-out speakers of the source say. Sentences with
+
+.. math:: \rho > \rho_1 / 2 \qquad (2)
+
+are left as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from cleser.experiments.one_sided import intraclass
+from cleser.features.sentences import knows_texts, sentences_of
+from cleser.features.stored import BLOCK
+from cleser.speech.backbones import Backbone
+from cleser.training.dataset import Dataset
+
+
+class SentenceCheck(NamedTuple):
+    """What the source says of sentences with one emotion each.
+
+    Attributes:
+        weights: W [F, K], Eq. 1.
+        single: ρ₁.
+    """
+
+    weights: Tensor
+    single: float
+
+    def one_emotion_each(self, dataset: Dataset, sentences: pd.Series[str]) -> bool:
+        """Eq. 2 of some utterances, whose emotions are not looked at.
+
+        Args:
+            dataset: The utterances, standardised.
+            sentences: What they say; NA counts for nothing.
+        """
+        known = sentences.notna().to_numpy()
+        scores = torch.cat([x @ self.weights for _, x in _blocks(dataset)]).numpy()
+        found = intraclass(scores[known], sentences.to_numpy(object)[known])
+        return bool(found > self.single / 2)  # NaN, where no sentence is repeated, is not greater
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What has to be kept."""
+        single = torch.tensor(self.single, dtype=torch.float64)
+        return {"weights": self.weights.contiguous(), "single": single}
+
+    @classmethod
+    def restore(cls, tensors: dict[str, Tensor]) -> SentenceCheck:
+        """What :meth:`tensors` gave."""
+        return cls(tensors["weights"], float(tensors["single"]))
+
+
+def said_in(dataset: Dataset, backbone: Backbone) -> pd.Series[str]:
+    """The sentences of a dataset's utterances, by their texts or their sound."""
+    rows, layer = dataset.manifest, backbone.content_layer
+    if layer is None or knows_texts(rows).all():
+        return sentences_of(rows)
+    content = [
+        dataset.batch(at, tokens=False).summaries[:, layer, : backbone.dim].float()
+        for at in torch.arange(len(dataset)).split(BLOCK)
+    ]
+    return sentences_of(rows, torch.cat(content).numpy())
+
+
+def remove_unlabelled(
+    dataset: Dataset, check: SentenceCheck, backbone: Backbone
+) -> tuple[Dataset, str]:
+    """Take the sentences' means off utterances whose emotions are not looked at, unless Eq. 2 holds.
+
+    Returns:
+        The dataset, and what was found, in a sentence.
+    """
+    said = said_in(dataset, backbone)
+    repeated = int((said.value_counts() > 1).sum())
+    if not repeated:
+        return dataset, "lexical content: no sentences are repeated in the target"
+    how = "their texts" if dataset.manifest["text"].notna().any() else "their sound"
+    if check.one_emotion_each(dataset, said):
+        return dataset, (
+            f"lexical content: {repeated} sentences of the target, known by {how}, look as if each showed one emotion; "
+            "they are left as they are"
+        )
+    return dataset.without_sentences(said), (
+        f"lexical content: the mean of each of {repeated} repeated sentences of the target, by {how}, is taken off"
+    )
+
+
+def learn_sentences(dataset: Dataset, bare: Dataset, classes: int) -> SentenceCheck:
+    """Ask the source how its scores vary between emotions.
+
+    Args:
+        dataset: The source, standardised.
+        bare: The same, what is said taken off.
+        classes: Emotions K.
+    """
+    rows, emotions = dataset.manifest, dataset.labels["emotion"]
+    half = np.zeros(len(rows), dtype=np.int64)
+    speakers = rows["speaker"].fillna(rows["utterance"])
+    for _, of_corpus in rows.groupby("corpus").indices.items():
+        half[of_corpus] = pd.factorize(speakers.iloc[of_corpus], sort=True)[0] % 2
+    held = torch.from_numpy(half)
+    y = torch.nn.functional.one_hot(emotions.clamp_min(0), classes).double() - 1 / classes
+    y *= ((emotions >= 0) * dataset.weight)[:, None]
+    # Of each half of the speakers, what it adds to Eq. 1; the weights that the other half is scored by.
+    parts = torch.zeros(2, int(np.prod(dataset.shape)), classes, dtype=torch.float64)
+    for at, x in _blocks(bare):
+        for part in (0, 1):
+            of = held[at] == part
+            parts[part] += x[of].T @ y[at][of]
+    scores = torch.zeros(len(rows), classes, dtype=torch.float64)
+    for at, x in _blocks(dataset):
+        for part in (0, 1):
+            of = held[at] == part
+            scores[at[of]] = x[of] @ parts[1 - part]
+    known = (emotions >= 0).numpy()
+    found = []
+    for _, of_corpus in rows.groupby("corpus").indices.items():
+        kept = of_corpus[known[of_corpus]]
+        found.append(intraclass(scores.numpy()[kept], emotions.numpy()[kept].astype(str)))
+    single = float(np.nanmean(found)) if not np.isnan(found).all() else 0.0
+    return SentenceCheck(parts.sum(0), single)
+
+
+def sentences_of_one_emotion(
+    rows: pd.DataFrame, sentences: pd.Series[str], *, least: int = 4
+) -> list[str]:
+    """Sentences of labelled utterances, several of them, whose emotions are all the same."""
+    known = rows["emotion"].notna() & sentences.notna()
+    each = rows["emotion"][known].groupby(sentences[known]).agg(["size", "nunique"])
+    return sorted(each.index[(each["size"] >= least) & (each["nunique"] == 1)])
+
+
+def _blocks(dataset: Dataset) -> Iterator[tuple[Tensor, Tensor]]:
+    """Positions and flat summaries [n, F] of a bounded number of utterances at a time, in double precision."""
+    for at in torch.arange(len(dataset)).split(BLOCK):
+        yield at, dataset.batch(at, tokens=False).summaries.flatten(1).double().cpu()

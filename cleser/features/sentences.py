@@ -1,0 +1,187 @@
+r"""What is said, taken out of the summaries of corpora in which speakers say the same sentences.
+
+Acted corpora let every speaker say the same few sentences in every emotion. What an encoder says of an utterance then
+depends on its sentence more than on its emotion, and the sentences of one corpus are not those of another. The mean of
+a sentence over its speakers and emotions, which takes no label, is taken off its utterances (in the manner of
+S. Mariooryad, C. Busso, *Compensating for Speaker or Lexical Variabilities in Speech for Emotion Recognition*, Speech
+Communication 57, 2014, who do so for phonemes).
+
+Which utterances say the same the manifest's texts tell. Where it has none, the last state of a pretrained encoder does:
+its mean over time, with the speaker's own taken off, lies closer to that of the same sentence by anyone than to any
+other.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import squareform
+from torch import Tensor
+
+_CLUSTERED = (
+    4000  # utterances at most whose pairs are compared; the others join the nearest sentence
+)
+_CHOICES = 40  # numbers of sentences that are tried
+_APART = 0.15  # least silhouette; corpora of unrelated utterances have .1 or less, see benchmarks/sentences.py
+
+
+def find_sentences(content: np.ndarray, *, apart: float = _APART, seed: int = 0) -> np.ndarray:
+    r"""Which utterances of a corpus say the same, by their sound.
+
+    Average linkage over cosine distances (R. R. Sokal, C. D. Michener, 1958), cut into the number of groups, from 2 to
+    a quarter of the utterances, with the greatest mean silhouette
+
+    .. math:: s_i = \frac{b_i - a_i}{\max(a_i, b_i)} \qquad (1)
+
+    where :math:`a_i` is the mean distance of an utterance from its own group and :math:`b_i` that from the nearest
+    other group (P. J. Rousseeuw, 1987).
+
+    Args:
+        content: Of N utterances [N, D]: the mean over time of a state that knows words, standardised by speaker. Of
+            more than 4,000 utterances a sample is grouped, and the others join the nearest group.
+        apart: The least mean silhouette; below it nothing is taken to be repeated.
+        seed: Of the sample.
+
+    Returns:
+        The number of each utterance's sentence, int64 [N]; −1 for all where no sentences are found.
+
+    >>> rng = np.random.default_rng(0)
+    >>> said = np.repeat(np.eye(5, 8), 6, 0) + 0.1 * rng.standard_normal((30, 8))
+    >>> find_sentences(said).reshape(5, 6)[:, 0].tolist()
+    [0, 1, 2, 3, 4]
+    >>> find_sentences(rng.standard_normal((30, 256))).max().item()
+    -1
+    """
+    unit = np.asarray(content, dtype=np.float32)
+    unit = unit / np.linalg.norm(unit, axis=1, keepdims=True).clip(1e-12)
+    nobody = np.full(len(unit), -1, dtype=np.int64)
+    if len(unit) < 8:
+        return nobody
+    rng = np.random.default_rng(seed)
+    few = len(unit) <= _CLUSTERED
+    sample = np.arange(len(unit)) if few else np.sort(rng.permutation(len(unit))[:_CLUSTERED])
+    distance = (1 - unit[sample] @ unit[sample].T).clip(0, 2)
+    np.fill_diagonal(distance, 0)
+    tree = linkage(squareform(distance, checks=False), "average")
+    best, found = apart, None
+    for count in np.unique(np.geomspace(2, max(len(sample) // 4, 2), _CHOICES).round().astype(int)):
+        groups = np.unique(fcluster(tree, count, "maxclust"), return_inverse=True)[1]
+        silhouette = _silhouette(distance, groups)
+        if silhouette > best:
+            best, found = silhouette, groups
+    if found is None:
+        return nobody
+    centres = np.stack([unit[sample][found == g].mean(0) for g in range(found.max() + 1)])
+    centres /= np.linalg.norm(centres, axis=1, keepdims=True).clip(1e-12)
+    nearest: np.ndarray = (unit @ centres.T).argmax(1)
+    nearest[sample] = found
+    first = pd.factorize(nearest)[0]
+    return first.astype(np.int64)
+
+
+def _silhouette(distance: np.ndarray, groups: np.ndarray) -> float:
+    """The mean of Eq. 1; an utterance alone in its group has 0."""
+    size = np.bincount(groups)
+    if len(size) < 2:
+        return -1.0
+    member = np.zeros((len(groups), len(size)), dtype=distance.dtype)
+    member[np.arange(len(groups)), groups] = 1
+    total = distance @ member
+    at = np.arange(len(groups)), groups
+    within = total[at] / (size[groups] - 1).clip(1)
+    others = total / size
+    others[at] = np.inf
+    nearest = others.min(1)
+    values = (nearest - within) / np.maximum(nearest, within).clip(1e-12)
+    return float(np.where(size[groups] > 1, values, 0).mean())
+
+
+def knows_texts(rows: pd.DataFrame) -> pd.Series[bool]:
+    """Of each corpus of a manifest, whether at least half of its utterances have a text."""
+    known: pd.Series[bool] = rows["text"].notna().groupby(rows["corpus"].fillna("")).mean() >= 0.5
+    return known
+
+
+def sentences_of(rows: pd.DataFrame, content: np.ndarray | None = None) -> pd.Series[str]:
+    """The sentence that each utterance says; NA where it is not known.
+
+    Args:
+        rows: A manifest. A corpus in which at least half of the utterances have a text is taken by its texts, apart
+            from case and blanks.
+        content: For the other corpora, as :func:`find_sentences` takes it, [N, D]; without it theirs are unknown.
+    """
+    found = pd.Series([None] * len(rows), index=rows.index, dtype="str")
+    known_texts = knows_texts(rows)
+    for corpus, at in rows.groupby(rows["corpus"].fillna("")).indices.items():
+        if known_texts[str(corpus)]:
+            text = rows["text"].iloc[at].str.casefold().str.split().str.join(" ")
+            found.iloc[at] = text.map(
+                lambda said, corpus=corpus: f"{corpus}: {said}", na_action="ignore"
+            )
+        elif content is not None:
+            numbers = find_sentences(content[at])
+            known = numbers >= 0
+            names = [f"{corpus}: sentence {n}" for n in numbers[known]]
+            found.iloc[np.asarray(at)[known]] = names
+    return found
+
+
+def remove_sentences(
+    summaries: Tensor, sentences: pd.Series[str], *, strength: float = 5.0
+) -> Tensor:
+    """Take the mean of its sentence off each utterance, Eq. 2 of :func:`offsets_of`.
+
+    Args:
+        summaries: Of N utterances, standardised, [N, …].
+        sentences: The N sentences; utterances with NA, and what only one utterance says, stay as they are.
+        strength: κ, in utterances.
+
+    Raises:
+        ValueError: The sentences are not as many as the summaries.
+
+    >>> x = torch.tensor([[1.0], [3.0], [8.0]])
+    >>> remove_sentences(x, pd.Series(["a", "a", None]), strength=1.0).tolist()
+    [[0.0], [2.0], [8.0]]
+    """
+    if len(sentences) != len(summaries):
+        raise ValueError(
+            f"found {len(sentences)} sentences, expected one for each of {len(summaries)} utterances"
+        )
+    codes, size = repeated(sentences)
+    known = codes >= 0
+    empty = summaries.new_zeros(len(size), *summaries.shape[1:], dtype=torch.float64)
+    total = empty.index_add(0, codes[known], summaries[known].double())
+    taken = summaries.clone()
+    taken[known] -= offsets_of(total, size, strength)[codes[known]].to(summaries)
+    return taken
+
+
+def repeated(sentences: pd.Series[str]) -> tuple[Tensor, Tensor]:
+    """Sentences that several utterances say, as integers.
+
+    Returns:
+        The sentence of each utterance, int64 [N], −1 where nobody else says it; and how many say each, int64 [S].
+    """
+    size = sentences.value_counts()
+    names = size.index[size > 1].sort_values()
+    codes = torch.from_numpy(names.get_indexer(pd.Index(sentences)).astype(np.int64))
+    return codes, torch.bincount(codes[codes >= 0], minlength=len(names))
+
+
+def offsets_of(total: Tensor, size: Tensor, strength: float) -> Tensor:
+    r"""What is taken off the utterances of each sentence.
+
+    .. math:: \delta_s = \frac{n_s - 1}{n_s - 1 + \kappa} \, \mu_s \qquad (2)
+
+    for a sentence s that :math:`n_s` utterances say, of mean :math:`\mu_s`; of a sentence that one utterance says
+    nothing.
+
+    Args:
+        total: The sum of each sentence's utterances, [S, …].
+        size: n [S].
+        strength: κ, in utterances: the mean of few is their emotions' and speakers' as much as the sentence's.
+    """
+    share = (size - 1) / (size - 1 + strength) / size
+    return total * share.view(-1, *[1] * (total.ndim - 1))

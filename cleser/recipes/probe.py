@@ -1,0 +1,141 @@
+r"""Linear probe: logistic regression on utterance statistics of all layers, the row that every reader wants first.
+
+Nothing is learned but a linear map, as usual where an encoder's representations are judged (G. Alain, Y. Bengio,
+*Understanding Intermediate Layers Using Linear Classifier Probes*, 2016). Two steps without target labels may follow:
+
+* *Prior* (`match_prior`): the logits are shifted so that the target's utterances get the classes in the shares that the
+  protocol assumes.
+* *Self-training* (`rounds`): the most confident `confidence` of each class' predictions join the source, which counts
+  as much as they do, and the map is fitted anew.
+
+    python -m cleser run probe --source emodb:DIR --target ravdess:DIR --backbone MODEL --out runs/probe
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cleser.recipes.pseudo_labels import confident_labels, decision_shift, prior_shift
+from cleser.training.dataset import Dataset
+
+
+@dataclass(frozen=True)
+class ProbeConfig:
+    """Settings of the probe.
+
+    Attributes:
+        c: Inverse strength of the regularisation, per utterance and channel: C of scikit-learn is this over the number
+            of channels, so that it suits few and many.
+        match_prior: Shift the logits so that the target's classes have the shares that the protocol assumes.
+        rounds: Of self-training on the target; 0 is the plain probe.
+        confidence: Share of each class' predictions that are trusted in a round.
+    """
+
+    c: float = 7.0
+    match_prior: bool = False
+    rounds: int = 0
+    confidence: float = 0.5
+
+    @property
+    def adapts(self) -> bool:
+        """Whether unlabelled target utterances are trained on."""
+        return self.rounds > 0
+
+
+class Probe:
+    """A fitted linear map x ↦ W x + b.
+
+    Args:
+        weights: W [K, F].
+        biases: b [K], the prior's shift included.
+    """
+
+    def __init__(self, weights: Tensor, biases: Tensor) -> None:
+        self.weights, self.biases = weights, biases
+
+    @classmethod
+    def fit(
+        cls, config: ProbeConfig, source: Dataset, target: Dataset | None, prior: Tensor
+    ) -> Probe:
+        """Fit to a source, and go on with a target's unlabelled utterances.
+
+        Args:
+            config: Settings.
+            source: Labelled utterances.
+            target: Unlabelled ones; None where nothing of the target may be known.
+            prior: The class shares that are assumed of it [K].
+        """
+        x, y, weight = source.summaries().flatten(1), source.labels["emotion"], source.weight
+        found = cls(*_fitted(config, x, y, weight, len(prior)))
+        if target is None or not len(target):
+            return found
+        unlabelled = target.summaries().flatten(1)
+        for _ in range(config.rounds):
+            logits = found.logits(unlabelled)
+            shift = prior_shift(logits, prior) if config.match_prior else 0.0
+            trusted = confident_labels((logits + shift).softmax(-1), config.confidence)
+            kept = trusted >= 0
+            share = 1 / torch.bincount(trusted[kept], minlength=len(prior))[trusted[kept]]
+            even = (
+                share / share.sum() * weight.sum()
+            )  # each class alike, all together as the source
+            found = cls(
+                *_fitted(
+                    config,
+                    torch.cat([x, unlabelled[kept]]),
+                    torch.cat([y, trusted[kept]]),
+                    torch.cat([weight, even]),
+                    len(prior),
+                )
+            )
+        if config.match_prior:
+            found.biases = found.biases + decision_shift(found.logits(unlabelled), prior)
+        return found
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits [N, K] of flat statistics [N, F], in double precision."""
+        return x.double() @ self.weights.T + self.biases
+
+    @classmethod
+    def restore(cls, config: ProbeConfig, tensors: Mapping[str, Tensor], emotions: int) -> Probe:
+        """What :meth:`tensors` gave."""
+        return cls(tensors["weights"], tensors["biases"])
+
+    def predict(self, dataset: Dataset, *, together: bool = True) -> tuple[Tensor, Tensor]:
+        """Probabilities [N, K], and the statistics themselves [N, F]."""
+        x = dataset.summaries().flatten(1)
+        return self.logits(x).softmax(-1).float(), x
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The map."""
+        return {"weights": self.weights.contiguous(), "biases": self.biases.contiguous()}
+
+    def write(self, folder: Path) -> None:
+        """Nothing."""
+
+
+def _fitted(
+    config: ProbeConfig, x: Tensor, y: Tensor, weight: Tensor, classes: int
+) -> tuple[Tensor, Tensor]:
+    """Weights [K, F] and biases [K] of a weighted logistic regression; a class that nobody shows is never predicted."""
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+
+    model: Any = LogisticRegression(C=config.c / x.shape[1], max_iter=1000)
+    model.fit(x.numpy(), y.numpy(), sample_weight=weight.numpy())
+    coefficients, intercepts = (
+        torch.from_numpy(v).double() for v in (model.coef_, model.intercept_)
+    )
+    if len(model.classes_) == 2:  # one row, for the second
+        coefficients = torch.cat([-coefficients, coefficients]) / 2
+        intercepts = torch.cat([-intercepts, intercepts]) / 2
+    at = torch.from_numpy(model.classes_)
+    weights = torch.zeros(classes, x.shape[1], dtype=torch.float64)
+    biases = torch.full((classes,), -1e4, dtype=torch.float64)
+    weights[at], biases[at] = coefficients, intercepts
+    return weights, biases
