@@ -569,7 +569,7 @@ FAULTS = (
         "anchors/samplers/resumable.py",
         'return {"epoch": self.epoch, "batches_done": self.done} if',
         'return {"epoch": self.epoch, "batches_done": self.done + 1} if',
-        "tests/anchors/test_loops.py",
+        "tests/anchors/test_loops.py::test_torchdata_resumes_within_and_between_epochs",
     ),
     Fault(
         "a state of other labels is taken",
