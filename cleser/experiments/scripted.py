@@ -89,12 +89,13 @@ def remove_unlabelled(
         The dataset, and what was found, in a sentence.
     """
     said = said_in(dataset, backbone)
+    untouched = dataset.without_sentences(said.mask(said.notna()))
     repeated = int((said.value_counts() > 1).sum())
     if not repeated:
-        return dataset, "lexical content: no sentences are repeated in the target"
+        return untouched, "lexical content: no sentences are repeated in the target"
     how = "their texts" if dataset.manifest["text"].notna().any() else "their sound"
     if check.one_emotion_each(dataset, said):
-        return dataset, (
+        return untouched, (
             f"lexical content: {repeated} sentences of the target, known by {how}, look as if each showed one emotion; "
             "they are left as they are"
         )

@@ -1,0 +1,78 @@
+"""The linear probe against scikit-learn, by itself and with what the target tells."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from cleser.features import Features
+from cleser.recipes.probe import Probe, ProbeConfig
+from cleser.recipes.pseudo_labels import confident_labels, prior_shift
+from cleser.training.dataset import Dataset, InMemory, balance
+
+
+def dataset(seed, classes=3, count=60, shift=0.0):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, classes, count)
+    means = np.random.default_rng(7).standard_normal((classes, 6))
+    x = torch.tensor(means[y] + rng.standard_normal((count, 6)) + shift, dtype=torch.float32)
+    rows = pd.DataFrame(
+        {"utterance": map(str, range(count)), "corpus": "c", "emotion": y.astype(str)}
+    )
+    nothing = torch.zeros(count + 1, dtype=torch.long)
+    features = Features(
+        rows["utterance"].tolist(), x[:0].view(0, 2, 3), nothing, x.view(-1, 2, 3), []
+    )
+    return Dataset(rows, InMemory(features), {"emotion": torch.tensor(y)}, {}, balance(rows), [])
+
+
+UNIFORM = torch.full((3,), 1 / 3, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_plain_probe_is_a_weighted_logistic_regression(classes):
+    source, test = dataset(0, classes), dataset(1, classes)
+    probe = Probe.fit(ProbeConfig(c=3.0), source, None, torch.ones(classes) / classes)
+    peer = LogisticRegression(C=3.0 / 6, max_iter=1000).fit(
+        source.summaries().flatten(1).numpy(), source.labels["emotion"], source.weight.numpy()
+    )
+    shares, x = probe.predict(test)
+    np.testing.assert_allclose(shares, peer.predict_proba(x.numpy()), atol=1e-5)
+    again = Probe.restore(ProbeConfig(), probe.tensors(), classes).predict(test)[0]
+    assert torch.equal(again, shares)
+
+
+def test_a_class_that_the_source_lacks_is_never_predicted():
+    source = dataset(0, 2)
+    probe = Probe.fit(ProbeConfig(), source, None, UNIFORM)
+    shares = probe.predict(dataset(1))[0]
+    assert shares[:, 2].max() == 0
+    torch.testing.assert_close(shares.sum(1), torch.ones(60))
+
+
+def test_the_prior_makes_the_shares_even():
+    target = dataset(2, shift=1.0)
+    config = ProbeConfig(match_prior=True)
+    shares = Probe.fit(config, dataset(0), target, UNIFORM).predict(target)[0]
+    torch.testing.assert_close(shares.mean(0).double(), UNIFORM, atol=1e-4, rtol=0)
+
+
+def test_a_round_learns_from_confident_target_utterances_which_count_as_the_source():
+    source, target = dataset(0), dataset(2, shift=0.5)
+    config = ProbeConfig(match_prior=True, rounds=1)
+    plain = Probe.fit(ProbeConfig(), source, None, UNIFORM)
+    x, unlabelled = (d.summaries().flatten(1) for d in (source, target))
+    logits = plain.logits(unlabelled)
+    trusted = confident_labels((logits + prior_shift(logits, UNIFORM)).softmax(-1), 0.5)
+    kept = (trusted >= 0).nonzero()[:, 0].tolist()
+    even = [60 / 3 / sum(int(trusted[j] == trusted[i]) for j in kept) for i in kept]
+    peer = LogisticRegression(C=7 / 6, max_iter=1000).fit(
+        torch.cat([x, unlabelled[kept]]).numpy(),
+        torch.cat([source.labels["emotion"], trusted[kept]]).numpy(),
+        np.concatenate([source.weight.numpy(), even]),
+    )
+    found = Probe.fit(config, source, target, UNIFORM)
+    np.testing.assert_allclose(found.weights, peer.coef_, atol=1e-4)
+    assert config.adapts
+    assert not ProbeConfig(match_prior=True).adapts
