@@ -67,6 +67,8 @@ def _statistics(protocol: dict[str, Any]) -> str:
         return f"{said}, without statistics of the target"
     if uses.get("alignments") and protocol.get("lexical_normalisation"):
         said += ", and what is said taken out by phoneme,"
+    if uses.get("sentences", "none") != "none":
+        said += f", and what is said taken out by sentence (known by {uses['sentences']}),"
     return f"{said} with unlabelled statistics of the target (transductive)"
 
 

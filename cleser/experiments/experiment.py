@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 from typing import Protocol as Interface
 
 import pandas as pd
@@ -290,13 +290,20 @@ class Fold(NamedTuple):
     report: Callable[[list[dict[str, float]]], None]
 
 
-def uses_of(config: Any, protocol: Protocol, *, alignments: bool) -> Uses:
+def uses_of(config: Any, cast: Cast, backbone: Backbone, *, alignments: bool) -> Uses:
     """What a method with these settings makes of the target's unlabelled recordings under a protocol."""
+    protocol = cast.protocol
     if protocol.target_access == "nothing":
         return Uses(alignments=alignments)
+    said: Literal["none", "texts", "sound"] = "none"
+    if protocol.removes_content:
+        if cast.heard["text"].notna().any():
+            said = "texts"
+        elif backbone.content_layer is not None:
+            said = "sound"
     matched = getattr(config, "match_prior", False)
     adapts = getattr(config, "adapts", False)
-    return Uses(adapts or matched, protocol.prior if matched else "none", alignments)
+    return Uses(adapts or matched, protocol.prior if matched else "none", alignments, said)
 
 
 def run_experiment(
@@ -333,7 +340,7 @@ def run_experiment(
     if not cast.several:
         return _run_cast(experiment, cast, notes, config, fit, backbone, auxiliary=auxiliary)
     alignments = experiment.alignments is not None or "phones" in cast.source
-    begin(experiment, cast, notes, uses_of(config, experiment.protocol, alignments=alignments))
+    begin(experiment, cast, notes, uses_of(config, cast, backbone, alignments=alignments))
     folders = []
     for fold in cast.folds:
         folder = experiment.out / FOLDS / re.sub(r"[^\w.-]+", "-", fold.protocol.fold)
@@ -380,7 +387,7 @@ def _run_cast(
         _ = data.target_phones if _sealed(experiment.protocol) else data.target
         for note in data.notes:
             _tell(note)
-    uses = uses_of(config, experiment.protocol, alignments=data.knows_phones)
+    uses = uses_of(config, cast, backbone, alignments=data.knows_phones)
     begin(experiment, cast, [*notes, *data.notes], uses)
     history: list[dict[str, float]] = []
     networks: list[Fitted] = []

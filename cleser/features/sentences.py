@@ -23,6 +23,7 @@ from torch import Tensor
 _CLUSTERED = (
     4000  # utterances at most whose pairs are compared; the others join the nearest sentence
 )
+_FEWEST = 8  # utterances, of which one can say that some are alike
 _CHOICES = 40  # numbers of sentences that are tried
 _APART = 0.15  # least silhouette; corpora of unrelated utterances have .1 or less, see benchmarks/sentences.py
 
@@ -54,31 +55,48 @@ def find_sentences(content: np.ndarray, *, apart: float = _APART, seed: int = 0)
     >>> find_sentences(rng.standard_normal((30, 256))).max().item()
     -1
     """
-    unit = np.asarray(content, dtype=np.float32)
-    unit = unit / np.linalg.norm(unit, axis=1, keepdims=True).clip(1e-12)
+    unit = _directions(content)
     nobody = np.full(len(unit), -1, dtype=np.int64)
-    if len(unit) < 8:
-        return nobody
     rng = np.random.default_rng(seed)
     few = len(unit) <= _CLUSTERED
     sample = np.arange(len(unit)) if few else np.sort(rng.permutation(len(unit))[:_CLUSTERED])
-    distance = (1 - unit[sample] @ unit[sample].T).clip(0, 2)
-    np.fill_diagonal(distance, 0)
-    tree = linkage(squareform(distance, checks=False), "average")
-    best, found = apart, None
-    for count in np.unique(np.geomspace(2, max(len(sample) // 4, 2), _CHOICES).round().astype(int)):
-        groups = np.unique(fcluster(tree, count, "maxclust"), return_inverse=True)[1]
-        silhouette = _silhouette(distance, groups)
-        if silhouette > best:
-            best, found = silhouette, groups
-    if found is None:
+    silhouette, found = _best_groups(unit[sample])
+    if silhouette <= apart:
         return nobody
-    centres = np.stack([unit[sample][found == g].mean(0) for g in range(found.max() + 1)])
-    centres /= np.linalg.norm(centres, axis=1, keepdims=True).clip(1e-12)
+    centres = _directions(
+        np.stack([unit[sample][found == g].mean(0) for g in range(found.max() + 1)])
+    )
     nearest: np.ndarray = (unit @ centres.T).argmax(1)
     nearest[sample] = found
     first = pd.factorize(nearest)[0]
     return first.astype(np.int64)
+
+
+def best_silhouette(content: np.ndarray) -> float:
+    """The greatest mean silhouette, Eq. 1, that :func:`find_sentences` compares with ``apart``."""
+    return _best_groups(_directions(content))[0]
+
+
+def _directions(content: np.ndarray) -> np.ndarray:
+    unit = np.asarray(content, dtype=np.float32)
+    scaled: np.ndarray = unit / np.linalg.norm(unit, axis=1, keepdims=True).clip(1e-12)
+    return scaled
+
+
+def _best_groups(unit: np.ndarray) -> tuple[float, np.ndarray]:
+    """Of all numbers of groups the grouping with the greatest silhouette."""
+    best, found = -1.0, np.zeros(len(unit), dtype=np.int64)
+    if len(unit) < _FEWEST:
+        return best, found
+    distance = (1 - unit @ unit.T).clip(0, 2)
+    np.fill_diagonal(distance, 0)
+    tree = linkage(squareform(distance, checks=False), "average")
+    for count in np.unique(np.geomspace(2, max(len(unit) // 4, 2), _CHOICES).round().astype(int)):
+        groups = np.unique(fcluster(tree, count, "maxclust"), return_inverse=True)[1]
+        silhouette = _silhouette(distance, groups)
+        if silhouette > best:
+            best, found = silhouette, groups
+    return best, found
 
 
 def _silhouette(distance: np.ndarray, groups: np.ndarray) -> float:
