@@ -65,6 +65,41 @@ _COPIES = "tests/corpora/test_copies.py"
 FAULTS = (
     # Recipes
     Fault(
+        "a sentence's mean is taken off whole",
+        "features/sentences.py",
+        "share = (size - 1) / (size - 1 + strength) / size",
+        "share = 1 / size",
+        "tests/features/test_sentences.py::test_what_is_taken_off_by_a_loop",
+    ),
+    Fault(
+        "sentences are found wherever one looks",
+        "features/sentences.py",
+        "if silhouette <= apart:",
+        "if silhouette <= -1:",
+        "tests/features/test_sentences.py::test_where_nothing_is_repeated_nothing_is_found",
+    ),
+    Fault(
+        "sentences that show one emotion each are not noticed",
+        "experiments/scripted.py",
+        "found > self.single / 2",
+        "found > 2 * self.single",
+        "tests/experiments/test_scripted.py::test_a_target_is_rid_of_sentences_unless_each_shows_one_emotion",
+    ),
+    Fault(
+        "speakers are scored by a classifier that has seen them",
+        "experiments/scripted.py",
+        "parts[1 - part]",
+        "parts[part]",
+        "tests/experiments/test_scripted.py::test_the_source_gives_its_class_means_and_how_far_emotions_spread",
+    ),
+    Fault(
+        "the probe's pseudo-labels count one each",
+        "recipes/probe.py",
+        "share / share.sum() * weight.sum()",
+        "torch.ones_like(share)",
+        "tests/recipes/test_probe.py::test_a_round_learns_from_confident_target_utterances_which_count_as_the_source",
+    ),
+    Fault(
         "coral without its distance",
         "recipes/adaptation.py",
         "supervised + self.weight * aligned",
