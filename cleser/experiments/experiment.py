@@ -168,7 +168,8 @@ class Data:
             title="source", alignments=phones, distrusted=single, record=self.record, tokens=tokens,
         )  # fmt: skip
         self.sentences: SentenceCheck | None = None
-        if self.protocol.removes_content and not self.tuning.from_audio:
+        knows_words = backbone.content_layer is not None and not self.tuning.from_audio
+        if self.protocol.removes_content and knows_words:
             self._remove_sentences_of_source()
 
     def _remove_sentences_of_source(self) -> None:
@@ -296,11 +297,8 @@ def uses_of(config: Any, cast: Cast, backbone: Backbone, *, alignments: bool) ->
     if protocol.target_access == "nothing":
         return Uses(alignments=alignments)
     said: Literal["none", "texts", "sound"] = "none"
-    if protocol.removes_content:
-        if cast.heard["text"].notna().any():
-            said = "texts"
-        elif backbone.content_layer is not None:
-            said = "sound"
+    if protocol.removes_content and backbone.content_layer is not None:
+        said = "texts" if cast.heard["text"].notna().any() else "sound"
     matched = getattr(config, "match_prior", False)
     adapts = getattr(config, "adapts", False)
     return Uses(adapts or matched, protocol.prior if matched else "none", alignments, said)
