@@ -3,11 +3,13 @@
 from typing import TYPE_CHECKING, Any
 
 from cleser.losses.adversary import Adversary, DomainAdversary, SpeakerAdversary
+from cleser.losses.concordance import ConcordanceLoss, concordance_loss
 from cleser.losses.coral import CoralLoss, StreamingCovariance, coral
 from cleser.losses.dual_space import DualSpaceTriplet
 from cleser.losses.gradient_reversal import GradientReversal, Warmup, gradient_reversal
 from cleser.losses.layer_anchor import LayerAnchorLoss
 from cleser.losses.mmd import MmdLoss, mmd
+from cleser.losses.soft_cross_entropy import SoftCrossEntropy, soft_cross_entropy
 from cleser.losses.supcon import CrossLingualSupCon, cross_lingual_supcon
 from cleser.losses.triplet import RelationalTripletLoss, relational_triplet_loss
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Adversary",
+    "ConcordanceLoss",
     "CoralLoss",
     "CrossLingualSupCon",
     "DomainAdversary",
@@ -25,14 +28,17 @@ __all__ = [
     "MmdLoss",
     "RelationMiner",
     "RelationalTripletLoss",
+    "SoftCrossEntropy",
     "SpeakerAdversary",
     "StreamingCovariance",
     "Warmup",
+    "concordance_loss",
     "coral",
     "cross_lingual_supcon",
     "gradient_reversal",
     "mmd",
     "relational_triplet_loss",
+    "soft_cross_entropy",
 ]
 
 

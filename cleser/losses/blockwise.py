@@ -74,7 +74,7 @@ class Block:
     @property
     def others(self) -> int:
         """Candidates of each anchor, itself not counted."""
-        return self.similarity.shape[1] - self.among
+        return self.similarity.shape[1] - int(self.among)  # a compiler has no bools among its sizes
 
     def where(self, relation: Relation) -> Tensor:
         """The pairs of an anchor and another candidate for which a relation holds, bool [n, M]."""

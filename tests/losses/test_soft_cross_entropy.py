@@ -1,0 +1,48 @@
+import math
+
+import pytest
+import torch
+
+from cleser.losses import SoftCrossEntropy, soft_cross_entropy
+from tests.losses.cases import leaf
+
+
+def test_equals_explicit_loops_and_leaves_out_items_without_votes():
+    torch.manual_seed(0)
+    z = torch.randn(6, 4, dtype=torch.float64)
+    votes = torch.randint(0, 5, (6, 4))
+    votes[2] = 0
+    losses = []
+    for row, counts in zip(z.tolist(), votes.tolist(), strict=True):
+        if sum(counts):
+            log_sum = math.log(sum(math.exp(v) for v in row))
+            losses.append(
+                sum(c / sum(counts) * (log_sum - v) for c, v in zip(counts, row, strict=True))
+            )
+    x = leaf(z)
+    found = SoftCrossEntropy()(x, votes)
+    found.backward()
+    assert found.item() == pytest.approx(sum(losses) / len(losses), rel=1e-12)
+    assert not x.grad[2].any()
+    assert x.grad[0].any()
+
+
+def test_of_one_vote_each_is_plain_cross_entropy():
+    torch.manual_seed(0)
+    z, labels = torch.randn(8, 4, dtype=torch.float64), torch.arange(8) % 4
+    plain = torch.nn.functional.cross_entropy(z, labels)
+    torch.testing.assert_close(soft_cross_entropy(z, torch.eye(4)[labels]), plain)
+
+
+def test_without_votes_or_items_is_zero_with_a_zero_gradient():
+    for n in (0, 3):
+        x = leaf(torch.randn(n, 4))
+        loss = soft_cross_entropy(x, torch.zeros(n, 4))
+        loss.backward()
+        assert loss.item() == 0
+        assert not x.grad.any()
+
+
+def test_shapes_that_do_not_fit_are_named():
+    with pytest.raises(ValueError, match=r"logits have shape \(3, 4\), votes \(3,\)"):
+        soft_cross_entropy(torch.zeros(3, 4), torch.zeros(3))
