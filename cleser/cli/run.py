@@ -33,7 +33,8 @@ class RunArguments(Generic[C, T]):
         map: Emotions to rename, as calm=neutral.
         normalisation: Whose unlabelled statistics standardise the features; auto takes the speaker's, or the corpus'
             where speakers seem to show one emotion each.
-        lexical_normalisation: Remove from the features what is said, where alignments tell.
+        lexical_normalisation: Remove from the features what is said: phonemes where alignments tell them, and on
+            pretrained encoders sentences that are repeated.
         target_access: What training may see of the target.
         adapt: Methods that hear target audio adapt to the tested utterances, or to disjoint speakers.
         pool: What they hear: all target audio, or the utterances of the labels alone.

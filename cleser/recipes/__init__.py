@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from cleser.recipes.classical import ClassicalConfig
     from cleser.recipes.erm import Baseline, BaselineConfig
     from cleser.recipes.layer_anchoring import LayerAnchoring, LayerAnchoringConfig
+    from cleser.recipes.probe import Probe, ProbeConfig
     from cleser.recipes.sapa import SAPA, SAPAConfig
     from cleser.recipes.zero_shot import ZeroShot, ZeroShotConfig
 
@@ -21,6 +22,7 @@ _WHERE = {
     "cleser.recipes.classical": ("ClassicalConfig",),
     "cleser.recipes.erm": ("Baseline", "BaselineConfig"),
     "cleser.recipes.layer_anchoring": ("LayerAnchoring", "LayerAnchoringConfig"),
+    "cleser.recipes.probe": ("Probe", "ProbeConfig"),
     "cleser.recipes.sapa": ("SAPA", "SAPAConfig"),
     "cleser.recipes.zero_shot": ("ZeroShot", "ZeroShotConfig"),
 }
@@ -38,6 +40,8 @@ __all__ = [
     "LayerAnchoring",
     "LayerAnchoringConfig",
     "Method",
+    "Probe",
+    "ProbeConfig",
     "SAPAConfig",
     "ZeroShot",
     "ZeroShotConfig",
