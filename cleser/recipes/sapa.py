@@ -20,8 +20,8 @@ The paper has no public code and leaves much open. Here, each a field of `SAPACo
   (`cleser.models.CommunityMap`). Triplets alone cannot make one sound mean two emotions in two styles. Unless held-out
   speakers of the source are clearly better understood so, the network goes on without.
 * *Cross-entropy on confident target utterances* (`target_weight`, our γ) beside the triplets.
-* *Styles are compared on summary statistics*, standardised per speaker, minus the means of speaker and language. The
-  paper's speaker encoder is not known.
+* *Styles are compared on summary statistics*, standardised per speaker, minus the means of speaker and language; on 512
+  random projections of them, where they have more channels. The paper's speaker encoder is not known.
 * *Pseudo-labels* begin after a share `warm_up` of the epochs and are found anew before every epoch: the most confident
   `confidence` of each class, after the predictions' prior has been matched to a uniform one (`match_prior`).
 * *Phoneme anchors come from a bank* of running prototypes (`bank`), not from the batch alone.
@@ -47,7 +47,7 @@ from cleser.models.batch import Batch
 from cleser.models.emotion import Embedded
 from cleser.recipes.erm import Baseline, BaselineConfig
 from cleser.recipes.pseudo_labels import as_shares, confident_labels, prior_shift
-from cleser.recipes.styles import StyleBook, untold
+from cleser.recipes.styles import StyleBook, described_by, untold
 from cleser.relations import differ, same
 from cleser.training.dataset import Dataset
 from cleser.training.loop import Task, TrainingConfig, recognise
@@ -117,7 +117,7 @@ class SAPA(Baseline):
         self.book = StyleBook(
             emotions,
             max(config.communities, 1),
-            task.layers * task.channels,
+            described_by(task.layers * task.channels),
             refine=config.refine,
             resolution=config.resolution,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol as Interface
 from typing import Self
@@ -241,11 +241,13 @@ class Dataset:
 
     def summaries(self) -> Tensor:
         """Summary statistics of all, standardised, [N, L, C] on the CPU."""
-        parts = [
-            self.batch(at, tokens=False).summaries.float().cpu()
-            for at in torch.arange(len(self)).split(BLOCK)
-        ]
+        parts = list(self.summary_blocks())
         return torch.cat(parts) if parts else torch.empty(0, *self.shape)
+
+    def summary_blocks(self) -> Iterator[Tensor]:
+        """The same, a bounded number at a time."""
+        for at in torch.arange(len(self)).split(BLOCK):
+            yield self.batch(at, tokens=False).summaries.float().cpu()
 
 
 def picked(
