@@ -30,6 +30,8 @@ def small(name):
     config = to_plain(METHODS[name].config())
     if name == "classical":
         return from_plain(METHODS[name].config, config | {"c": 1.0})
+    if METHODS[name].build is None:
+        return METHODS[name].config(match_prior=True, rounds=1)
     config["training"] = to_plain(TrainingConfig(epochs=1, batch_size=32, learning_rate=3e-3))
     config["model"] |= {"dim": 8, "dropout": 0.1, "input_dropout": 0.0}
     if name == "sapa":
