@@ -17,10 +17,11 @@ import pandas as pd
 from sklearn.metrics import adjusted_rand_score
 
 from cleser.corpora import load
-from cleser.features import extract_features, find_sentences
+from cleser.features import Record, find_sentences
 from cleser.features.normalisation import standardise_summaries
 from cleser.features.sentences import best_silhouette
 from cleser.speech import load_backbone
+from cleser.training.dataset import summaries_of
 
 
 def main() -> None:
@@ -42,10 +43,10 @@ def main() -> None:
         rows = load(spec)
         if options.quick:
             rows = rows.iloc[::4].reset_index(drop=True)
-        features = extract_features(rows, backbone)
-        rows = rows.set_index("utterance").loc[features.utterances].reset_index()
+        known = [None] * len(rows)
+        summaries, rows = summaries_of(rows, backbone, known, title=spec, record=Record("none"))
         speakers = rows["speaker"].fillna(rows["corpus"])
-        standard = standardise_summaries(features.summaries, speakers)
+        standard = standardise_summaries(summaries, speakers)
         content = standard[:, layer, : backbone.dim].numpy()
         found = find_sentences(content)
         text = rows["text"].fillna("")
