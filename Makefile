@@ -34,7 +34,7 @@ test_files = $(patsubst %,tests/$(1)/test_%.py,$(2))
 NUMERIC := tests/losses tests/models $(call test_files,anchors,bank consistency layer_similarity pooling streaming) \
 	$(call test_files,graphs,agreement mixing neighbours offsets refine tiles) $(call test_files,recipes,pseudo_labels steps) \
 	$(call test_files,speech,acoustic descriptors long_convolution pitch pretrained) \
-	$(call test_files,features,lexical normalisation pooled) $(call test_files,alignment,warping)
+	$(call test_files,features,lexical normalisation sentences standards stored) $(call test_files,alignment,warping)
 
 numeric: setup
 	ATEN_CPU_CAPABILITY=avx2 $(BIN)/pytest -m "not native and not slow" $(NUMERIC)
