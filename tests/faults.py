@@ -87,17 +87,17 @@ FAULTS = (
     ),
     Fault(
         "sentences that show one emotion each are not noticed",
-        "experiments/scripted.py",
+        "experiments/sentence_check.py",
         "found > self.single / 2",
         "found > 2 * self.single",
-        "tests/experiments/test_scripted.py::test_a_target_is_rid_of_sentences_unless_each_shows_one_emotion",
+        "tests/experiments/test_sentence_check.py::test_a_target_is_rid_of_sentences_unless_each_shows_one_emotion",
     ),
     Fault(
         "speakers are scored by a classifier that has seen them",
-        "experiments/scripted.py",
+        "experiments/sentence_check.py",
         "parts[1 - part]",
         "parts[part]",
-        "tests/experiments/test_scripted.py::test_the_source_gives_its_class_means_and_how_far_emotions_spread",
+        "tests/experiments/test_sentence_check.py::test_the_source_gives_its_class_means_and_how_far_emotions_spread",
     ),
     Fault(
         "the probe's pseudo-labels count one each",

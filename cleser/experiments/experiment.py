@@ -27,7 +27,7 @@ from cleser.corpora.audit import SHARED, audit
 from cleser.corpora.protocol import Cast, Parts, Protocol, Uses
 from cleser.evaluation import Run, write_results
 from cleser.experiments.one_sided import OneSidedness, learn, settle, speakers_of_one_emotion
-from cleser.experiments.scripted import (
+from cleser.experiments.sentence_check import (
     SentenceCheck,
     learn_sentences,
     remove_unlabelled,

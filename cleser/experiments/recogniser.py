@@ -20,7 +20,7 @@ from cleser.experiments.experiment import loader
 from cleser.experiments.one_sided import settle
 from cleser.experiments.recordings import as_utterances, files_in, read_speakers, reasons
 from cleser.experiments.saved import SavedRun, open_run
-from cleser.experiments.scripted import remove_unlabelled
+from cleser.experiments.sentence_check import remove_unlabelled
 from cleser.experiments.windows import LONGEST, SHORTEST
 from cleser.training.dataset import phones_of
 

@@ -17,7 +17,7 @@ from cleser.experiments.experiment import FOLDS, Fitted
 from cleser.experiments.methods import METHODS
 from cleser.experiments.neural import FittedRecipe, encoder_for, member_prefix
 from cleser.experiments.one_sided import OneSidedness
-from cleser.experiments.scripted import SentenceCheck
+from cleser.experiments.sentence_check import SentenceCheck
 from cleser.features.normalisation import Moments
 from cleser.features.pooled import Record
 from cleser.settings import from_plain

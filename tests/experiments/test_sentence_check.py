@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cleser.experiments.one_sided import intraclass
-from cleser.experiments.scripted import (
+from cleser.experiments.sentence_check import (
     SentenceCheck,
     learn_sentences,
     remove_unlabelled,
