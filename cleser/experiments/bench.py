@@ -18,8 +18,9 @@ import torch
 
 from cleser.corpora.protocol import Protocol
 from cleser.evaluation import Run, compare_runs, holm
-from cleser.experiments.experiment import Experiment
+from cleser.experiments.experiment import SELECTION, Experiment
 from cleser.experiments.methods import METHODS
+from cleser.experiments.selection import read_grid, select_by_transfer
 from cleser.experiments.variants import VARIANTS, reference_of
 from cleser.models.emotion import ModelConfig
 from cleser.progress import console, track
@@ -83,12 +84,24 @@ class Matrix:
 
 
 class Cell(NamedTuple):
-    """One run of a matrix."""
+    """One run of a matrix.
+
+    Attributes:
+        direction: Its column.
+        recipe: Its row.
+        protocol: The terms.
+        folder: Of the run.
+        pool: Labelled corpora that its settings may be chosen by: the sources, or where there is one alone all of the
+            matrix but the target.
+        renamed: Emotions to rename in the pool.
+    """
 
     direction: Direction
     recipe: str
     protocol: Protocol
     folder: Path
+    pool: tuple[str, ...] = ()
+    renamed: dict[str, str] | None = None
 
 
 def load_matrix(name: str | Path) -> Matrix:
@@ -240,6 +253,8 @@ def _cells(matrix: Matrix, corpora: dict[str, str], out: Path) -> Iterator[Cell]
             f"{new_name(unknown[0]) or did_you_mean(unknown[0], VARIANTS)}"
         )
     corpora = {**matrix.corpora, **corpora}
+    maps = {old: new for d in matrix.directions for old, new in d.map.items()}
+    named = {n: corpora.get(n, "") for d in matrix.directions for n in (*d.source, *d.target)}
     for direction in matrix.directions:
         roles = [direction.source, direction.target, direction.auxiliary]
         if missing := [n for role in roles for n in role if n not in corpora]:
@@ -249,6 +264,10 @@ def _cells(matrix: Matrix, corpora: dict[str, str], out: Path) -> Iterator[Cell]
             )
         source, target, auxiliary = (tuple(corpora[n] for n in role) for role in roles)
         plain = Protocol(source, target, auxiliary, map=dict(direction.map), **matrix.terms)
+        pool, renamed = source, dict(direction.map)
+        if len(source) == 1:
+            pool = tuple(spec for name, spec in named.items() if name not in direction.target)
+            renamed = {**maps, **renamed}
         for name in matrix.recipes:
             variant = VARIANTS[name]
             if variant.settings.get("all_languages") and not auxiliary:
@@ -256,7 +275,8 @@ def _cells(matrix: Matrix, corpora: dict[str, str], out: Path) -> Iterator[Cell]
             protocol = variant.protocol(plain)
             if protocol.target_access == "labels" and set(source) & set(target):
                 continue  # an oracle learns nothing of the target that everybody does not learn here
-            yield Cell(direction, name, protocol, out / direction.name / name)
+            folder = out / direction.name / name
+            yield Cell(direction, name, protocol, folder, pool, renamed)
 
 
 Job = tuple[Cell, Matrix, str | None]
@@ -304,12 +324,26 @@ def _run(cell: Cell, matrix: Matrix, alignments: str | None) -> None:
         variant.method, to_plain(config), cell.protocol, matrix.seeds, cell.folder, matrix.backbone,
         tuning, alignments,
     )  # fmt: skip
+    began = time.perf_counter()
+    if variant.grid and (cell.folder / "results.json").exists():
+        return  # with what was chosen, which the matrix does not know
+    if variant.grid:
+        experiment, config = _selected(experiment, config, variant.grid, cell)
     if experiment.finished():
         return
-    began = time.perf_counter()
-    METHODS[variant.method].run(experiment, config, load_backbone(matrix.backbone))
+    METHODS[variant.method].run(experiment, config, load_backbone(experiment.backbone))
     # What an interrupted attempt took before is not known: the time is that of the last.
     (cell.folder / "time.json").write_text(json.dumps({"seconds": time.perf_counter() - began}))
+
+
+def _selected(experiment: Experiment, config: Any, grid: str, cell: Cell) -> tuple[Experiment, Any]:
+    """With settings chosen by transfer validation; directions of the same pool share its trials."""
+    names = "+".join(sorted(spec.split(":", 1)[0] for spec in cell.pool))
+    trials = cell.folder.parents[1] / SELECTION / names / cell.recipe
+    general = replace(experiment, protocol=replace(experiment.protocol, map=cell.renamed or {}))
+    choices = read_grid(grid, config, experiment.backbone)
+    found = select_by_transfer(general, config, choices, cell.pool, trials)
+    return found.apply(experiment, config)
 
 
 def _difference(cell: Cell, other: Path | None, prefix: str = "") -> dict[str, float | None]:

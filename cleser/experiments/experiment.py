@@ -17,7 +17,6 @@ from typing import Any, Final, Literal, NamedTuple
 from typing import Protocol as Interface
 
 import pandas as pd
-import yaml
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -38,7 +37,7 @@ from cleser.features.normalisation import Moments
 from cleser.files import write_text
 from cleser.progress import console, track
 from cleser.recipe_names import with_current_name
-from cleser.settings import read_yaml, to_plain
+from cleser.settings import as_yaml, read_yaml, to_plain
 from cleser.speech.backbones import Backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.training.audio import load_audio_dataset
@@ -53,6 +52,7 @@ from cleser.training.dataset import (
 from cleser.training.processes import processes
 
 FOLDS: Final = "folds"  # within a run folder, those of its folds
+SELECTION: Final = "selection"  # and what its settings were chosen by
 
 
 class RunFolderError(ValueError):
@@ -72,6 +72,7 @@ class Experiment:
         backbone: Name of what turns recordings into frames.
         tuning: Whether and how it is trained too.
         alignments: Folder that says when phones sound, see :func:`cleser.alignment.load_alignments`.
+        notes: What a reader of the results has to know beside what the audit finds.
     """
 
     recipe: str
@@ -82,6 +83,7 @@ class Experiment:
     backbone: str = "acoustic"
     tuning: FineTuning = field(default_factory=FineTuning)
     alignments: str | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
@@ -117,9 +119,17 @@ class Experiment:
                     "another folder or remove it"
                 )
             return (out / "results.json").exists()
-        if out.exists() and not path.exists() and (not out.is_dir() or any(out.iterdir())):
+        if (
+            out.exists()
+            and not path.exists()
+            and not (out.is_dir() and _others(out) <= {SELECTION})
+        ):
             raise RunFolderError(f"{out} is not empty and holds no run; choose another folder")
         return False
+
+
+def _others(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
 
 
 # Terms that older runs do not name, with what they were then.
@@ -452,7 +462,9 @@ def admit(experiment: Experiment) -> tuple[Cast, list[str]]:
         )
     for note in findings.notes:
         _tell(f"audit: {note}", "bold yellow" if note.startswith(SHARED) else "dim")
-    return cast, findings.notes
+    for note in experiment.notes:
+        _tell(note)
+    return cast, [*findings.notes, *experiment.notes]
 
 
 def begin(experiment: Experiment, cast: Cast, notes: list[str], uses: Uses) -> None:
@@ -460,8 +472,7 @@ def begin(experiment: Experiment, cast: Cast, notes: list[str], uses: Uses) -> N
     if not processes().is_main_process:
         return
     experiment.out.mkdir(parents=True, exist_ok=True)
-    settings = yaml.safe_dump(experiment.settings(), sort_keys=False, allow_unicode=True)
-    write_text(experiment.out / "config.yaml", settings)
+    write_text(experiment.out / "config.yaml", as_yaml(experiment.settings()))
     described = {**cast.describe(uses), "notes": notes}
     write_text(experiment.out / "protocol.json", json.dumps(described, indent=2) + "\n")
 
@@ -471,8 +482,14 @@ def _withdraw(out: Path) -> None:
     begun = {out / "config.yaml", out / "protocol.json"}
     if (out / FOLDS).is_dir() and not any((out / FOLDS).iterdir()):
         begun.add(out / FOLDS)
-    if processes().is_main_process and out.is_dir() and set(out.iterdir()) <= begun:
-        shutil.rmtree(out)
+    if not processes().is_main_process or not out.is_dir():
+        return
+    found = set(out.iterdir())
+    if found <= begun | {out / SELECTION}:
+        for path in found & begun:
+            path.rmdir() if path.is_dir() else path.unlink()
+        if not found - begun:
+            out.rmdir()
 
 
 def _sealed(protocol: Protocol) -> bool:
