@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from cleser.corpora.protocol import Uses
+from cleser.evaluation import Run
 from cleser.experiments.experiment import Experiment, admit, begin, finish, loader, predictions_of
 from cleser.experiments.one_sided import settle
 from cleser.experiments.saved import open_run
@@ -76,4 +77,11 @@ def evaluate(
         test = dataset.subset(cast.parts(seed).test)
         rows.append(predictions_of(test, network.predict(test)[0], protocol.labels, seed))
     left_out = [*cast.left_out, *dataset.left_out]
-    return finish(experiment, pd.concat(rows, ignore_index=True), left_out)
+    tested = pd.concat(rows, ignore_index=True)
+    return finish(experiment, tested, left_out, temperatures=temperatures_of(run))
+
+
+def temperatures_of(run: Path) -> list[dict[str, Any]]:
+    """The temperatures of a run's networks, fitted to its source; none for runs of versions that fitted none."""
+    found: list[dict[str, Any]] = Run(run).results.get("calibration", {}).get("temperatures", [])
+    return found
