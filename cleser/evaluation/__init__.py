@@ -32,7 +32,7 @@ from cleser.evaluation.multiple_tests import holm
 from cleser.evaluation.report import report
 from cleser.evaluation.results import Comparison, Run, compare_runs, summarise, write_results
 from cleser.evaluation.speakers import Clusters, cluster
-from cleser.evaluation.tables import as_text, show_comparison, show_results, table
+from cleser.evaluation.tables import as_text, show_comparison, show_results, show_robustness, table
 
 __all__ = [
     "Clusters",
@@ -64,6 +64,7 @@ __all__ = [
     "report",
     "show_comparison",
     "show_results",
+    "show_robustness",
     "summarise",
     "table",
     "temper",

@@ -62,6 +62,12 @@ class Run:
         return pd.read_parquet(path) if path.exists() else None
 
     @cached_property
+    def robustness(self) -> list[dict[str, Any]]:
+        """What ``cleser evaluate --robustness`` found, by condition; empty where nobody has measured it."""
+        path = self.folder / "robustness" / "robustness.json"
+        return list(json.loads(path.read_text())["conditions"]) if path.exists() else []
+
+    @cached_property
     def clusters(self) -> Clusters:
         """Confusions per speaker and seed."""
         return cluster(self.predictions, self.protocol["classes"])

@@ -144,6 +144,48 @@ def trust_notes(results: dict[str, Any]) -> list[str]:
     return notes
 
 
+def robustness_rows(conditions: Sequence[dict[str, Any]]) -> list[tuple[str, str, str, str]]:
+    """Condition, UAR, its change from the undegraded recordings and that change's interval, as text."""
+    return [
+        (
+            condition_name(row),
+            f"{100 * row['uar']['mean']:.1f} %",
+            *_cells(row["change"], "{:+.1f}"),
+        )
+        for row in conditions
+    ]
+
+
+def condition_name(row: dict[str, Any]) -> str:
+    """A condition of :func:`cleser.experiments.robustness.measure_robustness` in words.
+
+    >>> condition_name({"kind": "noise pink", "value": 10})
+    'pink noise, SNR 10 dB'
+    """
+    kind, value = row["kind"], row["value"]
+    forms = {
+        "clean": "as recorded",
+        "reverberation": f"reverberation, RT60 {value} s",
+        "codec": f"codec {value}",
+        "speed": f"speed × {value}",
+    }
+    return forms.get(kind) or f"{kind.removeprefix('noise ')} noise, SNR {value} dB"
+
+
+def show_robustness(conditions: Sequence[dict[str, Any]]) -> Group:
+    """What a terminal shows of a run on degraded recordings."""
+    table = Table(title="degraded recordings", title_justify="left")
+    for heading in ("condition", "UAR", "change", "95 % interval"):
+        table.add_column(heading)
+    for row in robustness_rows(conditions):
+        table.add_row(*row)
+    note = (
+        f"{conditions[0]['utterances']} utterances; changes are paired over speakers and seeds; each condition is "
+        "normalised by its own statistics, as the run's test is"
+    )
+    return Group(table, Text(note, style="dim"))
+
+
 def _cells(metric: dict[str, Any], form: str = "{:.1f}") -> tuple[str, str]:
     low, high = metric["ci95"]
     bounds = "–" if low is None else f"{form} to {form}".format(100 * low, 100 * high)

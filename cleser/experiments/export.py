@@ -20,6 +20,7 @@ from cleser.evaluation.tables import (
     coverage,
     gender_rows,
     percent,
+    robustness_rows,
     trust_notes,
 )
 from cleser.evaluation.terms import uses_of
@@ -90,6 +91,7 @@ def model_card(run: Run, backbone: Backbone) -> str:
         base_model=_source(backbone) if _on_hub(backbone) else None,
         protocol=run.protocol,
         results=run.results,
+        robustness=robustness_rows(run.robustness),
         languages={
             "source": sorted(known["languages"]),
             "target": sorted(tested["language"].dropna().unique()),
