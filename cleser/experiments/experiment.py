@@ -368,7 +368,17 @@ def _gather(experiment: Experiment, folders: list[Path]) -> dict[str, Any]:
     runs = [Run(folder) for folder in folders]
     predictions = [run.predictions.assign(fold=run.protocol["fold"]) for run in runs]
     left_out = {p["path"]: p for run in runs for p in run.results["left_out"]}
-    return finish(experiment, pd.concat(predictions, ignore_index=True), [*left_out.values()])
+    kept = [
+        run.development.assign(fold=run.protocol["fold"])
+        for run in runs
+        if run.development is not None
+    ]
+    return finish(
+        experiment,
+        pd.concat(predictions, ignore_index=True),
+        [*left_out.values()],
+        development=pd.concat(kept, ignore_index=True) if len(kept) == len(runs) else None,
+    )
 
 
 def _run_cast(
@@ -416,6 +426,7 @@ def _run_cast(
     if _sealed(experiment.protocol):
         audit(cast, repeats=experiment.seeds)  # now that nothing can be learned from what it opens
     predictions: list[pd.DataFrame] = []
+    development: list[pd.DataFrame] = []
     kept: dict[str, Tensor] = {}
     for seed, fitted in enumerate(networks):
         parts = cast.parts(seed)
@@ -423,6 +434,10 @@ def _run_cast(
         test = data.target.subset(parts.test)
         probabilities, embeddings = fitted.predict(test)
         predictions.append(predictions_of(test, probabilities, cast.protocol.labels, seed))
+        if len(parts.dev):
+            dev = data.seen.subset(parts.dev)
+            found = fitted.predict(dev)[0]
+            development.append(predictions_of(dev, found, cast.protocol.labels, seed))
         if seed == 0:
             source = data.seen.subset(parts.train)
             of_source = fitted.predict(source)[1]  # by all processes: weights may be spread
@@ -432,7 +447,14 @@ def _run_cast(
     if kept and together.is_main_process:
         _write_model(experiment.out, kept, data)
     left_out = [*cast.left_out, *data.seen.left_out, *data.target.left_out]
-    return finish(experiment, pd.concat(predictions, ignore_index=True), left_out)
+    return finish(
+        experiment,
+        pd.concat(predictions, ignore_index=True),
+        left_out,
+        development=(
+            pd.concat(development, ignore_index=True) if len(development) == len(networks) else None
+        ),
+    )
 
 
 @cache
@@ -501,10 +523,11 @@ def predictions_of(
     test: Dataset, probabilities: Tensor, classes: Sequence[str], seed: int
 ) -> pd.DataFrame:
     """One row a tested utterance: who it is, the truth, and what was predicted."""
-    who = test.manifest[["utterance", "corpus", "language", "speaker", "split", "emotion"]]
+    columns = ["utterance", "corpus", "language", "speaker", "gender", "split", "emotion"]
+    who = test.manifest[columns]
     predicted = [classes[i] for i in probabilities.argmax(-1).tolist()]
-    columns = {f"p_{name}": probabilities[:, k].tolist() for k, name in enumerate(classes)}
-    return who.assign(predicted=predicted, **columns).assign(seed=seed)
+    shares = {f"p_{name}": probabilities[:, k].tolist() for k, name in enumerate(classes)}
+    return who.assign(predicted=predicted, **shares).assign(seed=seed)
 
 
 def _write_embeddings(out: Path, target: Tensor, source: Dataset, embedded: Tensor) -> None:
@@ -538,12 +561,25 @@ def finish(
     experiment: Experiment,
     predictions: pd.DataFrame,
     left_out: list[dict[str, str]],
+    *,
+    development: pd.DataFrame | None = None,
+    temperatures: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """Write predictions, then results: whoever finds results finds all that stands behind them."""
+    """Write predictions, then results: whoever finds results finds all that stands behind them.
+
+    Args:
+        experiment: Names the folder.
+        predictions: Of the tested utterances.
+        left_out: Recordings that could not be used.
+        development: Predictions of the source's development speakers, to which temperatures are fitted.
+        temperatures: What an earlier run has fitted, see :func:`cleser.evaluation.write_results`.
+    """
     together = processes()
     if together.is_main_process:
         predictions.to_parquet(experiment.out / "predictions.parquet")
-        write_results(experiment.out, left_out=left_out)
+        if development is not None:
+            development.to_parquet(experiment.out / "development.parquet")
+        write_results(experiment.out, left_out=left_out, temperatures=temperatures)
         shutil.rmtree(experiment.out / "checkpoints", ignore_errors=True)
     together.wait_for_everyone()
     return Run(experiment.out).results

@@ -15,7 +15,14 @@ from safetensors.torch import save_file
 
 import cleser
 from cleser.evaluation.results import Run
-from cleser.evaluation.tables import coverage, percent
+from cleser.evaluation.tables import (
+    calibration_rows,
+    coverage,
+    gender_rows,
+    percent,
+    robustness_rows,
+    trust_notes,
+)
 from cleser.evaluation.terms import uses_of
 from cleser.experiments.saved import BACKBONE_FOLDER, open_run
 from cleser.speech.backbones import Backbone
@@ -71,6 +78,9 @@ def model_card(run: Run, backbone: Backbone) -> str:
     environment.filters |= {
         "percent": percent,
         "coverage": coverage,
+        "genders": gender_rows,
+        "calibration": calibration_rows,
+        "trust": trust_notes,
         "uses": lambda protocol: ", ".join(uses_of(protocol)) or "nothing but its normalisation",
     }
     tested = run.predictions
@@ -82,6 +92,7 @@ def model_card(run: Run, backbone: Backbone) -> str:
         base_model=_source(pretrained_part(backbone)) if _on_hub(backbone) else None,
         protocol=run.protocol,
         results=run.results,
+        robustness=robustness_rows(run.robustness),
         languages={
             "source": sorted(known["languages"]),
             "target": sorted(tested["language"].dropna().unique()),
