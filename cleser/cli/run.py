@@ -12,8 +12,7 @@ from tyro.conf import OmitArgPrefixes
 
 from cleser.cli.console import console
 from cleser.corpora.protocol import Adapt, Normalisation, Pool, Protocol, TargetAccess
-from cleser.recipe_names import new_name, with_current_name
-from cleser.suggestions import did_you_mean
+from cleser.recipe_names import with_current_name
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -143,17 +142,14 @@ def parse_prior(prior: str) -> str | dict[str, float]:
 def run(args: list[str]) -> None:
     """Train and test a recipe: cleser run RECIPE --source … --target … --out DIR."""
     from cleser.cli import show_usage  # noqa: PLC0415
-    from cleser.recipes import METHODS  # noqa: PLC0415  (starting up must not cost an import of torch)
+    from cleser.experiments.methods import METHODS, unknown_recipe  # noqa: PLC0415  (starting up must not cost an import of torch)
     from cleser.speech.backbones.fine_tuning import FineTuning  # noqa: PLC0415
 
     if not args or args[0] in ("--help", "-h"):
         show_usage([f"run {name}" for name in METHODS], lambda name: METHODS[name.split()[1]].run)
         return
     if args[0] not in METHODS:
-        near = new_name(args[0]) or did_you_mean(args[0], METHODS)
-        raise ValueError(
-            f"there is no recipe {args[0]!r}, expected one of {', '.join(METHODS)}{near}"
-        )
+        raise ValueError(unknown_recipe(args[0]))
     name, *rest = args
     method = METHODS[name]
     default, rest = _saved(rest, name, method.config)

@@ -20,14 +20,12 @@ from cleser.corpora.protocol import Protocol
 from cleser.evaluation import Run, compare_runs, holm
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.methods import METHODS
-from cleser.experiments.variants import VARIANTS, reference_of
+from cleser.experiments.variants import reference_of, variant
 from cleser.models.emotion import ModelConfig
 from cleser.progress import console, track
-from cleser.recipe_names import new_name
 from cleser.settings import from_plain, read_yaml, to_plain
 from cleser.speech import load_backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
-from cleser.suggestions import did_you_mean
 from cleser.training.loop import TrainingConfig
 
 CONFIGS = Path(__file__).parents[1] / "recipes" / "configs"
@@ -63,7 +61,7 @@ class Matrix:
 
     Attributes:
         directions: The columns.
-        recipes: The rows, names of :data:`cleser.experiments.variants.VARIANTS`.
+        recipes: The rows, names of :data:`cleser.experiments.variants.VARIANTS`, or of recipes of other packages.
         seeds: Trainings of each cell.
         backbone: What turns recordings into frames.
         terms: Further fields of the protocol, as ``{"split": "official"}``.
@@ -175,7 +173,7 @@ def tabulate(cells: Sequence[Cell]) -> pd.DataFrame:
     for cell in cells:
         run = Run(cell.folder)
         uar, f1 = run.results["uar"], run.results["macro_f1"]
-        direction, control = cell.direction.name, VARIANTS[cell.recipe].control
+        direction, control = cell.direction.name, variant(cell.recipe).control
         low, high = (None if v is None else 100 * v for v in uar["ci95"])
         rows.append(
             {
@@ -234,11 +232,7 @@ def write_tables(table: pd.DataFrame, out: Path) -> None:
 
 
 def _cells(matrix: Matrix, corpora: dict[str, str], out: Path) -> Iterator[Cell]:
-    if unknown := [name for name in matrix.recipes if name not in VARIANTS]:
-        raise ValueError(
-            f"recipes {unknown} are unknown, expected some of {', '.join(VARIANTS)}"
-            f"{new_name(unknown[0]) or did_you_mean(unknown[0], VARIANTS)}"
-        )
+    rows = {name: variant(name) for name in matrix.recipes}
     corpora = {**matrix.corpora, **corpora}
     for direction in matrix.directions:
         roles = [direction.source, direction.target, direction.auxiliary]
@@ -249,11 +243,10 @@ def _cells(matrix: Matrix, corpora: dict[str, str], out: Path) -> Iterator[Cell]
             )
         source, target, auxiliary = (tuple(corpora[n] for n in role) for role in roles)
         plain = Protocol(source, target, auxiliary, map=dict(direction.map), **matrix.terms)
-        for name in matrix.recipes:
-            variant = VARIANTS[name]
-            if variant.settings.get("all_languages") and not auxiliary:
+        for name, row in rows.items():
+            if row.settings.get("all_languages") and not auxiliary:
                 continue  # no other language to learn from: it would be the recipe without
-            protocol = variant.protocol(plain)
+            protocol = row.protocol(plain)
             if protocol.target_access == "labels" and set(source) & set(target):
                 continue  # an oracle learns nothing of the target that everybody does not learn here
             yield Cell(direction, name, protocol, out / direction.name / name)
@@ -291,8 +284,8 @@ def _attempt(job: Job) -> str:
 
 
 def _run(cell: Cell, matrix: Matrix, alignments: str | None) -> None:
-    variant = VARIANTS[cell.recipe]
-    config = variant.config()
+    row = variant(cell.recipe)
+    config = row.config()
     if hasattr(config, "training"):  # the classical row and the probe are no networks
         config = replace(
             config,
@@ -301,13 +294,13 @@ def _run(cell: Cell, matrix: Matrix, alignments: str | None) -> None:
         )
     tuning = from_plain(FineTuning, matrix.tuning)
     experiment = Experiment(
-        variant.method, to_plain(config), cell.protocol, matrix.seeds, cell.folder, matrix.backbone,
+        row.method, to_plain(config), cell.protocol, matrix.seeds, cell.folder, matrix.backbone,
         tuning, alignments,
     )  # fmt: skip
     if experiment.finished():
         return
     began = time.perf_counter()
-    METHODS[variant.method].run(experiment, config, load_backbone(matrix.backbone))
+    METHODS[row.method].run(experiment, config, load_backbone(matrix.backbone))
     # What an interrupted attempt took before is not known: the time is that of the last.
     (cell.folder / "time.json").write_text(json.dumps({"seconds": time.perf_counter() - began}))
 
