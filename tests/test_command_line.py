@@ -58,9 +58,9 @@ def test_the_version(capsys):
         ("frobnicate", "'frobnicate', cleser --help lists them"),
         (
             "run layer_anchoring",
-            "expected one of erm, .*; layer_anchoring is called layer-anchoring now",
+            "expected one of classical, .*; layer_anchoring is called layer-anchoring now",
         ),
-        ("run spaa", "there is no recipe 'spaa', expected one of erm, .* did you mean sapa?"),
+        ("run spaa", "there is no recipe 'spaa', expected one of classical, .* did you mean sapa?"),
         (
             "data describe emobd:x",
             "unknown corpus 'emobd', expected one of .*; did you mean emodb?",

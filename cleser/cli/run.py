@@ -12,8 +12,7 @@ from tyro.conf import OmitArgPrefixes
 
 from cleser.cli.console import console
 from cleser.corpora.protocol import Adapt, Normalisation, Pool, Protocol, TargetAccess
-from cleser.recipe_names import new_name, with_current_name
-from cleser.suggestions import did_you_mean
+from cleser.recipe_names import with_current_name
 
 if TYPE_CHECKING:
     from cleser.experiments.experiment import Experiment
@@ -206,7 +205,7 @@ def tune(args: list[str]) -> None:
 def arguments_of(command: str, args: list[str]) -> tuple[str, Any] | None:
     """The recipe and the flags of a command that takes both; None where only help was wanted."""
     from cleser.cli import show_usage  # noqa: PLC0415
-    from cleser.recipes import METHODS  # noqa: PLC0415  (starting up must not cost an import of torch)
+    from cleser.experiments.methods import METHODS, unknown_recipe  # noqa: PLC0415  (starting up must not cost an import of torch)
     from cleser.speech.backbones.fine_tuning import FineTuning  # noqa: PLC0415
 
     if not args or args[0] in ("--help", "-h"):
@@ -214,10 +213,7 @@ def arguments_of(command: str, args: list[str]) -> tuple[str, Any] | None:
         show_usage(names, lambda name: METHODS[name.split()[1]].run)
         return None
     if args[0] not in METHODS:
-        near = new_name(args[0]) or did_you_mean(args[0], METHODS)
-        raise ValueError(
-            f"there is no recipe {args[0]!r}, expected one of {', '.join(METHODS)}{near}"
-        )
+        raise ValueError(unknown_recipe(args[0]))
     name, *rest = args
     method = METHODS[name]
     default, rest = _saved(rest, name, method.config)

@@ -25,6 +25,7 @@ from cleser.alignment.folder import existing_folder
 from cleser.corpora.audit import SHARED, audit
 from cleser.corpora.protocol import Cast, Parts, Protocol, Uses
 from cleser.evaluation import Run, write_results
+from cleser.experiments.methods import package_of
 from cleser.experiments.one_sided import OneSidedness, learn, settle, speakers_of_one_emotion
 from cleser.experiments.sentence_check import (
     SentenceCheck,
@@ -91,8 +92,10 @@ class Experiment:
 
     def settings(self) -> dict[str, Any]:
         """What ``config.yaml`` holds: enough to run the same again."""
+        package = package_of(self.recipe)
         return {
             "recipe": self.recipe,
+            **({"package": package} if package else {}),
             "backbone": self.backbone,
             "seeds": self.seeds,
             "protocol": to_plain(self.protocol),

@@ -88,6 +88,7 @@ def model_card(run: Run, backbone: Backbone) -> str:
     return environment.from_string(template).render(
         name=f"{run.settings['recipe']}-{'-'.join(run.protocol['source'])}",
         recipe=run.settings["recipe"],
+        package=run.settings.get("package"),
         backbone=_described(backbone),
         base_model=_source(pretrained_part(backbone)) if _on_hub(backbone) else None,
         protocol=run.protocol,

@@ -14,7 +14,7 @@ from torch import Tensor
 from cleser.alignment import Alignment
 from cleser.corpora.protocol import Protocol
 from cleser.experiments.experiment import FOLDS, Fitted
-from cleser.experiments.methods import METHODS
+from cleser.experiments.methods import METHODS, unknown_recipe
 from cleser.experiments.neural import FittedRecipe, encoder_for, member_prefix
 from cleser.experiments.one_sided import OneSidedness
 from cleser.experiments.sentence_check import SentenceCheck
@@ -87,7 +87,10 @@ def open_run(folder: Path) -> SavedRun:
         ValueError: The folder holds no finished run.
     """
     settings = _with_own_backbone(read_settings(folder), folder)
-    method = METHODS[settings["recipe"]]
+    name = settings["recipe"]
+    if name not in METHODS:
+        raise ValueError(f"{folder}: {unknown_recipe(name, settings.get('package'))}")
+    method = METHODS[name]
     task, tensors = _read_model(folder)
     vocabulary = Vocabulary(**{name: tuple(names) for name, names in task["vocabulary"].items()})
     config = from_plain(method.config, settings["config"])

@@ -7,6 +7,8 @@ from typing import Any
 
 from cleser.corpora.protocol import Protocol
 from cleser.experiments.methods import METHODS
+from cleser.recipe_names import new_name
+from cleser.suggestions import did_you_mean
 from cleser.training.loop import TrainingConfig
 
 
@@ -109,9 +111,26 @@ adapted to are other speakers of the target than those tested. *Self-training* i
 pseudo-labels and prior alone."""
 
 
+def variant(name: str) -> Variant:
+    """The row of a name: one of :data:`VARIANTS`, or a recipe of another package as its config says.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if name in VARIANTS:
+        return VARIANTS[name]
+    if name in METHODS:
+        return Variant(name)
+    known = [*VARIANTS, *(other for other in METHODS if other not in VARIANTS)]
+    raise ValueError(
+        f"there is no row {name!r}, expected one of {', '.join(known)}"
+        f"{new_name(name) or did_you_mean(name, known)}"
+    )
+
+
 def reference_of(name: str) -> str:
     """The plain ERM under the same terms that a row is compared with, besides its control."""
-    terms = VARIANTS[name].terms
+    terms = variant(name).terms
     return {"target_access": "erm-unseen", "adapt": "erm-disjoint"}.get(
         next(iter(terms), ""), "erm"
     )
