@@ -3,12 +3,12 @@
     python benchmarks/claims.py --backbone MODEL emodb:DIR ravdess:DIR nemo:DIR turev-db:DIR --map calm=neutral
 
 1. *Do speakers of different languages cluster under one emotion?* (SAPA.) Style communities of utterance statistics,
-   without what each language and speaker adds, and how languages mix in them against chance: languages dealt to speakers
-   at random, communities found anew for each.
+   without what each language and speaker adds, and how languages mix in them against chance: languages dealt to
+   speakers at random, communities found anew for each.
 2. *Are some layers more alike across languages, and do those transfer better?* (Layer anchoring.) For each layer the
    similarity of two languages (debiased linear CKA, CORAL distance, cosine of means), and the UAR of a linear probe on
-   that layer alone from the one to the other. Spearman's correlation over layers, the mean over pairs of languages; its p
-   by dealing the layers of every pair at random.
+   that layer alone from the one to the other. Spearman's correlation over layers, the mean over pairs of languages;
+   its p by dealing the layers of every pair at random.
 
 ``--quick`` takes synthetic corpora and descriptors.
 """
@@ -78,9 +78,7 @@ def speakers(raw: Tensor, rows: pd.DataFrame, permutations: int) -> None:
     table = found.mixing(permutations=permutations, refit=True, seed=0)
     columns = ["emotion", "nodes", "communities", "entropy", "entropy_chance", "entropy_p",
                "assortativity", "assortativity_chance", "assortativity_p"]  # fmt: skip
-    print(
-        f"1. Style communities; entropy 1 is mixed, 0 apart; p of languages keeping apart, {permutations} permutations"
-    )
+    print("1. Style communities; entropy 1 is mixed, 0 apart; p of languages keeping apart")
     print(table[columns].round(3).to_string(index=False))
 
 
@@ -90,9 +88,7 @@ def layers(raw: Tensor, rows: pd.DataFrame, permutations: int) -> None:
     transfer = transfers(raw, rows)
     print("\n2. Transfer UAR % of a probe on one layer, rows from → to")
     print(transfer.round(1).to_string())
-    print(
-        f"\nSpearman's correlation over layers of likeness and transfer, mean over pairs; {permutations} permutations"
-    )
+    print("\nSpearman's correlation over layers of likeness and transfer, mean over pairs")
     for measure, sign in MEASURES.items():
         likeness = sign * alike[measure]
         value, p = correlated(likeness, transfer, permutations)
@@ -128,7 +124,7 @@ def dataset(x: Tensor, rows: pd.DataFrame, at: np.ndarray) -> tuple[Tensor, Tens
     """Statistics, emotions and rows of one language."""
     part = rows[at].reset_index(drop=True)
     y = torch.from_numpy(pd.Index(EMOTIONS).get_indexer(part["emotion"]).astype(np.int64))
-    return x[torch.from_numpy(at)], y, part
+    return x[torch.from_numpy(at.copy())], y, part
 
 
 def one_layer(source: tuple, target: tuple, layer: int) -> float:
@@ -156,12 +152,7 @@ def correlated(
 ) -> tuple[float, float]:
     """Mean Spearman correlation over pairs (both ways of transfer averaged), and its two-sided p."""
     pairs = list(likeness.index)
-    both = np.array(
-        [
-            (transfer.loc[[(a, b)]].to_numpy()[0] + transfer.loc[[(b, a)]].to_numpy()[0]) / 2
-            for a, b in pairs
-        ]
-    )
+    both = np.array([transfer.loc[[(a, b), (b, a)]].to_numpy().mean(0) for a, b in pairs])
     values = likeness.to_numpy()
 
     def mean(of: np.ndarray) -> float:
