@@ -12,6 +12,7 @@ from tyro.conf import OmitArgPrefixes
 
 from cleser.cli.console import console
 from cleser.corpora.protocol import Adapt, Normalisation, Pool, Protocol, TargetAccess
+from cleser.recipe_names import new_name, with_current_name
 from cleser.suggestions import did_you_mean
 
 C = TypeVar("C")
@@ -149,7 +150,7 @@ def run(args: list[str]) -> None:
         show_usage([f"run {name}" for name in METHODS], lambda name: METHODS[name.split()[1]].run)
         return
     if args[0] not in METHODS:
-        near = did_you_mean(args[0], METHODS)
+        near = new_name(args[0]) or did_you_mean(args[0], METHODS)
         raise ValueError(
             f"there is no recipe {args[0]!r}, expected one of {', '.join(METHODS)}{near}"
         )
@@ -204,7 +205,7 @@ def _saved(args: list[str], name: str, kind: type[Any]) -> tuple[Any, list[str]]
     if at + 1 == len(args):
         raise ValueError("--config expects a file, as runs/de-en/config.yaml")
     path = Path(args[at + 1])
-    saved = read_yaml(path)
+    saved = with_current_name(read_yaml(path))
     if missing := {"recipe", "protocol", "config", "seeds", "backbone"} - saved.keys():
         raise ValueError(f"{path} lacks {sorted(missing)}, expected the config.yaml of a run")
     if saved["recipe"] != name:

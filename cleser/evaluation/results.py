@@ -17,6 +17,7 @@ from cleser.evaluation.metrics import METRICS, f1, precision, recall
 from cleser.evaluation.speakers import Clusters, cluster
 from cleser.evaluation.terms import differing
 from cleser.files import write_text
+from cleser.recipe_names import with_current_name
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,7 @@ class Run:
     @cached_property
     def settings(self) -> dict[str, Any]:
         """``config.yaml``."""
-        settings: dict[str, Any] = yaml.safe_load(self._path("config.yaml").read_text())
-        return settings
+        return with_current_name(yaml.safe_load(self._path("config.yaml").read_text()))
 
     @cached_property
     def protocol(self) -> dict[str, Any]:
@@ -41,8 +41,7 @@ class Run:
     @cached_property
     def results(self) -> dict[str, Any]:
         """``results.json``."""
-        results: dict[str, Any] = json.loads(self._path("results.json").read_text())
-        return results
+        return with_current_name(json.loads(self._path("results.json").read_text()))
 
     @cached_property
     def predictions(self) -> pd.DataFrame:

@@ -23,6 +23,7 @@ from cleser.experiments.methods import METHODS
 from cleser.experiments.variants import VARIANTS, reference_of
 from cleser.models.emotion import ModelConfig
 from cleser.progress import console, track
+from cleser.recipe_names import new_name
 from cleser.settings import from_plain, read_yaml, to_plain
 from cleser.speech import load_backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
@@ -236,7 +237,7 @@ def _cells(matrix: Matrix, corpora: dict[str, str], out: Path) -> Iterator[Cell]
     if unknown := [name for name in matrix.recipes if name not in VARIANTS]:
         raise ValueError(
             f"recipes {unknown} are unknown, expected some of {', '.join(VARIANTS)}"
-            f"{did_you_mean(unknown[0], VARIANTS)}"
+            f"{new_name(unknown[0]) or did_you_mean(unknown[0], VARIANTS)}"
         )
     corpora = {**matrix.corpora, **corpora}
     for direction in matrix.directions:

@@ -37,6 +37,7 @@ from cleser.experiments.sentence_check import (
 from cleser.features.normalisation import Moments
 from cleser.files import write_text
 from cleser.progress import console, track
+from cleser.recipe_names import with_current_name
 from cleser.settings import read_yaml, to_plain
 from cleser.speech.backbones import Backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
@@ -107,7 +108,7 @@ class Experiment:
         out, settings = self.out, self.settings()
         path = out / "config.yaml"
         if path.exists() and not overwrite:
-            found = read_yaml(path)
+            found = with_current_name(read_yaml(path))
             found["protocol"] = {**_LATER_TERMS, **found.get("protocol", {})}
             if found != settings:
                 changed = [k for k in settings | found if settings.get(k) != found.get(k)]
@@ -330,8 +331,7 @@ def run_experiment(
     """
     if experiment.finished():
         console.print(f"{experiment.out} is finished; nothing to do")
-        results: dict[str, Any] = json.loads((experiment.out / "results.json").read_text())
-        return results
+        return Run(experiment.out).results
     together = processes()
     together.wait_for_everyone()  # nobody looks into the folder once one has begun to write
     cast, notes = admit(experiment)
@@ -529,5 +529,4 @@ def finish(
         write_results(experiment.out, left_out=left_out)
         shutil.rmtree(experiment.out / "checkpoints", ignore_errors=True)
     together.wait_for_everyone()
-    results: dict[str, Any] = json.loads((experiment.out / "results.json").read_text())
-    return results
+    return Run(experiment.out).results

@@ -11,7 +11,7 @@ from cleser.experiments.experiment import Experiment, Fitted, Fold, run_experime
 from cleser.experiments.neural import runner
 from cleser.recipes.adaptation import Coral, CoralConfig, Dann, DannConfig
 from cleser.recipes.classical import Classical, ClassicalConfig
-from cleser.recipes.erm import Baseline, BaselineConfig
+from cleser.recipes.erm import ERM, ERMConfig
 from cleser.recipes.layer_anchoring import LayerAnchoring, LayerAnchoringConfig
 from cleser.recipes.probe import Probe, ProbeConfig
 from cleser.recipes.sapa import SAPA, SAPAConfig
@@ -64,12 +64,12 @@ def _network(config: type[Any], build: Callable[..., Any]) -> Method:
 
 
 METHODS: dict[str, Method] = {
-    "baseline": _network(BaselineConfig, Baseline),
+    "erm": _network(ERMConfig, ERM),
     "coral": _network(CoralConfig, Coral),
     "dann": _network(DannConfig, Dann),
     "sapa": _network(SAPAConfig, SAPA),
-    "layer_anchoring": _network(LayerAnchoringConfig, LayerAnchoring),
-    "zero_shot": _network(ZeroShotConfig, ZeroShot),
+    "layer-anchoring": _network(LayerAnchoringConfig, LayerAnchoring),
+    "zero-shot": _network(ZeroShotConfig, ZeroShot),
     "classical": Method(ClassicalConfig, run_classical, None, Classical.restore),
     "probe": Method(ProbeConfig, run_probe, None, Probe.restore),
 }

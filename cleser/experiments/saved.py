@@ -20,6 +20,7 @@ from cleser.experiments.one_sided import OneSidedness
 from cleser.experiments.sentence_check import SentenceCheck
 from cleser.features.normalisation import Moments
 from cleser.features.pooled import Record
+from cleser.recipe_names import with_current_name
 from cleser.settings import from_plain
 from cleser.speech.backbones import Backbone, load_backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
@@ -71,8 +72,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
     """
     for name in ("config.yaml", "config.json"):
         if (folder / name).exists():
-            settings: dict[str, Any] = yaml.safe_load((folder / name).read_text())  # reads JSON too
-            return settings
+            return with_current_name(yaml.safe_load((folder / name).read_text()))  # reads JSON too
     raise ValueError(
         f"{folder}: found neither config.yaml nor config.json, expected the folder of a run or of an "
         "exported model"

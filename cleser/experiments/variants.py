@@ -56,12 +56,12 @@ def _sapa(
 
 
 VARIANTS: dict[str, Variant] = {
-    "erm": Variant("baseline"),
-    "erm-prior": Variant("baseline", {"match_prior": True}),
-    "erm-long": Variant("baseline", _LONG),
-    "erm-ensemble": Variant("baseline", {**_LONG, **_ENSEMBLE}),
-    "erm-with-content": Variant("baseline", terms=_WITH_CONTENT),
-    "erm-all": Variant("baseline", {"all_languages": True}),
+    "erm": Variant("erm"),
+    "erm-prior": Variant("erm", {"match_prior": True}),
+    "erm-long": Variant("erm", _LONG),
+    "erm-ensemble": Variant("erm", {**_LONG, **_ENSEMBLE}),
+    "erm-with-content": Variant("erm", terms=_WITH_CONTENT),
+    "erm-all": Variant("erm", {"all_languages": True}),
     "classical": Variant("classical"),
     "probe": Variant("probe"),
     "probe-prior": Variant("probe", {"match_prior": True}),
@@ -80,26 +80,26 @@ VARIANTS: dict[str, Variant] = {
     "sapa-no-phoneme-space": _sapa(phoneme_weight=0.0),
     "sapa-no-refinement": _sapa(refine=False),
     "sapa-no-pseudo-labels": _sapa(control="erm-long", target_weight=0.0),
-    "layer-anchoring": Variant("layer_anchoring", control="erm-long"),
-    "layer-anchoring-last": Variant("layer_anchoring", {"policy": "last"}, control="erm-long"),
-    "layer-anchoring-single": Variant("layer_anchoring", {"policy": "single"}, control="erm-long"),
-    "layer-anchoring-vowel": Variant("layer_anchoring", {"units": "vowel"}, control="erm-long"),
-    "erm-disjoint": Variant("baseline", terms=_DISJOINT),
+    "layer-anchoring": Variant("layer-anchoring", control="erm-long"),
+    "layer-anchoring-last": Variant("layer-anchoring", {"policy": "last"}, control="erm-long"),
+    "layer-anchoring-single": Variant("layer-anchoring", {"policy": "single"}, control="erm-long"),
+    "layer-anchoring-vowel": Variant("layer-anchoring", {"units": "vowel"}, control="erm-long"),
+    "erm-disjoint": Variant("erm", terms=_DISJOINT),
     "self-training-disjoint": Variant("sapa", _SELF_TRAINING, _DISJOINT),
     "sapa-disjoint": _sapa(_DISJOINT, "self-training-disjoint"),
-    "erm-unseen": Variant("baseline", terms=_UNSEEN),
-    "erm-all-unseen": Variant("baseline", {"all_languages": True}, _UNSEEN),
+    "erm-unseen": Variant("erm", terms=_UNSEEN),
+    "erm-all-unseen": Variant("erm", {"all_languages": True}, _UNSEEN),
     "erm-all-unseen-long": Variant(
-        "baseline", {"all_languages": True, "training": TrainingConfig(epochs=30)}, _UNSEEN
+        "erm", {"all_languages": True, "training": TrainingConfig(epochs=30)}, _UNSEEN
     ),
-    "zero-shot": Variant("zero_shot", terms=_UNSEEN, control="erm-all-unseen-long"),
+    "zero-shot": Variant("zero-shot", terms=_UNSEEN, control="erm-all-unseen-long"),
     "zero-shot-no-contrast": Variant(
-        "zero_shot", {"contrast_weight": 0.0}, _UNSEEN, "erm-all-unseen-long"
+        "zero-shot", {"contrast_weight": 0.0}, _UNSEEN, "erm-all-unseen-long"
     ),
     "zero-shot-no-adversary": Variant(
-        "zero_shot", {"adversary_weight": 0.0}, _UNSEEN, "erm-all-unseen-long"
+        "zero-shot", {"adversary_weight": 0.0}, _UNSEEN, "erm-all-unseen-long"
     ),
-    "oracle": Variant("baseline", terms={"target_access": "labels"}),
+    "oracle": Variant("erm", terms={"target_access": "labels"}),
 }
 """By name. *Unseen*: nothing is known of the target before the test, not even its statistics. *Disjoint*: what is
 adapted to are other speakers of the target than those tested. *Self-training* is SAPA without all that is SAPA's:

@@ -137,6 +137,8 @@ def test_mistakes_are_named(specs, tmp_path, capsys):
         load_matrix(path)
     with pytest.raises(ValueError, match="recipes \\['ermm'\\] are unknown"):
         run_matrix(Matrix((Direction(("a",), ("b",)),), ("ermm",)), specs, tmp_path)
+    with pytest.raises(ValueError, match=r"unknown, .*; baseline is called erm now"):
+        run_matrix(Matrix((Direction(("a",), ("b",)),), ("baseline",)), specs, tmp_path)
     with pytest.raises(ValueError, match="a-to-z needs the corpora \\['z'\\]"):
         run_matrix(Matrix((Direction(("a",), ("z",)),), ("erm",)), specs, tmp_path)
     assert (
