@@ -30,7 +30,7 @@ html_css_files = ["narrow.css"]
 copybutton_prompt_text = "$ "  # not copied, and neither is what a command prints
 copybutton_line_continuation_character = "\\"
 myst_enable_extensions = ["dollarmath"]
-exclude_patterns = ["_build", "versions.txt", "examples", "auto_examples/**/*.ipynb", "auto_examples/**/*.py.md5"]
+exclude_patterns = ["_build", "versions.txt", "examples", "auto_examples/*.ipynb", "auto_examples/**/*.py.md5"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from myst_parser.sphinx_ import MystParser
+from myst_parser.parsers.sphinx_ import MystParser
 
 if TYPE_CHECKING:
     from docutils import nodes
@@ -13,11 +13,14 @@ if TYPE_CHECKING:
 
 
 def markdown(notebook: str) -> str:
-    """The cells of a notebook as one Markdown text, with a link to the file itself below the title."""
+    """The cells of a notebook as one Markdown text."""
     parts = []
     for cell in json.loads(notebook)["cells"]:
         text = "".join(cell["source"])
-        parts.append(f"```python\n{text}\n```" if cell["cell_type"] == "code" else text)
+        if cell["cell_type"] == "code":
+            plain = text.startswith(("!", "%")) or "\n!" in text  # Jupyter's own lines are no Python
+            text = f"```{'text' if plain else 'python'}\n{text}\n```"
+        parts.append(text)
     return "\n\n".join(parts)
 
 
