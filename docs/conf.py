@@ -32,6 +32,7 @@ copybutton_line_continuation_character = "\\"
 myst_enable_extensions = ["dollarmath"]
 exclude_patterns = ["_build", "versions.txt", "examples", "auto_examples/*.ipynb", "auto_examples/**/*.py.md5"]
 
+default_role = "py:obj"  # a name in single backticks is a link where it can be
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
@@ -43,5 +44,6 @@ sphinx_gallery_conf = {
     "filename_pattern": r"/plot_",
     "download_all_examples": False,
     "show_signature": False,
+    "write_computation_times": False,  # that page would ask another host for its table
     "abort_on_example_error": True,
 }
