@@ -12,6 +12,12 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from cleser.evaluation.calibration import (
+    fit_temperatures,
+    has_probabilities,
+    summarise_calibration,
+)
+from cleser.evaluation.gender import gender_gap
 from cleser.evaluation.intervals import Difference, interval, paired_difference
 from cleser.evaluation.metrics import METRICS, f1, precision, recall
 from cleser.evaluation.speakers import Clusters, cluster
@@ -49,6 +55,18 @@ class Run:
         return pd.read_parquet(self._path("predictions.parquet"))
 
     @cached_property
+    def development(self) -> pd.DataFrame | None:
+        """``development.parquet``: predictions of the source's development speakers; None where none were kept."""
+        path = self.folder / "development.parquet"
+        return pd.read_parquet(path) if path.exists() else None
+
+    @cached_property
+    def robustness(self) -> list[dict[str, Any]]:
+        """What ``cleser evaluate --robustness`` found, by condition; empty where nobody has measured it."""
+        path = self.folder / "robustness" / "robustness.json"
+        return list(json.loads(path.read_text())["conditions"]) if path.exists() else []
+
+    @cached_property
     def clusters(self) -> Clusters:
         """Confusions per speaker and seed."""
         return cluster(self.predictions, self.protocol["classes"])
@@ -68,12 +86,19 @@ class Run:
         return path
 
 
-def write_results(folder: Path, *, left_out: list[dict[str, str]] | None = None) -> dict[str, Any]:
+def write_results(
+    folder: Path,
+    *,
+    left_out: list[dict[str, str]] | None = None,
+    temperatures: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
     """Compute ``results.json`` from a folder's predictions and write it.
 
     Args:
         folder: The run folder.
         left_out: Recordings that could not be used, for the record.
+        temperatures: Of the networks, see :func:`cleser.evaluation.calibration.fit_temperatures`; by default they are
+            fitted to the folder's ``development.parquet``, where there is one.
 
     Returns:
         What was written; fractions from 0 to 1.
@@ -88,11 +113,22 @@ def write_results(folder: Path, *, left_out: list[dict[str, str]] | None = None)
         "recipe": run.settings["recipe"],
         "protocol": run.protocol["hash"],
         "left_out": left_out or [],
+        "gender": gender_gap(predictions, run.protocol["classes"]),
     }
+    if has_probabilities(predictions, run.protocol["classes"]):
+        results["calibration"] = _calibration(run, temperatures)
     if sets := _test_sets(run):
         results["test_sets"] = sets
     write_text(folder / "results.json", json.dumps(results, indent=2) + "\n")
     return results
+
+
+def _calibration(run: Run, temperatures: list[dict[str, Any]] | None) -> dict[str, Any]:
+    classes = run.protocol["classes"]
+    if temperatures is None:
+        own = run.development
+        temperatures = [] if own is None or own.empty else fit_temperatures(own, classes)
+    return summarise_calibration(run.predictions, classes, temperatures)
 
 
 def _test_sets(run: Run) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from typing import Any, Final, Literal, NamedTuple
 from typing import Protocol as Interface
 
 import pandas as pd
-import yaml
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -26,6 +25,7 @@ from cleser.alignment.folder import existing_folder
 from cleser.corpora.audit import SHARED, audit
 from cleser.corpora.protocol import Cast, Parts, Protocol, Uses
 from cleser.evaluation import Run, write_results
+from cleser.experiments.methods import package_of
 from cleser.experiments.one_sided import OneSidedness, learn, settle, speakers_of_one_emotion
 from cleser.experiments.sentence_check import (
     SentenceCheck,
@@ -38,7 +38,7 @@ from cleser.features.normalisation import Moments
 from cleser.files import write_text
 from cleser.progress import console, track
 from cleser.recipe_names import with_current_name
-from cleser.settings import read_yaml, to_plain
+from cleser.settings import as_yaml, read_yaml, to_plain
 from cleser.speech.backbones import Backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.training.audio import load_audio_dataset
@@ -53,6 +53,7 @@ from cleser.training.dataset import (
 from cleser.training.processes import processes
 
 FOLDS: Final = "folds"  # within a run folder, those of its folds
+SELECTION: Final = "selection"  # and what its settings were chosen by
 
 
 class RunFolderError(ValueError):
@@ -72,6 +73,7 @@ class Experiment:
         backbone: Name of what turns recordings into frames.
         tuning: Whether and how it is trained too.
         alignments: Folder that says when phones sound, see :func:`cleser.alignment.load_alignments`.
+        notes: What a reader of the results has to know beside what the audit finds.
     """
 
     recipe: str
@@ -82,6 +84,7 @@ class Experiment:
     backbone: str = "acoustic"
     tuning: FineTuning = field(default_factory=FineTuning)
     alignments: str | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
@@ -89,8 +92,10 @@ class Experiment:
 
     def settings(self) -> dict[str, Any]:
         """What ``config.yaml`` holds: enough to run the same again."""
+        package = package_of(self.recipe)
         return {
             "recipe": self.recipe,
+            **({"package": package} if package else {}),
             "backbone": self.backbone,
             "seeds": self.seeds,
             "protocol": to_plain(self.protocol),
@@ -117,9 +122,17 @@ class Experiment:
                     "another folder or remove it"
                 )
             return (out / "results.json").exists()
-        if out.exists() and not path.exists() and (not out.is_dir() or any(out.iterdir())):
+        if (
+            out.exists()
+            and not path.exists()
+            and not (out.is_dir() and _others(out) <= {SELECTION})
+        ):
             raise RunFolderError(f"{out} is not empty and holds no run; choose another folder")
         return False
+
+
+def _others(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
 
 
 # Terms that older runs do not name, with what they were then.
@@ -358,7 +371,17 @@ def _gather(experiment: Experiment, folders: list[Path]) -> dict[str, Any]:
     runs = [Run(folder) for folder in folders]
     predictions = [run.predictions.assign(fold=run.protocol["fold"]) for run in runs]
     left_out = {p["path"]: p for run in runs for p in run.results["left_out"]}
-    return finish(experiment, pd.concat(predictions, ignore_index=True), [*left_out.values()])
+    kept = [
+        run.development.assign(fold=run.protocol["fold"])
+        for run in runs
+        if run.development is not None
+    ]
+    return finish(
+        experiment,
+        pd.concat(predictions, ignore_index=True),
+        [*left_out.values()],
+        development=pd.concat(kept, ignore_index=True) if len(kept) == len(runs) else None,
+    )
 
 
 def _run_cast(
@@ -406,6 +429,7 @@ def _run_cast(
     if _sealed(experiment.protocol):
         audit(cast, repeats=experiment.seeds)  # now that nothing can be learned from what it opens
     predictions: list[pd.DataFrame] = []
+    development: list[pd.DataFrame] = []
     kept: dict[str, Tensor] = {}
     for seed, fitted in enumerate(networks):
         parts = cast.parts(seed)
@@ -413,6 +437,10 @@ def _run_cast(
         test = data.target.subset(parts.test)
         probabilities, embeddings = fitted.predict(test)
         predictions.append(predictions_of(test, probabilities, cast.protocol.labels, seed))
+        if len(parts.dev):
+            dev = data.seen.subset(parts.dev)
+            found = fitted.predict(dev)[0]
+            development.append(predictions_of(dev, found, cast.protocol.labels, seed))
         if seed == 0:
             source = data.seen.subset(parts.train)
             of_source = fitted.predict(source)[1]  # by all processes: weights may be spread
@@ -422,7 +450,14 @@ def _run_cast(
     if kept and together.is_main_process:
         _write_model(experiment.out, kept, data)
     left_out = [*cast.left_out, *data.seen.left_out, *data.target.left_out]
-    return finish(experiment, pd.concat(predictions, ignore_index=True), left_out)
+    return finish(
+        experiment,
+        pd.concat(predictions, ignore_index=True),
+        left_out,
+        development=(
+            pd.concat(development, ignore_index=True) if len(development) == len(networks) else None
+        ),
+    )
 
 
 @cache
@@ -452,7 +487,9 @@ def admit(experiment: Experiment) -> tuple[Cast, list[str]]:
         )
     for note in findings.notes:
         _tell(f"audit: {note}", "bold yellow" if note.startswith(SHARED) else "dim")
-    return cast, findings.notes
+    for note in experiment.notes:
+        _tell(note)
+    return cast, [*findings.notes, *experiment.notes]
 
 
 def begin(experiment: Experiment, cast: Cast, notes: list[str], uses: Uses) -> None:
@@ -460,8 +497,7 @@ def begin(experiment: Experiment, cast: Cast, notes: list[str], uses: Uses) -> N
     if not processes().is_main_process:
         return
     experiment.out.mkdir(parents=True, exist_ok=True)
-    settings = yaml.safe_dump(experiment.settings(), sort_keys=False, allow_unicode=True)
-    write_text(experiment.out / "config.yaml", settings)
+    write_text(experiment.out / "config.yaml", as_yaml(experiment.settings()))
     described = {**cast.describe(uses), "notes": notes}
     write_text(experiment.out / "protocol.json", json.dumps(described, indent=2) + "\n")
 
@@ -471,8 +507,14 @@ def _withdraw(out: Path) -> None:
     begun = {out / "config.yaml", out / "protocol.json"}
     if (out / FOLDS).is_dir() and not any((out / FOLDS).iterdir()):
         begun.add(out / FOLDS)
-    if processes().is_main_process and out.is_dir() and set(out.iterdir()) <= begun:
-        shutil.rmtree(out)
+    if not processes().is_main_process or not out.is_dir():
+        return
+    found = set(out.iterdir())
+    if found <= begun | {out / SELECTION}:
+        for path in found & begun:
+            path.rmdir() if path.is_dir() else path.unlink()
+        if not found - begun:
+            out.rmdir()
 
 
 def _sealed(protocol: Protocol) -> bool:
@@ -484,10 +526,11 @@ def predictions_of(
     test: Dataset, probabilities: Tensor, classes: Sequence[str], seed: int
 ) -> pd.DataFrame:
     """One row a tested utterance: who it is, the truth, and what was predicted."""
-    who = test.manifest[["utterance", "corpus", "language", "speaker", "split", "emotion"]]
+    columns = ["utterance", "corpus", "language", "speaker", "gender", "split", "emotion"]
+    who = test.manifest[columns]
     predicted = [classes[i] for i in probabilities.argmax(-1).tolist()]
-    columns = {f"p_{name}": probabilities[:, k].tolist() for k, name in enumerate(classes)}
-    return who.assign(predicted=predicted, **columns).assign(seed=seed)
+    shares = {f"p_{name}": probabilities[:, k].tolist() for k, name in enumerate(classes)}
+    return who.assign(predicted=predicted, **shares).assign(seed=seed)
 
 
 def _write_embeddings(out: Path, target: Tensor, source: Dataset, embedded: Tensor) -> None:
@@ -521,12 +564,25 @@ def finish(
     experiment: Experiment,
     predictions: pd.DataFrame,
     left_out: list[dict[str, str]],
+    *,
+    development: pd.DataFrame | None = None,
+    temperatures: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """Write predictions, then results: whoever finds results finds all that stands behind them."""
+    """Write predictions, then results: whoever finds results finds all that stands behind them.
+
+    Args:
+        experiment: Names the folder.
+        predictions: Of the tested utterances.
+        left_out: Recordings that could not be used.
+        development: Predictions of the source's development speakers, to which temperatures are fitted.
+        temperatures: What an earlier run has fitted, see :func:`cleser.evaluation.write_results`.
+    """
     together = processes()
     if together.is_main_process:
         predictions.to_parquet(experiment.out / "predictions.parquet")
-        write_results(experiment.out, left_out=left_out)
+        if development is not None:
+            development.to_parquet(experiment.out / "development.parquet")
+        write_results(experiment.out, left_out=left_out, temperatures=temperatures)
         shutil.rmtree(experiment.out / "checkpoints", ignore_errors=True)
     together.wait_for_everyone()
     return Run(experiment.out).results
