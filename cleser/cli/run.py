@@ -11,7 +11,7 @@ import tyro
 from tyro.conf import OmitArgPrefixes
 
 from cleser.cli.console import console
-from cleser.corpora.protocol import Adapt, Normalisation, Pool, Protocol, TargetAccess
+from cleser.corpora.protocol import Adapt, Normalisation, Pool, Protocol, TargetAccess, Task
 from cleser.suggestions import did_you_mean
 
 C = TypeVar("C")
@@ -43,6 +43,8 @@ class RunArguments(Generic[C, T]):
             FILE.csv, emobox:FOLDER, kfold:5, leave-one-speaker-out. To test within a corpus, name it as source and
             target.
         fold: One fold of the split; all by default, and their results together.
+        task: Learn and test emotion, the labels; avd, arousal, valence and dominance; or both.
+        attributes: Which of these three.
         shared_speakers: Run a split that trains on speakers it tests, as many published lists do; every result says so.
         test: Official test sets of the target, as test1; test stands for all.
         dev: Share of the source speakers held out to choose the epoch.
@@ -69,6 +71,8 @@ class RunArguments(Generic[C, T]):
     split: str = Protocol.split
     fold: str = Protocol.fold
     shared_speakers: bool = Protocol.shared_speakers
+    task: Task = Protocol.task
+    attributes: tuple[str, ...] = Protocol.attributes
     test: tuple[str, ...] = Protocol.test
     dev: float = 0.2
     split_seed: int = 0
@@ -96,6 +100,8 @@ class RunArguments(Generic[C, T]):
             prior=parse_prior(self.prior),
             fold=self.fold,
             shared_speakers=self.shared_speakers,
+            task=self.task,
+            attributes=self.attributes,
         )
 
 
@@ -170,10 +176,11 @@ def run_method(name: str, config: Any, protocol: Protocol, arguments: Any) -> di
     """Run a recipe and print its result and report."""
     from cleser.evaluation import report, show_results  # noqa: PLC0415
     from cleser.experiments.experiment import Experiment  # noqa: PLC0415
-    from cleser.experiments.methods import METHODS  # noqa: PLC0415
+    from cleser.experiments.methods import METHODS, check_task  # noqa: PLC0415
     from cleser.settings import to_plain  # noqa: PLC0415
     from cleser.speech import load_backbone  # noqa: PLC0415
 
+    check_task(name, protocol.task)
     experiment = Experiment(
         name,
         to_plain(config),

@@ -8,7 +8,8 @@ With truths t, predictions p, and moments over N utterances,
     \mathrm{RMSE} = \sqrt{\tfrac1N \textstyle\sum (t - p)^2}
 
 (L. I. Lin, *A Concordance Correlation Coefficient to Evaluate Reproducibility*, Biometrics 45, 1989; variances are
-divided by N, as there). CCC is 1 where both are equal, 0 where they have nothing in common, and below that where they go apart.
+divided by N, as there). CCC is 1 where both are equal, 0 where they have nothing in common, and negative where one
+falls as the other rises.
 
 Both follow from sums, which are to numbers what a confusion matrix is to classes: those of a speaker can be taken out
 or weighted. A moment matrix is
@@ -138,9 +139,10 @@ def _sums(
     here = ~np.isnan(truth)
     predicted = rows[f"predicted_{name}"].to_numpy(np.float64)
     columns = np.stack([here.astype(float), np.where(here, truth, 0), np.where(here, predicted, 0)])
-    sums: list[Floats] = [
+    sums = [
         np.bincount(place, weights=a * b, minlength=size[0] * size[1])
         for a in columns
         for b in columns
     ]
-    return np.asarray(np.stack(sums, axis=-1).reshape(*size, 3, 3), dtype=np.float64)
+    stacked: Floats = np.stack(sums, axis=-1, dtype=np.float64).reshape(*size, 3, 3)
+    return stacked

@@ -74,6 +74,6 @@ def evaluate(
     rows = []
     for seed, network in enumerate(saved.networks):
         test = dataset.subset(cast.parts(seed).test)
-        rows.append(predictions_of(test, network.predict(test)[0], protocol.labels, seed))
+        rows.append(predictions_of(network, test, protocol, seed)[0])
     left_out = [*cast.left_out, *dataset.left_out]
     return finish(experiment, pd.concat(rows, ignore_index=True), left_out)

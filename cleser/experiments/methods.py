@@ -10,8 +10,9 @@ import torch
 from cleser.experiments.experiment import Experiment, Fitted, Fold, run_experiment
 from cleser.experiments.neural import runner
 from cleser.recipes.adaptation import Coral, CoralConfig, Dann, DannConfig
+from cleser.recipes.attributes import build_erm
 from cleser.recipes.classical import Classical, ClassicalConfig
-from cleser.recipes.erm import Baseline, BaselineConfig
+from cleser.recipes.erm import BaselineConfig
 from cleser.recipes.layer_anchoring import LayerAnchoring, LayerAnchoringConfig
 from cleser.recipes.probe import Probe, ProbeConfig
 from cleser.recipes.sapa import SAPA, SAPAConfig
@@ -27,12 +28,14 @@ class Method(NamedTuple):
         run: Runs an experiment with them.
         build: Makes the network for a task; None where it is no network.
         restore: Makes what is no network of its tensors, as ``Classical.restore``; None for networks.
+        tasks: What it can learn, see :class:`cleser.corpora.protocol.Protocol`.
     """
 
     config: type[Any]
     run: Callable[..., dict[str, Any]]
     build: Callable[..., Any] | None
     restore: Callable[..., Fitted] | None = None
+    tasks: tuple[str, ...] = ("emotion",)
 
 
 def run_classical(
@@ -64,7 +67,7 @@ def _network(config: type[Any], build: Callable[..., Any]) -> Method:
 
 
 METHODS: dict[str, Method] = {
-    "baseline": _network(BaselineConfig, Baseline),
+    "baseline": _network(BaselineConfig, build_erm)._replace(tasks=("emotion", "avd", "both")),
     "coral": _network(CoralConfig, Coral),
     "dann": _network(DannConfig, Dann),
     "sapa": _network(SAPAConfig, SAPA),
@@ -73,3 +76,17 @@ METHODS: dict[str, Method] = {
     "classical": Method(ClassicalConfig, run_classical, None, Classical.restore),
     "probe": Method(ProbeConfig, run_probe, None, Probe.restore),
 }
+
+
+def check_task(name: str, task: str) -> None:
+    """Refuse a task that a recipe cannot learn, before any work.
+
+    >>> check_task("sapa", "avd")
+    Traceback (most recent call last):
+    ValueError: sapa learns emotions alone: --task avd needs one of ['baseline']
+    """
+    if task not in METHODS[name].tasks:
+        able = [other for other, method in METHODS.items() if task in method.tasks]
+        known = METHODS[name].tasks
+        said = "emotions alone" if known == ("emotion",) else f"--task {' and '.join(known)} alone"
+        raise ValueError(f"{name} learns {said}: --task {task} needs one of {able}")
