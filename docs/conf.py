@@ -5,7 +5,9 @@ from pathlib import Path
 
 import cleser
 
-sys.path.insert(0, str(Path(__file__).parent))  # mathml.py and notebook_pages.py; the gallery draws with pulls.py
+sys.path.insert(
+    0, str(Path(__file__).parent)
+)  # mathml.py and notebook_pages.py; the gallery draws with pulls.py
 
 project = "cleser"
 author = "The cleser developers"
@@ -30,7 +32,13 @@ html_css_files = ["narrow.css"]
 copybutton_prompt_text = "$ "  # not copied, and neither is what a command prints
 copybutton_line_continuation_character = "\\"
 myst_enable_extensions = ["dollarmath"]
-exclude_patterns = ["_build", "versions.txt", "examples", "auto_examples/*.ipynb", "auto_examples/**/*.py.md5"]
+exclude_patterns = [
+    "_build",
+    "versions.txt",
+    "examples",
+    "auto_examples/*.ipynb",
+    "auto_examples/**/*.py.md5",
+]
 
 default_role = "py:obj"  # a name in single backticks is a link where it can be
 autodoc_member_order = "bysource"
