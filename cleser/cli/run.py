@@ -11,7 +11,7 @@ import tyro
 from tyro.conf import OmitArgPrefixes
 
 from cleser.cli.console import console
-from cleser.corpora.protocol import Adapt, Normalisation, Pool, Protocol, TargetAccess
+from cleser.corpora.protocol import Adapt, Normalisation, Pool, Protocol, TargetAccess, Task
 from cleser.recipe_names import with_current_name
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class RunArguments(Generic[C, T]):
             FILE.csv, emobox:FOLDER, kfold:5, leave-one-speaker-out. To test within a corpus, name it as source and
             target.
         fold: One fold of the split; all by default, and their results together.
+        task: Learn and test emotion, the labels; avd, arousal, valence and dominance; or both.
+        attributes: Which of these three.
         shared_speakers: Run a split that trains on speakers it tests, as many published lists do; every result says so.
         test: Official test sets of the target, as test1; test stands for all.
         dev: Share of the source speakers held out to choose the epoch.
@@ -80,6 +82,8 @@ class RunArguments(Generic[C, T]):
     split: str = Protocol.split
     fold: str = Protocol.fold
     shared_speakers: bool = Protocol.shared_speakers
+    task: Task = Protocol.task
+    attributes: tuple[str, ...] = Protocol.attributes
     test: tuple[str, ...] = Protocol.test
     dev: float = 0.2
     split_seed: int = 0
@@ -113,6 +117,8 @@ class RunArguments(Generic[C, T]):
             prior=parse_prior(self.prior),
             fold=self.fold,
             shared_speakers=self.shared_speakers,
+            task=self.task,
+            attributes=self.attributes,
         )
 
     def experiment(self, recipe: str) -> Experiment:
@@ -252,9 +258,10 @@ def select(experiment: Experiment, config: Any, arguments: Any, out: Path) -> Se
 def run_experiment(experiment: Experiment, config: Any) -> dict[str, Any]:
     """Run a recipe and print its result and report."""
     from cleser.evaluation import report, show_results  # noqa: PLC0415
-    from cleser.experiments.methods import METHODS  # noqa: PLC0415
+    from cleser.experiments.methods import METHODS, check_task  # noqa: PLC0415
     from cleser.speech import load_backbone  # noqa: PLC0415
 
+    check_task(experiment.recipe, experiment.protocol.task)
     results = METHODS[experiment.recipe].run(experiment, config, load_backbone(experiment.backbone))
     page = report([experiment.out], experiment.out / "report.html")
     console.print(show_results(results))

@@ -100,6 +100,12 @@ def attributes_of(manifest: pd.DataFrame) -> npt.NDArray[np.float64]:
     return np.stack([np.asarray(column, dtype=np.float64) for column in columns], 1)
 
 
+def without_labels(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows without anything that annotators said of them: emotion, attributes and votes."""
+    said = [name for name in rows if name in ATTRIBUTES or str(name).startswith("votes.")]
+    return rows.assign(emotion=None, **{str(name): np.nan for name in said})
+
+
 def to_original(values: npt.ArrayLike, scale: str) -> npt.NDArray[np.float64]:
     """Values from −1 to 1 on another scale, beyond whose ends none lies.
 

@@ -8,8 +8,8 @@ With truths t, predictions p, and moments over N utterances,
     \mathrm{RMSE} = \sqrt{\tfrac1N \textstyle\sum (t - p)^2}
 
 (L. I. Lin, *A Concordance Correlation Coefficient to Evaluate Reproducibility*, Biometrics 45, 1989; variances are
-divided by N, as there). CCC is 1 where both are equal, 0 where they have nothing in common, and below that where they
-go apart.
+divided by N, as there). CCC is 1 where both are equal, 0 where they have nothing in common, and negative where one
+falls as the other rises.
 
 Both follow from sums, which are to numbers what a confusion matrix is to classes: those of a speaker can be taken out
 or weighted. A moment matrix is
@@ -145,4 +145,5 @@ def _sums(
         for a in columns
         for b in columns
     ]
-    return np.asarray(np.stack(sums, axis=-1).reshape(*size, 3, 3), dtype=np.float64)
+    stacked: Floats = np.stack(sums, axis=-1, dtype=np.float64).reshape(*size, 3, 3)
+    return stacked

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 from typing import Protocol as Interface
+from typing import cast as cast_to
 
 import pandas as pd
 from safetensors.torch import save_file
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from cleser.alignment import Alignment
 from cleser.alignment.folder import existing_folder
+from cleser.corpora.attributes import ATTRIBUTES, attributes_of
 from cleser.corpora.audit import SHARED, audit
 from cleser.corpora.protocol import Cast, Parts, Protocol, Uses
 from cleser.evaluation import Run, write_results
@@ -136,7 +138,12 @@ def _others(folder: Path) -> set[str]:
 
 
 # Terms that older runs do not name, with what they were then.
-_LATER_TERMS: Final = {"fold": "", "shared_speakers": False}
+_LATER_TERMS: Final = {
+    "fold": "",
+    "shared_speakers": False,
+    "task": "emotion",
+    "attributes": list(ATTRIBUTES),
+}
 
 
 class Data:
@@ -158,7 +165,8 @@ class Data:
         rows = pd.concat([cast.source, cast.auxiliary] if auxiliary else [cast.source])
         rows = rows.drop_duplicates("utterance", ignore_index=True)
         phones = phones_of(rows, alignments)
-        self.vocabulary = Vocabulary.of(cast.protocol.labels, rows, phones)
+        terms = cast.protocol
+        self.vocabulary = Vocabulary.of(terms.classes, rows, phones, terms.regressed)
         self.record = record_for(cast.protocol, tokens=self.heard_tokens, phones=self.knows_phones)
         self.one_sided: OneSidedness | None = None
         if cast.protocol.normalisation == "auto" and cast.protocol.transductive:
@@ -183,6 +191,9 @@ class Data:
         )  # fmt: skip
         self.sentences: SentenceCheck | None = None
         knows_words = backbone.content_layer is not None and not self.tuning.from_audio
+        knows_words = knows_words and bool(
+            terms.classes
+        )  # the check asks for sentences of one emotion
         if self.protocol.removes_content and knows_words:
             self._remove_sentences_of_source()
 
@@ -219,7 +230,7 @@ class Data:
     @cached_property
     def prior(self) -> tuple[float, ...]:
         """The class shares that the protocol assumes of the target."""
-        labels, prior = self.cast.protocol.labels, self.cast.protocol.prior
+        labels, prior = self.cast.protocol.classes, self.cast.protocol.prior
         if prior == "uniform":
             return tuple(1 / len(labels) for _ in labels)
         if prior == "source":
@@ -287,6 +298,19 @@ class Fitted(Interface):
         ...
 
 
+class Regression(Fitted, Interface):
+    """A fitted method that also predicts attributes."""
+
+    def attributes(self, dataset: Dataset, *, together: bool = True) -> Tensor:
+        """Attributes [N, A], from −1 to 1.
+
+        Args:
+            dataset: The utterances.
+            together: As for :meth:`Fitted.predict`.
+        """
+        ...
+
+
 class Fold(NamedTuple):
     """One seed of an experiment: what it may use, and where it keeps its state.
 
@@ -311,7 +335,7 @@ def uses_of(config: Any, cast: Cast, backbone: Backbone, *, alignments: bool) ->
     if protocol.target_access == "nothing":
         return Uses(alignments=alignments)
     said: Literal["none", "texts", "sound"] = "none"
-    if protocol.removes_content and backbone.content_layer is not None:
+    if protocol.removes_content and protocol.classes and backbone.content_layer is not None:
         said = "texts" if cast.heard["text"].notna().any() else "sound"
     matched = getattr(config, "match_prior", False)
     adapts = getattr(config, "adapts", False)
@@ -435,12 +459,11 @@ def _run_cast(
         parts = cast.parts(seed)
         kept |= {f"seed{seed}.{name}": t for name, t in fitted.tensors().items()}
         test = data.target.subset(parts.test)
-        probabilities, embeddings = fitted.predict(test)
-        predictions.append(predictions_of(test, probabilities, cast.protocol.labels, seed))
-        if len(parts.dev):
+        table, embeddings = predictions_of(fitted, test, cast.protocol, seed)
+        predictions.append(table)
+        if len(parts.dev) and cast.protocol.classes:
             dev = data.seen.subset(parts.dev)
-            found = fitted.predict(dev)[0]
-            development.append(predictions_of(dev, found, cast.protocol.labels, seed))
+            development.append(predictions_of(fitted, dev, cast.protocol, seed)[0])
         if seed == 0:
             source = data.seen.subset(parts.train)
             of_source = fitted.predict(source)[1]  # by all processes: weights may be spread
@@ -523,14 +546,27 @@ def _sealed(protocol: Protocol) -> bool:
 
 
 def predictions_of(
-    test: Dataset, probabilities: Tensor, classes: Sequence[str], seed: int
-) -> pd.DataFrame:
-    """One row a tested utterance: who it is, the truth, and what was predicted."""
+    fitted: Fitted, test: Dataset, protocol: Protocol, seed: int
+) -> tuple[pd.DataFrame, Tensor]:
+    """What a fitted method predicts of tested utterances.
+
+    Returns:
+        One row an utterance: who it is, the truth, and what was predicted, of classes in ``predicted`` and
+        ``p_<class>``, of attributes in ``predicted_<attribute>``; and their embeddings [N, D].
+    """
     columns = ["utterance", "corpus", "language", "speaker", "gender", "split", "emotion"]
-    who = test.manifest[columns]
-    predicted = [classes[i] for i in probabilities.argmax(-1).tolist()]
-    shares = {f"p_{name}": probabilities[:, k].tolist() for k, name in enumerate(classes)}
-    return who.assign(predicted=predicted, **shares).assign(seed=seed)
+    table = test.manifest[columns].copy()
+    probabilities, embeddings = fitted.predict(test)
+    if classes := protocol.classes:
+        table["predicted"] = [classes[i] for i in probabilities.argmax(-1).tolist()]
+        for k, name in enumerate(classes):
+            table[f"p_{name}"] = probabilities[:, k].tolist()
+    if names := protocol.regressed:
+        found = cast_to(Regression, fitted).attributes(test)
+        for a, name in enumerate(names):
+            table[name] = attributes_of(test.manifest)[:, ATTRIBUTES.index(name)]
+            table[f"predicted_{name}"] = found[:, a].tolist()
+    return table.assign(seed=seed), embeddings
 
 
 def _write_embeddings(out: Path, target: Tensor, source: Dataset, embedded: Tensor) -> None:

@@ -206,8 +206,7 @@ def _recognise(
         for number, network in enumerate(saved.networks):
             own = dataset.manifest[dataset.manifest["utterance"].isin(shares[number])]
             test = dataset.subset(own)
-            found = network.predict(test)[0]
-            tables.append(predictions_of(test, found, protocol.labels, number))
+            tables.append(predictions_of(network, test, protocol, number)[0])
     return pd.concat(tables, ignore_index=True)
 
 

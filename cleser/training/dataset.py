@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from cleser.alignment import Alignment, load_alignments
+from cleser.corpora.attributes import ATTRIBUTES, attributes_of
 from cleser.corpora.protocol import Protocol
 from cleser.features.joined import JoinedFeatures
 from cleser.features.normalisation import Moments, Shrinkage
@@ -161,7 +162,7 @@ class Dataset:
     Attributes:
         manifest: Their rows, in order; recordings that could not be used are gone.
         source: Gives their features.
-        labels: Integers [N] by name; −1 is unknown.
+        labels: Integers [N] by name; −1 is unknown. ``attributes`` are numbers [N, A]; NaN is unknown.
         phonemes: Integers by name of phoneme, for batches' tokens.
         weight: [N], one on average: every (corpus, emotion) counts alike.
         left_out: Recordings that could not be used.
@@ -261,6 +262,11 @@ def picked(
     index = torch.from_numpy(at[at >= 0])
     labels = {name: values[index] for name, values in dataset.labels.items()}
     labels["emotion"] = labels["emotion"].masked_fill(torch.tensor(rows["emotion"].isna()), -1)
+    if "attributes" in labels:
+        blank = np.isnan(attributes_of(rows)).all(1)
+        labels["attributes"] = labels["attributes"].masked_fill(
+            torch.from_numpy(blank)[:, None], torch.nan
+        )
     return rows, index, labels
 
 
@@ -273,6 +279,7 @@ class Vocabulary:
     languages: tuple[str, ...]
     corpora: tuple[str, ...]
     phonemes: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -280,8 +287,9 @@ class Vocabulary:
         emotions: Sequence[str],
         manifest: pd.DataFrame,
         alignments: Sequence[Alignment | None] = (),
+        attributes: Sequence[str] = (),
     ) -> Vocabulary:
-        """The vocabulary of some utterances and their phones."""
+        """The vocabulary of some utterances and their phones, and which attributes are learned."""
         phones = {
             phone for a in alignments if a is not None and not a.uniform for phone in a.phones
         }
@@ -291,7 +299,7 @@ class Vocabulary:
 
         return cls(
             tuple(emotions), known("speaker"), known("language"), known("corpus"),
-            tuple(sorted(phones)),
+            tuple(sorted(phones)), tuple(attributes),
         )  # fmt: skip
 
     def encode(self, manifest: pd.DataFrame) -> dict[str, Tensor]:
@@ -302,7 +310,11 @@ class Vocabulary:
             "language": self.languages,
             "corpus": self.corpora,
         }
-        return {c: _codes(manifest[c], names) for c, names in columns.items()}
+        labels = {c: _codes(manifest[c], names) for c, names in columns.items()}
+        if self.attributes:
+            chosen = [ATTRIBUTES.index(name) for name in self.attributes]
+            labels["attributes"] = torch.from_numpy(attributes_of(manifest)[:, chosen]).float()
+        return labels
 
 
 def phones_of(manifest: pd.DataFrame, folder: str | None = None) -> list[Alignment | None]:
