@@ -51,6 +51,7 @@ test-versions:
 
 docs: setup
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python docs/check_pages.py docs/_build/html
 
 test: lint types unit numeric docs
 
