@@ -13,6 +13,7 @@ FLOORS = (
     (
         "console",
         "files",
+        "plugins",
         "progress",
         "ranks",
         "recipe_names",

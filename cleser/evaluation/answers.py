@@ -7,13 +7,19 @@ from typing import Any
 
 from cleser.evaluation.intervals import Difference
 from cleser.evaluation.results import Run
-from cleser.evaluation.tables import coverage, covers_seeds, p_text
+from cleser.evaluation.tables import coverage, covers_seeds, headline, p_text
 from cleser.evaluation.terms import in_words
 
 _ACCESS = {
     "nothing": "without anything known of the target before the test",
     "audio": "with the target's recordings at hand, but none of their labels",
     "labels": "with labels of other target speakers (an oracle: an upper bound, no transfer result)",
+}
+
+_MEASURES = {
+    "uar": "the unweighted average recall (UAR), the mean over classes of the share of their utterances that were "
+    "recognised",
+    "ccc": "the concordance correlation coefficient (CCC), averaged over attributes",
 }
 
 
@@ -33,10 +39,8 @@ def question(run: Run) -> str:
         return f"{' + '.join(terms[role])} ({counts[role]} utterances{of})"
 
     access = _ACCESS.get(terms["target_access"], "")
-    return (
-        f"How well are {_listed(terms['classes'])} recognised in {side('target')} by what has learned from "
-        f"{side('source')}, {access}?"
-    )
+    wanted = _listed([*terms["classes"], *terms.get("attributes", [])])
+    return f"How well are {wanted} recognised in {side('target')} by what has learned from {side('source')}, {access}?"
 
 
 def answer(runs: Sequence[Run], controlled: Sequence[tuple[Run, Run, Difference]] = ()) -> str:
@@ -46,21 +50,25 @@ def answer(runs: Sequence[Run], controlled: Sequence[tuple[Run, Run, Difference]
         runs: Under like terms.
         controlled: Runs with their controls and the differences in UAR.
     """
-    best = max(runs, key=lambda run: float(run.results["uar"]["mean"]))
-    uar, classes = best.results["uar"], best.protocol["classes"]
-    low, high = uar["ci95"]
+    alike = [run for run in runs if headline(run.results) == headline(runs[0].results)]
+    metric = headline(runs[0].results)
+    best = max(alike, key=lambda run: float(run.results[metric]["mean"]))
+    found, classes = best.results[metric], best.protocol["classes"]
+    low, high = found["ci95"]
     within = "" if low is None else f" (95 % interval {100 * low:.1f} to {100 * high:.1f})"
     reaches = "does best, with" if len(runs) > 1 else "reaches"
     said = (
-        f"{name_of(best)} {reaches} {100 * uar['mean']:.1f} % UAR{within}, where chance is "
+        f"{name_of(best)} {reaches} {100 * found['mean']:.1f} % UAR{within}, where chance is "
         f"{100 / len(classes):.1f} %"
+        if metric == "uar"
+        else f"{name_of(best)} {reaches} a mean CCC of {found['mean']:.3f}"
     )
-    for run, control, found in controlled:
+    for run, control, by in controlled:
         if run is best:
-            sure = "a difference was found" if found.p < 0.05 else "no difference was found"
+            sure = "a difference was found" if by.p < 0.05 else "no difference was found"
             said += (
-                f"; beside its fair control {name_of(control)} that is {100 * found.difference:+.1f} points "
-                f"({100 * found.low:+.1f} to {100 * found.high:+.1f}, p {_p(found.p)}): {sure}"
+                f"; beside its fair control {name_of(control)} that is {100 * by.difference:+.1f} points "
+                f"({100 * by.low:+.1f} to {100 * by.high:+.1f}, p {_p(by.p)}): {sure}"
             )
     return said + "."
 
@@ -73,15 +81,15 @@ def method_text(run: Run) -> str:
     epochs = config.get("training", {}).get("epochs")
     trained = f"{seeds} training{'s' if seeds > 1 else ''}"
     trained += f" of {epochs} epochs" if epochs else ""
-    covered = "speakers and seeds" if covers_seeds(results["uar"]) else "speakers"
+    covered = "speakers and seeds" if covers_seeds(results[headline(results)]) else "speakers"
     return (
         f"The recipe {settings['recipe']} learned from {terms['Source']} on the backbone "
         f"{settings.get('backbone', 'unknown')}, in {trained}, and was tested on {terms['Target']}. Features were "
         f"standardised {terms['Normalisation']}. Training could see of the target: "
         f"{terms['Training may see of the target']}; the method used of it: {terms['The method uses of it']}. The "
-        "measure is the unweighted average recall (UAR), the mean over classes of the share of their utterances that "
-        f"were recognised; it is averaged over seeds. 95 % {coverage(results)}, as two components of variance; "
-        f"differences are paired over {covered}, and p-values are corrected by Holm for the rows of their table."
+        f"measure is {_MEASURES[headline(results)]}; it is averaged over seeds. 95 % {coverage(results)}, as two "
+        f"components of variance; differences are paired over {covered}, and p-values are corrected by Holm for the "
+        "rows of their table."
     )
 
 

@@ -161,21 +161,30 @@ class Difference:
         return min(1.0, 2.0 ** (1 - self.groups))
 
 
-def interval(clusters: Clusters, metric: Metric, *, level: float = 0.95) -> Interval:
+def interval(
+    clusters: Clusters,
+    metric: Metric,
+    *,
+    level: float = 0.95,
+    bounds: tuple[float, float] = (0.0, 1.0),
+) -> Interval:
     """The metric's expected value over seeds and speakers, with its confidence interval.
 
     Args:
         clusters: The counts. Seeds may have tested different speakers.
-        metric: Maps confusion matrices [..., C, C], of whole or fractional counts, to values [...] between 0 and 1.
+        metric: Maps confusion matrices [..., C, C], of whole or fractional counts, to values [...]; or
+            moment matrices (:mod:`cleser.evaluation.concordance`). It need not be a mean over speakers, but a smooth
+            function of what is summed over them.
         level: Of confidence.
+        bounds: Between which its values lie.
 
     Returns:
         The mean over seeds and its interval; NaN bounds where a seed tested a single speaker, or each class was
         spoken by a single one: that says nothing about others.
     """
     values, psi = metric(clusters.counts.sum(1)), influence(clusters.counts, metric)
-    parts = _parts(clusters.counts, psi.mean(0), [(values, psi)])
-    return _interval(values, parts, _covers(clusters.unit, len(values)), (0, 1), level)
+    parts = _parts(clusters.tested, psi.mean(0), [(values, psi)])
+    return _interval(values, parts, _covers(clusters.unit, len(values)), bounds, level)
 
 
 def interval_of_sums(
@@ -262,7 +271,9 @@ def _interval(
     return Interval(estimate, low, high, error, dof, covers)
 
 
-def paired_difference(a: Clusters, b: Clusters, metric: Metric) -> Difference:
+def paired_difference(
+    a: Clusters, b: Clusters, metric: Metric, *, bounds: tuple[float, float] = (0.0, 1.0)
+) -> Difference:
     """Compare two runs on the same utterances.
 
     Where all seeds of both runs have tested the same utterances, seeds are independent and may differ in number. Where
@@ -272,6 +283,7 @@ def paired_difference(a: Clusters, b: Clusters, metric: Metric) -> Difference:
         a: Counts of the first run.
         b: Counts of the second, with the same clusters.
         metric: As for :func:`interval`.
+        bounds: As for :func:`interval`.
 
     Raises:
         ValueError: The runs tested different clusters, or different utterances of them.
@@ -284,15 +296,15 @@ def paired_difference(a: Clusters, b: Clusters, metric: Metric) -> Difference:
     seeds = list(zip(values, psi, strict=True))
     if by_seed:
         seeds = [(values[1] - values[0], psi[1] - psi[0])]
-    parts = _parts(b.counts, psi[1].mean(0) - psi[0].mean(0), seeds)
+    parts = _parts(b.tested, psi[1].mean(0) - psi[0].mean(0), seeds)
     difference = round(float(values[1].mean() - values[0].mean()), _DIGITS)
     error, dof = _combined(parts)
     reach = _quantile(0.95, dof) * error
     numbers = len(values[0]), len(values[1])
     return Difference(
         difference,
-        max(-1.0, difference - reach),
-        min(1.0, difference + reach),
+        max(bounds[0] - bounds[1], difference - reach),
+        min(bounds[1] - bounds[0], difference + reach),
         _p_value(difference, error, dof),
         error,
         dof,
@@ -424,7 +436,7 @@ def _alike(a: Clusters, b: Clusters) -> bool:
     """Whether all seeds of both runs have tested the same utterances, as far as counts can say."""
     if a.names != b.names:
         return False
-    truth = np.concatenate([a.counts.sum(-1), b.counts.sum(-1)])  # [S, G, C]
+    truth = np.concatenate([a.tested.sum(-1), b.tested.sum(-1)])  # [S, G, C]
     return bool((truth == truth[0]).all())
 
 
@@ -438,7 +450,7 @@ def _same_seeds(a: Clusters, b: Clusters) -> tuple[Clusters, Clusters]:
     a, b = a.only(common), b.only(common)
     if different := sorted(set(a.names) ^ set(b.names)):
         raise ValueError(f"the runs tested different {a.unit}: {different[:3]}")
-    if wrong := _first_difference(a.counts.sum(-1), b.counts.sum(-1)):
+    if wrong := _first_difference(a.tested.sum(-1), b.tested.sum(-1)):
         seed, group = common[wrong[0]], a.names[wrong[1]]
         raise ValueError(f"seed {seed} of the runs tested different utterances of {group}")
     return a, b

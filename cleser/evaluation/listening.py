@@ -58,10 +58,13 @@ def confident_errors(run: Run, count: int) -> tuple[list[Heard], str]:
         The recordings, and a sentence on what was left out, empty if nothing was.
     """
     shares = [f"p_{name}" for name in run.protocol["classes"]]
+    if not shares:
+        return [], "the run predicts no emotions, so that it errs in none"
     rows = run.predictions
     means = rows.groupby("utterance")[shares].mean()
     table = means.assign(
-        predicted=means.idxmax(axis=1).str.removeprefix("p_"), confidence=means.max(axis=1)
+        predicted=[str(name).removeprefix("p_") for name in means.idxmax(axis=1)],
+        confidence=means.max(axis=1),
     ).join(rows.drop_duplicates("utterance").set_index("utterance")[["speaker", "emotion"]])
     wrong = table[table["predicted"] != table["emotion"]].nlargest(count, "confidence")
     try:

@@ -62,27 +62,25 @@ def plot_speakers(clusters: Clusters) -> Figure:
 
 
 def plot_training(history: pd.DataFrame) -> Figure:
-    """Training loss and development UAR of every seed and member of it; a ring marks the epoch of the best UAR."""
+    """Training loss and development UAR (or CCC) of every seed and member; a ring marks the epoch that did best."""
     from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
 
-    figure, (left, right) = _figures(7.2, 2.8, 2)
+    figure, (left, right) = new_panels(7.2, 2.8, 2)
     if "member" not in history:
         history = history.assign(member=0)
+    score = "dev_uar" if "dev_uar" in history else "dev_ccc"
     seeds = sorted(history["seed"].unique())
     for (seed, member), lines in history.groupby(["seed", "member"]):
         colour = PALETTE[seeds.index(seed) % len(PALETTE)]
         label = None if member else f"seed {seed}"
         left.plot(lines["epoch"] + 1, lines["train_loss"], color=colour, label=label)
-        right.plot(lines["epoch"] + 1, 100 * lines["dev_uar"], color=colour)
-        ranked = lines.sort_values(["dev_uar", "dev_loss"], ascending=[False, True])
-        best = ranked.iloc[0]
-        right.scatter(
-            best["epoch"] + 1, 100 * best["dev_uar"], s=40, fc="none", ec=colour, zorder=3
-        )
+        right.plot(lines["epoch"] + 1, 100 * lines[score], color=colour)
+        best = lines.sort_values([score, "dev_loss"], ascending=[False, True]).iloc[0]
+        right.scatter(best["epoch"] + 1, 100 * best[score], s=40, fc="none", ec=colour, zorder=3)
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.set(xlabel="epoch", ylabel="training loss")
-    right.set(xlabel="epoch", ylabel="development UAR %")
+    right.set(xlabel="epoch", ylabel=f"development {score[4:].upper()} %")
     left.legend(frameon=False, fontsize=8)
     return figure
 
@@ -108,7 +106,7 @@ def plot_robustness(conditions: list[dict[str, Any]]) -> Figure:
     rows = {name: [row for row in conditions if row["kind"].split()[0] == name] for name in groups}
     rows = {name: of for name, of in rows.items() if of}
     clean = next(row for row in conditions if row["kind"] == "clean")["uar"]["mean"]
-    figure, panels = _figures(10.5, 3.2, max(1, len(rows)))
+    figure, panels = new_panels(10.5, 3.2, max(1, len(rows)))
     for axes, (name, of) in zip(panels, rows.items(), strict=False):
         axes.axhline(100 * clean, color="#888888", ls="--", lw=1)
         kinds = list(dict.fromkeys(row["kind"] for row in of))
@@ -160,7 +158,7 @@ def plot_map(
         points = TSNE(
             random_state=seed, init="pca", perplexity=min(30, len(points) // 4)
         ).fit_transform(points)
-    figure, panels = _figures(11.0, 3.9, 3)
+    figure, panels = new_panels(11.0, 3.9, 3)
     for axes, column in zip(panels, ("emotion", "language", "speaker"), strict=True):
         _scatter(axes, points, rows[column].fillna("unknown"), column)
     return figure
@@ -189,11 +187,12 @@ def _scatter(axes: Axes, points: Floats, values: pd.Series[str], title: str) -> 
 
 def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
     """A figure of one panel, in inches."""
-    figure, (axes,) = _figures(width, height, 1)
+    figure, (axes,) = new_panels(width, height, 1)
     return figure, axes
 
 
-def _figures(width: float, height: float, columns: int) -> tuple[Figure, list[Axes]]:
+def new_panels(width: float, height: float, columns: int) -> tuple[Figure, list[Axes]]:
+    """A figure of several panels side by side, in inches."""
     # A Figure of one's own, not pyplot: no global state, no display, no windows left open.
     from matplotlib.figure import Figure as NewFigure  # noqa: PLC0415
 

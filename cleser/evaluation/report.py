@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import yaml
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 import cleser
 from cleser.evaluation.answers import answer, method_text, name_of, question
+from cleser.evaluation.attribute_report import attribute_figures, attribute_rows
 from cleser.evaluation.intervals import Difference
 from cleser.evaluation.listening import confident_errors
 from cleser.evaluation.multiple_tests import holm
@@ -43,6 +43,7 @@ from cleser.evaluation.tables import (
     direction,
     frame,
     gender_rows,
+    headline,
     p_text,
     percent,
     robustness_rows,
@@ -51,6 +52,7 @@ from cleser.evaluation.tables import (
 )
 from cleser.evaluation.terms import in_words
 from cleser.files import write_text
+from cleser.settings import as_yaml
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -195,11 +197,14 @@ def _group(runs: list[Run], controls: Controls) -> dict[str, Any]:
                 "note": pair.note,
             }
         )
+    named = {"UAR %": "uar", "macro-F1 %": "macro_f1", "accuracy %": "accuracy", "100 CCC": "ccc"}
+    metrics = {k: m for k, m in named.items() if any(m in run.results for run in runs)}
     scores = [
         {
             "run": name_of(run),
-            "anchor": run.folder.name,
-            "cells": [percent(run.results[m]) for m in ("uar", "macro_f1", "accuracy")],
+            "cells": [
+                percent(run.results[m]) if m in run.results else "–" for m in metrics.values()
+            ],
         }
         for run in runs
     ]
@@ -207,6 +212,7 @@ def _group(runs: list[Run], controls: Controls) -> dict[str, Any]:
         "direction": direction(runs[0]),
         "questions": list(dict.fromkeys(question(run) for run in runs)),
         "answer": answer(runs, _controlled(runs, controls)),
+        "metrics": list(metrics),
         "scores": scores,
         "differences": differences,
     }
@@ -230,7 +236,8 @@ def _pairs(runs: Sequence[Run], controls: Controls) -> list[_Pair]:
 def _pair(reference: Run, run: Run, *, control: bool) -> _Pair:
     """A comparison, or the reason why the two cannot be compared."""
     try:
-        found = compare_runs(reference.folder, run.folder, force=control).differences["uar"]
+        compared = compare_runs(reference.folder, run.folder, force=control).differences
+        found = compared[headline(run.results)]
     except ValueError as error:
         return _Pair(reference, run, control, None, str(error))
     notes = [*difference_notes(found), *terms_notes(reference, run)]
@@ -251,6 +258,7 @@ def _section(run: Run, anchor: str, listen: int) -> dict[str, Any]:
         "direction": direction(run),
         "folder": run.folder.name,
         "results": results,
+        "attributes": attribute_rows(results, run.attributes),
         "coverage": coverage(results),
         "protocol": run.protocol,
         "terms": in_words(run.protocol),
@@ -262,12 +270,32 @@ def _section(run: Run, anchor: str, listen: int) -> dict[str, Any]:
         "heard": heard,
         "heard_note": note,
         "method": method_text(run),
-        "settings": yaml.safe_dump(run.settings, sort_keys=False, allow_unicode=True),
+        "settings": as_yaml(run.settings),
     }
 
 
 def _figures(run: Run, anchor: str) -> list[dict[str, Any]]:
     """The figures of a run."""
+    found = [*(_emotion_figures(run) if run.protocol["classes"] else [])]
+    found += [
+        _Figure(title, figure, f"{title}: {', '.join(run.attributes)}", wide=True)
+        for title, figure in attribute_figures(run).items()
+    ]
+    if not run.history.empty:
+        last = run.history["dev_uar"].max()
+        said = (
+            f"Loss and development UAR by epoch; the greatest development UAR is {100 * last:.1f} %"
+        )
+        found.append(_Figure("Training", plot_training(run.history), said, wide=True))
+    if (run.folder / "embeddings.safetensors").exists():
+        found.append(_map(run))
+    return [
+        {"title": f.title, "svg": _svg(f.figure, f.alt, f"{anchor}f{number}"), "wide": f.wide}
+        for number, f in enumerate(found)
+    ]
+
+
+def _emotion_figures(run: Run) -> list[_Figure]:
     results = run.results
     counts, classes = np.array(results["confusion"]["counts"]), results["confusion"]["classes"]
     best = counts.argmax(1)
@@ -289,18 +317,7 @@ def _figures(run: Run, anchor: str) -> list[dict[str, Any]]:
         found.append(
             _Figure("Degraded recordings", plot_robustness(run.robustness), said, wide=True)
         )
-    if not run.history.empty:
-        last = run.history["dev_uar"].max()
-        said = (
-            f"Loss and development UAR by epoch; the greatest development UAR is {100 * last:.1f} %"
-        )
-        found.append(_Figure("Training", plot_training(run.history), said, wide=True))
-    if (run.folder / "embeddings.safetensors").exists():
-        found.append(_map(run))
-    return [
-        {"title": f.title, "svg": _svg(f.figure, f.alt, f"{anchor}f{number}"), "wide": f.wide}
-        for number, f in enumerate(found)
-    ]
+    return found
 
 
 def _speakers_title(count: int, unit: str) -> str:

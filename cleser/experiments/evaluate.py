@@ -69,7 +69,7 @@ def evaluate(
     rows = []
     for seed, network in enumerate(saved.networks):
         test = dataset.subset(cast.parts(seed).test)
-        rows.append(predictions_of(test, network.predict(test)[0], protocol.labels, seed))
+        rows.append(predictions_of(network, test, protocol, seed)[0])
     left_out = [*cast.left_out, *dataset.left_out]
     tested = pd.concat(rows, ignore_index=True)
     return finish(experiment, tested, left_out, temperatures=temperatures_of(run))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cleser.corpora.protocol import Protocol
 from cleser.experiments.experiment import Experiment, Fold, run_experiment
+from cleser.experiments.methods import Method
 from cleser.progress import track
 from cleser.speech.backbones import Backbone
 from cleser.speech.backbones.fine_tuning import FineTuning, tune
@@ -23,6 +24,7 @@ from cleser.training.loop import (
     TrainingConfig,
     derive,
     predict,
+    predict_attributes,
     recognise,
     train,
 )
@@ -45,6 +47,13 @@ class FittedRecipe:
         found = [label(m.recipe, m.sees(dataset)) for m in self.members]
         logits = torch.stack([logits for logits, _ in found]).mean(0)
         return logits.softmax(-1), found[0][1]
+
+    def attributes(self, dataset: Dataset, *, together: bool = True) -> Tensor:
+        """Attributes [N, A], of which the members' mean, clipped to the scale from −1 to 1."""
+        found = [
+            predict_attributes(m.recipe, m.sees(dataset), together=together) for m in self.members
+        ]
+        return torch.stack(found).mean(0).clamp(-1, 1)
 
     def tensors(self) -> dict[str, Tensor]:
         """The weights, of a backbone those alone that were trained; of several members each under its number."""
@@ -109,10 +118,16 @@ def fit_recipe(
                 whose = {"seed": fold.seed, "member": len(members)} if count > 1 else {}
                 history[:] = [*before, *({**line, **whose} for line in lines)]
                 fold.report(history)
-                bar(len(history) - done, f"dev UAR {100 * history[-1]['dev_uar']:.1f} %")
+                bar(len(history) - done, _reached(history[-1]))
 
             members.append(_fit_member(build, training, fold, number, on_epoch))
     return FittedRecipe(members)
+
+
+def _reached(line: dict[str, float]) -> str:
+    """What an epoch has reached on development utterances, for the progress bar."""
+    said = [f"dev UAR {100 * line['dev_uar']:.1f} %"] if "dev_uar" in line else []
+    return ", ".join([*said, *([f"dev CCC {line['dev_ccc']:.2f}"] if "dev_ccc" in line else [])])
 
 
 def _fit_member(
@@ -157,3 +172,13 @@ def runner(build: Callable[[Any, Task], Recipe]) -> Callable[..., dict[str, Any]
 
     run.__doc__ = build.__doc__
     return run
+
+
+def network(config: type[Any], build: Callable[..., Recipe]) -> Method:
+    """A recipe that is a network, as an entry point of the group ``cleser.recipes`` may name it.
+
+    Args:
+        config: Its settings, :class:`cleser.recipes.ERMConfig` or a class that extends it.
+        build: Makes the network of its settings and a :class:`cleser.training.loop.Task`, as a class of recipes does.
+    """
+    return Method(config, runner(build), build)

@@ -121,6 +121,8 @@ def measure_robustness(
     """
     saved = open_run(run)
     protocol = protocol_on(saved.protocol, on) if on else saved.protocol
+    if not protocol.classes:
+        raise ValueError(f"{run} predicts attributes alone; robustness is measured of emotions")
     out = out or run / "robustness"
     cast = protocol.load()
     parts = [cast.parts(number).test for number in range(len(saved.networks))]
@@ -147,7 +149,7 @@ def measure_robustness(
                     found.to_parquet(part)
             advance(1, condition.name)
     done = [c for c in CONDITIONS if (out / f"{c.name}.parquet").exists()]
-    summary = _summarise(out, done, list(protocol.labels))
+    summary = _summarise(out, done, list(protocol.classes))
     write_text(
         out / "robustness.json", json.dumps({**settings, "conditions": summary}, indent=2) + "\n"
     )
@@ -206,8 +208,7 @@ def _recognise(
         for number, network in enumerate(saved.networks):
             own = dataset.manifest[dataset.manifest["utterance"].isin(shares[number])]
             test = dataset.subset(own)
-            found = network.predict(test)[0]
-            tables.append(predictions_of(test, found, protocol.labels, number))
+            tables.append(predictions_of(network, test, protocol, number)[0])
     return pd.concat(tables, ignore_index=True)
 
 

@@ -11,7 +11,9 @@ from cleser.corpora.protocol import Protocol
 from cleser.evaluation.results import Run
 from cleser.evaluation.tables import direction
 from cleser.experiments.methods import METHODS
+from cleser.recipe_names import new_name
 from cleser.settings import to_plain
+from cleser.suggestions import did_you_mean
 from cleser.training.loop import TrainingConfig
 
 
@@ -25,12 +27,14 @@ class Variant:
         terms: Fields of the protocol.
         control: The row that is the same but for what the method adds: trained as long, the same epoch kept, the same
             prior matched; empty where there is no such thing, as for the controls themselves.
+        grid: Name of the settings to choose among by transfer validation; empty where nothing is chosen.
     """
 
     method: str
     settings: dict[str, Any] = field(default_factory=dict)
     terms: dict[str, Any] = field(default_factory=dict)
     control: str = ""
+    grid: str = ""
 
     def config(self) -> Any:
         """The method's config with the settings."""
@@ -70,7 +74,8 @@ VARIANTS: dict[str, Variant] = {
     "classical": Variant("classical"),
     "probe": Variant("probe"),
     "probe-prior": Variant("probe", {"match_prior": True}),
-    "probe-self-training": Variant("probe", {"match_prior": True, "rounds": 3}),
+    "probe-self-training": Variant("probe", {"match_prior": True, "rounds": 6}),
+    "probe-selected": Variant("probe", {"match_prior": True, "rounds": 6}, grid="probe"),
     "coral": Variant("coral", control="erm"),
     "dann": Variant("dann", control="erm"),
     "self-training": Variant("sapa", _SELF_TRAINING),
@@ -111,9 +116,26 @@ adapted to are other speakers of the target than those tested. *Self-training* i
 pseudo-labels and prior alone."""
 
 
+def variant(name: str) -> Variant:
+    """The row of a name: one of :data:`VARIANTS`, or a recipe of another package as its config says.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if name in VARIANTS:
+        return VARIANTS[name]
+    if name in METHODS:
+        return Variant(name)
+    known = [*VARIANTS, *(other for other in METHODS if other not in VARIANTS)]
+    raise ValueError(
+        f"there is no row {name!r}, expected one of {', '.join(known)}"
+        f"{new_name(name) or did_you_mean(name, known)}"
+    )
+
+
 def reference_of(name: str) -> str:
     """The plain ERM under the same terms that a row is compared with, besides its control."""
-    terms = VARIANTS[name].terms
+    terms = variant(name).terms
     return {"target_access": "erm-unseen", "adapt": "erm-disjoint"}.get(
         next(iter(terms), ""), "erm"
     )
