@@ -14,9 +14,10 @@ from cleser.recipes import METHODS
 from cleser.settings import read_yaml
 from cleser.suggestions import did_you_mean
 
+OF_RECIPES = ("run", "tune")  # commands whose flags depend on the recipe
 LEVELS = [
-    *(name.split() for name in COMMANDS if name != "run"),
-    *(["run", name] for name in METHODS),
+    *(name.split() for name in COMMANDS if name not in OF_RECIPES),
+    *([command, name] for command in OF_RECIPES for name in METHODS),
 ]
 
 
@@ -30,12 +31,12 @@ def test_help_is_text_and_no_markup(command, capsys):
     assert "`" not in said
 
 
-@pytest.mark.parametrize("group", ["", "data", "bench", "run"])
+@pytest.mark.parametrize("group", ["", "data", "bench", *OF_RECIPES])
 @pytest.mark.parametrize("flag", [["--help"], ["-h"], []], ids=["help", "h", "none"])
 def test_a_group_of_commands_lists_them_with_a_line_each(group, flag, capsys):
     assert main([*group.split(), *flag]) == 0
     said = capsys.readouterr().out
-    names = list(METHODS) if group == "run" else [n for n in COMMANDS if n.startswith(group)]
+    names = list(METHODS) if group in OF_RECIPES else [n for n in COMMANDS if n.startswith(group)]
     lines = [line for line in said.splitlines() if line.startswith("  cleser ")]
     assert len(lines) == len(names)
     assert all(len(line.split("  ")[-1].strip() or line) > 15 for line in lines)

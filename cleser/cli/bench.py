@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cleser.cli.console import console
+from cleser.corpora.protocol import Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +27,7 @@ def bench_transfer(
     layout: str = "table",
     split: str | None = None,
     shared_speakers: bool = False,
+    task: Task | None = None,
 ) -> None:
     """Run a matrix of directions and recipes, and write one table; what is finished is not run again.
 
@@ -42,6 +44,7 @@ def bench_transfer(
         layout: "table", or "paper" for UAR / macro-F1 with a row a task, as the zero-shot paper prints them.
         split: As cleser run takes it; "speakers", or what the matrix says, by default.
         shared_speakers: Run a split that trains on speakers it tests; every result says so.
+        task: What is learned and tested, as cleser run takes it; avd and both for rows that can, as erm.
     """
     from dataclasses import replace  # noqa: PLC0415
 
@@ -61,7 +64,7 @@ def bench_transfer(
         plan = replace(plan, recipes=rows)
     changes = {"seeds": seeds, "backbone": backbone}
     plan = replace(plan, **{k: v for k, v in changes.items() if v is not None})  # type: ignore[arg-type]
-    plan = replace(plan, terms={**plan.terms, **_division(split, shared_speakers)})
+    plan = replace(plan, terms={**plan.terms, **_division(split, shared_speakers), **_task(task)})
     table = _run(plan, specs, out, workers, alignments)
     shown = paper_layout(table) if layout == "paper" else table.round(1).set_index("direction")
     _show(shown, out)
@@ -78,6 +81,7 @@ def bench_within(
     backbone: str = "acoustic",
     alignments: Path | None = None,
     workers: int = 1,
+    task: Task | None = None,
 ) -> None:
     """Run recipes within each corpus, fold by fold, and write one table; what is finished is not run again.
 
@@ -86,6 +90,7 @@ def bench_within(
         corpora: As NAME:FOLDER. NAME=SPEC names one in another way, as en=synthetic:en.
         split: Folds, as cleser run takes them: FILE.csv, emobox:FOLDER, kfold:5, leave-one-speaker-out; or official.
         shared_speakers: Run a split that trains on speakers it tests; every result says so.
+        task: What is learned and tested, as cleser run takes it; avd and both for rows that can, as erm.
         recipes: Rows.
         seeds: Trainings of each fold.
         backbone: What turns recordings into frames.
@@ -96,9 +101,14 @@ def bench_within(
 
     specs = dict(_named(spec) for spec in corpora)
     directions = tuple(Direction((name,), (name,)) for name in specs)
-    plan = Matrix(directions, recipes, seeds, backbone, _division(split, shared_speakers))
+    terms = {**_division(split, shared_speakers), **_task(task)}
+    plan = Matrix(directions, recipes, seeds, backbone, terms)
     table = _run(plan, specs, out, workers, alignments)
     _show(table.round(1).set_index("direction"), out)
+
+
+def _task(task: Task | None) -> dict[str, Any]:
+    return {} if task is None else {"task": task}
 
 
 def _division(split: str | None, shared_speakers: bool) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def predict(
     json_file: Path | None = None,
     csv: Path | None = None,
 ) -> int:
-    """Recognise the emotion of recordings with a finished run.
+    """Recognise the emotion of recordings, or arousal, valence and dominance, with a finished run.
 
     The exit status is 1 where a recording has got no label, as one that is silent or cannot be read.
 
@@ -103,17 +103,25 @@ def _probabilities(table: pd.DataFrame) -> list[str]:
     return [name for name in table.columns if name.startswith("p_")]
 
 
+def _attributes(table: pd.DataFrame) -> list[str]:
+    from cleser.corpora.attributes import ATTRIBUTES  # noqa: PLC0415
+
+    return [name for name in ATTRIBUTES if name in table]
+
+
 def _as_json(table: pd.DataFrame) -> str:
     """A list of objects; what is not known is null."""
     known = [name for name in ("utterance", "path", "start", "end", "emotion") if name in table]
     rows = []
     for row in table.to_dict("records"):
-        labelled = _known(row["emotion"]) is not None
-        probabilities = {n.removeprefix("p_"): row[n] for n in _probabilities(table)}
+        labelled = _known(row["reason"]) is None
+        shares = {n.removeprefix("p_"): row[n] for n in _probabilities(table)}
+        said = {"probabilities": shares if labelled else None} if shares else {}
         rows.append(
             {
                 **{name: _known(row[name]) for name in known},
-                "probabilities": probabilities if labelled else None,
+                **said,
+                **{name: _known(row[name]) for name in _attributes(table)},
                 "reason": _known(row["reason"]),
             }
         )
@@ -132,20 +140,22 @@ def _times(row: dict[Hashable, Any]) -> str:
 
 def _as_table(table: pd.DataFrame) -> Table:
     shown = Table()
-    names = _probabilities(table)
+    names = [*_probabilities(table), *_attributes(table)]
+    emotions = ["emotion"] if "emotion" in table else []
     for heading in (
         "recording",
         "seconds",
-        "emotion",
+        *emotions,
         *(n.removeprefix("p_") for n in names),
     ):
         shown.add_column(heading, no_wrap=True)
     for row in table.to_dict("records"):
         times = f"{row['start']:.2f}–{row['end']:.2f}" if _known(row["end"]) else "–"
-        emotion = _known(row["emotion"])
-        shares = [f"{row[n]:.2f}" if emotion else "–" for n in names]
+        said = [str(_known(row[name]) or "–") for name in emotions]
+        labelled = _known(row["reason"]) is None
+        shares = [f"{row[n]:.2f}" if labelled else "–" for n in names]
         # A name may look like markup: take[final].wav
-        shown.add_row(Text(row["path"]), times, emotion or "–", *shares)
+        shown.add_row(Text(row["path"]), times, *said, *shares)
     return shown
 
 

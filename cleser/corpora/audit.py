@@ -18,6 +18,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from cleser.corpora.attributes import attributes_of
 from cleser.corpora.copies import Copies, find_copies
 from cleser.corpora.folds import without_folders
 from cleser.corpora.manifest import Problem
@@ -226,7 +227,8 @@ def _utterances(cast: Cast, parts: Parts) -> list[str]:
             findings.append(f"{len(tested)} tested utterances stand in {role}: {_some(tested)}")
     if len(parts.adapt) and cast.protocol.target_access == "nothing":
         findings.append("target audio would be adapted to, which target_access='nothing' forbids")
-    if parts.adapt["emotion"].notna().any():
+    unlabelled = parts.adapt["emotion"].isna().all() and np.isnan(attributes_of(parts.adapt)).all()
+    if not unlabelled:
         findings.append("target utterances to adapt to still carry their labels")
     return findings
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import starmap
 from pathlib import Path
 
 import pandas as pd
 
+from cleser.corpora.attributes import on_scale
 from cleser.corpora.folders import recordings
 from cleser.corpora.manifest import Listing, Problem
 from cleser.corpora.tables import read_table
@@ -24,7 +26,8 @@ EMOTIONS = {
 }
 NO_AGREEMENT = "X"
 WITHHELD = "test3"
-ATTRIBUTES = {"EmoAct": "activation", "EmoVal": "valence", "EmoDom": "dominance"}
+ATTRIBUTES = {"EmoAct": "arousal", "EmoVal": "valence", "EmoDom": "dominance"}
+SCALE = "1..7"
 SPLITS = {"development": "dev", "validation": "dev"}
 
 
@@ -43,7 +46,7 @@ def read_consensus(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
     """Read a consensus table.
 
     Returns:
-        Columns ``utterance, emotion, speaker, gender, split`` and the attributes that there are. Nothing
+        Columns ``utterance, emotion, speaker, gender, split`` and the attributes that there are, from 1 to 7. Nothing
         stands for what is unknown, withheld, or (as an emotion) not agreed upon.
 
     Raises:
@@ -57,7 +60,8 @@ def read_consensus(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
     rows["split"] = splits(_known(table, "Split_Set"))
     for name, attribute in ATTRIBUTES.items():
         if name in table:
-            rows[attribute] = pd.to_numeric(table[name], errors="coerce")
+            rows[attribute] = table[name]
+    rows, outside = on_scale(rows, SCALE, str(path))
     strange = (
         rows["emotion"].isna() & (table["EmoClass"] != NO_AGREEMENT) & (rows["split"] != WITHHELD)
     )
@@ -68,7 +72,7 @@ def read_consensus(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
             rows.loc[strange, "utterance"], table["EmoClass"][strange], strict=True
         )
     ]
-    return rows[~strange], problems
+    return rows[~strange], [*problems, *starmap(Problem, outside)]
 
 
 def stems(names: pd.Series[str]) -> pd.Series[str]:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cleser.console import plain_row
+from cleser.corpora.attributes import describe_attributes
 from cleser.corpora.manifest import Problem, problems
 from cleser.corpora.probe import probe as read_headers
 
@@ -25,6 +26,7 @@ class Description:
         classes: One row an emotion: ``utterances, share, speakers``, and ``hours`` if probed.
         languages: Utterances of each emotion (rows) in each language (columns).
         speakers: One row a speaker: ``gender, language, utterances``.
+        attributes: One row an attribute and scale: ``known, missing, mean, sd, lowest, highest``, from −1 to 1.
         splits: One row an official split: ``utterances, speakers``.
         audio: One row a format: ``samplerate, channels, files``; empty if not probed.
         problems: What was left out, and why.
@@ -34,6 +36,7 @@ class Description:
     classes: pd.DataFrame
     languages: pd.DataFrame
     speakers: pd.DataFrame
+    attributes: pd.DataFrame
     splits: pd.DataFrame
     audio: pd.DataFrame
     problems: list[Problem] = field(repr=False)
@@ -42,6 +45,8 @@ class Description:
         parts: list[RenderableType] = [_facts(self.facts), _table("Classes", self.classes)]
         if self.languages.shape[1] > 1:
             parts.append(_table("Classes by language", self.languages))
+        if len(self.attributes):
+            parts.append(_table("Attributes (original scale), from −1 to 1", self.attributes))
         parts += [_table("Official splits", self.splits)] if len(self.splits) else []
         parts += [_table("Audio", self.audio, index=False)] if len(self.audio) else []
         parts.append(_problems(self.problems))
@@ -75,6 +80,7 @@ def describe(manifest: pd.DataFrame, probe: bool = True, *, progress: bool = Fal
         classes=_classes(manifest, emotion),
         languages=pd.crosstab(emotion, manifest["language"]),
         speakers=_speakers(manifest),
+        attributes=describe_attributes(manifest),
         splits=_splits(manifest),
         audio=_audio(manifest),
         problems=problems(manifest),

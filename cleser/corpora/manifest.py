@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from cleser.corpora.attributes import with_mapped_attributes
 from cleser.corpora.terms import to_emotions, to_genders, to_languages, to_splits
 
 COLUMNS = (
@@ -68,7 +69,8 @@ class Listing(NamedTuple):
 
     Attributes:
         rows: One utterance a row with the corpus' own ids: ``utterance, path, language`` and whatever
-            else of the manifest's columns is known. Further columns are kept behind them.
+            else of the manifest's columns is known. Further columns are kept behind them. Of these ``arousal,
+            valence, dominance`` are numbers on the scale that ``scale`` names, see :mod:`cleser.corpora.attributes`.
         problems: What was left out.
     """
 
@@ -108,6 +110,7 @@ def assemble(
     manifest = rows[[*COLUMNS, *further]].astype(types)
     for name in ("utterance", "speaker"):
         manifest[name] = _prefixed(manifest[name], manifest["corpus"])
+    manifest = with_mapped_attributes(manifest)
     corpora = manifest["corpus"].unique()
     source = str(corpora[0]) if len(corpora) == 1 else corpus
     manifest["emotion"] = to_emotions(manifest["emotion"], rename, source)

@@ -17,10 +17,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from cleser.corpora.attributes import ATTRIBUTES, attributes_of, without_labels
 from cleser.corpora.folds import FORMS, Fold, check_split, make_folds, without_folders
 from cleser.corpora.registry import load
 
 Normalisation = Literal["auto", "shrunk", "speaker", "corpus", "utterance"]
+Task = Literal["emotion", "avd", "both"]
 TargetAccess = Literal["nothing", "audio", "labels"]
 Adapt = Literal["test", "disjoint"]
 Pool = Literal["all", "labels"]
@@ -68,6 +70,10 @@ class Protocol:
         fold: Which fold of the split, by its name; all of them, each with networks of its own, by default.
         shared_speakers: Let a split train on the speakers that it tests, as many published lists do. Every result
             then says how many tested utterances that concerns. Recordings must differ all the same.
+        task: What is learned and tested: ``"emotion"``, the labels; ``"avd"``, the attributes, in utterances that have
+            any of them, whatever their emotion; or ``"both"``, in utterances of the labels. Without emotions nobody can
+            tell speakers who show one each: under ``"avd"`` the normalisation ``"auto"`` is ``"shrunk"``.
+        attributes: Which of arousal, valence and dominance; only where the task is not ``"emotion"``.
 
     Raises:
         ValueError: A field holds something else than it may.
@@ -92,9 +98,11 @@ class Protocol:
     prior: str | dict[str, float] = "uniform"
     fold: str = ""
     shared_speakers: bool = False
+    task: Task = "emotion"
+    attributes: tuple[str, ...] = ATTRIBUTES
 
     def __post_init__(self) -> None:
-        for name in ("source", "target", "auxiliary", "labels", "test"):
+        for name in ("source", "target", "auxiliary", "labels", "test", "attributes"):
             object.__setattr__(self, name, _as_tuple(name, getattr(self, name)))
         for name in ("source", "target"):
             if not getattr(self, name):
@@ -122,7 +130,24 @@ class Protocol:
                 "target_access='nothing' forbids; use normalisation='utterance', or 'corpus', which "
                 "then standardises the target by the source's statistics (as 'auto' does)"
             )
+        if not self.attributes or not set(self.attributes) <= set(ATTRIBUTES):
+            raise ValueError(
+                f"attributes are {list(self.attributes)}, expected some of {list(ATTRIBUTES)}"
+            )
+        if self.task == "avd" and self.normalisation == "auto":
+            nothing = self.target_access == "nothing"
+            object.__setattr__(self, "normalisation", "corpus" if nothing else "shrunk")
         self._check_prior()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The emotions that are recognised; none where attributes alone are."""
+        return () if self.task == "avd" else self.labels
+
+    @property
+    def regressed(self) -> tuple[str, ...]:
+        """The attributes that are predicted; none where emotions alone are."""
+        return () if self.task == "emotion" else self.attributes
 
     def _check_prior(self) -> None:
         if isinstance(self.prior, str):
@@ -186,7 +211,9 @@ class Protocol:
         for one in cast.folds:
             role = f"source of fold {one.fold.name}" if one.fold and cast.several else "source"
             self._check_classes(role, self.source, one.source, renamed)
+            self._check_attributes(role, self.source, one.source)
         self._check_classes("target", self.target, cast.target, renamed)
+        self._check_attributes("target", self.target, cast.target)
         return cast
 
     def _check_classes(
@@ -197,7 +224,7 @@ class Protocol:
         renamed: dict[str, pd.DataFrame],
     ) -> None:
         """A class that nobody can learn, or that no recall can be computed of, is an error of the protocol."""
-        missing = [name for name in self.labels if name not in set(rows["emotion"])]
+        missing = [name for name in self.classes if name not in set(rows["emotion"])]
         if missing:
             counts = _concatenated([renamed[spec] for spec in specs])["emotion"].value_counts()
             found = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
@@ -206,7 +233,23 @@ class Protocol:
                 f"found {found}: map one of them (--map calm=neutral), or narrow the classes on purpose (--labels)"
             )
 
+    def _check_attributes(self, role: str, specs: tuple[str, ...], rows: pd.DataFrame) -> None:
+        """An attribute of which nobody gave two values can neither be learned nor tested."""
+        known = dict(zip(ATTRIBUTES, (~np.isnan(attributes_of(rows))).sum(0).tolist(), strict=True))
+        if missing := [name for name in self.regressed if known[name] < 2]:
+            raise ValueError(
+                f"the {role} {list(specs)} has no {' and no '.join(missing)}, expected all of {list(self.attributes)}; "
+                "narrow them on purpose (--attributes)"
+            )
+
     def _labelled(self, spec: str, renamed: pd.DataFrame) -> pd.DataFrame:
+        if self.task == "avd":
+            known = pd.DataFrame(attributes_of(renamed), renamed.index).notna().any(axis=1)
+            if not known.any():
+                raise ValueError(
+                    f"{spec}: no utterance has any of {list(ATTRIBUTES)}, expected numbers in these columns"
+                )
+            return renamed[known].reset_index(drop=True)
         kept = renamed[renamed["emotion"].isin(self.labels)]
         if kept.empty:
             found = sorted(renamed["emotion"].dropna().unique())
@@ -237,6 +280,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "target_access": ("nothing", "audio", "labels"),
     "adapt": ("test", "disjoint"),
     "pool": ("all", "labels"),
+    "task": ("emotion", "avd", "both"),
 }
 
 
@@ -397,6 +441,9 @@ class Cast:
             }
         elif self.protocol.shared_speakers:
             terms["shared_speakers"] = True
+        if self.protocol.regressed:
+            terms |= {"task": self.protocol.task, "attributes": self.protocol.attributes}
+            terms["truths"] = [_truths(getattr(self, role)) for role in _ROLES]
         return _digest(terms)
 
     @cached_property
@@ -449,7 +496,8 @@ class Cast:
             "hash": _digest({"cast": self.hash, **asdict(uses)}),
             "cast": self.hash,
             **{role: sorted(frame["corpus"].unique()) for role, frame in roles.items()},
-            "classes": list(self.protocol.labels),
+            "classes": list(self.protocol.classes),
+            "attributes": list(self.protocol.regressed),
             **{name: getattr(self.protocol, name) for name in _TERMS if name != "labels"},
             **{name: getattr(self.protocol, name) for name in _FOLD_TERMS},
             **self._describe_folds(),
@@ -498,7 +546,7 @@ class Cast:
             train = pd.concat([train, learned], ignore_index=True)
         elif protocol.target_access == "nothing":
             adapt = adapt.iloc[:0]
-        return Parts(train, dev, self.auxiliary, adapt.assign(emotion=None), test)
+        return Parts(train, dev, self.auxiliary, without_labels(adapt), test)
 
 
 _ROLES = ("source", "auxiliary", "target")
@@ -516,6 +564,15 @@ def _digest(terms: dict[str, Any]) -> str:
 def _fingerprint(frame: pd.DataFrame) -> str:
     columns = frame[["utterance", "corpus", "speaker", "emotion", "start", "end"]]
     text = columns.sort_values("utterance").to_csv(index=False, float_format="%.6f")
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _truths(frame: pd.DataFrame) -> str:
+    """The attributes of whoever takes part."""
+    table = frame[["utterance"]].assign(
+        **dict(zip(ATTRIBUTES, attributes_of(frame).T, strict=True))
+    )
+    text = table.sort_values("utterance").to_csv(index=False, float_format="%.6f")
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -53,28 +53,78 @@ def plot_speakers(clusters: Clusters) -> Figure:
 
 
 def plot_training(history: pd.DataFrame) -> Figure:
-    """Training loss and development UAR of every seed and member of it; a ring marks the epoch of the best UAR."""
+    """Training loss and development UAR (or CCC) of every seed and member; a ring marks the epoch that did best."""
     from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
 
-    figure, (left, right) = _figures(7.2, 2.8, 2)
+    figure, (left, right) = new_panels(7.2, 2.8, 2)
     if "member" not in history:
         history = history.assign(member=0)
+    score = "dev_uar" if "dev_uar" in history else "dev_ccc"
     seeds = sorted(history["seed"].unique())
     for (seed, member), lines in history.groupby(["seed", "member"]):
         colour = PALETTE[seeds.index(seed) % len(PALETTE)]
         label = None if member else f"seed {seed}"
         left.plot(lines["epoch"] + 1, lines["train_loss"], color=colour, label=label)
-        right.plot(lines["epoch"] + 1, 100 * lines["dev_uar"], color=colour)
-        ranked = lines.sort_values(["dev_uar", "dev_loss"], ascending=[False, True])
-        best = ranked.iloc[0]
-        right.scatter(
-            best["epoch"] + 1, 100 * best["dev_uar"], s=40, fc="none", ec=colour, zorder=3
-        )
+        right.plot(lines["epoch"] + 1, 100 * lines[score], color=colour)
+        best = lines.sort_values([score, "dev_loss"], ascending=[False, True]).iloc[0]
+        right.scatter(best["epoch"] + 1, 100 * best[score], s=40, fc="none", ec=colour, zorder=3)
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.set(xlabel="epoch", ylabel="training loss")
-    right.set(xlabel="epoch", ylabel="development UAR %")
+    right.set(xlabel="epoch", ylabel=f"development {score[4:].upper()} %")
     left.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def plot_reliability(calibration: dict[str, Any]) -> Figure:
+    """Accuracy against confidence in bins of equal mass, before and after tempering; the diagonal is perfect."""
+    figure, axes = new_figure(4.6, 4.0)
+    axes.plot([0, 100], [0, 100], color="#888888", ls="--", lw=1, label="calibrated")
+    names = {"before": "as predicted", "after": "at the source's temperature"}
+    for (when, label), colour in zip(names.items(), PALETTE, strict=False):
+        if when in calibration:
+            curve = calibration[when]["curve"]
+            x, y = (100 * np.array(curve[name]) for name in ("confidence", "accuracy"))
+            axes.plot(x, y, "o-", color=colour, ms=4, label=label)
+    axes.set(xlabel="mean confidence %", ylabel="accuracy %", xlim=(0, 100), ylim=(0, 100))
+    axes.legend(frameon=False, fontsize=8, loc="upper left")
+    return figure
+
+
+def plot_robustness(conditions: list[dict[str, Any]]) -> Figure:
+    """UAR under noise, in rooms, through codecs and at other speeds, with 95 % intervals; dashed: as recorded."""
+    groups = {"noise": "SNR dB", "reverberation": "RT60 s", "codec": "codec", "speed": "speed"}
+    rows = {name: [row for row in conditions if row["kind"].split()[0] == name] for name in groups}
+    rows = {name: of for name, of in rows.items() if of}
+    clean = next(row for row in conditions if row["kind"] == "clean")["uar"]["mean"]
+    figure, panels = new_panels(10.5, 3.2, max(1, len(rows)))
+    for axes, (name, of) in zip(panels, rows.items(), strict=False):
+        axes.axhline(100 * clean, color="#888888", ls="--", lw=1)
+        kinds = list(dict.fromkeys(row["kind"] for row in of))
+        for kind, colour in zip(kinds, PALETTE, strict=False):
+            own = [row for row in of if row["kind"] == kind]
+            values = [row["value"] for row in own]
+            x = np.arange(len(values)) if name == "codec" else np.array(values, dtype=float)
+            y = 100 * np.array([row["uar"]["mean"] for row in own])
+            ends = np.array(
+                [
+                    [np.nan if end is None else 100 * end for end in row["uar"]["ci95"]]
+                    for row in own
+                ]
+            )
+            reach = np.abs(ends.T - y)
+            style = "o" if name == "codec" else "o-"
+            axes.errorbar(
+                x, y, reach, fmt=style, color=colour, ms=4, lw=1.2, capsize=2,
+                label=kind.removeprefix("noise "),
+            )  # fmt: skip
+            if name == "codec":
+                axes.set_xticks(x, [str(value) for value in values], rotation=30)
+        if name == "noise":
+            axes.legend(frameon=False, fontsize=8)
+            axes.invert_xaxis()
+        axes.set(xlabel=groups[name], ylim=(0, 100))
+    panels[0].set_ylabel("UAR %")
     return figure
 
 
@@ -97,7 +147,7 @@ def plot_map(embeddings: Floats, who: pd.DataFrame, *, most: int = 1500, seed: i
         points = TSNE(
             random_state=seed, init="pca", perplexity=min(30, len(points) // 4)
         ).fit_transform(points)
-    figure, panels = _figures(11.0, 3.9, 3)
+    figure, panels = new_panels(11.0, 3.9, 3)
     for axes, column in zip(panels, ("emotion", "language", "speaker"), strict=True):
         _scatter(axes, points, rows[column].fillna("unknown"), column)
     return figure
@@ -126,11 +176,12 @@ def _scatter(axes: Axes, points: Floats, values: pd.Series[str], title: str) -> 
 
 def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
     """A figure of one panel, in inches."""
-    figure, (axes,) = _figures(width, height, 1)
+    figure, (axes,) = new_panels(width, height, 1)
     return figure, axes
 
 
-def _figures(width: float, height: float, columns: int) -> tuple[Figure, list[Axes]]:
+def new_panels(width: float, height: float, columns: int) -> tuple[Figure, list[Axes]]:
+    """A figure of several panels side by side, in inches."""
     # A Figure of one's own, not pyplot: no global state, no display, no windows left open.
     from matplotlib.figure import Figure as NewFigure  # noqa: PLC0415
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from cleser.evaluation.attribute_report import attribute_figures, attribute_rows
 from cleser.evaluation.multiple_tests import holm
 from cleser.evaluation.plots import plot_confusion, plot_map, plot_speakers, plot_training
 from cleser.evaluation.results import Run, compare_runs
@@ -25,11 +25,13 @@ from cleser.evaluation.tables import (
     difference_cells,
     difference_notes,
     direction,
+    headline,
     p_text,
     terms_notes,
 )
 from cleser.evaluation.terms import in_words
 from cleser.files import write_text
+from cleser.settings import as_yaml
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -91,7 +93,7 @@ def _differences(runs: Sequence[Run]) -> list[dict[str, Any]]:
 def _difference(a: Run, b: Run) -> tuple[float | None, tuple[str, ...], str]:
     """P-value, cells and note of a comparison; dashes and the reason where the two cannot be compared."""
     try:
-        found = compare_runs(a.folder, b.folder).differences["uar"]
+        found = compare_runs(a.folder, b.folder).differences[headline(a.results)]
     except ValueError as error:
         return None, ("–",) * 3, str(error)
     notes = [*difference_notes(found), *terms_notes(a, b)]
@@ -100,15 +102,7 @@ def _difference(a: Run, b: Run) -> tuple[float | None, tuple[str, ...], str]:
 
 def _section(run: Run) -> dict[str, Any]:
     results = run.results
-    confusion = results["confusion"]
-    figures = {
-        "Confusions, all seeds": plot_confusion(
-            np.array(confusion["counts"]), confusion["classes"]
-        ),
-        f"UAR of each of the {len(run.clusters.names)} {run.clusters.unit}": plot_speakers(
-            run.clusters
-        ),
-    }
+    figures = {**_emotion_figures(run), **attribute_figures(run)}
     if not run.history.empty:
         figures["Training"] = plot_training(run.history)
     if (run.folder / "embeddings.safetensors").exists():
@@ -117,11 +111,25 @@ def _section(run: Run) -> dict[str, Any]:
         "direction": direction(run),
         "folder": run.folder.name,
         "results": results,
+        "attributes": attribute_rows(results, run.attributes),
         "coverage": coverage(results),
         "protocol": run.protocol,
         "terms": in_words(run.protocol),
         "figures": {title: _svg(figure) for title, figure in figures.items()},
-        "settings": yaml.safe_dump(run.settings, sort_keys=False, allow_unicode=True),
+        "settings": as_yaml(run.settings),
+    }
+
+
+def _emotion_figures(run: Run) -> dict[str, Figure]:
+    """Confusions and speakers; none where a run predicts attributes alone."""
+    if not run.protocol["classes"]:
+        return {}
+    confusion, clusters = run.results["confusion"], run.clusters
+    return {
+        "Confusions, all seeds": plot_confusion(
+            np.array(confusion["counts"]), confusion["classes"]
+        ),
+        f"UAR of each of the {len(clusters.names)} {clusters.unit}": plot_speakers(clusters),
     }
 
 

@@ -12,7 +12,14 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from cleser.evaluation.calibration import (
+    fit_temperatures,
+    has_probabilities,
+    summarise_calibration,
+)
+from cleser.evaluation.gender import gender_gap
 from cleser.evaluation.intervals import Difference, interval, paired_difference
+from cleser.evaluation.measures import Measure, measures
 from cleser.evaluation.metrics import METRICS, f1, precision, recall
 from cleser.evaluation.speakers import Clusters, cluster
 from cleser.evaluation.terms import differing
@@ -49,9 +56,26 @@ class Run:
         return pd.read_parquet(self._path("predictions.parquet"))
 
     @cached_property
+    def development(self) -> pd.DataFrame | None:
+        """``development.parquet``: predictions of the source's development speakers; None where none were kept."""
+        path = self.folder / "development.parquet"
+        return pd.read_parquet(path) if path.exists() else None
+
+    @cached_property
+    def robustness(self) -> list[dict[str, Any]]:
+        """What ``cleser evaluate --robustness`` found, by condition; empty where nobody has measured it."""
+        path = self.folder / "robustness" / "robustness.json"
+        return list(json.loads(path.read_text())["conditions"]) if path.exists() else []
+
+    @cached_property
     def clusters(self) -> Clusters:
         """Confusions per speaker and seed."""
         return cluster(self.predictions, self.protocol["classes"])
+
+    @property
+    def attributes(self) -> list[str]:
+        """The attributes that were predicted; none in runs of emotions alone."""
+        return list(self.protocol.get("attributes", []))
 
     @property
     def history(self) -> pd.DataFrame:
@@ -68,18 +92,25 @@ class Run:
         return path
 
 
-def write_results(folder: Path, *, left_out: list[dict[str, str]] | None = None) -> dict[str, Any]:
+def write_results(
+    folder: Path,
+    *,
+    left_out: list[dict[str, str]] | None = None,
+    temperatures: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
     """Compute ``results.json`` from a folder's predictions and write it.
 
     Args:
         folder: The run folder.
         left_out: Recordings that could not be used, for the record.
+        temperatures: Of the networks, see :func:`cleser.evaluation.calibration.fit_temperatures`; by default they are
+            fitted to the folder's ``development.parquet``, where there is one.
 
     Returns:
         What was written; fractions from 0 to 1.
     """
     run = Run(folder)
-    results = {**summarise(run.clusters, run.protocol["classes"])}
+    results = {**summarise_run(run, run.predictions)}
     predictions = run.predictions
     results |= {
         "n_utterances": int(predictions["utterance"].nunique()),
@@ -88,11 +119,22 @@ def write_results(folder: Path, *, left_out: list[dict[str, str]] | None = None)
         "recipe": run.settings["recipe"],
         "protocol": run.protocol["hash"],
         "left_out": left_out or [],
+        "gender": gender_gap(predictions, run.protocol["classes"]),
     }
+    if has_probabilities(predictions, run.protocol["classes"]):
+        results["calibration"] = _calibration(run, temperatures)
     if sets := _test_sets(run):
         results["test_sets"] = sets
     write_text(folder / "results.json", json.dumps(results, indent=2) + "\n")
     return results
+
+
+def _calibration(run: Run, temperatures: list[dict[str, Any]] | None) -> dict[str, Any]:
+    classes = run.protocol["classes"]
+    if temperatures is None:
+        own = run.development
+        temperatures = [] if own is None or own.empty else fit_temperatures(own, classes)
+    return summarise_calibration(run.predictions, classes, temperatures)
 
 
 def _test_sets(run: Run) -> dict[str, Any]:
@@ -100,32 +142,26 @@ def _test_sets(run: Run) -> dict[str, Any]:
     sets = run.predictions.get("split")  # which old versions did not write
     if run.protocol.get("split") != "official" or sets is None or sets.nunique() < 2:
         return {}
+    return {str(name): summarise_run(run, rows) for name, rows in run.predictions.groupby("split")}
+
+
+def summarise_run(run: Run, predictions: pd.DataFrame) -> dict[str, Any]:
+    """All that is measured of some predictions of a run."""
     classes = run.protocol["classes"]
-    return {
-        str(name): summarise(cluster(rows, classes), classes)
-        for name, rows in run.predictions.groupby("split")
-    }
+    found = measures(predictions, classes, run.attributes)
+    summary = summarise(cluster(predictions, classes), classes) if classes else {}
+    summary |= {name: _metric(found[name]) for name in found if name not in summary}
+    unknown = next(iter(found.values())).clusters.unknown
+    return {"unknown_speakers": unknown, **summary}
 
 
 def summarise(clusters: Clusters, classes: list[str]) -> dict[str, Any]:
     """Metrics with their intervals, the classes' own, and the confusions summed over seeds."""
     seeds = clusters.counts.sum(1)  # [S, C, C]
     total = seeds.sum(0)
-    summary: dict[str, Any] = {}
-    for name, metric in METRICS.items():
-        values = metric(seeds)
-        found = interval(clusters, metric)
-        summary[name] = {
-            "mean": float(values.mean()),
-            "sd": float(values.std(ddof=1)) if len(values) > 1 else None,
-            "seeds": [float(v) for v in values],
-            "ci95": [_or_none(found.low), _or_none(found.high)],
-            "covers": found.covers,
-            "error": _or_none(found.error),
-            "dof": _or_none(found.dof),
-            "resampled": clusters.unit,
-            "clusters": len(clusters.names),
-        }
+    summary: dict[str, Any] = {
+        name: _metric(Measure(clusters, metric)) for name, metric in METRICS.items()
+    }
     summary["per_class"] = {
         name: {
             "recall": _or_none(recall(total)[k]),
@@ -138,6 +174,24 @@ def summarise(clusters: Clusters, classes: list[str]) -> dict[str, Any]:
     summary["confusion"] = {"classes": classes, "counts": total.tolist()}
     summary["unknown_speakers"] = clusters.unknown
     return summary
+
+
+def _metric(measure: Measure) -> dict[str, Any]:
+    """A metric's mean and seeds, its interval, and what that rests on."""
+    clusters, metric, bounds = measure
+    values = metric(clusters.counts.sum(1))
+    found = interval(clusters, metric, bounds=bounds)
+    return {
+        "mean": float(values.mean()),
+        "sd": float(values.std(ddof=1)) if len(values) > 1 else None,
+        "seeds": [float(v) for v in values],
+        "ci95": [_or_none(found.low), _or_none(found.high)],
+        "covers": found.covers,
+        "error": _or_none(found.error),
+        "dof": _or_none(found.dof),
+        "resampled": clusters.unit,
+        "clusters": len(clusters.names),
+    }
 
 
 def _or_none(value: float) -> float | None:
@@ -179,9 +233,15 @@ def compare_runs(a: Path, b: Path, *, force: bool = False) -> Comparison:
             f"{', '.join(differing(one.protocol, two.protocol))} differ); --force compares them all the same"
         )
     _refuse_different_tests(one, two)
+    ours, theirs = (
+        measures(r.predictions, r.protocol["classes"], r.attributes) for r in (one, two)
+    )
     differences = {
-        name: paired_difference(one.clusters, two.clusters, metric)
-        for name, metric in METRICS.items()
+        name: paired_difference(
+            measure.clusters, theirs[name].clusters, measure.metric, bounds=measure.bounds
+        )
+        for name, measure in ours.items()
+        if name in theirs
     }
     return Comparison(one, two, differences)
 

@@ -7,9 +7,10 @@ beside seeds (Cameron, Gelbach & Miller, 2008); utterances are only where nobody
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from cleser.evaluation.metrics import Counts
@@ -36,6 +37,11 @@ class Clusters:
     def __post_init__(self) -> None:
         if not self.seeds:
             object.__setattr__(self, "seeds", list(range(len(self.counts))))
+
+    @property
+    def tested(self) -> Counts:
+        """How many utterances of a class and cluster each seed has tested, summed over the last axis, [S, G, C, C]."""
+        return self.counts
 
     def only(self, seeds: list[int]) -> Clusters:
         """The counts of some seeds, and of the clusters that these have tested."""
@@ -65,14 +71,42 @@ def cluster(predictions: pd.DataFrame, classes: list[str]) -> Clusters:
             found = predictions[column].iloc[int((codes < 0).argmax())]
             raise ValueError(f"{column} holds {found!r}, expected one of {classes}")
         coded[column] = codes
+    found = grouping(predictions)
+    size = (len(found.seeds), len(found.names), len(classes), len(classes))
+    flat = np.ravel_multi_index(
+        (found.seed, found.group, coded["emotion"], coded["predicted"]), size
+    )
+    counts = np.bincount(flat, minlength=int(np.prod(size))).reshape(size)
+    return Clusters(counts, found.names, found.unit, found.unknown, found.seeds)
+
+
+class Grouping(NamedTuple):
+    """Whose each of N predictions is.
+
+    Attributes:
+        seed: Place of its seed among ``seeds``, [N].
+        group: Place of its cluster among ``names``, [N].
+        seeds: The S training seeds.
+        names: The G clusters.
+        unit: What a cluster is.
+        unknown: Utterances without a speaker; each is a cluster of its own.
+    """
+
+    seed: npt.NDArray[np.int64]
+    group: npt.NDArray[np.int64]
+    seeds: list[int]
+    names: list[str]
+    unit: Literal["speakers", "utterances"]
+    unknown: int
+
+
+def grouping(predictions: pd.DataFrame) -> Grouping:
+    """Seeds and clusters of rows with ``seed, utterance, speaker``."""
     speaker = predictions["speaker"]
     unit: Literal["speakers", "utterances"] = "speakers" if speaker.notna().any() else "utterances"
     names, group = np.unique(
         speaker.fillna(predictions["utterance"]).astype(str), return_inverse=True
     )
     seeds, seed = np.unique(predictions["seed"], return_inverse=True)
-    size = (len(seeds), len(names), len(classes), len(classes))
-    flat = np.ravel_multi_index((seed, group, coded["emotion"], coded["predicted"]), size)
-    counts = np.bincount(flat, minlength=int(np.prod(size))).reshape(size)
     unknown = predictions.loc[speaker.isna(), "utterance"].nunique()
-    return Clusters(counts, names.tolist(), unit, int(unknown), seeds.tolist())
+    return Grouping(seed, group, seeds.tolist(), names.tolist(), unit, int(unknown))

@@ -54,14 +54,30 @@ def coverage(results: dict[str, Any]) -> str:
     >>> coverage({"uar": metric, "seeds": [0], "unknown_speakers": 0})
     'intervals cover 24 speakers; seeds are not covered'
     """
-    uar, count = results["uar"], len(results["seeds"])
-    seeds = f" and {count} seeds" if covers_seeds(uar) else f"; {_UNCOVERED}"
-    note = f"intervals cover {uar['clusters']} {uar['resampled']}{seeds}"
-    if uar["resampled"] == "utterances":
+    first, count = results[headline(results)], len(results["seeds"])
+    seeds = f" and {count} seeds" if covers_seeds(first) else f"; {_UNCOVERED}"
+    note = f"intervals cover {first['clusters']} {first['resampled']}{seeds}"
+    if first["resampled"] == "utterances":
         note += " (no speakers are known: they are too narrow if speakers recur)"
     elif results["unknown_speakers"]:
         note += f" ({results['unknown_speakers']} utterances without a speaker count as one each)"
     return note
+
+
+def headline(results: dict[str, Any]) -> str:
+    """The metric that a run is told by: ``"uar"``, or ``"ccc"`` where it predicts attributes alone."""
+    return "uar" if "uar" in results else "ccc"
+
+
+def decimal(metric: dict[str, Any]) -> tuple[str, str]:
+    """A correlation or an error of ``results.json`` as text, and its interval.
+
+    >>> decimal({"mean": 0.624, "sd": 0.008, "ci95": [-0.071, 0.673]})
+    ('0.624 ± 0.008', '-0.071 to 0.673')
+    """
+    spread = "" if metric["sd"] is None else f" ± {metric['sd']:.3f}"
+    low, high = metric["ci95"]
+    return f"{metric['mean']:.3f}{spread}", "–" if low is None else f"{low:.3f} to {high:.3f}"
 
 
 def show_results(results: dict[str, Any]) -> Group:
@@ -71,21 +87,137 @@ def show_results(results: dict[str, Any]) -> Group:
     )
     for heading in ("metric", "mean ± sd over seeds", "95 % interval"):
         table.add_column(heading)
-    for name, label in (("uar", "UAR"), ("macro_f1", "macro-F1"), ("accuracy", "accuracy")):
+    shown = (("uar", "UAR"), ("macro_f1", "macro-F1"), ("accuracy", "accuracy"))
+    for name, label in (pair for pair in shown if pair[0] in results):
         low, high = results[name]["ci95"]
         bounds = "–" if low is None else f"{100 * low:.1f} to {100 * high:.1f}"
         table.add_row(label, f"{percent(results[name], interval=False)} %", bounds)
-    for name, values in results["per_class"].items():
+    for name in (name for name in results if name.startswith(("ccc", "rmse_"))):
+        table.add_row(_label(name), *decimal(results[name]))
+    for name, values in results.get("per_class", {}).items():
         share = values["recall"]
         table.add_row(f"  recall of {name}", "–" if share is None else f"{100 * share:.1f} %", "")
     for name, found in results.get("test_sets", {}).items():
+        if "uar" not in found:
+            table.add_row(f"CCC of {name}", *decimal(found["ccc"]))
+            continue
         low, high = found["uar"]["ci95"]
         bounds = "–" if low is None else f"{100 * low:.1f} to {100 * high:.1f}"
         table.add_row(f"UAR of {name}", f"{percent(found['uar'], interval=False)} %", bounds)
+    for row in (*gender_rows(results), *calibration_rows(results)):
+        table.add_row(*row)
     note = f"{results['n_utterances']} utterances; {coverage(results)}"
     if results["left_out"]:
         note += f"; {len(results['left_out'])} recordings left out"
+    notes = [note, *trust_notes(results)]
+    return Group(table, Text("\n".join(notes), style="dim"))
+
+
+def gender_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Label, value and interval of each gender's UAR and their difference, as text."""
+    found = results.get("gender", {"groups": {}, "difference": None})
+    rows = [
+        (f"UAR of {of['speakers']} {name} speakers", *_cells(of["uar"]))
+        for name, of in found["groups"].items()
+    ]
+    if found["difference"]:
+        rows.append(("female − male", *_cells(found["difference"], "{:+.1f}")))
+    return rows
+
+
+def calibration_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Label, value and interval of the calibration error and of overconfidence, before and after, as text."""
+    found = results.get("calibration", {})
+    names = {"before": "", "after": " at the source's temperature"}
+    return [
+        row
+        for when, said in names.items()
+        if when in found
+        for row in (
+            (f"calibration error (ECE){said}", *_cells(found[when]["ece"])),
+            (f"confidence − accuracy{said}", *_cells(found[when]["overconfidence"], "{:+.1f}")),
+        )
+    ]
+
+
+def trust_notes(results: dict[str, Any]) -> list[str]:
+    """Sentences on what the rows by gender and of calibration rest on."""
+    notes = [f"gender: {note}" for note in results.get("gender", {}).get("notes", [])]
+    found = results.get("calibration")
+    if not found:
+        return notes
+    notes.append(
+        f"calibration: {100 * found['before']['floor']:.1f} % is the ECE to be expected of a perfectly calibrated "
+        "recogniser on as many utterances"
+    )
+    if not found["temperatures"]:
+        return [
+            *notes,
+            "calibration: no development speakers were kept, so that no temperature is fitted",
+        ]
+    said = ", ".join(f"{row['temperature']:.2f}" for row in found["temperatures"][:5])
+    more = " …" if len(found["temperatures"]) > 5 else ""
+    before, after = (found[when]["log_loss"]["mean"] for when in ("before", "after"))
+    verdict = "helps" if after < before else "does harm"
+    notes.append(
+        f"calibration: temperatures {said}{more}, fitted to the source's development speakers; on the target that "
+        f"{verdict} (log loss {before:.2f} before, {after:.2f} after)"
+    )
+    return notes
+
+
+def robustness_rows(conditions: Sequence[dict[str, Any]]) -> list[tuple[str, str, str, str]]:
+    """Condition, UAR, its change from the undegraded recordings and that change's interval, as text."""
+    return [
+        (
+            condition_name(row),
+            f"{100 * row['uar']['mean']:.1f} %",
+            *_cells(row["change"], "{:+.1f}"),
+        )
+        for row in conditions
+    ]
+
+
+def condition_name(row: dict[str, Any]) -> str:
+    """A condition of :func:`cleser.experiments.robustness.measure_robustness` in words.
+
+    >>> condition_name({"kind": "noise pink", "value": 10})
+    'pink noise, SNR 10 dB'
+    """
+    kind, value = row["kind"], row["value"]
+    forms = {
+        "clean": "as recorded",
+        "reverberation": f"reverberation, RT60 {value} s",
+        "codec": f"codec {value}",
+        "speed": f"speed × {value}",
+    }
+    return forms.get(kind) or f"{kind.removeprefix('noise ')} noise, SNR {value} dB"
+
+
+def show_robustness(conditions: Sequence[dict[str, Any]]) -> Group:
+    """What a terminal shows of a run on degraded recordings."""
+    table = Table(title="degraded recordings", title_justify="left")
+    for heading in ("condition", "UAR", "change", "95 % interval"):
+        table.add_column(heading)
+    for row in robustness_rows(conditions):
+        table.add_row(*row)
+    note = (
+        f"{conditions[0]['utterances']} utterances; changes are paired over speakers and seeds; each condition is "
+        "normalised by its own statistics, as the run's test is"
+    )
     return Group(table, Text(note, style="dim"))
+
+
+def _cells(metric: dict[str, Any], form: str = "{:.1f}") -> tuple[str, str]:
+    low, high = metric["ci95"]
+    bounds = "–" if low is None else f"{form} to {form}".format(100 * low, 100 * high)
+    return f"{form} %".format(100 * metric["mean"]), bounds
+
+
+def _label(name: str) -> str:
+    """A metric of attributes for a reader: ``ccc_arousal`` is *CCC of arousal*."""
+    metric, _, attribute = name.partition("_")
+    return f"{metric.upper()} of {attribute}" if attribute else "mean CCC"
 
 
 def show_comparison(comparison: Comparison) -> Group:
@@ -108,8 +240,8 @@ def show_comparison(comparison: Comparison) -> Group:
     lines = [
         *difference_notes(next(iter(found.values()))),
         *terms_notes(a, b),
-        f"p holds for one metric chosen beforehand (UAR, say); whoever picks one of the {len(found)} "
-        "takes the p corrected by Holm",
+        f"p holds for one metric chosen beforehand ({headline(a.results).upper()}, say); whoever picks one of the "
+        f"{len(found)} takes the p corrected by Holm",
     ]
     runs = (Text(f"{run} = {name}") for run, name in zip("AB", names, strict=True))
     return Group(*runs, table, Text("\n".join(lines), style="dim"))
@@ -155,6 +287,8 @@ def difference_notes(found: Difference) -> list[str]:
 def frame(folders: Sequence[Path]) -> pd.DataFrame:
     """UAR of many runs: a row a recipe, a column for all that was seen of a target.
 
+    Of runs that predict attributes alone it is 100 times their mean CCC, marked so.
+
     Runs under different protocols never share a column, nor those that use the target in different ways: where source
     and target are the same, columns are told apart by what the methods use of the target, and where that is not enough
     by their hashes.
@@ -166,7 +300,9 @@ def frame(folders: Sequence[Path]) -> pd.DataFrame:
         row = run.settings["recipe"]
         if column in cells.get(row, {}):
             row = f"{row} ({run.folder.name})"
-        cells.setdefault(row, {})[column] = percent(run.results["uar"])
+        metric = headline(run.results)
+        mark = "" if metric == "uar" else "CCC "
+        cells.setdefault(row, {})[column] = mark + percent(run.results[metric])
     return pd.DataFrame.from_dict(cells, orient="index").fillna("–").rename_axis("UAR %")
 
 

@@ -18,7 +18,9 @@ def in_words(protocol: dict[str, Any]) -> dict[str, str]:
         "Source": side("source"),
         "Auxiliary": side("auxiliary") if protocol["auxiliary"] else "none",
         "Target": side("target"),
-        "Classes": ", ".join(protocol["classes"]) + (f" ({renamed})" if renamed else ""),
+        "Classes": (", ".join(protocol["classes"]) or "none")
+        + (f" ({renamed})" if renamed else ""),
+        **({"Attributes": ", ".join(protocol["attributes"])} if protocol.get("attributes") else {}),
         "Division": _division(protocol),
         "Normalisation": _statistics(protocol),
         "Training may see of the target": _ACCESS[protocol["target_access"]],

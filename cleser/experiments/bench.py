@@ -18,8 +18,10 @@ import torch
 
 from cleser.corpora.protocol import Protocol
 from cleser.evaluation import Run, compare_runs, holm
-from cleser.experiments.experiment import Experiment
-from cleser.experiments.methods import METHODS
+from cleser.evaluation.tables import headline
+from cleser.experiments.experiment import SELECTION, Experiment
+from cleser.experiments.methods import METHODS, check_task
+from cleser.experiments.selection import read_grid, select_by_transfer
 from cleser.experiments.variants import reference_of, variant
 from cleser.models.emotion import ModelConfig
 from cleser.progress import console, track
@@ -81,12 +83,24 @@ class Matrix:
 
 
 class Cell(NamedTuple):
-    """One run of a matrix."""
+    """One run of a matrix.
+
+    Attributes:
+        direction: Its column.
+        recipe: Its row.
+        protocol: The terms.
+        folder: Of the run.
+        pool: Labelled corpora that its settings may be chosen by: the sources, or where there is one alone all of the
+            matrix but the target.
+        renamed: Emotions to rename in the pool.
+    """
 
     direction: Direction
     recipe: str
     protocol: Protocol
     folder: Path
+    pool: tuple[str, ...] = ()
+    renamed: dict[str, str] | None = None
 
 
 def load_matrix(name: str | Path) -> Matrix:
@@ -166,24 +180,25 @@ def tabulate(cells: Sequence[Cell]) -> pd.DataFrame:
     :func:`cleser.experiments.variants.reference_of`). *The control* is the row that is the same but for what the method
     adds, trained as long and with the same prior: only what a method has over it is its own. Either is missing where
     there is none, or where the two tested other utterances. Beside each p stands Holm's, corrected for all of that kind
-    in the direction.
+    in the direction. Runs of attributes alone have 100 times their mean CCC, ``ccc``, in place of UAR and macro-F1.
     """
     folders = {(c.direction.name, c.recipe): c.folder for c in cells}
     rows = []
     for cell in cells:
         run = Run(cell.folder)
-        uar, f1 = run.results["uar"], run.results["macro_f1"]
+        score = headline(run.results)
+        first, f1 = run.results[score], run.results.get("macro_f1")
         direction, control = cell.direction.name, variant(cell.recipe).control
-        low, high = (None if v is None else 100 * v for v in uar["ci95"])
+        low, high = (None if v is None else 100 * v for v in first["ci95"])
         rows.append(
             {
                 "direction": direction,
                 "recipe": cell.recipe,
-                "uar": 100 * uar["mean"],
-                "sd": None if uar["sd"] is None else 100 * uar["sd"],
+                score: 100 * first["mean"],
+                "sd": None if first["sd"] is None else 100 * first["sd"],
                 "low": low,
                 "high": high,
-                "macro_f1": 100 * f1["mean"],
+                **({} if f1 is None else {"macro_f1": 100 * f1["mean"]}),
                 **_difference(cell, folders.get((direction, reference_of(cell.recipe)))),
                 "control": control or None,
                 **_difference(cell, folders.get((direction, control)), "control_"),
@@ -234,6 +249,8 @@ def write_tables(table: pd.DataFrame, out: Path) -> None:
 def _cells(matrix: Matrix, corpora: dict[str, str], out: Path) -> Iterator[Cell]:
     rows = {name: variant(name) for name in matrix.recipes}
     corpora = {**matrix.corpora, **corpora}
+    maps = {old: new for d in matrix.directions for old, new in d.map.items()}
+    named = {n: corpora.get(n, "") for d in matrix.directions for n in (*d.source, *d.target)}
     for direction in matrix.directions:
         roles = [direction.source, direction.target, direction.auxiliary]
         if missing := [n for role in roles for n in role if n not in corpora]:
@@ -243,13 +260,19 @@ def _cells(matrix: Matrix, corpora: dict[str, str], out: Path) -> Iterator[Cell]
             )
         source, target, auxiliary = (tuple(corpora[n] for n in role) for role in roles)
         plain = Protocol(source, target, auxiliary, map=dict(direction.map), **matrix.terms)
+        pool, renamed = source, dict(direction.map)
+        if len(source) == 1:
+            pool = tuple(spec for name, spec in named.items() if name not in direction.target)
+            renamed = {**maps, **renamed}
         for name, row in rows.items():
             if row.settings.get("all_languages") and not auxiliary:
                 continue  # no other language to learn from: it would be the recipe without
             protocol = row.protocol(plain)
+            check_task(row.method, protocol.task)
             if protocol.target_access == "labels" and set(source) & set(target):
                 continue  # an oracle learns nothing of the target that everybody does not learn here
-            yield Cell(direction, name, protocol, out / direction.name / name)
+            folder = out / direction.name / name
+            yield Cell(direction, name, protocol, folder, pool, renamed)
 
 
 Job = tuple[Cell, Matrix, str | None]
@@ -297,12 +320,26 @@ def _run(cell: Cell, matrix: Matrix, alignments: str | None) -> None:
         row.method, to_plain(config), cell.protocol, matrix.seeds, cell.folder, matrix.backbone,
         tuning, alignments,
     )  # fmt: skip
+    began = time.perf_counter()
+    if row.grid and (cell.folder / "results.json").exists():
+        return  # with what was chosen, which the matrix does not know
+    if row.grid:
+        experiment, config = _selected(experiment, config, row.grid, cell)
     if experiment.finished():
         return
-    began = time.perf_counter()
-    METHODS[row.method].run(experiment, config, load_backbone(matrix.backbone))
+    METHODS[row.method].run(experiment, config, load_backbone(experiment.backbone))
     # What an interrupted attempt took before is not known: the time is that of the last.
     (cell.folder / "time.json").write_text(json.dumps({"seconds": time.perf_counter() - began}))
+
+
+def _selected(experiment: Experiment, config: Any, grid: str, cell: Cell) -> tuple[Experiment, Any]:
+    """With settings chosen by transfer validation; directions of the same pool share its trials."""
+    names = "+".join(sorted(spec.split(":", 1)[0] for spec in cell.pool))
+    trials = cell.folder.parents[1] / SELECTION / names / cell.recipe
+    general = replace(experiment, protocol=replace(experiment.protocol, map=cell.renamed or {}))
+    choices = read_grid(grid, config, experiment.backbone)
+    found = select_by_transfer(general, config, choices, cell.pool, trials)
+    return found.apply(experiment, config)
 
 
 def _difference(cell: Cell, other: Path | None, prefix: str = "") -> dict[str, float | None]:
@@ -310,7 +347,9 @@ def _difference(cell: Cell, other: Path | None, prefix: str = "") -> dict[str, f
     found = None
     if other is not None and other != cell.folder:
         with suppress(ValueError):  # other utterances were tested
-            found = compare_runs(other, cell.folder, force=True).differences["uar"]
+            found = compare_runs(other, cell.folder, force=True).differences[
+                headline(Run(cell.folder).results)
+            ]
     values = (None,) * 4 if found is None else (
         100 * found.difference, 100 * found.low, 100 * found.high, found.p
     )  # fmt: skip

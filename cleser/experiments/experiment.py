@@ -9,20 +9,21 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 from typing import Protocol as Interface
+from typing import cast as cast_to
 
 import pandas as pd
-import yaml
 from safetensors.torch import save_file
 from torch import Tensor
 
 from cleser.alignment import Alignment
 from cleser.alignment.folder import existing_folder
+from cleser.corpora.attributes import ATTRIBUTES, attributes_of
 from cleser.corpora.audit import SHARED, audit
 from cleser.corpora.protocol import Cast, Parts, Protocol, Uses
 from cleser.evaluation import Run, write_results
@@ -39,7 +40,7 @@ from cleser.features.normalisation import Moments
 from cleser.files import write_text
 from cleser.progress import console, track
 from cleser.recipe_names import with_current_name
-from cleser.settings import read_yaml, to_plain
+from cleser.settings import as_yaml, read_yaml, to_plain
 from cleser.speech.backbones import Backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.training.audio import load_audio_dataset
@@ -54,6 +55,7 @@ from cleser.training.dataset import (
 from cleser.training.processes import processes
 
 FOLDS: Final = "folds"  # within a run folder, those of its folds
+SELECTION: Final = "selection"  # and what its settings were chosen by
 
 
 class RunFolderError(ValueError):
@@ -73,6 +75,7 @@ class Experiment:
         backbone: Name of what turns recordings into frames.
         tuning: Whether and how it is trained too.
         alignments: Folder that says when phones sound, see :func:`cleser.alignment.load_alignments`.
+        notes: What a reader of the results has to know beside what the audit finds.
     """
 
     recipe: str
@@ -83,6 +86,7 @@ class Experiment:
     backbone: str = "acoustic"
     tuning: FineTuning = field(default_factory=FineTuning)
     alignments: str | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
@@ -120,13 +124,26 @@ class Experiment:
                     "another folder or remove it"
                 )
             return (out / "results.json").exists()
-        if out.exists() and not path.exists() and (not out.is_dir() or any(out.iterdir())):
+        if (
+            out.exists()
+            and not path.exists()
+            and not (out.is_dir() and _others(out) <= {SELECTION})
+        ):
             raise RunFolderError(f"{out} is not empty and holds no run; choose another folder")
         return False
 
 
+def _others(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
 # Terms that older runs do not name, with what they were then.
-_LATER_TERMS: Final = {"fold": "", "shared_speakers": False}
+_LATER_TERMS: Final = {
+    "fold": "",
+    "shared_speakers": False,
+    "task": "emotion",
+    "attributes": list(ATTRIBUTES),
+}
 
 
 class Data:
@@ -148,7 +165,8 @@ class Data:
         rows = pd.concat([cast.source, cast.auxiliary] if auxiliary else [cast.source])
         rows = rows.drop_duplicates("utterance", ignore_index=True)
         phones = phones_of(rows, alignments)
-        self.vocabulary = Vocabulary.of(cast.protocol.labels, rows, phones)
+        terms = cast.protocol
+        self.vocabulary = Vocabulary.of(terms.classes, rows, phones, terms.regressed)
         self.record = record_for(cast.protocol, tokens=self.heard_tokens, phones=self.knows_phones)
         self.one_sided: OneSidedness | None = None
         if cast.protocol.normalisation == "auto" and cast.protocol.transductive:
@@ -173,6 +191,9 @@ class Data:
         )  # fmt: skip
         self.sentences: SentenceCheck | None = None
         knows_words = backbone.content_layer is not None and not self.tuning.from_audio
+        knows_words = knows_words and bool(
+            terms.classes
+        )  # the check asks for sentences of one emotion
         if self.protocol.removes_content and knows_words:
             self._remove_sentences_of_source()
 
@@ -209,7 +230,7 @@ class Data:
     @cached_property
     def prior(self) -> tuple[float, ...]:
         """The class shares that the protocol assumes of the target."""
-        labels, prior = self.cast.protocol.labels, self.cast.protocol.prior
+        labels, prior = self.cast.protocol.classes, self.cast.protocol.prior
         if prior == "uniform":
             return tuple(1 / len(labels) for _ in labels)
         if prior == "source":
@@ -277,6 +298,19 @@ class Fitted(Interface):
         ...
 
 
+class Regression(Fitted, Interface):
+    """A fitted method that also predicts attributes."""
+
+    def attributes(self, dataset: Dataset, *, together: bool = True) -> Tensor:
+        """Attributes [N, A], from −1 to 1.
+
+        Args:
+            dataset: The utterances.
+            together: As for :meth:`Fitted.predict`.
+        """
+        ...
+
+
 class Fold(NamedTuple):
     """One seed of an experiment: what it may use, and where it keeps its state.
 
@@ -301,7 +335,7 @@ def uses_of(config: Any, cast: Cast, backbone: Backbone, *, alignments: bool) ->
     if protocol.target_access == "nothing":
         return Uses(alignments=alignments)
     said: Literal["none", "texts", "sound"] = "none"
-    if protocol.removes_content and backbone.content_layer is not None:
+    if protocol.removes_content and protocol.classes and backbone.content_layer is not None:
         said = "texts" if cast.heard["text"].notna().any() else "sound"
     matched = getattr(config, "match_prior", False)
     adapts = getattr(config, "adapts", False)
@@ -361,7 +395,17 @@ def _gather(experiment: Experiment, folders: list[Path]) -> dict[str, Any]:
     runs = [Run(folder) for folder in folders]
     predictions = [run.predictions.assign(fold=run.protocol["fold"]) for run in runs]
     left_out = {p["path"]: p for run in runs for p in run.results["left_out"]}
-    return finish(experiment, pd.concat(predictions, ignore_index=True), [*left_out.values()])
+    kept = [
+        run.development.assign(fold=run.protocol["fold"])
+        for run in runs
+        if run.development is not None
+    ]
+    return finish(
+        experiment,
+        pd.concat(predictions, ignore_index=True),
+        [*left_out.values()],
+        development=pd.concat(kept, ignore_index=True) if len(kept) == len(runs) else None,
+    )
 
 
 def _run_cast(
@@ -409,13 +453,17 @@ def _run_cast(
     if _sealed(experiment.protocol):
         audit(cast, repeats=experiment.seeds)  # now that nothing can be learned from what it opens
     predictions: list[pd.DataFrame] = []
+    development: list[pd.DataFrame] = []
     kept: dict[str, Tensor] = {}
     for seed, fitted in enumerate(networks):
         parts = cast.parts(seed)
         kept |= {f"seed{seed}.{name}": t for name, t in fitted.tensors().items()}
         test = data.target.subset(parts.test)
-        probabilities, embeddings = fitted.predict(test)
-        predictions.append(predictions_of(test, probabilities, cast.protocol.labels, seed))
+        table, embeddings = predictions_of(fitted, test, cast.protocol, seed)
+        predictions.append(table)
+        if len(parts.dev) and cast.protocol.classes:
+            dev = data.seen.subset(parts.dev)
+            development.append(predictions_of(fitted, dev, cast.protocol, seed)[0])
         if seed == 0:
             source = data.seen.subset(parts.train)
             of_source = fitted.predict(source)[1]  # by all processes: weights may be spread
@@ -425,7 +473,14 @@ def _run_cast(
     if kept and together.is_main_process:
         _write_model(experiment.out, kept, data)
     left_out = [*cast.left_out, *data.seen.left_out, *data.target.left_out]
-    return finish(experiment, pd.concat(predictions, ignore_index=True), left_out)
+    return finish(
+        experiment,
+        pd.concat(predictions, ignore_index=True),
+        left_out,
+        development=(
+            pd.concat(development, ignore_index=True) if len(development) == len(networks) else None
+        ),
+    )
 
 
 @cache
@@ -455,7 +510,9 @@ def admit(experiment: Experiment) -> tuple[Cast, list[str]]:
         )
     for note in findings.notes:
         _tell(f"audit: {note}", "bold yellow" if note.startswith(SHARED) else "dim")
-    return cast, findings.notes
+    for note in experiment.notes:
+        _tell(note)
+    return cast, [*findings.notes, *experiment.notes]
 
 
 def begin(experiment: Experiment, cast: Cast, notes: list[str], uses: Uses) -> None:
@@ -463,8 +520,7 @@ def begin(experiment: Experiment, cast: Cast, notes: list[str], uses: Uses) -> N
     if not processes().is_main_process:
         return
     experiment.out.mkdir(parents=True, exist_ok=True)
-    settings = yaml.safe_dump(experiment.settings(), sort_keys=False, allow_unicode=True)
-    write_text(experiment.out / "config.yaml", settings)
+    write_text(experiment.out / "config.yaml", as_yaml(experiment.settings()))
     described = {**cast.describe(uses), "notes": notes}
     write_text(experiment.out / "protocol.json", json.dumps(described, indent=2) + "\n")
 
@@ -474,8 +530,14 @@ def _withdraw(out: Path) -> None:
     begun = {out / "config.yaml", out / "protocol.json"}
     if (out / FOLDS).is_dir() and not any((out / FOLDS).iterdir()):
         begun.add(out / FOLDS)
-    if processes().is_main_process and out.is_dir() and set(out.iterdir()) <= begun:
-        shutil.rmtree(out)
+    if not processes().is_main_process or not out.is_dir():
+        return
+    found = set(out.iterdir())
+    if found <= begun | {out / SELECTION}:
+        for path in found & begun:
+            path.rmdir() if path.is_dir() else path.unlink()
+        if not found - begun:
+            out.rmdir()
 
 
 def _sealed(protocol: Protocol) -> bool:
@@ -484,13 +546,27 @@ def _sealed(protocol: Protocol) -> bool:
 
 
 def predictions_of(
-    test: Dataset, probabilities: Tensor, classes: Sequence[str], seed: int
-) -> pd.DataFrame:
-    """One row a tested utterance: who it is, the truth, and what was predicted."""
-    who = test.manifest[["utterance", "corpus", "language", "speaker", "split", "emotion"]]
-    predicted = [classes[i] for i in probabilities.argmax(-1).tolist()]
-    columns = {f"p_{name}": probabilities[:, k].tolist() for k, name in enumerate(classes)}
-    return who.assign(predicted=predicted, **columns).assign(seed=seed)
+    fitted: Fitted, test: Dataset, protocol: Protocol, seed: int
+) -> tuple[pd.DataFrame, Tensor]:
+    """What a fitted method predicts of tested utterances.
+
+    Returns:
+        One row an utterance: who it is, the truth, and what was predicted, of classes in ``predicted`` and
+        ``p_<class>``, of attributes in ``predicted_<attribute>``; and their embeddings [N, D].
+    """
+    columns = ["utterance", "corpus", "language", "speaker", "gender", "split", "emotion"]
+    table = test.manifest[columns].copy()
+    probabilities, embeddings = fitted.predict(test)
+    if classes := protocol.classes:
+        table["predicted"] = [classes[i] for i in probabilities.argmax(-1).tolist()]
+        for k, name in enumerate(classes):
+            table[f"p_{name}"] = probabilities[:, k].tolist()
+    if names := protocol.regressed:
+        found = cast_to(Regression, fitted).attributes(test)
+        for a, name in enumerate(names):
+            table[name] = attributes_of(test.manifest)[:, ATTRIBUTES.index(name)]
+            table[f"predicted_{name}"] = found[:, a].tolist()
+    return table.assign(seed=seed), embeddings
 
 
 def _write_embeddings(out: Path, target: Tensor, source: Dataset, embedded: Tensor) -> None:
@@ -524,12 +600,25 @@ def finish(
     experiment: Experiment,
     predictions: pd.DataFrame,
     left_out: list[dict[str, str]],
+    *,
+    development: pd.DataFrame | None = None,
+    temperatures: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """Write predictions, then results: whoever finds results finds all that stands behind them."""
+    """Write predictions, then results: whoever finds results finds all that stands behind them.
+
+    Args:
+        experiment: Names the folder.
+        predictions: Of the tested utterances.
+        left_out: Recordings that could not be used.
+        development: Predictions of the source's development speakers, to which temperatures are fitted.
+        temperatures: What an earlier run has fitted, see :func:`cleser.evaluation.write_results`.
+    """
     together = processes()
     if together.is_main_process:
         predictions.to_parquet(experiment.out / "predictions.parquet")
-        write_results(experiment.out, left_out=left_out)
+        if development is not None:
+            development.to_parquet(experiment.out / "development.parquet")
+        write_results(experiment.out, left_out=left_out, temperatures=temperatures)
         shutil.rmtree(experiment.out / "checkpoints", ignore_errors=True)
     together.wait_for_everyone()
     return Run(experiment.out).results

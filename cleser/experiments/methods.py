@@ -32,12 +32,14 @@ class Method(NamedTuple):
         run: Runs an experiment with them.
         build: Makes the network for a task; None where it is no network.
         restore: Makes what is no network of its tensors, as ``Classical.restore``; None for networks.
+        tasks: What it can learn, see :class:`cleser.corpora.protocol.Protocol`.
     """
 
     config: type[Any]
     run: Callable[..., dict[str, Any]]
     build: Callable[..., Any] | None
     restore: Callable[..., Fitted] | None = None
+    tasks: tuple[str, ...] = ("emotion",)
 
 
 class Methods(Mapping[str, Method]):
@@ -92,3 +94,17 @@ def unknown_recipe(name: str, package: str | None = None) -> str:
 
 def _registered() -> dict[str, EntryPoint]:
     return plugins.registered(GROUP, "recipe")
+
+
+def check_task(name: str, task: str) -> None:
+    """Refuse a task that a recipe cannot learn, before any work.
+
+    >>> check_task("sapa", "avd")
+    Traceback (most recent call last):
+    ValueError: sapa learns emotions alone: --task avd needs one of ['erm']
+    """
+    if task not in METHODS[name].tasks:
+        able = [other for other, method in METHODS.items() if task in method.tasks]
+        known = METHODS[name].tasks
+        said = "emotions alone" if known == ("emotion",) else f"--task {' and '.join(known)} alone"
+        raise ValueError(f"{name} learns {said}: --task {task} needs one of {able}")

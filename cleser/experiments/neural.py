@@ -24,6 +24,7 @@ from cleser.training.loop import (
     TrainingConfig,
     derive,
     predict,
+    predict_attributes,
     recognise,
     train,
 )
@@ -46,6 +47,13 @@ class FittedRecipe:
         found = [label(m.recipe, m.sees(dataset)) for m in self.members]
         logits = torch.stack([logits for logits, _ in found]).mean(0)
         return logits.softmax(-1), found[0][1]
+
+    def attributes(self, dataset: Dataset, *, together: bool = True) -> Tensor:
+        """Attributes [N, A], of which the members' mean, clipped to the scale from −1 to 1."""
+        found = [
+            predict_attributes(m.recipe, m.sees(dataset), together=together) for m in self.members
+        ]
+        return torch.stack(found).mean(0).clamp(-1, 1)
 
     def tensors(self) -> dict[str, Tensor]:
         """The weights, of a backbone those alone that were trained; of several members each under its number."""
@@ -110,10 +118,16 @@ def fit_recipe(
                 whose = {"seed": fold.seed, "member": len(members)} if count > 1 else {}
                 history[:] = [*before, *({**line, **whose} for line in lines)]
                 fold.report(history)
-                bar(len(history) - done, f"dev UAR {100 * history[-1]['dev_uar']:.1f} %")
+                bar(len(history) - done, _reached(history[-1]))
 
             members.append(_fit_member(build, training, fold, number, on_epoch))
     return FittedRecipe(members)
+
+
+def _reached(line: dict[str, float]) -> str:
+    """What an epoch has reached on development utterances, for the progress bar."""
+    said = [f"dev UAR {100 * line['dev_uar']:.1f} %"] if "dev_uar" in line else []
+    return ", ".join([*said, *([f"dev CCC {line['dev_ccc']:.2f}"] if "dev_ccc" in line else [])])
 
 
 def _fit_member(

@@ -10,8 +10,9 @@ from cleser.experiments.experiment import Experiment, Fitted, Fold, run_experime
 from cleser.experiments.methods import Method
 from cleser.experiments.neural import network
 from cleser.recipes.adaptation import Coral, CoralConfig, Dann, DannConfig
+from cleser.recipes.attributes import build_erm
 from cleser.recipes.classical import Classical, ClassicalConfig
-from cleser.recipes.erm import ERM, ERMConfig
+from cleser.recipes.erm import ERMConfig
 from cleser.recipes.layer_anchoring import LayerAnchoring, LayerAnchoringConfig
 from cleser.recipes.probe import Probe, ProbeConfig
 from cleser.recipes.sapa import SAPA, SAPAConfig
@@ -43,7 +44,7 @@ def run_probe(experiment: Experiment, config: ProbeConfig, backbone: Backbone) -
     return run_experiment(experiment, config, fit, backbone)
 
 
-erm = network(ERMConfig, ERM)
+erm = network(ERMConfig, build_erm)._replace(tasks=("emotion", "avd", "both"))
 coral = network(CoralConfig, Coral)
 dann = network(DannConfig, Dann)
 sapa = network(SAPAConfig, SAPA)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 import pandas as pd
 import soundfile
@@ -16,13 +16,13 @@ from torch import Tensor
 from cleser.alignment import Alignment, Alignments
 from cleser.corpora.protocol import Protocol
 from cleser.corpora.registry import load
-from cleser.experiments.experiment import loader
+from cleser.experiments.experiment import Fitted, Regression, loader
 from cleser.experiments.one_sided import settle
 from cleser.experiments.recordings import as_utterances, files_in, read_speakers, reasons
 from cleser.experiments.saved import SavedRun, open_run
 from cleser.experiments.sentence_check import remove_unlabelled
 from cleser.experiments.windows import LONGEST, SHORTEST
-from cleser.training.dataset import phones_of
+from cleser.training.dataset import Dataset, phones_of
 
 _PORTION: Final = (
     240.0  # seconds of sound whose features are in memory at once, if they can be by themselves
@@ -52,12 +52,14 @@ class Recogniser:
         run: A finished run, see :func:`load_model`.
 
     Attributes:
-        labels: The emotions, in the order of the networks' outputs.
+        labels: The emotions, in the order of the networks' outputs; none where attributes alone were learned.
+        attributes: Arousal, valence and dominance, or those of them that were learned.
     """
 
     def __init__(self, run: SavedRun) -> None:
         self.run = run
-        self.labels = run.protocol.labels
+        self.labels = run.protocol.classes
+        self.attributes = run.protocol.regressed
 
     def predict(
         self,
@@ -100,7 +102,8 @@ class Recogniser:
 
         Returns:
             A row for each recording or window, in order: ``path``, ``start`` and ``end`` in seconds, ``emotion``, a
-            probability ``p_<emotion>`` of each, and ``reason``. A recording that cannot be read, is silent, holds but a
+            probability ``p_<emotion>`` of each, ``arousal``, ``valence`` and ``dominance`` from −1 to 1 where the run
+            has learned them, and ``reason``. A recording that cannot be read, is silent, holds but a
             constant offset or lasts less than .2 s has no emotion, and there the reason. Of corpora the ``utterance``
             stands in front. ``attrs["terms"]`` says how the recordings were standardised, and what that costs.
 
@@ -129,7 +132,8 @@ class Recogniser:
         phones = phones_of(usable, None if alignments is None else str(alignments))
         known = bool(corpora) or speakers is not None
         terms = self._terms(usable, phones, known=known, together=together, alone=alone)
-        shares = torch.full((len(usable), len(self.labels)), torch.nan)
+        outputs = len(self.labels) + len(self.attributes)
+        shares = torch.full((len(usable), outputs), torch.nan)
         for at in _portions(usable, whole=terms.together):
             part = usable.iloc[at]
             shares[at], found = self._shares(part, terms, [phones[i] for i in at], title)
@@ -147,7 +151,7 @@ class Recogniser:
     def _shares(
         self, rows: pd.DataFrame, terms: Terms, phones: list[Alignment | None], title: str
     ) -> tuple[Tensor, dict[str, str]]:
-        """Probabilities [N, K], NaN where there are none, and why not, by utterance."""
+        """Probabilities and attributes [N, K + A], NaN where there are none, and why not, by utterance."""
         dataset, _ = loader(self.run.tuning)(
             rows.reset_index(drop=True),
             terms.protocol,
@@ -163,8 +167,8 @@ class Recogniser:
         if terms.together and terms.protocol.removes_content and check is not None:
             dataset, _ = remove_unlabelled(dataset, check, self.run.backbone)
         networks = self.run.networks
-        found = [network.predict(dataset, together=terms.together)[0] for network in networks]
-        shares = torch.full((len(rows), len(self.labels)), torch.nan)
+        found = [self._outputs(network, dataset, terms.together) for network in networks]
+        shares = torch.full((len(rows), found[0].shape[1]), torch.nan)
         heard = rows["utterance"].isin(set(dataset.manifest["utterance"])).to_numpy()
         shares[torch.tensor(heard)] = torch.stack(found).mean(0)
         said = {problem["path"]: problem["reason"] for problem in dataset.left_out}
@@ -172,13 +176,21 @@ class Recogniser:
         why = others["path"].map(said).fillna("cannot be used")
         return shares, dict(zip(others["utterance"], why, strict=True))
 
+    def _outputs(self, network: Fitted, dataset: Dataset, together: bool) -> Tensor:
+        """Probabilities and attributes, [N, K + A]."""
+        found = [network.predict(dataset, together=together)[0]] if self.labels else []
+        if self.attributes:
+            found.append(cast(Regression, network).attributes(dataset, together=together))
+        return torch.cat(found, 1)
+
     def _table(self, rows: pd.DataFrame, usable: pd.DataFrame, shares: Tensor) -> pd.DataFrame:
-        best = [
-            self.labels[i] if known else None
-            for i, known in zip(shares.argmax(-1).tolist(), ~shares.isnan().any(-1), strict=True)
-        ]
-        columns = {f"p_{name}": shares[:, k].tolist() for k, name in enumerate(self.labels)}
-        found = pd.DataFrame({"emotion": pd.Series(best, dtype="str"), **columns})
+        known = ~shares.isnan().any(-1)
+        names = [*(f"p_{name}" for name in self.labels), *self.attributes]
+        found = pd.DataFrame(shares.numpy(), columns=names).astype("float64")
+        if self.labels:
+            best = shares[:, : len(self.labels)].argmax(-1).tolist()
+            emotions = [self.labels[i] if k else None for i, k in zip(best, known, strict=True)]
+            found.insert(0, "emotion", pd.Series(emotions, dtype="str"))
         found = found.set_index(usable["utterance"]).reindex(rows["utterance"]).reset_index()
         shown = rows[["utterance", "path", "start", "until"]].rename(columns={"until": "end"})
         return shown.join(found.drop(columns="utterance")).assign(reason=rows["reason"])

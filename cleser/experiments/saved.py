@@ -24,6 +24,7 @@ from cleser.recipe_names import with_current_name
 from cleser.settings import from_plain
 from cleser.speech.backbones import Backbone, load_backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
+from cleser.speech.backbones.open import BESIDE
 from cleser.training.dataset import Vocabulary, record_for
 from cleser.training.loop import Learner, Task
 
@@ -143,10 +144,12 @@ def open_run(folder: Path) -> SavedRun:
 
 def _with_own_backbone(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     """An exported model may bring its backbone along."""
-    source, *options = settings["backbone"].split(",")
+    spec = settings["backbone"]
+    beside = BESIDE if spec.startswith(BESIDE) else ""
+    source, *options = spec.removeprefix(beside).split(",")
     if source != BACKBONE_FOLDER or not (folder / source).is_dir():
         return settings
-    return {**settings, "backbone": ",".join([str(folder / source), *options])}
+    return {**settings, "backbone": beside + ",".join([str(folder / source), *options])}
 
 
 def _of_member(tensors: dict[str, Tensor], number: int, members: int) -> dict[str, Tensor]:

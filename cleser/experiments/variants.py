@@ -22,12 +22,14 @@ class Variant:
         terms: Fields of the protocol.
         control: The row that is the same but for what the method adds: trained as long, the same epoch kept, the same
             prior matched; empty where there is no such thing, as for the controls themselves.
+        grid: Name of the settings to choose among by transfer validation; empty where nothing is chosen.
     """
 
     method: str
     settings: dict[str, Any] = field(default_factory=dict)
     terms: dict[str, Any] = field(default_factory=dict)
     control: str = ""
+    grid: str = ""
 
     def config(self) -> Any:
         """The method's config with the settings."""
@@ -67,7 +69,8 @@ VARIANTS: dict[str, Variant] = {
     "classical": Variant("classical"),
     "probe": Variant("probe"),
     "probe-prior": Variant("probe", {"match_prior": True}),
-    "probe-self-training": Variant("probe", {"match_prior": True, "rounds": 3}),
+    "probe-self-training": Variant("probe", {"match_prior": True, "rounds": 6}),
+    "probe-selected": Variant("probe", {"match_prior": True, "rounds": 6}, grid="probe"),
     "coral": Variant("coral", control="erm"),
     "dann": Variant("dann", control="erm"),
     "self-training": Variant("sapa", _SELF_TRAINING),

@@ -55,6 +55,7 @@ class Embedded(NamedTuple):
         logits: [B, K].
         layers: Each layer's view of the utterances, [L, B, D], before layers are mixed.
         token_layers: The same of the tokens, [L, S, D].
+        attributes: Predicted arousal, valence and dominance, or those of them that are learned, [B, A].
     """
 
     utterances: Tensor
@@ -62,6 +63,7 @@ class Embedded(NamedTuple):
     logits: Tensor
     layers: Tensor
     token_layers: Tensor
+    attributes: Tensor | None = None
 
 
 class EmotionModel(nn.Module):
@@ -75,7 +77,8 @@ class EmotionModel(nn.Module):
         config: Shape of the network.
         layers: Layers L of the features.
         channels: Channels C of the features.
-        classes: Emotions K.
+        classes: Emotions K; none where attributes alone are learned.
+        attributes: Arousal, valence, dominance or some of them, A; none where emotions alone are learned.
         mix: How layers become one, see :class:`LayerMix`.
         communities: Most speaker-style communities of an emotion, if the network is to know of them: they are
             read from ``batch.labels["communities"]`` [B, K] where it has them, see :class:`CommunityMap`.
@@ -88,6 +91,7 @@ class EmotionModel(nn.Module):
         layers: int,
         channels: int,
         classes: int,
+        attributes: int = 0,
         mix: Mix = "weighted",
         communities: int = 0,
     ) -> None:
@@ -114,7 +118,14 @@ class EmotionModel(nn.Module):
             nn.Linear(config.dim, config.dim),
             nn.GELU(),
         )
-        self.head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(config.dim, classes))
+        self.head = self._head(config, classes)
+        self.attribute_head = self._head(config, attributes)
+
+    @staticmethod
+    def _head(config: ModelConfig, outputs: int) -> nn.Module | None:
+        if not outputs:
+            return None
+        return nn.Sequential(nn.Dropout(config.dropout), nn.Linear(config.dim, outputs))
 
     def forward(self, batch: Batch) -> Embedded:
         """Embed and classify a batch."""
@@ -130,9 +141,12 @@ class EmotionModel(nn.Module):
         return Embedded(
             utterances,
             tokens,
-            self.head(utterances),
+            utterances.new_empty(len(utterances), 0)
+            if self.head is None
+            else self.head(utterances),
             layers.transpose(0, 1),
             token_layers.transpose(0, 1),
+            None if self.attribute_head is None else self.attribute_head(utterances),
         )
 
 

@@ -31,6 +31,7 @@ class ERMConfig:
         match_prior: Shift the logits at the end so that the target's utterances, unlabelled, are on average given the
             classes in the shares that the protocol assumes, alike by default (transductive; see
             cleser.recipes.pseudo_labels.decision_shift).
+        attribute_weight: Of the attributes' loss, where they are learned (--task), see cleser.recipes.attributes.
     """
 
     adapts: ClassVar[bool] = False  # whether unlabelled target utterances are trained on
@@ -40,6 +41,7 @@ class ERMConfig:
     label_smoothing: float = 0.3
     all_languages: bool = False
     match_prior: bool = False
+    attribute_weight: float = 1.0
 
     @property
     def uses_tokens(self) -> bool:
@@ -54,12 +56,20 @@ class ERM(Recipe):
         config: Settings.
         task: Shapes and names of the data.
         communities: Most speaker-style communities of an emotion, for recipes that find some.
+
+    Raises:
+        ValueError: The task has attributes, and the recipe does not learn any.
     """
 
     shift: Tensor
+    learns_attributes: ClassVar[bool] = False  # such as arousal, beside or instead of emotions
 
     def __init__(self, config: ERMConfig, task: Task, *, communities: int = 0) -> None:
         super().__init__()
+        if task.vocabulary.attributes and not self.learns_attributes:
+            raise ValueError(
+                f"{type(self).__name__} learns emotions alone, expected the task 'emotion'"
+            )
         self.settings = config
         self.sees_target = config.match_prior
         self.model = EmotionModel(
@@ -69,6 +79,7 @@ class ERM(Recipe):
             classes=len(task.vocabulary.emotions),
             mix=task.mix,
             communities=communities,
+            attributes=len(task.vocabulary.attributes),
         )
         self.register_buffer("shift", torch.zeros(len(task.vocabulary.emotions)))
         self.prior = torch.tensor(task.prior) if task.prior else None

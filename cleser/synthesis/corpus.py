@@ -21,11 +21,12 @@ import numpy as np
 import pandas as pd
 import soundfile
 
+from cleser.corpora.attributes import ATTRIBUTES
 from cleser.corpora.manifest import Listing
 from cleser.files import cache_folder, write_bytes
 from cleser.progress import each
 from cleser.synthesis.espeak import Speech, engine
-from cleser.synthesis.expression import EMOTIONS, MAX_STYLES, cues, generator, manner
+from cleser.synthesis.expression import EMOTIONS, MAX_STYLES, affect, cues, generator, manner
 from cleser.synthesis.prosody import Voice, speak
 from cleser.synthesis.sentences import SENTENCES
 
@@ -135,7 +136,8 @@ def read(argument: str) -> Listing:
 
     Returns:
         One utterance a row. Beside the usual columns ``style`` (int) and ``phones`` (JSON, one
-        ``[symbol, start, end]`` a phone, in seconds) hold what was planted; ``corpus`` is ``synthetic-en``.
+        ``[symbol, start, end]`` a phone, in seconds) hold what was planted, and so do ``arousal, valence, dominance``,
+        from −1 to 1; ``corpus`` is ``synthetic-en``.
     """
     knobs = parse_knobs(argument)
     folder = cache_folder() / "synthetic" / f"{knobs.language}-{_key(knobs)}"
@@ -145,7 +147,19 @@ def read(argument: str) -> Listing:
         _make(knobs, folder)
         rows = _table(knobs, folder)
         write_bytes(table, rows.to_parquet(index=False))
-    return Listing(rows.assign(path=[str(folder / name) for name in rows["path"]]), [])
+    rows = rows.assign(path=[str(folder / name) for name in rows["path"]])
+    return Listing(pd.concat([rows, _affect(knobs)], axis=1), [])
+
+
+def _affect(knobs: Knobs) -> pd.DataFrame:
+    """Arousal, valence and dominance of every utterance; they follow from the knobs, and are not kept."""
+    values = [
+        affect(
+            u.emotion, knobs.language, u.speaker, u.sentence, jitter=knobs.jitter, seed=knobs.seed
+        )
+        for u in _utterances(knobs)
+    ]
+    return pd.DataFrame(values, columns=list(ATTRIBUTES))
 
 
 def _key(knobs: Knobs) -> str:

@@ -22,6 +22,14 @@ A language turns and scales the cues, :math:`G_l` (skew-symmetric plus diagonal)
 :math:`b_l`, for all its speakers alike. Standardising takes away shift and scale; the turn stays: what
 one language says with loudness another says in part with rate. At ``gap=0`` all languages are alike.
 :math:`\epsilon_s` (of a speaker's emotion) and :math:`\epsilon_i` (of an utterance) are standard normal.
+
+**Arousal, valence and dominance** follow from what was expressed, before style and language:
+
+.. math:: (\text{arousal}, \text{valence}, \text{dominance}) = \mathrm{clip}\bigl(
+          \bar a + W (m_e + \text{jitter} \cdot (\sigma_s \epsilon_s + \sigma_i \epsilon_i)),\; -1,\; 1\bigr)
+
+with the smallest W that takes the means of the four emotions to those of :data:`AFFECT`: an utterance that is less loud
+and slower than others in anger is also less aroused, and lies between the emotions.
 """
 
 from __future__ import annotations
@@ -54,6 +62,16 @@ _RAW: Final = np.array(
 )
 MEANS: Final = _RAW - _RAW.mean(axis=0)
 CONFLICTING: Final = np.isin(CUES, ("pitch", "rate", "loudness"))
+AFFECT: Final = np.array(
+    [
+        # arousal valence dominance
+        [0.6, -0.4, 0.6],  # anger
+        [-0.6, -0.3, -0.6],  # sadness
+        [0.5, 0.7, 0.2],  # happiness
+        [-0.3, -0.1, 0.0],  # neutral
+    ]
+)
+_READING: Final = np.linalg.pinv(MEANS) @ (AFFECT - AFFECT.mean(axis=0))  # Wᵀ
 _SPEAKER, _UTTERANCE = 0.3, 0.35  # standard deviations σ
 _TURN, _SCALE, _SHIFT = 0.45, 0.2, 0.7  # of the entries of G and b, at gap 1
 
@@ -105,10 +123,29 @@ def cues(
     True
     """
     matrix, shift = language_map(language, gap, seed)
+    chance = jitter * _chance(emotion, language, speaker, sentence, seed)
+    return np.asarray(matrix @ expressed(emotion, style, strength) + shift + chance)
+
+
+def _chance(emotion: str, language: str, speaker: int, sentence: int, seed: int) -> Vector:
+    """What a speaker and an utterance add to the cues, in units, at jitter 1."""
     own = generator(seed, language, speaker, emotion).standard_normal(len(CUES))
     now = generator(seed, language, speaker, emotion, sentence).standard_normal(len(CUES))
-    chance = jitter * (_SPEAKER * own + _UTTERANCE * now)
-    return np.asarray(matrix @ expressed(emotion, style, strength) + shift + chance)
+    return np.asarray(_SPEAKER * own + _UTTERANCE * now)
+
+
+def affect(
+    emotion: str, language: str, speaker: int, sentence: int, *, jitter: float, seed: int
+) -> Vector:
+    """Arousal, valence and dominance of one utterance, each from −1 to 1.
+
+    >>> affect("anger", "en", 0, 0, jitter=0.0, seed=0).round(6).tolist()
+    [0.6, -0.4, 0.6]
+    """
+    expressed_here = MEANS[EMOTIONS.index(emotion)] + jitter * _chance(
+        emotion, language, speaker, sentence, seed
+    )
+    return np.asarray((AFFECT.mean(axis=0) + expressed_here @ _READING).clip(-1, 1))
 
 
 def manner(u: Vector) -> Manner:

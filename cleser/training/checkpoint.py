@@ -85,7 +85,8 @@ class Checkpoint:
             for number, slots in optimiser.state_dict()["state"].items()
             for name, tensor in slots.items()
         }
-        score = (line["dev_uar"], -line["dev_loss"])
+        reached = sum(line[name] for name in ("dev_uar", "dev_ccc") if name in line)
+        score = (reached, -line["dev_loss"])
         if score > self.best or keep == "last":
             self.best, self.best_weights = score, self.weights
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, Self
 from typing import Protocol as Interface
-from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from cleser.alignment import Alignment, load_alignments
+from cleser.corpora.attributes import ATTRIBUTES, attributes_of
 from cleser.corpora.protocol import Protocol
+from cleser.features.joined import JoinedFeatures
 from cleser.features.normalisation import Moments, Shrinkage
 from cleser.features.pooled import Features, Record
 from cleser.features.sentences import offsets_of, repeated
@@ -52,7 +54,7 @@ class Stored:
         standards: What they are standardised by.
     """
 
-    features: StoredFeatures
+    features: StoredFeatures | JoinedFeatures
     standards: Standards
 
     @property
@@ -72,7 +74,8 @@ class Stored:
     def join(self, others: Sequence[Stored]) -> Stored:
         """This and others, one after another."""
         parts = [self, *others]
-        features = StoredFeatures.join([p.features for p in parts])
+        kind: Any = type(self.features)
+        features = kind.join([p.features for p in parts])
         return Stored(features, Standards.join([p.standards for p in parts]))
 
 
@@ -159,7 +162,7 @@ class Dataset:
     Attributes:
         manifest: Their rows, in order; recordings that could not be used are gone.
         source: Gives their features.
-        labels: Integers [N] by name; −1 is unknown.
+        labels: Integers [N] by name; −1 is unknown. ``attributes`` are numbers [N, A]; NaN is unknown.
         phonemes: Integers by name of phoneme, for batches' tokens.
         weight: [N], one on average: every (corpus, emotion) counts alike.
         left_out: Recordings that could not be used.
@@ -259,6 +262,11 @@ def picked(
     index = torch.from_numpy(at[at >= 0])
     labels = {name: values[index] for name, values in dataset.labels.items()}
     labels["emotion"] = labels["emotion"].masked_fill(torch.tensor(rows["emotion"].isna()), -1)
+    if "attributes" in labels:
+        blank = np.isnan(attributes_of(rows)).all(1)
+        labels["attributes"] = labels["attributes"].masked_fill(
+            torch.from_numpy(blank)[:, None], torch.nan
+        )
     return rows, index, labels
 
 
@@ -271,6 +279,7 @@ class Vocabulary:
     languages: tuple[str, ...]
     corpora: tuple[str, ...]
     phonemes: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -278,8 +287,9 @@ class Vocabulary:
         emotions: Sequence[str],
         manifest: pd.DataFrame,
         alignments: Sequence[Alignment | None] = (),
+        attributes: Sequence[str] = (),
     ) -> Vocabulary:
-        """The vocabulary of some utterances and their phones."""
+        """The vocabulary of some utterances and their phones, and which attributes are learned."""
         phones = {
             phone for a in alignments if a is not None and not a.uniform for phone in a.phones
         }
@@ -289,7 +299,7 @@ class Vocabulary:
 
         return cls(
             tuple(emotions), known("speaker"), known("language"), known("corpus"),
-            tuple(sorted(phones)),
+            tuple(sorted(phones)), tuple(attributes),
         )  # fmt: skip
 
     def encode(self, manifest: pd.DataFrame) -> dict[str, Tensor]:
@@ -300,7 +310,11 @@ class Vocabulary:
             "language": self.languages,
             "corpus": self.corpora,
         }
-        return {c: _codes(manifest[c], names) for c, names in columns.items()}
+        labels = {c: _codes(manifest[c], names) for c, names in columns.items()}
+        if self.attributes:
+            chosen = [ATTRIBUTES.index(name) for name in self.attributes]
+            labels["attributes"] = torch.from_numpy(attributes_of(manifest)[:, chosen]).float()
+        return labels
 
 
 def phones_of(manifest: pd.DataFrame, folder: str | None = None) -> list[Alignment | None]:
@@ -386,21 +400,31 @@ def stored_features(
     *,
     title: str,
     record: Record | None = None,
-) -> StoredFeatures:
+) -> StoredFeatures | JoinedFeatures:
     """The features of some utterances in the cache's store, extracted where they are not there yet.
 
     Raises:
-        ValueError: None of the recordings can be used.
+        ValueError: None of the recordings can be used, or tokens are wanted of several backbones.
     """
+    views, record = backbone.views, record or Record()
+    if len(views) > 1 and record.tokens != "none":
+        raise ValueError(
+            f"{' and '.join(view.name for view in views)} together describe whole utterances, and phones are wanted: "
+            "take one backbone, or a recipe that needs none, without alignments and without training the backbone"
+        )
 
     def announce(said: str) -> None:
         console.print(f"{title}: {said}", style="dim", highlight=False)
 
-    with track(title, len(manifest)) as advance:
-        stored = store_features(
-            manifest, backbone, alignments=alignments, record=record, advance=advance,
-            announce=announce,
-        )  # fmt: skip
+    with track(title, len(views) * len(manifest)) as advance:
+        found = [
+            store_features(
+                manifest, view, alignments=alignments, record=record, advance=advance,
+                announce=announce,
+            )
+            for view in views
+        ]  # fmt: skip
+    stored = found[0] if len(views) == 1 else JoinedFeatures.of(found)
     if not len(stored):
         reasons = "; ".join(f"{p['path']}: {p['reason']}" for p in stored.left_out[:3])
         raise ValueError(f"{title}: none of {len(manifest)} recordings can be used ({reasons})")
@@ -408,7 +432,7 @@ def stored_features(
 
 
 def standards_of(
-    stored: StoredFeatures,
+    stored: StoredFeatures | JoinedFeatures,
     rows: pd.DataFrame,
     protocol: Protocol,
     reference: Moments | None = None,

@@ -112,6 +112,26 @@ class Recipe(nn.Module, ABC):
         while True:
             yield from torch.from_numpy(rng.permutation(len(target))).split(size)
 
+    def dev_scores(self, dev: Dataset) -> dict[str, float]:
+        """How well the development utterances are recognised; the epoch with the most ``dev_uar`` is kept.
+
+        Returns:
+            ``dev_uar``, averaged over the source corpora so that a large one does not decide alone, and ``dev_loss``,
+            which decides between epochs alike in that. A recipe that learns attributes adds ``dev_ccc``: the epoch with
+            the greatest sum of the two is kept.
+        """
+        logits, _ = predict(self, dev)
+        truth = dev.labels["emotion"]
+        loss = nn.functional.cross_entropy(logits, truth, reduction="none", ignore_index=-1)
+        predicted = logits.argmax(-1)
+        scores = []
+        for inside in by_corpus(dev):
+            counts = confusion_matrix(
+                truth[inside].numpy(), predicted[inside].numpy(), logits.shape[1]
+            )
+            scores.append(float(uar(counts)))
+        return {"dev_uar": float(np.mean(scores)), "dev_loss": float((loss * dev.weight).mean())}
+
     def begin_epoch(
         self, epoch: int, *, source: Dataset, dev: Dataset, target: Dataset | None
     ) -> None:
@@ -269,7 +289,7 @@ def train(
         totals = _over_processes(totals, accelerator)
         if not math.isfinite(totals["loss"]):
             raise FloatingPointError(f"seed {seed}, epoch {epoch}: the loss is {totals['loss']}")
-        scores = _dev_scores(learner.eval().recipe, dev)
+        scores = learner.eval().recipe.dev_scores(dev)
         train_terms = {f"train_{name}": value for name, value in totals.items()}
         line = {"seed": seed, "epoch": epoch, **train_terms, **scores}
         state.record(learner, line, optimiser, keep=config.keep)
@@ -396,30 +416,45 @@ def recognise(
     recipe: Recipe, dataset: Dataset, *, size: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """As `predict`, of utterances that the recipe has been prepared for or does without."""
+    parts = list(_embedded(recipe, dataset, size))
+    logits, utterances = ([getattr(p, name) for p in parts] for name in ("logits", "utterances"))
+    return torch.cat(logits).cpu(), torch.cat(utterances).cpu()
+
+
+def predict_attributes(
+    recipe: Recipe, dataset: Dataset, *, size: int | None = None, together: bool = True
+) -> Tensor:
+    """Attributes [N, A] of utterances, on the CPU.
+
+    Args:
+        recipe: Is put into eval mode.
+        dataset: What to predict.
+        size: Utterances at a time.
+        together: Whether the recipe may find out about utterances from the others, as for `predict`.
+
+    Raises:
+        ValueError: The recipe has not learned any.
+    """
+    recipe.eval()
+    known = recipe.prepare(dataset) if together else dataset
+    found = [part.attributes for part in _embedded(recipe, known, size)]
+    values = [values for values in found if values is not None]
+    if len(values) < len(found):
+        raise ValueError(f"{type(recipe).__name__} predicts no attributes")
+    return torch.cat(values).cpu()
+
+
+def _embedded(recipe: Recipe, dataset: Dataset, size: int | None) -> Iterator[Embedded]:
+    """What the recipe makes of one part of the utterances after another."""
     recipe.eval()
     size = size or (32 if isinstance(dataset, AudioDataset) else 128)
     device = next(recipe.parameters()).device
-    with (
-        torch.no_grad()
-    ):  # weights that are spread over processes cannot be gathered in inference mode
-        parts = [
-            recipe.embed(dataset.batch(at).to(device))
-            for at in torch.arange(len(dataset)).split(size)
-        ]
-    return torch.cat([p.logits for p in parts]).cpu(), torch.cat(
-        [p.utterances for p in parts]
-    ).cpu()
+    with torch.no_grad():  # weights spread over processes cannot be gathered in inference mode
+        for at in torch.arange(len(dataset)).split(size):
+            yield recipe.embed(dataset.batch(at).to(device))
 
 
-def _dev_scores(recipe: Recipe, dev: Dataset) -> dict[str, float]:
-    """UAR, averaged over the source corpora so that a large one does not decide alone, and loss."""
-    logits, _ = predict(recipe, dev)
-    truth = dev.labels["emotion"]
-    loss = nn.functional.cross_entropy(logits, truth, reduction="none")
-    predicted = logits.argmax(-1)
-    scores = []
-    for corpus in dev.labels["corpus"].unique():
-        inside = dev.labels["corpus"] == corpus
-        counts = confusion_matrix(truth[inside].numpy(), predicted[inside].numpy(), logits.shape[1])
-        scores.append(float(uar(counts)))
-    return {"dev_uar": float(np.mean(scores)), "dev_loss": float((loss * dev.weight).mean())}
+def by_corpus(dataset: Dataset) -> list[Tensor]:
+    """Which utterances are of each corpus, bool [N] each."""
+    corpus = dataset.labels["corpus"]
+    return [corpus == code for code in corpus.unique()]

@@ -183,7 +183,7 @@ def test_iemocap(write):
     manifest = load(f"iemocap:{root}").set_index("utterance")
     columns = ["speaker", "gender", "emotion", "text", "valence", "dominance"]
     assert manifest.loc["iemocap/Ses01F_impro01_F000", columns].tolist() == [
-        *("iemocap/Ses01F", "female", "neutral", "Excuse me.", 2.5, 3.5)
+        *("iemocap/Ses01F", "female", "neutral", "Excuse me.", -0.25, 0.25)
     ]
     assert manifest.loc["iemocap/Ses01F_impro01_M001", "speaker"] == "iemocap/Ses01M"
     assert manifest["emotion"].isna().tolist() == [False, True]
@@ -206,7 +206,7 @@ def test_msp_improv(write, table):
     assert manifest["speaker"].tolist() == ["msp-improv/F01", "msp-improv/M01"]
     assert manifest["gender"].tolist() == ["female", "male"]
     assert manifest["emotion"].fillna("").tolist() == ["happiness", ""]
-    assert manifest["activation"].tolist() == [2.333333, 2.0]
+    assert manifest["arousal"].tolist() == pytest.approx([(2.333333 - 3) / 2, -0.5])
     assert manifest["dominance"].isna().tolist() == [True, False]
 
 

@@ -20,7 +20,7 @@ import cleser
 from cleser.cli import main
 from cleser.corpora.audit import LeakageError
 from cleser.corpora.protocol import Protocol
-from cleser.evaluation import Run, report
+from cleser.evaluation import Run, fit_temperatures, report
 from cleser.evaluation.terms import uses_of
 from cleser.experiments import neural
 from cleser.experiments.evaluate import evaluate
@@ -76,6 +76,7 @@ def test_the_run_folder_is_complete(finished):
         "protocol.json",
         "metrics.jsonl",
         "predictions.parquet",
+        "development.parquet",
         "embeddings.safetensors",
         "source.parquet",
         "model.safetensors",
@@ -95,6 +96,20 @@ def test_the_run_folder_is_complete(finished):
     results = json.loads((finished / "results.json").read_text())
     assert results["protocol"] == protocol["hash"]
     assert len(results["uar"]["seeds"]) == 2
+
+
+def test_temperatures_are_fitted_to_the_sources_development_speakers(finished):
+    results = json.loads((finished / "results.json").read_text())
+    development = pd.read_parquet(finished / "development.parquet")
+    source = pd.read_parquet(finished / "source.parquet")
+    tested = pd.read_parquet(finished / "predictions.parquet")
+    assert set(development["corpus"]) == set(source["corpus"])
+    assert not set(development["corpus"]) & set(tested["corpus"])
+    first = development[development["seed"] == 0]
+    assert not set(first["speaker"]) & set(source["speaker"])  # seed 0 has learned from those
+    found = results["calibration"]["temperatures"]
+    assert found == fit_temperatures(development, results["confusion"]["classes"])
+    assert [row["seed"] for row in found] == [0, 1]
 
 
 def test_what_is_easy_is_learned(finished):
@@ -183,6 +198,7 @@ def test_a_run_is_tried_on_another_corpus(finished, specs):
     assert len(results["uar"]["seeds"]) == 2
     own = json.loads((finished / "results.json").read_text())
     assert results["protocol"] != own["protocol"]
+    assert results["calibration"]["temperatures"] == own["calibration"]["temperatures"]
 
 
 def test_evaluating_on_the_target_repeats_the_run(finished, specs):

@@ -163,6 +163,10 @@ def test_the_card_says_what_was_measured(runs, tmp_path):
     assert f"Protocol `{results['protocol']}`" in body
     assert "## Intended use" in body
     assert "## Limits" in body
+    before = results["calibration"]["before"]["ece"]["mean"]
+    assert f"| calibration error (ECE) | {100 * before:.1f} % |" in body
+    assert "fitted to the source's development speakers" in body
+    assert results["gender"]["notes"][0] in body
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path, runs):

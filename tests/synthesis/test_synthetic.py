@@ -17,9 +17,11 @@ from cleser.speech.backbones.pitch import track_pitch
 from cleser.synthesis import corpus as synthetic
 from cleser.synthesis.corpus import Knobs, parse_knobs, say, style_of, voice_of
 from cleser.synthesis.expression import (
+    AFFECT,
     CONFLICTING,
     EMOTIONS,
     MEANS,
+    affect,
     cues,
     expressed,
     language_map,
@@ -255,3 +257,32 @@ def test_knobs_are_read():
 def test_a_bad_spec_says_what_is_expected(spec, message):
     with pytest.raises(ValueError, match=message):
         load(f"synthetic:{spec}")
+
+
+def test_affect_is_a_linear_function_of_what_was_expressed():
+    """With chance it lies between the emotions, without it is theirs; it knows neither style nor language's turn."""
+    for emotion, expected in zip(EMOTIONS, AFFECT, strict=True):
+        plain = affect(emotion, "en", 0, 0, jitter=0.0, seed=0)
+        np.testing.assert_allclose(plain, expected, atol=1e-12)
+    drawn = np.array(
+        [
+            [
+                affect("neutral", "en", speaker, 0, jitter=jitter, seed=0)
+                - affect("neutral", "en", speaker, 0, jitter=0.0, seed=0)
+                for speaker in range(10)
+            ]
+            for jitter in (0.1, 0.2)
+        ]
+    )
+    np.testing.assert_allclose(drawn[1], 2 * drawn[0], atol=1e-12)
+    shown = np.array(
+        [
+            cues("neutral", "en", s, 0, style=0, strength=0.0, gap=0.0, jitter=0.1, seed=0)
+            for s in range(10)
+        ]
+    )
+    chance = shown - MEANS[EMOTIONS.index("neutral")]
+    found, *_ = np.linalg.lstsq(
+        MEANS, AFFECT - AFFECT.mean(0), rcond=None
+    )  # the smallest that fits
+    np.testing.assert_allclose(drawn[0], chance @ found, atol=1e-12)

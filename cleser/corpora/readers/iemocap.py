@@ -7,12 +7,14 @@ Expected, for each session: ``Session1/sentences/wav/Ses01F_impro01/Ses01F_impro
 from __future__ import annotations
 
 import re
+from itertools import starmap
 from pathlib import Path
 
 import pandas as pd
 
+from cleser.corpora.attributes import on_scale
 from cleser.corpora.folders import attach, existing, recordings, wrong_folder
-from cleser.corpora.manifest import Listing
+from cleser.corpora.manifest import Listing, Problem
 from cleser.corpora.tables import read_text
 
 NAME = r"Ses0[1-5][FM]_(?:impro|script)\w*_[FM](?:[A-Z]{2})?\d+"
@@ -30,7 +32,7 @@ EMOTIONS = {
     "neu": "neutral",
     "oth": "other",
 }  # xxx: the raters did not agree
-ATTRIBUTES = ("valence", "activation", "dominance")
+ATTRIBUTES = ("valence", "arousal", "dominance")  # each from 1 to 5
 
 
 def read(argument: str) -> Listing:
@@ -59,16 +61,14 @@ def read(argument: str) -> Listing:
         gender=sex.map({"F": "female", "M": "male"}),
         emotion=rows["code"].map(EMOTIONS),
         text=rows["utterance"].map(texts),
-        **{
-            name: pd.to_numeric(values[place], errors="coerce") if place in values else None
-            for place, name in enumerate(ATTRIBUTES)
-        },
+        **{name: values.get(place) for place, name in enumerate(ATTRIBUTES)},
     )
+    rows, outside = on_scale(rows, "1..5", str(tables[0].parent))
     found, unlisted = recordings(root)
     turns = found["stem"].str.fullmatch(NAME)  # dialog/wav holds whole dialogues beside
     heard = found[turns].rename(columns={"stem": "utterance"})
     listing = attach(rows, heard, tables[0].parent)
-    return Listing(listing.rows, [*unlisted, *listing.problems])
+    return Listing(listing.rows, [*unlisted, *starmap(Problem, outside), *listing.problems])
 
 
 def _files(root: Path, kind: str) -> list[Path]:

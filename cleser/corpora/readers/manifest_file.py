@@ -16,6 +16,9 @@ from urllib.parse import parse_qsl
 import numpy as np
 import pandas as pd
 
+from cleser.corpora.attributes import SCALE
+from cleser.corpora.consensus import ATTRIBUTES as CONSENSUS_ATTRIBUTES
+from cleser.corpora.consensus import SCALE as CONSENSUS_SCALE
 from cleser.corpora.emobox import LANGUAGES, decode_emotions
 from cleser.corpora.folders import flaw, printable
 from cleser.corpora.manifest import COLUMNS, Listing, Problem, assemble
@@ -37,6 +40,9 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "start": ("start_time", "begin"),
     "end": ("end_time",),
     "split": ("Split_Set", "Split", "partition", "subset"),
+    "arousal": ("EmoAct", "activation", "act"),
+    "valence": ("EmoVal",),
+    "dominance": ("EmoDom",),
     "text": ("transcription", "transcript", "sentence", "Utterance", "raw_text"),
 }  # fmt: skip
 
@@ -48,7 +54,8 @@ def read(argument: str) -> Listing:
         argument: A file. Paths in it are relative to its folder. It needs a path and a language for each row; what
             holds for all rows may stand behind the name, ``FILE.csv?language=en&corpus=mine``. An utterance is named
             by its file (and its times, where a file has several), and a corpus by the table's, where the table does
-            not. What :func:`cleser.corpora.load` returned can be saved and read again.
+            not. ``arousal, valence, dominance`` are numbers from −1 to 1, or on the scale that ``scale`` names, as
+            ``FILE.csv?scale=1..5``. What :func:`cleser.corpora.load` returned can be saved and read again.
 
     Raises:
         ValueError: The file is of another kind, or lacks a column.
@@ -107,7 +114,10 @@ def _whole_names(table: pd.DataFrame) -> list[str]:
 
 def _table(source: Path, given: Mapping[str, str]) -> pd.DataFrame:
     """The rows under our names of columns, which hold a path and a language at least."""
-    table = _named(read_rows(source), source)
+    raw = read_rows(source)
+    table = _named(raw, source)
+    if "scale" not in table and any(name in raw for name in CONSENSUS_ATTRIBUTES):
+        table["scale"] = CONSENSUS_SCALE
     for name, value in given.items():
         table[name] = value
     if "dataset" in table:  # an EmoBox list
@@ -189,10 +199,10 @@ def _argument(argument: str) -> tuple[Path, dict[str, str]]:
         return path.resolve(), {}
     name, _, query = argument.rpartition("?")
     given = dict(parse_qsl(query, keep_blank_values=True))
-    unknown = [key for key in given if key not in COLUMNS]
+    unknown = [key for key in given if key not in (*COLUMNS, SCALE)]
     if unknown:
         raise ValueError(
-            f"{argument}: found {unknown} behind the question mark, expected some of {list(COLUMNS)}"
+            f"{argument}: found {unknown} behind the question mark, expected some of {[*COLUMNS, SCALE]}"
         )
     return Path(name).expanduser().resolve(), given
 

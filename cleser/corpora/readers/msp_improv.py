@@ -7,12 +7,14 @@ Expected: ``Evaluation.txt`` (older copies spell it ``Evalution.txt``) and
 from __future__ import annotations
 
 import re
+from itertools import starmap
 from pathlib import Path
 
 import pandas as pd
 
+from cleser.corpora.attributes import ATTRIBUTES, on_scale
 from cleser.corpora.folders import attach, existing, recordings, wrong_folder
-from cleser.corpora.manifest import Listing
+from cleser.corpora.manifest import Listing, Problem
 from cleser.corpora.tables import read_text
 
 TABLES = ("Evaluation.txt", "Evalution.txt")
@@ -36,12 +38,8 @@ def read(argument: str) -> Listing:
     if source is None:
         raise wrong_folder("msp-improv", root, TABLES[0], lambda folder: _table(folder) is not None)
     found = [match.groups() for match in LABEL.finditer(read_text(source))]
-    rows = pd.DataFrame(found, columns=["name", "code", "activation", "valence", "dominance"])
+    rows = pd.DataFrame(found, columns=["name", "code", "arousal", "valence", "dominance"])
     speaker = rows["name"].str.split("-").str[2]
-    numbers = {
-        name: pd.to_numeric(rows[name], errors="coerce")
-        for name in ("activation", "valence", "dominance")
-    }
     rows = pd.DataFrame(
         {
             "utterance": "MSP-" + rows["name"],
@@ -49,12 +47,13 @@ def read(argument: str) -> Listing:
             "speaker": speaker,
             "gender": speaker.str[0].map({"F": "female", "M": "male"}),
             "emotion": rows["code"].map(EMOTIONS),
-            **numbers,
+            **{name: rows[name] for name in ATTRIBUTES},
         }
     )
+    rows, outside = on_scale(rows, "1..5", str(source))
     heard, unlisted = recordings(root)
     listing = attach(rows, heard.rename(columns={"stem": "utterance"}), source)
-    return Listing(listing.rows, [*unlisted, *listing.problems])
+    return Listing(listing.rows, [*unlisted, *starmap(Problem, outside), *listing.problems])
 
 
 def _table(root: Path) -> Path | None:

@@ -1,0 +1,52 @@
+"""What is measured of a run: metrics of confusions where it tells emotions, of moments where it predicts numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from cleser.evaluation.concordance import ccc, mean_ccc, moments, rmse
+from cleser.evaluation.intervals import Metric
+from cleser.evaluation.metrics import METRICS
+from cleser.evaluation.speakers import Clusters, cluster
+
+
+class Measure(NamedTuple):
+    """A metric of a run's predictions.
+
+    Attributes:
+        clusters: What it is computed from, by speaker and seed.
+        metric: The metric.
+        bounds: Between which its values lie.
+    """
+
+    clusters: Clusters
+    metric: Metric
+    bounds: tuple[float, float] = (0.0, 1.0)
+
+
+def measures(
+    predictions: pd.DataFrame, classes: Sequence[str], attributes: Sequence[str]
+) -> dict[str, Measure]:
+    """Metrics by name.
+
+    Args:
+        predictions: Rows of ``predictions.parquet``.
+        classes: The emotions that were told apart, may be none: ``uar, macro_f1, accuracy``.
+        attributes: Those that were predicted, may be none: ``ccc``, their mean, and ``ccc_arousal, rmse_arousal`` and
+            so on.
+    """
+    found: dict[str, Measure] = {}
+    if classes:
+        confusions = cluster(predictions, list(classes))
+        found |= {name: Measure(confusions, metric) for name, metric in METRICS.items()}
+    if attributes:
+        found["ccc"] = Measure(moments(predictions, attributes), mean_ccc, (-1.0, 1.0))
+    for name in attributes:
+        own = moments(predictions, [name])
+        found[f"ccc_{name}"] = Measure(own, ccc, (-1.0, 1.0))
+        found[f"rmse_{name}"] = Measure(own, rmse, (0.0, np.inf))
+    return found

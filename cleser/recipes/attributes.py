@@ -1,0 +1,100 @@
+r"""Arousal, valence and dominance, learned beside the emotions or instead of them.
+
+Supervised training as :mod:`cleser.recipes.erm`, whose network gets a second linear head:
+
+.. math:: \mathcal{L} = \mathcal{L}_{CE} + w \sum_a (1 - \mathrm{CCC}_a)
+
+over the attributes a, each by the utterances of a batch of which it is known (:func:`cleser.losses.concordance_loss`).
+Under ``--task avd`` there is no class to learn, and :math:`\mathcal{L}_{CE}` is left out.
+
+    python -m cleser run erm --task both --source msp-podcast:DIR --target iemocap:DIR --out runs/both
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cleser.evaluation.concordance import mean_ccc, moment_matrix
+from cleser.losses import concordance_loss
+from cleser.models.batch import Batch
+from cleser.recipes.erm import ERM, ERMConfig
+from cleser.training.dataset import Dataset
+from cleser.training.loop import Task, by_corpus, predict_attributes
+
+
+def attribute_loss(predicted: Tensor, actual: Tensor) -> Tensor:
+    """Sum over attributes of 1 − CCC.
+
+    Args:
+        predicted: [N, A].
+        actual: [N, A]; NaN where an attribute is not known, which then counts nothing.
+
+    Returns:
+        []. An attribute that is known of nobody adds zero, with a zero gradient.
+
+    >>> x = torch.tensor([[1.0], [2.0], [3.0]])
+    >>> round(attribute_loss(x, x + 1).item(), 4)
+    0.4286
+    """
+    known = ~actual.isnan()
+    single = [
+        concordance_loss(predicted[here, a], actual[here, a]) for a, here in enumerate(known.T)
+    ]
+    return torch.stack(single).sum()
+
+
+class AttributeRegression(ERM):
+    """Supervised training with a head for attributes, beside that for emotions or alone.
+
+    Args:
+        config: Settings, of which ``attribute_weight`` is w.
+        task: Shapes and names of the data.
+
+    Raises:
+        ValueError: Classes' shares are to be matched, and there are none.
+    """
+
+    learns_attributes: ClassVar[bool] = True
+
+    def __init__(self, config: ERMConfig, task: Task) -> None:
+        super().__init__(config, task)
+        self.classifies = bool(task.vocabulary.emotions)
+        if config.match_prior and not self.classifies:
+            raise ValueError("match_prior is about classes, and task='avd' has none: leave it out")
+
+    def step(self, source: Batch, target: Batch | None) -> dict[str, Tensor]:
+        """The source's emotions, where they are learned, and attributes."""
+        embedded = self.embed(source)
+        assert embedded.attributes is not None  # the network was built with that head
+        concordance = attribute_loss(embedded.attributes, source.labels["attributes"])
+        loss = self.settings.attribute_weight * concordance
+        if self.classifies:
+            loss = loss + self.supervised(embedded.logits, source)
+        return {"loss": loss, "concordance": concordance}
+
+    def dev_scores(self, dev: Dataset) -> dict[str, float]:
+        """Mean CCC over corpora and attributes, beside what there is to say of emotions."""
+        found = predict_attributes(self, dev)
+        actual = dev.labels["attributes"]
+        scores = [_mean_ccc(actual[inside], found[inside]) for inside in by_corpus(dev)]
+        known = [score for score in scores if not np.isnan(score)]
+        ccc = {"dev_ccc": float(np.mean(known)) if known else 0.0}
+        if self.classifies:
+            return {**super().dev_scores(dev), **ccc}
+        return {**ccc, "dev_loss": float(attribute_loss(found, actual))}
+
+
+def _mean_ccc(actual: Tensor, predicted: Tensor) -> float:
+    pairs = zip(actual.T.numpy(), predicted.T.numpy(), strict=True)
+    return float(mean_ccc(np.concatenate([moment_matrix(t, p) for t, p in pairs], axis=1)))
+
+
+def build_erm(config: ERMConfig, task: Task) -> ERM:
+    """Supervised training on the source's labels: emotions, attributes (--task avd) or both."""
+    kind: Any = AttributeRegression if task.vocabulary.attributes else ERM
+    built: ERM = kind(config, task)
+    return built
