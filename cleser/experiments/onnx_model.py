@@ -44,7 +44,7 @@ class Classifier(nn.Module):
         run: Opened from its folder.
 
     Raises:
-        ValueError: It was trained from audio, or its recipe cannot be exported.
+        ValueError: It was trained from audio, has learned attributes, or its recipe cannot be exported.
     """
 
     def __init__(self, run: SavedRun) -> None:
@@ -53,6 +53,11 @@ class Classifier(nn.Module):
             raise ValueError(
                 f"{run.settings['recipe']} was trained from audio, with a backbone of its own: as ONNX, runs on "
                 "kept features can be exported"
+            )
+        if run.protocol.regressed:
+            raise ValueError(
+                f"the run has learned {', '.join(run.protocol.regressed)}: as ONNX, runs of emotions alone (--task "
+                "emotion) can be exported"
             )
         self.seeds = nn.ModuleList(
             _module(fitted, run.settings["recipe"]) for fitted in run.networks
