@@ -265,10 +265,14 @@ def cells_of(matrix: Matrix, corpora: dict[str, str], out: Path) -> Iterator[Cel
             )
         source, target, auxiliary = (tuple(corpora[n] for n in role) for role in roles)
         plain = Protocol(source, target, auxiliary, map=dict(direction.map), **matrix.terms)
-        pool, renamed = source, dict(direction.map)
-        if len(source) == 1:
-            pool = tuple(spec for name, spec in named.items() if name not in direction.target)
-            renamed = {**maps, **renamed}
+        alone = len(source) == 1
+        # In one order for all directions, so that they share trials.
+        pool = tuple(
+            spec
+            for name, spec in named.items()
+            if (name not in direction.target if alone else name in direction.source)
+        )
+        renamed = {**(maps if alone else {}), **direction.map}
         for name, row in rows.items():
             if row.settings.get("all_languages") and not auxiliary:
                 continue  # no other language to learn from: it would be the recipe without
@@ -346,10 +350,16 @@ def experiment_of(cell: Cell, matrix: Matrix, alignments: str | None) -> tuple[E
 
 def choose(experiment: Experiment, config: Any, cell: Cell) -> Selection:
     """Settings for a cell by transfer validation; directions of the same pool share its trials."""
-    trials = cell.folder.parents[1] / SELECTION / "+".join(sorted(names_of(cell.pool)))
     general = replace(experiment, protocol=replace(experiment.protocol, map=cell.renamed or {}))
     choices = read_grid(variant(cell.recipe).grid, config, experiment.backbone)
-    return select_by_transfer(general, config, choices, cell.pool, trials / cell.recipe)
+    return select_by_transfer(general, config, choices, cell.pool, trials_of(cell))
+
+
+def trials_of(cell: Cell) -> Path:
+    """The folder of a cell's transfer validation, one for each pool and map."""
+    renamed = (f"{old}={new}" for old, new in (cell.renamed or {}).items())
+    name = ",".join(["+".join(names_of(cell.pool)), *renamed])
+    return cell.folder.parents[1] / SELECTION / name / cell.recipe
 
 
 def _difference(cell: Cell, other: Path | None, prefix: str = "") -> dict[str, float | None]:

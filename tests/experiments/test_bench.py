@@ -11,9 +11,11 @@ from cleser.experiments.bench import (
     Direction,
     Matrix,
     all_pairs,
+    cells_of,
     load_matrix,
     paper_layout,
     run_matrix,
+    trials_of,
 )
 from cleser.experiments.variants import VARIANTS
 from tests.corpora.trees import write_corpus
@@ -157,3 +159,21 @@ def test_workers_give_what_one_process_gives(table, specs, tmp_path):
     one = table[2][table[2]["recipe"].isin(matrix.recipes)].reset_index(drop=True)
     columns = [c for c in one if c != "seconds"]
     pd.testing.assert_frame_equal(found[columns], one[columns])
+
+
+def test_directions_share_the_trials_of_one_pool_and_no_others(tmp_path):
+    """The order in which sources are named changes nothing; another map means other trials."""
+    directions = (
+        Direction(("a", "b"), ("c",)),
+        Direction(("b", "a"), ("c",)),
+        Direction(("a",), ("c",), map={"calm": "neutral"}),
+        Direction(("b",), ("c",)),
+    )
+    specs = {name: f"manifest:{name}.csv" for name in "abc"}
+    matrix = Matrix(directions, ("probe-selected",), 1)
+    cells = list(cells_of(matrix, specs, tmp_path))
+    assert [cell.pool for cell in cells] == [("manifest:a.csv", "manifest:b.csv")] * 4
+    # With one source the pool is judged as in the other directions, whose maps it needs.
+    assert [cell.renamed for cell in cells] == [{}, {}, *[{"calm": "neutral"}] * 2]
+    folders = [trials_of(cell).relative_to(tmp_path / "selection") for cell in cells]
+    assert folders[0] == folders[1] != folders[2] == folders[3]
