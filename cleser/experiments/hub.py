@@ -14,6 +14,7 @@ _NAME: Final = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 FILES: Final = (
     "model.safetensors",
     "config.json",
+    "preprocessor_config.json",
     "results.json",
     "README.md",
     "classifier.onnx",

@@ -4,6 +4,7 @@ import inspect
 import shutil
 
 import huggingface_hub
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -18,7 +19,7 @@ from cleser.experiments.experiment import Experiment
 from cleser.experiments.export import export
 from cleser.recipes import METHODS
 from cleser.settings import to_plain
-from cleser.speech import load_backbone
+from cleser.speech import load_audio, load_backbone
 from tests.corpora.trees import write_corpus
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -76,7 +77,13 @@ def test_what_was_uploaded_is_opened_by_name(run, files, tmp_path):
     assert hub.push(folder, "someone/emotions", api=files).endswith(f"/commit/{COMMIT}")
     sent = tmp_path / "hub" / "models--someone--emotions" / "snapshots" / COMMIT
     assert {p.name for p in sent.iterdir()} == {
-        *("README.md", "config.json", "model.safetensors", "results.json")
+        *(
+            "README.md",
+            "config.json",
+            "model.safetensors",
+            "preprocessor_config.json",
+            "results.json",
+        )
     }
     recordings = sorted((run.parent / "b").glob("*.wav"))[:3]
     expected = cleser.load_model(folder).predict(recordings)
@@ -85,6 +92,28 @@ def test_what_was_uploaded_is_opened_by_name(run, files, tmp_path):
     card = yaml.safe_load((sent / "README.md").read_text().split("---")[1])
     metrics = {m["type"]: m["value"] for m in card["model-index"][0]["results"][0]["metrics"]}
     assert 0 <= metrics["uar"] <= 1
+
+
+def test_a_pipeline_of_transformers_gives_what_a_lone_recording_gets(run, files, tmp_path):
+    from transformers import pipeline
+
+    from cleser.experiments import transformers_model  # noqa: F401  (registers the classes)
+
+    folder = export(run, tmp_path / "model")
+    recordings = sorted((run.parent / "b").glob("*.wav"))[:3]
+    expected = cleser.load_model(folder).predict(recordings, alone=True)
+    classify = pipeline("audio-classification", model=str(folder), device="cpu", top_k=None)
+    waveforms = [load_audio(path) for path in recordings]
+    for wave, row in zip(waveforms, expected.to_dict("records"), strict=True):
+        found = classify({"raw": wave.numpy(), "sampling_rate": 16000})
+        assert found[0]["label"] == row["emotion"]
+        for answer in found:
+            assert answer["score"] == pytest.approx(row[f"p_{answer['label']}"], abs=1e-5)
+    inputs = classify.feature_extractor(
+        [wave.numpy() for wave in waveforms], sampling_rate=16000, padding=True, return_tensors="pt"
+    )
+    together = classify.model(**inputs).logits.softmax(-1)
+    np.testing.assert_allclose(together, expected.filter(like="p_"), atol=1e-5)
 
 
 def test_what_would_be_uploaded_is_said(run, files, tmp_path, capsys):
