@@ -42,7 +42,7 @@ def predict(
     The exit status is 1 where a recording has got no label, as one that is silent or cannot be read.
 
     Args:
-        run: A run folder, or an exported one.
+        run: A run folder, an exported one, or the name of one on the hub, as OWNER/NAME.
         files: Recordings, and folders of such.
         corpus: Corpora to recognise instead, as NAME:FOLDER, as the run's own test would.
         speakers: CSV file with the columns path, speaker and, if wanted, language: recordings are then standardised by
@@ -85,18 +85,37 @@ def predict(
     return 1 if len(unlabelled) else 0
 
 
-def export(run: Positional[Path], *, out: Path, onnx: bool = False) -> None:
+def export(
+    run: Positional[Path],
+    *,
+    out: Path,
+    onnx: bool = False,
+    push: str | None = None,
+    private: bool = False,
+    dry_run: bool = False,
+) -> None:
     """Make a folder to share of a run: weights, settings, model card.
 
     Args:
         run: The folder of a finished run.
         out: The folder to make.
         onnx: Add classifier.onnx, which takes features and gives probabilities in any ONNX runtime.
+        push: Upload it to the hub under this name, OWNER/NAME; the token is that of hf auth login.
+        private: A repository that push makes is private.
+        dry_run: Say what push would upload instead.
     """
+    from cleser.experiments import hub  # noqa: PLC0415
     from cleser.experiments.export import export as write  # noqa: PLC0415
 
+    if push and not hub.is_name(push):
+        raise ValueError(f"--push {push} is no name on the hub, expected OWNER/NAME")
     folder = write(run, out, onnx=onnx)
     print(f"{folder}: {', '.join(sorted(p.name for p in folder.iterdir()))}")
+    if push and dry_run:
+        for path in hub.to_send(folder):
+            print(f"would upload {path} ({(folder / path).stat().st_size} bytes) to {push}")
+    elif push:
+        print(hub.push(folder, push, private=private))
 
 
 def _probabilities(table: pd.DataFrame) -> list[str]:

@@ -37,8 +37,9 @@ ONNX_MODEL: Final = "classifier.onnx"  # within an exported model
 def export(run: Path, out: Path, *, onnx: bool = False) -> Path:
     """Write what :func:`cleser.load_model` needs of a run, and what a reader has to know of it.
 
-    The folder holds ``model.safetensors``, ``config.json``, ``results.json`` and ``README.md``, a model card in
-    the form that model hubs read. A backbone from the hub is named with its revision; one that was opened from a folder
+    The folder holds ``model.safetensors``, ``config.json``, ``results.json``, ``preprocessor_config.json`` (for
+    transformers, see :mod:`cleser.experiments.transformers_model`) and ``README.md``, a model card in the form that
+    model hubs read. A backbone from the hub is named with its revision; one that was opened from a folder
     comes along, in ``backbone/``. Folders of the corpora and names of speakers stay behind.
 
     Args:
@@ -65,7 +66,15 @@ def export(run: Path, out: Path, *, onnx: bool = False) -> Path:
         _copy_model(run / "model.safetensors", folder / "model.safetensors")
         if settings["backbone"].removeprefix(BESIDE).split(",")[0] == BACKBONE_FOLDER:
             copy_checkpoint(_source(pretrained_part(backbone)), folder / BACKBONE_FOLDER)
-        (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
+        named = {"model_type": "cleser", **settings}  # by which transformers knows it
+        (folder / "config.json").write_text(json.dumps(named, indent=2) + "\n")
+        waveforms = {  # which transformers gives to the model as they are, padded
+            "feature_extractor_type": "Wav2Vec2FeatureExtractor",
+            "sampling_rate": backbone.rate,
+            "do_normalize": False,
+            "return_attention_mask": True,
+        }
+        (folder / "preprocessor_config.json").write_text(json.dumps(waveforms, indent=2) + "\n")
         (folder / "results.json").write_text(
             json.dumps(_without_paths(finished.results), indent=2) + "\n"
         )

@@ -16,6 +16,7 @@ from torch import Tensor
 from cleser.alignment import Alignment, Alignments
 from cleser.corpora.protocol import Protocol
 from cleser.corpora.registry import load
+from cleser.experiments import hub
 from cleser.experiments.experiment import Fitted, Regression, loader
 from cleser.experiments.one_sided import settle
 from cleser.experiments.recordings import as_utterances, files_in, read_speakers, reasons
@@ -250,12 +251,16 @@ def load_model(folder: str | Path) -> Recogniser:
     """Open a finished run, or what ``cleser export`` made of it.
 
     Args:
-        folder: The run's folder or the exported one.
+        folder: The run's folder or the exported one; or, where there is no such folder, the name of one on the hub, as
+            ``"someone/emotions"`` or ``"someone/emotions@REVISION"``.
 
     Raises:
-        ValueError: The folder holds no finished run.
+        ValueError: The folder holds no finished run, or the hub and its cache have no such model.
     """
-    return Recogniser(open_run(Path(folder)))
+    path = Path(folder)
+    if not path.exists() and hub.is_name(str(folder)):
+        path = hub.fetch(str(folder))
+    return Recogniser(open_run(path))
 
 
 def _check(

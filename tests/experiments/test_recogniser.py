@@ -128,7 +128,7 @@ def test_what_cannot_be_recognised_is_said(runs, recordings, tmp_path):
 def test_an_exported_model_predicts_the_same(runs, recordings, tmp_path):
     out = export(runs["speaker"], tmp_path / "deep" / "model")
     assert {path.name for path in out.iterdir()} == {
-        "README.md", "config.json", "model.safetensors", "results.json"
+        "README.md", "config.json", "model.safetensors", "preprocessor_config.json", "results.json"
     }  # fmt: skip
     pd.testing.assert_frame_equal(
         cleser.load_model(out).predict(recordings),
