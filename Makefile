@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup lint format types unit numeric docs test faults demo lock clean
+.PHONY: setup lint format types unit numeric docs test test-versions faults demo lock clean
 
 setup: $(VENV)/.installed
 
@@ -44,6 +44,10 @@ numeric: setup
 # Puts deliberate faults into a copy of the code, one by one; the tests must notice each.
 faults: setup
 	$(BIN)/python -m tests.faults
+
+# Environments of the oldest and the newest releases that pyproject.toml admits; downloads gigabytes. PYTHON names the interpreter.
+test-versions:
+	$(PYTHON) -m tests.versions --python $(PYTHON)
 
 docs: setup
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html

@@ -39,7 +39,7 @@ def main() -> None:
         folders = [
             run(name, source, target, normalisation, seeds, arguments)
             for source, target in directions
-            for name in ("baseline", "classical")
+            for name in ("erm", "classical")
         ]
         print(f"\n{normalisation} normalisation\n\n{as_text(folders, 'markdown')}", flush=True)
 

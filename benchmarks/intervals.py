@@ -8,7 +8,7 @@ speakers), seed and speaker together (4 points) and the utterance itself. Two me
 more or less (standard deviation); a method does not differ from itself but by its seeds. The true UAR is known in
 closed form.
 
-On real corpora, with FOLDER holding ``emodb`` and ``ravdess``: ``baseline`` is trained with 30 seeds, with one division
+On real corpora, with FOLDER holding ``emodb`` and ``ravdess``: ``erm`` is trained with 30 seeds, with one division
 of the source for all and with one for each. Runs of three and of five of them, without a seed in common, are compared
 again and again. Finished trainings are kept in ``--out``.
 """
@@ -30,7 +30,7 @@ from cleser.evaluation.intervals import influence
 from cleser.evaluation.metrics import Counts, Floats
 from cleser.experiments.experiment import Experiment, Fold, run_experiment
 from cleser.experiments.neural import FittedRecipe, fit_recipe
-from cleser.recipes.erm import Baseline, BaselineConfig
+from cleser.recipes.erm import ERM, ERMConfig
 from cleser.settings import to_plain
 from cleser.speech import load_backbone
 
@@ -285,7 +285,7 @@ def speakers_alone(*runs: Clusters) -> tuple[float, float]:
 
 def real(corpora: Path, out: Path, trials: int) -> None:
     """Runs of one recipe against each other, with tests over speakers alone beside."""
-    print("\n``baseline`` compared with itself on real corpora: share of p < .05\n")
+    print("\n``erm`` compared with itself on real corpora: share of p < .05\n")
     header(
         [
             "direction",
@@ -319,14 +319,14 @@ def real(corpora: Path, out: Path, trials: int) -> None:
 def train(corpora: Path, source: str, target: str, once: bool, out: Path, seeds: int = 30) -> Path:
     """The folder of a run with many seeds, which differ in all that training draws or not in the source's division."""
     protocol = Protocol((f"{source}:{corpora / source}",), (f"{target}:{corpora / target}",))
-    config = BaselineConfig()
+    config = ERMConfig()
     folder = out / f"{source}-to-{target}-{'one-split' if once else 'drawn-splits'}"
-    experiment = Experiment("baseline", to_plain(config), protocol, seeds, folder)
+    experiment = Experiment("erm", to_plain(config), protocol, seeds, folder)
 
     def fit(fold: Fold) -> FittedRecipe:
         if once:
             fold = fold._replace(parts=fold.data.cast.parts(0))
-        return fit_recipe(lambda task: Baseline(config, task), config.training, fold)
+        return fit_recipe(lambda task: ERM(config, task), config.training, fold)
 
     run_experiment(experiment, config, fit, load_backbone(experiment.backbone))
     return folder

@@ -2,7 +2,7 @@
 
     python benchmarks/prior.py RUN [RUN ...] [--draws 50] [--quick]
 
-RUN is the folder of a finished run without prior matching (``cleser run baseline``, or ``erm`` of a bench). Of its
+RUN is the folder of a finished run without prior matching (``cleser run erm``, or ``erm`` of a bench). Of its
 tested utterances some are left out, so that one class makes up 25 % (all alike), 50, 70 or 85 % of the target. On these
 the recorded probabilities are shifted as a run would with a uniform prior, with the true shares, and not at all, and
 once by what suits accuracy. Printed are UAR and accuracy in per cent, the mean over the class in the majority, draws

@@ -38,7 +38,7 @@ EMOTIONS = ("anger", "happiness", "neutral", "sadness")
 LANGUAGES = ("en", "zh", "fr")
 PHONES = tuple("aeioupbtdkɡmnszlr")
 STYLES = 4
-RECIPES = ("baseline", "sapa", "layer_anchoring", "zero_shot", "classical")
+RECIPES = ("erm", "sapa", "layer-anchoring", "zero-shot", "classical")
 
 
 def main() -> None:

@@ -71,7 +71,7 @@ def main() -> None:
         )
         print("| recipe | step, s | backbone | pooling | network | losses and anchors | epoch |")
         print("|---|---|---|---|---|---|---|")
-        for name in arguments.recipes or (["baseline", "sapa"] if arguments.quick else names):
+        for name in arguments.recipes or (["erm", "sapa"] if arguments.quick else names):
             _row(name, data, tuning, 2 if arguments.quick else arguments.steps)
 
 

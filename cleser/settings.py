@@ -37,6 +37,12 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
     return plain
 
 
+def as_yaml(plain: dict[str, Any]) -> str:
+    """Plain data as YAML, in the order given."""
+    text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+    return text
+
+
 def to_plain(settings: Any) -> dict[str, Any]:
     """A dataclass as dictionaries, lists and scalars."""
     plain: dict[str, Any] = _listed(asdict(settings))

@@ -60,6 +60,8 @@ _COMMUNITIES = "tests/graphs/test_communities.py"
 _STYLES = "tests/graphs/test_styles.py"
 _SUPCON = "tests/losses/test_supcon.py"
 _ALIGNMENT_LOSSES = "tests/losses/test_alignment.py"
+_SELECTION = "tests/experiments/test_selection.py"
+_JOINED = "tests/features/test_joined.py"
 _COPIES = "tests/corpora/test_copies.py"
 
 FAULTS = (
@@ -105,6 +107,48 @@ FAULTS = (
         "share / share.sum() * weight.sum()",
         "torch.ones_like(share)",
         "tests/recipes/test_probe.py::test_a_round_learns_from_confident_target_utterances_which_count_as_the_source",
+    ),
+    Fault(
+        "the selection takes the worst settings",
+        "experiments/selection.py",
+        "sort_values(ascending=False",
+        "sort_values(ascending=True",
+        f"{_SELECTION}::test_the_choice_is_that_of_runs_made_by_hand",
+    ),
+    Fault(
+        "the selection tests what it learned from",
+        "experiments/selection.py",
+        "for spec in pool if spec != left_out",
+        "for spec in pool",
+        f"{_SELECTION}::test_the_choice_is_that_of_runs_made_by_hand",
+    ),
+    Fault(
+        "views of an utterance stand in another order",
+        "features/joined.py",
+        "for view in self.views]\n        width",
+        "for view in self.views[::-1]]\n        width",
+        _JOINED,
+    ),
+    Fault(
+        "a view keeps an utterance that another lacks",
+        "features/joined.py",
+        "if row in common",
+        "if row is not None",
+        _JOINED,
+    ),
+    Fault(
+        "layers count as their channels",
+        "recipes/probe.py",
+        "share = channels.sqrt() / channels.sqrt().sum()",
+        "share = channels / channels.sum()",
+        f"{_JOINED}::test_a_layer_counts_as_the_root_of_its_channels",
+    ),
+    Fault(
+        "as much is trusted in every round",
+        "recipes/probe.py",
+        "torch.linspace(self.confidence, self.final_confidence, self.rounds)",
+        "torch.full((self.rounds,), self.confidence)",
+        "tests/recipes/test_probe.py::test_more_is_trusted_from_round_to_round",
     ),
     Fault(
         "dann with its sign turned",

@@ -14,9 +14,10 @@ from cleser.recipes import METHODS
 from cleser.settings import read_yaml
 from cleser.suggestions import did_you_mean
 
+OF_RECIPES = ("run", "tune")  # commands whose flags depend on the recipe
 LEVELS = [
-    *(name.split() for name in COMMANDS if name != "run"),
-    *(["run", name] for name in METHODS),
+    *(name.split() for name in COMMANDS if name not in OF_RECIPES),
+    *([command, name] for command in OF_RECIPES for name in METHODS),
 ]
 
 
@@ -30,12 +31,12 @@ def test_help_is_text_and_no_markup(command, capsys):
     assert "`" not in said
 
 
-@pytest.mark.parametrize("group", ["", "data", "bench", "run"])
+@pytest.mark.parametrize("group", ["", "data", "bench", *OF_RECIPES])
 @pytest.mark.parametrize("flag", [["--help"], ["-h"], []], ids=["help", "h", "none"])
 def test_a_group_of_commands_lists_them_with_a_line_each(group, flag, capsys):
     assert main([*group.split(), *flag]) == 0
     said = capsys.readouterr().out
-    names = list(METHODS) if group == "run" else [n for n in COMMANDS if n.startswith(group)]
+    names = list(METHODS) if group in OF_RECIPES else [n for n in COMMANDS if n.startswith(group)]
     lines = [line for line in said.splitlines() if line.startswith("  cleser ")]
     assert len(lines) == len(names)
     assert all(len(line.split("  ")[-1].strip() or line) > 15 for line in lines)
@@ -56,7 +57,11 @@ def test_the_version(capsys):
         ("evalute runs/a", "there is no command 'evalute runs/a'; did you mean evaluate?"),
         ("benhc", "there is no command 'benhc'; did you mean bench?"),
         ("frobnicate", "'frobnicate', cleser --help lists them"),
-        ("run spaa", "there is no recipe 'spaa', expected one of baseline, .* did you mean sapa?"),
+        (
+            "run layer_anchoring",
+            "expected one of classical, .*; layer_anchoring is called layer-anchoring now",
+        ),
+        ("run spaa", "there is no recipe 'spaa', expected one of classical, .* did you mean sapa?"),
         (
             "data describe emobd:x",
             "unknown corpus 'emobd', expected one of .*; did you mean emodb?",
@@ -85,24 +90,24 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "table.csv").write_text("a,b\n1,2\n")
     (tmp_path / "open.yaml").write_text("a: [1")
     (tmp_path / "list.yaml").write_text("- 3\n")
-    (tmp_path / "part.yaml").write_text("recipe: baseline\n")
+    (tmp_path / "part.yaml").write_text("recipe: erm\n")
     (tmp_path / "latin.yaml").write_bytes(b"\xe9\xff: 1\n")
     return tmp_path
 
 
 DIRECTION = "--source synthetic:en --target synthetic:de --out out"
 WRONG = [
-    (f"run baseline {DIRECTION} --seeds 0", "seeds is 0, expected 1 or more"),
-    (f"run baseline {DIRECTION} --prior open.yaml", "--prior open.yaml is no YAML"),
-    (f"run baseline {DIRECTION} --prior list.yaml", "holds [3], expected names and values"),
-    (f"run baseline {DIRECTION} --prior gone.yaml", "gone.yaml cannot be read (No such file"),
-    (f"run baseline {DIRECTION} --split gone", "expected speakers, official, FILE.csv"),
-    (f"run baseline {DIRECTION} --backbone gone", "backbone is 'gone', expected 'acoustic'"),
-    ("run baseline --config gone.yaml --out out", "gone.yaml cannot be read (No such file"),
-    ("run baseline --config open.yaml --out out", "open.yaml is no YAML"),
-    ("run baseline --config latin.yaml --out out", "latin.yaml is no text in UTF-8"),
-    ("run baseline --config list.yaml --out out", "holds [3], expected names and values"),
-    ("run baseline --config part.yaml --out out", "lacks ['backbone', 'config', 'protocol', 'seeds']"),
+    (f"run erm {DIRECTION} --seeds 0", "seeds is 0, expected 1 or more"),
+    (f"run erm {DIRECTION} --prior open.yaml", "--prior open.yaml is no YAML"),
+    (f"run erm {DIRECTION} --prior list.yaml", "holds [3], expected names and values"),
+    (f"run erm {DIRECTION} --prior gone.yaml", "gone.yaml cannot be read (No such file"),
+    (f"run erm {DIRECTION} --split gone", "expected speakers, official, FILE.csv"),
+    (f"run erm {DIRECTION} --backbone gone", "backbone is 'gone', expected 'acoustic'"),
+    ("run erm --config gone.yaml --out out", "gone.yaml cannot be read (No such file"),
+    ("run erm --config open.yaml --out out", "open.yaml is no YAML"),
+    ("run erm --config latin.yaml --out out", "latin.yaml is no text in UTF-8"),
+    ("run erm --config list.yaml --out out", "holds [3], expected names and values"),
+    ("run erm --config part.yaml --out out", "lacks ['backbone', 'config', 'protocol', 'seeds']"),
     ("bench transfer --out out", "found 0 corpora and no --matrix, expected two or more"),
     ("bench transfer --out out --matrix open.yaml", "open.yaml is no YAML"),
     ("bench transfer --out out --matrix list.yaml", "holds [3], expected names and values"),
@@ -162,7 +167,7 @@ def test_yaml_that_is_read_is_a_dictionary(tmp_path):
 
 def test_experiments_have_seeds(tmp_path):
     with pytest.raises(ValueError, match="seeds is -1, expected 1 or more"):
-        Experiment("baseline", {}, None, -1, tmp_path)
+        Experiment("erm", {}, None, -1, tmp_path)
 
 
 # --- Progress ---

@@ -10,7 +10,17 @@ PACKAGE = Path(__file__).parents[1] / "cleser"
 
 # From the ground up. A room imports from those below it alone; what stands on one line does not know its neighbours.
 FLOORS = (
-    ("console", "files", "progress", "ranks", "relations", "settings", "suggestions"),
+    (
+        "console",
+        "files",
+        "plugins",
+        "progress",
+        "ranks",
+        "recipe_names",
+        "relations",
+        "settings",
+        "suggestions",
+    ),
     ("phonetics", "losses", "graphs", "corpora"),
     ("anchors", "speech", "synthesis"),
     ("alignment", "models", "evaluation"),

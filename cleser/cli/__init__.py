@@ -24,6 +24,7 @@ from cleser.suggestions import did_you_mean
 COMMANDS = {
     "demo": "demo:demo",
     "run": "run:run",
+    "tune": "run:tune",
     "data describe": "data:data_describe",
     "data audit": "data:data_audit",
     "data list": "data:data_list",
@@ -82,7 +83,10 @@ def _dispatch(args: list[str]) -> int:
         words = name.split()
         if args[: len(words)] == words:
             command, rest = _load(name), args[len(words) :]
-            if name == "run":  # its flags depend on the recipe, so it reads them itself
+            if name in (
+                "run",
+                "tune",
+            ):  # their flags depend on the recipe, so they read them themselves
                 return command(rest) or 0
             return tyro.cli(command, args=rest, prog=f"cleser {name}") or 0
     group = [name for name in COMMANDS if args and name.split()[:-1] == args[:1]]

@@ -7,6 +7,7 @@ import platform
 import shutil
 from collections.abc import Callable, Iterator
 from importlib import metadata
+from importlib.util import find_spec
 from typing import Literal, NamedTuple
 
 from packaging.requirements import Requirement
@@ -15,6 +16,7 @@ State = Literal["ok", "absent", "broken"]
 
 # What the extras of pyproject.toml are for, in the words of someone who wonders whether to install one.
 PURPOSES = {
+    "ctc": "phone alignment by a CTC phone model (torchaudio)",
     "espeak": "phone alignment by synthesis, for any language that espeak-ng speaks",
     "faiss": "neighbour graphs compared with faiss",
     "opensmile": "eGeMAPS functionals",
@@ -118,11 +120,9 @@ def _devices() -> Iterator[Finding]:
 
 
 def _checks() -> Iterator[Finding]:
-    checks: dict[str, Callable[[], str]] = {
-        "torch and torchaudio": torch_pair,
-        "audio files": _audio_files,
-        "feature cache": _cache,
-    }
+    checks: dict[str, Callable[[], str]] = {"audio files": _audio_files, "feature cache": _cache}
+    if find_spec("torchaudio"):
+        checks["torch and torchaudio"] = torch_pair
     for name, check in checks.items():
         try:
             yield Finding("checks", name, "ok", check())

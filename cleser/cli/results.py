@@ -13,24 +13,45 @@ from cleser.cli.run import parse_map
 def evaluate(
     run: Positional[Path],
     *,
-    on: tuple[str, ...],
+    on: tuple[str, ...] = (),
     map: tuple[str, ...] = (),
+    robustness: bool = False,
+    files: int = 200,
+    quick: bool = False,
+    seed: int = 0,
     alignments: Path | None = None,
     out: Path | None = None,
 ) -> None:
-    """Recognise another corpus with the networks of a finished run.
+    """Recognise another corpus with the networks of a finished run, or its test's recordings made worse.
 
     Args:
         run: The run folder.
         on: Corpora to recognise, as NAME:FOLDER.
         map: Emotions to rename, as calm=neutral.
+        robustness: Recognise the recordings with noise, in rooms, through codecs and at other speeds; those of the
+            run's test, or of --on. The same command goes on where it was interrupted.
+        files: Most recordings for --robustness, evenly from speakers and emotions; 0 for all.
+        quick: Seven conditions for --robustness in place of 28.
+        seed: Of the noise and of the draw of recordings for --robustness.
         alignments: Folder of alignments that say when phones sound, for a run that was trained with one.
         out: Folder for the results; by default one within the run.
     """
-    from cleser.evaluation import show_results  # noqa: PLC0415
+    from cleser.evaluation import show_results, show_robustness  # noqa: PLC0415
     from cleser.experiments.evaluate import evaluate as transfer  # noqa: PLC0415
 
     folder = str(alignments) if alignments else None
+    if robustness:
+        from cleser.experiments.robustness import measure_robustness  # noqa: PLC0415
+
+        if map:
+            raise ValueError("--robustness takes no --map; the run's own names of emotions hold")
+        conditions = measure_robustness(
+            run, on, files=files, quick=quick, seed=seed, alignments=folder, out=out
+        )
+        console.print(show_robustness(conditions))
+        return
+    if not on:
+        raise ValueError("expected --on NAME:FOLDER, a corpus to recognise, or --robustness")
     results = transfer(run, on, renamed=parse_map(map), alignments=folder, out=out)
     console.print(show_results(results))
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import tyro
 from tyro.conf import OmitArgPrefixes
 
 from cleser.cli.console import console
 from cleser.corpora.protocol import Adapt, Normalisation, Pool, Protocol, TargetAccess, Task
-from cleser.suggestions import did_you_mean
+from cleser.recipe_names import with_current_name
+
+if TYPE_CHECKING:
+    from cleser.experiments.experiment import Experiment
+    from cleser.experiments.selection import Selection
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -52,6 +56,13 @@ class RunArguments(Generic[C, T]):
         seeds: How many trainings, with seeds 0, 1, ….
         backbone: What turns recordings into frames.
         alignments: Folder of alignments that say when phones sound, as cleser align writes them.
+        select: transfer chooses settings, before anything else, by recognising each labelled corpus from the others.
+        grid: What is chosen among: a YAML file with a list of values for each setting, such as c: [2, 7] or
+            training.epochs: [15, 30]; by default the recipe's own grid.
+        select_on: The labelled corpora to choose by; the sources by default. None of them may be the target.
+        search: All combinations of the grid, or some drawn at random.
+        trials: How many are drawn.
+        selection_seeds: Trainings of each trial.
     """
 
     source: tuple[str, ...]
@@ -79,6 +90,12 @@ class RunArguments(Generic[C, T]):
     seeds: int = 3
     backbone: str = "acoustic"
     alignments: Path | None = None
+    select: Literal["none", "transfer"] = "none"
+    grid: str = ""
+    select_on: tuple[str, ...] = ()
+    search: Literal["grid", "random"] = "grid"
+    trials: int = 20
+    selection_seeds: int = 1
 
     def protocol(self) -> Protocol:
         """The protocol that the flags describe."""
@@ -102,6 +119,22 @@ class RunArguments(Generic[C, T]):
             shared_speakers=self.shared_speakers,
             task=self.task,
             attributes=self.attributes,
+        )
+
+    def experiment(self, recipe: str) -> Experiment:
+        """What the flags ask for."""
+        from cleser.experiments.experiment import Experiment  # noqa: PLC0415
+        from cleser.settings import to_plain  # noqa: PLC0415
+
+        return Experiment(
+            recipe,
+            to_plain(self.method),
+            self.protocol(),
+            self.seeds,
+            self.out,
+            self.backbone,
+            self.tune,  # type: ignore[arg-type]
+            str(self.alignments) if self.alignments else None,
         )
 
 
@@ -147,54 +180,90 @@ def parse_prior(prior: str) -> str | dict[str, float]:
 
 def run(args: list[str]) -> None:
     """Train and test a recipe: cleser run RECIPE --source … --target … --out DIR."""
+    found = arguments_of("run", args)
+    if found is None:
+        return
+    name, arguments = found
+    experiment, config = arguments.experiment(name), arguments.method
+    if arguments.select == "transfer":
+        selection = select(experiment, config, arguments, arguments.out / "selection")
+        experiment, config = selection.apply(experiment, config)
+    run_experiment(experiment, config)
+
+
+def tune(args: list[str]) -> None:
+    """Choose settings by transfer between labelled corpora: cleser tune RECIPE --source … --target … --out DIR."""
+    from cleser.files import write_text  # noqa: PLC0415
+    from cleser.settings import as_yaml  # noqa: PLC0415
+
+    found = arguments_of("tune", args)
+    if found is None:
+        return
+    name, arguments = found
+    experiment, config = arguments.experiment(name), arguments.method
+    selection = select(experiment, config, arguments, arguments.out)
+    chosen, _ = selection.apply(experiment, config)
+    path = arguments.out / "config.yaml"
+    write_text(path, as_yaml(chosen.settings()))
+    console.print(f"now: cleser run {name} --config {path} --out {arguments.out / 'run'}")
+
+
+def arguments_of(command: str, args: list[str]) -> tuple[str, Any] | None:
+    """The recipe and the flags of a command that takes both; None where only help was wanted."""
     from cleser.cli import show_usage  # noqa: PLC0415
-    from cleser.recipes import METHODS  # noqa: PLC0415  (starting up must not cost an import of torch)
+    from cleser.experiments.methods import METHODS, check_task, unknown_recipe  # noqa: PLC0415  (starting up must not cost an import of torch)
     from cleser.speech.backbones.fine_tuning import FineTuning  # noqa: PLC0415
 
     if not args or args[0] in ("--help", "-h"):
-        show_usage([f"run {name}" for name in METHODS], lambda name: METHODS[name.split()[1]].run)
-        return
+        names = [f"{command} {name}" for name in METHODS]
+        show_usage(names, lambda name: METHODS[name.split()[1]].run)
+        return None
     if args[0] not in METHODS:
-        near = did_you_mean(args[0], METHODS)
-        raise ValueError(
-            f"there is no recipe {args[0]!r}, expected one of {', '.join(METHODS)}{near}"
-        )
+        raise ValueError(unknown_recipe(args[0]))
     name, *rest = args
     method = METHODS[name]
     default, rest = _saved(rest, name, method.config)
     arguments = tyro.cli(
         RunArguments[method.config, FineTuning],  # type: ignore[name-defined]
         args=rest,
-        prog=f"cleser run {name}",
+        prog=f"cleser {command} {name}",
         description=(method.run.__doc__ or "") + "\n--config FILE runs a saved config.yaml again.",
         **({"default": default} if default else {}),
     )
-    run_method(name, arguments.method, arguments.protocol(), arguments)
+    if arguments.tune.from_audio and method.build is None:
+        raise ValueError(f"{name} trains no network, so that nothing can be tuned under it")
+    check_task(name, arguments.task)
+    return name, arguments
 
 
-def run_method(name: str, config: Any, protocol: Protocol, arguments: Any) -> dict[str, Any]:
+def select(experiment: Experiment, config: Any, arguments: Any, out: Path) -> Selection:
+    """Choose settings by transfer validation, and show what was found."""
+    from cleser.experiments.selection import read_grid, select_by_transfer  # noqa: PLC0415
+
+    choices = read_grid(
+        arguments.grid or experiment.recipe, config, experiment.backbone,
+        search=arguments.search, trials=arguments.trials,
+    )  # fmt: skip
+    pool = arguments.select_on or arguments.source
+    if shared := set(pool) & set(arguments.target):
+        raise ValueError(
+            f"select-on holds the target {', '.join(sorted(shared))}, expected other labelled corpora"
+        )
+    found = select_by_transfer(
+        experiment, config, choices, pool, out, seeds=arguments.selection_seeds
+    )
+    console.print(found.shown, highlight=False, soft_wrap=True)
+    return found
+
+
+def run_experiment(experiment: Experiment, config: Any) -> dict[str, Any]:
     """Run a recipe and print its result and report."""
     from cleser.evaluation import report, show_results  # noqa: PLC0415
-    from cleser.experiments.experiment import Experiment  # noqa: PLC0415
-    from cleser.experiments.methods import METHODS, check_task  # noqa: PLC0415
-    from cleser.settings import to_plain  # noqa: PLC0415
+    from cleser.experiments.methods import METHODS  # noqa: PLC0415
     from cleser.speech import load_backbone  # noqa: PLC0415
 
-    check_task(name, protocol.task)
-    experiment = Experiment(
-        name,
-        to_plain(config),
-        protocol,
-        arguments.seeds,
-        arguments.out,
-        arguments.backbone,
-        arguments.tune,
-        str(arguments.alignments) if arguments.alignments else None,
-    )
-    if arguments.tune.from_audio and METHODS[name].build is None:
-        raise ValueError(f"{name} trains no network, so that nothing can be tuned under it")
-    results = METHODS[name].run(experiment, config, load_backbone(arguments.backbone))
-    page = report([arguments.out], arguments.out / "report.html")
+    results = METHODS[experiment.recipe].run(experiment, config, load_backbone(experiment.backbone))
+    page = report([experiment.out], experiment.out / "report.html")
     console.print(show_results(results))
     console.print(f"report: {page}")
     return results
@@ -211,7 +280,7 @@ def _saved(args: list[str], name: str, kind: type[Any]) -> tuple[Any, list[str]]
     if at + 1 == len(args):
         raise ValueError("--config expects a file, as runs/de-en/config.yaml")
     path = Path(args[at + 1])
-    saved = read_yaml(path)
+    saved = with_current_name(read_yaml(path))
     if missing := {"recipe", "protocol", "config", "seeds", "backbone"} - saved.keys():
         raise ValueError(f"{path} lacks {sorted(missing)}, expected the config.yaml of a run")
     if saved["recipe"] != name:

@@ -11,12 +11,14 @@ where ``read(argument: str) -> Listing`` gets what stands behind the colon of ``
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import cast
 
 import pandas as pd
 
+from cleser import plugins
 from cleser.corpora.manifest import Listing, assemble
+from cleser.plugins import registered
 from cleser.suggestions import did_you_mean
 
 GROUP = "cleser.corpora"
@@ -71,27 +73,17 @@ def load(spec: str, rename: Mapping[str, str] | None = None) -> pd.DataFrame:
 
 
 def _registered() -> dict[str, EntryPoint]:
-    found: dict[str, EntryPoint] = {}
-    for point in entry_points(group=GROUP):
-        other = found.setdefault(point.name, point)
-        if other.value != point.value:
-            raise ValueError(
-                f"two packages register the corpus {point.name!r}: {other.value} and {point.value}"
-            )
-    return found
+    return registered(GROUP, "corpus")
 
 
 def _reader(name: str, spec: str) -> Reader:
-    registered = _registered()
-    if name not in registered:
+    known = _registered()
+    if name not in known:
         raise ValueError(
-            f"{spec}: unknown corpus {name!r}, expected one of {', '.join(sorted(registered))}"
-            f"{did_you_mean(name, registered)}"
+            f"{spec}: unknown corpus {name!r}, expected one of {', '.join(sorted(known))}"
+            f"{did_you_mean(name, known)}"
         )
-    point = registered[name]
     try:
-        return cast(Reader, point.load())
-    except (ImportError, AttributeError) as error:
-        raise ValueError(
-            f"{spec}: the reader {point.value} cannot be imported ({error})"
-        ) from error
+        return cast(Reader, plugins.load(known[name], "reader"))
+    except ValueError as error:
+        raise ValueError(f"{spec}: {error}") from error

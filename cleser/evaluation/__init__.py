@@ -1,6 +1,24 @@
 """Metrics, statistics that respect speakers, plots and the report."""
 
-from cleser.evaluation.intervals import Difference, Interval, interval, paired_difference
+from cleser.evaluation.calibration import (
+    Reliability,
+    expected_calibration_error,
+    fit_temperature,
+    fit_temperatures,
+    overconfidence,
+    reliability,
+    temper,
+    tempered,
+)
+from cleser.evaluation.gender import gender_gap
+from cleser.evaluation.intervals import (
+    Difference,
+    Interval,
+    group_difference,
+    interval,
+    interval_of_sums,
+    paired_difference,
+)
 from cleser.evaluation.metrics import (
     accuracy,
     confusion_matrix,
@@ -14,31 +32,43 @@ from cleser.evaluation.multiple_tests import holm
 from cleser.evaluation.report import report
 from cleser.evaluation.results import Comparison, Run, compare_runs, summarise, write_results
 from cleser.evaluation.speakers import Clusters, cluster
-from cleser.evaluation.tables import as_text, show_comparison, show_results, table
+from cleser.evaluation.tables import as_text, show_comparison, show_results, show_robustness, table
 
 __all__ = [
     "Clusters",
     "Comparison",
     "Difference",
     "Interval",
+    "Reliability",
     "Run",
     "accuracy",
     "as_text",
     "cluster",
     "compare_runs",
     "confusion_matrix",
+    "expected_calibration_error",
     "f1",
+    "fit_temperature",
+    "fit_temperatures",
+    "gender_gap",
+    "group_difference",
     "holm",
     "interval",
+    "interval_of_sums",
     "macro_f1",
+    "overconfidence",
     "paired_difference",
     "precision",
     "recall",
+    "reliability",
     "report",
     "show_comparison",
     "show_results",
+    "show_robustness",
     "summarise",
     "table",
+    "temper",
+    "tempered",
     "uar",
     "write_results",
 ]

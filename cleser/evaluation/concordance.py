@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -139,7 +140,7 @@ def _sums(
     here = ~np.isnan(truth)
     predicted = rows[f"predicted_{name}"].to_numpy(np.float64)
     columns = np.stack([here.astype(float), np.where(here, truth, 0), np.where(here, predicted, 0)])
-    sums = [
+    sums: list[npt.NDArray[Any]] = [
         np.bincount(place, weights=a * b, minlength=size[0] * size[1])
         for a in columns
         for b in columns

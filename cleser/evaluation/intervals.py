@@ -184,10 +184,91 @@ def interval(
     """
     values, psi = metric(clusters.counts.sum(1)), influence(clusters.counts, metric)
     parts = _parts(clusters.tested, psi.mean(0), [(values, psi)])
+    return _interval(values, parts, _covers(clusters.unit, len(values)), bounds, level)
+
+
+def interval_of_sums(
+    sums: Floats,
+    sizes: Counts,
+    metric: Metric,
+    unit: str,
+    *,
+    bounds: tuple[float, float] = (0, 1),
+    level: float = 0.95,
+) -> Interval:
+    """As :func:`interval`, of what follows from other sums over utterances than confusions, such as their confidences.
+
+    The degrees of freedom are those of a mean over utterances, :eq:`speakers` with a single class.
+
+    Args:
+        sums: What is summed over the utterances of each seed and cluster, [S, G, B, M].
+        sizes: Their numbers of utterances, [S, G].
+        metric: Maps sums [..., B, M], added up over clusters, to values [...].
+        unit: What a cluster is, ``"speakers"`` or ``"utterances"``.
+        bounds: Least and greatest value that the metric can have.
+        level: Of confidence.
+    """
+    values, psi = metric(sums.sum(1)), influence(sums, metric)
+    parts = _parts(sizes[..., None, None], psi.mean(0), [(values, psi)])
+    return _interval(values, parts, _covers(unit, len(values)), bounds, level)
+
+
+def group_difference(a: Clusters, b: Clusters, metric: Metric, *, level: float = 0.95) -> Interval:
+    r"""How much better the same networks recognise one group of speakers than another: B minus A, such as by gender.
+
+    The groups have no speaker in common, so that nothing is paired but the seeds: with :math:`\psi^A_{sg}` and
+    :math:`\psi^B_{sg}` of :eq:`influence`, each within its group,
+
+    .. math:: V = V_\mathrm{both} + \max(0,\; V^A_\mathrm{speakers} - V^A_\mathrm{both})
+                  + \max(0,\; V^B_\mathrm{speakers} - V^B_\mathrm{both})
+                  + \max(0,\; V_\mathrm{seeds} - V_\mathrm{both}),
+              \qquad V_\mathrm{both} = V^A_\mathrm{both} + V^B_\mathrm{both},
+       :label: groups
+
+    where :math:`V_\mathrm{seeds}` is that of the differences :math:`\theta^B_s - \theta^A_s`. With one seed, and groups
+    of one size with speakers of one size, this is Welch's (1947) test of two means.
+
+    Args:
+        a: Counts of one group.
+        b: Counts of the other, by the same seeds.
+        metric: As for :func:`interval`.
+        level: Of confidence.
+
+    Returns:
+        The difference of the metric's means over seeds; NaN bounds where a group has a single speaker.
+
+    Raises:
+        ValueError: The groups were not tested by the same seeds, or share a speaker.
+    """
+    if a.seeds != b.seeds:
+        raise ValueError(
+            f"one group was tested by the seeds {a.seeds}, the other by {b.seeds}; expected the same"
+        )
+    if shared := sorted(set(a.names) & set(b.names)):
+        raise ValueError(f"{shared[:3]} are in both groups, expected {a.unit} to be in one")
+    values = [metric(x.counts.sum(1)) for x in (a, b)]
+    psi = [influence(x.counts, metric) for x in (a, b)]
+    speakers = [
+        _parts(x.counts, own.mean(0), [(value, own)])[0]
+        for x, value, own in zip((a, b), values, psi, strict=True)
+    ]
+    scaled = [
+        math.sqrt(speakers_model(x.counts)[0]) * own for x, own in zip((a, b), psi, strict=True)
+    ]
+    difference = values[1] - values[0]
+    seeds, _ = _seeds(difference, np.concatenate([-scaled[0], scaled[1]], 1))
+    parts = [*speakers, *([seeds] if seeds else [])]
+    return _interval(difference, parts, _covers(a.unit, len(difference)), (-1, 1), level)
+
+
+def _interval(
+    values: Floats, parts: list[_Part], covers: str, bounds: tuple[float, float], level: float
+) -> Interval:
+    """Student's interval around the mean over seeds, within what is possible."""
     estimate, (error, dof) = float(values.mean()), _combined(parts)
     reach = _quantile(level, dof) * error
     low, high = (float(np.clip(estimate + x, *bounds)) for x in (-reach, reach))
-    return Interval(estimate, low, high, error, dof, _covers(clusters.unit, len(values)))
+    return Interval(estimate, low, high, error, dof, covers)
 
 
 def paired_difference(
@@ -239,7 +320,7 @@ def influence(counts: Counts, metric: Metric) -> Floats:
     """What each cluster contributes to each seed's metric, :eq:`influence`.
 
     Args:
-        counts: [S, G, C, C].
+        counts: [S, G, C, C], or other sums over a cluster's utterances.
         metric: As for :func:`interval`.
 
     Returns:

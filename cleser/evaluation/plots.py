@@ -76,6 +76,58 @@ def plot_training(history: pd.DataFrame) -> Figure:
     return figure
 
 
+def plot_reliability(calibration: dict[str, Any]) -> Figure:
+    """Accuracy against confidence in bins of equal mass, before and after tempering; the diagonal is perfect."""
+    figure, axes = new_figure(4.6, 4.0)
+    axes.plot([0, 100], [0, 100], color="#888888", ls="--", lw=1, label="calibrated")
+    names = {"before": "as predicted", "after": "at the source's temperature"}
+    for (when, label), colour in zip(names.items(), PALETTE, strict=False):
+        if when in calibration:
+            curve = calibration[when]["curve"]
+            x, y = (100 * np.array(curve[name]) for name in ("confidence", "accuracy"))
+            axes.plot(x, y, "o-", color=colour, ms=4, label=label)
+    axes.set(xlabel="mean confidence %", ylabel="accuracy %", xlim=(0, 100), ylim=(0, 100))
+    axes.legend(frameon=False, fontsize=8, loc="upper left")
+    return figure
+
+
+def plot_robustness(conditions: list[dict[str, Any]]) -> Figure:
+    """UAR under noise, in rooms, through codecs and at other speeds, with 95 % intervals; dashed: as recorded."""
+    groups = {"noise": "SNR dB", "reverberation": "RT60 s", "codec": "codec", "speed": "speed"}
+    rows = {name: [row for row in conditions if row["kind"].split()[0] == name] for name in groups}
+    rows = {name: of for name, of in rows.items() if of}
+    clean = next(row for row in conditions if row["kind"] == "clean")["uar"]["mean"]
+    figure, panels = new_panels(10.5, 3.2, max(1, len(rows)))
+    for axes, (name, of) in zip(panels, rows.items(), strict=False):
+        axes.axhline(100 * clean, color="#888888", ls="--", lw=1)
+        kinds = list(dict.fromkeys(row["kind"] for row in of))
+        for kind, colour in zip(kinds, PALETTE, strict=False):
+            own = [row for row in of if row["kind"] == kind]
+            values = [row["value"] for row in own]
+            x = np.arange(len(values)) if name == "codec" else np.array(values, dtype=float)
+            y = 100 * np.array([row["uar"]["mean"] for row in own])
+            ends = np.array(
+                [
+                    [np.nan if end is None else 100 * end for end in row["uar"]["ci95"]]
+                    for row in own
+                ]
+            )
+            reach = np.abs(ends.T - y)
+            style = "o" if name == "codec" else "o-"
+            axes.errorbar(
+                x, y, reach, fmt=style, color=colour, ms=4, lw=1.2, capsize=2,
+                label=kind.removeprefix("noise "),
+            )  # fmt: skip
+            if name == "codec":
+                axes.set_xticks(x, [str(value) for value in values], rotation=30)
+        if name == "noise":
+            axes.legend(frameon=False, fontsize=8)
+            axes.invert_xaxis()
+        axes.set(xlabel=groups[name], ylim=(0, 100))
+    panels[0].set_ylabel("UAR %")
+    return figure
+
+
 def plot_map(embeddings: Floats, who: pd.DataFrame, *, most: int = 1500, seed: int = 0) -> Figure:
     """Embeddings in the plane, coloured by emotion, by language and by speaker.
 

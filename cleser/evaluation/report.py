@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
@@ -32,6 +31,7 @@ from cleser.evaluation.tables import (
 )
 from cleser.evaluation.terms import in_words
 from cleser.files import write_text
+from cleser.settings import as_yaml
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -116,7 +116,7 @@ def _section(run: Run) -> dict[str, Any]:
         "protocol": run.protocol,
         "terms": in_words(run.protocol),
         "figures": {title: _svg(figure) for title, figure in figures.items()},
-        "settings": yaml.safe_dump(run.settings, sort_keys=False, allow_unicode=True),
+        "settings": as_yaml(run.settings),
     }
 
 

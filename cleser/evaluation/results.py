@@ -12,12 +12,19 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from cleser.evaluation.calibration import (
+    fit_temperatures,
+    has_probabilities,
+    summarise_calibration,
+)
+from cleser.evaluation.gender import gender_gap
 from cleser.evaluation.intervals import Difference, interval, paired_difference
 from cleser.evaluation.measures import Measure, measures
 from cleser.evaluation.metrics import METRICS, f1, precision, recall
 from cleser.evaluation.speakers import Clusters, cluster
 from cleser.evaluation.terms import differing
 from cleser.files import write_text
+from cleser.recipe_names import with_current_name
 
 
 @dataclass(frozen=True)
@@ -29,8 +36,7 @@ class Run:
     @cached_property
     def settings(self) -> dict[str, Any]:
         """``config.yaml``."""
-        settings: dict[str, Any] = yaml.safe_load(self._path("config.yaml").read_text())
-        return settings
+        return with_current_name(yaml.safe_load(self._path("config.yaml").read_text()))
 
     @cached_property
     def protocol(self) -> dict[str, Any]:
@@ -42,13 +48,24 @@ class Run:
     @cached_property
     def results(self) -> dict[str, Any]:
         """``results.json``."""
-        results: dict[str, Any] = json.loads(self._path("results.json").read_text())
-        return results
+        return with_current_name(json.loads(self._path("results.json").read_text()))
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """``predictions.parquet``."""
         return pd.read_parquet(self._path("predictions.parquet"))
+
+    @cached_property
+    def development(self) -> pd.DataFrame | None:
+        """``development.parquet``: predictions of the source's development speakers; None where none were kept."""
+        path = self.folder / "development.parquet"
+        return pd.read_parquet(path) if path.exists() else None
+
+    @cached_property
+    def robustness(self) -> list[dict[str, Any]]:
+        """What ``cleser evaluate --robustness`` found, by condition; empty where nobody has measured it."""
+        path = self.folder / "robustness" / "robustness.json"
+        return list(json.loads(path.read_text())["conditions"]) if path.exists() else []
 
     @cached_property
     def clusters(self) -> Clusters:
@@ -75,12 +92,19 @@ class Run:
         return path
 
 
-def write_results(folder: Path, *, left_out: list[dict[str, str]] | None = None) -> dict[str, Any]:
+def write_results(
+    folder: Path,
+    *,
+    left_out: list[dict[str, str]] | None = None,
+    temperatures: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
     """Compute ``results.json`` from a folder's predictions and write it.
 
     Args:
         folder: The run folder.
         left_out: Recordings that could not be used, for the record.
+        temperatures: Of the networks, see :func:`cleser.evaluation.calibration.fit_temperatures`; by default they are
+            fitted to the folder's ``development.parquet``, where there is one.
 
     Returns:
         What was written; fractions from 0 to 1.
@@ -96,10 +120,22 @@ def write_results(folder: Path, *, left_out: list[dict[str, str]] | None = None)
         "protocol": run.protocol["hash"],
         "left_out": left_out or [],
     }
+    if run.protocol["classes"]:
+        results["gender"] = gender_gap(predictions, run.protocol["classes"])
+    if run.protocol["classes"] and has_probabilities(predictions, run.protocol["classes"]):
+        results["calibration"] = _calibration(run, temperatures)
     if sets := _test_sets(run):
         results["test_sets"] = sets
     write_text(folder / "results.json", json.dumps(results, indent=2) + "\n")
     return results
+
+
+def _calibration(run: Run, temperatures: list[dict[str, Any]] | None) -> dict[str, Any]:
+    classes = run.protocol["classes"]
+    if temperatures is None:
+        own = run.development
+        temperatures = [] if own is None or own.empty else fit_temperatures(own, classes)
+    return summarise_calibration(run.predictions, classes, temperatures)
 
 
 def _test_sets(run: Run) -> dict[str, Any]:

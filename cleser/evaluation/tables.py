@@ -104,9 +104,107 @@ def show_results(results: dict[str, Any]) -> Group:
         low, high = found["uar"]["ci95"]
         bounds = "–" if low is None else f"{100 * low:.1f} to {100 * high:.1f}"
         table.add_row(f"UAR of {name}", f"{percent(found['uar'], interval=False)} %", bounds)
+    for row in (*gender_rows(results), *calibration_rows(results)):
+        table.add_row(*row)
     note = f"{results['n_utterances']} utterances; {coverage(results)}"
     if results["left_out"]:
         note += f"; {len(results['left_out'])} recordings left out"
+    notes = [note, *trust_notes(results)]
+    return Group(table, Text("\n".join(notes), style="dim"))
+
+
+def gender_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Label, value and interval of each gender's UAR and their difference, as text."""
+    found = results.get("gender", {"groups": {}, "difference": None})
+    rows = [
+        (f"UAR of {of['speakers']} {name} speakers", *_cells(of["uar"]))
+        for name, of in found["groups"].items()
+    ]
+    if found["difference"]:
+        rows.append(("female − male", *_cells(found["difference"], "{:+.1f}")))
+    return rows
+
+
+def calibration_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Label, value and interval of the calibration error and of overconfidence, before and after, as text."""
+    found = results.get("calibration", {})
+    names = {"before": "", "after": " at the source's temperature"}
+    return [
+        row
+        for when, said in names.items()
+        if when in found
+        for row in (
+            (f"calibration error (ECE){said}", *_cells(found[when]["ece"])),
+            (f"confidence − accuracy{said}", *_cells(found[when]["overconfidence"], "{:+.1f}")),
+        )
+    ]
+
+
+def trust_notes(results: dict[str, Any]) -> list[str]:
+    """Sentences on what the rows by gender and of calibration rest on."""
+    notes = [f"gender: {note}" for note in results.get("gender", {}).get("notes", [])]
+    found = results.get("calibration")
+    if not found:
+        return notes
+    notes.append(
+        f"calibration: {100 * found['before']['floor']:.1f} % is the ECE to be expected of a perfectly calibrated "
+        "recogniser on as many utterances"
+    )
+    if not found["temperatures"]:
+        return [
+            *notes,
+            "calibration: no development speakers were kept, so that no temperature is fitted",
+        ]
+    said = ", ".join(f"{row['temperature']:.2f}" for row in found["temperatures"][:5])
+    more = " …" if len(found["temperatures"]) > 5 else ""
+    before, after = (found[when]["log_loss"]["mean"] for when in ("before", "after"))
+    verdict = "helps" if after < before else "does harm"
+    notes.append(
+        f"calibration: temperatures {said}{more}, fitted to the source's development speakers; on the target that "
+        f"{verdict} (log loss {before:.2f} before, {after:.2f} after)"
+    )
+    return notes
+
+
+def robustness_rows(conditions: Sequence[dict[str, Any]]) -> list[tuple[str, str, str, str]]:
+    """Condition, UAR, its change from the undegraded recordings and that change's interval, as text."""
+    return [
+        (
+            condition_name(row),
+            f"{100 * row['uar']['mean']:.1f} %",
+            *_cells(row["change"], "{:+.1f}"),
+        )
+        for row in conditions
+    ]
+
+
+def condition_name(row: dict[str, Any]) -> str:
+    """A condition of :func:`cleser.experiments.robustness.measure_robustness` in words.
+
+    >>> condition_name({"kind": "noise pink", "value": 10})
+    'pink noise, SNR 10 dB'
+    """
+    kind, value = row["kind"], row["value"]
+    forms = {
+        "clean": "as recorded",
+        "reverberation": f"reverberation, RT60 {value} s",
+        "codec": f"codec {value}",
+        "speed": f"speed × {value}",
+    }
+    return forms.get(kind) or f"{kind.removeprefix('noise ')} noise, SNR {value} dB"
+
+
+def show_robustness(conditions: Sequence[dict[str, Any]]) -> Group:
+    """What a terminal shows of a run on degraded recordings."""
+    table = Table(title="degraded recordings", title_justify="left")
+    for heading in ("condition", "UAR", "change", "95 % interval"):
+        table.add_column(heading)
+    for row in robustness_rows(conditions):
+        table.add_row(*row)
+    note = (
+        f"{conditions[0]['utterances']} utterances; changes are paired over speakers and seeds; each condition is "
+        "normalised by its own statistics, as the run's test is"
+    )
     return Group(table, Text(note, style="dim"))
 
 
@@ -114,6 +212,12 @@ def _label(name: str) -> str:
     """A metric of attributes for a reader: ``ccc_arousal`` is *CCC of arousal*."""
     metric, _, attribute = name.partition("_")
     return f"{metric.upper()} of {attribute}" if attribute else "mean CCC"
+
+
+def _cells(metric: dict[str, Any], form: str = "{:.1f}") -> tuple[str, str]:
+    low, high = metric["ci95"]
+    bounds = "–" if low is None else f"{form} to {form}".format(100 * low, 100 * high)
+    return f"{form} %".format(100 * metric["mean"]), bounds
 
 
 def show_comparison(comparison: Comparison) -> Group:

@@ -19,15 +19,15 @@ import torch
 from cleser.corpora.protocol import Protocol
 from cleser.evaluation import Run, compare_runs, holm
 from cleser.evaluation.tables import headline
-from cleser.experiments.experiment import Experiment
+from cleser.experiments.experiment import SELECTION, Experiment
 from cleser.experiments.methods import METHODS, check_task
-from cleser.experiments.variants import VARIANTS, reference_of
+from cleser.experiments.selection import read_grid, select_by_transfer
+from cleser.experiments.variants import reference_of, variant
 from cleser.models.emotion import ModelConfig
 from cleser.progress import console, track
 from cleser.settings import from_plain, read_yaml, to_plain
 from cleser.speech import load_backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
-from cleser.suggestions import did_you_mean
 from cleser.training.loop import TrainingConfig
 
 CONFIGS = Path(__file__).parents[1] / "recipes" / "configs"
@@ -63,7 +63,7 @@ class Matrix:
 
     Attributes:
         directions: The columns.
-        recipes: The rows, names of :data:`cleser.experiments.variants.VARIANTS`.
+        recipes: The rows, names of :data:`cleser.experiments.variants.VARIANTS`, or of recipes of other packages.
         seeds: Trainings of each cell.
         backbone: What turns recordings into frames.
         terms: Further fields of the protocol, as ``{"split": "official"}``.
@@ -83,12 +83,24 @@ class Matrix:
 
 
 class Cell(NamedTuple):
-    """One run of a matrix."""
+    """One run of a matrix.
+
+    Attributes:
+        direction: Its column.
+        recipe: Its row.
+        protocol: The terms.
+        folder: Of the run.
+        pool: Labelled corpora that its settings may be chosen by: the sources, or where there is one alone all of the
+            matrix but the target.
+        renamed: Emotions to rename in the pool.
+    """
 
     direction: Direction
     recipe: str
     protocol: Protocol
     folder: Path
+    pool: tuple[str, ...] = ()
+    renamed: dict[str, str] | None = None
 
 
 def load_matrix(name: str | Path) -> Matrix:
@@ -176,7 +188,7 @@ def tabulate(cells: Sequence[Cell]) -> pd.DataFrame:
         run = Run(cell.folder)
         score = headline(run.results)
         first, f1 = run.results[score], run.results.get("macro_f1")
-        direction, control = cell.direction.name, VARIANTS[cell.recipe].control
+        direction, control = cell.direction.name, variant(cell.recipe).control
         low, high = (None if v is None else 100 * v for v in first["ci95"])
         rows.append(
             {
@@ -235,12 +247,10 @@ def write_tables(table: pd.DataFrame, out: Path) -> None:
 
 
 def _cells(matrix: Matrix, corpora: dict[str, str], out: Path) -> Iterator[Cell]:
-    if unknown := [name for name in matrix.recipes if name not in VARIANTS]:
-        raise ValueError(
-            f"recipes {unknown} are unknown, expected some of {', '.join(VARIANTS)}"
-            f"{did_you_mean(unknown[0], VARIANTS)}"
-        )
+    rows = {name: variant(name) for name in matrix.recipes}
     corpora = {**matrix.corpora, **corpora}
+    maps = {old: new for d in matrix.directions for old, new in d.map.items()}
+    named = {n: corpora.get(n, "") for d in matrix.directions for n in (*d.source, *d.target)}
     for direction in matrix.directions:
         roles = [direction.source, direction.target, direction.auxiliary]
         if missing := [n for role in roles for n in role if n not in corpora]:
@@ -250,15 +260,19 @@ def _cells(matrix: Matrix, corpora: dict[str, str], out: Path) -> Iterator[Cell]
             )
         source, target, auxiliary = (tuple(corpora[n] for n in role) for role in roles)
         plain = Protocol(source, target, auxiliary, map=dict(direction.map), **matrix.terms)
-        for name in matrix.recipes:
-            variant = VARIANTS[name]
-            if variant.settings.get("all_languages") and not auxiliary:
+        pool, renamed = source, dict(direction.map)
+        if len(source) == 1:
+            pool = tuple(spec for name, spec in named.items() if name not in direction.target)
+            renamed = {**maps, **renamed}
+        for name, row in rows.items():
+            if row.settings.get("all_languages") and not auxiliary:
                 continue  # no other language to learn from: it would be the recipe without
-            protocol = variant.protocol(plain)
-            check_task(variant.method, protocol.task)
+            protocol = row.protocol(plain)
+            check_task(row.method, protocol.task)
             if protocol.target_access == "labels" and set(source) & set(target):
                 continue  # an oracle learns nothing of the target that everybody does not learn here
-            yield Cell(direction, name, protocol, out / direction.name / name)
+            folder = out / direction.name / name
+            yield Cell(direction, name, protocol, folder, pool, renamed)
 
 
 Job = tuple[Cell, Matrix, str | None]
@@ -293,8 +307,8 @@ def _attempt(job: Job) -> str:
 
 
 def _run(cell: Cell, matrix: Matrix, alignments: str | None) -> None:
-    variant = VARIANTS[cell.recipe]
-    config = variant.config()
+    row = variant(cell.recipe)
+    config = row.config()
     if hasattr(config, "training"):  # the classical row and the probe are no networks
         config = replace(
             config,
@@ -303,15 +317,29 @@ def _run(cell: Cell, matrix: Matrix, alignments: str | None) -> None:
         )
     tuning = from_plain(FineTuning, matrix.tuning)
     experiment = Experiment(
-        variant.method, to_plain(config), cell.protocol, matrix.seeds, cell.folder, matrix.backbone,
+        row.method, to_plain(config), cell.protocol, matrix.seeds, cell.folder, matrix.backbone,
         tuning, alignments,
     )  # fmt: skip
+    began = time.perf_counter()
+    if row.grid and (cell.folder / "results.json").exists():
+        return  # with what was chosen, which the matrix does not know
+    if row.grid:
+        experiment, config = _selected(experiment, config, row.grid, cell)
     if experiment.finished():
         return
-    began = time.perf_counter()
-    METHODS[variant.method].run(experiment, config, load_backbone(matrix.backbone))
+    METHODS[row.method].run(experiment, config, load_backbone(experiment.backbone))
     # What an interrupted attempt took before is not known: the time is that of the last.
     (cell.folder / "time.json").write_text(json.dumps({"seconds": time.perf_counter() - began}))
+
+
+def _selected(experiment: Experiment, config: Any, grid: str, cell: Cell) -> tuple[Experiment, Any]:
+    """With settings chosen by transfer validation; directions of the same pool share its trials."""
+    names = "+".join(sorted(spec.split(":", 1)[0] for spec in cell.pool))
+    trials = cell.folder.parents[1] / SELECTION / names / cell.recipe
+    general = replace(experiment, protocol=replace(experiment.protocol, map=cell.renamed or {}))
+    choices = read_grid(grid, config, experiment.backbone)
+    found = select_by_transfer(general, config, choices, cell.pool, trials)
+    return found.apply(experiment, config)
 
 
 def _difference(cell: Cell, other: Path | None, prefix: str = "") -> dict[str, float | None]:

@@ -32,7 +32,7 @@ def run_demo(out: Path, seeds: int, console: Console | None = None) -> Path:
     console.print(f"learning emotion from {SOURCE}, recognising it in {TARGET}")
     protocol = Protocol((SOURCE,), (TARGET,))
     folders = []
-    for name in ("baseline", "classical"):
+    for name in ("erm", "classical"):
         config = METHODS[name].config()
         experiment = Experiment(name, to_plain(config), protocol, seeds, out / name)
         METHODS[name].run(experiment, config, load_backbone(experiment.backbone))

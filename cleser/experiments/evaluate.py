@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from cleser.corpora.protocol import Uses
+from cleser.corpora.protocol import Protocol, Uses
+from cleser.evaluation import Run
 from cleser.experiments.experiment import Experiment, admit, begin, finish, loader, predictions_of
 from cleser.experiments.one_sided import settle
 from cleser.experiments.saved import open_run
@@ -41,13 +42,7 @@ def evaluate(
     """
     saved = open_run(run)
     settings, trained = saved.settings, saved.protocol
-    # What was an oracle for its own target sees no label of another.
-    access = "audio" if trained.target_access == "labels" else trained.target_access
-    protocol = replace(
-        trained, target=on, map={**trained.map, **(renamed or {})}, target_access=access
-    )
-    if trained.by_folds:  # they divide the corpus that was recognised then
-        protocol = replace(protocol, split="speakers", fold="", shared_speakers=False)
+    protocol = protocol_on(trained, on, renamed)
     names = "+".join(spec.split(":", 1)[0] for spec in on)
     experiment = Experiment(
         settings["recipe"], settings["config"], protocol, len(saved.networks), out or run / f"on-{names}",
@@ -76,4 +71,31 @@ def evaluate(
         test = dataset.subset(cast.parts(seed).test)
         rows.append(predictions_of(network, test, protocol, seed)[0])
     left_out = [*cast.left_out, *dataset.left_out]
-    return finish(experiment, pd.concat(rows, ignore_index=True), left_out)
+    tested = pd.concat(rows, ignore_index=True)
+    return finish(experiment, tested, left_out, temperatures=temperatures_of(run))
+
+
+def protocol_on(
+    trained: Protocol, on: tuple[str, ...], renamed: dict[str, str] | None = None
+) -> Protocol:
+    """The terms of a run for other corpora than it was tested on.
+
+    Args:
+        trained: The run's.
+        on: Specs of the corpora.
+        renamed: Further emotions to rename.
+    """
+    # What was an oracle for its own target sees no label of another.
+    access = "audio" if trained.target_access == "labels" else trained.target_access
+    protocol = replace(
+        trained, target=on, map={**trained.map, **(renamed or {})}, target_access=access
+    )
+    if trained.by_folds:  # they divide the corpus that was recognised then
+        protocol = replace(protocol, split="speakers", fold="", shared_speakers=False)
+    return protocol
+
+
+def temperatures_of(run: Path) -> list[dict[str, Any]]:
+    """The temperatures of a run's networks, fitted to its source; none for runs of versions that fitted none."""
+    found: list[dict[str, Any]] = Run(run).results.get("calibration", {}).get("temperatures", [])
+    return found

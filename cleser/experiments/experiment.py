@@ -18,7 +18,6 @@ from typing import Protocol as Interface
 from typing import cast as cast_to
 
 import pandas as pd
-import yaml
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -28,6 +27,7 @@ from cleser.corpora.attributes import ATTRIBUTES, attributes_of
 from cleser.corpora.audit import SHARED, audit
 from cleser.corpora.protocol import Cast, Parts, Protocol, Uses
 from cleser.evaluation import Run, write_results
+from cleser.experiments.methods import package_of
 from cleser.experiments.one_sided import OneSidedness, learn, settle, speakers_of_one_emotion
 from cleser.experiments.sentence_check import (
     SentenceCheck,
@@ -39,7 +39,8 @@ from cleser.experiments.sentence_check import (
 from cleser.features.normalisation import Moments
 from cleser.files import write_text
 from cleser.progress import console, track
-from cleser.settings import read_yaml, to_plain
+from cleser.recipe_names import with_current_name
+from cleser.settings import as_yaml, read_yaml, to_plain
 from cleser.speech.backbones import Backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.training.audio import load_audio_dataset
@@ -54,6 +55,7 @@ from cleser.training.dataset import (
 from cleser.training.processes import processes
 
 FOLDS: Final = "folds"  # within a run folder, those of its folds
+SELECTION: Final = "selection"  # and what its settings were chosen by
 
 
 class RunFolderError(ValueError):
@@ -73,6 +75,7 @@ class Experiment:
         backbone: Name of what turns recordings into frames.
         tuning: Whether and how it is trained too.
         alignments: Folder that says when phones sound, see :func:`cleser.alignment.load_alignments`.
+        notes: What a reader of the results has to know beside what the audit finds.
     """
 
     recipe: str
@@ -83,6 +86,7 @@ class Experiment:
     backbone: str = "acoustic"
     tuning: FineTuning = field(default_factory=FineTuning)
     alignments: str | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
@@ -90,8 +94,10 @@ class Experiment:
 
     def settings(self) -> dict[str, Any]:
         """What ``config.yaml`` holds: enough to run the same again."""
+        package = package_of(self.recipe)
         return {
             "recipe": self.recipe,
+            **({"package": package} if package else {}),
             "backbone": self.backbone,
             "seeds": self.seeds,
             "protocol": to_plain(self.protocol),
@@ -109,7 +115,7 @@ class Experiment:
         out, settings = self.out, self.settings()
         path = out / "config.yaml"
         if path.exists() and not overwrite:
-            found = read_yaml(path)
+            found = with_current_name(read_yaml(path))
             found["protocol"] = {**_LATER_TERMS, **found.get("protocol", {})}
             if found != settings:
                 changed = [k for k in settings | found if settings.get(k) != found.get(k)]
@@ -118,9 +124,17 @@ class Experiment:
                     "another folder or remove it"
                 )
             return (out / "results.json").exists()
-        if out.exists() and not path.exists() and (not out.is_dir() or any(out.iterdir())):
+        if (
+            out.exists()
+            and not path.exists()
+            and not (out.is_dir() and _others(out) <= {SELECTION})
+        ):
             raise RunFolderError(f"{out} is not empty and holds no run; choose another folder")
         return False
+
+
+def _others(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
 
 
 # Terms that older runs do not name, with what they were then.
@@ -354,8 +368,7 @@ def run_experiment(
     """
     if experiment.finished():
         console.print(f"{experiment.out} is finished; nothing to do")
-        results: dict[str, Any] = json.loads((experiment.out / "results.json").read_text())
-        return results
+        return Run(experiment.out).results
     together = processes()
     together.wait_for_everyone()  # nobody looks into the folder once one has begun to write
     cast, notes = admit(experiment)
@@ -382,7 +395,17 @@ def _gather(experiment: Experiment, folders: list[Path]) -> dict[str, Any]:
     runs = [Run(folder) for folder in folders]
     predictions = [run.predictions.assign(fold=run.protocol["fold"]) for run in runs]
     left_out = {p["path"]: p for run in runs for p in run.results["left_out"]}
-    return finish(experiment, pd.concat(predictions, ignore_index=True), [*left_out.values()])
+    kept = [
+        run.development.assign(fold=run.protocol["fold"])
+        for run in runs
+        if run.development is not None
+    ]
+    return finish(
+        experiment,
+        pd.concat(predictions, ignore_index=True),
+        [*left_out.values()],
+        development=pd.concat(kept, ignore_index=True) if len(kept) == len(runs) else None,
+    )
 
 
 def _run_cast(
@@ -430,6 +453,7 @@ def _run_cast(
     if _sealed(experiment.protocol):
         audit(cast, repeats=experiment.seeds)  # now that nothing can be learned from what it opens
     predictions: list[pd.DataFrame] = []
+    development: list[pd.DataFrame] = []
     kept: dict[str, Tensor] = {}
     for seed, fitted in enumerate(networks):
         parts = cast.parts(seed)
@@ -437,6 +461,9 @@ def _run_cast(
         test = data.target.subset(parts.test)
         table, embeddings = predictions_of(fitted, test, cast.protocol, seed)
         predictions.append(table)
+        if len(parts.dev):
+            dev = data.seen.subset(parts.dev)
+            development.append(predictions_of(fitted, dev, cast.protocol, seed)[0])
         if seed == 0:
             source = data.seen.subset(parts.train)
             of_source = fitted.predict(source)[1]  # by all processes: weights may be spread
@@ -446,7 +473,14 @@ def _run_cast(
     if kept and together.is_main_process:
         _write_model(experiment.out, kept, data)
     left_out = [*cast.left_out, *data.seen.left_out, *data.target.left_out]
-    return finish(experiment, pd.concat(predictions, ignore_index=True), left_out)
+    return finish(
+        experiment,
+        pd.concat(predictions, ignore_index=True),
+        left_out,
+        development=(
+            pd.concat(development, ignore_index=True) if len(development) == len(networks) else None
+        ),
+    )
 
 
 @cache
@@ -476,7 +510,9 @@ def admit(experiment: Experiment) -> tuple[Cast, list[str]]:
         )
     for note in findings.notes:
         _tell(f"audit: {note}", "bold yellow" if note.startswith(SHARED) else "dim")
-    return cast, findings.notes
+    for note in experiment.notes:
+        _tell(note)
+    return cast, [*findings.notes, *experiment.notes]
 
 
 def begin(experiment: Experiment, cast: Cast, notes: list[str], uses: Uses) -> None:
@@ -484,8 +520,7 @@ def begin(experiment: Experiment, cast: Cast, notes: list[str], uses: Uses) -> N
     if not processes().is_main_process:
         return
     experiment.out.mkdir(parents=True, exist_ok=True)
-    settings = yaml.safe_dump(experiment.settings(), sort_keys=False, allow_unicode=True)
-    write_text(experiment.out / "config.yaml", settings)
+    write_text(experiment.out / "config.yaml", as_yaml(experiment.settings()))
     described = {**cast.describe(uses), "notes": notes}
     write_text(experiment.out / "protocol.json", json.dumps(described, indent=2) + "\n")
 
@@ -495,8 +530,14 @@ def _withdraw(out: Path) -> None:
     begun = {out / "config.yaml", out / "protocol.json"}
     if (out / FOLDS).is_dir() and not any((out / FOLDS).iterdir()):
         begun.add(out / FOLDS)
-    if processes().is_main_process and out.is_dir() and set(out.iterdir()) <= begun:
-        shutil.rmtree(out)
+    if not processes().is_main_process or not out.is_dir():
+        return
+    found = set(out.iterdir())
+    if found <= begun | {out / SELECTION}:
+        for path in found & begun:
+            path.rmdir() if path.is_dir() else path.unlink()
+        if not found - begun:
+            out.rmdir()
 
 
 def _sealed(protocol: Protocol) -> bool:
@@ -513,7 +554,8 @@ def predictions_of(
         One row an utterance: who it is, the truth, and what was predicted, of classes in ``predicted`` and
         ``p_<class>``, of attributes in ``predicted_<attribute>``; and their embeddings [N, D].
     """
-    table = test.manifest[["utterance", "corpus", "language", "speaker", "split", "emotion"]].copy()
+    columns = ["utterance", "corpus", "language", "speaker", "gender", "split", "emotion"]
+    table = test.manifest[columns].copy()
     probabilities, embeddings = fitted.predict(test)
     if classes := protocol.classes:
         table["predicted"] = [classes[i] for i in probabilities.argmax(-1).tolist()]
@@ -558,13 +600,25 @@ def finish(
     experiment: Experiment,
     predictions: pd.DataFrame,
     left_out: list[dict[str, str]],
+    *,
+    development: pd.DataFrame | None = None,
+    temperatures: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """Write predictions, then results: whoever finds results finds all that stands behind them."""
+    """Write predictions, then results: whoever finds results finds all that stands behind them.
+
+    Args:
+        experiment: Names the folder.
+        predictions: Of the tested utterances.
+        left_out: Recordings that could not be used.
+        development: Predictions of the source's development speakers, to which temperatures are fitted.
+        temperatures: What an earlier run has fitted, see :func:`cleser.evaluation.write_results`.
+    """
     together = processes()
     if together.is_main_process:
         predictions.to_parquet(experiment.out / "predictions.parquet")
-        write_results(experiment.out, left_out=left_out)
+        if development is not None:
+            development.to_parquet(experiment.out / "development.parquet")
+        write_results(experiment.out, left_out=left_out, temperatures=temperatures)
         shutil.rmtree(experiment.out / "checkpoints", ignore_errors=True)
     together.wait_for_everyone()
-    results: dict[str, Any] = json.loads((experiment.out / "results.json").read_text())
-    return results
+    return Run(experiment.out).results

@@ -15,10 +15,18 @@ from safetensors.torch import save_file
 
 import cleser
 from cleser.evaluation.results import Run
-from cleser.evaluation.tables import coverage, percent
+from cleser.evaluation.tables import (
+    calibration_rows,
+    coverage,
+    gender_rows,
+    percent,
+    robustness_rows,
+    trust_notes,
+)
 from cleser.evaluation.terms import uses_of
 from cleser.experiments.saved import BACKBONE_FOLDER, open_run
 from cleser.speech.backbones import Backbone
+from cleser.speech.backbones.open import BESIDE, pretrained_part
 from cleser.speech.backbones.pretrained import TransformersBackbone
 from cleser.speech.checkpoints import copy_checkpoint
 
@@ -43,6 +51,8 @@ def export(run: Path, out: Path) -> Path:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} is not empty; choose another folder")
     finished = Run(run)
+    if not finished.protocol["classes"]:
+        raise ValueError(f"{run} predicts attributes alone, expected a run that tells emotions")
     backbone = open_run(run).backbone  # refuses what could not be opened again
     settings = _anonymous(finished.settings, backbone)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -50,8 +60,8 @@ def export(run: Path, out: Path) -> Path:
         folder = Path(parent) / out.name
         folder.mkdir()
         _copy_model(run / "model.safetensors", folder / "model.safetensors")
-        if settings["backbone"].split(",")[0] == BACKBONE_FOLDER:
-            copy_checkpoint(_source(backbone), folder / BACKBONE_FOLDER)
+        if settings["backbone"].removeprefix(BESIDE).split(",")[0] == BACKBONE_FOLDER:
+            copy_checkpoint(_source(pretrained_part(backbone)), folder / BACKBONE_FOLDER)
         (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
         (folder / "results.json").write_text(
             json.dumps(_without_paths(finished.results), indent=2) + "\n"
@@ -70,6 +80,9 @@ def model_card(run: Run, backbone: Backbone) -> str:
     environment.filters |= {
         "percent": percent,
         "coverage": coverage,
+        "genders": gender_rows,
+        "calibration": calibration_rows,
+        "trust": trust_notes,
         "uses": lambda protocol: ", ".join(uses_of(protocol)) or "nothing but its normalisation",
     }
     tested = run.predictions
@@ -77,10 +90,12 @@ def model_card(run: Run, backbone: Backbone) -> str:
     return environment.from_string(template).render(
         name=f"{run.settings['recipe']}-{'-'.join(run.protocol['source'])}",
         recipe=run.settings["recipe"],
+        package=run.settings.get("package"),
         backbone=_described(backbone),
-        base_model=_source(backbone) if _on_hub(backbone) else None,
+        base_model=_source(pretrained_part(backbone)) if _on_hub(backbone) else None,
         protocol=run.protocol,
         results=run.results,
+        robustness=robustness_rows(run.robustness),
         languages={
             "source": sorted(known["languages"]),
             "target": sorted(tested["language"].dropna().unique()),
@@ -102,6 +117,8 @@ def _anonymous(settings: dict[str, Any], backbone: Backbone) -> dict[str, Any]:
 
 def _portable(spec: str, backbone: Backbone) -> str:
     """What opens the backbone again, on any machine that has the exported folder."""
+    if len(backbone.views) > 1:
+        return BESIDE + _portable(spec.removeprefix(BESIDE), pretrained_part(backbone))
     _, *options = spec.split(",")
     if not isinstance(backbone, TransformersBackbone):
         return spec
@@ -114,6 +131,8 @@ def _portable(spec: str, backbone: Backbone) -> str:
 
 def _described(backbone: Backbone) -> str:
     """The backbone for a reader, by name and content."""
+    if len(backbone.views) > 1:
+        return " and ".join(_described(view) for view in backbone.views)
     if not isinstance(backbone, TransformersBackbone):
         return f"`{backbone.name}`"
     where = f"revision {backbone.revision}, " if backbone.revision else ""
@@ -127,7 +146,8 @@ def _described(backbone: Backbone) -> str:
 
 
 def _on_hub(backbone: Backbone) -> bool:
-    return isinstance(backbone, TransformersBackbone) and not Path(backbone.source).is_dir()
+    own = pretrained_part(backbone)
+    return isinstance(own, TransformersBackbone) and not Path(own.source).is_dir()
 
 
 def _source(backbone: Backbone) -> str:

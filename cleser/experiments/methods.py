@@ -1,23 +1,27 @@
-"""The recipes by name, as the command line and the tables know them."""
+"""Recipes by name: each registers as an entry point of the group ``cleser.recipes``.
+
+A package of yours adds a recipe without touching this one::
+
+    [project.entry-points."cleser.recipes"]
+    mine = "my_package.mine:recipe"
+
+where ``recipe`` is a :class:`Method`; :func:`cleser.experiments.neural.network` makes one of a config and a network.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import EntryPoint
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import torch
+from cleser import plugins
+from cleser.recipe_names import new_name
+from cleser.suggestions import did_you_mean
 
-from cleser.experiments.experiment import Experiment, Fitted, Fold, run_experiment
-from cleser.experiments.neural import runner
-from cleser.recipes.adaptation import Coral, CoralConfig, Dann, DannConfig
-from cleser.recipes.attributes import build_erm
-from cleser.recipes.classical import Classical, ClassicalConfig
-from cleser.recipes.erm import BaselineConfig
-from cleser.recipes.layer_anchoring import LayerAnchoring, LayerAnchoringConfig
-from cleser.recipes.probe import Probe, ProbeConfig
-from cleser.recipes.sapa import SAPA, SAPAConfig
-from cleser.recipes.zero_shot import ZeroShot, ZeroShotConfig
-from cleser.speech.backbones import Backbone
+if TYPE_CHECKING:
+    from cleser.experiments.experiment import Fitted
+
+GROUP: Final = "cleser.recipes"
 
 
 class Method(NamedTuple):
@@ -38,44 +42,58 @@ class Method(NamedTuple):
     tasks: tuple[str, ...] = ("emotion",)
 
 
-def run_classical(
-    experiment: Experiment, config: ClassicalConfig, backbone: Backbone
-) -> dict[str, Any]:
-    """Run the classical row; its seeds differ only in the source speakers they learn from."""
+class Methods(Mapping[str, Method]):
+    """All recipes that are installed, by name; one is imported when it is asked for."""
 
-    def fit(fold: Fold) -> Fitted:
-        emotions = len(fold.data.vocabulary.emotions)
-        return Classical.fit(config, fold.data.learned(fold.parts), emotions)
+    def __getitem__(self, name: str) -> Method:
+        method = plugins.load(_registered()[name], "recipe")
+        if not isinstance(method, Method):
+            raise ValueError(
+                f"the recipe {_registered()[name].value} is {method!r}, expected a Method, as network() makes one"
+            )
+        return method
 
-    return run_experiment(experiment, config, fit, backbone)
+    def __contains__(self, name: object) -> bool:
+        return name in _registered()
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(_registered()))
 
-def run_probe(experiment: Experiment, config: ProbeConfig, backbone: Backbone) -> dict[str, Any]:
-    """Run the linear probe; its seeds differ only in the source speakers they learn from."""
-
-    def fit(fold: Fold) -> Fitted:
-        data, heard = fold.data, config.match_prior or config.adapts
-        target = data.target.subset(fold.parts.adapt) if heard and len(fold.parts.adapt) else None
-        prior = torch.tensor(data.prior, dtype=torch.float64)
-        return Probe.fit(config, data.learned(fold.parts), target, prior)
-
-    return run_experiment(experiment, config, fit, backbone)
+    def __len__(self) -> int:
+        return len(_registered())
 
 
-def _network(config: type[Any], build: Callable[..., Any]) -> Method:
-    return Method(config, runner(build), build)
+METHODS: Final = Methods()
 
 
-METHODS: dict[str, Method] = {
-    "baseline": _network(BaselineConfig, build_erm)._replace(tasks=("emotion", "avd", "both")),
-    "coral": _network(CoralConfig, Coral),
-    "dann": _network(DannConfig, Dann),
-    "sapa": _network(SAPAConfig, SAPA),
-    "layer_anchoring": _network(LayerAnchoringConfig, LayerAnchoring),
-    "zero_shot": _network(ZeroShotConfig, ZeroShot),
-    "classical": Method(ClassicalConfig, run_classical, None, Classical.restore),
-    "probe": Method(ProbeConfig, run_probe, None, Probe.restore),
-}
+def package_of(name: str) -> str | None:
+    """The package that brings a recipe; None for cleser's own, and for what nobody has registered.
+
+    >>> package_of("erm")
+    """
+    point = _registered().get(name)
+    if point is None or point.dist is None or point.dist.name == "cleser":
+        return None
+    return point.dist.name
+
+
+def unknown_recipe(name: str, package: str | None = None) -> str:
+    """What is said of a recipe that is not installed.
+
+    Args:
+        name: Of the recipe.
+        package: That is known to bring it.
+    """
+    if package is not None:
+        return (
+            f"the recipe {name!r} is not installed: install the package {package!r} that brings it"
+        )
+    near = new_name(name) or did_you_mean(name, METHODS)
+    return f"there is no recipe {name!r}, expected one of {', '.join(METHODS)}{near}"
+
+
+def _registered() -> dict[str, EntryPoint]:
+    return plugins.registered(GROUP, "recipe")
 
 
 def check_task(name: str, task: str) -> None:
@@ -83,7 +101,7 @@ def check_task(name: str, task: str) -> None:
 
     >>> check_task("sapa", "avd")
     Traceback (most recent call last):
-    ValueError: sapa learns emotions alone: --task avd needs one of ['baseline']
+    ValueError: sapa learns emotions alone: --task avd needs one of ['erm']
     """
     if task not in METHODS[name].tasks:
         able = [other for other, method in METHODS.items() if task in method.tasks]

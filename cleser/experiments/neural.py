@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cleser.corpora.protocol import Protocol
 from cleser.experiments.experiment import Experiment, Fold, run_experiment
+from cleser.experiments.methods import Method
 from cleser.progress import track
 from cleser.speech.backbones import Backbone
 from cleser.speech.backbones.fine_tuning import FineTuning, tune
@@ -171,3 +172,13 @@ def runner(build: Callable[[Any, Task], Recipe]) -> Callable[..., dict[str, Any]
 
     run.__doc__ = build.__doc__
     return run
+
+
+def network(config: type[Any], build: Callable[..., Recipe]) -> Method:
+    """A recipe that is a network, as an entry point of the group ``cleser.recipes`` may name it.
+
+    Args:
+        config: Its settings, :class:`cleser.recipes.ERMConfig` or a class that extends it.
+        build: Makes the network of its settings and a :class:`cleser.training.loop.Task`, as a class of recipes does.
+    """
+    return Method(config, runner(build), build)

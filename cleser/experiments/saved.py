@@ -14,15 +14,17 @@ from torch import Tensor
 from cleser.alignment import Alignment
 from cleser.corpora.protocol import Protocol
 from cleser.experiments.experiment import FOLDS, Fitted
-from cleser.experiments.methods import METHODS
+from cleser.experiments.methods import METHODS, unknown_recipe
 from cleser.experiments.neural import FittedRecipe, encoder_for, member_prefix
 from cleser.experiments.one_sided import OneSidedness
 from cleser.experiments.sentence_check import SentenceCheck
 from cleser.features.normalisation import Moments
 from cleser.features.pooled import Record
+from cleser.recipe_names import with_current_name
 from cleser.settings import from_plain
 from cleser.speech.backbones import Backbone, load_backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
+from cleser.speech.backbones.open import BESIDE
 from cleser.training.dataset import Vocabulary, record_for
 from cleser.training.loop import Learner, Task
 
@@ -71,8 +73,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
     """
     for name in ("config.yaml", "config.json"):
         if (folder / name).exists():
-            settings: dict[str, Any] = yaml.safe_load((folder / name).read_text())  # reads JSON too
-            return settings
+            return with_current_name(yaml.safe_load((folder / name).read_text()))  # reads JSON too
     raise ValueError(
         f"{folder}: found neither config.yaml nor config.json, expected the folder of a run or of an "
         "exported model"
@@ -86,7 +87,10 @@ def open_run(folder: Path) -> SavedRun:
         ValueError: The folder holds no finished run.
     """
     settings = _with_own_backbone(read_settings(folder), folder)
-    method = METHODS[settings["recipe"]]
+    name = settings["recipe"]
+    if name not in METHODS:
+        raise ValueError(f"{folder}: {unknown_recipe(name, settings.get('package'))}")
+    method = METHODS[name]
     task, tensors = _read_model(folder)
     vocabulary = Vocabulary(**{name: tuple(names) for name, names in task["vocabulary"].items()})
     config = from_plain(method.config, settings["config"])
@@ -140,10 +144,12 @@ def open_run(folder: Path) -> SavedRun:
 
 def _with_own_backbone(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     """An exported model may bring its backbone along."""
-    source, *options = settings["backbone"].split(",")
+    spec = settings["backbone"]
+    beside = BESIDE if spec.startswith(BESIDE) else ""
+    source, *options = spec.removeprefix(beside).split(",")
     if source != BACKBONE_FOLDER or not (folder / source).is_dir():
         return settings
-    return {**settings, "backbone": ",".join([str(folder / source), *options])}
+    return {**settings, "backbone": beside + ",".join([str(folder / source), *options])}
 
 
 def _of_member(tensors: dict[str, Tensor], number: int, members: int) -> dict[str, Tensor]:

@@ -7,6 +7,8 @@ from typing import Any
 
 from cleser.corpora.protocol import Protocol
 from cleser.experiments.methods import METHODS
+from cleser.recipe_names import new_name
+from cleser.suggestions import did_you_mean
 from cleser.training.loop import TrainingConfig
 
 
@@ -20,12 +22,14 @@ class Variant:
         terms: Fields of the protocol.
         control: The row that is the same but for what the method adds: trained as long, the same epoch kept, the same
             prior matched; empty where there is no such thing, as for the controls themselves.
+        grid: Name of the settings to choose among by transfer validation; empty where nothing is chosen.
     """
 
     method: str
     settings: dict[str, Any] = field(default_factory=dict)
     terms: dict[str, Any] = field(default_factory=dict)
     control: str = ""
+    grid: str = ""
 
     def config(self) -> Any:
         """The method's config with the settings."""
@@ -56,16 +60,17 @@ def _sapa(
 
 
 VARIANTS: dict[str, Variant] = {
-    "erm": Variant("baseline"),
-    "erm-prior": Variant("baseline", {"match_prior": True}),
-    "erm-long": Variant("baseline", _LONG),
-    "erm-ensemble": Variant("baseline", {**_LONG, **_ENSEMBLE}),
-    "erm-with-content": Variant("baseline", terms=_WITH_CONTENT),
-    "erm-all": Variant("baseline", {"all_languages": True}),
+    "erm": Variant("erm"),
+    "erm-prior": Variant("erm", {"match_prior": True}),
+    "erm-long": Variant("erm", _LONG),
+    "erm-ensemble": Variant("erm", {**_LONG, **_ENSEMBLE}),
+    "erm-with-content": Variant("erm", terms=_WITH_CONTENT),
+    "erm-all": Variant("erm", {"all_languages": True}),
     "classical": Variant("classical"),
     "probe": Variant("probe"),
     "probe-prior": Variant("probe", {"match_prior": True}),
-    "probe-self-training": Variant("probe", {"match_prior": True, "rounds": 3}),
+    "probe-self-training": Variant("probe", {"match_prior": True, "rounds": 6}),
+    "probe-selected": Variant("probe", {"match_prior": True, "rounds": 6}, grid="probe"),
     "coral": Variant("coral", control="erm"),
     "dann": Variant("dann", control="erm"),
     "self-training": Variant("sapa", _SELF_TRAINING),
@@ -80,35 +85,52 @@ VARIANTS: dict[str, Variant] = {
     "sapa-no-phoneme-space": _sapa(phoneme_weight=0.0),
     "sapa-no-refinement": _sapa(refine=False),
     "sapa-no-pseudo-labels": _sapa(control="erm-long", target_weight=0.0),
-    "layer-anchoring": Variant("layer_anchoring", control="erm-long"),
-    "layer-anchoring-last": Variant("layer_anchoring", {"policy": "last"}, control="erm-long"),
-    "layer-anchoring-single": Variant("layer_anchoring", {"policy": "single"}, control="erm-long"),
-    "layer-anchoring-vowel": Variant("layer_anchoring", {"units": "vowel"}, control="erm-long"),
-    "erm-disjoint": Variant("baseline", terms=_DISJOINT),
+    "layer-anchoring": Variant("layer-anchoring", control="erm-long"),
+    "layer-anchoring-last": Variant("layer-anchoring", {"policy": "last"}, control="erm-long"),
+    "layer-anchoring-single": Variant("layer-anchoring", {"policy": "single"}, control="erm-long"),
+    "layer-anchoring-vowel": Variant("layer-anchoring", {"units": "vowel"}, control="erm-long"),
+    "erm-disjoint": Variant("erm", terms=_DISJOINT),
     "self-training-disjoint": Variant("sapa", _SELF_TRAINING, _DISJOINT),
     "sapa-disjoint": _sapa(_DISJOINT, "self-training-disjoint"),
-    "erm-unseen": Variant("baseline", terms=_UNSEEN),
-    "erm-all-unseen": Variant("baseline", {"all_languages": True}, _UNSEEN),
+    "erm-unseen": Variant("erm", terms=_UNSEEN),
+    "erm-all-unseen": Variant("erm", {"all_languages": True}, _UNSEEN),
     "erm-all-unseen-long": Variant(
-        "baseline", {"all_languages": True, "training": TrainingConfig(epochs=30)}, _UNSEEN
+        "erm", {"all_languages": True, "training": TrainingConfig(epochs=30)}, _UNSEEN
     ),
-    "zero-shot": Variant("zero_shot", terms=_UNSEEN, control="erm-all-unseen-long"),
+    "zero-shot": Variant("zero-shot", terms=_UNSEEN, control="erm-all-unseen-long"),
     "zero-shot-no-contrast": Variant(
-        "zero_shot", {"contrast_weight": 0.0}, _UNSEEN, "erm-all-unseen-long"
+        "zero-shot", {"contrast_weight": 0.0}, _UNSEEN, "erm-all-unseen-long"
     ),
     "zero-shot-no-adversary": Variant(
-        "zero_shot", {"adversary_weight": 0.0}, _UNSEEN, "erm-all-unseen-long"
+        "zero-shot", {"adversary_weight": 0.0}, _UNSEEN, "erm-all-unseen-long"
     ),
-    "oracle": Variant("baseline", terms={"target_access": "labels"}),
+    "oracle": Variant("erm", terms={"target_access": "labels"}),
 }
 """By name. *Unseen*: nothing is known of the target before the test, not even its statistics. *Disjoint*: what is
 adapted to are other speakers of the target than those tested. *Self-training* is SAPA without all that is SAPA's:
 pseudo-labels and prior alone."""
 
 
+def variant(name: str) -> Variant:
+    """The row of a name: one of :data:`VARIANTS`, or a recipe of another package as its config says.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if name in VARIANTS:
+        return VARIANTS[name]
+    if name in METHODS:
+        return Variant(name)
+    known = [*VARIANTS, *(other for other in METHODS if other not in VARIANTS)]
+    raise ValueError(
+        f"there is no row {name!r}, expected one of {', '.join(known)}"
+        f"{new_name(name) or did_you_mean(name, known)}"
+    )
+
+
 def reference_of(name: str) -> str:
     """The plain ERM under the same terms that a row is compared with, besides its control."""
-    terms = VARIANTS[name].terms
+    terms = variant(name).terms
     return {"target_access": "erm-unseen", "adapt": "erm-disjoint"}.get(
         next(iter(terms), ""), "erm"
     )

@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from cleser.features.joined import JoinedFeatures
 from cleser.features.lexical import LexicalContent, LexicalOffsets
 from cleser.features.normalisation import CLAMP, GroupMoments, Moments, Shrinkage, inverse
 from cleser.features.pooled import Features
@@ -77,7 +78,7 @@ class Standards:
 
 
 def measure(
-    stored: StoredFeatures,
+    stored: StoredFeatures | JoinedFeatures,
     rows: pd.DataFrame,
     groups: pd.Series[str] | None,
     *,

@@ -85,6 +85,16 @@ class StoredFeatures:
         names = [self.utterances[i] for i in places]
         return Features(names, of_tokens, offsets, of_summaries, phones, [], sizes, frames)
 
+    def pick(self, at: Sequence[int]) -> StoredFeatures:
+        """Some utterances, by position."""
+        return StoredFeatures(
+            self.store,
+            [self.utterances[i] for i in at],
+            [self.keys[i] for i in at],
+            [self.rows[i] for i in at],
+            self.left_out,
+        )
+
     @classmethod
     def join(cls, parts: Sequence[StoredFeatures]) -> StoredFeatures:
         """Views of one store, one after another.

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from cleser.experiments.methods import METHODS, Method
     from cleser.recipes.adaptation import Coral, CoralConfig, Dann, DannConfig
     from cleser.recipes.classical import ClassicalConfig
-    from cleser.recipes.erm import Baseline, BaselineConfig
+    from cleser.recipes.erm import ERM, ERMConfig
     from cleser.recipes.layer_anchoring import LayerAnchoring, LayerAnchoringConfig
     from cleser.recipes.probe import Probe, ProbeConfig
     from cleser.recipes.sapa import SAPA, SAPAConfig
@@ -20,7 +20,7 @@ _WHERE = {
     "cleser.experiments.methods": ("METHODS", "Method"),
     "cleser.recipes.adaptation": ("Coral", "CoralConfig", "Dann", "DannConfig"),
     "cleser.recipes.classical": ("ClassicalConfig",),
-    "cleser.recipes.erm": ("Baseline", "BaselineConfig"),
+    "cleser.recipes.erm": ("ERM", "ERMConfig"),
     "cleser.recipes.layer_anchoring": ("LayerAnchoring", "LayerAnchoringConfig"),
     "cleser.recipes.probe": ("Probe", "ProbeConfig"),
     "cleser.recipes.sapa": ("SAPA", "SAPAConfig"),
@@ -28,15 +28,15 @@ _WHERE = {
 }
 
 __all__ = [
+    "ERM",
     "METHODS",
     "SAPA",
-    "Baseline",
-    "BaselineConfig",
     "ClassicalConfig",
     "Coral",
     "CoralConfig",
     "Dann",
     "DannConfig",
+    "ERMConfig",
     "LayerAnchoring",
     "LayerAnchoringConfig",
     "Method",

@@ -17,12 +17,12 @@ from torch import Tensor
 
 from cleser.losses import DomainAdversary, Warmup, coral
 from cleser.models.batch import Batch
-from cleser.recipes.erm import Baseline, BaselineConfig
+from cleser.recipes.erm import ERM, ERMConfig
 from cleser.training.loop import Task
 
 
 @dataclass(frozen=True)
-class CoralConfig(BaselineConfig):
+class CoralConfig(ERMConfig):
     """Settings of Deep CORAL.
 
     Attributes:
@@ -34,7 +34,7 @@ class CoralConfig(BaselineConfig):
     weight: float = 100.0
 
 
-class Coral(Baseline):
+class Coral(ERM):
     """Deep CORAL: covariances of the utterance embeddings aligned."""
 
     def __init__(self, config: CoralConfig, task: Task) -> None:
@@ -52,7 +52,7 @@ class Coral(Baseline):
 
 
 @dataclass(frozen=True)
-class DannConfig(BaselineConfig):
+class DannConfig(ERMConfig):
     """Settings of domain-adversarial training.
 
     Attributes:
@@ -66,7 +66,7 @@ class DannConfig(BaselineConfig):
     warm_up: int = 200
 
 
-class Dann(Baseline):
+class Dann(ERM):
     """Domain-adversarial training: source and target indistinguishable in the utterance embeddings."""
 
     def __init__(self, config: DannConfig, task: Task) -> None:

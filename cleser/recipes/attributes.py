@@ -7,7 +7,7 @@ Supervised training as :mod:`cleser.recipes.erm`, whose network gets a second li
 over the attributes a, each by the utterances of a batch of which it is known (:func:`cleser.losses.concordance_loss`).
 Under ``--task avd`` there is no class to learn, and :math:`\mathcal{L}_{CE}` is left out.
 
-    python -m cleser run baseline --task both --source msp-podcast:DIR --target iemocap:DIR --out runs/both
+    python -m cleser run erm --task both --source msp-podcast:DIR --target iemocap:DIR --out runs/both
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor
 from cleser.evaluation.concordance import mean_ccc, moment_matrix
 from cleser.losses import concordance_loss
 from cleser.models.batch import Batch
-from cleser.recipes.erm import Baseline, BaselineConfig
+from cleser.recipes.erm import ERM, ERMConfig
 from cleser.training.dataset import Dataset
 from cleser.training.loop import Task, by_corpus, predict_attributes
 
@@ -47,7 +47,7 @@ def attribute_loss(predicted: Tensor, actual: Tensor) -> Tensor:
     return torch.stack(single).sum()
 
 
-class AttributeRegression(Baseline):
+class AttributeRegression(ERM):
     """Supervised training with a head for attributes, beside that for emotions or alone.
 
     Args:
@@ -60,7 +60,7 @@ class AttributeRegression(Baseline):
 
     learns_attributes: ClassVar[bool] = True
 
-    def __init__(self, config: BaselineConfig, task: Task) -> None:
+    def __init__(self, config: ERMConfig, task: Task) -> None:
         super().__init__(config, task)
         self.classifies = bool(task.vocabulary.emotions)
         if config.match_prior and not self.classifies:
@@ -93,8 +93,8 @@ def _mean_ccc(actual: Tensor, predicted: Tensor) -> float:
     return float(mean_ccc(np.concatenate([moment_matrix(t, p) for t, p in pairs], axis=1)))
 
 
-def build_erm(config: BaselineConfig, task: Task) -> Baseline:
+def build_erm(config: ERMConfig, task: Task) -> ERM:
     """Supervised training on the source's labels: emotions, attributes (--task avd) or both."""
-    kind: Any = AttributeRegression if task.vocabulary.attributes else Baseline
-    built: Baseline = kind(config, task)
+    kind: Any = AttributeRegression if task.vocabulary.attributes else ERM
+    built: ERM = kind(config, task)
     return built

@@ -1,6 +1,6 @@
 """Supervised training, which every recipe extends and is measured against.
 
-``baseline`` (empirical risk minimisation, ERM) trains the shared network on labels and nothing else: the source's,
+``erm`` (empirical risk minimisation, ERM) trains the shared network on labels and nothing else: the source's,
 or with ``all_languages`` all languages' but the target's.
 """
 
@@ -20,7 +20,7 @@ from cleser.training.loop import Recipe, Task, TrainingConfig, predict
 
 
 @dataclass(frozen=True)
-class BaselineConfig:
+class ERMConfig:
     """Settings of supervised training, which all recipes share.
 
     Attributes:
@@ -49,7 +49,7 @@ class BaselineConfig:
         return self.model.token_view
 
 
-class Baseline(Recipe):
+class ERM(Recipe):
     """Supervised training: L = L_CE(source).
 
     Args:
@@ -64,7 +64,7 @@ class Baseline(Recipe):
     shift: Tensor
     learns_attributes: ClassVar[bool] = False  # such as arousal, beside or instead of emotions
 
-    def __init__(self, config: BaselineConfig, task: Task, *, communities: int = 0) -> None:
+    def __init__(self, config: ERMConfig, task: Task, *, communities: int = 0) -> None:
         super().__init__()
         if task.vocabulary.attributes and not self.learns_attributes:
             raise ValueError(

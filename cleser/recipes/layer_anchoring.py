@@ -25,7 +25,7 @@ The paper leaves open what is chosen here; each is a field of `LayerAnchoringCon
   speakers of the source cannot judge what is done for the target.
 * *Prior matching* of the predictions for the target (`match_prior`), as in our other recipes that hear the target.
 
-    cleser run layer_anchoring --source emodb:DIR --target ravdess:DIR --out runs/lam
+    cleser run layer-anchoring --source emodb:DIR --target ravdess:DIR --out runs/lam
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from cleser.losses import LayerAnchorLoss
 from cleser.models.batch import Batch
 from cleser.models.emotion import Embedded
 from cleser.phonetics import is_vowel
-from cleser.recipes.erm import Baseline, BaselineConfig
+from cleser.recipes.erm import ERM, ERMConfig
 from cleser.studies.layer_maps import plot_anchors, save_figure
 from cleser.training.dataset import Dataset
 from cleser.training.loop import Task, TrainingConfig
@@ -53,7 +53,7 @@ Units = Literal["utterance", "vowel"]
 
 
 @dataclass(frozen=True)
-class LayerAnchoringConfig(BaselineConfig):
+class LayerAnchoringConfig(ERMConfig):
     """Settings of layer anchoring.
 
     Attributes:
@@ -80,7 +80,7 @@ class LayerAnchoringConfig(BaselineConfig):
         return super().uses_tokens or self.units == "vowel"
 
 
-class LayerAnchoring(Baseline):
+class LayerAnchoring(ERM):
     """A study of the layers, then CORAL on those chosen."""
 
     similarity: Tensor

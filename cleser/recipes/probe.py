@@ -5,8 +5,8 @@ Nothing is learned but a linear map, as usual where an encoder's representations
 
 * *Prior* (`match_prior`): the logits are shifted so that the target's utterances get the classes in the shares that the
   protocol assumes.
-* *Self-training* (`rounds`): the most confident `confidence` of each class' predictions join the source, which counts
-  as much as they do, and the map is fitted anew.
+* *Self-training* (`rounds`): the most confident of each class' predictions join the source, which counts as much as
+  they do, and the map is fitted anew; from round to round more are trusted, `confidence` of them first, all at last.
 
     python -m cleser run probe --source emodb:DIR --target ravdess:DIR --backbone MODEL --out runs/probe
 """
@@ -34,13 +34,20 @@ class ProbeConfig:
             of channels, so that it suits few and many.
         match_prior: Shift the logits so that the target's classes have the shares that the protocol assumes.
         rounds: Of self-training on the target; 0 is the plain probe.
-        confidence: Share of each class' predictions that are trusted in a round.
+        confidence: Share of each class' predictions that are trusted in the first round.
+        final_confidence: And in the last; in between it rises evenly.
     """
 
     c: float = 7.0
     match_prior: bool = False
     rounds: int = 0
     confidence: float = 0.5
+    final_confidence: float = 1.0
+
+    @property
+    def shares(self) -> list[float]:
+        """What is trusted in each round."""
+        return torch.linspace(self.confidence, self.final_confidence, self.rounds).tolist()
 
     @property
     def adapts(self) -> bool:
@@ -71,15 +78,17 @@ class Probe:
             target: Unlabelled ones; None where nothing of the target may be known.
             prior: The class shares that are assumed of it [K].
         """
-        x, y, weight = source.summaries().flatten(1), source.labels["emotion"], source.weight
-        found = cls(*_fitted(config, x, y, weight, len(prior)))
+        summaries, y, weight = source.summaries(), source.labels["emotion"], source.weight
+        scale = layer_scale(summaries)
+        x = summaries.flatten(1)
+        found = cls(*_fitted(config, x, y, weight, len(prior), scale))
         if target is None or not len(target):
             return found
         unlabelled = target.summaries().flatten(1)
-        for _ in range(config.rounds):
+        for trusted_share in config.shares:
             logits = found.logits(unlabelled)
             shift = prior_shift(logits, prior) if config.match_prior else 0.0
-            trusted = confident_labels((logits + shift).softmax(-1), config.confidence)
+            trusted = confident_labels((logits + shift).softmax(-1), trusted_share)
             kept = trusted >= 0
             share = 1 / torch.bincount(trusted[kept], minlength=len(prior))[trusted[kept]]
             even = (
@@ -92,6 +101,7 @@ class Probe:
                     torch.cat([y, trusted[kept]]),
                     torch.cat([weight, even]),
                     len(prior),
+                    scale,
                 )
             )
         if config.match_prior:
@@ -120,17 +130,44 @@ class Probe:
         """Nothing."""
 
 
+def layer_scale(summaries: Tensor) -> Tensor:
+    r"""What flat statistics are multiplied by so that a layer with few channels is not drowned by those with many.
+
+    .. math:: a_l = \sqrt{\frac{F}{F_l} \cdot \frac{\sqrt{F_l}}{\sum_m \sqrt{F_m}}} \qquad F = \sum_l F_l
+
+    for each of the F_l channels of layer l that vary: the layer's share of the kernel :math:`x^\top x` is as the root
+    of its channels, between a share as the channels (nothing scaled, in which eighty descriptors count for nothing
+    beside seven thousand channels of an encoder) and equal shares of all layers. Layers with as many channels each are
+    left as they are.
+
+    Args:
+        summaries: [N, L, C].
+
+    Returns:
+        [L · C].
+
+    >>> layer_scale(torch.ones(1, 2, 3)).tolist()
+    [1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+    """
+    channels = (summaries != 0).any(0).sum(-1).double().clamp_min(1)
+    share = channels.sqrt() / channels.sqrt().sum()
+    scale = (channels.sum() * share / channels).sqrt()
+    return scale.float().repeat_interleave(summaries.shape[-1])
+
+
 def _fitted(
-    config: ProbeConfig, x: Tensor, y: Tensor, weight: Tensor, classes: int
+    config: ProbeConfig, x: Tensor, y: Tensor, weight: Tensor, classes: int, scale: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Weights [K, F] and biases [K] of a weighted logistic regression; a class that nobody shows is never predicted."""
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
 
-    model: Any = LogisticRegression(C=config.c / x.shape[1], max_iter=1000)
-    model.fit(x.numpy(), y.numpy(), sample_weight=weight.numpy())
+    varying = int((x != 0).any(0).sum())
+    model: Any = LogisticRegression(C=config.c / max(varying, 1), max_iter=1000)
+    model.fit((x * scale).numpy(), y.numpy(), sample_weight=weight.numpy())
     coefficients, intercepts = (
         torch.from_numpy(v).double() for v in (model.coef_, model.intercept_)
     )
+    coefficients = coefficients * scale
     if len(model.classes_) == 2:  # one row, for the second
         coefficients = torch.cat([-coefficients, coefficients]) / 2
         intercepts = torch.cat([-intercepts, intercepts]) / 2

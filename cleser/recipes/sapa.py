@@ -45,7 +45,7 @@ from cleser.anchors import AnchorBank
 from cleser.losses import DualSpaceTriplet, RelationalTripletLoss
 from cleser.models.batch import Batch
 from cleser.models.emotion import Embedded
-from cleser.recipes.erm import Baseline, BaselineConfig
+from cleser.recipes.erm import ERM, ERMConfig
 from cleser.recipes.pseudo_labels import as_shares, confident_labels, prior_shift
 from cleser.recipes.styles import StyleBook, described_by, untold
 from cleser.relations import differ, same
@@ -54,7 +54,7 @@ from cleser.training.loop import Task, TrainingConfig, recognise
 
 
 @dataclass(frozen=True)
-class SAPAConfig(BaselineConfig):
+class SAPAConfig(ERMConfig):
     """Settings of SAPA.
 
     Attributes:
@@ -93,7 +93,7 @@ class SAPAConfig(BaselineConfig):
         return super().uses_tokens or self.phoneme_weight > 0
 
 
-class SAPA(Baseline):
+class SAPA(ERM):
     """Communities, pseudo-labels and dual-space anchoring over the shared network."""
 
     told: Tensor

@@ -21,7 +21,7 @@ Deviations
 * *The backbone* of the paper is adapted by LoRA, bottleneck adapters and gates of the layers: ``--tune.…`` on the road
   from audio. On frozen features the shared network is trained.
 
-    cleser run zero_shot --source emodb:DIR --auxiliary turev-db:DIR --target ravdess:DIR \\
+    cleser run zero-shot --source emodb:DIR --auxiliary turev-db:DIR --target ravdess:DIR \\
         --target-access nothing --normalisation corpus --map calm=neutral --out runs/zero-shot
 """
 
@@ -37,13 +37,13 @@ from torch import Tensor
 from cleser.anchors import HierarchicalBatchSampler
 from cleser.losses import CrossLingualSupCon, SpeakerAdversary
 from cleser.models.batch import Batch
-from cleser.recipes.erm import Baseline, BaselineConfig
+from cleser.recipes.erm import ERM, ERMConfig
 from cleser.training.dataset import Dataset
 from cleser.training.loop import Task, TrainingConfig
 
 
 @dataclass(frozen=True)
-class ZeroShotConfig(BaselineConfig):
+class ZeroShotConfig(ERMConfig):
     """Settings of the zero-shot recipe.
 
     Attributes:
@@ -67,7 +67,7 @@ class ZeroShotConfig(BaselineConfig):
     samples: int = 3
 
 
-class ZeroShot(Baseline):
+class ZeroShot(ERM):
     """Cross-entropy, contrast and adversary on hierarchical batches of the languages that may be seen."""
 
     def __init__(self, config: ZeroShotConfig, task: Task) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, Self
 from typing import Protocol as Interface
-from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from torch import Tensor
 from cleser.alignment import Alignment, load_alignments
 from cleser.corpora.attributes import ATTRIBUTES, attributes_of
 from cleser.corpora.protocol import Protocol
+from cleser.features.joined import JoinedFeatures
 from cleser.features.normalisation import Moments, Shrinkage
 from cleser.features.pooled import Features, Record
 from cleser.features.sentences import offsets_of, repeated
@@ -53,7 +54,7 @@ class Stored:
         standards: What they are standardised by.
     """
 
-    features: StoredFeatures
+    features: StoredFeatures | JoinedFeatures
     standards: Standards
 
     @property
@@ -73,7 +74,8 @@ class Stored:
     def join(self, others: Sequence[Stored]) -> Stored:
         """This and others, one after another."""
         parts = [self, *others]
-        features = StoredFeatures.join([p.features for p in parts])
+        kind: Any = type(self.features)
+        features = kind.join([p.features for p in parts])
         return Stored(features, Standards.join([p.standards for p in parts]))
 
 
@@ -398,21 +400,31 @@ def stored_features(
     *,
     title: str,
     record: Record | None = None,
-) -> StoredFeatures:
+) -> StoredFeatures | JoinedFeatures:
     """The features of some utterances in the cache's store, extracted where they are not there yet.
 
     Raises:
-        ValueError: None of the recordings can be used.
+        ValueError: None of the recordings can be used, or tokens are wanted of several backbones.
     """
+    views, record = backbone.views, record or Record()
+    if len(views) > 1 and record.tokens != "none":
+        raise ValueError(
+            f"{' and '.join(view.name for view in views)} together describe whole utterances, and phones are wanted: "
+            "take one backbone, or a recipe that needs none, without alignments and without training the backbone"
+        )
 
     def announce(said: str) -> None:
         console.print(f"{title}: {said}", style="dim", highlight=False)
 
-    with track(title, len(manifest)) as advance:
-        stored = store_features(
-            manifest, backbone, alignments=alignments, record=record, advance=advance,
-            announce=announce,
-        )  # fmt: skip
+    with track(title, len(views) * len(manifest)) as advance:
+        found = [
+            store_features(
+                manifest, view, alignments=alignments, record=record, advance=advance,
+                announce=announce,
+            )
+            for view in views
+        ]  # fmt: skip
+    stored = found[0] if len(views) == 1 else JoinedFeatures.of(found)
     if not len(stored):
         reasons = "; ".join(f"{p['path']}: {p['reason']}" for p in stored.left_out[:3])
         raise ValueError(f"{title}: none of {len(manifest)} recordings can be used ({reasons})")
@@ -420,7 +432,7 @@ def stored_features(
 
 
 def standards_of(
-    stored: StoredFeatures,
+    stored: StoredFeatures | JoinedFeatures,
     rows: pd.DataFrame,
     protocol: Protocol,
     reference: Moments | None = None,

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -226,3 +227,9 @@ def test_the_command_aligns_a_corpus_with_a_model_from_its_folder(trained, tmp_p
     assert "alignments were made with aligner" in capsys.readouterr().err
     assert main([*command, "--aligner", str(tmp_path / "none")]) == 2
     assert "cannot be loaded as a CTC phone model" in capsys.readouterr().err
+
+
+def test_without_torchaudio_the_sentence_names_what_to_install(model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchaudio.functional", None)  # an import of it fails
+    with pytest.raises(ImportError, match=r"needs a torchaudio that fits torch .*cleser\[ctc\]"):
+        CTCAligner(model, "en-us")

@@ -29,9 +29,7 @@ from cleser.evaluation.tables import difference_cells, frame, p_text, percent
 from tests.evaluation.simulate import CLASSES, predictions
 
 
-def make_run(
-    folder, recipe="baseline", protocol="0123456789ab", neural=True, terms_of=None, **kwargs
-):
+def make_run(folder, recipe="erm", protocol="0123456789ab", neural=True, terms_of=None, **kwargs):
     folder.mkdir(parents=True)
     rows = predictions(**kwargs)
     rows.to_parquet(folder / "predictions.parquet")
@@ -225,8 +223,8 @@ def test_the_page_compares_runs_under_one_protocol(folders, tmp_path):
     third = make_run(tmp_path / "third", seed=5, hit=0.5, neural=False)
     fewer = make_run(tmp_path / "fewer", seed=6, takes=4, neural=False)
     text = report([*folders, third, fewer], tmp_path / "page.html").read_text()
-    rows = re.findall(r"<tr><td>(\w+) \((\w+)\)</td><td>baseline \(one\)</td>", text)
-    assert rows == [("classical", "two"), ("baseline", "third"), ("baseline", "fewer")]
+    rows = re.findall(r"<tr><td>(\w+) \((\w+)\)</td><td>erm \(one\)</td>", text)
+    assert rows == [("classical", "two"), ("erm", "third"), ("erm", "fewer")]
     found = [compare_runs(folders[0], run).differences["uar"] for run in (folders[1], third)]
     for difference, p in zip(found, holm([d.p for d in found]), strict=True):
         cells = "".join(

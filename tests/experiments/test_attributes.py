@@ -19,14 +19,14 @@ from cleser.experiments.methods import METHODS
 from cleser.losses import concordance_loss
 from cleser.models import ModelConfig
 from cleser.recipes.attributes import attribute_loss
-from cleser.recipes.erm import BaselineConfig
+from cleser.recipes.erm import ERMConfig
 from cleser.settings import to_plain
 from cleser.speech import load_backbone
 from cleser.training.dataset import Vocabulary
 from cleser.training.loop import Task, TrainingConfig
 from tests.corpora.trees import write_corpus
 
-QUICK = BaselineConfig(
+QUICK = ERMConfig(
     ModelConfig(dim=16, input_dropout=0.0, dropout=0.1, token_view=False),
     TrainingConfig(epochs=8, batch_size=16, learning_rate=1e-2),
 )
@@ -69,7 +69,7 @@ def protocol(specs, task="avd", **terms):
     return Protocol([specs[0]], [specs[1]], task=task, attributes=("arousal", "valence"), **terms)
 
 
-def run(terms, out, config=QUICK, seeds=1, name="baseline"):
+def run(terms, out, config=QUICK, seeds=1, name="erm"):
     experiment = Experiment(name, to_plain(config), terms, seeds, out)
     return METHODS[name].run(experiment, config, load_backbone("acoustic"))
 
@@ -177,7 +177,7 @@ def test_other_recipes_refuse_before_any_work(specs, tmp_path, capsys):
     with pytest.raises(ValueError, match="Coral learns emotions alone"):
         METHODS["coral"].build(METHODS["coral"].config(), task)
     with pytest.raises(ValueError, match="match_prior is about classes"):
-        METHODS["baseline"].build(BaselineConfig(match_prior=True), task)
+        METHODS["erm"].build(ERMConfig(match_prior=True), task)
 
 
 def test_a_bench_has_a_row_of_attributes(runs, specs, tmp_path):

@@ -135,8 +135,12 @@ def test_mistakes_are_named(specs, tmp_path, capsys):
     )
     with pytest.raises(ValueError, match=r"unknown settings \['epoch'\] in .*wrong.yaml: a-to-b"):
         load_matrix(path)
-    with pytest.raises(ValueError, match="recipes \\['ermm'\\] are unknown"):
+    with pytest.raises(
+        ValueError, match=r"no row 'ermm', expected one of erm, .* did you mean erm"
+    ):
         run_matrix(Matrix((Direction(("a",), ("b",)),), ("ermm",)), specs, tmp_path)
+    with pytest.raises(ValueError, match=r"no row .*; baseline is called erm now"):
+        run_matrix(Matrix((Direction(("a",), ("b",)),), ("baseline",)), specs, tmp_path)
     with pytest.raises(ValueError, match="a-to-z needs the corpora \\['z'\\]"):
         run_matrix(Matrix((Direction(("a",), ("z",)),), ("erm",)), specs, tmp_path)
     assert (

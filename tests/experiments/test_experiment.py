@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,21 +20,21 @@ import cleser
 from cleser.cli import main
 from cleser.corpora.audit import LeakageError
 from cleser.corpora.protocol import Protocol
-from cleser.evaluation import report
+from cleser.evaluation import Run, fit_temperatures, report
 from cleser.evaluation.terms import uses_of
 from cleser.experiments import neural
 from cleser.experiments.evaluate import evaluate
 from cleser.experiments.experiment import Data, Experiment, RunFolderError
 from cleser.experiments.saved import open_run
 from cleser.models import ModelConfig
-from cleser.recipes import METHODS, BaselineConfig
+from cleser.recipes import METHODS, ERMConfig
 from cleser.recipes.classical import Classical
 from cleser.settings import from_plain, to_plain
 from cleser.speech import Alignment, load_backbone, write_textgrid
 from cleser.training.loop import TrainingConfig, predict
 from tests.corpora.trees import write_corpus
 
-QUICK = BaselineConfig(
+QUICK = ERMConfig(
     ModelConfig(dim=16, input_dropout=0.0, dropout=0.1),
     TrainingConfig(epochs=6, batch_size=8, learning_rate=5e-3),
 )
@@ -55,7 +56,7 @@ def cache(tmp_path_factory, monkeypatch):
 
 
 def run(name, protocol, out, config=None, seeds=2, **settings):
-    config = config or (QUICK if name == "baseline" else METHODS[name].config())
+    config = config or (QUICK if name == "erm" else METHODS[name].config())
     experiment = Experiment(name, to_plain(config), protocol, seeds, out, **settings)
     return METHODS[name].run(experiment, config, load_backbone("acoustic"))
 
@@ -64,7 +65,7 @@ def run(name, protocol, out, config=None, seeds=2, **settings):
 def finished(specs, tmp_path_factory):
     os.environ["CLESER_CACHE"] = str(tmp_path_factory.getbasetemp() / "cache")
     out = tmp_path_factory.mktemp("runs") / "a-b"
-    run("baseline", Protocol([specs[0]], [specs[1]]), out)
+    run("erm", Protocol([specs[0]], [specs[1]]), out)
     return out
 
 
@@ -75,6 +76,7 @@ def test_the_run_folder_is_complete(finished):
         "protocol.json",
         "metrics.jsonl",
         "predictions.parquet",
+        "development.parquet",
         "embeddings.safetensors",
         "source.parquet",
         "model.safetensors",
@@ -96,6 +98,20 @@ def test_the_run_folder_is_complete(finished):
     assert len(results["uar"]["seeds"]) == 2
 
 
+def test_temperatures_are_fitted_to_the_sources_development_speakers(finished):
+    results = json.loads((finished / "results.json").read_text())
+    development = pd.read_parquet(finished / "development.parquet")
+    source = pd.read_parquet(finished / "source.parquet")
+    tested = pd.read_parquet(finished / "predictions.parquet")
+    assert set(development["corpus"]) == set(source["corpus"])
+    assert not set(development["corpus"]) & set(tested["corpus"])
+    first = development[development["seed"] == 0]
+    assert not set(first["speaker"]) & set(source["speaker"])  # seed 0 has learned from those
+    found = results["calibration"]["temperatures"]
+    assert found == fit_temperatures(development, results["confusion"]["classes"])
+    assert [row["seed"] for row in found] == [0, 1]
+
+
 def test_what_is_easy_is_learned(finished):
     """Pitch and level tell the emotion in these tones, whoever makes them."""
     results = json.loads((finished / "results.json").read_text())
@@ -104,17 +120,31 @@ def test_what_is_easy_is_learned(finished):
 
 def test_running_again_does_nothing(finished, specs):
     before = (finished / "predictions.parquet").stat().st_mtime_ns
-    results = run("baseline", Protocol([specs[0]], [specs[1]]), finished)
+    results = run("erm", Protocol([specs[0]], [specs[1]]), finished)
     assert (finished / "predictions.parquet").stat().st_mtime_ns == before
     assert results == json.loads((finished / "results.json").read_text())
 
 
 def test_the_same_command_gives_the_same_numbers(finished, specs, tmp_path):
-    run("baseline", Protocol([specs[0]], [specs[1]]), tmp_path / "again")
+    run("erm", Protocol([specs[0]], [specs[1]]), tmp_path / "again")
     for name in ("results.json", "metrics.jsonl", "protocol.json", "config.yaml"):
         assert (tmp_path / "again" / name).read_text() == (finished / name).read_text()
     one, other = (load_file(f / "model.safetensors") for f in (finished, tmp_path / "again"))
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_run_under_a_recipes_old_name_is_the_same_run(finished, specs, tmp_path):
+    old = tmp_path / "old"
+    shutil.copytree(finished, old)
+    for name in ("config.yaml", "results.json"):
+        text = (old / name).read_text()
+        (old / name).write_text(
+            text.replace("recipe: erm", "recipe: baseline").replace('"erm"', '"baseline"')
+        )
+        assert "baseline" in (old / name).read_text()
+    assert open_run(old).settings == open_run(finished).settings
+    assert Run(old).results == Run(finished).results
+    assert run("erm", Protocol([specs[0]], [specs[1]]), old) == Run(finished).results  # as it is
 
 
 @pytest.mark.slow
@@ -135,30 +165,30 @@ def killed(path, text):
         os.kill(os.getpid(), signal.SIGKILL)
 
 experiment.write_text = killed
-run("baseline", Protocol([{specs[0]!r}], [{specs[1]!r}]), __import__("pathlib").Path({str(out)!r}))
+run("erm", Protocol([{specs[0]!r}], [{specs[1]!r}]), __import__("pathlib").Path({str(out)!r}))
 """
     process = subprocess.run(
         [sys.executable, "-c", script], stderr=subprocess.DEVNULL, timeout=600, check=False
     )
     assert process.returncode == -signal.SIGKILL
     assert not (out / "results.json").exists()
-    run("baseline", Protocol([specs[0]], [specs[1]]), out)
+    run("erm", Protocol([specs[0]], [specs[1]]), out)
     for name in ("results.json", "metrics.jsonl"):
         assert (out / name).read_text() == (finished / name).read_text()
 
 
 def test_another_run_is_not_overwritten(finished, specs, tmp_path):
     with pytest.raises(RunFolderError, match=r"other settings \(protocol differ\)"):
-        run("baseline", Protocol([specs[2]], [specs[1]]), finished)
+        run("erm", Protocol([specs[2]], [specs[1]]), finished)
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(RunFolderError, match="is not empty and holds no run"):
-        run("baseline", Protocol([specs[0]], [specs[1]]), tmp_path)
+        run("erm", Protocol([specs[0]], [specs[1]]), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_leakage_stops_a_run_before_any_work(specs, tmp_path):
     with pytest.raises(LeakageError):
-        run("baseline", Protocol([specs[0]], [specs[0]]), tmp_path / "leak")
+        run("erm", Protocol([specs[0]], [specs[0]]), tmp_path / "leak")
     assert not (tmp_path / "leak").exists()
 
 
@@ -168,6 +198,7 @@ def test_a_run_is_tried_on_another_corpus(finished, specs):
     assert len(results["uar"]["seeds"]) == 2
     own = json.loads((finished / "results.json").read_text())
     assert results["protocol"] != own["protocol"]
+    assert results["calibration"]["temperatures"] == own["calibration"]["temperatures"]
 
 
 def test_evaluating_on_the_target_repeats_the_run(finished, specs):
@@ -186,7 +217,7 @@ def test_evaluating_with_alignments_repeats_a_run_with_them(specs, tmp_path):
             end = soundfile.info(path).duration + 0.09  # no frame is left over
             phones = Alignment([0.0, 0.1], [0.1, end], "ai" if number % 2 else "ia")
             write_textgrid(folder / f"{name}.TextGrid", phones)
-    run("baseline", protocol, tmp_path / "run", seeds=1, alignments=str(folder))
+    run("erm", protocol, tmp_path / "run", seeds=1, alignments=str(folder))
     again = evaluate(tmp_path / "run", (specs[1],), alignments=str(folder), out=tmp_path / "again")
     evaluate(tmp_path / "run", (specs[1],), out=tmp_path / "without")
     one, same, other = (
@@ -202,7 +233,7 @@ def test_evaluating_with_alignments_repeats_a_run_with_them(specs, tmp_path):
 def test_a_wrong_folder_of_alignments_begins_no_run(specs, tmp_path, finished):
     wrong = str(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="no such folder of alignments"):
-        run("baseline", Protocol([specs[0]], [specs[1]]), tmp_path / "run", alignments=wrong)
+        run("erm", Protocol([specs[0]], [specs[1]]), tmp_path / "run", alignments=wrong)
     with pytest.raises(ValueError, match="no such folder of alignments"):
         evaluate(finished, (specs[1],), alignments=wrong, out=tmp_path / "again")
     assert not list(tmp_path.iterdir())
@@ -235,22 +266,22 @@ def test_a_run_that_fails_on_its_inputs_leaves_no_folder(specs, tmp_path, finish
         (unseen, of_source, "none of 32 utterances has an alignment"),
     ]
     for protocol, alignments, message in wrong:
-        for name in ("baseline", "classical"):
+        for name in ("erm", "classical"):
             with pytest.raises(ValueError, match=message):
                 run(name, protocol, out, seeds=1, alignments=alignments)
             assert not out.exists()
     with pytest.raises(ValueError, match="none of 8 recordings can be used"):
         evaluate(finished, (mute,), out=out)
     assert not out.exists()
-    run("baseline", fine, out, seeds=1)
+    run("erm", fine, out, seeds=1)
     assert (out / "results.json").exists()
 
 
 def test_a_recipe_that_lacks_phones_leaves_no_folder(specs, tmp_path):
     out, protocol = tmp_path / "run", Protocol([specs[0]], [specs[1]])
-    vowels = METHODS["layer_anchoring"].config(units="vowel", model=QUICK.model)
+    vowels = METHODS["layer-anchoring"].config(units="vowel", model=QUICK.model)
     with pytest.raises(ValueError, match="needs to know the phones"):
-        run("layer_anchoring", protocol, out, vowels, seeds=1)
+        run("layer-anchoring", protocol, out, vowels, seeds=1)
     assert not out.exists()
 
 
@@ -266,7 +297,7 @@ def test_what_was_learned_outlives_a_failure(specs, tmp_path, monkeypatch):
 
     monkeypatch.setattr(neural, "train", failing)
     with pytest.raises(ValueError, match="the second seed fails"):
-        run("baseline", protocol, out)
+        run("erm", protocol, out)
     assert {"config.yaml", "metrics.jsonl", "checkpoints"} <= {path.name for path in out.iterdir()}
 
 
@@ -299,7 +330,7 @@ def test_an_unseen_target_is_not_opened_before_the_test(
         [specs[0]], [specs[1]], normalisation=normalisation, target_access="nothing"
     )
     assert not protocol.transductive
-    run("baseline", protocol, tmp_path / "run", seeds=1)
+    run("erm", protocol, tmp_path / "run", seeds=1)
     assert opened == ["source", "target"]
 
 
@@ -322,7 +353,7 @@ def test_broken_recordings_are_counted_and_left_out(specs, tmp_path):
 
 def test_an_oracle_learns_from_the_target_and_tests_on_others(specs, tmp_path):
     protocol = Protocol([specs[0]], [specs[1]], target_access="labels")
-    run("baseline", protocol, tmp_path / "oracle", seeds=1)
+    run("erm", protocol, tmp_path / "oracle", seeds=1)
     tested = pd.read_parquet(tmp_path / "oracle" / "predictions.parquet")
     learned = pd.read_parquet(tmp_path / "oracle" / "source.parquet")
     assert tested["speaker"].nunique() == 2
@@ -330,10 +361,10 @@ def test_an_oracle_learns_from_the_target_and_tests_on_others(specs, tmp_path):
 
 
 def test_settings_survive_yaml():
-    config = BaselineConfig(ModelConfig(dim=7), TrainingConfig(epochs=3))
-    assert from_plain(BaselineConfig, yaml.safe_load(yaml.safe_dump(to_plain(config)))) == config
+    config = ERMConfig(ModelConfig(dim=7), TrainingConfig(epochs=3))
+    assert from_plain(ERMConfig, yaml.safe_load(yaml.safe_dump(to_plain(config)))) == config
     with pytest.raises(ValueError, match=r"unknown settings \['depht'\] in model"):
-        from_plain(BaselineConfig, {"model": {"depht": 2}})
+        from_plain(ERMConfig, {"model": {"depht": 2}})
 
 
 def test_members_are_averaged_kept_and_resumed(finished, specs, tmp_path, monkeypatch):
@@ -349,10 +380,10 @@ def test_members_are_averaged_kept_and_resumed(finished, specs, tmp_path, monkey
 
     monkeypatch.setattr(neural, "train", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run("baseline", protocol, tmp_path / "voting", voting)
-    run("baseline", protocol, tmp_path / "voting", voting)
+        run("erm", protocol, tmp_path / "voting", voting)
+    run("erm", protocol, tmp_path / "voting", voting)
     monkeypatch.undo()
-    run("baseline", protocol, tmp_path / "calm", voting)
+    run("erm", protocol, tmp_path / "calm", voting)
     for name in ("results.json", "metrics.jsonl"):
         assert (tmp_path / "voting" / name).read_text() == (tmp_path / "calm" / name).read_text()
     alone, kept = (load_file(f / "model.safetensors") for f in (finished, tmp_path / "voting"))
@@ -431,9 +462,7 @@ def test_a_split_that_shares_speakers_says_so_everywhere(specs, tmp_path, capsys
 def test_a_run_without_folds_does_not_mind_that_it_knew_of_none(finished, specs):
     settings = yaml.safe_load((finished / "config.yaml").read_text())
     older = {k: v for k, v in settings["protocol"].items() if k not in ("fold", "shared_speakers")}
-    experiment = Experiment(
-        "baseline", to_plain(QUICK), Protocol([specs[0]], [specs[1]]), 2, finished
-    )
+    experiment = Experiment("erm", to_plain(QUICK), Protocol([specs[0]], [specs[1]]), 2, finished)
     text = (finished / "config.yaml").read_text()
     (finished / "config.yaml").write_text(yaml.safe_dump({**settings, "protocol": older}))
     try:
@@ -459,7 +488,7 @@ def test_folds_by_the_command_line_and_again_by_the_saved_settings(specs, tmp_pa
     capsys.readouterr()
 
 
-@pytest.mark.parametrize("name", ["baseline", "coral", "sapa", "layer_anchoring", "classical"])
+@pytest.mark.parametrize("name", ["erm", "coral", "sapa", "layer-anchoring", "classical"])
 def test_only_what_uses_tokens_reads_them(name, specs, tmp_path, monkeypatch):
     """Without the network's view of them, tokens are read for phones and vowels alone, and never change a summary."""
     kept, asked = [], Data.__init__

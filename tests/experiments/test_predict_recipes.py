@@ -85,7 +85,7 @@ def finished(root, specs, tiny):
         out = root / f"{name}-{road}"
         backbone = tiny if road == "audio" else "acoustic"
         tuning = FineTuning("lora", adapters=4) if road == "audio" else FineTuning()
-        terms = UNSEEN if name == "zero_shot" else {}
+        terms = UNSEEN if name == "zero-shot" else {}
         protocol = Protocol([specs[0]], [specs[1]], [specs[2]], **terms)
         experiment = Experiment(name, to_plain(small(name)), protocol, 1, out, backbone, tuning)
         if not experiment.finished():
@@ -139,7 +139,7 @@ def test_a_corpus_gets_the_probabilities_of_the_test(
     np.testing.assert_allclose(mine[shares], expected.loc[names], atol=2e-5)
 
 
-@pytest.mark.parametrize("name", ["baseline", "sapa"])
+@pytest.mark.parametrize("name", ["erm", "sapa"])
 def test_a_recording_alone_does_not_depend_on_the_others(name, finished, recordings, speakers):
     model = cleser.load_model(finished(name, "features"))
     for given in ({}, {"alone": True, "speakers": speakers}):

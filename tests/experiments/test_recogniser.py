@@ -20,13 +20,13 @@ from cleser.corpora.protocol import Protocol
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.export import export
 from cleser.models import ModelConfig
-from cleser.recipes import METHODS, BaselineConfig
+from cleser.recipes import METHODS, ERMConfig
 from cleser.settings import to_plain
 from cleser.speech import Alignment, load_backbone, write_textgrid
 from cleser.training.loop import TrainingConfig
 from tests.corpora.trees import write_corpus
 
-CONFIG = BaselineConfig(
+CONFIG = ERMConfig(
     ModelConfig(dim=16, input_dropout=0.0, dropout=0.1),
     TrainingConfig(epochs=4, batch_size=8, learning_rate=5e-3),
 )
@@ -58,8 +58,8 @@ def runs(root, specs):
                 [specs[0]], [specs[1]], normalisation=normalisation, target_access=access
             )
             out = root / normalisation
-            experiment = Experiment("baseline", to_plain(CONFIG), protocol, 2, out)
-            METHODS["baseline"].run(experiment, CONFIG, load_backbone("acoustic"))
+            experiment = Experiment("erm", to_plain(CONFIG), protocol, 2, out)
+            METHODS["erm"].run(experiment, CONFIG, load_backbone("acoustic"))
             folders[normalisation] = out
         yield folders
 
@@ -163,6 +163,10 @@ def test_the_card_says_what_was_measured(runs, tmp_path):
     assert f"Protocol `{results['protocol']}`" in body
     assert "## Intended use" in body
     assert "## Limits" in body
+    before = results["calibration"]["before"]["ece"]["mean"]
+    assert f"| calibration error (ECE) | {100 * before:.1f} % |" in body
+    assert "fitted to the source's development speakers" in body
+    assert results["gender"]["notes"][0] in body
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path, runs):
@@ -333,9 +337,9 @@ def test_what_is_aligned_is_recognised_as_in_the_test(specs, root, tmp_path):
             write_textgrid(tmp_path / "aligned" / f"{name}.TextGrid", phones)
     out, folder = tmp_path / "run", tmp_path / "aligned"
     experiment = Experiment(
-        "baseline", to_plain(CONFIG), protocol, 1, out, alignments=str(folder)
+        "erm", to_plain(CONFIG), protocol, 1, out, alignments=str(folder)
     )  # fmt: skip
-    METHODS["baseline"].run(experiment, CONFIG, load_backbone("acoustic"))
+    METHODS["erm"].run(experiment, CONFIG, load_backbone("acoustic"))
     tested = pd.read_parquet(out / "predictions.parquet").set_index("utterance")
     shares = [name for name in tested.columns if name.startswith("p_")]
     model = cleser.load_model(out)
@@ -357,7 +361,7 @@ def test_what_is_aligned_is_recognised_as_in_the_test(specs, root, tmp_path):
     assert "31 of 32 utterances have an alignment" in some.attrs["terms"]
 
 
-@pytest.mark.parametrize("name", ["baseline", "classical", "sapa", "layer_anchoring", "zero_shot"])
+@pytest.mark.parametrize("name", ["erm", "classical", "sapa", "layer-anchoring", "zero-shot"])
 def test_real_speech_is_recognised_as_in_the_test(name, corpora_root, root, monkeypatch):
     """Six speakers of one corpus and three of another, each recording of which the test has recognised."""
     monkeypatch.setenv("CLESER_CACHE", str(root / "real-cache"))
@@ -369,7 +373,7 @@ def test_real_speech_is_recognised_as_in_the_test(name, corpora_root, root, monk
         some.to_parquet(root / "real" / f"{corpus}.parquet")
         specs.append(f"manifest:{root / 'real' / corpus}.parquet")
     unseen = {"target_access": "nothing", "normalisation": "corpus"}
-    protocol = Protocol([specs[0]], [specs[1]], **(unseen if name == "zero_shot" else {}))
+    protocol = Protocol([specs[0]], [specs[1]], **(unseen if name == "zero-shot" else {}))
     config = METHODS[name].config()
     if name != "classical":
         config = replace(config, model=CONFIG.model, training=replace(CONFIG.training, epochs=3))

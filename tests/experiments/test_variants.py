@@ -6,7 +6,7 @@ import pytest
 
 from cleser.corpora.protocol import Protocol
 from cleser.experiments.variants import VARIANTS, reference_of
-from cleser.recipes.erm import BaselineConfig
+from cleser.recipes.erm import ERMConfig
 
 CONTROLLED = [name for name, variant in VARIANTS.items() if variant.control]
 
@@ -14,7 +14,7 @@ CONTROLLED = [name for name, variant in VARIANTS.items() if variant.control]
 @pytest.mark.parametrize("name", CONTROLLED)
 def test_a_control_is_trained_and_matched_alike(name):
     row, control = VARIANTS[name], VARIANTS[VARIANTS[name].control]
-    shared = [f.name for f in fields(BaselineConfig)]
+    shared = [f.name for f in fields(ERMConfig)]
     ours, theirs = asdict(row.config()), asdict(control.config())
     assert {n: ours[n] for n in shared} == {n: theirs[n] for n in shared}
     protocol = Protocol(["a:1"], ["b:2"])

@@ -103,7 +103,7 @@ def test_a_long_recording_is_recognised_window_by_window(finished, tmp_path):  #
     """Each as a file of its own would be; a silent one gets no label."""
     sound = noise(45) * np.repeat([1.0, 0.3, 0.0, 0.7, 1.0], 9 * 16000)
     long = write(tmp_path / "long.wav", sound)
-    model = cleser.load_model(finished("baseline", "features"))
+    model = cleser.load_model(finished("erm", "features"))
     found = model.predict([long], window=9, hop=9)
     assert found["start"].tolist() == [0, 9, 18, 27, 36]
     assert found["end"].tolist() == [9, 18, 27, 36, 45]
@@ -126,7 +126,7 @@ def test_what_is_in_memory_does_not_grow_with_the_recording(
     finished, tmp_path, monkeypatch, rate, seconds  # noqa: F811
 ):  # fmt: skip
     """No more is read at once than a window, and no more features are made than of some windows."""
-    model = cleser.load_model(finished("baseline", "features"))
+    model = cleser.load_model(finished("erm", "features"))
     read, held = [], []
     real, real_loader = soundfile.SoundFile.read, recogniser.loader
 
@@ -153,7 +153,7 @@ def test_what_is_in_memory_does_not_grow_with_the_recording(
 
 def test_a_long_backbone_limit_is_kept(finished, tmp_path, monkeypatch):  # noqa: F811
     """Whisper hears thirty seconds: here a backbone that hears two, and gets no more."""
-    model = cleser.load_model(finished("baseline", "features"))
+    model = cleser.load_model(finished("erm", "features"))
     short = property(lambda self: 2 * self.rate)
     monkeypatch.setattr(type(model.run.backbone), "longest", short)
     found = model.predict([write(tmp_path / "a.wav", noise(5))])

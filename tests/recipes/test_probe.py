@@ -76,3 +76,23 @@ def test_a_round_learns_from_confident_target_utterances_which_count_as_the_sour
     np.testing.assert_allclose(found.weights, peer.coef_, atol=1e-4)
     assert config.adapts
     assert not ProbeConfig(match_prior=True).adapts
+
+
+def test_more_is_trusted_from_round_to_round():
+    """Half of each class' predictions first, three quarters then, all at last; by scikit-learn alone."""
+    source, target = dataset(0), dataset(2, shift=0.5)
+    assert ProbeConfig(rounds=3).shares == [0.5, 0.75, 1.0]
+    x, unlabelled = (d.summaries().flatten(1).numpy() for d in (source, target))
+    peer = LogisticRegression(C=7 / 6, max_iter=1000)
+    peer.fit(x, source.labels["emotion"], source.weight.numpy())
+    for share in (0.5, 0.75, 1.0):
+        trusted = confident_labels(torch.from_numpy(peer.predict_proba(unlabelled)), share).numpy()
+        kept = np.flatnonzero(trusted >= 0)
+        even = 60 / 3 / np.bincount(trusted[kept])[trusted[kept]]
+        peer.fit(
+            np.concatenate([x, unlabelled[kept]]),
+            np.concatenate([source.labels["emotion"].numpy(), trusted[kept]]),
+            np.concatenate([source.weight.numpy(), even]),
+        )
+    found = Probe.fit(ProbeConfig(rounds=3), source, target, UNIFORM)
+    np.testing.assert_allclose(found.weights, peer.coef_, atol=1e-3)

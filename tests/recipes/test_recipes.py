@@ -125,7 +125,7 @@ def test_communities_keep_their_numbers(data):
 def test_layers_are_chosen_by_the_policy_and_need_phones_for_vowels(data, tmp_path):
     source, target = sides(data)
     for policy, units in (("last", "utterance"), ("single", "vowel"), ("group", "vowel")):
-        recipe = build(data, "layer_anchoring", policy=policy, units=units)
+        recipe = build(data, "layer-anchoring", policy=policy, units=units)
         recipe.begin_epoch(0, source=source, dev=source, target=target)
         study = recipe.study(source, target)
         assert set(study["units"]) == {units}
@@ -133,7 +133,7 @@ def test_layers_are_chosen_by_the_policy_and_need_phones_for_vowels(data, tmp_pa
         assert recipe.anchors.layers == expected[policy]
         terms = recipe.train().step(source.batch(range(8)), target.batch(range(8)))
         assert terms["anchors"] > 0
-    going_on = build(data, "layer_anchoring", policy="group", units="vowel")
+    going_on = build(data, "layer-anchoring", policy="group", units="vowel")
     going_on.load_state_dict(recipe.state_dict())
     going_on.study = None  # what has been trained must not be studied again
     going_on.begin_epoch(1, source=source, dev=source, target=target)
@@ -149,7 +149,7 @@ def test_layers_are_chosen_by_the_policy_and_need_phones_for_vowels(data, tmp_pa
 @pytest.mark.parametrize("units", ["utterance", "vowel"])
 def test_the_scale_of_layers_does_not_matter_to_their_anchors(data, units):
     source, target = sides(data)
-    recipe = build(data, "layer_anchoring", units=units).eval()
+    recipe = build(data, "layer-anchoring", units=units).eval()
     recipe.begin_epoch(0, source=source, dev=source, target=target)
     sides_of = source.batch(range(16)), target.batch(range(16))
     before = recipe.step(*sides_of)["anchors"]
@@ -164,17 +164,17 @@ def test_zero_shot_batches_are_hierarchical_and_its_ablations_leave_terms_out(da
     import numpy as np
 
     source, _ = sides(data)
-    recipe = build(data, "zero_shot", samples=2)
+    recipe = build(data, "zero-shot", samples=2)
     for at in recipe.batches(source, 8, np.random.default_rng(0)):
         emotions = source.labels["emotion"][at]
         assert emotions.bincount().tolist() == [2] * 4  # one language is all that the source has
     batch = source.batch(at)
     assert {"contrast", "speaker"} <= set(recipe.train().step(batch, None))
-    assert "contrast" not in build(data, "zero_shot", contrast_weight=0.0).step(batch, None)
-    assert "speaker" not in build(data, "zero_shot", adversary_weight=0.0).step(batch, None)
+    assert "contrast" not in build(data, "zero-shot", contrast_weight=0.0).step(batch, None)
+    assert "speaker" not in build(data, "zero-shot", adversary_weight=0.0).step(batch, None)
 
 
-@pytest.mark.parametrize("name", ["coral", "dann", "layer_anchoring", "sapa"])
+@pytest.mark.parametrize("name", ["coral", "dann", "layer-anchoring", "sapa"])
 def test_the_prior_is_matched_on_the_target(data, name):
     from cleser.training.loop import predict
 
@@ -215,7 +215,7 @@ class Watch:
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "inotify_init1"), reason="needs Linux")
-@pytest.mark.parametrize("name", ["zero_shot", "baseline"])
+@pytest.mark.parametrize("name", ["zero-shot", "erm"])
 def test_the_target_is_not_opened_before_the_test(name, tmp_path, monkeypatch):
     from cleser.experiments import experiment as module
 

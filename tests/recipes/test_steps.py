@@ -118,7 +118,7 @@ def gradients(loss: Tensor, recipe) -> dict[str, Tensor]:
     }
 
 
-@pytest.mark.parametrize("name", ["baseline", "coral", "dann", "layer_anchoring", "zero_shot"])
+@pytest.mark.parametrize("name", ["erm", "coral", "dann", "layer-anchoring", "zero-shot"])
 def test_supervision_is_smoothed_weighted_and_leaves_the_unknown_out(name: str) -> None:
     recipe, source = build(name), batch(1)
     source.labels["emotion"][[2, 5]] = -1
@@ -132,7 +132,7 @@ def test_supervision_is_smoothed_weighted_and_leaves_the_unknown_out(name: str) 
 
 
 def test_the_baseline_is_supervision_alone() -> None:
-    recipe, source = build("baseline"), batch(1)
+    recipe, source = build("erm"), batch(1)
     logits = recipe.embed(source).logits
     expected = cross_entropy(logits, source.labels["emotion"], SMOOTHING, source.weight)
     torch.testing.assert_close(recipe.step(source, None)["loss"], expected)
@@ -173,7 +173,7 @@ def test_danns_reversal_begins_at_nothing() -> None:
 
 @pytest.mark.parametrize("units", ["utterance", "vowel"])
 def test_layer_anchoring_aligns_the_chosen_layers_normalised(units: str) -> None:
-    recipe = build("layer_anchoring", units=units, size=2)
+    recipe = build("layer-anchoring", units=units, size=2)
     source, target = batch(1), batch(2, emotion=torch.full((12,), -1))
     sides = dataset(1, ["de"]), dataset(2, ["zz"])
     recipe.begin_epoch(0, source=sides[0], dev=sides[0], target=sides[1])
@@ -199,7 +199,7 @@ def test_layer_anchoring_aligns_the_chosen_layers_normalised(units: str) -> None
 
 def test_zero_shot_is_equation_12() -> None:
     """λ = 2.5 for positives of another language (Eq. 7), α = 1, β = 0.3; the embedding forgets the speaker."""
-    recipe, source = build("zero_shot"), batch(1, languages=(0, 1, 1, 0))
+    recipe, source = build("zero-shot"), batch(1, languages=(0, 1, 1, 0))
     source.labels["speaker"][3] = -1
     emotion, language = (source.labels[n].tolist() for n in ("emotion", "language"))
     h = recipe.embed(source).utterances
@@ -376,7 +376,7 @@ def begun(**changes):
     return recipe, source, target
 
 
-@pytest.mark.parametrize("name", ["baseline", "coral", "dann"])
+@pytest.mark.parametrize("name", ["erm", "coral", "dann"])
 def test_a_matched_prior_predicts_every_class_alike(name: str) -> None:
     target = dataset(6, ["zz"])
     for matches in (False, True):
@@ -443,7 +443,7 @@ def test_sapa_is_told_communities_only_if_that_helps_held_out_speakers() -> None
 
 def test_a_batch_says_how_much_each_utterance_counts() -> None:
     """The step of a batch in which one utterance counts twice is that of the batch that holds it twice."""
-    recipe, source = build("baseline"), batch(1, size=4)
+    recipe, source = build("erm"), batch(1, size=4)
     once = replace(source, weight=torch.tensor([2.0, 1.0, 1.0, 0.0]).double())
     logits = recipe.embed(source).logits
     rows = [0, 0, 1, 2]

@@ -23,7 +23,7 @@ from cleser.experiments.experiment import Data, Experiment
 from cleser.experiments.export import _described, _portable, export
 from cleser.experiments.neural import encoder_for
 from cleser.models import ModelConfig
-from cleser.recipes import METHODS, BaselineConfig, ClassicalConfig
+from cleser.recipes import METHODS, ClassicalConfig, ERMConfig
 from cleser.settings import from_plain, to_plain
 from cleser.speech import Alignment, load_backbone, write_textgrid
 from cleser.speech.backbones.fine_tuning import FineTuning
@@ -154,9 +154,9 @@ def test_what_is_said_is_taken_out_on_both_roads(specs, tmp_path):
 
 
 def test_both_roads_train_alike_where_the_backbone_stays(specs, tmp_path):
-    config = BaselineConfig(ModelConfig(dim=8), QUICK)
-    run("baseline", specs, tmp_path / "kept", "acoustic", FineTuning(), config=config)
-    run("baseline", specs, tmp_path / "heard", "acoustic", FineTuning("head"), config=config)
+    config = ERMConfig(ModelConfig(dim=8), QUICK)
+    run("erm", specs, tmp_path / "kept", "acoustic", FineTuning(), config=config)
+    run("erm", specs, tmp_path / "heard", "acoustic", FineTuning("head"), config=config)
     one, other = (
         pd.read_json(tmp_path / r / "metrics.jsonl", lines=True) for r in ("kept", "heard")
     )
@@ -217,7 +217,7 @@ def test_a_crop_of_silence_is_no_dead_end(specs):
 def test_weights_of_the_backbone_move_where_they_should(specs, models, tmp_path):
     """And the run keeps those that were trained, no others."""
     tuning = FineTuning("top", top=1, learning_rate=1e-3)
-    run("baseline", specs, tmp_path / "run", models["wavlm"], tuning)
+    run("erm", specs, tmp_path / "run", models["wavlm"], tuning)
     with safe_open(tmp_path / "run" / "model.safetensors", "pt") as file:
         names = [n for n in file.keys() if ".encoder:" in n]  # noqa: SIM118
         kept = {n.split(":", 1)[1]: file.get_tensor(n) for n in names}
@@ -232,7 +232,7 @@ def test_a_tuned_run_is_opened_again(specs, models, tmp_path):
     out = tmp_path / "run"
     tuning = FineTuning("lora", adapters=4, learning_rate=1e-2)
     private = shutil.copytree(models["wav2vec2"], tmp_path / "somebody" / "tiny")
-    run("baseline", specs, out, str(private), tuning, seeds=2, normalisation="utterance")
+    run("erm", specs, out, str(private), tuning, seeds=2, normalisation="utterance")
     evaluate(out, (specs[1],), out=tmp_path / "again")
     one, other = (pd.read_parquet(f / "predictions.parquet") for f in (out, tmp_path / "again"))
     pd.testing.assert_frame_equal(one, other, check_exact=False, atol=1e-4)
@@ -272,9 +272,9 @@ def test_gradients_of_several_batches_make_one_step(specs, models, tmp_path):
     folder = save_tiny("wav2vec2", tmp_path / "still", **STILL)
 
     def losses(name, batch_size, accumulate):
-        config = BaselineConfig(model, TrainingConfig(epochs=3, batch_size=batch_size, clip=1e9))
+        config = ERMConfig(model, TrainingConfig(epochs=3, batch_size=batch_size, clip=1e9))
         tuning = FineTuning("full", accumulate=accumulate)
-        run("baseline", specs, tmp_path / name, str(folder), tuning, config=config)
+        run("erm", specs, tmp_path / name, str(folder), tuning, config=config)
         return pd.read_json(tmp_path / name / "metrics.jsonl", lines=True)
 
     one, other = losses("one", 8, 1), losses("two", 4, 2)
@@ -305,14 +305,14 @@ def test_half_precision_is_near(specs, models):
 def test_killed_and_resumed_equals_uninterrupted(specs, models, tmp_path):
     """Crops, dropout of the backbone and its optimiser's state go on as if nothing had been."""
     tuning = FineTuning("lora", adapters=4, crop=0.25)
-    config = BaselineConfig(ModelConfig(dim=8), TrainingConfig(epochs=4, batch_size=4))
-    run("baseline", specs, tmp_path / "whole", models["wav2vec2"], tuning, config=config)
+    config = ERMConfig(ModelConfig(dim=8), TrainingConfig(epochs=4, batch_size=4))
+    run("erm", specs, tmp_path / "whole", models["wav2vec2"], tuning, config=config)
     script = f"""
 from tests.training.test_audio import *
 from pathlib import Path
-config = BaselineConfig(ModelConfig(dim=8), TrainingConfig(epochs=4, batch_size=4))
+config = ERMConfig(ModelConfig(dim=8), TrainingConfig(epochs=4, batch_size=4))
 tuning = FineTuning("lora", adapters=4, crop=0.25)
-run("baseline", {specs!r}, Path({str(tmp_path / "killed")!r}), {models["wav2vec2"]!r}, tuning, config=config)
+run("erm", {specs!r}, Path({str(tmp_path / "killed")!r}), {models["wav2vec2"]!r}, tuning, config=config)
 """
     process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
     metrics = tmp_path / "killed" / "metrics.jsonl"
@@ -325,7 +325,7 @@ run("baseline", {specs!r}, Path({str(tmp_path / "killed")!r}), {models["wav2vec2
     process.wait()
     assert process.returncode == -signal.SIGKILL
     assert not (tmp_path / "killed" / "results.json").exists()
-    run("baseline", specs, tmp_path / "killed", models["wav2vec2"], tuning, config=config)
+    run("erm", specs, tmp_path / "killed", models["wav2vec2"], tuning, config=config)
     for name in ("metrics.jsonl", "results.json"):
         assert (tmp_path / "killed" / name).read_text() == (tmp_path / "whole" / name).read_text()
 
@@ -345,7 +345,7 @@ def test_what_learns_from_features_alone_is_told(specs, tmp_path):
 def test_unreadable_recordings_are_left_out(specs, tmp_path):
     spec = write_corpus(tmp_path / "d", "d", speakers=2, seed=3)
     (tmp_path / "d" / "s0-anger-0.wav").write_bytes(b"RIFF")
-    results = run("baseline", (specs[0], spec, specs[2]), tmp_path / "run", "acoustic",
+    results = run("erm", (specs[0], spec, specs[2]), tmp_path / "run", "acoustic",
                   FineTuning("head"))  # fmt: skip
     assert results["n_utterances"] == 7
     assert len(results["left_out"]) == 1

@@ -20,7 +20,7 @@ from cleser.experiments.experiment import Experiment, run_experiment
 from cleser.experiments.neural import fit_recipe
 from cleser.losses import CrossLingualSupCon, RelationalTripletLoss
 from cleser.models import ModelConfig
-from cleser.recipes import Baseline, BaselineConfig
+from cleser.recipes import ERM, ERMConfig
 from cleser.relations import differ, same
 from cleser.settings import to_plain
 from cleser.speech import load_backbone
@@ -32,7 +32,7 @@ from tests.speech.tiny_models import save_tiny
 
 # Batches of nine: shares of five and four, and a rest of six or seven. Two processes leave out a rest of one.
 STILL = ModelConfig(dim=8, input_dropout=0.0, token_dropout=0.0, dropout=0.0)
-CONFIG = BaselineConfig(STILL, TrainingConfig(epochs=2, batch_size=9, learning_rate=3e-3))
+CONFIG = ERMConfig(STILL, TrainingConfig(epochs=2, batch_size=9, learning_rate=3e-3))
 SILENT = {
     "hidden_dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0,
     "feat_proj_dropout": 0.0, "final_dropout": 0.0,
@@ -46,7 +46,7 @@ ROADS = {
 }
 
 
-class Contrastive(Baseline):
+class Contrastive(ERM):
     """Cross-entropy with losses between utterances of all processes, and the target's in them."""
 
     def __init__(self, config, task):
@@ -89,7 +89,7 @@ def experiment(folder, road, out):
     specs = json.loads((folder / "specs.json").read_text())
     protocol = Protocol([specs[0]], [specs[1]], dev=0.34)
     backbone = "acoustic" if road == "features" else str(folder / "model")
-    made = Experiment("baseline", to_plain(CONFIG), protocol, 1, out, backbone, ROADS[road])
+    made = Experiment("erm", to_plain(CONFIG), protocol, 1, out, backbone, ROADS[road])
 
     def fit(fold):
         return fit_recipe(lambda task: Contrastive(CONFIG, task), CONFIG.training, fold)

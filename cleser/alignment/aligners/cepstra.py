@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from cleser.speech.torchaudio_functions import create_dct, melscale_fbanks
+from cleser.speech.spectral_bases import cosine_basis, mel_filters
 
 RATE: Final = 16000  # Hz
 HOP: Final = 80  # samples from frame to frame
@@ -90,10 +90,9 @@ def _window() -> Floats:
 
 @cache
 def _bank() -> Floats:
-    bank = melscale_fbanks(_FFT // 2 + 1, 80.0, 7200.0, _BANDS, RATE, mel_scale="htk")
-    return np.asarray(bank.numpy())
+    return np.asarray(mel_filters(_FFT // 2 + 1, 80.0, 7200.0, _BANDS, RATE).numpy())
 
 
 @cache
 def _cosines() -> Floats:
-    return np.asarray(create_dct(_COEFFICIENTS + 1, _BANDS, norm="ortho").numpy()[:, 1:])
+    return np.asarray(cosine_basis(_COEFFICIENTS + 1, _BANDS).numpy()[:, 1:])

@@ -11,6 +11,7 @@ and a stretch of blanks that is silent, and longer than a plosive's closure, is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +25,6 @@ from cleser.alignment.aligners.cepstra import FRAME_RATE, RATE, level, mel_power
 from cleser.alignment.aligners.ctc_phone_model import CTCPhoneModel
 from cleser.alignment.aligners.pronunciation import Vocabulary, pronounce
 from cleser.alignment.phones import Alignment
-from cleser.speech.torchaudio_functions import forced_align
 
 _SILENCE: Final = -30.0  # dB below the loud frames
 _PAUSE: Final = 0.08  # seconds; closures of plosives are shorter
@@ -42,12 +42,14 @@ class CTCAligner:
         voice: Voice of espeak-ng that says how a text is pronounced, as ``en-us``, ``de`` or ``cmn``.
 
     Raises:
+        ImportError: torchaudio is not installed, or does not fit the torch that is.
         ValueError: There is no such model, it hears another rate than 16 kHz, or has no phones.
     """
 
     rate: int = RATE
 
     def __init__(self, model: CTCPhoneModel | str | Path, voice: str) -> None:
+        _forced_align()  # whatever is missing is said before the first recording
         self.model = model if isinstance(model, CTCPhoneModel) else CTCPhoneModel(model)
         if self.model.rate != RATE:
             raise ValueError(f"{self.model.source}: hears {self.model.rate} Hz, expected {RATE} Hz")
@@ -92,6 +94,18 @@ class CTCAligner:
         return np.asarray(levels[nearest] < _SILENCE)
 
 
+def _forced_align() -> Callable[..., tuple[Tensor, Tensor]]:
+    """The search of torchaudio; imported here alone, since its compiled code must fit the torch that is installed."""
+    try:
+        from torchaudio.functional import forced_align  # noqa: PLC0415
+    except (ImportError, OSError) as error:
+        raise ImportError(
+            f"a CTC aligner needs a torchaudio that fits torch {torch.__version__} ({error}); "
+            "pip install 'cleser[ctc]', or align by synthesis, which needs none"
+        ) from error
+    return forced_align  # type: ignore[no-any-return]
+
+
 def _path(emissions: Tensor, targets: Integers, blank: int) -> Integers:
     """The phone that each frame is most probably in, [F]; -1 in blanks."""
     repeated = int((targets[1:] == targets[:-1]).sum())
@@ -99,7 +113,7 @@ def _path(emissions: Tensor, targets: Integers, blank: int) -> Integers:
         raise ValueError(
             f"the recording has {len(emissions)} frames, too few for its {len(targets)} phones"
         )
-    labels, _ = forced_align(emissions[None], torch.from_numpy(targets)[None], blank=blank)
+    labels, _ = _forced_align()(emissions[None], torch.from_numpy(targets)[None], blank=blank)
     outputs = labels[0].numpy()
     marked = outputs != blank
     begins = marked & np.append(True, outputs[1:] != outputs[:-1])

@@ -2,6 +2,7 @@
 
 from cleser.speech.backbones.acoustic import AcousticBackbone
 from cleser.speech.backbones.base import Backbone, Frames, ReceiveLayer
+from cleser.speech.backbones.joined import JoinedBackbone
 from cleser.speech.backbones.open import load_backbone
 from cleser.speech.backbones.pretrained import TransformersBackbone
 
@@ -9,6 +10,7 @@ __all__ = [
     "AcousticBackbone",
     "Backbone",
     "Frames",
+    "JoinedBackbone",
     "ReceiveLayer",
     "TransformersBackbone",
     "load_backbone",

@@ -28,7 +28,7 @@ from torch import Tensor
 from cleser.speech.backbones import pitch
 from cleser.speech.backbones.base import Backbone, Frames
 from cleser.speech.backbones.pitch import PitchTrack, track_pitch
-from cleser.speech.torchaudio_functions import create_dct, melscale_fbanks
+from cleser.speech.spectral_bases import cosine_basis, mel_filters
 
 LAYERS: Final = ("cepstrum", "voice")
 CHANNELS: Final = 40
@@ -59,10 +59,10 @@ class AcousticBackbone(Backbone):
         self.noise_floor = noise_floor
         self.silence = silence
         self.hop, self.window, self.n_fft = 160, 400, 512
-        mel = melscale_fbanks(self.n_fft // 2 + 1, 60.0, 7600.0, CHANNELS, self.rate, norm="slaney")
+        mel = mel_filters(self.n_fft // 2 + 1, 60.0, 7600.0, CHANNELS, self.rate, norm="slaney")
         self.register_buffer("hann", torch.hann_window(self.window), persistent=False)
         self.register_buffer("mel", mel, persistent=False)
-        dct = create_dct(14, CHANNELS, norm="ortho")
+        dct = cosine_basis(14, CHANNELS)
         self.register_buffer("dct", dct, persistent=False)
 
     @property

@@ -67,6 +67,11 @@ class Backbone(nn.Module, ABC):
         """Frames that waveforms of these lengths have, int64 [B]."""
 
     @property
+    def views(self) -> tuple[Backbone, ...]:
+        """The backbones that describe an utterance side by side: this one alone, or those that are joined."""
+        return (self,)
+
+    @property
     def shortest(self) -> int:
         """Samples that a waveform must have."""
         return 1

@@ -1,0 +1,305 @@
+r"""Whether probabilities mean what they say, and one number that makes them say less.
+
+A recogniser is calibrated if, of the utterances that it labels with confidence .8, it labels 80 % correctly. With
+confidence :math:`c_i = \max_k p_{ik}` of utterance i, :math:`h_i` 1 where its label is right and 0 elsewhere, and
+utterances in bins b by their confidence, the expected calibration error (Naeini, Cooper & Hauskrecht, *Obtaining Well
+Calibrated Probabilities Using Bayesian Binning*, AAAI 2015) is
+
+.. math:: \mathrm{ECE} = \sum_b \frac{n_b}{N}
+          \Big| \frac1{n_b} \sum_{i \in b} h_i - \frac1{n_b} \sum_{i \in b} c_i \Big|.
+   :label: ece
+
+**Bins are of equal mass**: each holds as many utterances as another, but for equal confidences, which are never
+divided. Bins of equal width are often almost empty at one end, where the gap between a few utterances' accuracy and
+confidence is mostly chance. Some of that remains: the ECE of a *perfectly* calibrated recogniser is above zero, the
+more so the fewer utterances there are (Roelofs, Cain, Shlens & Mozer, *Mitigating Bias in Calibration Error
+Estimation*, 2020). Each ECE therefore stands beside this floor, the value expected if the confidences were right and
+utterances independent,
+
+.. math:: \mathrm{floor} = \frac1N \sum_b \sqrt{\frac2\pi \sum_{i \in b} c_i (1 - c_i)}.
+   :label: floor
+
+*Overconfidence*, :math:`\frac1N \sum_i (c_i - h_i)`, has no such floor, and a sign. All have intervals over speakers
+and seeds, see :mod:`cleser.evaluation.intervals`.
+
+**Temperature** (Guo, Pleiss, Sun & Weinberger, *On Calibration of Modern Neural Networks*, ICML 2017). With the logits
+:math:`z_{ik} = \log p_{ik}`,
+
+.. math:: q_{ik} = \frac{e^{z_{ik} / T}}{\sum_j e^{z_{ij} / T}}, \qquad
+          T = \arg\min_T - \sum_i \log q_{i y_i}.
+   :label: temperature
+
+T is fitted for each network to the **source's development speakers**, who decided the epoch and whose labels are known;
+no label of the target is looked at. T > 1 makes the network less sure; no label changes. What it leaves of the target's
+ECE is what differs between source and target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.optimize import minimize_scalar
+
+from cleser.evaluation.intervals import Interval, interval_of_sums
+from cleser.evaluation.metrics import Floats
+
+_LEAST: Final = 1e-12  # a probability of zero, for logarithms
+_RANGE: Final = (
+    0.05,
+    20.0,
+)  # of temperatures: beyond, probabilities are certain or uniform already
+_BINS: Final = 10
+
+
+def temper(probabilities: npt.ArrayLike, temperature: npt.ArrayLike) -> Floats:
+    """Probabilities at another temperature, :eq:`temperature`.
+
+    Args:
+        probabilities: [N, K], rows that sum to 1.
+        temperature: T, or one for each row [N]; above 1 makes probabilities more alike.
+
+    Returns:
+        [N, K]; the order of the classes in a row stays as it is.
+
+    Raises:
+        ValueError: A temperature is not above 0.
+
+    >>> temper([[0.9, 0.1]], 2).round(2)
+    array([[0.75, 0.25]])
+    """
+    t = np.asarray(temperature, dtype=np.float64)
+    if not (t > 0).all():
+        raise ValueError(f"temperature is {t}, expected more than 0")
+    logits = np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), _LEAST))
+    logits = logits / (t[:, None] if t.ndim else t)
+    shares = np.exp(logits - logits.max(-1, keepdims=True))
+    return np.asarray(shares / shares.sum(-1, keepdims=True))
+
+
+def fit_temperature(probabilities: npt.ArrayLike, truth: npt.ArrayLike) -> float:
+    """The temperature at which labels are likeliest, :eq:`temperature`, from .05 to 20.
+
+    Args:
+        probabilities: [N, K].
+        truth: Integers [N] from 0 to K − 1.
+
+    Raises:
+        ValueError: There is no utterance, or truth has another length.
+    """
+    p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(truth)
+    if p.ndim != 2 or not len(p) or y.shape != p.shape[:1]:
+        raise ValueError(
+            f"probabilities have the shape {p.shape} and truth {y.shape}, expected [N, K] and [N], N at least 1"
+        )
+    rows = np.arange(len(p))
+
+    def loss(log_t: float) -> float:
+        return float(-np.log(np.maximum(temper(p, np.exp(log_t))[rows, y], _LEAST)).mean())
+
+    # Convex in 1/T, hence with a single minimum in log T too.
+    return float(np.exp(minimize_scalar(loss, bounds=np.log(_RANGE), method="bounded").x))
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """What confidences and hits add up to in each bin: a reliability curve, and what errors and intervals are made of.
+
+    Attributes:
+        sums: Of each seed, cluster and bin, [S, G, B, 5]: utterances, confidence c, hits h, c (1 − c), and −log p of
+            the true class.
+        unit: What a cluster is.
+    """
+
+    sums: Floats
+    unit: Literal["speakers", "utterances"]
+
+    @property
+    def share(self) -> Floats:
+        """Share of the utterances that fall into each bin, [B]."""
+        n = self._total[:, 0]
+        return np.asarray(n / n.sum())
+
+    @property
+    def confidence(self) -> Floats:
+        """Mean confidence of each bin, [B]."""
+        return np.asarray(self._total[:, 1] / self._total[:, 0])
+
+    @property
+    def accuracy(self) -> Floats:
+        """Share of each bin's utterances that were labelled correctly, [B]."""
+        return np.asarray(self._total[:, 2] / self._total[:, 0])
+
+    @property
+    def floor(self) -> float:
+        """The ECE to be expected of a perfectly calibrated network, :eq:`floor`: the mean over seeds."""
+        sums = self.sums.sum(1)  # [S, B, 5]
+        spread = np.sqrt(2 / np.pi * sums[..., 3]).sum(-1)
+        return float((spread / sums[..., 0].sum(-1)).mean())
+
+    @property
+    def _total(self) -> Floats:
+        return np.asarray(self.sums.sum((0, 1)))
+
+    def interval(self, metric: str) -> Interval:
+        """``"ece"``, ``"overconfidence"`` or ``"log_loss"`` (in nats), with an interval over speakers and seeds."""
+        function, bounds = _METRICS[metric]
+        return interval_of_sums(
+            self.sums, self.sums[..., 0].sum(-1), function, self.unit, bounds=bounds
+        )
+
+
+def expected_calibration_error(sums: Floats) -> Floats:
+    """ECE, :eq:`ece`, of sums over bins [..., B, 3 or more] as in :class:`Reliability`: [...]."""
+    return _mean(np.abs(sums[..., 2] - sums[..., 1]), sums)
+
+
+def overconfidence(sums: Floats) -> Floats:
+    """Mean confidence less accuracy, of the same sums: [...]."""
+    return _mean(sums[..., 1] - sums[..., 2], sums)
+
+
+def _log_loss(sums: Floats) -> Floats:
+    return _mean(sums[..., 4], sums)
+
+
+def _mean(parts: Floats, sums: Floats) -> Floats:
+    """What bins add up to, by utterance; NaN where there is none."""
+    n = sums[..., 0].sum(-1)
+    return np.asarray(np.divide(parts.sum(-1), n, out=np.full(n.shape, np.nan), where=n > 0))
+
+
+_METRICS: Final = {
+    "ece": (expected_calibration_error, (0.0, 1.0)),
+    "overconfidence": (overconfidence, (-1.0, 1.0)),
+    "log_loss": (_log_loss, (0.0, np.inf)),
+}
+
+
+def reliability(
+    predictions: pd.DataFrame,
+    classes: list[str],
+    *,
+    bins: int = _BINS,
+    probabilities: Floats | None = None,
+) -> Reliability:
+    """Sum up confidences and hits by seed, speaker and bin of equal mass.
+
+    Args:
+        predictions: Rows with ``seed, utterance, speaker, emotion`` and ``p_<class>`` for each class.
+        classes: Names of the K classes.
+        bins: Most bins; fewer where confidences are equal.
+        probabilities: [N, K] in place of those of the table.
+
+    Raises:
+        ValueError: There are no rows, or a truth is not among ``classes``.
+    """
+    if predictions.empty:
+        raise ValueError("there are no predictions, expected at least one")
+    p = _probabilities(predictions, classes) if probabilities is None else probabilities
+    truth = _codes(predictions, classes)
+    sure = p.max(-1)
+    hits = (p.argmax(-1) == truth).astype(np.float64)
+    loss = -np.log(np.maximum(p[np.arange(len(p)), truth], _LEAST))
+    last = (
+        -(-len(sure) * np.arange(1, bins) // bins) - 1
+    )  # the last utterance of each bin but the last one
+    edges = np.unique(np.sort(sure)[last])
+    _, inside = np.unique(np.searchsorted(edges, sure), return_inverse=True)
+    speaker = predictions["speaker"]
+    unit: Literal["speakers", "utterances"] = "speakers" if speaker.notna().any() else "utterances"
+    names, group = np.unique(
+        speaker.fillna(predictions["utterance"]).astype(str), return_inverse=True
+    )
+    seeds, seed = np.unique(predictions["seed"], return_inverse=True)
+    size = (len(seeds), len(names), int(inside.max()) + 1)
+    flat = np.ravel_multi_index((seed, group, inside), size)
+    parts = [
+        np.bincount(flat, weights=values, minlength=int(np.prod(size))).reshape(size)
+        for values in (np.ones(len(p)), sure, hits, sure * (1 - sure), loss)
+    ]
+    return Reliability(np.stack(parts, -1), unit)
+
+
+def fit_temperatures(development: pd.DataFrame, classes: list[str]) -> list[dict[str, Any]]:
+    """A temperature for each network, from its predictions of the source's development speakers.
+
+    Args:
+        development: As the predictions of :func:`reliability`; with ``fold`` where each fold has networks of its own.
+        classes: Names of the classes.
+
+    Returns:
+        Rows with ``seed`` (and ``fold``) and ``temperature``.
+    """
+    columns = [name for name in ("fold", "seed") if name in development]
+    fitted: list[dict[str, Any]] = []
+    for _, rows in development.groupby(columns):
+        network = {name: rows[name].iloc[0] for name in columns}
+        network["seed"] = int(network["seed"])  # NumPy's integers are none for JSON
+        t = fit_temperature(_probabilities(rows, classes), _codes(rows, classes))
+        fitted.append({**network, "temperature": t})
+    return fitted
+
+
+def tempered(
+    predictions: pd.DataFrame, classes: list[str], temperatures: list[dict[str, Any]]
+) -> Floats:
+    """Probabilities [N, K] of predictions, each at its network's temperature.
+
+    Raises:
+        ValueError: A network has no temperature.
+    """
+    columns = [name for name in ("fold", "seed") if name in temperatures[0]]
+    known = {tuple(row[c] for c in columns): row["temperature"] for row in temperatures}
+    networks = [*zip(*(predictions[c] for c in columns), strict=True)]
+    if missing := set(networks) - known.keys():
+        raise ValueError(
+            f"networks {sorted(missing)[:3]} ({', '.join(columns)}) have no temperature, found {sorted(known)[:3]}"
+        )
+    return temper(_probabilities(predictions, classes), [known[n] for n in networks])
+
+
+def summarise_calibration(
+    predictions: pd.DataFrame, classes: list[str], temperatures: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Calibration before and, where there are temperatures, after: what ``results.json`` holds of it."""
+    summary: dict[str, Any] = {"before": _summary(reliability(predictions, classes))}
+    if temperatures:
+        p = tempered(predictions, classes, temperatures)
+        summary["after"] = _summary(reliability(predictions, classes, probabilities=p))
+    return {**summary, "temperatures": temperatures}
+
+
+def _summary(found: Reliability) -> dict[str, Any]:
+    summary: dict[str, Any] = {}
+    for name in _METRICS:
+        of = found.interval(name)
+        ends = [None if np.isnan(end) else end for end in (of.low, of.high)]
+        summary[name] = {"mean": of.estimate, "ci95": ends, "covers": of.covers}
+    curve: Mapping[str, Floats] = {
+        "confidence": found.confidence,
+        "accuracy": found.accuracy,
+        "share": found.share,
+    }
+    return {**summary, "floor": found.floor, "curve": {k: v.tolist() for k, v in curve.items()}}
+
+
+def has_probabilities(predictions: pd.DataFrame, classes: list[str]) -> bool:
+    """Whether a table holds a probability of each class."""
+    return all(f"p_{name}" in predictions for name in classes)
+
+
+def _probabilities(predictions: pd.DataFrame, classes: list[str]) -> Floats:
+    return predictions[[f"p_{name}" for name in classes]].to_numpy(np.float64)
+
+
+def _codes(predictions: pd.DataFrame, classes: list[str]) -> npt.NDArray[np.intp]:
+    codes = pd.Index(classes).get_indexer(pd.Index(predictions["emotion"]))
+    if (codes < 0).any():
+        found = predictions["emotion"].iloc[int((codes < 0).argmax())]
+        raise ValueError(f"emotion holds {found!r}, expected one of {classes}")
+    return codes

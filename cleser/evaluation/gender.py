@@ -1,0 +1,101 @@
+"""How well women and men are recognised, and whether that differs by more than their speakers do.
+
+The difference is one between two groups of speakers, :func:`cleser.evaluation.intervals.group_difference`: its interval
+is as wide as few speakers make it, and one that holds zero says that no gap was found, not that there is none.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from cleser.evaluation.intervals import Interval, group_difference, interval
+from cleser.evaluation.metrics import uar
+from cleser.evaluation.speakers import Clusters, cluster
+
+GENDERS: Final = ("female", "male")
+FEW: Final = 5  # speakers of a gender
+
+
+def gender_gap(predictions: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
+    """UAR of each gender, and female less male.
+
+    Args:
+        predictions: Rows with ``seed, utterance, speaker, emotion, predicted`` and, where it is known, ``gender``
+            (``female`` or ``male``).
+        classes: Names of the classes.
+
+    Returns:
+        ``groups`` with the UAR, utterances and speakers of each gender; ``difference``, None where only one gender is
+        there; ``unknown``, how many utterances have none; ``notes``, sentences that say what the figures rest on. The
+        UAR is over the classes that both genders show.
+
+    >>> row = {"seed": 0, "utterance": "a", "speaker": "1", "emotion": "anger", "predicted": "anger"}
+    >>> gender_gap(pd.DataFrame([row]), ["anger"])["notes"]
+    ['the gender of no speaker is known']
+    """
+    if "gender" not in predictions:
+        predictions = predictions.assign(gender=None)
+    each = predictions.dropna(subset="speaker").groupby("speaker")["gender"].nunique()
+    mixed = [str(name) for name in each.index[each > 1]]
+    certain = predictions[~predictions["speaker"].isin(mixed)]
+    groups = {name: certain[certain["gender"] == name] for name in GENDERS}
+    groups = {name: rows for name, rows in groups.items() if len(rows)}
+    unknown = predictions.loc[predictions["gender"].isna(), "utterance"].nunique()
+    shown = [set(rows["emotion"]) for rows in groups.values()]
+    both = [name for name in classes if shown and all(name in of for of in shown)]
+    kept = {name: rows[rows["emotion"].isin(both)] for name, rows in groups.items()} if both else {}
+    clusters = {name: cluster(rows, classes) for name, rows in kept.items()}
+    summary: dict[str, Any] = {
+        "groups": {name: _group(kept[name], of) for name, of in clusters.items()},
+        "difference": None,
+        "unknown": int(unknown),
+        "notes": _notes(kept, int(unknown), [name for name in classes if name not in both]),
+    }
+    if mixed:
+        summary["notes"].append(
+            f"{len(mixed)} speakers have utterances of both genders and are left out"
+        )
+    if len(clusters) == 2 and clusters["male"].seeds == clusters["female"].seeds:
+        summary["difference"] = _entry(group_difference(clusters["male"], clusters["female"], uar))
+    elif len(clusters) == 2:
+        summary["notes"].append("some seeds tested one gender alone: there is no difference")
+    return summary
+
+
+def _group(rows: pd.DataFrame, clusters: Clusters) -> dict[str, Any]:
+    return {
+        "uar": _entry(interval(clusters, uar)),
+        "speakers": int(rows["speaker"].nunique()),
+        "utterances": int(rows["utterance"].nunique()),
+    }
+
+
+def _entry(found: Interval) -> dict[str, Any]:
+    ends = [None if np.isnan(end) else float(end) for end in (found.low, found.high)]
+    return {"mean": found.estimate, "ci95": ends, "covers": found.covers}
+
+
+def _notes(groups: dict[str, pd.DataFrame], unknown: int, missing: list[str]) -> list[str]:
+    if not groups:
+        return ["the gender of no speaker is known"]
+    notes = []
+    if unknown:
+        notes.append(f"{unknown} utterances are of unknown gender and left out")
+    for name in GENDERS:
+        count = int(groups[name]["speaker"].nunique()) if name in groups else 0
+        if name not in groups:
+            notes.append(f"no {name} speaker is known: there is no gap to measure")
+        elif not count:
+            notes.append(
+                f"no {name} utterance has a speaker: intervals count utterances, and are too narrow"
+            )
+        elif count < FEW:
+            notes.append(
+                f"{count} {name} speaker{'s' if count > 1 else ''}: too few to speak of {name} voices in general"
+            )
+    if missing and len(groups) == 2:
+        notes.append(f"without {', '.join(missing)}, which not both genders show")
+    return notes

@@ -1,0 +1,54 @@
+"""The recipes that come with cleser, each as an entry point of the group ``cleser.recipes`` names it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from cleser.experiments.experiment import Experiment, Fitted, Fold, run_experiment
+from cleser.experiments.methods import Method
+from cleser.experiments.neural import network
+from cleser.recipes.adaptation import Coral, CoralConfig, Dann, DannConfig
+from cleser.recipes.attributes import build_erm
+from cleser.recipes.classical import Classical, ClassicalConfig
+from cleser.recipes.erm import ERMConfig
+from cleser.recipes.layer_anchoring import LayerAnchoring, LayerAnchoringConfig
+from cleser.recipes.probe import Probe, ProbeConfig
+from cleser.recipes.sapa import SAPA, SAPAConfig
+from cleser.recipes.zero_shot import ZeroShot, ZeroShotConfig
+from cleser.speech.backbones import Backbone
+
+
+def run_classical(
+    experiment: Experiment, config: ClassicalConfig, backbone: Backbone
+) -> dict[str, Any]:
+    """Run the classical row; its seeds differ only in the source speakers they learn from."""
+
+    def fit(fold: Fold) -> Fitted:
+        emotions = len(fold.data.vocabulary.emotions)
+        return Classical.fit(config, fold.data.learned(fold.parts), emotions)
+
+    return run_experiment(experiment, config, fit, backbone)
+
+
+def run_probe(experiment: Experiment, config: ProbeConfig, backbone: Backbone) -> dict[str, Any]:
+    """Run the linear probe; its seeds differ only in the source speakers they learn from."""
+
+    def fit(fold: Fold) -> Fitted:
+        data, heard = fold.data, config.match_prior or config.adapts
+        target = data.target.subset(fold.parts.adapt) if heard and len(fold.parts.adapt) else None
+        prior = torch.tensor(data.prior, dtype=torch.float64)
+        return Probe.fit(config, data.learned(fold.parts), target, prior)
+
+    return run_experiment(experiment, config, fit, backbone)
+
+
+erm = network(ERMConfig, build_erm)._replace(tasks=("emotion", "avd", "both"))
+coral = network(CoralConfig, Coral)
+dann = network(DannConfig, Dann)
+sapa = network(SAPAConfig, SAPA)
+layer_anchoring = network(LayerAnchoringConfig, LayerAnchoring)
+zero_shot = network(ZeroShotConfig, ZeroShot)
+classical = Method(ClassicalConfig, run_classical, None, Classical.restore)
+probe = Method(ProbeConfig, run_probe, None, Probe.restore)

@@ -1,0 +1,280 @@
+"""A finished run on its test's recordings made worse: noise, rooms, codecs and speed, with all seeds.
+
+A condition is treated as a corpus of its own: its speakers bring their statistics, as they do in the run's test, so
+that what normalisation takes away of a noise is taken away here too. The undegraded recordings are a condition as well,
+and every other is compared with them on the same utterances by the same networks, seed by seed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+import soundfile
+
+from cleser.alignment import Alignment
+from cleser.corpora.protocol import Protocol
+from cleser.evaluation.intervals import Interval, interval, interval_of_sums
+from cleser.evaluation.metrics import uar
+from cleser.evaluation.speakers import Clusters, cluster
+from cleser.experiments.evaluate import protocol_on
+from cleser.experiments.experiment import loader, predictions_of
+from cleser.experiments.one_sided import settle
+from cleser.experiments.saved import SavedRun, open_run
+from cleser.files import replacing, write_text
+from cleser.progress import track
+from cleser.speech.audio import AudioError, read_mono
+from cleser.speech.degradations import (
+    CODECS,
+    NOISES,
+    Samples,
+    add_noise,
+    change_speed,
+    encode,
+    reverberate,
+)
+from cleser.training.dataset import phones_of
+
+
+class Condition(NamedTuple):
+    """One way to make recordings worse.
+
+    Attributes:
+        kind: ``"clean"``, ``"noise <kind>"``, ``"reverberation"``, ``"codec"`` or ``"speed"``.
+        value: SNR in dB, reverberation time in seconds, the codec's name, or the factor of speed.
+    """
+
+    kind: str
+    value: float | str
+
+    @property
+    def name(self) -> str:
+        """As a file is called."""
+        return f"{self.kind}-{self.value}".replace(" ", "-")
+
+    def apply(self, samples: Samples, rate: int, rng: np.random.Generator) -> Samples:
+        """The samples, made worse."""
+        if self.kind == "codec":
+            return encode(samples, rate, str(self.value))
+        value = float(self.value)
+        if self.kind == "reverberation":
+            return reverberate(samples, rate, value, rng)
+        if self.kind == "speed":
+            return change_speed(samples, rate, value)
+        noise = {f"noise {kind}": kind for kind in NOISES}.get(self.kind)
+        return samples if noise is None else add_noise(samples, noise, value, rng)
+
+
+CLEAN: Final = Condition("clean", 0)
+CONDITIONS: Final = (
+    CLEAN,
+    *(Condition(f"noise {kind}", snr) for kind in NOISES for snr in (20, 15, 10, 5, 0)),
+    *(Condition("reverberation", rt60) for rt60 in (0.3, 0.6, 1.0)),
+    *(Condition("codec", codec) for codec in CODECS),
+    *(Condition("speed", factor) for factor in (0.8, 0.9, 1.1, 1.25)),
+)
+QUICK: Final = (
+    CLEAN,
+    *(Condition("noise speech", snr) for snr in (20, 10, 0)),
+    Condition("reverberation", 0.6),
+    Condition("codec", "gsm"),
+    Condition("speed", 1.1),
+)
+
+
+def measure_robustness(
+    run: Path,
+    on: tuple[str, ...] = (),
+    *,
+    files: int = 200,
+    quick: bool = False,
+    seed: int = 0,
+    alignments: str | None = None,
+    out: Path | None = None,
+) -> list[dict[str, Any]]:
+    """Recognise degraded recordings with every seed's network of a finished run.
+
+    What is finished is not done again: the same call goes on with the conditions that are missing.
+
+    Args:
+        run: The run folder.
+        on: Specs of corpora; those of the run's test by default.
+        files: Most recordings, drawn so that speakers and emotions are as even as can be; 0 for all.
+        quick: Only :data:`QUICK` in place of :data:`CONDITIONS`.
+        seed: Of the draw and of all noise: a recording's noise depends on it, the condition and the recording alone.
+        alignments: Folder that says when phones sound, for a run that was trained with one.
+        out: Folder for the results; by default ``robustness`` within the run.
+
+    Returns:
+        A row for each condition, also in ``robustness.json``: ``kind, value``, ``uar`` and ``change`` (UAR less that of
+        the undegraded recordings), each with ``mean, ci95, covers``, and ``utterances``.
+
+    Raises:
+        ValueError: The folder holds no finished run, or results of other settings.
+    """
+    saved = open_run(run)
+    if not saved.protocol.classes:
+        raise ValueError(f"{run} predicts attributes alone, expected a run that tells emotions")
+    protocol = protocol_on(saved.protocol, on) if on else saved.protocol
+    out = out or run / "robustness"
+    cast = protocol.load()
+    parts = [cast.parts(number).test for number in range(len(saved.networks))]
+    tested = pd.concat(parts).drop_duplicates("utterance", ignore_index=True)
+    rows = draw(tested, files, seed)
+    settings = {
+        "on": list(protocol.target),
+        "files": len(rows),
+        "seed": seed,
+        "utterances": hashlib.sha256("\n".join(rows["utterance"]).encode()).hexdigest()[:12],
+    }
+    _claim(out, settings)
+    phones = phones_of(rows, alignments)
+    record = saved.record(protocol, phones)
+    settled, _ = settle(protocol, saved.one_sided, rows, saved.backbone, phones, record)
+    shares = [set(part["utterance"]) for part in parts]
+    conditions = QUICK if quick else CONDITIONS
+    with track("robustness", len(conditions)) as advance:
+        for condition in conditions:
+            path = out / f"{condition.name}.parquet"
+            if not path.exists():
+                found = _recognise(saved, settled, rows, phones, condition, seed, shares)
+                with replacing(path) as part:
+                    found.to_parquet(part)
+            advance(1, condition.name)
+    done = [c for c in CONDITIONS if (out / f"{c.name}.parquet").exists()]
+    summary = _summarise(out, done, list(protocol.labels))
+    write_text(
+        out / "robustness.json", json.dumps({**settings, "conditions": summary}, indent=2) + "\n"
+    )
+    return summary
+
+
+def draw(rows: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
+    """At most so many utterances, in the table's order: in turn from each speaker, and from each emotion of theirs.
+
+    Args:
+        rows: Utterances with ``speaker, emotion``.
+        most: How many; 0 for all.
+        seed: Of the draw.
+    """
+    if not most or len(rows) <= most:
+        return rows.reset_index(drop=True)
+    mixed = rows.sample(frac=1, random_state=seed)
+    speaker = mixed["speaker"].fillna(mixed["utterance"])
+    turn = mixed.groupby([speaker, mixed["emotion"]]).cumcount()
+    order = pd.DataFrame({"speaker": speaker, "turn": turn})
+    place = order.sort_values("turn", kind="stable").groupby("speaker").cumcount()
+    chosen = place.sort_values(kind="stable").index[:most]
+    return rows.loc[sorted(chosen)].reset_index(drop=True)
+
+
+def _claim(out: Path, settings: dict[str, Any]) -> None:
+    """Begin the folder, or go on in it if it holds the same."""
+    path = out / "settings.json"
+    if path.exists() and (found := json.loads(path.read_text())) != settings:
+        changed = [name for name in settings if found.get(name) != settings[name]]
+        raise ValueError(
+            f"{out} holds results of other settings ({', '.join(changed)} differ); choose another folder or remove it"
+        )
+    write_text(path, json.dumps(settings, indent=2) + "\n")
+
+
+def _recognise(
+    saved: SavedRun,
+    protocol: Protocol,
+    rows: pd.DataFrame,
+    phones: Sequence[Alignment | None],
+    condition: Condition,
+    seed: int,
+    shares: Sequence[set[str]],
+) -> pd.DataFrame:
+    """Predictions of all networks for one condition."""
+    with tempfile.TemporaryDirectory(prefix="cleser-robustness-") as folder:
+        worse = _degraded(rows, condition, seed, Path(folder))
+        kept = [i for i, path in enumerate(worse["path"]) if path]
+        dataset, _ = loader(saved.tuning)(
+            worse.iloc[kept].reset_index(drop=True), protocol, saved.vocabulary, saved.backbone,
+            title=condition.name, alignments=[_at_speed(phones[i], condition) for i in kept],
+            reference=saved.moments, record=saved.record(protocol, phones), tokens=saved.tokens,
+        )  # fmt: skip
+        tables = []
+        for number, network in enumerate(saved.networks):
+            own = dataset.manifest[dataset.manifest["utterance"].isin(shares[number])]
+            test = dataset.subset(own)
+            tables.append(predictions_of(network, test, protocol, number)[0])
+    return pd.concat(tables, ignore_index=True)
+
+
+def _degraded(rows: pd.DataFrame, condition: Condition, seed: int, folder: Path) -> pd.DataFrame:
+    """The utterances as files of their own in a folder; an empty path where a recording cannot be read."""
+    paths = []
+    places = zip(rows["utterance"], rows["path"], rows["start"], rows["end"], strict=True)
+    for number, (name, path, start, end) in enumerate(places):
+        try:
+            samples, rate = read_mono(path, start=start, end=end)
+        except AudioError:  # the run's own test has left it out too, and has said so
+            paths.append("")
+            continue
+        target = folder / f"{number}.wav"
+        key = hashlib.sha256(f"{seed} {condition.name} {name}".encode()).digest()
+        rng = np.random.default_rng(list(key))
+        soundfile.write(target, condition.apply(samples, rate, rng), rate, subtype="FLOAT")
+        paths.append(str(target))
+    return rows.assign(path=paths, start=0.0, end=np.nan)
+
+
+def _at_speed(phones: Alignment | None, condition: Condition) -> Alignment | None:
+    if phones is None or condition.kind != "speed":
+        return phones
+    factor = float(condition.value)
+    return replace(phones, starts=phones.starts / factor, ends=phones.ends / factor)
+
+
+def _summarise(
+    out: Path, conditions: Sequence[Condition], classes: list[str]
+) -> list[dict[str, Any]]:
+    clean = _read(out, CLEAN)
+    summary = []
+    for condition in conditions:
+        rows = _read(out, condition)
+        both = rows[rows["utterance"].isin(clean["utterance"])]
+        own = clean[clean["utterance"].isin(rows["utterance"])]
+        worse = cluster(both, classes)
+        summary.append(
+            {
+                "kind": condition.kind,
+                "value": condition.value,
+                "uar": _entry(interval(worse, uar)),
+                "change": _entry(_change(cluster(own, classes), worse)),
+                "utterances": int(both["utterance"].nunique()),
+            }
+        )
+    return summary
+
+
+def _change(clean: Clusters, worse: Clusters) -> Interval:
+    """UAR of degraded recordings less that of the same as recorded, by the same networks: seeds are paired too."""
+    classes = clean.counts.shape[-1]
+    return interval_of_sums(
+        np.concatenate([clean.counts, worse.counts], 2),
+        clean.counts.sum((2, 3)),
+        lambda sums: uar(sums[..., classes:, :]) - uar(sums[..., :classes, :]),
+        clean.unit,
+        bounds=(-1, 1),
+    )
+
+
+def _read(out: Path, condition: Condition) -> pd.DataFrame:
+    return pd.read_parquet(out / f"{condition.name}.parquet")
+
+
+def _entry(found: Interval) -> dict[str, Any]:
+    ends = [None if np.isnan(end) else float(end) for end in (found.low, found.high)]
+    return {"mean": found.estimate, "ci95": ends, "covers": found.covers}

@@ -1,0 +1,265 @@
+r"""Transfer validation: settings chosen by recognising each labelled corpus from the others.
+
+Development speakers of the corpora that a network learned from say little of how it will do in a language that it has
+not met. What may be asked without any label of the target is whether settings carry over between the corpora whose
+labels are known: each of them is left out in turn and recognised from the others,
+
+.. math:: s(\theta) = \frac{1}{|\mathcal{C}|} \sum_{c \in \mathcal{C}}
+          \mathrm{UAR}_c\big(\mathrm{fit}_\theta(\mathcal{C} \setminus c)\big) \qquad (1)
+
+and the settings θ of the greatest s are taken; of equals the first. The corpus that is left out plays the target: it is
+heard as the protocol lets a target be heard, and its labels are looked at for the score alone. I. Gulrajani,
+D. Lopez-Paz, *In Search of Lost Domain Generalization*, ICLR 2021, call this leave-one-domain-out cross-validation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import pandas as pd
+
+from cleser.corpora.protocol import Protocol
+from cleser.evaluation.tables import headline
+from cleser.experiments.experiment import Experiment
+from cleser.experiments.methods import METHODS
+from cleser.files import write_text
+from cleser.progress import track
+from cleser.settings import from_plain, read_yaml, to_plain
+from cleser.speech import load_backbone
+from cleser.suggestions import did_you_mean
+
+GRIDS: Final = Path(__file__).parents[1] / "recipes" / "configs" / "grids"
+BACKBONE: Final = "backbone"
+_GIVEN: Final = "{backbone}"  # in a grid: the backbone of the run
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Settings to try: fields of a recipe's config by name, those within others as ``training.epochs``.
+
+    Attributes:
+        changes: Value by name; ``backbone`` is that of the experiment.
+    """
+
+    changes: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """For a reader."""
+        said = ", ".join(f"{k}={_short(v)}" for k, v in self.changes.items())
+        return said or "as given"
+
+    @property
+    def folder(self) -> str:
+        """For a disk: the same for the same changes."""
+        plain = json.dumps(self.changes, sort_keys=True)
+        return hashlib.sha256(plain.encode()).hexdigest()[:12]
+
+    def config(self, config: Any) -> Any:
+        """A config with the changes."""
+        for name, value in self.changes.items():
+            if name != BACKBONE:
+                config = _changed(config, name.split("."), value, name)
+        return config
+
+    def backbone(self, given: str) -> str:
+        """The backbone that is used where another is given."""
+        return str(self.changes.get(BACKBONE, given))
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What transfer validation found.
+
+    Attributes:
+        table: A row a choice: its settings, the UAR of each corpus left out, their mean, the greatest first.
+        best: The choice of the first row.
+        pool: Names of the corpora.
+    """
+
+    table: pd.DataFrame
+    best: Choice
+    pool: tuple[str, ...]
+
+    def apply(self, experiment: Experiment, config: Any) -> tuple[Experiment, Any]:
+        """The experiment and its config with what was chosen."""
+        chosen = self.best.config(config)
+        changed = replace(
+            experiment,
+            config=to_plain(chosen),
+            backbone=self.best.backbone(experiment.backbone),
+            notes=(*experiment.notes, self.said),
+        )
+        return changed, chosen
+
+    @property
+    def shown(self) -> str:
+        """The table as text, scores with one digit after the point."""
+        scores = dict.fromkeys((*self.pool, "mean"), 1)
+        return self.table.round(scores).to_string(index=False)
+
+    @property
+    def said(self) -> str:
+        """In a sentence."""
+        return (
+            f"settings chosen among {len(self.table)} by transfer validation between {', '.join(self.pool)}: "
+            f"{self.best.name}"
+        )
+
+
+def read_grid(
+    path: str | Path,
+    config: Any,
+    backbone: str,
+    *,
+    search: Literal["grid", "random"] = "grid",
+    trials: int = 20,
+    seed: int = 0,
+) -> list[Choice]:
+    """The choices of a grid: all combinations of the values of each setting.
+
+    Args:
+        path: A YAML file with a list of values by setting, or the name of one that comes with the package.
+        config: The recipe's settings, which the choices change.
+        backbone: Stands for ``{backbone}``.
+        search: Whether all combinations are tried, or ``trials`` of them drawn without repetition.
+        trials: How many are drawn.
+        seed: Of the draw.
+
+    Raises:
+        ValueError: There is no grid, or it names a setting that the recipe lacks.
+    """
+    file = Path(path) if Path(path).suffix else GRIDS / f"{path}.yaml"
+    if not file.exists():
+        known = ", ".join(sorted(p.stem for p in GRIDS.glob("*.yaml")))
+        raise ValueError(f"found no grid {path}, expected a YAML file or one of {known}")
+    plain = read_yaml(file)
+    for name, values in plain.items():
+        if not isinstance(values, list) or not values:
+            raise ValueError(f"{file}: {name} is {values!r}, expected a list of values to try")
+    if BACKBONE in plain:
+        asked = [str(value).replace(_GIVEN, backbone) for value in plain[BACKBONE]]
+        # Descriptors beside descriptors are nothing new.
+        plain[BACKBONE] = [b for b in dict.fromkeys(asked) if b != "acoustic+acoustic"]
+    combinations = [dict(zip(plain, v, strict=True)) for v in product(*plain.values())]
+    choices = [Choice(changes) for changes in combinations]
+    for choice in choices:
+        choice.config(config)
+    if search == "random" and trials < len(choices):
+        drawn = sorted(random.Random(seed).sample(range(len(choices)), trials))
+        choices = [choices[i] for i in drawn]
+    return choices
+
+
+def select_by_transfer(
+    experiment: Experiment,
+    config: Any,
+    choices: Sequence[Choice],
+    pool: Sequence[str],
+    out: Path,
+    *,
+    seeds: int = 1,
+) -> Selection:
+    """Try every choice on every corpus of a pool, Eq. 1; what is finished is not run again.
+
+    Args:
+        experiment: The recipe, the protocol's terms, backbone and alignments; its source and target are not used.
+        config: The recipe's settings, which the choices change.
+        choices: What is tried, see :func:`read_grid`.
+        pool: Specs of two or more labelled corpora, none of them the target.
+        out: Folder of the trials; ``transfer.csv`` is written there.
+        seeds: Trainings of each.
+
+    Returns:
+        The table, and the choice to take.
+
+    Raises:
+        ValueError: The pool has fewer than two corpora, or holds a target's.
+    """
+    if len(pool) < 2:
+        raise ValueError(
+            f"found {len(pool)} labelled corpora to choose settings by ({', '.join(pool) or 'none'}), expected two or "
+            "more: transfer validation recognises each from the others"
+        )
+    names = dict(zip(_corpus_names(pool), pool, strict=True))
+    rows = []
+    with track("selection", len(choices) * len(pool)) as advance:
+        for choice in choices:
+            scores = {}
+            for name, left_out in names.items():
+                others = tuple(spec for spec in pool if spec != left_out)
+                scores[name] = _trial(
+                    experiment, config, choice, others, left_out, out / choice.folder / name, seeds
+                )
+                advance(1, f"{choice.name}, {name}: UAR {scores[name]:.1f} %")
+            rows.append({**choice.changes, **scores, "mean": float(np.mean([*scores.values()]))})
+    table = pd.DataFrame(rows)
+    order = table["mean"].sort_values(ascending=False, kind="stable").index
+    table = table.loc[order].reset_index(drop=True)
+    write_text(out / "transfer.csv", table.to_csv(index=False))
+    return Selection(table, choices[int(order[0])], tuple(names))
+
+
+def _trial(
+    experiment: Experiment,
+    config: Any,
+    choice: Choice,
+    others: tuple[str, ...],
+    left_out: str,
+    folder: Path,
+    seeds: int,
+) -> float:
+    """UAR in per cent of one corpus recognised from the others."""
+    changed = choice.config(config)
+    backbone = choice.backbone(experiment.backbone)
+    protocol = replace(
+        experiment.protocol, source=others, target=(left_out,), auxiliary=(), split="speakers",
+        fold="", test=Protocol.test,
+    )  # fmt: skip
+    trial = replace(
+        experiment, config=to_plain(changed), protocol=protocol, seeds=seeds, out=folder,
+        backbone=backbone,
+    )  # fmt: skip
+    if trial.finished():
+        results = json.loads((folder / "results.json").read_text())
+    else:
+        results = METHODS[experiment.recipe].run(trial, changed, load_backbone(backbone))
+    return 100 * float(results[headline(results)]["mean"])
+
+
+def _corpus_names(pool: Sequence[str]) -> list[str]:
+    """What stands before the colon of each spec; all of it where several corpora are of one kind."""
+    short = [spec.split(":", 1)[0] for spec in pool]
+    whole = [re.sub(r"[^\w.-]+", "-", spec) for spec in pool]
+    return [s if short.count(s) == 1 else w for s, w in zip(short, whole, strict=True)]
+
+
+def _changed(config: Any, path: list[str], value: Any, whole: str) -> Any:
+    """A config with one field changed, in it or in one of those nested in it."""
+    known = [f.name for f in fields(config)]
+    name, *rest = path
+    if name not in known:
+        near = did_you_mean(name, known)
+        raise ValueError(
+            f"{whole} is no setting of {type(config).__name__}{near}; known: {', '.join(known)}"
+        )
+    inner = getattr(config, name)
+    if rest:
+        return replace(config, **{name: _changed(inner, rest, value, whole)})
+    if is_dataclass(inner) and isinstance(value, Mapping):
+        value = from_plain(type(inner), dict(value), whole)
+    return replace(config, **{name: value})
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text.rsplit("/", 1)[-1] if "/" in text and "+" not in text else text

@@ -1,0 +1,33 @@
+"""Names that recipes had in older versions: saved runs with them still open, the command line takes the new ones."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+RENAMED: Final = {
+    "baseline": "erm",
+    "layer_anchoring": "layer-anchoring",
+    "zero_shot": "zero-shot",
+}
+
+
+def with_current_name(settings: dict[str, Any]) -> dict[str, Any]:
+    """What a run has written about itself, with its recipe called as it is now.
+
+    >>> with_current_name({"recipe": "baseline", "seeds": 3})
+    {'recipe': 'erm', 'seeds': 3}
+    """
+    if "recipe" not in settings:
+        return settings
+    return {**settings, "recipe": RENAMED.get(settings["recipe"], settings["recipe"])}
+
+
+def new_name(name: str) -> str:
+    """The end of a message about an unknown recipe: its new name if it was renamed, else nothing.
+
+    >>> new_name("zero_shot")
+    '; zero_shot is called zero-shot now'
+    >>> new_name("spaa")
+    ''
+    """
+    return f"; {name} is called {RENAMED[name]} now" if name in RENAMED else ""
