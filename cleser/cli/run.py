@@ -211,7 +211,7 @@ def tune(args: list[str]) -> None:
 def arguments_of(command: str, args: list[str]) -> tuple[str, Any] | None:
     """The recipe and the flags of a command that takes both; None where only help was wanted."""
     from cleser.cli import show_usage  # noqa: PLC0415
-    from cleser.experiments.methods import METHODS, check_task, unknown_recipe  # noqa: PLC0415  (starting up must not cost an import of torch)
+    from cleser.experiments.methods import METHODS, unknown_recipe  # noqa: PLC0415  (starting up must not cost an import of torch)
     from cleser.speech.backbones.fine_tuning import FineTuning  # noqa: PLC0415
 
     if not args or args[0] in ("--help", "-h"):
@@ -232,7 +232,6 @@ def arguments_of(command: str, args: list[str]) -> tuple[str, Any] | None:
     )
     if arguments.tune.from_audio and method.build is None:
         raise ValueError(f"{name} trains no network, so that nothing can be tuned under it")
-    check_task(name, arguments.task)
     return name, arguments
 
 
@@ -259,9 +258,10 @@ def select(experiment: Experiment, config: Any, arguments: Any, out: Path) -> Se
 def run_experiment(experiment: Experiment, config: Any) -> dict[str, Any]:
     """Run a recipe and print its result and report."""
     from cleser.evaluation import report, show_results  # noqa: PLC0415
-    from cleser.experiments.methods import METHODS  # noqa: PLC0415
+    from cleser.experiments.methods import METHODS, check_task  # noqa: PLC0415
     from cleser.speech import load_backbone  # noqa: PLC0415
 
+    check_task(experiment.recipe, experiment.protocol.task)
     results = METHODS[experiment.recipe].run(experiment, config, load_backbone(experiment.backbone))
     page = report([experiment.out], experiment.out / "report.html")
     console.print(show_results(results))

@@ -175,7 +175,7 @@ def robustness_rows(conditions: Sequence[dict[str, Any]]) -> list[tuple[str, str
         (
             condition_name(row),
             f"{100 * row['uar']['mean']:.1f} %",
-            *_cells(row["change"], "{:+.1f}"),
+            *(("", "") if row["kind"] == "clean" else _cells(row["change"], "{:+.1f}")),
         )
         for row in conditions
     ]
@@ -211,16 +211,16 @@ def show_robustness(conditions: Sequence[dict[str, Any]]) -> Group:
     return Group(table, Text(note, style="dim"))
 
 
-def _label(name: str) -> str:
-    """A metric of attributes for a reader: ``ccc_arousal`` is *CCC of arousal*."""
-    metric, _, attribute = name.partition("_")
-    return f"{metric.upper()} of {attribute}" if attribute else "mean CCC"
-
-
 def _cells(metric: dict[str, Any], form: str = "{:.1f}") -> tuple[str, str]:
     low, high = metric["ci95"]
     bounds = "–" if low is None else f"{form} to {form}".format(100 * low, 100 * high)
     return f"{form} %".format(100 * metric["mean"]), bounds
+
+
+def _label(name: str) -> str:
+    """A metric of attributes for a reader: ``ccc_arousal`` is *CCC of arousal*."""
+    metric, _, attribute = name.partition("_")
+    return f"{metric.upper()} of {attribute}" if attribute else "mean CCC"
 
 
 def show_comparison(comparison: Comparison) -> Group:

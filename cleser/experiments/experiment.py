@@ -462,7 +462,7 @@ def _run_cast(
         test = data.target.subset(parts.test)
         table, embeddings = predictions_of(fitted, test, cast.protocol, seed)
         predictions.append(table)
-        if len(parts.dev):
+        if len(parts.dev) and cast.protocol.classes:
             dev = data.seen.subset(parts.dev)
             development.append(predictions_of(fitted, dev, cast.protocol, seed)[0])
         if seed == 0:
