@@ -39,6 +39,7 @@ COMMANDS = {
     "report": "results:report",
     "predict": "predict:predict",
     "export": "predict:export",
+    "submit": "submit:submit",
     "doctor": "doctor:doctor",
     "extract": "extract:extract",
     "communities": "communities:communities",

@@ -35,7 +35,7 @@ def bench_transfer(
         out: Folder of all runs and tables.
         corpora: As NAME:FOLDER. NAME=SPEC names one in another way, as en=synthetic:en.
         recipes: Rows; all of them by default.
-        matrix: Directions from a YAML file or by name (real, real-zero-shot, synthetic, whisper, msp-biic,
+        matrix: Directions from a YAML file or by name (real, real-zero-shot, synthetic, whisper, msp-podcast, msp-biic,
             zero-shot-five); by default every corpus to every other, the remaining ones auxiliary.
         seeds: Trainings of each; 5 by default.
         backbone: What turns recordings into frames.

@@ -11,6 +11,7 @@ from cleser.corpora.attributes import on_scale
 from cleser.corpora.folders import recordings
 from cleser.corpora.manifest import Listing, Problem
 from cleser.corpora.tables import read_table
+from cleser.corpora.terms import to_emotions
 
 TABLES = ("labels_consensus.csv", "labels_concensus.csv")  # releases 1.6 to 1.9 misspell it
 EMOTIONS = {
@@ -72,7 +73,43 @@ def read_consensus(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
             rows.loc[strange, "utterance"], table["EmoClass"][strange], strict=True
         )
     ]
-    return rows[~strange], [*problems, *starmap(Problem, outside)]
+    if (votes := read_votes(path)) is not None:
+        rows = rows.merge(votes, on="utterance", how="left")
+    return rows[~strange.to_numpy()], [*problems, *starmap(Problem, outside)]
+
+
+DETAILED = "labels_detailed.csv"
+
+
+def read_votes(consensus: Path) -> pd.DataFrame | None:
+    """Votes for each emotion, from the table of annotators that lies beside a consensus table, if there is one.
+
+    It has a row an annotator and turn: ``FileName``, and the chosen emotion by name in ``EmoClass_Major``, or second in
+    ``EmoDetail`` (``WORKER00000049; Neutral; …``). What begins with *Other* counts as other.
+
+    Returns:
+        Columns ``utterance`` and ``votes.<emotion>``.
+
+    Raises:
+        ValueError: The table has neither column.
+    """
+    path = consensus.with_name(DETAILED)
+    if not path.is_file():
+        return None
+    table = read_table(path, "FileName")
+    if "EmoClass_Major" in table:
+        chosen = table["EmoClass_Major"]
+    elif "EmoDetail" in table:
+        chosen = table["EmoDetail"].str.split(";").str[1].str.strip()
+    else:
+        raise ValueError(
+            f"{path}: found the columns {list(table)}, expected EmoClass_Major or EmoDetail"
+        )
+    chosen = chosen.mask(chosen.str.lower().str.startswith("other", na=False), "other")
+    emotion = to_emotions(chosen, {}, "msp-podcast")
+    counts = pd.crosstab(stems(table["FileName"]), emotion)
+    counts = counts[[name for name in counts if name in EMOTIONS.values()]].add_prefix("votes.")
+    return counts.rename_axis("utterance").reset_index()
 
 
 def stems(names: pd.Series[str]) -> pd.Series[str]:

@@ -13,6 +13,7 @@ from cleser.console import plain_row
 from cleser.corpora.attributes import describe_attributes
 from cleser.corpora.manifest import Problem, problems
 from cleser.corpora.probe import probe as read_headers
+from cleser.corpora.votes import describe_votes
 
 UNLABELLED = "(no label)"
 
@@ -76,7 +77,7 @@ def describe(manifest: pd.DataFrame, probe: bool = True, *, progress: bool = Fal
         manifest = read_headers(manifest, progress=progress)
     emotion = manifest["emotion"].fillna(UNLABELLED)
     return Description(
-        facts=_gather(manifest),
+        facts={**_gather(manifest), **describe_votes(manifest)},
         classes=_classes(manifest, emotion),
         languages=pd.crosstab(emotion, manifest["language"]),
         speakers=_speakers(manifest),

@@ -9,6 +9,7 @@ import pandas as pd
 
 from cleser.corpora.attributes import with_mapped_attributes
 from cleser.corpora.terms import to_emotions, to_genders, to_languages, to_splits
+from cleser.corpora.votes import with_named_votes
 
 COLUMNS = (
     "utterance",
@@ -70,7 +71,8 @@ class Listing(NamedTuple):
     Attributes:
         rows: One utterance a row with the corpus' own ids: ``utterance, path, language`` and whatever
             else of the manifest's columns is known. Further columns are kept behind them. Of these ``arousal,
-            valence, dominance`` are numbers on the scale that ``scale`` names, see :mod:`cleser.corpora.attributes`.
+            valence, dominance`` are numbers on the scale that ``scale`` names, see :mod:`cleser.corpora.attributes`,
+            and ``votes.anger`` and so on votes of annotators, see :mod:`cleser.corpora.votes`.
         problems: What was left out.
     """
 
@@ -114,6 +116,7 @@ def assemble(
     corpora = manifest["corpus"].unique()
     source = str(corpora[0]) if len(corpora) == 1 else corpus
     manifest["emotion"] = to_emotions(manifest["emotion"], rename, source)
+    manifest = with_named_votes(manifest, rename, source)
     manifest["language"] = to_languages(manifest["language"])
     manifest["gender"] = to_genders(manifest["gender"])
     manifest["split"] = to_splits(manifest["split"])

@@ -11,6 +11,7 @@ import pandas as pd
 from cleser.evaluation.concordance import ccc, mean_ccc, moments, rmse
 from cleser.evaluation.intervals import Metric
 from cleser.evaluation.metrics import METRICS
+from cleser.evaluation.soft_labels import kl_divergence, soft_accuracy, vote_sums
 from cleser.evaluation.speakers import Clusters, cluster
 
 
@@ -35,7 +36,8 @@ def measures(
 
     Args:
         predictions: Rows of ``predictions.parquet``.
-        classes: The emotions that were told apart, may be none: ``uar, macro_f1, accuracy``.
+        classes: The emotions that were told apart, may be none: ``uar, macro_f1, accuracy``, and where
+            annotators' votes are known ``kl, soft_accuracy``.
         attributes: Those that were predicted, may be none: ``ccc``, their mean, and ``ccc_arousal, rmse_arousal`` and
             so on.
     """
@@ -43,6 +45,10 @@ def measures(
     if classes:
         confusions = cluster(predictions, list(classes))
         found |= {name: Measure(confusions, metric) for name, metric in METRICS.items()}
+    voted = vote_sums(predictions, classes) if classes else None
+    if voted is not None:
+        found["kl"] = Measure(voted, kl_divergence, (0.0, np.inf))
+        found["soft_accuracy"] = Measure(voted, soft_accuracy)
     if attributes:
         found["ccc"] = Measure(moments(predictions, attributes), mean_ccc, (-1.0, 1.0))
     for name in attributes:

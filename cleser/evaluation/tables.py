@@ -94,6 +94,9 @@ def show_results(results: dict[str, Any]) -> Group:
         table.add_row(label, f"{percent(results[name], interval=False)} %", bounds)
     for name in (name for name in results if name.startswith(("ccc", "rmse_"))):
         table.add_row(_label(name), *decimal(results[name]))
+    for name, label in (("kl", "KL from the votes"), ("soft_accuracy", "soft accuracy")):
+        if name in results:
+            table.add_row(label, *decimal(results[name]))
     for name, values in results.get("per_class", {}).items():
         share = values["recall"]
         table.add_row(f"  recall of {name}", "–" if share is None else f"{100 * share:.1f} %", "")

@@ -26,6 +26,7 @@ from cleser.alignment.folder import existing_folder
 from cleser.corpora.attributes import ATTRIBUTES, attributes_of
 from cleser.corpora.audit import SHARED, audit
 from cleser.corpora.protocol import Cast, Parts, Protocol, Uses
+from cleser.corpora.votes import VOTES, vote_columns
 from cleser.evaluation import Run, write_results
 from cleser.experiments.methods import package_of
 from cleser.experiments.one_sided import OneSidedness, learn, settle, speakers_of_one_emotion
@@ -561,6 +562,9 @@ def predictions_of(
         table["predicted"] = [classes[i] for i in probabilities.argmax(-1).tolist()]
         for k, name in enumerate(classes):
             table[f"p_{name}"] = probabilities[:, k].tolist()
+    for column in vote_columns(test.manifest):
+        if column.removeprefix(VOTES) in protocol.classes:
+            table[column] = test.manifest[column]
     if names := protocol.regressed:
         found = cast_to(Regression, fitted).attributes(test)
         for a, name in enumerate(names):

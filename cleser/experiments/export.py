@@ -57,6 +57,8 @@ def export(run: Path, out: Path, *, onnx: bool = False) -> Path:
         raise ValueError(f"{out} is not empty; choose another folder")
     finished = Run(run)
     opened = open_run(run)  # refuses what could not be opened again
+    if not opened.protocol.classes:
+        raise ValueError(f"{run} predicts attributes alone, expected a run that tells emotions")
     backbone = opened.backbone
     settings = _anonymous(finished.settings, backbone)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -67,6 +67,7 @@ class Recogniser:
         paths: Sequence[str | Path] = (),
         *,
         corpora: Sequence[str] = (),
+        split: str | None = None,
         speakers: str | Path | pd.DataFrame | None = None,
         language: str | None = None,
         alignments: str | Path | None = None,
@@ -89,6 +90,7 @@ class Recogniser:
         Args:
             paths: Audio files, and folders of such.
             corpora: Specs of corpora to recognise instead, as ``"ravdess:DIR"``; no label of theirs is looked at.
+            split: Of corpora, the official split to recognise alone, as ``"test3"``.
             speakers: Who speaks in each recording: a CSV file, or a table, with the columns ``path, speaker`` and, if
                 wanted, ``language``; see :func:`cleser.experiments.recordings.read_speakers`.
             language: Of the recordings, for recipes that compare languages.
@@ -114,7 +116,7 @@ class Recogniser:
         """
         _check(paths, corpora, speakers, language, together, alone, window, hop)
         if corpora:
-            rows = _utterances(corpora)
+            rows = _utterances(corpora, split)
         else:
             rows = as_utterances(
                 files_in(paths),
@@ -291,9 +293,16 @@ def _check(
         )
 
 
-def _utterances(corpora: Sequence[str]) -> pd.DataFrame:
+def _utterances(corpora: Sequence[str], split: str | None = None) -> pd.DataFrame:
     """The manifests of some corpora without their labels, and where each utterance ends in seconds."""
     rows = pd.concat([load(spec) for spec in corpora], ignore_index=True)
+    if split is not None:
+        found = sorted(rows["split"].dropna().unique())
+        rows = rows[rows["split"] == split].reset_index(drop=True)
+        if rows.empty:
+            raise ValueError(
+                f"{', '.join(corpora)}: no utterance is of the split {split!r}, found {found}"
+            )
     rows["emotion"] = pd.Series([None] * len(rows), dtype="str")
     return rows.assign(until=[_end(p, e) for p, e in zip(rows["path"], rows["end"], strict=True)])
 

@@ -120,6 +120,8 @@ def measure_robustness(
         ValueError: The folder holds no finished run, or results of other settings.
     """
     saved = open_run(run)
+    if not saved.protocol.classes:
+        raise ValueError(f"{run} predicts attributes alone, expected a run that tells emotions")
     protocol = protocol_on(saved.protocol, on) if on else saved.protocol
     if not protocol.classes:
         raise ValueError(f"{run} predicts attributes alone; robustness is measured of emotions")

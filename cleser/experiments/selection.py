@@ -28,6 +28,7 @@ import numpy as np
 import pandas as pd
 
 from cleser.corpora.protocol import Protocol
+from cleser.evaluation.tables import headline
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.methods import METHODS
 from cleser.files import write_text
@@ -237,7 +238,7 @@ def _trial(
         results = json.loads((folder / "results.json").read_text())
     else:
         results = METHODS[experiment.recipe].run(trial, changed, load_backbone(backbone))
-    return 100 * float(results["uar"]["mean"])
+    return 100 * float(results[headline(results)]["mean"])
 
 
 def names_of(pool: Sequence[str]) -> list[str]:

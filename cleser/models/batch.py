@@ -17,7 +17,8 @@ class Batch:
         offsets: Where each utterance's tokens begin, int64 [B + 1].
         summaries: [B, L, C], statistics of the whole utterance.
         labels: Integers [B] by name (``emotion``, ``speaker``, ``language``, ``corpus``); −1 is unknown. Where they are
-            learned, ``attributes`` are numbers [B, A]; NaN is unknown.
+            learned, ``attributes`` are numbers [B, A]; NaN is unknown. Where a corpus has them, ``votes`` [B, K] are
+            those of annotators for each emotion; 0 is unknown.
         phonemes: Category of each token, int64 [S]; −1 where it is not known.
         weight: How much each utterance counts in a supervised loss, [B], one on average.
     """

@@ -7,7 +7,7 @@ or with ``all_languages`` all languages' but the target's.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,8 @@ class ERMConfig:
         match_prior: Shift the logits at the end so that the target's utterances, unlabelled, are on average given the
             classes in the shares that the protocol assumes, alike by default (transductive; see
             cleser.recipes.pseudo_labels.decision_shift).
+        targets: Learn from one emotion an utterance ("hard"), or from the shares of its annotators' votes ("soft"),
+            as far as there are any; labels are then not smoothed.
         attribute_weight: Of the attributes' loss, where they are learned (--task), see cleser.recipes.attributes.
     """
 
@@ -41,6 +43,7 @@ class ERMConfig:
     label_smoothing: float = 0.3
     all_languages: bool = False
     match_prior: bool = False
+    targets: Literal["hard", "soft"] = "hard"
     attribute_weight: float = 1.0
 
     @property
@@ -94,7 +97,19 @@ class ERM(Recipe):
         return {"loss": self.supervised(self.embed(source).logits, source)}
 
     def supervised(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Weighted cross-entropy with the batch's emotions; unknown ones count nothing."""
+        """Weighted cross-entropy with the batch's emotions or votes; unknown ones count nothing.
+
+        Raises:
+            ValueError: Votes are to be learned from, and the corpora have none.
+        """
+        if self.settings.targets == "soft":
+            if "votes" not in batch.labels:
+                raise ValueError(
+                    "targets is 'soft', but no corpus has votes, expected columns as votes.anger in the source"
+                )
+            shares = vote_shares(batch.labels["votes"], batch.labels["emotion"])
+            softly = nn.functional.cross_entropy(logits, shares, reduction="none")
+            return (softly * batch.weight).mean()
         loss = nn.functional.cross_entropy(
             logits,
             batch.labels["emotion"],
@@ -108,3 +123,15 @@ class ERM(Recipe):
         """Match the prior, where that is asked for."""
         if self.settings.match_prior and target is not None and len(target):
             self.shift.copy_(decision_shift(predict(self, target)[0].to(self.shift), self.prior))
+
+
+def vote_shares(votes: Tensor, emotion: Tensor) -> Tensor:
+    """Shares of votes [N, K]; all for the emotion [N] where nobody voted, and none where that is unknown too (−1).
+
+    >>> vote_shares(torch.tensor([[3.0, 1.0], [0.0, 0.0], [0.0, 0.0]]), torch.tensor([0, 1, -1])).tolist()
+    [[0.75, 0.25], [0.0, 1.0], [0.0, 0.0]]
+    """
+    whole = votes.sum(1, keepdim=True)
+    one = nn.functional.one_hot(emotion.clamp_min(0), votes.shape[1]).to(votes)
+    one = one * (emotion >= 0)[:, None]
+    return torch.where(whole > 0, votes / whole.clamp_min(1e-9), one)

@@ -23,10 +23,19 @@ import soundfile
 
 from cleser.corpora.attributes import ATTRIBUTES
 from cleser.corpora.manifest import Listing
+from cleser.corpora.votes import majority
 from cleser.files import cache_folder, write_bytes
 from cleser.progress import each
 from cleser.synthesis.espeak import Speech, engine
-from cleser.synthesis.expression import EMOTIONS, MAX_STYLES, affect, cues, generator, manner
+from cleser.synthesis.expression import (
+    EMOTIONS,
+    MAX_STYLES,
+    affect,
+    cues,
+    generator,
+    heard_as,
+    manner,
+)
 from cleser.synthesis.prosody import Voice, speak
 from cleser.synthesis.sentences import SENTENCES
 
@@ -52,6 +61,8 @@ class Knobs:
         gap: How far languages differ; 0 not at all.
         jitter: Chance in expression; 0 none.
         seed: Of all chance. Languages that shall share styles and gap take the same.
+        annotators: How many vote for the emotion of each utterance. Its label is then the one with most votes, none
+            where there is no such, and ``intended`` says what was expressed. With 0 that is the label.
     """
 
     language: str
@@ -62,6 +73,7 @@ class Knobs:
     gap: float = 0.4
     jitter: float = 1.0
     seed: int = 0
+    annotators: int = 0
 
 
 _LIMITS: Final[dict[str, tuple[float, float]]] = {
@@ -72,6 +84,7 @@ _LIMITS: Final[dict[str, tuple[float, float]]] = {
     "gap": (0, 2),
     "jitter": (0, 3),
     "seed": (0, 2**63),
+    "annotators": (0, 1000),
 }
 
 
@@ -148,7 +161,8 @@ def read(argument: str) -> Listing:
         rows = _table(knobs, folder)
         write_bytes(table, rows.to_parquet(index=False))
     rows = rows.assign(path=[str(folder / name) for name in rows["path"]])
-    return Listing(pd.concat([rows, _affect(knobs)], axis=1), [])
+    rows = pd.concat([rows, _affect(knobs)], axis=1)
+    return Listing(_annotated(knobs, rows) if knobs.annotators else rows, [])
 
 
 def _affect(knobs: Knobs) -> pd.DataFrame:
@@ -162,8 +176,26 @@ def _affect(knobs: Knobs) -> pd.DataFrame:
     return pd.DataFrame(values, columns=list(ATTRIBUTES))
 
 
+def _annotated(knobs: Knobs, table: pd.DataFrame) -> pd.DataFrame:
+    """The table with votes for every emotion, and the one with most of them as the label."""
+    felt = table[list(ATTRIBUTES)].to_numpy(np.float64)
+    votes = np.array(
+        [
+            generator(knobs.seed, "votes", knobs.language, *u).multinomial(
+                knobs.annotators, heard_as(values)
+            )
+            for u, values in zip(_utterances(knobs), felt, strict=True)
+        ],
+        dtype=np.float64,
+    )
+    columns = {f"votes.{name}": votes[:, k] for k, name in enumerate(EMOTIONS)}
+    label = pd.Series(majority(votes, EMOTIONS), table.index, dtype="str")
+    return table.assign(intended=table["emotion"], emotion=label, **columns)
+
+
 def _key(knobs: Knobs) -> str:
-    identity = {**asdict(knobs), "version": VERSION, "engine": engine()}
+    sound = {name: value for name, value in asdict(knobs).items() if name != "annotators"}
+    identity = {**sound, "version": VERSION, "engine": engine()}
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
 
 

@@ -30,6 +30,10 @@ one language says with loudness another says in part with rate. At ``gap=0`` all
 
 with the smallest W that takes the means of the four emotions to those of :data:`AFFECT`: an utterance that is less loud
 and slower than others in anger is also less aroused, and lies between the emotions.
+
+**Annotators** choose an emotion each, by themselves: e with a probability in proportion to
+:math:`\exp(-d_e^2 / 2 w^2)`, where :math:`d_e` is the distance of the utterance's arousal, valence and dominance from
+those of e, and w is :data:`DOUBT`.
 """
 
 from __future__ import annotations
@@ -72,6 +76,7 @@ AFFECT: Final = np.array(
     ]
 )
 _READING: Final = np.linalg.pinv(MEANS) @ (AFFECT - AFFECT.mean(axis=0))  # Wᵀ
+DOUBT: Final = 0.35
 _SPEAKER, _UTTERANCE = 0.3, 0.35  # standard deviations σ
 _TURN, _SCALE, _SHIFT = 0.45, 0.2, 0.7  # of the entries of G and b, at gap 1
 
@@ -146,6 +151,16 @@ def affect(
         emotion, language, speaker, sentence, seed
     )
     return np.asarray((AFFECT.mean(axis=0) + expressed_here @ _READING).clip(-1, 1))
+
+
+def heard_as(felt: Vector) -> Vector:
+    """Probabilities with which an annotator hears each of :data:`EMOTIONS` in some arousal, valence and dominance.
+
+    >>> heard_as(AFFECT[0]).argmax()
+    np.int64(0)
+    """
+    nearness = np.exp(-((AFFECT - felt) ** 2).sum(axis=1) / (2 * DOUBT**2))
+    return np.asarray(nearness / nearness.sum())
 
 
 def manner(u: Vector) -> Manner:

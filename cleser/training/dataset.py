@@ -15,6 +15,7 @@ from torch import Tensor
 from cleser.alignment import Alignment, load_alignments
 from cleser.corpora.attributes import ATTRIBUTES, attributes_of
 from cleser.corpora.protocol import Protocol
+from cleser.corpora.votes import vote_columns, votes_of
 from cleser.features.joined import JoinedFeatures
 from cleser.features.normalisation import Moments, Shrinkage
 from cleser.features.pooled import Features, Record
@@ -262,6 +263,8 @@ def picked(
     index = torch.from_numpy(at[at >= 0])
     labels = {name: values[index] for name, values in dataset.labels.items()}
     labels["emotion"] = labels["emotion"].masked_fill(torch.tensor(rows["emotion"].isna()), -1)
+    if "votes" in labels:
+        labels["votes"] = labels["votes"].masked_fill((labels["emotion"] < 0)[:, None], 0)
     if "attributes" in labels:
         blank = np.isnan(attributes_of(rows)).all(1)
         labels["attributes"] = labels["attributes"].masked_fill(
@@ -311,6 +314,8 @@ class Vocabulary:
             "corpus": self.corpora,
         }
         labels = {c: _codes(manifest[c], names) for c, names in columns.items()}
+        if self.emotions and vote_columns(manifest):
+            labels["votes"] = torch.from_numpy(votes_of(manifest, self.emotions)).float()
         if self.attributes:
             chosen = [ATTRIBUTES.index(name) for name in self.attributes]
             labels["attributes"] = torch.from_numpy(attributes_of(manifest)[:, chosen]).float()

@@ -86,6 +86,8 @@ def _read_distribution(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
             "split": splits(table.iloc[:, -1]),
         }
     )
+    for name, emotion in EMOTIONS.items():
+        rows[f"votes.{emotion}"] = votes[name]
     empty = ~(most > 0) | votes.isna().any(axis=1)
     reason = "has no votes, expected a number for every emotion and one above 0"
     problems = [Problem(f"{path}: {name}", reason) for name in rows.loc[empty, "utterance"]]

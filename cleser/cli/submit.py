@@ -1,0 +1,40 @@
+"""``cleser submit``: the file that a challenge takes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
+
+
+def submit(
+    run: Positional[Path],
+    *,
+    format: Literal["msp-categorical", "msp-attributes", "biic"],
+    out: Path,
+    corpus: str | None = None,
+    split: str | None = None,
+) -> int:
+    """Write what a challenge takes: FileName and EmoClass, or EmoAct, EmoVal and EmoDom.
+
+    The exit status is 1 where a recording has got no label, as one that is silent or cannot be read.
+
+    Args:
+        run: The folder of a finished run.
+        format: msp-categorical and biic are FileName,EmoClass; msp-attributes is FileName,EmoAct,EmoVal,EmoDom, each
+            from 1 to 7.
+        out: The CSV file.
+        corpus: Corpus to recognise, as msp-podcast:DIR; by default the utterances that the run has tested.
+        split: Official split of it to recognise alone, as test3.
+    """
+    from cleser.experiments.submission import submission  # noqa: PLC0415
+    from cleser.files import write_text  # noqa: PLC0415
+
+    table, missing = submission(run, format, corpus=corpus, split=split)
+    for row in missing.to_dict("records"):
+        print(f"no label: {row['path']}: {row['reason']}", file=sys.stderr)
+    write_text(out, table.to_csv(index=False))
+    print(f"{out}: {len(table)} utterances")
+    return 1 if len(missing) else 0
