@@ -69,16 +69,27 @@ def compare(a: Positional[Path], b: Positional[Path], *, force: bool = False) ->
     console.print(show_comparison(compare_runs(a, b, force=force)))
 
 
-def report(runs: Positional[tuple[Path, ...]], *, out: Path) -> None:
-    """Write a page, and print a table, of one or more runs.
+def report(runs: Positional[tuple[Path, ...]], *, out: Path | None = None, listen: int = 0) -> None:
+    """Write a page, and print a table, of one or more runs; of a matrix' folder a page for each direction.
 
     Args:
-        runs: Run folders.
-        out: The HTML file.
+        runs: Run folders, or the folder of a matrix.
+        out: The HTML file, or for a matrix the folder of its pages; by default report.html within a single run, and
+            report within the matrix' folder.
+        listen: How many of each run's most confident errors can be listened to in the page; their corpora have to be
+            where they were.
     """
     from cleser.evaluation import report as write  # noqa: PLC0415
-    from cleser.evaluation import table  # noqa: PLC0415
+    from cleser.evaluation import runs_below, site, table  # noqa: PLC0415
+    from cleser.experiments.variants import controls_of  # noqa: PLC0415
 
-    page = write(list(runs), out)
-    console.print(table(list(runs)))
+    folders = [run for folder in runs for run in runs_below(folder)]
+    console.print(table(folders))
+    controls = controls_of(folders)
+    if len(runs) == 1 and folders != list(runs):
+        page = site(folders, out or runs[0] / "report", controls=controls, listen=listen)
+    else:
+        if out is None and len(folders) > 1:
+            raise ValueError("expected --out PAGE.html, where the page of these runs is to stand")
+        page = write(folders, out or folders[0] / "report.html", controls=controls, listen=listen)
     console.print(f"report: {page}")

@@ -29,8 +29,15 @@ from cleser.evaluation.metrics import (
     uar,
 )
 from cleser.evaluation.multiple_tests import holm
-from cleser.evaluation.report import report
-from cleser.evaluation.results import Comparison, Run, compare_runs, summarise, write_results
+from cleser.evaluation.report import report, site
+from cleser.evaluation.results import (
+    Comparison,
+    Run,
+    compare_runs,
+    runs_below,
+    summarise,
+    write_results,
+)
 from cleser.evaluation.speakers import Clusters, cluster
 from cleser.evaluation.tables import as_text, show_comparison, show_results, show_robustness, table
 
@@ -62,9 +69,11 @@ __all__ = [
     "recall",
     "reliability",
     "report",
+    "runs_below",
     "show_comparison",
     "show_results",
     "show_robustness",
+    "site",
     "summarise",
     "table",
     "temper",

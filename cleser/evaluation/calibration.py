@@ -289,8 +289,8 @@ def _summary(found: Reliability) -> dict[str, Any]:
 
 
 def has_probabilities(predictions: pd.DataFrame, classes: list[str]) -> bool:
-    """Whether a table holds a probability of each class."""
-    return all(f"p_{name}" in predictions for name in classes)
+    """Whether there are classes and a table holds a probability of each."""
+    return bool(classes) and all(f"p_{name}" in predictions for name in classes)
 
 
 def _probabilities(predictions: pd.DataFrame, classes: list[str]) -> Floats:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 # Okabe & Ito (2008)
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#555555")
 
+MOST_SPEAKERS = 200  # of a figure
+MOST_POINTS = 1500
+MAP_METHOD = "by PCA to 30 dimensions and t-SNE of scikit-learn to two"
+
 
 def plot_confusion(counts: np.ndarray[Any, Any], classes: list[str]) -> Figure:
     """Row-normalised confusion matrix, with percentages and counts in the cells."""
@@ -35,10 +39,15 @@ def plot_confusion(counts: np.ndarray[Any, Any], classes: list[str]) -> Figure:
 
 
 def plot_speakers(clusters: Clusters) -> Figure:
-    """UAR of each speaker: a dot a seed, a bar for their mean; the dashed line is chance."""
+    """UAR of each speaker: a dot a seed, a bar for their mean; the dashed line is chance.
+
+    Of more than :data:`MOST_SPEAKERS` speakers so many are drawn, at even steps from the worst to the best.
+    """
     values = uar(clusters.counts)  # [S, G], NaN where a seed has not tested a speaker
     means = np.nanmean(values, 0)
     order = np.argsort(means)
+    if len(order) > MOST_SPEAKERS:
+        order = order[np.linspace(0, len(order) - 1, MOST_SPEAKERS).round().astype(int)]
     names = [clusters.names[g] for g in order]
     figure, axes = new_figure(7.2, 3.2)
     position = np.arange(len(names))
@@ -128,7 +137,9 @@ def plot_robustness(conditions: list[dict[str, Any]]) -> Figure:
     return figure
 
 
-def plot_map(embeddings: Floats, who: pd.DataFrame, *, most: int = 1500, seed: int = 0) -> Figure:
+def plot_map(
+    embeddings: Floats, who: pd.DataFrame, *, most: int = MOST_POINTS, seed: int = 0
+) -> Figure:
     """Embeddings in the plane, coloured by emotion, by language and by speaker.
 
     Args:

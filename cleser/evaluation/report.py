@@ -1,33 +1,54 @@
-"""One HTML page about one or more runs: self-contained, no scripts, nothing loaded from elsewhere."""
+"""HTML pages about runs, each a single file: nothing is loaded from elsewhere, not even by its small script."""
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
+import cleser
+from cleser.evaluation.answers import answer, method_text, name_of, question
 from cleser.evaluation.attribute_report import attribute_figures, attribute_rows
+from cleser.evaluation.intervals import Difference
+from cleser.evaluation.listening import confident_errors
 from cleser.evaluation.multiple_tests import holm
-from cleser.evaluation.plots import plot_confusion, plot_map, plot_speakers, plot_training
+from cleser.evaluation.plots import (
+    MAP_METHOD,
+    MOST_POINTS,
+    MOST_SPEAKERS,
+    plot_confusion,
+    plot_map,
+    plot_reliability,
+    plot_robustness,
+    plot_speakers,
+    plot_training,
+)
 from cleser.evaluation.results import Run, compare_runs
 from cleser.evaluation.tables import (
     CELLS,
-    as_text,
+    calibration_rows,
     coverage,
     difference_cells,
     difference_notes,
     direction,
+    frame,
+    gender_rows,
     headline,
     p_text,
+    percent,
+    robustness_rows,
     terms_notes,
+    trust_notes,
 )
 from cleser.evaluation.terms import in_words
 from cleser.files import write_text
@@ -36,13 +57,41 @@ from cleser.settings import as_yaml
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Controls = Mapping[Path, Path]
 
-def report(folders: Sequence[Path], out: Path) -> Path:
-    """Write the page.
+
+@dataclass(frozen=True)
+class _Pair:
+    """Two runs and what their comparison says."""
+
+    reference: Run
+    run: Run
+    control: bool
+    found: Difference | None
+    note: str
+
+
+class _Figure(NamedTuple):
+    """A figure with its title, and what stands in its place for who cannot see it."""
+
+    title: str
+    figure: Figure
+    alt: str
+    wide: bool = False
+
+
+def report(
+    folders: Sequence[Path], out: Path, *, controls: Controls | None = None, listen: int = 0
+) -> Path:
+    """Write a page about one or more runs: what was asked, what came out, and all behind it.
 
     Args:
         folders: Run folders.
         out: The HTML file.
+        controls: The fair control of a run, by its folder: the same but for what the method adds. See
+            :func:`cleser.experiments.variants.controls_of`.
+        listen: How many of each run's most confident errors can be listened to, while the page stays small enough; the
+            corpora have to be where they were.
 
     Returns:
         The file.
@@ -53,61 +102,159 @@ def report(folders: Sequence[Path], out: Path) -> Path:
     if not folders:
         raise ValueError("there are no runs to report, expected at least one folder")
     runs = [Run(Path(folder)) for folder in folders]
-    template = files("cleser.evaluation").joinpath("report.html.jinja").read_text()
-    environment = Environment(autoescape=True, undefined=StrictUndefined)
-    page = environment.from_string(template).render(
-        sections=[_section(run) for run in runs],
-        overview=Markup(as_text(folders, "html")) if len(runs) > 1 else None,
+    groups = [_group(of, controls or {}) for of in _by_direction(runs).values()]
+    sections = [_section(run, f"run{number}", listen) for number, run in enumerate(runs)]
+    title = groups[0]["direction"] if len(groups) == 1 else "Cross-lingual emotion recognition"
+    overview = frame(folders) if len(groups) > 1 else None
+    page = _render(
+        "report.html.jinja",
+        title=title,
+        overview=None if overview is None else _table(overview),
         cells=CELLS,
-        differences=_differences(runs),
+        groups=groups,
+        sections=sections,
     )
     write_text(out, page)
     return out
 
 
-def _differences(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """A row for each run that is not the first under its protocol, compared with that one, whatever each uses of it."""
-    first: dict[str, Run] = {}
-    rows: list[dict[str, Any]] = []
-    ps: list[float | None] = []
+def site(
+    runs: Sequence[Path], out: Path, *, controls: Controls | None = None, listen: int = 0
+) -> Path:
+    """Write a page for each direction of a matrix, and an index of them.
+
+    Args:
+        runs: Run folders of all directions.
+        out: Folder of the pages.
+        controls: As for :func:`report`.
+        listen: As for :func:`report`.
+
+    Returns:
+        The index, ``index.html``.
+
+    Raises:
+        ValueError: There is no run, or a folder is not that of a finished one.
+    """
+    if not runs:
+        raise ValueError("there are no runs to report, expected at least one folder")
+    directions = _by_direction([Run(Path(folder)) for folder in runs])
+    pages = []
+    for name, of in directions.items():
+        file = re.sub(r"[^\w+.-]+", "-", name.replace("→", "to")) + ".html"
+        # The plain one first: the others are compared with it.
+        ordered = sorted(of, key=lambda run: run.folder.name != "erm")
+        folders = [run.folder for run in ordered]
+        report(folders, out / file, controls=controls, listen=listen)
+        said = answer(of, _controlled(of, controls or {}))
+        pages.append({"file": file, "name": name, "runs": len(of), "answer": said})
+    overview = _table(frame(list(runs)))
+    page = _render(
+        "site.html.jinja",
+        title="Cross-lingual emotion recognition",
+        pages=pages,
+        cells=CELLS,
+        overview=overview,
+    )
+    write_text(out / "index.html", page)
+    return out / "index.html"
+
+
+def _render(template: str, **values: Any) -> str:
+    folder = files("cleser.evaluation")
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    parts = {
+        name: Markup(folder.joinpath(f"page.{name}").read_text("utf-8")) for name in ("css", "js")
+    }
+    text = folder.joinpath(template).read_text("utf-8")
+    return environment.from_string(text).render(
+        **values, **parts, version=cleser.__version__, date=date.today().isoformat()
+    )
+
+
+def _by_direction(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    groups: dict[str, list[Run]] = {}
     for run in runs:
-        reference = first.setdefault(run.protocol["cast"], run)
-        if reference is run:
-            continue
-        p, cells, note = _difference(reference, run)
-        ps.append(p)
-        rows.append(
+        groups.setdefault(direction(run), []).append(run)
+    return groups
+
+
+def _group(runs: list[Run], controls: Controls) -> dict[str, Any]:
+    """What the top of a page says of the runs of one direction."""
+    pairs = _pairs(runs, controls)
+    differences = []
+    for pair, p in zip(
+        pairs, holm([pair.found.p if pair.found else None for pair in pairs]), strict=True
+    ):
+        cells = difference_cells(pair.found) if pair.found else ("–",) * 3
+        differences.append(
             {
-                "run": f"{run.settings['recipe']} ({run.folder.name})",
-                "reference": f"{reference.settings['recipe']} ({reference.folder.name})",
-                "direction": direction(run),
-                "cells": cells,
-                "note": note,
+                "run": name_of(pair.run),
+                "reference": name_of(pair.reference),
+                "kind": "fair control" if pair.control else "first run",
+                "cells": (*cells, p_text(p)),
+                "note": pair.note,
             }
         )
-    for row, p in zip(rows, holm(ps), strict=True):
-        row["cells"] = (*row["cells"], p_text(p))
-    return rows
-
-
-def _difference(a: Run, b: Run) -> tuple[float | None, tuple[str, ...], str]:
-    """P-value, cells and note of a comparison; dashes and the reason where the two cannot be compared."""
-    try:
-        found = compare_runs(a.folder, b.folder).differences[headline(a.results)]
-    except ValueError as error:
-        return None, ("–",) * 3, str(error)
-    notes = [*difference_notes(found), *terms_notes(a, b)]
-    return found.p, difference_cells(found), "; ".join(notes)
-
-
-def _section(run: Run) -> dict[str, Any]:
-    results = run.results
-    figures = {**_emotion_figures(run), **attribute_figures(run)}
-    if not run.history.empty:
-        figures["Training"] = plot_training(run.history)
-    if (run.folder / "embeddings.safetensors").exists():
-        figures["Where the first seed puts utterances of source and target"] = _map(run)
+    named = {"UAR %": "uar", "macro-F1 %": "macro_f1", "accuracy %": "accuracy", "100 CCC": "ccc"}
+    metrics = {k: m for k, m in named.items() if any(m in run.results for run in runs)}
+    scores = [
+        {
+            "run": name_of(run),
+            "cells": [
+                percent(run.results[m]) if m in run.results else "–" for m in metrics.values()
+            ],
+        }
+        for run in runs
+    ]
     return {
+        "direction": direction(runs[0]),
+        "questions": list(dict.fromkeys(question(run) for run in runs)),
+        "answer": answer(runs, _controlled(runs, controls)),
+        "metrics": list(metrics),
+        "scores": scores,
+        "differences": differences,
+    }
+
+
+def _pairs(runs: Sequence[Run], controls: Controls) -> list[_Pair]:
+    """Each run with its fair control, and with the first run under the same protocol."""
+    by_folder = {run.folder: run for run in runs}
+    first: dict[str, Run] = {}
+    pairs = []
+    for run in runs:
+        control = by_folder.get(controls.get(run.folder, run.folder))
+        reference = first.setdefault(run.protocol["cast"], run)
+        if control is not None and control is not run:
+            pairs.append(_pair(control, run, control=True))
+        if reference not in (run, control):
+            pairs.append(_pair(reference, run, control=False))
+    return pairs
+
+
+def _pair(reference: Run, run: Run, *, control: bool) -> _Pair:
+    """A comparison, or the reason why the two cannot be compared."""
+    try:
+        compared = compare_runs(reference.folder, run.folder, force=control).differences
+        found = compared[headline(run.results)]
+    except ValueError as error:
+        return _Pair(reference, run, control, None, str(error))
+    notes = [*difference_notes(found), *terms_notes(reference, run)]
+    return _Pair(reference, run, control, found, "; ".join(notes))
+
+
+def _controlled(runs: Sequence[Run], controls: Controls) -> list[tuple[Run, Run, Difference]]:
+    pairs = [pair for pair in _pairs(runs, controls) if pair.control]
+    return [(pair.run, pair.reference, pair.found) for pair in pairs if pair.found is not None]
+
+
+def _section(run: Run, anchor: str, listen: int) -> dict[str, Any]:
+    results = run.results
+    heard, note = confident_errors(run, listen) if listen else ([], "")
+    return {
+        "anchor": anchor,
+        "name": name_of(run),
         "direction": direction(run),
         "folder": run.folder.name,
         "results": results,
@@ -115,25 +262,70 @@ def _section(run: Run) -> dict[str, Any]:
         "coverage": coverage(results),
         "protocol": run.protocol,
         "terms": in_words(run.protocol),
-        "figures": {title: _svg(figure) for title, figure in figures.items()},
+        "genders": gender_rows(results),
+        "calibration": calibration_rows(results),
+        "trust": trust_notes(results),
+        "robustness": robustness_rows(run.robustness),
+        "figures": _figures(run, anchor),
+        "heard": heard,
+        "heard_note": note,
+        "method": method_text(run),
         "settings": as_yaml(run.settings),
     }
 
 
-def _emotion_figures(run: Run) -> dict[str, Figure]:
-    """Confusions and speakers; none where a run predicts attributes alone."""
-    if not run.protocol["classes"]:
-        return {}
-    confusion, clusters = run.results["confusion"], run.clusters
-    return {
-        "Confusions, all seeds": plot_confusion(
-            np.array(confusion["counts"]), confusion["classes"]
-        ),
-        f"UAR of each of the {len(clusters.names)} {clusters.unit}": plot_speakers(clusters),
-    }
+def _figures(run: Run, anchor: str) -> list[dict[str, Any]]:
+    """The figures of a run."""
+    found = [*(_emotion_figures(run) if run.protocol["classes"] else [])]
+    found += [
+        _Figure(title, figure, f"{title}: {', '.join(run.attributes)}", wide=True)
+        for title, figure in attribute_figures(run).items()
+    ]
+    if not run.history.empty:
+        last = run.history["dev_uar"].max()
+        said = (
+            f"Loss and development UAR by epoch; the greatest development UAR is {100 * last:.1f} %"
+        )
+        found.append(_Figure("Training", plot_training(run.history), said, wide=True))
+    if (run.folder / "embeddings.safetensors").exists():
+        found.append(_map(run))
+    return [
+        {"title": f.title, "svg": _svg(f.figure, f.alt, f"{anchor}f{number}"), "wide": f.wide}
+        for number, f in enumerate(found)
+    ]
 
 
-def _map(run: Run) -> Figure:
+def _emotion_figures(run: Run) -> list[_Figure]:
+    results = run.results
+    counts, classes = np.array(results["confusion"]["counts"]), results["confusion"]["classes"]
+    best = counts.argmax(1)
+    clusters = run.clusters
+    said = "; ".join(
+        f"{name} is most often recognised as {classes[best[k]]}" for k, name in enumerate(classes)
+    )
+    found = [_Figure("Confusions, all seeds", plot_confusion(counts, classes), said)]
+    if calibration := results.get("calibration"):
+        said = "; ".join(f"{label}: {value}" for label, value, _ in calibration_rows(results))
+        curve = plot_reliability(calibration)
+        found.append(_Figure("Calibration: accuracy by confidence", curve, said))
+    said = f"UAR of each of the {clusters.unit}, in order; that of all is {100 * results['uar']['mean']:.1f} %"
+    title = _speakers_title(len(clusters.names), clusters.unit)
+    found.append(_Figure(title, plot_speakers(clusters), said, wide=True))
+    if run.robustness:
+        rows = robustness_rows(run.robustness)
+        said = "; ".join(f"{label}: {value}" for label, value, *_ in rows)
+        found.append(
+            _Figure("Degraded recordings", plot_robustness(run.robustness), said, wide=True)
+        )
+    return found
+
+
+def _speakers_title(count: int, unit: str) -> str:
+    drawn = f", {MOST_SPEAKERS} of them drawn at even steps" if count > MOST_SPEAKERS else ""
+    return f"UAR of each of the {count} {unit}{drawn}"
+
+
+def _map(run: Run) -> _Figure:
     from safetensors.numpy import load_file  # noqa: PLC0415
 
     tensors = load_file(run.folder / "embeddings.safetensors")
@@ -141,16 +333,29 @@ def _map(run: Run) -> Figure:
     target = run.predictions[run.predictions["seed"] == seed]
     source = pd.read_parquet(run.folder / "source.parquet")
     who = pd.concat([target, source], ignore_index=True)
-    return plot_map(np.concatenate([tensors["embeddings"], tensors["source_embeddings"]]), who)
+    points = np.concatenate([tensors["embeddings"], tensors["source_embeddings"]])
+    drawn = f"{MOST_POINTS} of {len(who)}" if len(who) > MOST_POINTS else f"{len(who)}"
+    title = f"Embeddings of the first seed: {drawn} utterances of source and target, {MAP_METHOD}"
+    said = "Utterances in the plane, coloured by emotion, by language and by speaker"
+    return _Figure(title, plot_map(points, who), said, wide=True)
 
 
-def _svg(figure: Figure) -> Markup:
-    """The figure inline, the same for the same run: ids are hashes of what they name."""
+def _table(cells: pd.DataFrame) -> Markup:
+    html = cells.rename_axis(None).to_html(classes="sortable", border=0)
+    return Markup(html)
+
+
+def _svg(figure: Figure, alt: str, prefix: str) -> Markup:
+    """The figure inline, the same for the same run: ids are hashes of what they name, and begin with a prefix."""
     from matplotlib import rc_context  # noqa: PLC0415
 
     buffer = io.StringIO()
-    with rc_context({"svg.hashsalt": "cleser"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    with rc_context({"svg.hashsalt": prefix}):
+        figure.savefig(
+            buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True
+        )
     text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
-    return Markup(text)
+    for reference in ('id="', 'href="#', "url(#"):  # the same names occur in every figure
+        text = text.replace(reference, f"{reference}{prefix}-")
+    return Markup(text.replace("<svg ", f'<svg role="img" aria-label="{escape(alt)}" ', 1))

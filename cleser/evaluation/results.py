@@ -92,6 +92,32 @@ class Run:
         return path
 
 
+def runs_below(folder: Path) -> list[Path]:
+    """The finished runs in a folder: itself, or those of a matrix below it, but not the folds within a run.
+
+    Args:
+        folder: A run folder, or one that holds run folders.
+
+    Raises:
+        ValueError: There is no finished run.
+    """
+    if (folder / "config.yaml").exists():
+        return [folder]
+    found: list[Path] = []
+    for below in sorted(path for path in folder.iterdir() if path.is_dir()):
+        found += [below] if (below / "results.json").exists() else _matrix_rows(below)
+    if not found:
+        raise ValueError(
+            f"{folder}: found no config.yaml and no results.json in folders below, expected the folder of a finished "
+            "run or of a matrix"
+        )
+    return found
+
+
+def _matrix_rows(folder: Path) -> list[Path]:
+    return sorted(path.parent for path in folder.glob("*/results.json"))
+
+
 def write_results(
     folder: Path,
     *,
@@ -119,10 +145,11 @@ def write_results(
         "recipe": run.settings["recipe"],
         "protocol": run.protocol["hash"],
         "left_out": left_out or [],
-        "gender": gender_gap(predictions, run.protocol["classes"]),
     }
-    if has_probabilities(predictions, run.protocol["classes"]):
-        results["calibration"] = _calibration(run, temperatures)
+    if classes := run.protocol["classes"]:
+        results["gender"] = gender_gap(predictions, classes)
+        if has_probabilities(predictions, classes):
+            results["calibration"] = _calibration(run, temperatures)
     if sets := _test_sets(run):
         results["test_sets"] = sets
     write_text(folder / "results.json", json.dumps(results, indent=2) + "\n")

@@ -172,7 +172,7 @@ def robustness_rows(conditions: Sequence[dict[str, Any]]) -> list[tuple[str, str
         (
             condition_name(row),
             f"{100 * row['uar']['mean']:.1f} %",
-            *_cells(row["change"], "{:+.1f}"),
+            *(("", "") if row["kind"] == "clean" else _cells(row["change"], "{:+.1f}")),
         )
         for row in conditions
     ]

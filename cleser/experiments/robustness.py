@@ -121,6 +121,8 @@ def measure_robustness(
     """
     saved = open_run(run)
     protocol = protocol_on(saved.protocol, on) if on else saved.protocol
+    if not protocol.classes:
+        raise ValueError(f"{run} predicts attributes alone; robustness is measured of emotions")
     out = out or run / "robustness"
     cast = protocol.load()
     parts = [cast.parts(number).test for number in range(len(saved.networks))]
@@ -147,7 +149,7 @@ def measure_robustness(
                     found.to_parquet(part)
             advance(1, condition.name)
     done = [c for c in CONDITIONS if (out / f"{c.name}.parquet").exists()]
-    summary = _summarise(out, done, list(protocol.labels))
+    summary = _summarise(out, done, list(protocol.classes))
     write_text(
         out / "robustness.json", json.dumps({**settings, "conditions": summary}, indent=2) + "\n"
     )

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from cleser.corpora.protocol import Protocol
+from cleser.evaluation.results import Run
+from cleser.evaluation.tables import direction
 from cleser.experiments.methods import METHODS
 from cleser.recipe_names import new_name
+from cleser.settings import to_plain
 from cleser.suggestions import did_you_mean
 from cleser.training.loop import TrainingConfig
 
@@ -134,3 +139,45 @@ def reference_of(name: str) -> str:
     return {"target_access": "erm-unseen", "adapt": "erm-disjoint"}.get(
         next(iter(terms), ""), "erm"
     )
+
+
+def variant_of(run: Run) -> str | None:
+    """The row of a comparison that a run is: the one that its folder is named after, or whose settings it has.
+
+    Returns:
+        Its name; None for settings that no row has.
+    """
+    settings = run.settings
+    named = VARIANTS.get(run.folder.name)
+    if named is not None and named.method == settings["recipe"]:
+        return run.folder.name
+    for name, variant in VARIANTS.items():
+        usual = {term: getattr(Protocol, term) for term in _TOLD_APART_BY}
+        wanted = {term: variant.terms.get(term, of) for term, of in usual.items()}
+        if (
+            variant.method == settings["recipe"]
+            and to_plain(variant.config()) == settings["config"]
+            and wanted == {term: settings["protocol"].get(term) for term in _TOLD_APART_BY}
+        ):
+            return name
+    return None
+
+
+_TOLD_APART_BY: Final = ("target_access", "adapt", "lexical_normalisation")  # rows of like settings
+
+
+def controls_of(folders: Sequence[Path]) -> dict[Path, Path]:
+    """The fair control of each run that has one among these: by folder, as :func:`cleser.evaluation.report` takes it.
+
+    Args:
+        folders: Run folders, of any directions.
+    """
+    runs = [Run(Path(folder)) for folder in folders]
+    names = [variant_of(run) for run in runs]
+    found = {}
+    for run, name in zip(runs, names, strict=True):
+        wanted = VARIANTS[name].control if name else ""
+        for other, its in zip(runs, names, strict=True):
+            if wanted and its == wanted and direction(other) == direction(run):
+                found[run.folder] = other.folder
+    return found

@@ -9,6 +9,7 @@ import soundfile
 
 from cleser.cli import main
 from cleser.corpora.protocol import Protocol
+from cleser.evaluation import report
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.export import export
 from cleser.experiments.methods import METHODS
@@ -115,6 +116,7 @@ def test_it_is_shown_on_the_terminal_the_page_and_the_card(run, tmp_path, capsys
     said = "reverberation, RT60 0.6 s"
     assert said in capsys.readouterr().out
     assert said in (export(run, tmp_path / "model") / "README.md").read_text()
+    assert said in report([run], tmp_path / "page.html").read_text("utf-8")
     assert main(["evaluate", str(run)]) == 2
     assert "expected --on NAME:FOLDER" in capsys.readouterr().err
 

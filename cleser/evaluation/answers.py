@@ -1,0 +1,102 @@
+"""What a page says in sentences: what was asked, what came out, and how it was found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from cleser.evaluation.intervals import Difference
+from cleser.evaluation.results import Run
+from cleser.evaluation.tables import coverage, covers_seeds, headline, p_text
+from cleser.evaluation.terms import in_words
+
+_ACCESS = {
+    "nothing": "without anything known of the target before the test",
+    "audio": "with the target's recordings at hand, but none of their labels",
+    "labels": "with labels of other target speakers (an oracle: an upper bound, no transfer result)",
+}
+
+_MEASURES = {
+    "uar": "the unweighted average recall (UAR), the mean over classes of the share of their utterances that were "
+    "recognised",
+    "ccc": "the concordance correlation coefficient (CCC), averaged over attributes",
+}
+
+
+def name_of(run: Run) -> str:
+    """A run's recipe, and its folder where that has another name."""
+    recipe, folder = str(run.settings["recipe"]), run.folder.name
+    return recipe if folder == recipe else f"{recipe} ({folder})"
+
+
+def question(run: Run) -> str:
+    """What a run was asked, in a sentence."""
+    terms = run.protocol
+    counts, speakers = terms["utterances"], terms["speakers"]
+
+    def side(role: str) -> str:
+        of = f" of {speakers[role]} speakers" if speakers[role] else ""
+        return f"{' + '.join(terms[role])} ({counts[role]} utterances{of})"
+
+    access = _ACCESS.get(terms["target_access"], "")
+    wanted = _listed([*terms["classes"], *terms.get("attributes", [])])
+    return f"How well are {wanted} recognised in {side('target')} by what has learned from {side('source')}, {access}?"
+
+
+def answer(runs: Sequence[Run], controlled: Sequence[tuple[Run, Run, Difference]] = ()) -> str:
+    """What came out, in a sentence: the best of the runs and, where it has one, its difference to its fair control.
+
+    Args:
+        runs: Under like terms.
+        controlled: Runs with their controls and the differences in UAR.
+    """
+    alike = [run for run in runs if headline(run.results) == headline(runs[0].results)]
+    metric = headline(runs[0].results)
+    best = max(alike, key=lambda run: float(run.results[metric]["mean"]))
+    found, classes = best.results[metric], best.protocol["classes"]
+    low, high = found["ci95"]
+    within = "" if low is None else f" (95 % interval {100 * low:.1f} to {100 * high:.1f})"
+    reaches = "does best, with" if len(runs) > 1 else "reaches"
+    said = (
+        f"{name_of(best)} {reaches} {100 * found['mean']:.1f} % UAR{within}, where chance is "
+        f"{100 / len(classes):.1f} %"
+        if metric == "uar"
+        else f"{name_of(best)} {reaches} a mean CCC of {found['mean']:.3f}"
+    )
+    for run, control, by in controlled:
+        if run is best:
+            sure = "a difference was found" if by.p < 0.05 else "no difference was found"
+            said += (
+                f"; beside its fair control {name_of(control)} that is {100 * by.difference:+.1f} points "
+                f"({100 * by.low:+.1f} to {100 * by.high:+.1f}, p {_p(by.p)}): {sure}"
+            )
+    return said + "."
+
+
+def method_text(run: Run) -> str:
+    """How a run's figures were found, as a paper would say it."""
+    settings, results, terms = run.settings, run.results, in_words(run.protocol)
+    seeds = len(results["seeds"])
+    config: dict[str, Any] = settings.get("config", {})
+    epochs = config.get("training", {}).get("epochs")
+    trained = f"{seeds} training{'s' if seeds > 1 else ''}"
+    trained += f" of {epochs} epochs" if epochs else ""
+    covered = "speakers and seeds" if covers_seeds(results[headline(results)]) else "speakers"
+    return (
+        f"The recipe {settings['recipe']} learned from {terms['Source']} on the backbone "
+        f"{settings.get('backbone', 'unknown')}, in {trained}, and was tested on {terms['Target']}. Features were "
+        f"standardised {terms['Normalisation']}. Training could see of the target: "
+        f"{terms['Training may see of the target']}; the method used of it: {terms['The method uses of it']}. The "
+        f"measure is {_MEASURES[headline(results)]}; it is averaged over seeds. 95 % {coverage(results)}, as two "
+        f"components of variance; differences are paired over {covered}, and p-values are corrected by Holm for the "
+        "rows of their table."
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _p(p: float) -> str:
+    said = p_text(p)
+    return said if said.startswith("<") else f"= {said}"
