@@ -21,7 +21,7 @@ from cleser.evaluation import Run, compare_runs, holm
 from cleser.evaluation.tables import headline
 from cleser.experiments.experiment import SELECTION, Experiment
 from cleser.experiments.methods import METHODS, check_task
-from cleser.experiments.selection import read_grid, select_by_transfer
+from cleser.experiments.selection import Selection, names_of, read_grid, select_by_transfer
 from cleser.experiments.variants import reference_of, variant
 from cleser.models.emotion import ModelConfig
 from cleser.progress import console, track
@@ -160,7 +160,7 @@ def run_matrix(
     Raises:
         ValueError: A corpus or a recipe is unknown.
     """
-    cells = list(_cells(matrix, corpora, out))
+    cells = list(cells_of(matrix, corpora, out))
     jobs = [(cell, matrix, alignments) for cell in cells]
     with track("bench", len(jobs)) as advance:
         for cell, problem in _done(jobs, workers):
@@ -246,7 +246,12 @@ def write_tables(table: pd.DataFrame, out: Path) -> None:
         temporary.replace(out / name)
 
 
-def _cells(matrix: Matrix, corpora: dict[str, str], out: Path) -> Iterator[Cell]:
+def cells_of(matrix: Matrix, corpora: dict[str, str], out: Path) -> Iterator[Cell]:
+    """The runs of a matrix, each in a folder below ``out``.
+
+    Raises:
+        ValueError: A corpus or a recipe is unknown, or the recipe cannot learn the task.
+    """
     rows = {name: variant(name) for name in matrix.recipes}
     corpora = {**matrix.corpora, **corpora}
     maps = {old: new for d in matrix.directions for old, new in d.map.items()}
@@ -307,6 +312,22 @@ def _attempt(job: Job) -> str:
 
 
 def _run(cell: Cell, matrix: Matrix, alignments: str | None) -> None:
+    experiment, config = experiment_of(cell, matrix, alignments)
+    grid = variant(cell.recipe).grid
+    began = time.perf_counter()
+    if grid and (cell.folder / "results.json").exists():
+        return  # with what was chosen, which the matrix does not know
+    if grid:
+        experiment, config = choose(experiment, config, cell).apply(experiment, config)
+    if experiment.finished():
+        return
+    METHODS[experiment.recipe].run(experiment, config, load_backbone(experiment.backbone))
+    # What an interrupted attempt took before is not known: the time is that of the last.
+    (cell.folder / "time.json").write_text(json.dumps({"seconds": time.perf_counter() - began}))
+
+
+def experiment_of(cell: Cell, matrix: Matrix, alignments: str | None) -> tuple[Experiment, Any]:
+    """What a cell runs, and its recipe's config."""
     row = variant(cell.recipe)
     config = row.config()
     if hasattr(config, "training"):  # the classical row and the probe are no networks
@@ -320,26 +341,15 @@ def _run(cell: Cell, matrix: Matrix, alignments: str | None) -> None:
         row.method, to_plain(config), cell.protocol, matrix.seeds, cell.folder, matrix.backbone,
         tuning, alignments,
     )  # fmt: skip
-    began = time.perf_counter()
-    if row.grid and (cell.folder / "results.json").exists():
-        return  # with what was chosen, which the matrix does not know
-    if row.grid:
-        experiment, config = _selected(experiment, config, row.grid, cell)
-    if experiment.finished():
-        return
-    METHODS[row.method].run(experiment, config, load_backbone(experiment.backbone))
-    # What an interrupted attempt took before is not known: the time is that of the last.
-    (cell.folder / "time.json").write_text(json.dumps({"seconds": time.perf_counter() - began}))
+    return experiment, config
 
 
-def _selected(experiment: Experiment, config: Any, grid: str, cell: Cell) -> tuple[Experiment, Any]:
-    """With settings chosen by transfer validation; directions of the same pool share its trials."""
-    names = "+".join(sorted(spec.split(":", 1)[0] for spec in cell.pool))
-    trials = cell.folder.parents[1] / SELECTION / names / cell.recipe
+def choose(experiment: Experiment, config: Any, cell: Cell) -> Selection:
+    """Settings for a cell by transfer validation; directions of the same pool share its trials."""
+    trials = cell.folder.parents[1] / SELECTION / "+".join(sorted(names_of(cell.pool)))
     general = replace(experiment, protocol=replace(experiment.protocol, map=cell.renamed or {}))
-    choices = read_grid(grid, config, experiment.backbone)
-    found = select_by_transfer(general, config, choices, cell.pool, trials)
-    return found.apply(experiment, config)
+    choices = read_grid(variant(cell.recipe).grid, config, experiment.backbone)
+    return select_by_transfer(general, config, choices, cell.pool, trials / cell.recipe)
 
 
 def _difference(cell: Cell, other: Path | None, prefix: str = "") -> dict[str, float | None]:

@@ -81,13 +81,18 @@ class Selection:
 
     Attributes:
         table: A row a choice: its settings, the UAR of each corpus left out, their mean, the greatest first.
-        best: The choice of the first row.
+        ranked: The choices in that order.
         pool: Names of the corpora.
     """
 
     table: pd.DataFrame
-    best: Choice
+    ranked: list[Choice]
     pool: tuple[str, ...]
+
+    @property
+    def best(self) -> Choice:
+        """The choice to take."""
+        return self.ranked[0]
 
     def apply(self, experiment: Experiment, config: Any) -> tuple[Experiment, Any]:
         """The experiment and its config with what was chosen."""
@@ -189,7 +194,7 @@ def select_by_transfer(
             f"found {len(pool)} labelled corpora to choose settings by ({', '.join(pool) or 'none'}), expected two or "
             "more: transfer validation recognises each from the others"
         )
-    names = dict(zip(_corpus_names(pool), pool, strict=True))
+    names = dict(zip(names_of(pool), pool, strict=True))
     rows = []
     with track("selection", len(choices) * len(pool)) as advance:
         for choice in choices:
@@ -205,7 +210,7 @@ def select_by_transfer(
     order = table["mean"].sort_values(ascending=False, kind="stable").index
     table = table.loc[order].reset_index(drop=True)
     write_text(out / "transfer.csv", table.to_csv(index=False))
-    return Selection(table, choices[int(order[0])], tuple(names))
+    return Selection(table, [choices[i] for i in order], tuple(names))
 
 
 def _trial(
@@ -235,7 +240,7 @@ def _trial(
     return 100 * float(results["uar"]["mean"])
 
 
-def _corpus_names(pool: Sequence[str]) -> list[str]:
+def names_of(pool: Sequence[str]) -> list[str]:
     """What stands before the colon of each spec; all of it where several corpora are of one kind."""
     short = [spec.split(":", 1)[0] for spec in pool]
     whole = [re.sub(r"[^\w.-]+", "-", spec) for spec in pool]

@@ -12,7 +12,7 @@ from cleser.cli import main
 from cleser.corpora.protocol import Protocol
 from cleser.evaluation import compare_runs, report, table
 from cleser.experiments.bench import Direction, Matrix, tabulate
-from cleser.experiments.bench import _cells as cells
+from cleser.experiments.bench import cells_of as cells
 from cleser.experiments.evaluate import evaluate
 from cleser.experiments.experiment import Data, Experiment
 from cleser.experiments.methods import METHODS
