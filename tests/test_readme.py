@@ -20,7 +20,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 # Not run here: what installs, and the demo, whose parts tests/experiments runs.
 ELSEWHERE = ("pip install", "make ", "cleser demo")
-LANGUAGES = {"emodb": "de", "ravdess": "en", "turev-db": "fr", "nemo": "es"}
+LANGUAGES = {"emodb": "de", "ravdess": "en"}
 KNOBS = "speakers=4&sentences=1"
 
 

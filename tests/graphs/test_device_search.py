@@ -41,6 +41,9 @@ def test_gpu_gives_the_graph_of_the_processor():
     assert stored(cosine_knn(x.cuda(), 12, where=where, labels=labels)) == expected
 
 
+@pytest.mark.skipif(
+    not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="torch before 2.9"
+)
 @pytest.mark.parametrize("legacy", [False, True])
 def test_rows_are_as_sure_where_the_process_allows_tensorfloat_32(legacy, monkeypatch):
     """Items that all point one way differ by less than TensorFloat-32 can tell."""

@@ -66,12 +66,15 @@ def _admissible(
 def _full_float32() -> Iterator[None]:
     """No TensorFloat-32, whatever the process allows: its errors leave hardly a row sure of its neighbours."""
     matmul = torch.backends.cuda.matmul
-    before = matmul.fp32_precision
-    matmul.fp32_precision = "ieee"
+    # torch before 2.9 has a switch instead of a precision.
+    named = hasattr(matmul, "fp32_precision")
+    name, full = ("fp32_precision", "ieee") if named else ("allow_tf32", False)
+    before = getattr(matmul, name)
+    setattr(matmul, name, full)
     try:
         yield
     finally:
-        matmul.fp32_precision = before
+        setattr(matmul, name, before)
 
 
 def _unsure(best: Tensor, k: int, n: int, dim: int) -> Tensor:
