@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup lint format types unit numeric docs test test-versions faults demo lock clean
+.PHONY: setup lint format types unit numeric numeric-avx2 numeric-default numeric-single docs test test-versions faults demo lock clean
 
 setup: $(VENV)/.installed
 
@@ -36,9 +36,12 @@ NUMERIC := tests/losses tests/models $(call test_files,anchors,bank consistency 
 	$(call test_files,speech,acoustic descriptors long_convolution pitch pretrained) \
 	$(call test_files,features,lexical normalisation sentences standards stored) $(call test_files,alignment,warping)
 
-numeric: setup
-	ATEN_CPU_CAPABILITY=avx2 $(BIN)/pytest -m "not native and not slow" $(NUMERIC)
-	ATEN_CPU_CAPABILITY=default $(BIN)/pytest -m "not native and not slow" $(NUMERIC)
+numeric: numeric-avx2 numeric-default numeric-single
+
+numeric-avx2 numeric-default: setup
+	ATEN_CPU_CAPABILITY=$(@:numeric-%=%) $(BIN)/pytest -m "not native and not slow" $(NUMERIC)
+
+numeric-single: setup
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not native and not slow" $(NUMERIC)
 
 # Puts deliberate faults into a copy of the code, one by one; the tests must notice each.
@@ -51,8 +54,11 @@ test-versions:
 
 docs: setup
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python docs/check_pages.py docs/_build/html
 
-test: lint types unit numeric docs
+# Two at a time: most tests keep one core busy.
+test: lint types
+	$(MAKE) -j 2 unit numeric docs
 
 demo: setup
 	$(BIN)/cleser demo

@@ -85,16 +85,17 @@ def predict(
     return 1 if len(unlabelled) else 0
 
 
-def export(run: Positional[Path], *, out: Path) -> None:
+def export(run: Positional[Path], *, out: Path, onnx: bool = False) -> None:
     """Make a folder to share of a run: weights, settings, model card.
 
     Args:
         run: The folder of a finished run.
         out: The folder to make.
+        onnx: Add classifier.onnx, which takes features and gives probabilities in any ONNX runtime.
     """
     from cleser.experiments.export import export as write  # noqa: PLC0415
 
-    folder = write(run, out)
+    folder = write(run, out, onnx=onnx)
     print(f"{folder}: {', '.join(sorted(p.name for p in folder.iterdir()))}")
 
 

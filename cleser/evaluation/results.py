@@ -146,10 +146,10 @@ def write_results(
         "protocol": run.protocol["hash"],
         "left_out": left_out or [],
     }
-    if run.protocol["classes"]:
-        results["gender"] = gender_gap(predictions, run.protocol["classes"])
-    if has_probabilities(predictions, run.protocol["classes"]):
-        results["calibration"] = _calibration(run, temperatures)
+    if classes := run.protocol["classes"]:
+        results["gender"] = gender_gap(predictions, classes)
+        if has_probabilities(predictions, classes):
+            results["calibration"] = _calibration(run, temperatures)
     if sets := _test_sets(run):
         results["test_sets"] = sets
     write_text(folder / "results.json", json.dumps(results, indent=2) + "\n")

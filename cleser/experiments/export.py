@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from jinja2 import Environment, StrictUndefined
 from safetensors import safe_open
@@ -24,14 +24,17 @@ from cleser.evaluation.tables import (
     trust_notes,
 )
 from cleser.evaluation.terms import uses_of
+from cleser.experiments.onnx_model import write_onnx
 from cleser.experiments.saved import BACKBONE_FOLDER, open_run
 from cleser.speech.backbones import Backbone
 from cleser.speech.backbones.open import BESIDE, pretrained_part
 from cleser.speech.backbones.pretrained import TransformersBackbone
 from cleser.speech.checkpoints import copy_checkpoint
 
+ONNX_MODEL: Final = "classifier.onnx"  # within an exported model
 
-def export(run: Path, out: Path) -> Path:
+
+def export(run: Path, out: Path, *, onnx: bool = False) -> Path:
     """Write what :func:`cleser.load_model` needs of a run, and what a reader has to know of it.
 
     The folder holds ``model.safetensors``, ``config.json``, ``results.json`` and ``README.md``, a model card in
@@ -41,17 +44,19 @@ def export(run: Path, out: Path) -> Path:
     Args:
         run: The folder of a finished run.
         out: The folder to make.
+        onnx: Add ``classifier.onnx``, see :mod:`cleser.experiments.onnx_model`.
 
     Returns:
         ``out``.
 
     Raises:
-        ValueError: The run is not finished, or ``out`` is there and not empty.
+        ValueError: The run is not finished, or cannot be exported as ONNX, or ``out`` is there and not empty.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} is not empty; choose another folder")
     finished = Run(run)
-    backbone = open_run(run).backbone  # refuses what could not be opened again
+    opened = open_run(run)  # refuses what could not be opened again
+    backbone = opened.backbone
     settings = _anonymous(finished.settings, backbone)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as parent:
@@ -64,14 +69,16 @@ def export(run: Path, out: Path) -> Path:
         (folder / "results.json").write_text(
             json.dumps(_without_paths(finished.results), indent=2) + "\n"
         )
-        (folder / "README.md").write_text(model_card(finished, backbone))
+        (folder / "README.md").write_text(model_card(finished, backbone, onnx=onnx))
+        if onnx:
+            write_onnx(opened, folder / ONNX_MODEL)
         if out.exists():
             out.rmdir()
         shutil.move(folder, out)
     return out
 
 
-def model_card(run: Run, backbone: Backbone) -> str:
+def model_card(run: Run, backbone: Backbone, *, onnx: bool = False) -> str:
     """The card of a run, in Markdown with the metadata of model hubs in front."""
     template = files("cleser.experiments").joinpath("model_card.md.jinja").read_text()
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -99,6 +106,7 @@ def model_card(run: Run, backbone: Backbone) -> str:
             "target": sorted(tested["language"].dropna().unique()),
         },
         version=cleser.__version__,
+        onnx=ONNX_MODEL if onnx else None,
     )
 
 

@@ -13,6 +13,7 @@ from cleser.models.batch import Batch
 from cleser.models.community_map import CommunityMap
 from cleser.models.input_dropout import InputDropout
 from cleser.models.layer_mix import LayerMix, Mix
+from cleser.models.segments import pool_segments
 from cleser.models.token_transformer import TokenTransformer
 
 
@@ -133,9 +134,7 @@ class EmotionModel(nn.Module):
         layers = self.summary_mix.states(self.input_dropout(batch.summaries))
         views = self.summary_mix.join(layers)
         if self.token_view:
-            bounds = torch.stack([batch.offsets[:-1], batch.offsets[1:]], 1)
-            pooled = pool_phones(tokens[None], [bounds], std=True)
-            views = views + self.scale * self.pooled(pooled)
+            views = views + self.scale * self.pooled(_pooled(tokens, batch.offsets))
         if self.styles is not None and "communities" in batch.labels:
             views = self.styles(views, batch.labels["communities"])
         utterances = self.embed(views)
@@ -149,3 +148,11 @@ class EmotionModel(nn.Module):
             token_layers.transpose(0, 1),
             None if self.attribute_head is None else self.attribute_head(utterances),
         )
+
+
+def _pooled(tokens: Tensor, offsets: Tensor) -> Tensor:
+    """Mean and standard deviation of each utterance's tokens, [B, 2D]."""
+    if torch.compiler.is_exporting():
+        return pool_segments(tokens, offsets)
+    bounds = torch.stack([offsets[:-1], offsets[1:]], 1)
+    return pool_phones(tokens[None], [bounds], std=True)

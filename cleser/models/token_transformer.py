@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from cleser.models.segments import owners
+
 
 class TokenTransformer(nn.Module):
     """Puts each token into the context of its utterance.
@@ -30,6 +32,12 @@ class TokenTransformer(nn.Module):
         """Contextualise tokens [S, D] of utterances that begin at ``offsets`` [B + 1]."""
         if self.encoder is None:
             return tokens
+        if torch.compiler.is_exporting():  # without padding, whose size depends on the data
+            owner = owners(offsets, tokens.shape[0])
+            alone: Tensor = self.encoder(
+                tokens[None], mask=owner[:, None] != owner, is_causal=False
+            )[0]
+            return alone
         padded, mask = pad(tokens, offsets)
         context: Tensor = self.encoder(padded, src_key_padding_mask=~mask)
         return context[mask]

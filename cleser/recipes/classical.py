@@ -76,7 +76,9 @@ class SupportVectors(NamedTuple):
 
     def __call__(self, x: Tensor) -> Tensor:
         """Scores [N, K] of x [N, D]."""
-        kernel = torch.exp(-self.gamma * torch.cdist(x, self.vectors).square())
+        squares = x.square().sum(1, keepdim=True) + self.vectors.square().sum(1)
+        apart = (squares - 2 * x @ self.vectors.T).clamp_min(0)
+        kernel = torch.exp(-self.gamma * apart)
         parts = [
             k @ d.T
             for k, d in zip(
@@ -133,12 +135,17 @@ class Classical:
         kind = SupportVectors if config.classifier == "svm" else LinearScores
         return cls(kind(**tensors), emotions)
 
+    def shares(self, x: Tensor) -> Tensor:
+        """Scores of flat statistics [N, F] turned into shares [N, K] by softmax; no calibrated probabilities."""
+        scores = self.scores(x.double()).softmax(-1).float()
+        return scores.new_zeros(x.shape[0], self.emotions).index_copy(
+            1, self.scores.classes, scores
+        )
+
     def predict(self, dataset: Dataset, *, together: bool = True) -> tuple[Tensor, Tensor]:
-        """Scores turned into shares by softmax (no calibrated probabilities), and the statistics themselves."""
+        """Shares, see :meth:`shares`, and the statistics themselves."""
         x = _flat(dataset)
-        shares = torch.zeros(len(x), self.emotions)
-        shares[:, self.scores.classes] = self.scores(x.double()).softmax(-1).float()
-        return shares, x
+        return self.shares(x), x
 
     def tensors(self) -> dict[str, Tensor]:
         """What scores are made from."""

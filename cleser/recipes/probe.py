@@ -117,10 +117,14 @@ class Probe:
         """What :meth:`tensors` gave."""
         return cls(tensors["weights"], tensors["biases"])
 
+    def shares(self, x: Tensor) -> Tensor:
+        """Probabilities [N, K] of flat statistics [N, F]."""
+        return self.logits(x).softmax(-1).float()
+
     def predict(self, dataset: Dataset, *, together: bool = True) -> tuple[Tensor, Tensor]:
         """Probabilities [N, K], and the statistics themselves [N, F]."""
         x = dataset.summaries().flatten(1)
-        return self.logits(x).softmax(-1).float(), x
+        return self.shares(x), x
 
     def tensors(self) -> dict[str, Tensor]:
         """The map."""

@@ -129,7 +129,8 @@ class SAPA(ERM):
 
     def embed(self, batch: Batch) -> Embedded:
         """Embed and classify a batch, by its communities where that has been found to help."""
-        return super().embed(batch if self.told else untold(batch))
+        known = "communities" in batch.labels
+        return super().embed(untold(batch) if known and not self.told else batch)
 
     def begin_epoch(
         self, epoch: int, *, source: Dataset, dev: Dataset, target: Dataset | None

@@ -1,5 +1,6 @@
 """Every recipe recognises any set of recordings, from its run folder and from what was exported of it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,12 @@ import pytest
 import torch
 
 import cleser
+from cleser.corpora import load
 from cleser.corpora.protocol import Protocol
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.export import export
+from cleser.experiments.onnx_model import Classifier, probabilities
+from cleser.features.stored import extract_features
 from cleser.recipes import METHODS
 from cleser.settings import from_plain, to_plain
 from cleser.speech import load_backbone
@@ -148,6 +152,59 @@ def test_a_recording_alone_does_not_depend_on_the_others(name, finished, recordi
         np.testing.assert_allclose(among, alone, atol=1e-5)
     together = model.predict(recordings[:40], speakers=speakers).filter(like="p_").iloc[7]
     assert np.abs(together - alone).max() > 1e-3
+
+
+def features_of(spec, recordings):
+    """Features of some recordings as they are kept: summaries, tokens, and how many tokens each has."""
+    rows = load(spec).set_index("path").loc[[str(path) for path in recordings]].reset_index()
+    features = extract_features(rows, load_backbone("acoustic"))
+    return features.summaries, features.tokens, features.offsets.diff()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_module_behind_onnx_gives_what_a_lone_recording_gets(name, finished, specs, recordings):
+    model = cleser.load_model(finished(name, "features"))
+    expected = model.predict(recordings[:9], alone=True).filter(like="p_").to_numpy()
+    assert expected.std(0).max() > 1e-3  # recordings differ
+    module = Classifier(model.run).eval()
+    found = module(*features_of(specs[1], recordings[:9])[: len(module.inputs)])
+    np.testing.assert_allclose(found.detach(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["classical", "probe", "sapa"])
+def test_onnx_gives_what_a_lone_recording_gets(name, finished, specs, recordings, tmp_path):
+    """From features as they are kept, of other numbers of utterances and tokens than it was made with."""
+    folder = export(finished(name, "features"), tmp_path / "exported", onnx=True)
+    model = cleser.load_model(folder)
+    expected = model.predict(recordings[:9], alone=True).filter(like="p_")
+    names = Classifier(model.run).inputs
+    inputs = features_of(specs[1], recordings[:9])[: len(names)]
+    found = probabilities(folder / "classifier.onnx", names, inputs)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert "classifier.onnx" in (folder / "README.md").read_text()
+
+
+@pytest.mark.parametrize("terms", [{"normalisation": "utterance"}, {}], ids=["utterance", "depth"])
+def test_onnx_of_tokens_standardised_by_themselves_and_in_context(
+    terms, specs, root, tmp_path, recordings
+):
+    config = small("erm")
+    config = replace(config, model=replace(config.model, depth=0 if terms else 1, token_scale=1.0))
+    experiment = Experiment(
+        "erm", to_plain(config), Protocol([specs[0]], [specs[2]], **terms), 1, tmp_path / "run"
+    )
+    METHODS["erm"].run(experiment, config, load_backbone("acoustic"))
+    folder = export(tmp_path / "run", tmp_path / "exported", onnx=True)
+    inputs = features_of(specs[1], recordings[:5])
+    found = probabilities(folder / "classifier.onnx", ("summaries", "tokens", "counts"), inputs)
+    expected = cleser.load_model(folder).predict(recordings[:5], alone=True).filter(like="p_")
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_onnx_of_a_run_from_audio_is_refused(finished, tmp_path):
+    with pytest.raises(ValueError, match="erm was trained from audio"):
+        export(finished("erm", "audio"), tmp_path / "exported", onnx=True)
+    assert not (tmp_path / "exported").exists()
 
 
 def test_languages_that_nobody_knows_are_one_more(finished, recordings, root):
