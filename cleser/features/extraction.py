@@ -226,22 +226,40 @@ class _Plan(NamedTuple):
         free = shutil.disk_usage(folder).free
         if self.size > free:
             raise ValueError(
-                f"{folder}: the features of {self.utterances} utterances take about {_giga(self.size)}, and "
-                f"{_giga(free)} are free: keep fewer layers (--layers), no tokens (--tokens none), means alone "
+                f"{folder}: the features of {self.utterances} utterances take about {_bytes(self.size)}, and "
+                f"{_bytes(free)} are free: keep fewer layers (--layers), no tokens (--tokens none), means alone "
                 "(--statistics mean), or use another disk"
             )
 
     def said(self, backbone: Backbone, workers: int) -> str:
         """Size and time in a sentence."""
-        minutes = self.seconds / _speed(backbone) / workers / 60
+        takes = self.seconds / _speed(backbone) / workers
         return (
-            f"{self.utterances} utterances, {self.seconds / 3600:.1f} h: about {_giga(self.size)}, "
-            f"{minutes:.0f} min"
+            f"{self.utterances} utterances, {_time(self.seconds)} of sound: about {_bytes(self.size)}, "
+            f"{_time(takes)} of work"
         )
 
 
-def _giga(size: float) -> str:
-    return f"{size / 1e9:.2f} GB"
+def _bytes(size: float) -> str:
+    """A size as people say it.
+
+    >>> _bytes(3.2e5), _bytes(4.25e7), _bytes(1.3e10)
+    ('320 kB', '42 MB', '13.0 GB')
+    """
+    if size >= 1e9:
+        return f"{size / 1e9:.1f} GB"
+    return f"{size / 1e6:.0f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
+
+
+def _time(seconds: float) -> str:
+    """A duration as people say it.
+
+    >>> _time(20), _time(150), _time(8000)
+    ('20 s', '2 min', '2.2 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 @torch.inference_mode()

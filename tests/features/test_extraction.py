@@ -205,8 +205,9 @@ def test_size_and_time_are_said_before_and_a_small_disk_stops_it(
         announce=said.append,
     )
     assert len(said) == 1
-    assert said[0].startswith("9 utterances, 0.0 h: about 0.00 GB, ")
-    assert said[0].endswith(" min")
+    assert said[0].startswith("9 utterances, ")
+    assert " of sound: about " in said[0]
+    assert said[0].endswith(" s of work")
     # What was said is what was written, but for padding and labels.
     planned = module._Plan.of(
         [module._Item("", 0, 1, phones, 1.0)] * len(manifest), found.store, Record()
@@ -224,7 +225,7 @@ def test_size_and_time_are_said_before_and_a_small_disk_stops_it(
     assert len(said) == 1  # nothing was left to do
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 100))
     with pytest.raises(
-        ValueError, match=r"9 utterances take about .* and 0.00 GB are free: keep fewer"
+        ValueError, match=r"9 utterances take about .* and 0 kB are free: keep fewer"
     ):
         extract_to_store(
             manifest, backbone, tmp_path / "b", pooling=Record(), alignments=alignments
