@@ -84,12 +84,15 @@ def report(runs: Positional[tuple[Path, ...]], *, out: Path | None = None, liste
     from cleser.experiments.variants import controls_of  # noqa: PLC0415
 
     folders = [run for folder in runs for run in runs_below(folder)]
+    if not folders:
+        raise ValueError("there are no runs to report, expected at least one folder")
+    matrix = len(runs) == 1 and folders != list(runs)
+    if out is None and len(folders) > 1 and not matrix:
+        raise ValueError("expected --out PAGE.html, where the page of these runs is to stand")
     console.print(table(folders))
     controls = controls_of(folders)
-    if len(runs) == 1 and folders != list(runs):
+    if matrix:
         page = site(folders, out or runs[0] / "report", controls=controls, listen=listen)
     else:
-        if out is None and len(folders) > 1:
-            raise ValueError("expected --out PAGE.html, where the page of these runs is to stand")
         page = write(folders, out or folders[0] / "report.html", controls=controls, listen=listen)
     console.print(f"report: {page}")

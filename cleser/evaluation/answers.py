@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from cleser.evaluation.intervals import Difference
+from cleser.evaluation.multiple_tests import holm
 from cleser.evaluation.results import Run
 from cleser.evaluation.tables import coverage, covers_seeds, headline, p_text
 from cleser.evaluation.terms import in_words
@@ -63,13 +65,11 @@ def answer(runs: Sequence[Run], controlled: Sequence[tuple[Run, Run, Difference]
         if metric == "uar"
         else f"{name_of(best)} {reaches} a mean CCC of {found['mean']:.3f}"
     )
-    for run, control, by in controlled:
+    corrected = holm([by.p for *_, by in controlled])
+    for (run, control, by), p in zip(controlled, corrected, strict=True):
         if run is best:
-            sure = "a difference was found" if by.p < 0.05 else "no difference was found"
-            said += (
-                f"; beside its fair control {name_of(control)} that is {100 * by.difference:+.1f} points "
-                f"({100 * by.low:+.1f} to {100 * by.high:+.1f}, p {_p(by.p)}): {sure}"
-            )
+            said += f"; beside its fair control {name_of(control)} that is {100 * by.difference:+.1f} points"
+            said += _sure(by, p)
     return said + "."
 
 
@@ -97,6 +97,10 @@ def _listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def _p(p: float) -> str:
-    said = p_text(p)
-    return said if said.startswith("<") else f"= {said}"
+def _sure(by: Difference, p: float) -> str:
+    """Interval and p of a difference, and what follows."""
+    if math.isnan(p):
+        return ", of which nothing more can be said with so few speakers"
+    found = "a difference was found" if p < 0.05 else "no difference was found"
+    shown = p_text(p) if p_text(p).startswith("<") else f"= {p_text(p)}"
+    return f" ({100 * by.low:+.1f} to {100 * by.high:+.1f}, p {shown}): {found}"

@@ -282,10 +282,7 @@ def _figures(run: Run, anchor: str) -> list[dict[str, Any]]:
         for title, figure in attribute_figures(run).items()
     ]
     if not run.history.empty:
-        last = run.history["dev_uar"].max()
-        said = (
-            f"Loss and development UAR by epoch; the greatest development UAR is {100 * last:.1f} %"
-        )
+        said = "Training loss, and what was measured on development speakers, by epoch"
         found.append(_Figure("Training", plot_training(run.history), said, wide=True))
     if (run.folder / "embeddings.safetensors").exists():
         found.append(_map(run))

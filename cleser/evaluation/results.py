@@ -108,7 +108,7 @@ def runs_below(folder: Path) -> list[Path]:
         found += [below] if (below / "results.json").exists() else _matrix_rows(below)
     if not found:
         raise ValueError(
-            f"{folder}: found no config.yaml and no results.json in folders below, expected the folder of a finished "
+            f"{folder}: found no results.json, neither in it nor in folders below, expected the folder of a finished "
             "run or of a matrix"
         )
     return found
