@@ -266,6 +266,7 @@ def _section(run: Run, anchor: str, listen: int) -> dict[str, Any]:
         "calibration": calibration_rows(results),
         "trust": trust_notes(results),
         "robustness": robustness_rows(run.robustness),
+        "selection": run.selection.round(1),
         "figures": _figures(run, anchor),
         "heard": heard,
         "heard_note": note,

@@ -68,6 +68,12 @@ class Run:
         return list(json.loads(path.read_text())["conditions"]) if path.exists() else []
 
     @cached_property
+    def selection(self) -> pd.DataFrame:
+        """What transfer validation tried, the best first; empty where nothing was chosen so."""
+        path = self.folder / "selection" / "transfer.csv"
+        return pd.read_csv(path) if path.exists() else pd.DataFrame()
+
+    @cached_property
     def clusters(self) -> Clusters:
         """Confusions per speaker and seed."""
         return cluster(self.predictions, self.protocol["classes"])

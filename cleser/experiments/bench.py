@@ -321,11 +321,14 @@ def _run(cell: Cell, matrix: Matrix, alignments: str | None) -> None:
     began = time.perf_counter()
     if grid and (cell.folder / "results.json").exists():
         return  # with what was chosen, which the matrix does not know
-    if grid:
-        experiment, config = choose(experiment, config, cell).apply(experiment, config)
+    found = choose(experiment, config, cell) if grid else None
+    if found:
+        experiment, config = found.apply(experiment, config)
     if experiment.finished():
         return
     METHODS[experiment.recipe].run(experiment, config, load_backbone(experiment.backbone))
+    if found:
+        found.write(cell.folder / SELECTION)
     # What an interrupted attempt took before is not known: the time is that of the last.
     (cell.folder / "time.json").write_text(json.dumps({"seconds": time.perf_counter() - began}))
 

@@ -106,6 +106,11 @@ class Selection:
         )
         return changed, chosen
 
+    def write(self, folder: Path) -> None:
+        """Put the table into a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "transfer.csv", self.table.to_csv(index=False))
+
     @property
     def shown(self) -> str:
         """The table as text, scores with one digit after the point."""
@@ -210,8 +215,9 @@ def select_by_transfer(
     table = pd.DataFrame(rows)
     order = table["mean"].sort_values(ascending=False, kind="stable").index
     table = table.loc[order].reset_index(drop=True)
-    write_text(out / "transfer.csv", table.to_csv(index=False))
-    return Selection(table, [choices[i] for i in order], tuple(names))
+    found = Selection(table, [choices[i] for i in order], tuple(names))
+    found.write(out)
+    return found
 
 
 def _trial(

@@ -139,6 +139,8 @@ def test_run_and_tune_choose_alike_and_the_run_says_so(tmp_path, capsys):
     assert tuned == run
     notes = json.loads((tmp_path / "run" / "protocol.json").read_text())["notes"]
     assert any("chosen among 2 by transfer validation" in note for note in notes)
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "Settings that transfer validation tried" in page
     capsys.readouterr()
     assert main(["run", *common, "--select", "transfer", "--out", str(tmp_path / "run")]) == 0
     assert "finished; nothing to do" in capsys.readouterr().err
