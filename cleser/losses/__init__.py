@@ -6,6 +6,7 @@ from cleser.losses.adversary import Adversary, DomainAdversary, SpeakerAdversary
 from cleser.losses.concordance import ConcordanceLoss, concordance_loss
 from cleser.losses.coral import CoralLoss, StreamingCovariance, coral
 from cleser.losses.dual_space import DualSpaceTriplet
+from cleser.losses.focal import FocalLoss, focal_loss
 from cleser.losses.gradient_reversal import GradientReversal, Warmup, gradient_reversal
 from cleser.losses.layer_anchor import LayerAnchorLoss
 from cleser.losses.mmd import MmdLoss, mmd
@@ -23,6 +24,7 @@ __all__ = [
     "CrossLingualSupCon",
     "DomainAdversary",
     "DualSpaceTriplet",
+    "FocalLoss",
     "GradientReversal",
     "LayerAnchorLoss",
     "MmdLoss",
@@ -35,6 +37,7 @@ __all__ = [
     "concordance_loss",
     "coral",
     "cross_lingual_supcon",
+    "focal_loss",
     "gradient_reversal",
     "mmd",
     "relational_triplet_loss",
