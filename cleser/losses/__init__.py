@@ -10,6 +10,7 @@ from cleser.losses.focal import FocalLoss, focal_loss
 from cleser.losses.gradient_reversal import GradientReversal, Warmup, gradient_reversal
 from cleser.losses.layer_anchor import LayerAnchorLoss
 from cleser.losses.mmd import MmdLoss, mmd
+from cleser.losses.multi_label import MultiLabelSupCon, multi_label_supcon
 from cleser.losses.soft_cross_entropy import SoftCrossEntropy, soft_cross_entropy
 from cleser.losses.supcon import CrossLingualSupCon, cross_lingual_supcon
 from cleser.losses.triplet import RelationalTripletLoss, relational_triplet_loss
@@ -28,6 +29,7 @@ __all__ = [
     "GradientReversal",
     "LayerAnchorLoss",
     "MmdLoss",
+    "MultiLabelSupCon",
     "RelationMiner",
     "RelationalTripletLoss",
     "SoftCrossEntropy",
@@ -40,6 +42,7 @@ __all__ = [
     "focal_loss",
     "gradient_reversal",
     "mmd",
+    "multi_label_supcon",
     "relational_triplet_loss",
     "soft_cross_entropy",
 ]
