@@ -19,6 +19,7 @@ PURPOSES = {
     "ctc": "phone alignment by a CTC phone model (torchaudio)",
     "espeak": "phone alignment by synthesis, for any language that espeak-ng speaks",
     "faiss": "neighbour graphs compared with faiss",
+    "onnx": "runs exported as ONNX files, and checked",
     "opensmile": "eGeMAPS functionals",
     "peft": "LoRA when a backbone is fine-tuned",
     "pml": "losses of pytorch-metric-learning over our relations",

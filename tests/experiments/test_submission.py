@@ -7,8 +7,7 @@ import soundfile
 
 from cleser.cli import main
 from cleser.corpora import load
-from cleser.experiments.bench import _cells as cells
-from cleser.experiments.bench import load_matrix
+from cleser.experiments.bench import cells_of, load_matrix
 
 CODES = "ASHN"
 SPLITS = ("Train", "Train", "Train", "Development", "Development", "Test1", "Test2")
@@ -109,7 +108,7 @@ def test_what_cannot_be_handed_in(run, msp, flags, said, tmp_path, capsys):
 def test_the_baseline_of_msp_podcast_is_one_command(msp, tmp_path):
     matrix = load_matrix("msp-podcast")
     assert matrix.backbone == "microsoft/wavlm-large"
-    (cell,) = cells(matrix, {"msp-podcast": msp}, tmp_path)
+    (cell,) = cells_of(matrix, {"msp-podcast": msp}, tmp_path)
     assert cell.protocol.split == "official"
     assert len(cell.protocol.labels) == 8
     assert set(cell.protocol.source) == set(cell.protocol.target) == {msp}
