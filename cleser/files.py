@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -43,6 +44,34 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             part.unlink()
+
+
+def check_writable(path: str | os.PathLike[str], flag: str) -> None:
+    """Refuse a place where nothing can be written, before hours are spent on what would be written there.
+
+    What is tried is to make a file in the nearest folder that exists; nothing stays of it.
+
+    Args:
+        path: A file or a folder, which need not exist.
+        flag: What the user gave it as.
+
+    Raises:
+        ValueError: Nothing can be made there.
+
+    >>> check_writable("gone/runs/a", "--out")
+    """
+    place = Path(path).absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if place.is_file() and place == Path(path).absolute():
+        place = place.parent
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"{flag} {path} cannot be written ({place}: {error.strerror}), expected a place that can be"
+        ) from error
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes, *, durable: bool = False) -> None:

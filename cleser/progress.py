@@ -22,6 +22,15 @@ console = PlainConsole(stderr=True)
 T = TypeVar("T")
 
 
+def say_always(said: str) -> None:
+    """Print what must be seen, such as that something failed, even where the user wants quiet."""
+    quiet, console.quiet = console.quiet, False
+    try:
+        console.print(said)
+    finally:
+        console.quiet = quiet
+
+
 class Advance(Protocol):
     """Moves a bar on."""
 
@@ -70,7 +79,7 @@ def track(title: str, total: int) -> Iterator[Advance]:
     On a terminal that is a bar, which goes when the block ends. Elsewhere, in a file of log lines say, it is a line
     every few per cent, none sooner than some seconds after another, so that short work prints nothing.
     """
-    if not console.is_terminal:
+    if console.quiet or not console.is_terminal:
         yield _Lines(title, total)
         return
     columns = (

@@ -1,23 +1,27 @@
 """The command line: help at every level, near misses, wrong input as sentences, and how far long work has come."""
 
 import io
+import os
 import re
+import shutil
+import subprocess
 
 import pytest
 
 import cleser
 from cleser import progress
-from cleser.cli import COMMANDS, main
+from cleser.cli import BY_RECIPE, COMMANDS, main
+from cleser.cli.completion import following, script
 from cleser.console import PlainConsole
 from cleser.experiments.experiment import Experiment
+from cleser.files import check_writable
 from cleser.recipes import METHODS
 from cleser.settings import read_yaml
 from cleser.suggestions import did_you_mean
 
-OF_RECIPES = ("run", "tune")  # commands whose flags depend on the recipe
 LEVELS = [
-    *(name.split() for name in COMMANDS if name not in OF_RECIPES),
-    *([command, name] for command in OF_RECIPES for name in METHODS),
+    *(name.split() for name in COMMANDS if name not in BY_RECIPE),
+    *([command, name] for command in BY_RECIPE for name in METHODS),
 ]
 
 
@@ -31,12 +35,12 @@ def test_help_is_text_and_no_markup(command, capsys):
     assert "`" not in said
 
 
-@pytest.mark.parametrize("group", ["", "data", "bench", *OF_RECIPES])
+@pytest.mark.parametrize("group", ["", "data", "bench", *BY_RECIPE])
 @pytest.mark.parametrize("flag", [["--help"], ["-h"], []], ids=["help", "h", "none"])
 def test_a_group_of_commands_lists_them_with_a_line_each(group, flag, capsys):
     assert main([*group.split(), *flag]) == 0
     said = capsys.readouterr().out
-    names = list(METHODS) if group in OF_RECIPES else [n for n in COMMANDS if n.startswith(group)]
+    names = list(METHODS) if group in BY_RECIPE else [n for n in COMMANDS if n.startswith(group)]
     lines = [line for line in said.splitlines() if line.startswith("  cleser ")]
     assert len(lines) == len(names)
     assert all(len(line.split("  ")[-1].strip() or line) > 15 for line in lines)
@@ -168,6 +172,124 @@ def test_yaml_that_is_read_is_a_dictionary(tmp_path):
 def test_experiments_have_seeds(tmp_path):
     with pytest.raises(ValueError, match="seeds is -1, expected 1 or more"):
         Experiment("erm", {}, None, -1, tmp_path)
+
+
+# --- Quiet, verbose, and places that cannot be written ---
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_quiet_leaves_results_and_errors_and_verbose_adds_the_traceback(place, folder, capsys):
+    def said(flag, command):
+        words = command.split()
+        assert main([flag, *words] if place == "before" else [*words, flag]) == 2
+        return capsys.readouterr().err
+
+    wrong = "data describe emodb:empty"
+    assert said("--quiet", wrong).startswith("error: emodb: looked for")
+    loud = said("--verbose", wrong)
+    assert loud.startswith(f"cleser {cleser.__version__}, Python 3.")
+    assert "Traceback (most recent call last)" in loud
+    assert loud.splitlines()[-1].startswith("error: emodb: looked for")
+    assert main(["--version", "--quiet"]) == 0
+    assert capsys.readouterr().out == f"cleser {cleser.__version__}\n"
+
+
+def test_quiet_holds_for_notes_and_progress_of_one_command_alone(monkeypatch, capsys):
+    def command():
+        progress.console.print("a note")
+        progress.say_always("a cell failed")
+
+    monkeypatch.setattr("cleser.cli.doctor.doctor", command)
+    for flags, notes in ((["--quiet"], ""), ([], "a note\n")):
+        assert main(["doctor", *flags]) == 0
+        assert capsys.readouterr().err == f"{notes}a cell failed\n"
+
+
+NOWHERE = "none.csv/below/out"
+UNWRITABLE = [
+    f"run erm --source emodb:empty --target emodb:empty --out {NOWHERE}",
+    "run erm --source emodb:empty --target emodb:empty --out none.csv",
+    f"align emodb:empty --out {NOWHERE}",
+    f"bench transfer --corpora emodb:empty ravdess:empty --out {NOWHERE}",
+    f"report empty --out {NOWHERE}",
+    f"predict empty none.csv --csv {NOWHERE}",
+]
+
+
+@pytest.mark.parametrize("args", UNWRITABLE)
+def test_what_cannot_be_written_is_said_before_anything_is_read(args, folder, capsys):
+    """The corpora are empty, and the runs are none, so that reading them would be another error."""
+    assert main(args.split()) == 2
+    said = capsys.readouterr().err
+    assert re.match(
+        r"error: --(out|csv) none.csv\S* (cannot be written \(.*directory\)|is a file)", said
+    )
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission_is_said(folder, capsys):
+    (folder / "empty").chmod(0o555)
+    assert main(["align", "emodb:empty", "--out", "empty/out"]) == 2
+    assert "--out empty/out cannot be written" in capsys.readouterr().err
+
+
+def test_a_place_that_can_be_written_is_left_as_it_is(folder):
+    before = sorted(folder.rglob("*"))
+    for place in ("none.csv", "empty", "gone/runs/a"):
+        check_writable(place, "--out")
+    assert sorted(folder.rglob("*")) == before
+
+
+# --- Completion ---
+
+TYPED = [
+    ("cleser da", ["data"]),
+    ("cleser data de", ["describe"]),
+    ("cleser run s", ["sapa"]),
+    ("cleser run sapa --see", ["--seeds"]),
+    ("cleser run sapa --seeds 3 --tune.mo", ["--tune.mode"]),
+    ("cleser predict runs/a --qu", ["--quiet"]),
+]
+
+
+@pytest.fixture(scope="module")
+def words():
+    return following()
+
+
+@pytest.mark.parametrize("shell", ["bash", "fish"])
+def test_shells_complete_commands_recipes_and_flags(shell, words, tmp_path):
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell}")
+    path = tmp_path / "completion"
+    path.write_text(script(shell, words))
+    asks = {
+        "bash": "COMP_WORDS=({}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _cleser; echo ${{COMPREPLY[*]}}",
+        "fish": "complete -C '{}'",
+    }[shell]
+    lines = [f"source {path}", *(asks.format(typed) for typed, _ in TYPED)]
+    done = subprocess.run(
+        [shell, "-c", "\n".join(lines)], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    assert [line.split() for line in done.stdout.splitlines()] == [found for _, found in TYPED]
+
+
+def test_zsh_reads_its_script(words, tmp_path):
+    if shutil.which("zsh") is None:
+        pytest.skip("no zsh")
+    (tmp_path / "_cleser").write_text(script("zsh", words))
+    subprocess.run(["zsh", "-f", "-n", tmp_path / "_cleser"], check=True)
+
+
+def test_every_command_can_be_completed(words):
+    assert {line for line in words if line.split() in LEVELS} == set(map(" ".join, LEVELS))
+    assert all(
+        {"--help", "--quiet", "--verbose"} <= set(words[" ".join(level)]) for level in LEVELS
+    )
+    assert {"--labels", "--tune.mode", "--epochs"} <= set(words["run erm"])
+    assert all(re.fullmatch(r"-*[a-z][\w.-]*", word) for of in words.values() for word in of)
 
 
 # --- Progress ---

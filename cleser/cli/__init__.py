@@ -6,10 +6,14 @@ What a command returns is the exit status, 0 where that is nothing; 2 is a mista
 from __future__ import annotations
 
 import os
+import platform
 import sys
+import traceback
 from collections.abc import Callable, Sequence
+from functools import wraps
 from importlib import import_module
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import tyro
 from rich.table import Table
@@ -18,6 +22,8 @@ from rich.text import Text
 from cleser import __version__
 from cleser.cli.console import console
 from cleser.console import PlainConsole
+from cleser.files import cache_folder, check_writable
+from cleser.progress import console as notes
 from cleser.suggestions import did_you_mean
 
 # Where each command stands, as module:function; a module is imported when its command is called.
@@ -44,23 +50,37 @@ COMMANDS = {
     "extract": "extract:extract",
     "communities": "communities:communities",
     "layers": "layers:layers",
+    "completion": "completion:completion",
 }
+BY_RECIPE: Final = ("run", "tune")  # their flags depend on the recipe, so they read them themselves
+GLOBAL_FLAGS: Final = ("--quiet", "--verbose")  # of every command, before or after it
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; a mistake of the user is one line, not a traceback."""
+    """Run a command; a mistake of the user is one line, not a traceback unless that is asked for."""
     args = list(sys.argv[1:] if argv is None else argv)
+    quiet, verbose = (flag in args for flag in GLOBAL_FLAGS)
+    args = [word for word in args if word not in GLOBAL_FLAGS]
+    verbose = verbose or bool(os.environ.get("CLESER_DEBUG"))
+    before, notes.quiet = notes.quiet, quiet
     try:
-        return _dispatch(args)
+        if verbose:
+            notes.print(
+                f"cleser {__version__}, Python {platform.python_version()}, {platform.platform()}, "
+                f"cache {cache_folder()}"
+            )
+        return dispatch(args)
     except (ValueError, ImportError, OSError) as error:
-        if os.environ.get("CLESER_DEBUG"):
-            raise
+        if verbose:
+            traceback.print_exc()
         said = Text.assemble(("error:", "bold red"), f" {_sentence(error)}")
         PlainConsole(stderr=True).print(said)
         return 2
     except KeyboardInterrupt:
         PlainConsole(stderr=True).print("interrupted; the same command goes on from here")
         return 130
+    finally:
+        notes.quiet = before
 
 
 def _sentence(error: Exception) -> str:
@@ -76,7 +96,12 @@ def _load(name: str) -> Callable[..., int | None]:
     return command
 
 
-def _dispatch(args: list[str]) -> int:
+def dispatch(args: list[str]) -> int:
+    """Call the command that the words begin with, and let its errors through.
+
+    Args:
+        args: The words after ``cleser``, without :data:`GLOBAL_FLAGS`.
+    """
     if args in (["--version"], ["-V"]):
         console.print(f"cleser {__version__}")
         return 0
@@ -84,12 +109,9 @@ def _dispatch(args: list[str]) -> int:
         words = name.split()
         if args[: len(words)] == words:
             command, rest = _load(name), args[len(words) :]
-            if name in (
-                "run",
-                "tune",
-            ):  # their flags depend on the recipe, so they read them themselves
+            if name in BY_RECIPE:
                 return command(rest) or 0
-            return tyro.cli(command, args=rest, prog=f"cleser {name}") or 0
+            return tyro.cli(_trying_files(command), args=rest, prog=f"cleser {name}") or 0
     group = [name for name in COMMANDS if args and name.split()[:-1] == args[:1]]
     if not (args[1:] if group else args) or args[-1] in ("--help", "-h"):
         show_usage(group or list(COMMANDS), _load)
@@ -100,6 +122,19 @@ def _dispatch(args: list[str]) -> int:
         near = did_you_mean(args[0], {name.split()[0] for name in COMMANDS})
     some = f"cleser {args[0]} --help" if group else "cleser --help"
     raise ValueError(f"there is no command {wanted!r}{near or f', {some} lists them'}")
+
+
+def _trying_files(command: Callable[..., int | None]) -> Callable[..., int | None]:
+    """The command, which begins only where what it writes can be written."""
+
+    @wraps(command)
+    def checked(*args: Any, **flags: Any) -> int | None:
+        for name in ("out", "csv", "json_file"):
+            if isinstance(flags.get(name), Path):
+                check_writable(flags[name], f"--{name.replace('_', '-')}")
+        return command(*args, **flags)
+
+    return checked
 
 
 def show_usage(commands: Sequence[str], load: Callable[[str], Callable[..., Any]]) -> None:
@@ -114,4 +149,7 @@ def show_usage(commands: Sequence[str], load: Callable[[str], Callable[..., Any]
     for name in commands:
         rows.add_row(f"  cleser {name}", (load(name).__doc__ or "").split("\n\n")[0].strip())
     console.print(rows, highlight=False, soft_wrap=False)
-    console.print("\ncleser COMMAND --help says more, cleser --version which version this is.")
+    console.print(
+        "\ncleser COMMAND --help says more, cleser --version which version this is. With any command, --quiet prints\n"
+        "results and errors alone, --verbose whole tracebacks too."
+    )

@@ -16,6 +16,7 @@ from tyro.conf import Positional
 
 from cleser.cli.console import console
 from cleser.files import write_bytes
+from cleser.progress import console as notes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,7 +71,7 @@ def predict(
         window=window,
         hop=hop,
     )
-    print(table.attrs["terms"], file=sys.stderr)
+    notes.print(table.attrs["terms"])
     unlabelled = table[table["reason"].notna()]
     for row in unlabelled.to_dict("records"):
         print(f"no label: {row['path']}{_times(row)}: {row['reason']}", file=sys.stderr)

@@ -212,6 +212,7 @@ def arguments_of(command: str, args: list[str]) -> tuple[str, Any] | None:
     """The recipe and the flags of a command that takes both; None where only help was wanted."""
     from cleser.cli import show_usage  # noqa: PLC0415
     from cleser.experiments.methods import METHODS, unknown_recipe  # noqa: PLC0415  (starting up must not cost an import of torch)
+    from cleser.files import check_writable  # noqa: PLC0415
     from cleser.speech.backbones.fine_tuning import FineTuning  # noqa: PLC0415
 
     if not args or args[0] in ("--help", "-h"):
@@ -230,6 +231,9 @@ def arguments_of(command: str, args: list[str]) -> tuple[str, Any] | None:
         description=(method.run.__doc__ or "") + "\n--config FILE runs a saved config.yaml again.",
         **({"default": default} if default else {}),
     )
+    check_writable(arguments.out, "--out")
+    if arguments.out.is_file():
+        raise ValueError(f"--out {arguments.out} is a file, expected the folder of a run")
     if arguments.tune.from_audio and method.build is None:
         raise ValueError(f"{name} trains no network, so that nothing can be tuned under it")
     return name, arguments

@@ -24,7 +24,7 @@ from cleser.experiments.methods import METHODS, check_task
 from cleser.experiments.selection import Selection, names_of, read_grid, select_by_transfer
 from cleser.experiments.variants import reference_of, variant
 from cleser.models.emotion import ModelConfig
-from cleser.progress import console, track
+from cleser.progress import console, say_always, track
 from cleser.settings import from_plain, read_yaml, to_plain
 from cleser.speech import load_backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
@@ -166,7 +166,7 @@ def run_matrix(
         for cell, problem in _done(jobs, workers):
             advance(1, f"{cell.direction.name} {cell.recipe}")
             if problem:
-                console.print(f"{cell.direction.name} {cell.recipe} failed: {problem}")
+                say_always(f"{cell.direction.name} {cell.recipe} failed: {problem}")
     table = tabulate([cell for cell in cells if (cell.folder / "results.json").exists()])
     if not table.empty:
         write_tables(table, out)
@@ -294,14 +294,17 @@ def _done(jobs: list[Job], workers: int) -> Iterator[tuple[Cell, str]]:
             yield job[0], _attempt(job)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_share, initargs=(workers,)) as pool:
+    with ProcessPoolExecutor(
+        workers, context, initializer=_begin, initargs=(workers, console.quiet)
+    ) as pool:
         coming = {pool.submit(_attempt, job): job[0] for job in jobs}
         for future in as_completed(coming):
             yield coming[future], future.result()
 
 
-def _share(workers: int) -> None:
+def _begin(workers: int, quiet: bool) -> None:
     """Take a share of the cores, or threads of several processes fight for the same; a user's word stands."""
+    console.quiet = quiet
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
 

@@ -28,7 +28,7 @@ from tests.corpora.trees import write_corpus
 
 QUICK = ERMConfig(
     ModelConfig(dim=16, input_dropout=0.0, dropout=0.1, token_view=False),
-    TrainingConfig(epochs=8, batch_size=16, learning_rate=1e-2),
+    TrainingConfig(epochs=8, batch_size=8, learning_rate=1e-2),
 )
 ORDER = {"anger": 0, "happiness": 1, "neutral": 2, "sadness": 3}  # pitch and level rise with it
 
@@ -52,9 +52,9 @@ def affective(folder, corpus, scale=(-1, 1), **options):
 def specs(tmp_path_factory):
     root = tmp_path_factory.mktemp("affective")
     return (
-        affective(root / "a", "a", (1, 7), language="de", speakers=5, takes=2),
-        affective(root / "b", "b", (1, 5), speakers=3, takes=2, seed=1),
-        write_corpus(root / "c", "c", language="fr", speakers=3, seed=2),
+        affective(root / "a", "a", (1, 7), language="de", speakers=4),
+        affective(root / "b", "b", (1, 5), speakers=3, seed=1),
+        write_corpus(root / "c", "c", language="fr", speakers=2, seed=2),
     )
 
 
@@ -128,7 +128,7 @@ def test_no_attribute_of_the_target_reaches_training(specs):
 
 def test_report_table_and_comparison_know_attributes(runs, tmp_path):
     folders = [runs / "avd", runs / "both"]
-    page = report(folders, tmp_path / "report.html").read_text()
+    page = report(folders[:1], tmp_path / "report.html").read_text()
     assert "Predicted attributes against the truth" in page
     assert "Mean error of each speaker" in page
     assert table(folders).row_count == 2 or table(folders).row_count == 1

@@ -16,9 +16,9 @@ from cleser.recipes.probe import ProbeConfig
 from cleser.settings import to_plain
 
 CORPORA = (
-    "synthetic:en?speakers=2&sentences=2",
-    "synthetic:zh?speakers=2&sentences=2",
-    "synthetic:de?speakers=2&sentences=2",
+    "synthetic:en?speakers=2&sentences=1",
+    "synthetic:zh?speakers=2&sentences=1",
+    "synthetic:de?speakers=2&sentences=1",
 )
 
 
