@@ -15,8 +15,10 @@ from cleser.losses import (
     CoralLoss,
     CrossLingualSupCon,
     DualSpaceTriplet,
+    FocalLoss,
     LayerAnchorLoss,
     MmdLoss,
+    MultiLabelSupCon,
     RelationalTripletLoss,
     RelationMiner,
     SpeakerAdversary,
@@ -83,6 +85,29 @@ class Speakers(nn.Module):
         return self.adversary(x, labels["community"] - (labels["emotion"] < 1).long()).double()
 
 
+class Focal(nn.Module):
+    """The output as the logits of six classes, of which four occur."""
+
+    def __init__(self):
+        super().__init__()
+        self.loss = FocalLoss(class_weights=torch.tensor([1.0, 0.5, 2.0, 3.0, 1.0, 1.0]))
+
+    def forward(self, x, labels):
+        return self.loss(x, labels["emotion"])
+
+
+class LabelSets(nn.Module):
+    """An emotion and a language are two labels of an item."""
+
+    def __init__(self):
+        super().__init__()
+        self.loss = MultiLabelSupCon()
+
+    def forward(self, x, labels):
+        sets = [labels[name][:, None] == torch.arange(4) for name in ("emotion", "language")]
+        return self.loss(x, torch.cat(sets, 1))
+
+
 LOSSES = {
     **{
         f"triplet-{mining}": lambda mining=mining: RelationalTripletLoss(
@@ -97,6 +122,8 @@ LOSSES = {
     "coral-function": lambda: Sides(coral),
     "mmd": lambda: Sides(MmdLoss()),
     "mmd-function": lambda: Sides(mmd),
+    "focal": Focal,
+    "label sets": LabelSets,
     "layers": lambda: Sides(LayerAnchorLoss([0, 1]), layers=True),
     "speakers": Speakers,
 }
