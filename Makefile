@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup lint format types unit numeric numeric-avx2 numeric-default numeric-single docs test test-versions faults demo lock clean
+.PHONY: setup lint format types unit unit-runs unit-parts numeric numeric-avx2 numeric-default numeric-single docs test test-versions faults demo lock clean
 
 setup: $(VENV)/.installed
 
@@ -25,8 +25,15 @@ format: setup
 types: setup
 	$(BIN)/mypy
 
-unit: setup
-	$(BIN)/pytest
+# Two halves of about the same length.
+WHOLE_RUNS := tests/experiments tests/recipes tests/evaluation
+unit: unit-runs unit-parts
+
+unit-runs: setup
+	$(BIN)/pytest $(WHOLE_RUNS)
+
+unit-parts: setup
+	$(BIN)/pytest cleser tests $(addprefix --ignore=,$(WHOLE_RUNS))
 
 # What is computed, once more as other processors would and on one thread: sums are then taken in other orders. Tests marked
 # `native` are left out: torch.compile and attention in half precision look for instructions themselves, which the variable upsets.
@@ -58,7 +65,7 @@ docs: setup
 
 # Two at a time: most tests keep one core busy.
 test: lint types
-	$(MAKE) -j 2 unit numeric docs
+	$(MAKE) -j 2 unit-runs unit-parts numeric docs
 
 demo: setup
 	$(BIN)/cleser demo

@@ -57,7 +57,7 @@ def pool_phones(
     if not len(frames):
         raise ValueError("found no utterances, expected at least one")
     bounds = [_in_frames(own, number, frame_rate) for number, own in enumerate(bounds)]
-    if _compiled_loops_pay(frames, std):
+    if _compiled_loops_pay(frames):
         return _pool_by_loops(frames, bounds, std)
     lengths = _lengths(frames)
     spans = _checked(lengths, bounds)
@@ -124,11 +124,9 @@ def _outside(i: int, lengths: Sequence[int], bounds: Sequence[Tensor]) -> ValueE
     )
 
 
-def _compiled_loops_pay(frames: Tensor | Sequence[Tensor], std: bool) -> bool:
-    """Whether there is much on the CPU, no gradient to keep, and nothing that tensors sum as fast."""
-    padded, dtype = isinstance(frames, Tensor), frames[0].dtype
-    as_fast = not std and (dtype == torch.float16 or (padded and dtype.itemsize < 4))
-    if torch.compiler.is_compiling() or as_fast:
+def _compiled_loops_pay(frames: Tensor | Sequence[Tensor]) -> bool:
+    """Whether there is much on the CPU and no gradient to keep."""
+    if torch.compiler.is_compiling():
         return False
     parts = _parts(frames)
     kept = torch.is_grad_enabled() and any(x.requires_grad for x in parts)
@@ -248,15 +246,11 @@ def _listed(spans: NDArray[np.int64], flat: Tensor) -> _Listed:
 
 
 def _mean(x: Tensor, frames: Tensor, listed: _Listed) -> Tensor:
-    """Mean over each phone of its rows of ``x``; these are added up in float32 or wider."""
-    if x.dtype.itemsize < 4:
-        # A sum may not fit float16, so that each row is weighed on its way into it.
-        shares = (1 / listed.lengths.to(torch.float32))[listed.phones].to(x.dtype)
-        return embedding_bag(frames, x, listed.offsets, mode="sum", per_sample_weights=shares)
+    """Mean over each phone of its rows of ``x``, added up and divided in float32 or wider, and rounded once."""
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    total = embedding_bag(frames, wide, listed.offsets, mode="sum")
     # Divided last: of frames that are all alike the mean is one of them, and their deviation zero.
-    return embedding_bag(frames, x, listed.offsets, mode="sum").div_(
-        listed.lengths[:, None].to(x.dtype)
-    )
+    return total.div_(listed.lengths[:, None].to(wide.dtype)).to(x.dtype)
 
 
 def uniform_bounds(count: int, length: int) -> Tensor:

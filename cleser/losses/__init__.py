@@ -6,9 +6,11 @@ from cleser.losses.adversary import Adversary, DomainAdversary, SpeakerAdversary
 from cleser.losses.concordance import ConcordanceLoss, concordance_loss
 from cleser.losses.coral import CoralLoss, StreamingCovariance, coral
 from cleser.losses.dual_space import DualSpaceTriplet
+from cleser.losses.focal import FocalLoss, focal_loss
 from cleser.losses.gradient_reversal import GradientReversal, Warmup, gradient_reversal
 from cleser.losses.layer_anchor import LayerAnchorLoss
 from cleser.losses.mmd import MmdLoss, mmd
+from cleser.losses.multi_label import MultiLabelSupCon, multi_label_supcon
 from cleser.losses.soft_cross_entropy import SoftCrossEntropy, soft_cross_entropy
 from cleser.losses.supcon import CrossLingualSupCon, cross_lingual_supcon
 from cleser.losses.triplet import RelationalTripletLoss, relational_triplet_loss
@@ -23,9 +25,11 @@ __all__ = [
     "CrossLingualSupCon",
     "DomainAdversary",
     "DualSpaceTriplet",
+    "FocalLoss",
     "GradientReversal",
     "LayerAnchorLoss",
     "MmdLoss",
+    "MultiLabelSupCon",
     "RelationMiner",
     "RelationalTripletLoss",
     "SoftCrossEntropy",
@@ -35,8 +39,10 @@ __all__ = [
     "concordance_loss",
     "coral",
     "cross_lingual_supcon",
+    "focal_loss",
     "gradient_reversal",
     "mmd",
+    "multi_label_supcon",
     "relational_triplet_loss",
     "soft_cross_entropy",
 ]

@@ -13,7 +13,13 @@ from matplotlib.figure import Figure
 
 FOLDER = Path(__file__).parent
 README = FOLDER.parents[1] / "README.md"
-COLOURS = ("#b8c4ce", "#7d97ab", "#0072B2", "#E69F00")  # three steps of one method, and the network
+COLOURS = (
+    "#ccd6dd",
+    "#9db4c4",
+    "#5f9ec4",
+    "#0072B2",
+    "#E69F00",
+)  # four steps of one method, and the network
 
 
 def first_table(text: str) -> tuple[list[str], dict[str, list[float]]]:

@@ -108,6 +108,26 @@ def test_a_small_spread_in_half_precision_is_the_same_alone_and_in_a_batch(devic
 
 
 @pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("copies", [1, 60])
+def test_a_mean_of_half_precision_is_rounded_once(device, dtype, copies):
+    """A third has no exact half: weights that are rounded to half shift every mean of three frames."""
+    torch.manual_seed(0)
+    frames = (1 + torch.rand(300, 64)).to(dtype)
+    own = torch.stack([torch.arange(0, 300, 3), torch.arange(0, 300, 3) + 3], 1)
+    expected = torch.zeros(100, 64, dtype=torch.float64)
+    for s, (begin, end) in enumerate(own.tolist()):
+        for t in range(begin, end):
+            expected[s] += frames[t].double() * (1 / (end - begin))
+    for batch in (frames.repeat(copies, 1, 1).to(device), copies * [frames.to(device)]):
+        found = pool_phones(batch, copies * [own]).cpu()
+        assert found.dtype == dtype
+        # Half a unit of the result's last place, and a little for the sums in float32.
+        error = (found.double() - expected.repeat(copies, 1)).abs() / expected.repeat(copies, 1)
+        assert error.max() <= 0.501 * torch.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("device", DEVICES)
 def test_float16_sums_do_not_overflow(device):
     frames = torch.full((1, 4096, 2), 60000.0, dtype=torch.float16, device=device)
     assert pool_phones(frames, [torch.tensor([[0, 4096]])]).tolist() == [[60000.0, 60000.0]]

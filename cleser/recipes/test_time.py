@@ -1,0 +1,179 @@
+r"""A trained network that adapts while it is tested: to unlabelled batches as they come, without the sources.
+
+`T3A` moves the classifier alone and needs no gradient; `Tent` moves the affine parameters of normalisation layers.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+_NORMALISATIONS = (
+    nn.modules.batchnorm._NormBase,  # batch and instance normalisation
+    nn.GroupNorm,
+    nn.LayerNorm,
+    nn.RMSNorm,
+)
+
+
+def entropy(logits: Tensor) -> Tensor:
+    r"""Entropy of each prediction in nats, [N].
+
+    .. math:: H(z) = -\sum_k p_k \log p_k, \qquad p = \mathrm{softmax}(z)
+
+    >>> [round(h, 4) for h in entropy(torch.tensor([[0.0, 0.0], [50.0, 0.0]])).tolist()]  # log 2, and certain
+    [0.6931, 0.0]
+    """
+    log_p = logits.log_softmax(-1)
+    return 0 - (log_p.exp() * log_p).sum(-1)  # not −0
+
+
+class T3A:
+    r"""Classify by templates: means of the test's own embeddings that the classifier is surest of.
+
+    .. math::
+
+        s_k(z) = z^\top \frac{c_k}{\lVert c_k \rVert}, \qquad
+        c_k = \sum_{x \in S_k} \frac{x}{\lVert x \rVert}
+
+    (Y. Iwasawa, Y. Matsuo, *Test-Time Classifier Adjustment Module for Model-Agnostic Domain Generalization*,
+    NeurIPS 2021.) The supports S_k of class k start with the classifier's weight w_k. Each batch joins those of the
+    classes that the classifier predicts; the ``keep`` of lowest entropy in each class stay. Templates are normalised,
+    as in the authors' code. Nothing is differentiated and the classifier itself does not change.
+
+    Args:
+        head: The classifier, D features to K classes, such as the last layer of ``EmotionModel.head``.
+        keep: Most supports of a class; None keeps all.
+
+    Raises:
+        ValueError: ``keep`` is not positive.
+
+    >>> head = torch.nn.Linear(2, 2, bias=False)
+    >>> _ = head.weight.data.copy_(torch.eye(2))
+    >>> adapted = T3A(head)
+    >>> adapted(torch.tensor([[3.0, 1.0]])).argmax(-1).tolist()
+    [0]
+    """
+
+    def __init__(self, head: nn.Linear, *, keep: int | None = 20) -> None:
+        if keep is not None and keep < 1:
+            raise ValueError(f"keep is {keep}, expected at least 1, or None to keep all")
+        self.head, self.keep = head, keep
+        self.reset()
+
+    @torch.no_grad()
+    def reset(self) -> None:
+        """Forget all batches."""
+        weight = self.head.weight.detach().clone()
+        self._supports = normalize(weight, dim=1)
+        self._classes = torch.arange(len(weight), device=weight.device)
+        self._entropies = entropy(self.head(weight))
+
+    @torch.no_grad()
+    def __call__(self, embeddings: Tensor) -> Tensor:
+        """Take a batch in, then score it.
+
+        Args:
+            embeddings: What the head would classify, [N, D].
+
+        Returns:
+            s [N, K]; the largest is the class.
+        """
+        if embeddings.ndim != 2 or embeddings.shape[1] != self.head.in_features:
+            raise ValueError(
+                f"embeddings have shape {tuple(embeddings.shape)}, expected [items, {self.head.in_features}]"
+            )
+        logits = self.head(embeddings)
+        self._supports = torch.cat([self._supports, normalize(embeddings, dim=1)])
+        self._classes = torch.cat([self._classes, logits.argmax(1)])
+        self._entropies = torch.cat([self._entropies, entropy(logits)])
+        if self.keep is not None:
+            self._keep_surest(self.keep)
+        templates = torch.zeros_like(self.head.weight).index_add_(0, self._classes, self._supports)
+        scores: Tensor = embeddings @ normalize(templates, dim=1).T
+        return scores
+
+    def _keep_surest(self, keep: int) -> None:
+        kept = []
+        for k in range(self.head.out_features):
+            own = (self._classes == k).nonzero()[:, 0]
+            kept.append(own[self._entropies[own].argsort(stable=True)[:keep]])
+        at = torch.cat(kept)
+        self._supports, self._classes = self._supports[at], self._classes[at]
+        self._entropies = self._entropies[at]
+
+
+class Tent:
+    r"""Minimise the entropy of predictions by the scales and shifts of normalisation layers.
+
+    .. math:: \min_{\gamma, \beta} \frac{1}{N} \sum_i H(z_i)
+
+    (D. Wang et al., *Tent: Fully Test-Time Adaptation by Entropy Minimization*, ICLR 2021.) Each batch is predicted and
+    then learned from, by Adam. Dropout is off; batch normalisation takes its statistics from the batch. A copy of the
+    network adapts: the one that is given stays as it is. An entropy falls also where all of a batch is said to be of
+    one class: give large mixed batches and few steps.
+
+    Args:
+        model: The network.
+        read: The logits [N, K] among what the network returns; by default that is the logits.
+        lr: Learning rate.
+        steps: Of learning from each batch.
+
+    Raises:
+        ValueError: There is no normalisation layer with a scale or a shift, or ``steps`` is not positive.
+
+    >>> network = torch.nn.Sequential(torch.nn.LayerNorm(3), torch.nn.Linear(3, 2))
+    >>> adapting = Tent(network)
+    >>> adapting(torch.eye(3)).shape
+    torch.Size([3, 2])
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        read: Callable[[Any], Tensor] | None = None,
+        lr: float = 1e-3,
+        steps: int = 1,
+    ) -> None:
+        if steps < 1:
+            raise ValueError(f"steps is {steps}, expected at least 1")
+        self.read, self.lr, self.steps = read, lr, steps
+        self._given = model
+        self.reset()
+
+    def reset(self) -> None:
+        """Start again from the network that was given."""
+        self.model = copy.deepcopy(self._given).requires_grad_(False).eval()
+        for layer in self.model.modules():
+            if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                layer.track_running_stats, layer.running_mean, layer.running_var = False, None, None
+        learned = [p.requires_grad_() for p in normalisation_parameters(self.model)]
+        if not learned:
+            raise ValueError(
+                f"{type(self.model).__name__} has no normalisation layer with a scale or a shift to adapt"
+            )
+        self._optimizer = torch.optim.Adam(learned, lr=self.lr)
+
+    @torch.enable_grad()
+    def __call__(self, *inputs: Any) -> Tensor:
+        """Logits [N, K] of a batch, from before its last step, and learn from it."""
+        for _ in range(self.steps):
+            found = self.model(*inputs)
+            logits: Tensor = found if self.read is None else self.read(found)
+            self._optimizer.zero_grad()
+            entropy(logits).mean().backward()
+            self._optimizer.step()
+        return logits.detach()
+
+
+def normalisation_parameters(model: nn.Module) -> Iterator[nn.Parameter]:
+    """Scales and shifts of the normalisation layers of a network."""
+    for layer in model.modules():
+        if isinstance(layer, _NORMALISATIONS):
+            yield from layer.parameters(recurse=False)
