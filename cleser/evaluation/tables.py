@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -290,6 +291,9 @@ def difference_notes(found: Difference) -> list[str]:
 def frame(folders: Sequence[Path]) -> pd.DataFrame:
     """UAR of many runs: a row a recipe, a column for all that was seen of a target.
 
+    Where a recipe has several runs under the same terms, as SAPA and self-training are, its rows are named after their
+    folders.
+
     Of runs that predict attributes alone it is 100 times their mean CCC, marked so.
 
     Runs under different protocols never share a column, nor those that use the target in different ways: where source
@@ -299,10 +303,15 @@ def frame(folders: Sequence[Path]) -> pd.DataFrame:
     runs = [Run(Path(folder)) for folder in folders]
     columns = _columns(runs)
     cells: dict[str, dict[str, str]] = {}
+    places = Counter(
+        (run.settings["recipe"], column) for run, column in zip(runs, columns, strict=True)
+    )
+    several = {recipe for (recipe, _), count in places.items() if count > 1}
     for run, column in zip(runs, columns, strict=True):
-        row = run.settings["recipe"]
+        recipe = run.settings["recipe"]
+        row = run.folder.name if recipe in several else recipe
         if column in cells.get(row, {}):
-            row = f"{row} ({run.folder.name})"
+            row = f"{row} ({run.folder.parent.name})"
         metric = headline(run.results)
         mark = "" if metric == "uar" else "CCC "
         cells.setdefault(row, {})[column] = mark + percent(run.results[metric])

@@ -117,8 +117,11 @@ def test_protocols_do_not_share_a_column(folders):
 
 
 def test_two_runs_of_one_recipe_keep_their_cells(folders, tmp_path):
+    """Under the names of their folders, and where these are alike of the folders around them."""
     other = make_run(tmp_path / "other", seed=7)
-    assert len(frame([folders[0], other])) == 2
+    assert list(frame([folders[0], other, folders[1]]).index) == ["one", "other", "classical"]
+    twin = make_run(tmp_path / "again" / "other", seed=8)
+    assert list(frame([folders[0], other, twin]).index) == ["one", "other", "other (again)"]
 
 
 def test_comparisons_need_like_terms_and_utterances(folders, tmp_path):

@@ -90,6 +90,17 @@ def test_weight_one_equals_pytorch_metric_learning(seed):
     torch.testing.assert_close(ours.grad, theirs.grad)
 
 
+def test_minus_one_is_unknown_and_in_pytorch_metric_learning_a_class():
+    from pytorch_metric_learning.losses import SupConLoss
+
+    x = random_batch(6, seed=0, dtype=torch.float64)[0]
+    unknown = torch.tensor([0, 0, 1, 1, -1, -1])
+    alike, apart = torch.tensor([0, 0, 1, 1, 2, 2]), torch.tensor([0, 0, 1, 1, 2, 3])
+    theirs, ours = SupConLoss(temperature=0.07), CrossLingualSupCon(cross_lingual_weight=1.0)
+    torch.testing.assert_close(theirs(x, unknown), theirs(x, alike))
+    torch.testing.assert_close(ours(x, {"emotion": unknown}), ours(x, {"emotion": apart}))
+
+
 def test_relations_generalise():
     x, labels = random_batch(32, dtype=torch.float64)
     general = CrossLingualSupCon(
