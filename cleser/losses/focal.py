@@ -50,7 +50,7 @@ class FocalLoss(nn.Module):
               \sum_{i \in I} \alpha_{y_i} (1 - p_i)^\gamma \log p_i, \qquad
               p_i = \mathrm{softmax}(z_i)_{y_i}
 
-    (Eq. 5 of Lin et al., of several classes instead of two, and as a mean over the items I whose label is known.) γ = 0
+    (As by Lin et al., of several classes instead of two, and as a mean over the items I whose label is known.) γ = 0
     is cross-entropy. Where no item with a weight is known, the loss is zero, with a zero gradient.
 
     Shapes:
