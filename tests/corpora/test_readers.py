@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cleser import plugins
 from cleser.corpora import load, problems, registry
 from cleser.corpora.catalogue import CATALOGUE
 from cleser.corpora.folders import WrongFolderError
@@ -20,7 +21,7 @@ POINTS = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(
 def registered(monkeypatch):
     """All readers that the package registers, installed anew or not."""
     points = [EntryPoint(name, value, registry.GROUP) for name, value in POINTS.items()]
-    monkeypatch.setattr(registry, "entry_points", lambda group: points)
+    monkeypatch.setattr(plugins, "entry_points", lambda group: points)
 
 
 CASES = [
