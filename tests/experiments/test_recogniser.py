@@ -322,7 +322,7 @@ def test_a_file_is_written_whole_or_not_at_all(runs, recordings, tmp_path, monke
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
     assert out.read_text() == "before"
     assert main([*arguments[:-1], str(out / "below.csv")]) == 2
-    assert "below.csv: cannot be written" in capsys.readouterr().err
+    assert "below.csv cannot be written" in capsys.readouterr().err
     assert main(arguments) == 0
     assert out.read_text().startswith("path,start,end,emotion,p_anger")
 
