@@ -70,7 +70,7 @@ def check_writable(path: str | os.PathLike[str], flag: str) -> None:
             pass
     except OSError as error:
         raise ValueError(
-            f"{flag} {path} cannot be written ({place}: {error.strerror}), expected a place that can be"
+            f"{flag} {path} cannot be written ({place}: {error.strerror}), expected a place where files can be made"
         ) from error
 
 
