@@ -373,6 +373,8 @@ def speakers_model(counts: Counts) -> tuple[float, float]:
         Factor and degrees of freedom; NaN where no class was spoken by two speakers.
     """
     truth = counts.sum(-1)  # [S, G, C]
+    if (truth > 0).sum(1).max(initial=0) < 2:
+        return math.nan, math.nan
     total = truth.sum(1, keepdims=True)
     share = truth / np.maximum(total, 1)
     weight = share / ((total > 0).sum(2, keepdims=True) * len(truth))

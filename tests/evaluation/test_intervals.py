@@ -417,3 +417,13 @@ def test_oracles_seldom_differ_from_themselves():
         held += found.low <= 0.5 <= found.high
     assert rejected / 400 <= 0.06 + 3 * np.sqrt(0.06 * 0.94 / 400)
     assert held / 400 >= 0.93 - 3 * np.sqrt(0.93 * 0.07 / 400)
+
+
+def test_a_lone_speaker_tested_by_several_seeds_has_no_degrees_of_freedom():
+    """Of counts that leave something beside zero when they are rounded, too."""
+    rng = np.random.default_rng(0)
+    for size in range(1, 40):
+        counts = np.zeros((2, 1, 4, 4))
+        counts[:, 0] = rng.multinomial(size, np.full(16, 1 / 16), 2).reshape(2, 4, 4)
+        with np.errstate(all="raise"):
+            assert np.isnan(speakers_model(counts)).all()
