@@ -22,7 +22,7 @@ from cleser.speech import load_backbone
 
 SOURCE, TARGET = "synthetic:en", "synthetic:zh"
 ROWS: Final = ("erm", "self-training", "sapa")
-EPOCHS: Final = 15  # half of what self-training and sapa have by default: a demo has minutes
+EPOCHS: Final = 10  # a third of what self-training and sapa have by default: a demo has minutes
 
 
 def run_demo(out: Path, seeds: int, console: Console | None = None) -> Path:
