@@ -180,11 +180,10 @@ def parse_prior(prior: str) -> str | dict[str, float]:
 
 def run(args: list[str]) -> None:
     """Train and test a recipe: cleser run RECIPE --source … --target … --out DIR."""
-    found = arguments_of("run", args)
+    found = asked_for("run", args)
     if found is None:
         return
-    name, arguments = found
-    experiment, config = arguments.experiment(name), arguments.method
+    experiment, config, arguments = found
     if arguments.select == "transfer":
         selection = select(experiment, config, arguments, arguments.out / "selection")
         experiment, config = selection.apply(experiment, config)
@@ -196,20 +195,21 @@ def tune(args: list[str]) -> None:
     from cleser.files import write_text  # noqa: PLC0415
     from cleser.settings import as_yaml  # noqa: PLC0415
 
-    found = arguments_of("tune", args)
+    found = asked_for("tune", args)
     if found is None:
         return
-    name, arguments = found
-    experiment, config = arguments.experiment(name), arguments.method
+    experiment, config, arguments = found
     selection = select(experiment, config, arguments, arguments.out)
     chosen, _ = selection.apply(experiment, config)
     path = arguments.out / "config.yaml"
     write_text(path, as_yaml(chosen.settings()))
-    console.print(f"now: cleser run {name} --config {path} --out {arguments.out / 'run'}")
+    console.print(
+        f"now: cleser run {experiment.recipe} --config {path} --out {arguments.out / 'run'}"
+    )
 
 
-def arguments_of(command: str, args: list[str]) -> tuple[str, Any] | None:
-    """The recipe and the flags of a command that takes both; None where only help was wanted."""
+def asked_for(command: str, args: list[str]) -> tuple[Experiment, Any, Any] | None:
+    """The experiment, its recipe's config and all flags of a command line; None where only help was wanted."""
     from cleser.cli import show_usage  # noqa: PLC0415
     from cleser.experiments.methods import METHODS, unknown_recipe  # noqa: PLC0415  (starting up must not cost an import of torch)
     from cleser.files import check_writable  # noqa: PLC0415
@@ -236,7 +236,7 @@ def arguments_of(command: str, args: list[str]) -> tuple[str, Any] | None:
         raise ValueError(f"--out {arguments.out} is a file, expected the folder of a run")
     if arguments.tune.from_audio and method.build is None:
         raise ValueError(f"{name} trains no network, so that nothing can be tuned under it")
-    return name, arguments
+    return arguments.experiment(name), arguments.method, arguments
 
 
 def select(experiment: Experiment, config: Any, arguments: Any, out: Path) -> Selection:
