@@ -464,7 +464,8 @@ def _run_cast(
         predictions.append(table)
         if len(parts.dev) and cast.protocol.classes:
             dev = data.seen.subset(parts.dev)
-            development.append(predictions_of(fitted, dev, cast.protocol, seed)[0])
+            unseeing = getattr(fitted, "held_out", None) or fitted
+            development.append(predictions_of(unseeing, dev, cast.protocol, seed)[0])
         if seed == 0:
             source = data.seen.subset(parts.train)
             of_source = fitted.predict(source)[1]  # by all processes: weights may be spread

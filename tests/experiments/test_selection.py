@@ -29,13 +29,13 @@ def grid(tmp_path, text):
 
 
 def test_a_grid_is_all_combinations_and_the_first_of_each_comes_first(tmp_path):
-    path = grid(tmp_path, "c: [7.0, 2.0]\nrounds: [0, 3]\n")
+    path = grid(tmp_path, "penalty: [0.1, 0.2]\nrounds: [0, 3]\n")
     found = [c.changes for c in read_grid(path, ProbeConfig(), "acoustic")]
     assert found == [
-        {"c": 7.0, "rounds": 0},
-        {"c": 7.0, "rounds": 3},
-        {"c": 2.0, "rounds": 0},
-        {"c": 2.0, "rounds": 3},
+        {"penalty": 0.1, "rounds": 0},
+        {"penalty": 0.1, "rounds": 3},
+        {"penalty": 0.2, "rounds": 0},
+        {"penalty": 0.2, "rounds": 3},
     ]
 
 
@@ -54,7 +54,7 @@ def test_the_given_backbone_stands_for_its_name_and_descriptors_are_not_doubled(
 
 
 def test_a_random_search_draws_without_repetition_and_the_same_for_a_seed(tmp_path):
-    path = grid(tmp_path, "c: [1.0, 2.0, 3.0, 4.0]\nrounds: [0, 1, 2]\n")
+    path = grid(tmp_path, "penalty: [1.0, 2.0, 3.0, 4.0]\nrounds: [0, 1, 2]\n")
     drawn = [
         read_grid(path, ProbeConfig(), "acoustic", search="random", trials=5, seed=s)
         for s in (0, 0, 1)
@@ -67,9 +67,9 @@ def test_a_random_search_draws_without_repetition_and_the_same_for_a_seed(tmp_pa
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("cc: [1]\n", "cc is no setting of ProbeConfig, did you mean c?"),
-        ("c: 1\n", "c is 1, expected a list"),
-        ("c: []\n", "expected a list"),
+        ("penalti: [1]\n", "penalti is no setting of ProbeConfig, did you mean penalty?"),
+        ("penalty: 1\n", "penalty is 1, expected a list"),
+        ("penalty: []\n", "expected a list"),
     ],
 )
 def test_a_wrong_grid_is_a_sentence(tmp_path, text, said):
@@ -89,20 +89,20 @@ def test_the_choice_is_that_of_runs_made_by_hand(tmp_path):
     experiment = Experiment(
         "probe", to_plain(config), Protocol(CORPORA[:2], CORPORA[2:]), 3, tmp_path / "unused"
     )
-    choices = [Choice({"c": 1e-6}), Choice({"c": 7.0})]
+    choices = [Choice({"penalty": 1e4}), Choice({"penalty": 1e-3})]
     found = select_by_transfer(experiment, config, choices, CORPORA[:2], tmp_path / "trials")
     by_hand = {}
-    for c in (1e-6, 7.0):
+    for penalty in (1e4, 1e-3):
         for source, target in (CORPORA[:2], CORPORA[1::-1]):
-            one = ProbeConfig(c=c)
-            out = tmp_path / f"{c}-{source[10:12]}"
+            one = ProbeConfig(penalty=penalty)
+            out = tmp_path / f"{penalty}-{source[10:12]}"
             alone = Experiment("probe", to_plain(one), Protocol((source,), (target,)), 1, out)
             results = METHODS["probe"].run(alone, one, _acoustic())
-            by_hand.setdefault(c, []).append(100 * results["uar"]["mean"])
-    means = {c: sum(scores) / 2 for c, scores in by_hand.items()}
-    table = found.table.set_index("c")["mean"].to_dict()
+            by_hand.setdefault(penalty, []).append(100 * results["uar"]["mean"])
+    means = {value: sum(scores) / 2 for value, scores in by_hand.items()}
+    table = found.table.set_index("penalty")["mean"].to_dict()
     assert table == pytest.approx(means)
-    assert found.best.changes == {"c": max(means, key=means.get)}
+    assert found.best.changes == {"penalty": max(means, key=means.get)}
     specs = [json.loads(p.read_text()) for p in (tmp_path / "trials").rglob("protocol.json")]
     assert len(specs) == 4
     assert not any(CORPORA[2] in str(spec) for spec in specs)
@@ -119,7 +119,7 @@ def _acoustic():
 
 
 def test_run_and_tune_choose_alike_and_the_run_says_so(tmp_path, capsys):
-    path = grid(tmp_path, "c: [7.0, 1.0e-6]\n")
+    path = grid(tmp_path, "penalty: [1.0e-3, 1.0e+4]\n")
     common = [
         "probe",
         "--source",

@@ -33,8 +33,8 @@ UNIFORM = torch.full((3,), 1 / 3, dtype=torch.float64)
 @pytest.mark.parametrize("classes", [2, 3])
 def test_a_plain_probe_is_a_weighted_logistic_regression(classes):
     source, test = dataset(0, classes), dataset(1, classes)
-    probe = Probe.fit(ProbeConfig(c=3.0), source, None, torch.ones(classes) / classes)
-    peer = LogisticRegression(C=3.0 / 6, max_iter=1000).fit(
+    probe = Probe.fit(ProbeConfig(penalty=0.01), source, None, torch.ones(classes) / classes)
+    peer = LogisticRegression(C=1 / (0.01 * 60 * 6), max_iter=1000).fit(
         source.summaries().flatten(1).numpy(), source.labels["emotion"], source.weight.numpy()
     )
     shares, x = probe.predict(test)
@@ -55,7 +55,7 @@ def test_the_prior_makes_the_shares_even():
     target = dataset(2, shift=1.0)
     config = ProbeConfig(match_prior=True)
     shares = Probe.fit(config, dataset(0), target, UNIFORM).predict(target)[0]
-    torch.testing.assert_close(shares.mean(0).double(), UNIFORM, atol=1e-4, rtol=0)
+    torch.testing.assert_close(shares.mean(0).double(), UNIFORM, atol=5e-4, rtol=0)
 
 
 def test_a_round_learns_from_confident_target_utterances_which_count_as_the_source():
@@ -67,7 +67,8 @@ def test_a_round_learns_from_confident_target_utterances_which_count_as_the_sour
     trusted = confident_labels((logits + prior_shift(logits, UNIFORM)).softmax(-1), 0.5)
     kept = (trusted >= 0).nonzero()[:, 0].tolist()
     even = [60 / 3 / sum(int(trusted[j] == trusted[i]) for j in kept) for i in kept]
-    peer = LogisticRegression(C=7 / 6, max_iter=1000).fit(
+    # The round doubles what is learned from, so that C halves and the penalty of the mean loss stays.
+    peer = LogisticRegression(C=1 / (3e-4 * 120 * 6), max_iter=1000).fit(
         torch.cat([x, unlabelled[kept]]).numpy(),
         torch.cat([source.labels["emotion"], trusted[kept]]).numpy(),
         np.concatenate([source.weight.numpy(), even]),
@@ -83,8 +84,9 @@ def test_more_is_trusted_from_round_to_round():
     source, target = dataset(0), dataset(2, shift=0.5)
     assert ProbeConfig(rounds=3).shares == [0.5, 0.75, 1.0]
     x, unlabelled = (d.summaries().flatten(1).numpy() for d in (source, target))
-    peer = LogisticRegression(C=7 / 6, max_iter=1000)
+    peer = LogisticRegression(C=1 / (3e-4 * 60 * 6), max_iter=1000)
     peer.fit(x, source.labels["emotion"], source.weight.numpy())
+    peer.C /= 2  # of twice the weight
     for share in (0.5, 0.75, 1.0):
         trusted = confident_labels(torch.from_numpy(peer.predict_proba(unlabelled)), share).numpy()
         kept = np.flatnonzero(trusted >= 0)
