@@ -62,6 +62,7 @@ class LayerAnchoringConfig(ERMConfig):
         size: Layers of a group, or all where there are fewer.
         measure: Of similarity, a column of cleser.anchors.LayerSimilarity.compute.
         weight: λ.
+        distance: Of a layer's items in both languages, see `cleser.losses.LayerAnchorLoss`.
     """
 
     adapts: ClassVar[bool] = True
@@ -73,6 +74,7 @@ class LayerAnchoringConfig(ERMConfig):
     size: int = 3
     measure: Literal["cka_debiased", "cka", "coral", "coral_debiased", "cosine"] = "cka_debiased"
     weight: float = 10.0
+    distance: Literal["coral", "coral_debiased", "mmd"] = "coral"
 
     @property
     def uses_tokens(self) -> bool:
@@ -104,7 +106,7 @@ class LayerAnchoring(ERM):
             study = self.study(source, target).sort_values("layer")
             self.similarity.copy_(torch.from_numpy(study[self.config.measure].to_numpy(copy=True)))
         if self.anchors is None:
-            self.anchors = LayerAnchorLoss(self.chosen())
+            self.anchors = LayerAnchorLoss(self.chosen(), distance=self.config.distance)
 
     def study(self, source: Dataset, target: Dataset) -> pd.DataFrame:
         """The similarity of the languages in every layer, a row a layer."""
