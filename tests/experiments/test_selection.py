@@ -14,6 +14,7 @@ from cleser.experiments.selection import Choice, read_grid, select_by_transfer
 from cleser.recipes.erm import ERMConfig
 from cleser.recipes.probe import ProbeConfig
 from cleser.settings import to_plain
+from tests.corpora.trees import write_corpus
 
 CORPORA = (
     "synthetic:en?speakers=2&sentences=1",
@@ -146,3 +147,39 @@ def test_run_and_tune_choose_alike_and_the_run_says_so(tmp_path, capsys):
     assert "finished; nothing to do" in capsys.readouterr().err
     on = ["--select-on", *CORPORA[1:]]
     assert main(["tune", *common, *on, "--out", str(tmp_path / "wrong")]) == 2
+
+
+def test_two_sources_choose_unasked_unless_the_user_has_chosen(tmp_path, capsys):
+    common = ["probe", "--source", *CORPORA[:2], "--target", CORPORA[2], "--seeds", "1"]
+    path = grid(tmp_path, "penalty: [1.0e-3, 1.0e+4]\n")
+
+    def notes(*more, sources=CORPORA[:2]):
+        out = tmp_path / str(len(list(tmp_path.iterdir())))
+        command = ["probe", "--source", *sources, *common[4:], *more, "--out", str(out)]
+        assert main(["run", *command]) == 0
+        return " ".join(json.loads((out / "protocol.json").read_text())["notes"]), out
+
+    chosen, out = notes("--grid", str(path))
+    assert "chosen among 2 by transfer validation" in chosen
+    assert "chosen among 3 by transfer" in notes()[0]  # the recipe's own; acoustic alone
+    assert "chosen" not in notes("--penalty", "1e-3")[0]
+    assert "chosen" not in notes("--select", "none")[0]
+    assert "chosen" not in notes(sources=CORPORA[:1])[0]
+    assert "chosen" not in notes("--config", str(out / "config.yaml"))[0]
+    saved = [yaml.safe_load((p / "config.yaml").read_text())["config"] for p in (out,)]
+    assert saved[0]["penalty"] == 1e-3
+
+
+def test_what_cannot_be_chosen_unasked_is_said_and_run_as_given(tmp_path):
+    """A corpus without sadness cannot be left out as the target; the run itself is sound."""
+    whole = ("anger", "happiness", "neutral", "sadness")
+    specs = [
+        write_corpus(tmp_path / name, name, language=name, emotions=emotions, seed=seed)
+        for seed, (name, emotions) in enumerate({"de": whole, "en": whole[:3], "pl": whole}.items())
+    ]
+    common = ["probe", "--source", *specs[:2], "--target", specs[2], "--seeds", "1"]
+    out = tmp_path / "run"
+    assert main(["run", *common, "--out", str(out)]) == 0
+    notes = " ".join(json.loads((out / "protocol.json").read_text())["notes"])
+    assert "settings are not chosen by transfer but as given" in notes
+    assert main(["run", *common, "--select", "transfer", "--out", str(tmp_path / "asked")]) == 2
