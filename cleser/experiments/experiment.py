@@ -77,6 +77,8 @@ class Experiment:
         tuning: Whether and how it is trained too.
         alignments: Folder that says when phones sound, see :func:`cleser.alignment.load_alignments`.
         notes: What a reader of the results has to know beside what the audit finds.
+        development: Whether the source's development speakers are recognised too; a trial that is only compared by its
+            target has no use for them.
     """
 
     recipe: str
@@ -88,6 +90,7 @@ class Experiment:
     tuning: FineTuning = field(default_factory=FineTuning)
     alignments: str | None = None
     notes: tuple[str, ...] = ()
+    development: bool = True
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
@@ -462,7 +465,7 @@ def _run_cast(
         test = data.target.subset(parts.test)
         table, embeddings = predictions_of(fitted, test, cast.protocol, seed)
         predictions.append(table)
-        if len(parts.dev) and cast.protocol.classes:
+        if experiment.development and len(parts.dev) and cast.protocol.classes:
             dev = data.seen.subset(parts.dev)
             unseeing = getattr(fitted, "held_out", None) or fitted
             development.append(predictions_of(unseeing, dev, cast.protocol, seed)[0])

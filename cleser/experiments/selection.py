@@ -238,7 +238,7 @@ def _trial(
     )  # fmt: skip
     trial = replace(
         experiment, config=to_plain(changed), protocol=protocol, seeds=seeds, out=folder,
-        backbone=backbone,
+        backbone=backbone, development=False,
     )  # fmt: skip
     if trial.finished():
         results = json.loads((folder / "results.json").read_text())

@@ -94,9 +94,9 @@ class Probe:
             prior: The class shares that are assumed of it [K].
         """
         summaries, y, weight = source.summaries(), source.labels["emotion"], source.weight
-        scale = layer_scale(summaries)
+        regression = _Regression(config, layer_scale(summaries), len(prior))
         x = summaries.flatten(1)
-        found = cls(*_fitted(config, x, y, weight, len(prior), scale))
+        found = cls(*regression.fit(x, y, weight))
         if target is None or not len(target):
             return found
         unlabelled = target.summaries().flatten(1)
@@ -106,24 +106,16 @@ class Probe:
             trusted = confident_labels((logits + shift).softmax(-1), trusted_share)
             kept = trusted >= 0
             share = 1 / torch.bincount(trusted[kept], minlength=len(prior))[trusted[kept]]
-            even = (
-                share / share.sum() * weight.sum()
-            )  # each class alike, all together as the source
-            found = cls(
-                *_fitted(
-                    config,
-                    torch.cat([x, unlabelled[kept]]),
-                    torch.cat([y, trusted[kept]]),
-                    torch.cat([weight, even]),
-                    len(prior),
-                    scale,
-                )
-            )
+            # Each class alike, all together as much as the source.
+            even = share / share.sum() * weight.sum()
+            both = torch.cat([x, unlabelled[kept]])
+            labels = torch.cat([y, trusted[kept]])
+            found = cls(*regression.fit(both, labels, torch.cat([weight, even])))
         if config.match_prior:
             found.biases = found.biases + decision_shift(found.logits(unlabelled), prior)
         return found
 
-    def knowing(self, held_out: Probe) -> Probe:
+    def knowing(self, held_out: Probe | None) -> Probe:
         """A copy of the map, with one that has not seen the development speakers."""
         same = type(self)(self.weights.clone(), self.biases.clone())
         same.held_out = held_out
@@ -180,26 +172,30 @@ def layer_scale(summaries: Tensor) -> Tensor:
     return scale.float().repeat_interleave(summaries.shape[-1])
 
 
-def _fitted(
-    config: ProbeConfig, x: Tensor, y: Tensor, weight: Tensor, classes: int, scale: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Weights [K, F] and biases [K] of a weighted logistic regression; a class that nobody shows is never predicted."""
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+class _Regression:
+    """Weighted logistic regressions one after another, each begun where the last one ended: Eq. 1 is convex."""
 
-    varying = int((x != 0).any(0).sum())
-    # Eq. 1 over λ F, as scikit-learn has it.
-    c = 1 / (config.penalty * float(weight.sum()) * max(varying, 1))
-    model: Any = LogisticRegression(C=c, max_iter=1000)
-    model.fit((x * scale).numpy(), y.numpy(), sample_weight=weight.numpy())
-    coefficients, intercepts = (
-        torch.from_numpy(v).double() for v in (model.coef_, model.intercept_)
-    )
-    coefficients = coefficients * scale
-    if len(model.classes_) == 2:  # one row, for the second
-        coefficients = torch.cat([-coefficients, coefficients]) / 2
-        intercepts = torch.cat([-intercepts, intercepts]) / 2
-    at = torch.from_numpy(model.classes_)
-    weights = torch.zeros(classes, x.shape[1], dtype=torch.float64)
-    biases = torch.full((classes,), -1e4, dtype=torch.float64)
-    weights[at], biases[at] = coefficients, intercepts
-    return weights, biases
+    def __init__(self, config: ProbeConfig, scale: Tensor, classes: int) -> None:
+        from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+
+        self.penalty, self.scale, self.classes = config.penalty, scale, classes
+        self.model: Any = LogisticRegression(max_iter=1000, warm_start=True)
+
+    def fit(self, x: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights [K, F] and biases [K]; a class that nobody shows is never predicted."""
+        model, varying = self.model, int((x != 0).any(0).sum())
+        # Eq. 1 over λ F, as scikit-learn has it.
+        model.C = 1 / (self.penalty * float(weight.sum()) * max(varying, 1))
+        model.fit((x * self.scale).numpy(), y.numpy(), sample_weight=weight.numpy())
+        coefficients, intercepts = (
+            torch.from_numpy(v).double() for v in (model.coef_, model.intercept_)
+        )
+        coefficients = coefficients * self.scale
+        if len(model.classes_) == 2:  # one row, for the second
+            coefficients = torch.cat([-coefficients, coefficients]) / 2
+            intercepts = torch.cat([-intercepts, intercepts]) / 2
+        at = torch.from_numpy(model.classes_)
+        weights = torch.zeros(self.classes, x.shape[1], dtype=torch.float64)
+        biases = torch.full((self.classes,), -1e4, dtype=torch.float64)
+        weights[at], biases[at] = coefficients, intercepts
+        return weights, biases

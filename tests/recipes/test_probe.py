@@ -60,21 +60,21 @@ def test_the_prior_makes_the_shares_even():
 
 def test_a_round_learns_from_confident_target_utterances_which_count_as_the_source():
     source, target = dataset(0), dataset(2, shift=0.5)
-    config = ProbeConfig(match_prior=True, rounds=1)
-    plain = Probe.fit(ProbeConfig(), source, None, UNIFORM)
+    config = ProbeConfig(penalty=0.01, match_prior=True, rounds=1)
+    plain = Probe.fit(ProbeConfig(penalty=0.01), source, None, UNIFORM)
     x, unlabelled = (d.summaries().flatten(1) for d in (source, target))
     logits = plain.logits(unlabelled)
     trusted = confident_labels((logits + prior_shift(logits, UNIFORM)).softmax(-1), 0.5)
     kept = (trusted >= 0).nonzero()[:, 0].tolist()
     even = [60 / 3 / sum(int(trusted[j] == trusted[i]) for j in kept) for i in kept]
     # The round doubles what is learned from, so that C halves and the penalty of the mean loss stays.
-    peer = LogisticRegression(C=1 / (3e-4 * 120 * 6), max_iter=1000).fit(
+    peer = LogisticRegression(C=1 / (0.01 * 120 * 6), max_iter=1000).fit(
         torch.cat([x, unlabelled[kept]]).numpy(),
         torch.cat([source.labels["emotion"], trusted[kept]]).numpy(),
         np.concatenate([source.weight.numpy(), even]),
     )
     found = Probe.fit(config, source, target, UNIFORM)
-    np.testing.assert_allclose(found.weights, peer.coef_, atol=1e-4)
+    np.testing.assert_allclose(found.weights, peer.coef_, atol=2e-3)
     assert config.adapts
     assert not ProbeConfig(match_prior=True).adapts
 
@@ -84,7 +84,7 @@ def test_more_is_trusted_from_round_to_round():
     source, target = dataset(0), dataset(2, shift=0.5)
     assert ProbeConfig(rounds=3).shares == [0.5, 0.75, 1.0]
     x, unlabelled = (d.summaries().flatten(1).numpy() for d in (source, target))
-    peer = LogisticRegression(C=1 / (3e-4 * 60 * 6), max_iter=1000)
+    peer = LogisticRegression(C=1 / (0.01 * 60 * 6), max_iter=1000)
     peer.fit(x, source.labels["emotion"], source.weight.numpy())
     peer.C /= 2  # of twice the weight
     for share in (0.5, 0.75, 1.0):
@@ -96,5 +96,5 @@ def test_more_is_trusted_from_round_to_round():
             np.concatenate([source.labels["emotion"].numpy(), trusted[kept]]),
             np.concatenate([source.weight.numpy(), even]),
         )
-    found = Probe.fit(ProbeConfig(rounds=3), source, target, UNIFORM)
-    np.testing.assert_allclose(found.weights, peer.coef_, atol=1e-3)
+    found = Probe.fit(ProbeConfig(penalty=0.01, rounds=3), source, target, UNIFORM)
+    np.testing.assert_allclose(found.weights, peer.coef_, atol=2e-3)
