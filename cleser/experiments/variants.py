@@ -96,6 +96,9 @@ VARIANTS: dict[str, Variant] = {
     "sapa-no-refinement": _sapa(refine=False),
     "sapa-no-pseudo-labels": _sapa(control="erm-long", target_weight=0.0),
     "layer-anchoring": Variant("layer-anchoring", control="erm-long"),
+    "layer-anchoring-debiased": Variant(
+        "layer-anchoring", {"distance": "coral_debiased"}, control="erm-long"
+    ),
     "layer-anchoring-last": Variant("layer-anchoring", {"policy": "last"}, control="erm-long"),
     "layer-anchoring-single": Variant("layer-anchoring", {"policy": "single"}, control="erm-long"),
     "layer-anchoring-vowel": Variant("layer-anchoring", {"units": "vowel"}, control="erm-long"),
