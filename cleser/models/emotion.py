@@ -54,7 +54,7 @@ class Embedded(NamedTuple):
         tokens: [S, D].
         logits: [B, K].
         layers: Each layer's view of the utterances, [L, B, D], before layers are mixed.
-        token_layers: The same of the tokens, [L, S, D].
+        token_layers: The same of the tokens, [L, S, D]; None unless the network is to keep it.
         attributes: Predicted arousal, valence and dominance, or those of them that are learned, [B, A].
     """
 
@@ -62,7 +62,7 @@ class Embedded(NamedTuple):
     tokens: Tensor
     logits: Tensor
     layers: Tensor
-    token_layers: Tensor
+    token_layers: Tensor | None = None
     attributes: Tensor | None = None
 
 
@@ -82,6 +82,7 @@ class EmotionModel(nn.Module):
         mix: How layers become one, see :class:`LayerMix`.
         communities: Most speaker-style communities of an emotion, if the network is to know of them: they are
             read from ``batch.labels["communities"]`` [B, K] where it has them, see :class:`CommunityMap`.
+        token_layers: Keep each layer's view of the tokens, which takes a matrix product for every layer.
     """
 
     def __init__(
@@ -94,8 +95,10 @@ class EmotionModel(nn.Module):
         attributes: int = 0,
         mix: Mix = "weighted",
         communities: int = 0,
+        token_layers: bool = False,
     ) -> None:
         super().__init__()
+        self.token_layers = token_layers
         self.input_dropout = InputDropout(config.input_dropout)
         self.token_mix = LayerMix(layers, channels, config.dim, mix)
         self.context = TokenTransformer(
@@ -129,8 +132,10 @@ class EmotionModel(nn.Module):
 
     def forward(self, batch: Batch) -> Embedded:
         """Embed and classify a batch."""
-        token_layers = self.token_mix.states(self.input_dropout(batch.tokens))
-        tokens = self.context(self.token_mix.join(token_layers), batch.offsets)
+        heard = self.input_dropout(batch.tokens)
+        token_layers = self.token_mix.states(heard) if self.token_layers else None
+        mixed = self.token_mix(heard) if token_layers is None else self.token_mix.join(token_layers)
+        tokens = self.context(mixed, batch.offsets)
         layers = self.summary_mix.states(self.input_dropout(batch.summaries))
         views = self.summary_mix.join(layers)
         if self.token_view:
@@ -145,7 +150,7 @@ class EmotionModel(nn.Module):
             if self.head is None
             else self.head(utterances),
             layers.transpose(0, 1),
-            token_layers.transpose(0, 1),
+            None if token_layers is None else token_layers.transpose(0, 1),
             None if self.attribute_head is None else self.attribute_head(utterances),
         )
 

@@ -59,6 +59,7 @@ class ERM(Recipe):
         config: Settings.
         task: Shapes and names of the data.
         communities: Most speaker-style communities of an emotion, for recipes that find some.
+        token_layers: Keep each layer's view of the tokens, for recipes that look at it.
 
     Raises:
         ValueError: The task has attributes, and the recipe does not learn any.
@@ -67,7 +68,9 @@ class ERM(Recipe):
     shift: Tensor
     learns_attributes: ClassVar[bool] = False  # such as arousal, beside or instead of emotions
 
-    def __init__(self, config: ERMConfig, task: Task, *, communities: int = 0) -> None:
+    def __init__(
+        self, config: ERMConfig, task: Task, *, communities: int = 0, token_layers: bool = False
+    ) -> None:
         super().__init__()
         if task.vocabulary.attributes and not self.learns_attributes:
             raise ValueError(
@@ -82,6 +85,7 @@ class ERM(Recipe):
             classes=len(task.vocabulary.emotions),
             mix=task.mix,
             communities=communities,
+            token_layers=token_layers,
             attributes=len(task.vocabulary.attributes),
         )
         self.register_buffer("shift", torch.zeros(len(task.vocabulary.emotions)))

@@ -88,7 +88,7 @@ class LayerAnchoring(ERM):
     similarity: Tensor
 
     def __init__(self, config: LayerAnchoringConfig, task: Task) -> None:
-        super().__init__(config, task)
+        super().__init__(config, task, token_layers=config.units == "vowel")
         self.config = config
         self.sees_target = True
         vowels = [is_vowel(phoneme) for phoneme in task.vocabulary.phonemes]
@@ -155,7 +155,7 @@ class LayerAnchoring(ERM):
     def _states(self, embedded: Embedded, batch: Batch) -> Tensor:
         """What is aligned [L, N, D]: utterances, or the batch's vowels, normalised over D."""
         states = embedded.layers
-        if self.config.units == "vowel":
+        if embedded.token_layers is not None:  # kept where vowels are to be aligned
             states = embedded.token_layers[:, self._vowels(batch)]
         return layer_norm(states, states.shape[-1:])
 

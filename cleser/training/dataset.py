@@ -457,6 +457,17 @@ def standards_of(
     )
 
 
+class SummaryBlocks:
+    """Utterance statistics [n, L, C] as they were extracted, of some utterances after others."""
+
+    def __init__(self, stored: StoredFeatures | JoinedFeatures) -> None:
+        self._stored = stored
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for raw, _ in self._stored.blocks(tokens=False):
+            yield raw.summaries
+
+
 def summaries_of(
     manifest: pd.DataFrame,
     backbone: Backbone,
@@ -464,11 +475,10 @@ def summaries_of(
     *,
     title: str,
     record: Record | None = None,
-) -> tuple[Tensor, pd.DataFrame]:
-    """Utterance statistics [N, L, C] as they were extracted, and the rows of the manifest that they describe."""
+) -> tuple[SummaryBlocks, pd.DataFrame]:
+    """Utterance statistics as they were extracted, and the rows of the manifest that they describe."""
     stored = stored_features(manifest, backbone, phones, title=title, record=record)
-    summaries = torch.cat([raw.summaries for raw, _ in stored.blocks(tokens=False)])
-    return summaries, manifest.iloc[stored.rows].reset_index(drop=True)
+    return SummaryBlocks(stored), manifest.iloc[stored.rows].reset_index(drop=True)
 
 
 def groups_of(rows: pd.DataFrame, protocol: Protocol) -> pd.Series[str] | None:
