@@ -199,7 +199,21 @@ def condition_name(row: dict[str, Any]) -> str:
 
 
 def show_robustness(conditions: Sequence[dict[str, Any]]) -> Group:
-    """What a terminal shows of a run on degraded recordings."""
+    """What a terminal shows of a run on degraded recordings.
+
+    >>> from rich.console import Console
+    >>> uar, change = {"mean": 0.5, "ci95": [0.4, 0.6]}, {"mean": -0.1, "ci95": [-0.2, -0.05]}
+    >>> condition = {"kind": "noise pink", "value": 10, "utterances": 24, "uar": uar, "change": change}
+    >>> Console(width=80).print(show_robustness([condition]))
+    degraded recordings
+    ┏━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━┳━━━━━━━━━┳━━━━━━━━━━━━━━━┓
+    ┃ condition             ┃ UAR    ┃ change  ┃ 95 % interval ┃
+    ┡━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━╇━━━━━━━━━╇━━━━━━━━━━━━━━━┩
+    │ pink noise, SNR 10 dB │ 50.0 % │ -10.0 % │ -20.0 to -5.0 │
+    └───────────────────────┴────────┴─────────┴───────────────┘
+    24 utterances; changes are paired over speakers and seeds; each condition is
+    normalised by its own statistics, as the run's test is
+    """
     table = Table(title="degraded recordings", title_justify="left")
     for heading in ("condition", "UAR", "change", "95 % interval"):
         table.add_column(heading)
@@ -367,6 +381,10 @@ def table(folders: Sequence[Path]) -> Table:
 
 def as_text(folders: Sequence[Path], style: str) -> str:
     """The table of :func:`frame` as ``"markdown"``, ``"csv"``, ``"latex"`` or ``"html"``.
+
+    Args:
+        folders: Run folders.
+        style: One of the four.
 
     Raises:
         ValueError: The style is none of these.

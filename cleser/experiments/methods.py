@@ -33,6 +33,11 @@ class Method(NamedTuple):
         build: Makes the network for a task; None where it is no network.
         restore: Makes what is no network of its tensors, as ``Classical.restore``; None for networks.
         tasks: What it can learn, see :class:`cleser.corpora.protocol.Protocol`.
+
+    >>> from cleser.recipes import METHODS
+    >>> erm = METHODS["erm"]
+    >>> erm.config.__name__, erm.tasks, erm.restore is None
+    ('ERMConfig', ('emotion', 'avd', 'both'), True)
     """
 
     config: type[Any]

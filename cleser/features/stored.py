@@ -32,6 +32,13 @@ class StoredFeatures:
         keys: Their names in the store.
         rows: Where each stands in the manifest that was asked for.
         left_out: Recordings that could not be used: ``{"path": …, "reason": …}``.
+
+    >>> from cleser.corpora import load
+    >>> from cleser.features import store_features
+    >>> from cleser.speech import AcousticBackbone
+    >>> view = store_features(load("synthetic:zh?speakers=2&sentences=1"), AcousticBackbone())
+    >>> len(view), view.shape, len(view.take([1, 0]).utterances)
+    (8, (2, 80), 2)
     """
 
     store: PooledStore
@@ -145,6 +152,12 @@ def store_features(
 
     Raises:
         ValueError: The manifest is empty, or the alignments are not as many as its rows.
+
+    >>> from cleser.corpora import load
+    >>> from cleser.speech import AcousticBackbone
+    >>> stored = store_features(load("synthetic:zh?speakers=2&sentences=1"), AcousticBackbone())
+    >>> len(stored), stored.take([0]).summaries.shape
+    (8, torch.Size([1, 2, 80]))
     """
     if manifest.empty:
         raise ValueError("the manifest is empty, expected at least one utterance")
@@ -176,6 +189,12 @@ def store_folder(backbone: Backbone, record: Record, cache: Path | None = None) 
         backbone: What turned sound into frames.
         record: What is kept of an utterance.
         cache: By default :func:`cleser.files.cache_folder`.
+
+    >>> from cleser.features import Record
+    >>> from cleser.speech import AcousticBackbone
+    >>> backbone = AcousticBackbone()
+    >>> store_folder(backbone, Record()) == store_folder(backbone, Record(tokens="none"))
+    False
     """
     layers = tuple(getattr(backbone, "layers", range(backbone.n_layers)))
     dim = backbone.dim * (1 + record.std)
@@ -208,6 +227,12 @@ def extract_features(
 
     Raises:
         ValueError: The manifest is empty, or the alignments are not as many as its rows.
+
+    >>> from cleser.corpora import load
+    >>> from cleser.speech import AcousticBackbone
+    >>> features = extract_features(load("synthetic:zh?speakers=2&sentences=1"), AcousticBackbone())
+    >>> len(features), features.summaries.shape
+    (8, torch.Size([8, 2, 80]))
     """
     found = store_features(
         manifest, backbone, alignments=alignments, record=Record(length=token), cache=cache,

@@ -33,6 +33,9 @@ class ModelConfig:
         token_dropout: In the Transformer.
         dropout: On the utterance embedding. Corpora are small: strong dropout is worth points.
         community_dropout: Share of the utterances whose speaker-style communities are withheld in training.
+
+    >>> ModelConfig(dim=64, depth=2).heads
+    4
     """
 
     dim: int = 128
@@ -82,6 +85,14 @@ class EmotionModel(nn.Module):
         mix: How layers become one, see :class:`LayerMix`.
         communities: Most speaker-style communities of an emotion, if the network is to know of them: they are
             read from ``batch.labels["communities"]`` [B, K] where it has them, see :class:`CommunityMap`.
+
+    >>> from cleser.models import Batch
+    >>> batch = Batch(tokens=torch.zeros(3, 2, 8), offsets=torch.tensor([0, 2, 3]), summaries=torch.zeros(2, 2, 8),
+    ...               labels={"emotion": torch.tensor([0, 1])}, phonemes=torch.tensor([5, 6, 5]), weight=torch.ones(2))
+    >>> model = EmotionModel(ModelConfig(dim=16), layers=2, channels=8, classes=4)
+    >>> embedded: Embedded = model(batch)
+    >>> embedded.utterances.shape, embedded.tokens.shape, embedded.logits.shape
+    (torch.Size([2, 16]), torch.Size([3, 16]), torch.Size([2, 4]))
     """
 
     def __init__(

@@ -62,6 +62,10 @@ class LayerAnchoringConfig(ERMConfig):
         size: Layers of a group, or all where there are fewer.
         measure: Of similarity, a column of cleser.anchors.LayerSimilarity.compute.
         weight: λ.
+
+    >>> config = LayerAnchoringConfig(policy="single", units="vowel")
+    >>> config.size, config.uses_tokens
+    (3, True)
     """
 
     adapts: ClassVar[bool] = True
@@ -81,7 +85,15 @@ class LayerAnchoringConfig(ERMConfig):
 
 
 class LayerAnchoring(ERM):
-    """A study of the layers, then CORAL on those chosen."""
+    """A study of the layers, then CORAL on those chosen.
+
+    >>> from cleser.training.dataset import Vocabulary
+    >>> from cleser.training.loop import Task
+    >>> vocabulary = Vocabulary(("anger", "sadness"), ("anna", "ben"), ("en", "zh"), ("mine",), ("a", "h"))
+    >>> task = Task(layers=2, channels=8, vocabulary=vocabulary, mix="weighted")
+    >>> LayerAnchoring(LayerAnchoringConfig(policy="single"), task).similarity  # not known before the first epoch
+    tensor([nan, nan])
+    """
 
     similarity: Tensor
 

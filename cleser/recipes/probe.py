@@ -36,6 +36,9 @@ class ProbeConfig:
         rounds: Of self-training on the target; 0 is the plain probe.
         confidence: Share of each class' predictions that are trusted in the first round.
         final_confidence: And in the last; in between it rises evenly.
+
+    >>> ProbeConfig(rounds=3).shares, ProbeConfig().adapts
+    ([0.5, 0.75, 1.0], False)
     """
 
     c: float = 7.0
@@ -61,6 +64,10 @@ class Probe:
     Args:
         weights: W [K, F].
         biases: b [K], the prior's shift included.
+
+    >>> probe = Probe(torch.eye(2).double(), torch.tensor([0.0, 1.0]).double())
+    >>> probe.shares(torch.tensor([[1.0, 0.0]]))
+    tensor([[0.5000, 0.5000]])
     """
 
     def __init__(self, weights: Tensor, biases: Tensor) -> None:
