@@ -16,7 +16,23 @@ from dataclasses import asdict
 from pathlib import Path
 from tempfile import mkdtemp
 
+from rich.console import Console
+
 from cleser.corpora import Protocol
+from cleser.evaluation import (
+    Comparison,
+    Run,
+    as_text,
+    compare_runs,
+    report,
+    runs_below,
+    show_comparison,
+    show_results,
+    site,
+    summarise,
+    table,
+    write_results,
+)
 from cleser.experiments.experiment import Experiment
 from cleser.recipes import METHODS, ClassicalConfig
 from cleser.speech import AcousticBackbone
@@ -36,8 +52,6 @@ for classifier in ("linear", "svm"):
 # A :class:`~cleser.evaluation.Run` reads the parts of its folder as they are asked for. ``results.json`` follows from the
 # predictions; :func:`~cleser.evaluation.write_results` writes it again, as after a change of the predictions' table.
 
-from cleser.evaluation import Run, runs_below, summarise, write_results
-
 folders = runs_below(runs)
 run = Run(folders[0])
 print(run.folder.name, "has", run.predictions.shape[0], "predictions of", run.protocol["classes"])
@@ -50,10 +64,6 @@ print(summary["uar"])
 # ------
 # The same for a person, in a terminal or as Markdown, CSV, LaTeX or HTML:
 
-from rich.console import Console
-
-from cleser.evaluation import as_text, show_results, table
-
 console = Console(width=100)
 console.print(show_results(run.results))
 console.print(table(folders))
@@ -64,8 +74,6 @@ print(as_text(folders, "markdown"))
 # -------
 # A paired test over speakers and seeds on the utterances that both runs tested:
 
-from cleser.evaluation import Comparison, compare_runs, show_comparison
-
 comparison: Comparison = compare_runs(*folders)
 console.print(show_comparison(comparison))
 print(comparison.differences["uar"])
@@ -74,8 +82,6 @@ print(comparison.differences["uar"])
 # A page
 # ------
 # One page about the runs, and a small site with an index for those of several directions:
-
-from cleser.evaluation import report, site
 
 print(report(folders, runs / "report.html").stat().st_size // 1024, "KB")
 print(site(folders, runs / "site").name)
