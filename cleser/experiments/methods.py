@@ -106,7 +106,7 @@ def check_task(name: str, task: str) -> None:
 
     >>> check_task("sapa", "avd")
     Traceback (most recent call last):
-    ValueError: sapa learns emotions alone: --task avd needs one of ['erm']
+    ValueError: sapa learns emotions alone: --task avd needs one of ['erm', 'probe']
     """
     if task not in METHODS[name].tasks:
         able = [other for other, method in METHODS.items() if task in method.tasks]

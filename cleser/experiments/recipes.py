@@ -39,7 +39,8 @@ def run_probe(experiment: Experiment, config: ProbeConfig, backbone: Backbone) -
         data, heard = fold.data, config.match_prior or config.adapts
         target = data.target.subset(fold.parts.adapt) if heard and len(fold.parts.adapt) else None
         prior = torch.tensor(data.prior, dtype=torch.float64)
-        return Probe.fit(config, data.learned(fold.parts), target, prior)
+        attributes = data.vocabulary.attributes
+        return Probe.fit(config, data.learned(fold.parts), target, prior, attributes)
 
     return run_experiment(experiment, config, fit, backbone)
 
@@ -51,4 +52,4 @@ sapa = network(SAPAConfig, SAPA)
 layer_anchoring = network(LayerAnchoringConfig, LayerAnchoring)
 zero_shot = network(ZeroShotConfig, ZeroShot)
 classical = Method(ClassicalConfig, run_classical, None, Classical.restore)
-probe = Method(ProbeConfig, run_probe, None, Probe.restore)
+probe = Method(ProbeConfig, run_probe, None, Probe.restore, ("emotion", "avd", "both"))

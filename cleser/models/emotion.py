@@ -152,9 +152,7 @@ class EmotionModel(nn.Module):
         return Embedded(
             utterances,
             tokens,
-            utterances.new_empty(len(utterances), 0)
-            if self.head is None
-            else self.head(utterances),
+            utterances[:, :0] if self.head is None else self.head(utterances),
             layers.transpose(0, 1),
             token_layers.transpose(0, 1),
             None if self.attribute_head is None else self.attribute_head(utterances),

@@ -8,12 +8,15 @@ Nothing is learned but a linear map, as usual where an encoder's representations
 * *Self-training* (`rounds`): the most confident of each class' predictions join the source, which counts as much as
   they do, and the map is fitted anew; from round to round more are trusted, `confidence` of them first, all at last.
 
+Arousal, valence and dominance (``--task avd``, or ``both``) are learned by ridge regression on the same statistics, see
+:mod:`cleser.recipes.ridge`; the two steps above are about classes.
+
     python -m cleser run probe --source emodb:DIR --target ravdess:DIR --backbone MODEL --out runs/probe
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ import torch
 from torch import Tensor
 
 from cleser.recipes.pseudo_labels import confident_labels, decision_shift, prior_shift
+from cleser.recipes.ridge import Ridge
 from cleser.training.dataset import Dataset
 
 
@@ -31,7 +35,7 @@ class ProbeConfig:
 
     Attributes:
         c: Inverse strength of the regularisation, per utterance and channel: C of scikit-learn is this over the number
-            of channels, so that it suits few and many.
+            of channels, so that it suits few and many. Of attributes, λ is the number of channels over this.
         match_prior: Shift the logits so that the target's classes have the shares that the protocol assumes.
         rounds: Of self-training on the target; 0 is the plain probe.
         confidence: Share of each class' predictions that are trusted in the first round.
@@ -64,18 +68,24 @@ class Probe:
     Args:
         weights: W [K, F].
         biases: b [K], the prior's shift included.
+        ridge: The map to attributes, where they are learned; with no emotions beside them K is 0.
 
     >>> probe = Probe(torch.eye(2).double(), torch.tensor([0.0, 1.0]).double())
     >>> probe.shares(torch.tensor([[1.0, 0.0]]))
     tensor([[0.5000, 0.5000]])
     """
 
-    def __init__(self, weights: Tensor, biases: Tensor) -> None:
-        self.weights, self.biases = weights, biases
+    def __init__(self, weights: Tensor, biases: Tensor, ridge: Ridge | None = None) -> None:
+        self.weights, self.biases, self.ridge = weights, biases, ridge
 
     @classmethod
     def fit(
-        cls, config: ProbeConfig, source: Dataset, target: Dataset | None, prior: Tensor
+        cls,
+        config: ProbeConfig,
+        source: Dataset,
+        target: Dataset | None,
+        prior: Tensor,
+        attributes: Sequence[str] = (),
     ) -> Probe:
         """Fit to a source, and go on with a target's unlabelled utterances.
 
@@ -83,8 +93,28 @@ class Probe:
             config: Settings.
             source: Labelled utterances.
             target: Unlabelled ones; None where nothing of the target may be known.
-            prior: The class shares that are assumed of it [K].
+            prior: The class shares that are assumed of it [K]; empty where attributes alone are learned.
+            attributes: Names of the attributes that are learned.
+
+        Raises:
+            ValueError: The target's classes are to be matched or learned from, and there are none.
         """
+        if len(prior):
+            found = cls._classifier(config, source, target, prior)
+        elif config.match_prior or config.rounds:
+            raise ValueError("match_prior and rounds are about classes, and task='avd' has none")
+        else:
+            width = source.summaries()[:1].numel()
+            nothing = torch.zeros(0, width, dtype=torch.float64)
+            found = cls(nothing, nothing[:, 0])
+        if attributes:
+            found.ridge = _regression(config, source, attributes)
+        return found
+
+    @classmethod
+    def _classifier(
+        cls, config: ProbeConfig, source: Dataset, target: Dataset | None, prior: Tensor
+    ) -> Probe:
         summaries, y, weight = source.summaries(), source.labels["emotion"], source.weight
         scale = layer_scale(summaries)
         x = summaries.flatten(1)
@@ -122,7 +152,9 @@ class Probe:
     @classmethod
     def restore(cls, config: ProbeConfig, tensors: Mapping[str, Tensor], emotions: int) -> Probe:
         """What :meth:`tensors` gave."""
-        return cls(tensors["weights"], tensors["biases"])
+        kept = "ridge.weights" in tensors
+        ridge = Ridge(tensors["ridge.weights"], tensors["ridge.biases"]) if kept else None
+        return cls(tensors["weights"], tensors["biases"], ridge)
 
     def shares(self, x: Tensor) -> Tensor:
         """Probabilities [N, K] of flat statistics [N, F]."""
@@ -133,12 +165,39 @@ class Probe:
         x = dataset.summaries().flatten(1)
         return self.shares(x), x
 
+    def attributes(self, dataset: Dataset, *, together: bool = True) -> Tensor:
+        """Attributes [N, A], from −1 to 1."""
+        assert self.ridge is not None  # they were learned
+        return self.ridge(dataset.summaries().flatten(1))
+
     def tensors(self) -> dict[str, Tensor]:
-        """The map."""
-        return {"weights": self.weights.contiguous(), "biases": self.biases.contiguous()}
+        """The maps."""
+        parts = {"": self} if self.ridge is None else {"": self, "ridge.": self.ridge}
+        return {
+            f"{prefix}{name}": getattr(part, name).contiguous()
+            for prefix, part in parts.items()
+            for name in ("weights", "biases")
+        }
 
     def write(self, folder: Path) -> None:
         """Nothing."""
+
+
+def _regression(config: ProbeConfig, source: Dataset, attributes: Sequence[str]) -> Ridge:
+    """Ridge regression on statistics that are scaled as the classifier's; every corpus counts alike.
+
+    The dataset's own weights make emotions count alike, and utterances without one nothing.
+    """
+    summaries = source.summaries()
+    scale, x = layer_scale(summaries), summaries.flatten(1)
+    varying = max(int((x != 0).any(0).sum()), 1)
+    corpus = source.manifest["corpus"]
+    weight = torch.tensor((len(corpus) / corpus.map(corpus.value_counts())).to_numpy())
+    weight = weight / weight.mean()
+    y = source.labels["attributes"]
+    ridge = Ridge.fit(x * scale, y, weight, varying / config.c, attributes)
+    ridge.weights = ridge.weights * scale
+    return ridge
 
 
 def layer_scale(summaries: Tensor) -> Tensor:
