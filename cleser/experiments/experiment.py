@@ -437,7 +437,7 @@ def _run_cast(
         for note in data.notes:
             _tell(note)
     uses = uses_of(config, cast, backbone, alignments=data.knows_phones)
-    begin(experiment, cast, [*notes, *data.notes], uses)
+    begin(experiment, cast, [*notes, *data.notes], uses, data.protocol.normalisation)
     history: list[dict[str, float]] = []
     networks: list[Fitted] = []
     for seed in range(experiment.seeds):
@@ -520,13 +520,25 @@ def admit(experiment: Experiment) -> tuple[Cast, list[str]]:
     return cast, [*findings.notes, *experiment.notes]
 
 
-def begin(experiment: Experiment, cast: Cast, notes: list[str], uses: Uses) -> None:
-    """Begin the run folder, once features are there: a run that fails on its inputs leaves none behind."""
+def begin(
+    experiment: Experiment, cast: Cast, notes: list[str], uses: Uses, settled: str = ""
+) -> None:
+    """Begin the run folder, once features are there: a run that fails on its inputs leaves none behind.
+
+    Args:
+        experiment: Names the folder.
+        cast: Who takes part.
+        notes: What a reader of the results has to know.
+        uses: What the method makes of the target.
+        settled: The normalisation that ``"auto"`` came to; of several folds each has its own.
+    """
     if not processes().is_main_process:
         return
     experiment.out.mkdir(parents=True, exist_ok=True)
     write_text(experiment.out / "config.yaml", as_yaml(experiment.settings()))
     described = {**cast.describe(uses), "notes": notes}
+    if settled:
+        described["settled_normalisation"] = settled
     write_text(experiment.out / "protocol.json", json.dumps(described, indent=2) + "\n")
 
 

@@ -44,7 +44,8 @@ def run_probe(experiment: Experiment, config: ProbeConfig, backbone: Backbone) -
         prior = torch.tensor(data.prior, dtype=torch.float64)
 
         def learn(rows: pd.DataFrame) -> Probe:
-            return Probe.fit(config, data.learned(replace(parts, train=rows)), target, prior)
+            learned = data.learned(replace(parts, train=rows))
+            return Probe.fit(config, learned, target, prior, data.vocabulary.attributes)
 
         if not (config.refit and len(parts.dev)):
             return learn(parts.train)
@@ -64,4 +65,4 @@ sapa = network(SAPAConfig, SAPA)
 layer_anchoring = network(LayerAnchoringConfig, LayerAnchoring)
 zero_shot = network(ZeroShotConfig, ZeroShot)
 classical = Method(ClassicalConfig, run_classical, None, Classical.restore)
-probe = Method(ProbeConfig, run_probe, None, Probe.restore)
+probe = Method(ProbeConfig, run_probe, None, Probe.restore, ("emotion", "avd", "both"))

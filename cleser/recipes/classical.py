@@ -26,6 +26,9 @@ class ClassicalConfig:
         classifier: "svm" (RBF kernel) or "linear" (logistic regression).
         c: Inverse strength of the regularisation; None chooses it by speaker-grouped cross-validation on
             the source.
+
+    >>> ClassicalConfig(classifier="linear", c=0.1).c
+    0.1
     """
 
     classifier: Literal["svm", "linear"] = "svm"

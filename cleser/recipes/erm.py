@@ -34,6 +34,11 @@ class ERMConfig:
         targets: Learn from one emotion an utterance ("hard"), or from the shares of its annotators' votes ("soft"),
             as far as there are any; labels are then not smoothed.
         attribute_weight: Of the attributes' loss, where they are learned (--task), see cleser.recipes.attributes.
+
+    >>> from cleser.training.loop import TrainingConfig
+    >>> config = ERMConfig(training=TrainingConfig(epochs=5), all_languages=True)
+    >>> config.training.epochs, config.adapts
+    (5, False)
     """
 
     adapts: ClassVar[bool] = False  # whether unlabelled target utterances are trained on
@@ -63,6 +68,13 @@ class ERM(Recipe):
 
     Raises:
         ValueError: The task has attributes, and the recipe does not learn any.
+
+    >>> from cleser.training.dataset import Vocabulary
+    >>> from cleser.training.loop import Task
+    >>> vocabulary = Vocabulary(("anger", "sadness"), ("anna", "ben"), ("en", "zh"), ("mine",), ("a", "h"))
+    >>> task = Task(layers=2, channels=8, vocabulary=vocabulary, mix="weighted")
+    >>> ERM(ERMConfig(), task).sees_target, ERM(ERMConfig(match_prior=True), task).sees_target
+    (False, True)
     """
 
     shift: Tensor

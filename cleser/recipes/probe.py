@@ -16,12 +16,15 @@ Two steps without target labels may follow:
 * *Self-training* (`rounds`): the most confident of each class' predictions join the source, which counts as much as
   they do, and the map is fitted anew; from round to round more are trusted, `confidence` of them first, all at last.
 
+Arousal, valence and dominance (``--task avd``, or ``both``) are learned by ridge regression on the same statistics, see
+:mod:`cleser.recipes.ridge`; the two steps above are about classes.
+
     python -m cleser run probe --source emodb:DIR --target ravdess:DIR --backbone MODEL --out runs/probe
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,7 @@ import torch
 from torch import Tensor
 
 from cleser.recipes.pseudo_labels import confident_labels, decision_shift, prior_shift
+from cleser.recipes.ridge import Ridge
 from cleser.training.dataset import Dataset
 
 
@@ -38,7 +42,7 @@ class ProbeConfig:
     """Settings of the probe.
 
     Attributes:
-        penalty: λ of Eq. 1.
+        penalty: λ of Eq. 1. Of attributes the loss is half the squared error.
         refit: Learn anew from all source speakers, those held out for development too, once those have been recognised:
             nothing is chosen by them. What is said of them (development UAR, temperature) is that of the map that had
             not seen them.
@@ -46,6 +50,9 @@ class ProbeConfig:
         rounds: Of self-training on the target; 0 is the plain probe.
         confidence: Share of each class' predictions that are trusted in the first round.
         final_confidence: And in the last; in between it rises evenly.
+
+    >>> ProbeConfig(rounds=3).shares, ProbeConfig().adapts
+    ([0.5, 0.75, 1.0], False)
     """
 
     penalty: float = 3e-4
@@ -72,18 +79,28 @@ class Probe:
     Args:
         weights: W [K, F].
         biases: b [K], the prior's shift included.
+        ridge: The map to attributes, where they are learned; with no emotions beside them K is 0.
 
     Attributes:
         held_out: The map that has not seen the development speakers; None where this one has not.
+
+    >>> probe = Probe(torch.eye(2).double(), torch.tensor([0.0, 1.0]).double())
+    >>> probe.shares(torch.tensor([[1.0, 0.0]]))
+    tensor([[0.5000, 0.5000]])
     """
 
-    def __init__(self, weights: Tensor, biases: Tensor) -> None:
-        self.weights, self.biases = weights, biases
+    def __init__(self, weights: Tensor, biases: Tensor, ridge: Ridge | None = None) -> None:
+        self.weights, self.biases, self.ridge = weights, biases, ridge
         self.held_out: Probe | None = None
 
     @classmethod
     def fit(
-        cls, config: ProbeConfig, source: Dataset, target: Dataset | None, prior: Tensor
+        cls,
+        config: ProbeConfig,
+        source: Dataset,
+        target: Dataset | None,
+        prior: Tensor,
+        attributes: Sequence[str] = (),
     ) -> Probe:
         """Fit to a source, and go on with a target's unlabelled utterances.
 
@@ -91,8 +108,28 @@ class Probe:
             config: Settings.
             source: Labelled utterances.
             target: Unlabelled ones; None where nothing of the target may be known.
-            prior: The class shares that are assumed of it [K].
+            prior: The class shares that are assumed of it [K]; empty where attributes alone are learned.
+            attributes: Names of the attributes that are learned.
+
+        Raises:
+            ValueError: The target's classes are to be matched or learned from, and there are none.
         """
+        if len(prior):
+            found = cls._classifier(config, source, target, prior)
+        elif config.match_prior or config.rounds:
+            raise ValueError("match_prior and rounds are about classes, and task='avd' has none")
+        else:
+            width = source.summaries()[:1].numel()
+            nothing = torch.zeros(0, width, dtype=torch.float64)
+            found = cls(nothing, nothing[:, 0])
+        if attributes:
+            found.ridge = _regression(config, source, attributes)
+        return found
+
+    @classmethod
+    def _classifier(
+        cls, config: ProbeConfig, source: Dataset, target: Dataset | None, prior: Tensor
+    ) -> Probe:
         summaries, y, weight = source.summaries(), source.labels["emotion"], source.weight
         regression = _Regression(config, layer_scale(summaries), len(prior))
         x = summaries.flatten(1)
@@ -117,7 +154,8 @@ class Probe:
 
     def knowing(self, held_out: Probe | None) -> Probe:
         """A copy of the map, with one that has not seen the development speakers."""
-        same = type(self)(self.weights.clone(), self.biases.clone())
+        ridge = self.ridge and Ridge(self.ridge.weights.clone(), self.ridge.biases.clone())
+        same = type(self)(self.weights.clone(), self.biases.clone(), ridge)
         same.held_out = held_out
         return same
 
@@ -128,7 +166,9 @@ class Probe:
     @classmethod
     def restore(cls, config: ProbeConfig, tensors: Mapping[str, Tensor], emotions: int) -> Probe:
         """What :meth:`tensors` gave."""
-        return cls(tensors["weights"], tensors["biases"])
+        kept = "ridge.weights" in tensors
+        ridge = Ridge(tensors["ridge.weights"], tensors["ridge.biases"]) if kept else None
+        return cls(tensors["weights"], tensors["biases"], ridge)
 
     def shares(self, x: Tensor) -> Tensor:
         """Probabilities [N, K] of flat statistics [N, F]."""
@@ -139,12 +179,40 @@ class Probe:
         x = dataset.summaries().flatten(1)
         return self.shares(x), x
 
+    def attributes(self, dataset: Dataset, *, together: bool = True) -> Tensor:
+        """Attributes [N, A], from −1 to 1."""
+        assert self.ridge is not None  # they were learned
+        return self.ridge(dataset.summaries().flatten(1))
+
     def tensors(self) -> dict[str, Tensor]:
-        """The map."""
-        return {"weights": self.weights.contiguous(), "biases": self.biases.contiguous()}
+        """The maps."""
+        parts = {"": self} if self.ridge is None else {"": self, "ridge.": self.ridge}
+        return {
+            f"{prefix}{name}": getattr(part, name).contiguous()
+            for prefix, part in parts.items()
+            for name in ("weights", "biases")
+        }
 
     def write(self, folder: Path) -> None:
         """Nothing."""
+
+
+def _regression(config: ProbeConfig, source: Dataset, attributes: Sequence[str]) -> Ridge:
+    """Ridge regression on statistics that are scaled as the classifier's; every corpus counts alike.
+
+    The dataset's own weights make emotions count alike, and utterances without one nothing.
+    """
+    summaries = source.summaries()
+    scale, x = layer_scale(summaries), summaries.flatten(1)
+    varying = max(int((x != 0).any(0).sum()), 1)
+    corpus = source.manifest["corpus"]
+    weight = torch.tensor((len(corpus) / corpus.map(corpus.value_counts())).to_numpy())
+    weight = weight / weight.mean()
+    y = source.labels["attributes"]
+    strength = config.penalty * float(weight.sum()) * varying
+    ridge = Ridge.fit(x * scale, y, weight, strength, attributes)
+    ridge.weights = ridge.weights * scale
+    return ridge
 
 
 def layer_scale(summaries: Tensor) -> Tensor:

@@ -1,14 +1,18 @@
 """The linear probe against scikit-learn, by itself and with what the target tells."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn import linear_model
 from sklearn.linear_model import LogisticRegression
 
 from cleser.features import Features
 from cleser.recipes.probe import Probe, ProbeConfig
 from cleser.recipes.pseudo_labels import confident_labels, prior_shift
+from cleser.recipes.ridge import Ridge
 from cleser.training.dataset import Dataset, InMemory, balance
 
 
@@ -98,3 +102,39 @@ def test_more_is_trusted_from_round_to_round():
         )
     found = Probe.fit(ProbeConfig(penalty=0.01, rounds=3), source, target, UNIFORM)
     np.testing.assert_allclose(found.weights, peer.coef_, atol=2e-3)
+
+
+@pytest.mark.parametrize("count", [5, 40])
+def test_ridge_regression_is_scikit_learns(count):
+    """With fewer utterances than channels, and with more; one attribute is not known of all."""
+    rng = np.random.default_rng(count)
+    x, y = rng.standard_normal((count, 8)), rng.uniform(-0.5, 0.5, (count, 2))
+    y[1, 1] = np.nan
+    weight = rng.uniform(0.5, 2, count)
+    given = (torch.from_numpy(v) for v in (x, y, weight))
+    found = Ridge.fit(*given, 2.0, ["arousal", "valence"])
+    for a in range(2):
+        known = ~np.isnan(y[:, a])
+        peer = linear_model.Ridge(alpha=2.0).fit(x[known], y[known, a], weight[known])
+        np.testing.assert_allclose(found.weights[a], peer.coef_, atol=1e-10)
+        np.testing.assert_allclose(found.biases[a], peer.intercept_, atol=1e-10)
+    far = torch.full((1, 8), 100.0)
+    assert found(far).abs().max() <= 1
+
+
+def test_ridge_regression_needs_two_utterances():
+    y = torch.tensor([[0.1], [torch.nan]])
+    with pytest.raises(ValueError, match="valence is known of 1 utterances to learn from"):
+        Ridge.fit(torch.randn(2, 3), y, torch.ones(2), 1.0, ["valence"])
+
+
+def test_attributes_are_learned_without_any_emotion():
+    source = dataset(0)
+    x = source.summaries().flatten(1)
+    labels = {**source.labels, "attributes": x[:, :1].clamp(-1, 1)}
+    nobody = replace(source, labels=labels, weight=torch.zeros(len(source)))  # no emotion is known
+    probe = Probe.fit(ProbeConfig(penalty=1e-9), nobody, None, torch.zeros(0), ["arousal"])
+    again = Probe.restore(ProbeConfig(), probe.tensors(), 0)
+    found = again.attributes(nobody)[:, 0]
+    assert torch.corrcoef(torch.stack([found, labels["attributes"][:, 0]]))[0, 1] > 0.9
+    assert again.predict(nobody)[0].shape == (60, 0)
