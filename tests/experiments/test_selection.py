@@ -1,6 +1,7 @@
 """Settings chosen by recognising each labelled corpus from the others."""
 
 import json
+import statistics
 from dataclasses import replace
 
 import pytest
@@ -103,7 +104,13 @@ def test_the_choice_is_that_of_runs_made_by_hand(tmp_path):
     means = {value: sum(scores) / 2 for value, scores in by_hand.items()}
     table = found.table.set_index("penalty")["mean"].to_dict()
     assert table == pytest.approx(means)
-    assert found.best.changes == {"penalty": max(means, key=means.get)}
+    top = max(means, key=means.get)
+    short = {
+        value: [a - b for a, b in zip(by_hand[top], scores, strict=True)]
+        for value, scores in by_hand.items()
+    }
+    as_good = [v for v, d in short.items() if statistics.mean(d) <= statistics.stdev(d) / 2**0.5]
+    assert found.best.changes == {"penalty": as_good[0]}
     specs = [json.loads(p.read_text()) for p in (tmp_path / "trials").rglob("protocol.json")]
     assert len(specs) == 4
     assert not any(CORPORA[2] in str(spec) for spec in specs)
