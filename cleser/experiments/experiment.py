@@ -334,15 +334,26 @@ class Fold(NamedTuple):
 
 
 def uses_of(config: Any, cast: Cast, backbone: Backbone, *, alignments: bool) -> Uses:
-    """What a method with these settings makes of the target's unlabelled recordings under a protocol."""
+    """What a method with these settings makes of the target's unlabelled recordings under a protocol.
+
+    Raises:
+        ValueError: It adapts while it is tested, and the protocol does not let it.
+    """
     protocol = cast.protocol
+    test_time = getattr(config, "test_time", "none")
+    terms = (protocol.target_access, protocol.adapt, protocol.split)
+    if test_time != "none" and terms != ("audio", "test", "speakers"):
+        raise ValueError(
+            f"test_time {test_time!r} learns from the utterances that are tested, but the protocol has target_access "
+            f"{terms[0]!r}, adapt {terms[1]!r} and split {terms[2]!r}, expected 'audio', 'test' and 'speakers'"
+        )
     if protocol.target_access == "nothing":
         return Uses(alignments=alignments)
     said: Literal["none", "texts", "sound"] = "none"
     if protocol.removes_content and protocol.classes and backbone.content_layer is not None:
         said = "texts" if cast.heard["text"].notna().any() else "sound"
     matched = getattr(config, "match_prior", False)
-    adapts = getattr(config, "adapts", False)
+    adapts = getattr(config, "adapts", False) or test_time != "none"
     return Uses(adapts or matched, protocol.prior if matched else "none", alignments, said)
 
 
