@@ -29,6 +29,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cleser.recipes.classical import HELD, by_blocks
 from cleser.recipes.pseudo_labels import confident_labels, decision_shift, prior_shift
 from cleser.training.dataset import Dataset
 
@@ -46,6 +47,8 @@ class ProbeConfig:
         rounds: Of self-training on the target; 0 is the plain probe.
         confidence: Share of each class' predictions that are trusted in the first round.
         final_confidence: And in the last; in between it rises evenly.
+        most: Utterances of the source, and of the target, to learn from at most, as long as their statistics fit half
+            a gigabyte; of more, a random sample, which is the same in every run and which the log and the report name.
     """
 
     penalty: float = 3e-4
@@ -54,6 +57,11 @@ class ProbeConfig:
     rounds: int = 0
     confidence: float = 0.5
     final_confidence: float = 1.0
+    most: int = 100_000
+
+    def limit(self, shape: tuple[int, int]) -> int:
+        """How many utterances with L layers of C channels are learned from at most."""
+        return min(self.most, HELD // (4 * shape[0] * shape[1]))
 
     @property
     def shares(self) -> list[float]:
@@ -93,13 +101,15 @@ class Probe:
             target: Unlabelled ones; None where nothing of the target may be known.
             prior: The class shares that are assumed of it [K].
         """
+        limit = config.limit(source.shape)
+        source = source.sample(limit)
         summaries, y, weight = source.summaries(), source.labels["emotion"], source.weight
         scale = layer_scale(summaries)
         x = summaries.flatten(1)
         found = cls(*_fitted(config, x, y, weight, len(prior), scale))
         if target is None or not len(target):
             return found
-        unlabelled = target.summaries().flatten(1)
+        unlabelled = target.sample(limit).summaries().flatten(1) if config.rounds else x[:0]
         for trusted_share in config.shares:
             logits = found.logits(unlabelled)
             shift = prior_shift(logits, prior) if config.match_prior else 0.0
@@ -120,7 +130,8 @@ class Probe:
                 )
             )
         if config.match_prior:
-            found.biases = found.biases + decision_shift(found.logits(unlabelled), prior)
+            logits = torch.cat([found.logits(b.flatten(1)) for b in target.summary_blocks()])
+            found.biases = found.biases + decision_shift(logits, prior)
         return found
 
     def knowing(self, held_out: Probe) -> Probe:
@@ -143,9 +154,8 @@ class Probe:
         return self.logits(x).softmax(-1).float()
 
     def predict(self, dataset: Dataset, *, together: bool = True) -> tuple[Tensor, Tensor]:
-        """Probabilities [N, K], and the statistics themselves [N, F]."""
-        x = dataset.summaries().flatten(1)
-        return self.shares(x), x
+        """Probabilities [N, K], and the statistics themselves, projected where there are many."""
+        return by_blocks(self.shares, dataset)
 
     def tensors(self) -> dict[str, Tensor]:
         """The map."""
