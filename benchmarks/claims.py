@@ -29,10 +29,10 @@ from cleser.corpora import load
 from cleser.evaluation import uar
 from cleser.features import Record
 from cleser.features.normalisation import StandardisedSummaries
+from cleser.features.projection import projected
 from cleser.features.sentences import remove_sentences, sentences_of
 from cleser.graphs import style_communities
 from cleser.recipes.probe import Probe, ProbeConfig
-from cleser.recipes.styles import projected
 from cleser.speech import load_backbone
 from cleser.training.dataset import Dataset, InMemory, balance, summaries_of
 

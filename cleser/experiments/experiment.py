@@ -445,6 +445,7 @@ def _run_cast(
             tokens=getattr(config, "uses_tokens", False),
         )
         _ = data.target_phones if _sealed(experiment.protocol) else data.target
+        data.notes += _sample_note(config, data)
         for note in data.notes:
             _tell(note)
     uses = uses_of(config, cast, backbone, alignments=data.knows_phones)
@@ -497,6 +498,19 @@ def _run_cast(
             pd.concat(development, ignore_index=True) if len(development) == len(networks) else None
         ),
     )
+
+
+def _sample_note(config: Any, data: Data) -> list[str]:
+    """What is said where a method learns from a sample of the source."""
+    if not hasattr(config, "limit"):
+        return []
+    limit, found = config.limit(data.shape), len(data.seen)
+    if found <= limit:
+        return []
+    return [
+        f"the source has {found:,} utterances, of which this method learns from a random sample of {limit:,} at most "
+        "(its setting 'most', and half a gigabyte of statistics); all tested utterances are recognised"
+    ]
 
 
 @cache

@@ -59,6 +59,7 @@ class Embedded(NamedTuple):
         layers: Each layer's view of the utterances, [L, B, D], before layers are mixed.
         token_layers: The same of the tokens, [L, S, D]; None unless the network is to keep it.
         attributes: Predicted arousal, valence and dominance, or those of them that are learned, [B, A].
+        views: What the layers make of the utterances, before speaker-style communities act on it, [B, D].
     """
 
     utterances: Tensor
@@ -67,6 +68,7 @@ class Embedded(NamedTuple):
     layers: Tensor
     token_layers: Tensor | None = None
     attributes: Tensor | None = None
+    views: Tensor | None = None
 
 
 class EmotionModel(nn.Module):
@@ -151,17 +153,28 @@ class EmotionModel(nn.Module):
         views = self.summary_mix.join(layers)
         if self.token_view:
             views = views + self.scale * self.pooled(_pooled(tokens, batch.offsets))
-        if self.styles is not None and "communities" in batch.labels:
-            views = self.styles(views, batch.labels["communities"])
-        utterances = self.embed(views)
+        utterances, logits = self.classify(views, batch.labels.get("communities"))
         return Embedded(
             utterances,
             tokens,
-            utterances[:, :0] if self.head is None else self.head(utterances),
+            logits,
             layers.transpose(0, 1),
             None if token_layers is None else token_layers.transpose(0, 1),
             None if self.attribute_head is None else self.attribute_head(utterances),
+            views,
         )
+
+    def classify(self, views: Tensor, communities: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Utterance embeddings [B, D] and logits [B, K] of views [B, D], see :class:`Embedded`.
+
+        Args:
+            views: Of the utterances.
+            communities: Of their speakers, int64 [B, K], −1 where unknown; without any, as if all were unknown.
+        """
+        if self.styles is not None and communities is not None:
+            views = self.styles(views, communities)
+        utterances = self.embed(views)
+        return utterances, utterances[:, :0] if self.head is None else self.head(utterances)
 
 
 def _pooled(tokens: Tensor, offsets: Tensor) -> Tensor:

@@ -32,6 +32,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cleser.recipes.classical import HELD, by_blocks
 from cleser.recipes.pseudo_labels import confident_labels, decision_shift, prior_shift
 from cleser.recipes.ridge import Ridge
 from cleser.training.dataset import Dataset
@@ -50,6 +51,8 @@ class ProbeConfig:
         rounds: Of self-training on the target; 0 is the plain probe.
         confidence: Share of each class' predictions that are trusted in the first round.
         final_confidence: And in the last; in between it rises evenly.
+        most: Utterances of the source, and of the target, to learn from at most, as long as their statistics fit half
+            a gigabyte; of more, a random sample, which is the same in every run and which the log and the report name.
 
     >>> ProbeConfig(rounds=3).shares, ProbeConfig().adapts
     ([0.5, 0.75, 1.0], False)
@@ -61,6 +64,11 @@ class ProbeConfig:
     rounds: int = 0
     confidence: float = 0.5
     final_confidence: float = 1.0
+    most: int = 100_000
+
+    def limit(self, shape: tuple[int, int]) -> int:
+        """How many utterances with L layers of C channels are learned from at most."""
+        return min(self.most, HELD // (4 * shape[0] * shape[1]))
 
     @property
     def shares(self) -> list[float]:
@@ -114,10 +122,11 @@ class Probe:
         Raises:
             ValueError: The target's classes are to be matched or learned from, and there are none.
         """
+        if not len(prior) and (config.match_prior or config.rounds):
+            raise ValueError("match_prior and rounds are about classes, and task='avd' has none")
+        source = source.sample(config.limit(source.shape))
         if len(prior):
             found = cls._classifier(config, source, target, prior)
-        elif config.match_prior or config.rounds:
-            raise ValueError("match_prior and rounds are about classes, and task='avd' has none")
         else:
             width = source.summaries()[:1].numel()
             nothing = torch.zeros(0, width, dtype=torch.float64)
@@ -136,7 +145,9 @@ class Probe:
         found = cls(*regression.fit(x, y, weight))
         if target is None or not len(target):
             return found
-        unlabelled = target.summaries().flatten(1)
+        unlabelled = x[:0]
+        if config.rounds:
+            unlabelled = target.sample(config.limit(target.shape)).summaries().flatten(1)
         for trusted_share in config.shares:
             logits = found.logits(unlabelled)
             shift = prior_shift(logits, prior) if config.match_prior else 0.0
@@ -149,7 +160,8 @@ class Probe:
             labels = torch.cat([y, trusted[kept]])
             found = cls(*regression.fit(both, labels, torch.cat([weight, even])))
         if config.match_prior:
-            found.biases = found.biases + decision_shift(found.logits(unlabelled), prior)
+            logits = torch.cat([found.logits(b.flatten(1)) for b in target.summary_blocks()])
+            found.biases = found.biases + decision_shift(logits, prior)
         return found
 
     def knowing(self, held_out: Probe | None) -> Probe:
@@ -175,9 +187,8 @@ class Probe:
         return self.logits(x).softmax(-1).float()
 
     def predict(self, dataset: Dataset, *, together: bool = True) -> tuple[Tensor, Tensor]:
-        """Probabilities [N, K], and the statistics themselves [N, F]."""
-        x = dataset.summaries().flatten(1)
-        return self.shares(x), x
+        """Probabilities [N, K], and the statistics themselves, projected where there are many."""
+        return by_blocks(self.shares, dataset)
 
     def attributes(self, dataset: Dataset, *, together: bool = True) -> Tensor:
         """Attributes [N, A], from −1 to 1."""
