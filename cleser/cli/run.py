@@ -59,7 +59,7 @@ class RunArguments(Generic[C, T]):
         select: transfer chooses settings, before anything else, by recognising each labelled corpus from the others;
             auto does so with two source corpora or more, where the recipe comes with a grid and none of what it holds
             was set by hand.
-        grid: What is chosen among: a YAML file with a list of values for each setting, such as c: [2, 7] or
+        grid: What is chosen among: a YAML file with a list of values for each setting, such as penalty: [3e-4, 1e-3] or
             training.epochs: [15, 30]; by default the recipe's own grid.
         select_on: The labelled corpora to choose by; the sources by default. None of them may be the target.
         search: All combinations of the grid, or some drawn at random.

@@ -289,7 +289,17 @@ def _changed(config: Any, path: list[str], value: Any, whole: str) -> Any:
         return replace(config, **{name: _changed(inner, rest, value, whole)})
     if is_dataclass(inner) and isinstance(value, Mapping):
         value = from_plain(type(inner), dict(value), whole)
+    if isinstance(inner, float) and isinstance(value, str):
+        value = _number(value, whole)
     return replace(config, **{name: value})
+
+
+def _number(text: str, whole: str) -> float:
+    """A number that YAML takes for text, as 3e-4, which lacks its point."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{whole} is {text!r}, expected a number") from None
 
 
 def _short(value: Any) -> str:
