@@ -60,8 +60,9 @@ class RunArguments(Generic[C, T]):
         grid: What is chosen among: a YAML file with a list of values for each setting, such as c: [2, 7] or
             training.epochs: [15, 30]; by default the recipe's own grid.
         select_on: The labelled corpora to choose by; the sources by default. None of them may be the target.
-        search: All combinations of the grid, or some drawn at random.
-        trials: How many are drawn.
+        search: All combinations of the grid, some drawn at random, or some that Optuna suggests by the scores of those
+            before (pip install cleser[optuna]).
+        trials: How many are drawn or suggested.
         selection_seeds: Trainings of each trial.
     """
 
@@ -93,7 +94,7 @@ class RunArguments(Generic[C, T]):
     select: Literal["none", "transfer"] = "none"
     grid: str = ""
     select_on: tuple[str, ...] = ()
-    search: Literal["grid", "random"] = "grid"
+    search: Literal["grid", "random", "optuna"] = "grid"
     trials: int = 20
     selection_seeds: int = 1
 

@@ -31,6 +31,7 @@ from cleser.corpora.protocol import Protocol
 from cleser.evaluation.tables import headline
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.methods import METHODS
+from cleser.experiments.optuna_search import OptunaSearch
 from cleser.files import write_text
 from cleser.progress import track
 from cleser.settings import from_plain, read_yaml, to_plain
@@ -74,6 +75,10 @@ class Choice:
     def backbone(self, given: str) -> str:
         """The backbone that is used where another is given."""
         return str(self.changes.get(BACKBONE, given))
+
+
+Search = Literal["grid", "random", "optuna"]
+Choices = list[Choice] | OptunaSearch
 
 
 @dataclass(frozen=True)
@@ -131,22 +136,24 @@ def read_grid(
     config: Any,
     backbone: str,
     *,
-    search: Literal["grid", "random"] = "grid",
+    search: Search = "grid",
     trials: int = 20,
     seed: int = 0,
-) -> list[Choice]:
-    """The choices of a grid: all combinations of the values of each setting.
+) -> Choices:
+    """The choices of a grid: combinations of the values of each setting.
 
     Args:
         path: A YAML file with a list of values by setting, or the name of one that comes with the package.
         config: The recipe's settings, which the choices change.
         backbone: Stands for ``{backbone}``.
-        search: Whether all combinations are tried, or ``trials`` of them drawn without repetition.
-        trials: How many are drawn.
+        search: Whether all combinations are tried, ``trials`` of them drawn without repetition, or as many suggested by
+            Optuna, each by the scores of those before.
+        trials: How many are drawn or suggested.
         seed: Of the draw.
 
     Raises:
         ValueError: There is no grid, or it names a setting that the recipe lacks.
+        ImportError: Optuna is asked for and not installed.
     """
     file = Path(path) if Path(path).suffix else GRIDS / f"{path}.yaml"
     if not file.exists():
@@ -164,6 +171,8 @@ def read_grid(
     choices = [Choice(changes) for changes in combinations]
     for choice in choices:
         choice.config(config)
+    if search == "optuna":
+        return OptunaSearch(plain, trials, seed)
     if search == "random" and trials < len(choices):
         drawn = sorted(random.Random(seed).sample(range(len(choices)), trials))
         choices = [choices[i] for i in drawn]
@@ -173,7 +182,7 @@ def read_grid(
 def select_by_transfer(
     experiment: Experiment,
     config: Any,
-    choices: Sequence[Choice],
+    choices: Choices,
     pool: Sequence[str],
     out: Path,
     *,
@@ -202,8 +211,11 @@ def select_by_transfer(
         )
     names = dict(zip(names_of(pool), pool, strict=True))
     rows = []
+    tried: list[Choice] = []
     with track("selection", len(choices) * len(pool)) as advance:
-        for choice in choices:
+        for suggested in choices:
+            choice = suggested if isinstance(suggested, Choice) else Choice(suggested)
+            tried.append(choice)
             scores = {}
             for name, left_out in names.items():
                 others = tuple(spec for spec in pool if spec != left_out)
@@ -211,11 +223,14 @@ def select_by_transfer(
                     experiment, config, choice, others, left_out, out / choice.folder / name, seeds
                 )
                 advance(1, f"{choice.name}, {name}: UAR {scores[name]:.1f} %")
-            rows.append({**choice.changes, **scores, "mean": float(np.mean([*scores.values()]))})
+            mean = float(np.mean([*scores.values()]))
+            if isinstance(choices, OptunaSearch):
+                choices.tell(mean)
+            rows.append({**choice.changes, **scores, "mean": mean})
     table = pd.DataFrame(rows)
     order = table["mean"].sort_values(ascending=False, kind="stable").index
     table = table.loc[order].reset_index(drop=True)
-    found = Selection(table, [choices[i] for i in order], tuple(names))
+    found = Selection(table, [tried[i] for i in order], tuple(names))
     found.write(out)
     return found
 
