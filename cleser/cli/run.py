@@ -62,8 +62,9 @@ class RunArguments(Generic[C, T]):
         grid: What is chosen among: a YAML file with a list of values for each setting, such as penalty: [3e-4, 1e-3] or
             training.epochs: [15, 30]; by default the recipe's own grid.
         select_on: The labelled corpora to choose by; the sources by default. None of them may be the target.
-        search: All combinations of the grid, or some drawn at random.
-        trials: How many are drawn.
+        search: All combinations of the grid, some drawn at random, or some that Optuna suggests by the scores of those
+            before (pip install cleser[optuna]).
+        trials: How many are drawn or suggested.
         selection_seeds: Trainings of each trial.
     """
 
@@ -95,7 +96,7 @@ class RunArguments(Generic[C, T]):
     select: Literal["auto", "transfer", "none"] = "auto"
     grid: str = ""
     select_on: tuple[str, ...] = ()
-    search: Literal["grid", "random"] = "grid"
+    search: Literal["grid", "random", "optuna"] = "grid"
     trials: int = 20
     selection_seeds: int = 1
 
@@ -251,19 +252,20 @@ def asked_for(command: str, args: list[str]) -> tuple[Experiment, Any, Any] | No
 
 def selects_unasked(experiment: Experiment, config: Any, arguments: Any) -> bool:
     """Whether ``--select auto`` chooses settings by transfer."""
-    from cleser.experiments.selection import GRIDS, read_grid  # noqa: PLC0415
+    from cleser.experiments.selection import GRIDS  # noqa: PLC0415
+    from cleser.settings import read_yaml  # noqa: PLC0415
 
     sources = arguments.select_on or arguments.source
     if len(sources) < 2 or set(sources) & set(arguments.target):
         return False
     if arguments.grid:
         return True
-    if not (GRIDS / f"{experiment.recipe}.yaml").exists():
+    own = GRIDS / f"{experiment.recipe}.yaml"
+    if not own.exists():
         return False
     usual = type(config)()
     # Whoever set one of these by hand has chosen.
-    first = read_grid(experiment.recipe, config, experiment.backbone)[0]
-    names = {name.split(".")[0] for name in first.changes} - {"backbone"}
+    names = {name.split(".")[0] for name in read_yaml(own)} - {"backbone"}
     by_hand = any(getattr(config, name) != getattr(usual, name) for name in names)
     return not by_hand and "+" not in experiment.backbone
 

@@ -39,6 +39,7 @@ from cleser.corpora.protocol import Protocol
 from cleser.evaluation.tables import headline
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.methods import METHODS
+from cleser.experiments.optuna_search import OptunaSearch
 from cleser.files import write_text
 from cleser.progress import track
 from cleser.settings import from_plain, read_yaml, to_plain
@@ -82,6 +83,10 @@ class Choice:
     def backbone(self, given: str) -> str:
         """The backbone that is used where another is given."""
         return str(self.changes.get(BACKBONE, given))
+
+
+Search = Literal["grid", "random", "optuna"]
+Choices = list[Choice] | OptunaSearch
 
 
 @dataclass(frozen=True)
@@ -137,22 +142,24 @@ def read_grid(
     config: Any,
     backbone: str,
     *,
-    search: Literal["grid", "random"] = "grid",
+    search: Search = "grid",
     trials: int = 20,
     seed: int = 0,
-) -> list[Choice]:
-    """The choices of a grid: all combinations of the values of each setting.
+) -> Choices:
+    """The choices of a grid: combinations of the values of each setting.
 
     Args:
         path: A YAML file with a list of values by setting, or the name of one that comes with the package.
         config: The recipe's settings, which the choices change.
         backbone: Stands for ``{backbone}``.
-        search: Whether all combinations are tried, or ``trials`` of them drawn without repetition.
-        trials: How many are drawn.
+        search: Whether all combinations are tried, ``trials`` of them drawn without repetition, or as many suggested by
+            Optuna, each by the scores of those before.
+        trials: How many are drawn or suggested.
         seed: Of the draw.
 
     Raises:
         ValueError: There is no grid, or it names a setting that the recipe lacks.
+        ImportError: Optuna is asked for and not installed.
     """
     file = Path(path) if Path(path).suffix else GRIDS / f"{path}.yaml"
     if not file.exists():
@@ -170,6 +177,8 @@ def read_grid(
     choices = [Choice(changes) for changes in combinations]
     for choice in choices:
         choice.config(config)
+    if search == "optuna":
+        return OptunaSearch(plain, trials, seed)
     if search == "random" and trials < len(choices):
         drawn = sorted(random.Random(seed).sample(range(len(choices)), trials))
         choices = [choices[i] for i in drawn]
@@ -179,7 +188,7 @@ def read_grid(
 def select_by_transfer(
     experiment: Experiment,
     config: Any,
-    choices: Sequence[Choice],
+    choices: Choices,
     pool: Sequence[str],
     out: Path,
     *,
@@ -208,8 +217,11 @@ def select_by_transfer(
         )
     names = dict(zip(names_of(pool), pool, strict=True))
     rows = []
+    tried: list[Choice] = []
     with track("selection", len(choices) * len(pool)) as advance:
-        for choice in choices:
+        for suggested in choices:
+            choice = suggested if isinstance(suggested, Choice) else Choice(suggested)
+            tried.append(choice)
             scores = {}
             for name, left_out in names.items():
                 others = tuple(spec for spec in pool if spec != left_out)
@@ -217,13 +229,18 @@ def select_by_transfer(
                     experiment, config, choice, others, left_out, out / choice.folder / name, seeds
                 )
                 advance(1, f"{choice.name}, {name}: UAR {scores[name]:.1f} %")
-            rows.append({**choice.changes, **scores, "mean": float(np.mean([*scores.values()]))})
+            mean = float(np.mean([*scores.values()]))
+            if isinstance(choices, OptunaSearch):
+                choices.tell(mean)
+            rows.append({**choice.changes, **scores, "mean": mean})
     table = pd.DataFrame(rows)
     scored = table[[*names]].to_numpy(float)
     order = table["mean"].sort_values(ascending=False, kind="stable").index
     table = table.loc[order].reset_index(drop=True)
-    best = choices[_first_of_the_best(scored)]
-    found = Selection(table, [choices[i] for i in order], tuple(names), best)
+    # Optuna's trials stand in no order that says what is usual.
+    ordered = not isinstance(choices, OptunaSearch)
+    best = tried[_first_of_the_best(scored) if ordered else order[0]]
+    found = Selection(table, [tried[i] for i in order], tuple(names), best)
     found.write(out)
     return found
 
