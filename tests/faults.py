@@ -244,15 +244,15 @@ FAULTS = (
     Fault(
         "prepare does nothing in sapa",
         "recipes/sapa.py",
-        "if not (self.told and self.book.found.any()):",
-        "if True:",
+        "return self.understand(dataset)[0] if self._knows_communities else dataset",
+        "return dataset",
         f"{_STEPS}::test_sapa_prepares_in_two_rounds",
     ),
     Fault(
         "prepare has one round in sapa",
         "recipes/sapa.py",
-        "for _ in range(2):",
-        "for _ in range(1):",
+        "for _ in range(2 if",
+        "for _ in range(1 if",
         f"{_STEPS}::test_sapa_prepares_in_two_rounds",
     ),
     Fault(

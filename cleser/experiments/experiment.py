@@ -77,6 +77,8 @@ class Experiment:
         tuning: Whether and how it is trained too.
         alignments: Folder that says when phones sound, see :func:`cleser.alignment.load_alignments`.
         notes: What a reader of the results has to know beside what the audit finds.
+        development: Whether the source's development speakers are recognised too; a trial that is only compared by its
+            target has no use for them.
     """
 
     recipe: str
@@ -88,6 +90,7 @@ class Experiment:
     tuning: FineTuning = field(default_factory=FineTuning)
     alignments: str | None = None
     notes: tuple[str, ...] = ()
+    development: bool = True
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
@@ -442,10 +445,11 @@ def _run_cast(
             tokens=getattr(config, "uses_tokens", False),
         )
         _ = data.target_phones if _sealed(experiment.protocol) else data.target
+        data.notes += _sample_note(config, data)
         for note in data.notes:
             _tell(note)
     uses = uses_of(config, cast, backbone, alignments=data.knows_phones)
-    begin(experiment, cast, [*notes, *data.notes], uses)
+    begin(experiment, cast, [*notes, *data.notes], uses, data.protocol.normalisation)
     history: list[dict[str, float]] = []
     networks: list[Fitted] = []
     for seed in range(experiment.seeds):
@@ -473,9 +477,10 @@ def _run_cast(
         test = data.target.subset(parts.test)
         table, embeddings = predictions_of(fitted, test, cast.protocol, seed)
         predictions.append(table)
-        if len(parts.dev) and cast.protocol.classes:
+        if experiment.development and len(parts.dev) and cast.protocol.classes:
             dev = data.seen.subset(parts.dev)
-            development.append(predictions_of(fitted, dev, cast.protocol, seed)[0])
+            unseeing = getattr(fitted, "held_out", None) or fitted
+            development.append(predictions_of(unseeing, dev, cast.protocol, seed)[0])
         if seed == 0:
             source = data.seen.subset(parts.train)
             of_source = fitted.predict(source)[1]  # by all processes: weights may be spread
@@ -493,6 +498,19 @@ def _run_cast(
             pd.concat(development, ignore_index=True) if len(development) == len(networks) else None
         ),
     )
+
+
+def _sample_note(config: Any, data: Data) -> list[str]:
+    """What is said where a method learns from a sample of the source."""
+    if not hasattr(config, "limit"):
+        return []
+    limit, found = config.limit(data.shape), len(data.seen)
+    if found <= limit:
+        return []
+    return [
+        f"the source has {found:,} utterances, of which this method learns from a random sample of {limit:,} at most "
+        "(its setting 'most', and half a gigabyte of statistics); all tested utterances are recognised"
+    ]
 
 
 @cache
@@ -527,13 +545,25 @@ def admit(experiment: Experiment) -> tuple[Cast, list[str]]:
     return cast, [*findings.notes, *experiment.notes]
 
 
-def begin(experiment: Experiment, cast: Cast, notes: list[str], uses: Uses) -> None:
-    """Begin the run folder, once features are there: a run that fails on its inputs leaves none behind."""
+def begin(
+    experiment: Experiment, cast: Cast, notes: list[str], uses: Uses, settled: str = ""
+) -> None:
+    """Begin the run folder, once features are there: a run that fails on its inputs leaves none behind.
+
+    Args:
+        experiment: Names the folder.
+        cast: Who takes part.
+        notes: What a reader of the results has to know.
+        uses: What the method makes of the target.
+        settled: The normalisation that ``"auto"`` came to; of several folds each has its own.
+    """
     if not processes().is_main_process:
         return
     experiment.out.mkdir(parents=True, exist_ok=True)
     write_text(experiment.out / "config.yaml", as_yaml(experiment.settings()))
     described = {**cast.describe(uses), "notes": notes}
+    if settled:
+        described["settled_normalisation"] = settled
     write_text(experiment.out / "protocol.json", json.dumps(described, indent=2) + "\n")
 
 

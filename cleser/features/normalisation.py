@@ -7,7 +7,7 @@ other recordings of that speaker: a result must say so.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -76,6 +76,12 @@ def standardise(
 
     Raises:
         ValueError: The groups are not as many as the utterances.
+
+    >>> from cleser.features import Features
+    >>> features = Features(["a", "b"], torch.zeros(2, 1, 1), torch.tensor([0, 1, 2]),
+    ...                     torch.tensor([[[2.0]], [[6.0]]]), ["a", "o"])
+    >>> standardise(features, pd.Series(["anna", "anna"])).summaries.flatten().tolist()
+    [-1.0, 1.0]
     """
     if len(groups) != len(features):
         raise ValueError(f"found {len(groups)} groups, expected one for each of {len(features)}")
@@ -103,10 +109,31 @@ def standardise(
     )
 
 
-def standardise_summaries(summaries: Tensor, groups: pd.Series[str]) -> Tensor:
-    """Summaries [N, L, C] standardised within groups, Eq. 1."""
-    codes = torch.from_numpy(pd.factorize(groups.fillna(""))[0].astype(np.int64))
-    return _by_group(summaries, codes)
+class StandardisedSummaries:
+    """Summaries [N, L, C] standardised within groups, Eq. 1, a block at a time.
+
+    Args:
+        blocks: Some utterances' summaries after others', [n, L, C] each; can be gone over more than once.
+        groups: N group names.
+    """
+
+    def __init__(self, blocks: Iterable[Tensor], groups: pd.Series[str]) -> None:
+        self._blocks = blocks
+        self._codes = torch.from_numpy(pd.factorize(groups.fillna(""))[0].astype(np.int64))
+        running = _Running(int(self._codes.max()) + 1)
+        for block, codes in self._with_codes():
+            running.add(block, codes)
+        self._mean, self._std = running.each()
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for block, codes in self._with_codes():
+            yield scale(block.double() - self._mean[codes], self._std[codes]).to(block.dtype)
+
+    def _with_codes(self) -> Iterator[tuple[Tensor, Tensor]]:
+        first = 0
+        for block in self._blocks:
+            yield block, self._codes[first : first + len(block)]
+            first += len(block)
 
 
 class Shrinkage:

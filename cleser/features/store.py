@@ -30,6 +30,7 @@ from cleser.features.shards import (
     remove,
 )
 from cleser.files import write_bytes
+from cleser.memory import empty
 
 _DTYPES = {"float16": torch.float16, "float32": torch.float32}
 _KEY = re.compile(r"[0-9a-f]{32}")
@@ -51,6 +52,10 @@ class StoreSettings:
 
     Raises:
         ValueError: A field has a value that no store can have.
+
+    >>> settings = StoreSettings("acoustic", layers=(0,), dim=2, pooling="phones mean")
+    >>> len(settings.identity), settings.dtype
+    (32, 'float16')
     """
 
     backbone: str
@@ -81,6 +86,10 @@ class PooledBatch(NamedTuple):
     Attributes:
         values: [S, L, C].
         offsets: Where each utterance's rows begin, int64 [B + 1].
+
+    >>> batch = PooledBatch(torch.zeros(5, 1, 2), torch.tensor([0, 2, 5]))
+    >>> batch.offsets.diff().tolist()  # rows of each utterance
+    [2, 3]
     """
 
     values: Tensor
@@ -515,7 +524,7 @@ class StoreWriter:
 def _room(shape: tuple[int, ...], dtype: torch.dtype, out: Tensor | None) -> Tensor:
     """Memory for a batch: the first rows of ``out``, or new."""
     if out is None:
-        return _empty(shape, dtype)
+        return empty(shape, dtype)
     fits = out.ndim == 3 and len(out) >= shape[0] and out.shape[1:] == shape[1:]
     if not fits or out.dtype != dtype or out.device.type != "cpu":
         raise ValueError(
@@ -523,14 +532,6 @@ def _room(shape: tuple[int, ...], dtype: torch.dtype, out: Tensor | None) -> Ten
             f"expected {list(shape)} or more rows, of {dtype} on the CPU"
         )
     return out[: shape[0]]
-
-
-def _empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """New memory, of NumPy: it asks for huge pages, without which it would cost even more."""
-    size = int(np.prod(shape)) * dtype.itemsize
-    if not size:
-        return torch.empty(shape, dtype=dtype)
-    return torch.from_numpy(np.empty(size, dtype=np.uint8)).view(dtype).view(shape)
 
 
 def _times(key: str, times: ArrayLike | None, rows: int) -> bytes:

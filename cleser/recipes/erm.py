@@ -41,6 +41,11 @@ class ERMConfig:
         test_time: How the trained network adapts to the utterances that it recognises together (transductive): by
             templates ("t3a"), by the entropy of its predictions ("tent"), or of the surer ones ("sar"); see
             cleser.recipes.test_time.
+
+    >>> from cleser.training.loop import TrainingConfig
+    >>> config = ERMConfig(training=TrainingConfig(epochs=5), all_languages=True)
+    >>> config.training.epochs, config.adapts
+    (5, False)
     """
 
     adapts: ClassVar[bool] = False  # whether unlabelled target utterances are trained on
@@ -67,15 +72,25 @@ class ERM(Recipe):
         config: Settings.
         task: Shapes and names of the data.
         communities: Most speaker-style communities of an emotion, for recipes that find some.
+        token_layers: Keep each layer's view of the tokens, for recipes that look at it.
 
     Raises:
         ValueError: The task has attributes, and the recipe does not learn any.
+
+    >>> from cleser.training.dataset import Vocabulary
+    >>> from cleser.training.loop import Task
+    >>> vocabulary = Vocabulary(("anger", "sadness"), ("anna", "ben"), ("en", "zh"), ("mine",), ("a", "h"))
+    >>> task = Task(layers=2, channels=8, vocabulary=vocabulary, mix="weighted")
+    >>> ERM(ERMConfig(), task).sees_target, ERM(ERMConfig(match_prior=True), task).sees_target
+    (False, True)
     """
 
     shift: Tensor
     learns_attributes: ClassVar[bool] = False  # such as arousal, beside or instead of emotions
 
-    def __init__(self, config: ERMConfig, task: Task, *, communities: int = 0) -> None:
+    def __init__(
+        self, config: ERMConfig, task: Task, *, communities: int = 0, token_layers: bool = False
+    ) -> None:
         super().__init__()
         if task.vocabulary.attributes and not self.learns_attributes:
             raise ValueError(
@@ -90,6 +105,7 @@ class ERM(Recipe):
             classes=len(task.vocabulary.emotions),
             mix=task.mix,
             communities=communities,
+            token_layers=token_layers,
             attributes=len(task.vocabulary.attributes),
         )
         self.register_buffer("shift", torch.zeros(len(task.vocabulary.emotions)))

@@ -62,6 +62,11 @@ class LayerAnchoringConfig(ERMConfig):
         size: Layers of a group, or all where there are fewer.
         measure: Of similarity, a column of cleser.anchors.LayerSimilarity.compute.
         weight: λ.
+        distance: Of a layer's items in both languages, see `cleser.losses.LayerAnchorLoss`.
+
+    >>> config = LayerAnchoringConfig(policy="single", units="vowel")
+    >>> config.size, config.uses_tokens
+    (3, True)
     """
 
     adapts: ClassVar[bool] = True
@@ -73,6 +78,7 @@ class LayerAnchoringConfig(ERMConfig):
     size: int = 3
     measure: Literal["cka_debiased", "cka", "coral", "coral_debiased", "cosine"] = "cka_debiased"
     weight: float = 10.0
+    distance: Literal["coral", "coral_debiased", "mmd"] = "coral"
 
     @property
     def uses_tokens(self) -> bool:
@@ -81,12 +87,20 @@ class LayerAnchoringConfig(ERMConfig):
 
 
 class LayerAnchoring(ERM):
-    """A study of the layers, then CORAL on those chosen."""
+    """A study of the layers, then CORAL on those chosen.
+
+    >>> from cleser.training.dataset import Vocabulary
+    >>> from cleser.training.loop import Task
+    >>> vocabulary = Vocabulary(("anger", "sadness"), ("anna", "ben"), ("en", "zh"), ("mine",), ("a", "h"))
+    >>> task = Task(layers=2, channels=8, vocabulary=vocabulary, mix="weighted")
+    >>> LayerAnchoring(LayerAnchoringConfig(policy="single"), task).similarity  # not known before the first epoch
+    tensor([nan, nan])
+    """
 
     similarity: Tensor
 
     def __init__(self, config: LayerAnchoringConfig, task: Task) -> None:
-        super().__init__(config, task)
+        super().__init__(config, task, token_layers=config.units == "vowel")
         self.config = config
         self.sees_target = True
         vowels = [is_vowel(phoneme) for phoneme in task.vocabulary.phonemes]
@@ -104,7 +118,7 @@ class LayerAnchoring(ERM):
             study = self.study(source, target).sort_values("layer")
             self.similarity.copy_(torch.from_numpy(study[self.config.measure].to_numpy(copy=True)))
         if self.anchors is None:
-            self.anchors = LayerAnchorLoss(self.chosen())
+            self.anchors = LayerAnchorLoss(self.chosen(), distance=self.config.distance)
 
     def study(self, source: Dataset, target: Dataset) -> pd.DataFrame:
         """The similarity of the languages in every layer, a row a layer."""
@@ -153,7 +167,7 @@ class LayerAnchoring(ERM):
     def _states(self, embedded: Embedded, batch: Batch) -> Tensor:
         """What is aligned [L, N, D]: utterances, or the batch's vowels, normalised over D."""
         states = embedded.layers
-        if self.config.units == "vowel":
+        if embedded.token_layers is not None:  # kept where vowels are to be aligned
             states = embedded.token_layers[:, self._vowels(batch)]
         return layer_norm(states, states.shape[-1:])
 

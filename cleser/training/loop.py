@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -249,7 +249,10 @@ def train(
     if tuning.shard and backbone is not None and accelerator.num_processes > 1:
         shard(learner, backbone, accelerator.device, accelerator.num_processes)
     optimiser = torch.optim.AdamW(
-        _groups(learner, config, tuning), config.learning_rate, weight_decay=config.weight_decay
+        _groups(learner, config, tuning),
+        config.learning_rate,
+        weight_decay=config.weight_decay,
+        fused=None if tuning.shard else True,  # one pass over the weights, which parts cannot do
     )
     state = Checkpoint.load(checkpoint, learner, optimiser)
     if state.epoch and accelerator.is_main_process:
@@ -421,9 +424,26 @@ def recognise(
     recipe: Recipe, dataset: Dataset, *, size: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """As `predict`, of utterances that the recipe has been prepared for or does without."""
-    parts = list(_embedded(recipe, dataset, size))
-    logits, utterances = ([getattr(p, name) for p in parts] for name in ("logits", "utterances"))
-    return torch.cat(logits).cpu(), torch.cat(utterances).cpu()
+    logits, utterances = embedded(recipe, dataset, ("logits", "utterances"), size=size)
+    return logits, utterances
+
+
+def embedded(
+    recipe: Recipe, dataset: Dataset, names: Sequence[str], *, size: int | None = None
+) -> list[Tensor]:
+    """What the recipe makes of utterances, on the CPU: the named fields of :class:`~cleser.models.Embedded`.
+
+    Args:
+        recipe: Is put into eval mode.
+        dataset: The utterances.
+        names: Of fields with a row for each utterance.
+        size: Utterances at a time.
+    """
+    found: dict[str, list[Tensor]] = {name: [] for name in names}
+    for part in _embedded(recipe, dataset, size):
+        for name, values in found.items():
+            values.append(getattr(part, name).cpu())
+    return [torch.cat(values) for values in found.values()]
 
 
 def predict_attributes(

@@ -37,6 +37,9 @@ class AlignmentError(ValueError):
         path: The file.
         reason: What was found, and what was expected.
         where: The place in the file, as ``"line 3"`` or ``"byte 20"``.
+
+    >>> print(AlignmentError("a.TextGrid", "found no tier, expected one of phones", "line 3"))
+    a.TextGrid, line 3: found no tier, expected one of phones
     """
 
     def __init__(self, path: str | Path, reason: str, where: str = "") -> None:
