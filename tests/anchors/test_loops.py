@@ -59,9 +59,11 @@ def make(request):
 
 
 def epochs(make, number):
-    """The batches of the first epochs, by an undisturbed sampler."""
-    sampler = make()
-    return [list(sampler) for _ in range(number)]
+    """The batches of the first epochs, each by a sampler of its own that was told which it is."""
+    samplers = [make() for _ in range(number)]
+    for epoch, sampler in enumerate(samplers):
+        sampler.set_epoch(epoch)
+    return [list(sampler) for sampler in samplers]
 
 
 def chained(lists):
