@@ -28,11 +28,11 @@ from cleser.anchors import LayerSimilarity
 from cleser.corpora import load
 from cleser.evaluation import uar
 from cleser.features import Record
-from cleser.features.normalisation import standardise_summaries
+from cleser.features.normalisation import StandardisedSummaries
+from cleser.features.projection import projected
 from cleser.features.sentences import remove_sentences, sentences_of
 from cleser.graphs import style_communities
 from cleser.recipes.probe import Probe, ProbeConfig
-from cleser.recipes.styles import projected
 from cleser.speech import load_backbone
 from cleser.training.dataset import Dataset, InMemory, balance, summaries_of
 
@@ -63,14 +63,15 @@ def described(
     """Utterance statistics [N, L, C] of the emotions that all corpora know, and their rows."""
     rows = pd.concat([load(spec, renamed) for spec in specs], ignore_index=True)
     rows = rows[rows["emotion"].isin(EMOTIONS)].reset_index(drop=True)
-    return summaries_of(
+    blocks, rows = summaries_of(
         rows, load_backbone(backbone), [None] * len(rows), title="corpora", record=Record("none")
     )
+    return torch.cat(list(blocks)), rows
 
 
 def speakers(raw: Tensor, rows: pd.DataFrame, permutations: int) -> None:
     """Print how languages mix in the communities of each emotion."""
-    flat = standardise_summaries(raw, rows["corpus"]).flatten(1)
+    flat = next(iter(StandardisedSummaries([raw], rows["corpus"]))).flatten(1)
     found = style_communities(
         projected(flat), speakers=rows["speaker"], emotions=rows["emotion"],
         languages=rows["language"], seed=0,
@@ -108,7 +109,7 @@ def similarities(raw: Tensor, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def transfers(raw: Tensor, rows: pd.DataFrame) -> pd.DataFrame:
     """UAR % of a probe on each layer from each language to each other."""
-    standard = standardise_summaries(raw, rows["speaker"].fillna(rows["corpus"]))
+    standard = next(iter(StandardisedSummaries([raw], rows["speaker"].fillna(rows["corpus"]))))
     bare = remove_sentences(standard, sentences_of(rows))
     names = sorted(rows["language"].unique())
     scores = {}

@@ -30,6 +30,7 @@ from cleser.experiments.methods import METHODS
 from cleser.features import PooledStore, Record, StoredFeatures, StoreSettings
 from cleser.features.standards import measure
 from cleser.recipes.classical import Classical, ClassicalConfig
+from cleser.recipes.probe import Probe, ProbeConfig
 from cleser.speech import utterance_key
 from cleser.training.dataset import Dataset, Stored, Vocabulary, balance
 from cleser.training.loop import Task, train
@@ -38,7 +39,7 @@ EMOTIONS = ("anger", "happiness", "neutral", "sadness")
 LANGUAGES = ("en", "zh", "fr")
 PHONES = tuple("aeioupbtdkɡmnszlr")
 STYLES = 4
-RECIPES = ("erm", "sapa", "layer-anchoring", "zero-shot", "classical")
+RECIPES = ("erm", "sapa", "layer-anchoring", "zero-shot", "classical", "probe")
 
 
 def main() -> None:
@@ -175,15 +176,23 @@ def run(name: str, folder: Path, epochs: int) -> dict[str, float]:
         for at in torch.arange(len(dataset)).split(128):
             dataset.source.features.take(dataset.at[at], tokens=uses)
     read = time.perf_counter() - began
-    if isinstance(config, ClassicalConfig):
+    if METHODS[name].build is None:
         began = time.perf_counter()
-        fitted = Classical.fit(replace(config, c=1.0), source, len(EMOTIONS))
-        fitted.predict(target)
+        _fitted(config, source, target).predict(target)
         epoch = time.perf_counter() - began
     else:
         epoch = _trained(name, config, epochs, store, names, source, dev, target)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {"read": read, "statistics": statistics, "epoch": epoch, "peak": peak}
+
+
+def _fitted(config: object, source: Dataset, target: Dataset) -> Classical | Probe:
+    """A classical row: with C given, which a run chooses by 21 fits; or the probe."""
+    if isinstance(config, ClassicalConfig):
+        return Classical.fit(replace(config, c=1.0), source, len(EMOTIONS))
+    assert isinstance(config, ProbeConfig)
+    uniform = torch.full((len(EMOTIONS),), 1 / len(EMOTIONS), dtype=torch.float64)
+    return Probe.fit(config, source, target, uniform)
 
 
 def _trained(

@@ -14,11 +14,12 @@ import argparse
 
 import numpy as np
 import pandas as pd
+import torch
 from sklearn.metrics import adjusted_rand_score
 
 from cleser.corpora import load
 from cleser.features import Record, find_sentences
-from cleser.features.normalisation import standardise_summaries
+from cleser.features.normalisation import StandardisedSummaries
 from cleser.features.sentences import best_silhouette
 from cleser.speech import load_backbone
 from cleser.training.dataset import summaries_of
@@ -46,7 +47,7 @@ def main() -> None:
         known = [None] * len(rows)
         summaries, rows = summaries_of(rows, backbone, known, title=spec, record=Record("none"))
         speakers = rows["speaker"].fillna(rows["corpus"])
-        standard = standardise_summaries(summaries, speakers)
+        standard = torch.cat(list(StandardisedSummaries(summaries, speakers)))
         content = standard[:, layer, : backbone.dim].numpy()
         found = find_sentences(content)
         text = rows["text"].fillna("")

@@ -1,11 +1,21 @@
-"""Where a training step from audio spends its time, recipe by recipe.
+"""Where a training step spends its time, recipe by recipe: on stored features, beside its floor, and from audio.
 
     python benchmarks/steps.py [SOURCE TARGET] [--alignments FOLDER] [--model NAME] [--mode full|lora|head …] [--quick]
+    python benchmarks/steps.py --stored [--layers 7] [--channels 1024] [--recipes erm sapa …]
 
-Utterances of two corpora (by default of the synthetic one) through a backbone with random weights, whose speed is a
-trained one's. A step is cut where its parts meet: forward and backward pass of the backbone; pooling of frames into
-tokens and summaries with their standardisation; the recipe's network (its embedding of the same batches, by itself);
-and what remains, which is losses and anchors. ``epoch`` is what is refreshed between epochs (communities,
+With ``--stored``, features as a store keeps them (random ones, by default of the shape that Whisper base has, 35
+phones an utterance) are gathered, standardised and learned from. The floor of a step is the time of its matrix
+products, forward and backward, at the rate that this machine reaches on large matrices, and of moving the features
+once, from float16 to float32, at the rate at which it copies memory. The products are counted as the equations have
+them, each layer projected by itself; a step that mixes the layers first takes fewer. ``beside`` is the same ratio where
+another core gathers the next batch meanwhile, as the training loop has it. ``refresh`` is what a recipe finds anew
+before an epoch, as a share of an epoch on --utterances. One thread; CPU seconds, which do not count what other programs
+take.
+
+From audio, utterances of two corpora (by default of the synthetic one) through a backbone with random weights, whose
+speed is a trained one's. A step is cut where its parts meet: forward and backward pass of the backbone; pooling of
+frames into tokens and summaries with their standardisation; the recipe's network (its embedding of the same batches,
+by itself); and what remains, which is losses and anchors. ``epoch`` is what is refreshed between epochs (communities,
 pseudo-labels), as a share of the steps of an epoch. Medians over steps; on a GPU each part is waited for.
 """
 
@@ -15,26 +25,42 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pandas as pd
 import torch
 from backbones import MODELS, save_model
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from cleser.corpora import load
 from cleser.corpora.protocol import Protocol
 from cleser.experiments.experiment import Data
 from cleser.experiments.methods import METHODS
 from cleser.experiments.neural import encoder_for
-from cleser.models import Batch
-from cleser.speech import load_backbone
+from cleser.features import PooledStore, Record, StoredFeatures, StoreSettings
+from cleser.features.standards import measure
+from cleser.models import Batch, LayerMix
+from cleser.speech import load_backbone, utterance_key
 from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.training.audio import AudioEncoder, Sounds
+from cleser.training.dataset import Dataset, Stored, Vocabulary, balance
 from cleser.training.loop import Recipe, Task
+from cleser.training.sharding import clip_gradients
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+EMOTIONS = ("anger", "happiness", "neutral", "sadness")
+PHONES = tuple("aeioupbtdkɡmnszlr")
+NAMES = Vocabulary(
+    EMOTIONS,
+    tuple(f"{c}{i}" for c in ("de", "en") for i in range(4)),
+    ("de", "en"),
+    ("de", "en"),
+    PHONES,
+)
 
 
 class Times(NamedTuple):
@@ -56,8 +82,14 @@ def main() -> None:
     parser.add_argument("--precision", default="bfloat16" if DEVICE.type == "cuda" else "float32")
     parser.add_argument("--utterances", type=int, default=96, help="of each corpus")
     parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--stored", action="store_true", help="on stored features")
+    parser.add_argument("--layers", type=int, default=7, help="with --stored")
+    parser.add_argument("--channels", type=int, default=1024, help="with --stored")
     parser.add_argument("--quick", action="store_true", help="two steps of two recipes")
     arguments = parser.parse_args()
+    if arguments.stored:
+        _stored(arguments)
+        return
     tuning = FineTuning(arguments.mode, precision=arguments.precision)
     names = [name for name, method in METHODS.items() if method.build is not None]
     with tempfile.TemporaryDirectory() as folder:
@@ -73,6 +105,137 @@ def main() -> None:
         print("|---|---|---|---|---|---|---|")
         for name in arguments.recipes or (["erm", "sapa"] if arguments.quick else names):
             _row(name, data, tuning, 2 if arguments.quick else arguments.steps)
+
+
+def _stored(arguments: argparse.Namespace) -> None:
+    """The table of steps on stored features."""
+    torch.set_num_threads(1)
+    shape = arguments.layers, arguments.channels
+    names = [name for name, method in METHODS.items() if method.build is not None]
+    chosen = arguments.recipes or (["erm", "sapa"] if arguments.quick else names)
+    rate, bandwidth = _rates()
+    print(f"{rate / 1e9:.0f} GFLOP/s, {bandwidth / 1e9:.1f} GB/s copied, one thread\n")
+    print(
+        "| recipe | step, ms | gathered | learned | optimiser | floor, ms | times the floor | refresh |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        data = _random_data(Path(folder), arguments.utterances, *shape)
+        for name in chosen:
+            _stored_row(name, data, rate, bandwidth, 2 if arguments.quick else arguments.steps)
+
+
+def _rates() -> tuple[float, float]:
+    """Floating-point operations a second of large matrix products, and bytes a second of copies (read and written)."""
+    a, x = torch.randn(2048, 2048), torch.randn(1 << 25)
+    y = torch.empty_like(x)
+    products = min(_seconds(lambda: a @ a) for _ in range(5))
+    copies = min(_seconds(lambda: y.copy_(x)) for _ in range(5))
+    return 2 * 2048**3 / products, 2 * x.nbytes / copies
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+def _random_data(folder: Path, count: int, layers: int, channels: int) -> tuple[Dataset, ...]:
+    """Source, development and target utterances of four speakers each, in three languages."""
+    draw = torch.Generator().manual_seed(0)
+    record = Record("phone")
+    store = PooledStore.create(
+        folder, StoreSettings("random", tuple(range(layers)), channels, str(record))
+    )
+    keys = [utterance_key(str(i)) for i in range(3 * count)]
+    with store.writer(0) as writer:
+        for key in keys:
+            length = int(torch.randint(20, 51, (), generator=draw))
+            values = torch.randn(1 + length, layers, channels, generator=draw)
+            said = torch.randint(0, len(PHONES), (length,), generator=draw).tolist()
+            writer.add(
+                key, values, frames=[10] * (1 + length), labels=["", *(PHONES[p] for p in said)]
+            )
+    store.refresh()
+    number = torch.arange(count)
+    datasets = []
+    for part, language in enumerate(("de", "en", "pl")):
+        rows = pd.DataFrame({
+            "utterance": [f"{language}{i}" for i in range(count)],
+            "path": [f"{language}{i}.wav" for i in range(count)],
+            "corpus": language, "language": language,
+            "speaker": [f"{language}{i}" for i in (number % 4).tolist()],
+            "emotion": [EMOTIONS[i] for i in (number // 4 % 4).tolist()],
+        })  # fmt: skip
+        stored = StoredFeatures(
+            store,
+            rows["utterance"].tolist(),
+            keys[part * count : (part + 1) * count],
+            list(range(count)),
+        )
+        standards, _ = measure(stored, rows, rows["speaker"], lexical=False)
+        if language == "pl":
+            rows["emotion"] = pd.Series([None] * count, dtype="str")
+        datasets.append(Dataset(rows, Stored(stored, standards), NAMES.encode(rows),
+                                {p: i for i, p in enumerate(PHONES)}, balance(rows), []))  # fmt: skip
+    return tuple(datasets)
+
+
+def _stored_row(
+    name: str, data: tuple[Dataset, ...], rate: float, bandwidth: float, steps: int
+) -> None:
+    method = METHODS[name]
+    assert method.build is not None
+    config = method.config()
+    torch.manual_seed(0)
+    recipe = method.build(config, Task(*data[0].shape, NAMES, "weighted"))
+    source, dev, target = (
+        replace(d, labels=dict(d.labels), tokens=config.uses_tokens) for d in data
+    )
+    seen = target if recipe.sees_target else None
+    last = config.training.epochs - 1  # what a recipe adds later shall be measured too
+    recipe.train()
+    for epoch in (last - 1, last):
+        refresh = _seconds(
+            lambda epoch=epoch: recipe.begin_epoch(epoch, source=source, dev=dev, target=seen)
+        )
+    optimiser = torch.optim.AdamW(recipe.parameters(), fused=True)
+    recipe.train()
+    size = config.training.batch_size
+    times = []
+    for number in range(steps + 1):
+        began = time.process_time()
+        at = torch.arange(size).add(number * size) % len(source)
+        batches = [source.batch(at), None if seen is None else seen.batch(at)]
+        gathered = time.process_time()
+        recipe.step(*batches)["loss"].backward()
+        learned = time.process_time()
+        clip_gradients(recipe.parameters(), config.training.clip)
+        optimiser.step()
+        optimiser.zero_grad()
+        times.append((gathered - began, learned - gathered, time.process_time() - learned))
+    parts = [statistics.median(part) for part in zip(*times[1:], strict=True)]
+    whole = sum(parts)
+    moved = sum(b.tokens.nbytes + b.summaries.nbytes for b in batches if b is not None) * 1.5
+    floor = _operations(recipe, batches) / rate + moved / bandwidth
+    epoch = refresh + whole * -(-len(source) // size)
+    shares = " | ".join(f"{part / whole:.0%}" for part in parts)
+    beside = max(parts[0], parts[1] + parts[2])
+    print(f"| {name} | {1e3 * whole:.0f} | {shares} | {1e3 * floor:.0f} | {whole / floor:.1f} | {beside / floor:.1f} | "
+          f"{refresh / epoch:.0%} |", flush=True)  # fmt: skip
+
+
+def _operations(recipe: Recipe, batches: list[Batch | None]) -> int:
+    """Floating-point operations of a step's matrix products, forward and backward, each layer projected by itself."""
+    forward = LayerMix.forward
+    LayerMix.forward = lambda self, x: self.join(self.states(x))  # type: ignore[method-assign]
+    try:
+        with FlopCounterMode(display=False) as counter:
+            recipe.step(*batches)["loss"].backward()  # type: ignore[arg-type]
+    finally:
+        LayerMix.forward = forward  # type: ignore[method-assign]
+        recipe.zero_grad()
+    return int(counter.get_total_flops())
 
 
 def _some(spec: str, count: int, root: Path) -> str:

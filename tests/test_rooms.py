@@ -13,6 +13,7 @@ FLOORS = (
     (
         "console",
         "files",
+        "memory",
         "plugins",
         "progress",
         "ranks",

@@ -77,6 +77,8 @@ class Experiment:
         tuning: Whether and how it is trained too.
         alignments: Folder that says when phones sound, see :func:`cleser.alignment.load_alignments`.
         notes: What a reader of the results has to know beside what the audit finds.
+        development: Whether the source's development speakers are recognised too; a trial that is only compared by its
+            target has no use for them.
     """
 
     recipe: str
@@ -88,6 +90,7 @@ class Experiment:
     tuning: FineTuning = field(default_factory=FineTuning)
     alignments: str | None = None
     notes: tuple[str, ...] = ()
+    development: bool = True
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
@@ -331,15 +334,26 @@ class Fold(NamedTuple):
 
 
 def uses_of(config: Any, cast: Cast, backbone: Backbone, *, alignments: bool) -> Uses:
-    """What a method with these settings makes of the target's unlabelled recordings under a protocol."""
+    """What a method with these settings makes of the target's unlabelled recordings under a protocol.
+
+    Raises:
+        ValueError: It adapts while it is tested, and the protocol does not let it.
+    """
     protocol = cast.protocol
+    test_time = getattr(config, "test_time", "none")
+    terms = (protocol.target_access, protocol.adapt, protocol.split)
+    if test_time != "none" and terms != ("audio", "test", "speakers"):
+        raise ValueError(
+            f"test_time {test_time!r} learns from the utterances that are tested, but the protocol has target_access "
+            f"{terms[0]!r}, adapt {terms[1]!r} and split {terms[2]!r}, expected 'audio', 'test' and 'speakers'"
+        )
     if protocol.target_access == "nothing":
         return Uses(alignments=alignments)
     said: Literal["none", "texts", "sound"] = "none"
     if protocol.removes_content and protocol.classes and backbone.content_layer is not None:
         said = "texts" if cast.heard["text"].notna().any() else "sound"
     matched = getattr(config, "match_prior", False)
-    adapts = getattr(config, "adapts", False)
+    adapts = getattr(config, "adapts", False) or test_time != "none"
     return Uses(adapts or matched, protocol.prior if matched else "none", alignments, said)
 
 
@@ -431,6 +445,7 @@ def _run_cast(
             tokens=getattr(config, "uses_tokens", False),
         )
         _ = data.target_phones if _sealed(experiment.protocol) else data.target
+        data.notes += _sample_note(config, data)
         for note in data.notes:
             _tell(note)
     uses = uses_of(config, cast, backbone, alignments=data.knows_phones)
@@ -462,9 +477,10 @@ def _run_cast(
         test = data.target.subset(parts.test)
         table, embeddings = predictions_of(fitted, test, cast.protocol, seed)
         predictions.append(table)
-        if len(parts.dev) and cast.protocol.classes:
+        if experiment.development and len(parts.dev) and cast.protocol.classes:
             dev = data.seen.subset(parts.dev)
-            development.append(predictions_of(fitted, dev, cast.protocol, seed)[0])
+            unseeing = getattr(fitted, "held_out", None) or fitted
+            development.append(predictions_of(unseeing, dev, cast.protocol, seed)[0])
         if seed == 0:
             source = data.seen.subset(parts.train)
             of_source = fitted.predict(source)[1]  # by all processes: weights may be spread
@@ -482,6 +498,19 @@ def _run_cast(
             pd.concat(development, ignore_index=True) if len(development) == len(networks) else None
         ),
     )
+
+
+def _sample_note(config: Any, data: Data) -> list[str]:
+    """What is said where a method learns from a sample of the source."""
+    if not hasattr(config, "limit"):
+        return []
+    limit, found = config.limit(data.shape), len(data.seen)
+    if found <= limit:
+        return []
+    return [
+        f"the source has {found:,} utterances, of which this method learns from a random sample of {limit:,} at most "
+        "(its setting 'most', and half a gigabyte of statistics); all tested utterances are recognised"
+    ]
 
 
 @cache

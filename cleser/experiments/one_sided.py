@@ -23,7 +23,7 @@ statistics of their own: two or fewer, for half of the speakers or more.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -33,7 +33,7 @@ from torch import Tensor
 
 from cleser.alignment import Alignment
 from cleser.corpora.protocol import Normalisation, Protocol
-from cleser.features.normalisation import standardise_summaries
+from cleser.features.normalisation import StandardisedSummaries
 from cleser.features.pooled import Record
 from cleser.speech.backbones import Backbone
 from cleser.training.dataset import summaries_of
@@ -61,17 +61,17 @@ class OneSidedness(NamedTuple):
         """Eq. 2; NaN where the source has no speaker with several utterances of an emotion."""
         return float((max(self.several, _FLOOR) * max(self.single, _FLOOR)) ** 0.5)
 
-    def correlation(self, summaries: Tensor, rows: pd.DataFrame) -> float:
+    def correlation(self, summaries: Iterable[Tensor], rows: pd.DataFrame) -> float:
         """Eq. 1 of some utterances, whose emotions are not looked at.
 
         Args:
-            summaries: Utterance statistics [N, L, C], not standardised.
+            summaries: Utterance statistics, not standardised, in blocks [n, L, C] that can be gone over twice.
             rows: Their manifest; each corpus is standardised by itself. Utterances without a speaker count for nothing.
 
         Returns:
             The correlation; NaN where there are not two speakers, one of them with several utterances.
         """
-        scores = _flat(summaries, rows["corpus"]) @ self.weights
+        scores = torch.cat([x @ self.weights for x in _Flat(summaries, rows["corpus"])])
         known = rows["speaker"].notna().to_numpy()
         return intraclass(scores.numpy()[known], rows["speaker"].to_numpy(object)[known])
 
@@ -86,34 +86,42 @@ class OneSidedness(NamedTuple):
         return cls(tensors["weights"], *tensors["bounds"].tolist())
 
 
-def learn(summaries: Tensor, rows: pd.DataFrame, classes: Sequence[str]) -> OneSidedness:
+def learn(summaries: Iterable[Tensor], rows: pd.DataFrame, classes: Sequence[str]) -> OneSidedness:
     """Ask the source how speakers with several emotions, and with one, look to a classifier.
 
     Args:
-        summaries: Utterance statistics [N, L, C] of the source, not standardised.
+        summaries: Utterance statistics of the source, not standardised, in blocks [n, L, C] that can be gone over
+            several times.
         rows: Their manifest, with emotions.
         classes: The K emotions.
     """
     speakers = rows["speaker"].fillna(rows["corpus"])
-    own, shared = _flat(summaries, speakers), _flat(summaries, rows["corpus"])
-    codes = pd.Index(classes).get_indexer(pd.Index(rows["emotion"]))
+    codes = torch.from_numpy(pd.Index(classes).get_indexer(pd.Index(rows["emotion"])))
     weight = _balanced(rows)
-    scores = torch.zeros(len(rows), len(classes), dtype=torch.float64)
-    half = speakers.groupby(rows["corpus"]).transform(
-        lambda names: pd.factorize(names, sort=True)[0] % 2
+    half = torch.from_numpy(
+        speakers.groupby(rows["corpus"])
+        .transform(lambda names: pd.factorize(names, sort=True)[0] % 2)
+        .to_numpy(np.int64, copy=True)
     )
-    for part in (0, 1):
-        out = torch.tensor((half == part).to_numpy())
-        scores[out] = shared[out] @ _ridge(
-            own[~out], codes[~out.numpy()], weight[~out], len(classes)
-        )
+    nothing = torch.zeros((), dtype=torch.float64)
+    halves = 2 * [_Products(nothing, nothing, nothing)]
+    for x, at in _Flat(summaries, speakers).with_positions():
+        for part in (0, 1):
+            chosen = half[at] == part
+            block = x[chosen], codes[at][chosen], weight[at][chosen]
+            halves[part] = halves[part].and_of(_Products.of(*block, len(classes)))
+    by_half = [products.ridge() for products in halves]
+    scores = torch.zeros(len(rows), len(classes), dtype=torch.float64)
+    for x, at in _Flat(summaries, rows["corpus"]).with_positions():
+        for part in (0, 1):
+            out = half[at] == part
+            scores[at[out]] = x[out] @ by_half[1 - part]
     several, single = [], []
     single_names = speakers.str.cat(rows["emotion"], sep="\n")
-    for _, at in rows.groupby("corpus").indices.items():
-        several.append(intraclass(scores.numpy()[at], speakers.to_numpy(object)[at]))
-        single.append(intraclass(scores.numpy()[at], single_names.to_numpy(object)[at]))
-    weights = _ridge(own, codes, weight, len(classes))
-    return OneSidedness(weights, _mean(several), _mean(single))
+    for places in rows.groupby("corpus").indices.values():
+        several.append(intraclass(scores.numpy()[places], speakers.to_numpy(object)[places]))
+        single.append(intraclass(scores.numpy()[places], single_names.to_numpy(object)[places]))
+    return OneSidedness(halves[0].and_of(halves[1]).ridge(), _mean(several), _mean(single))
 
 
 def speakers_of_one_emotion(rows: pd.DataFrame) -> list[str]:
@@ -176,10 +184,22 @@ _NAMES: dict[Normalisation, str] = {
 }
 
 
-def _flat(summaries: Tensor, groups: pd.Series[str]) -> Tensor:
-    """Standardised within groups, and the mean over layers: [N, C], double."""
-    flat: Tensor = standardise_summaries(summaries, groups).mean(1).double()
-    return flat
+class _Flat:
+    """Summaries standardised within groups, and the mean over layers: [n, C] each, double."""
+
+    def __init__(self, summaries: Iterable[Tensor], groups: pd.Series[str]) -> None:
+        self._standardised = StandardisedSummaries(summaries, groups)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for block in self._standardised:
+            yield block.mean(1).double()
+
+    def with_positions(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Each block, and at which rows its utterances stand."""
+        first = 0
+        for x in self:
+            yield x, torch.arange(first, first + len(x))
+            first += len(x)
 
 
 def _balanced(rows: pd.DataFrame) -> Tensor:
@@ -189,14 +209,30 @@ def _balanced(rows: pd.DataFrame) -> Tensor:
     return weight / weight.sum()
 
 
-def _ridge(x: Tensor, codes: np.ndarray, weight: Tensor, classes: int) -> Tensor:
-    """Weights [C, K] of a linear regression on the classes, centred."""
-    y = torch.nn.functional.one_hot(torch.from_numpy(codes), classes).double() - 1 / classes
-    weighted = x * (weight / weight.sum())[:, None]
-    gram = weighted.T @ x
-    ridge = _RIDGE * gram.trace() / len(gram) * torch.eye(len(gram), dtype=torch.float64)
-    solved: Tensor = torch.linalg.solve(gram + ridge, weighted.T @ y)
-    return solved
+class _Products(NamedTuple):
+    """What a linear regression on the classes, centred, needs of some utterances."""
+
+    total: Tensor
+    gram: Tensor
+    by_class: Tensor
+
+    @classmethod
+    def of(cls, x: Tensor, codes: Tensor, weight: Tensor, classes: int) -> _Products:
+        """Of utterances [n, C] with their classes and weights [n]."""
+        y = torch.nn.functional.one_hot(codes, classes).double() - 1 / classes
+        weighted = x * weight[:, None]
+        return cls(weight.sum(), weighted.T @ x, weighted.T @ y)
+
+    def and_of(self, others: _Products) -> _Products:
+        """Of these utterances and others."""
+        return _Products(*(a + b for a, b in zip(self, others, strict=True)))
+
+    def ridge(self) -> Tensor:
+        """Weights [C, K] of the regression."""
+        gram = self.gram / self.total
+        penalty = _RIDGE * gram.trace() / len(gram) * torch.eye(len(gram), dtype=torch.float64)
+        solved: Tensor = torch.linalg.solve(gram + penalty, self.by_class / self.total)
+        return solved
 
 
 def _mean(values: list[float]) -> float:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import pandas as pd
 import torch
 
 from cleser.experiments.experiment import Experiment, Fitted, Fold, run_experiment
@@ -33,14 +35,25 @@ def run_classical(
 
 
 def run_probe(experiment: Experiment, config: ProbeConfig, backbone: Backbone) -> dict[str, Any]:
-    """Run the linear probe; its seeds differ only in the source speakers they learn from."""
+    """Run the linear probe; its seeds differ only in the source speakers that are held out."""
+    whole: dict[tuple[str, ...], Probe] = {}  # by what is heard: seeds often differ in nothing else
 
     def fit(fold: Fold) -> Fitted:
-        data, heard = fold.data, config.match_prior or config.adapts
-        target = data.target.subset(fold.parts.adapt) if heard and len(fold.parts.adapt) else None
+        data, parts, heard = fold.data, fold.parts, config.match_prior or config.adapts
+        target = data.target.subset(parts.adapt) if heard and len(parts.adapt) else None
         prior = torch.tensor(data.prior, dtype=torch.float64)
-        attributes = data.vocabulary.attributes
-        return Probe.fit(config, data.learned(fold.parts), target, prior, attributes)
+
+        def learn(rows: pd.DataFrame) -> Probe:
+            learned = data.learned(replace(parts, train=rows))
+            return Probe.fit(config, learned, target, prior, data.vocabulary.attributes)
+
+        if not (config.refit and len(parts.dev)):
+            return learn(parts.train)
+        every = pd.concat([parts.train, parts.dev], ignore_index=True).sort_values("utterance")
+        key = (*every["utterance"], *parts.adapt["utterance"])
+        if key not in whole:
+            whole[key] = learn(every)
+        return whole[key].knowing(learn(parts.train) if experiment.development else None)
 
     return run_experiment(experiment, config, fit, backbone)
 

@@ -351,7 +351,7 @@ def _cost(trained: Protocol) -> str:
     """What is lost without the target's own statistics."""
     if trained.normalisation in ("speaker", "shrunk", "auto"):
         return (
-            "; that cost supervised training 12 points of UAR between emodb and ravdess "
+            "; that cost supervised training 10 to 12 points of UAR between emodb and ravdess "
             "(benchmarks/recogniser.py)"
         )
     return "; with speakers known it would be more accurate"

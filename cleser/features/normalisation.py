@@ -7,7 +7,7 @@ other recordings of that speaker: a result must say so.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -109,10 +109,31 @@ def standardise(
     )
 
 
-def standardise_summaries(summaries: Tensor, groups: pd.Series[str]) -> Tensor:
-    """Summaries [N, L, C] standardised within groups, Eq. 1."""
-    codes = torch.from_numpy(pd.factorize(groups.fillna(""))[0].astype(np.int64))
-    return _by_group(summaries, codes)
+class StandardisedSummaries:
+    """Summaries [N, L, C] standardised within groups, Eq. 1, a block at a time.
+
+    Args:
+        blocks: Some utterances' summaries after others', [n, L, C] each; can be gone over more than once.
+        groups: N group names.
+    """
+
+    def __init__(self, blocks: Iterable[Tensor], groups: pd.Series[str]) -> None:
+        self._blocks = blocks
+        self._codes = torch.from_numpy(pd.factorize(groups.fillna(""))[0].astype(np.int64))
+        running = _Running(int(self._codes.max()) + 1)
+        for block, codes in self._with_codes():
+            running.add(block, codes)
+        self._mean, self._std = running.each()
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for block, codes in self._with_codes():
+            yield scale(block.double() - self._mean[codes], self._std[codes]).to(block.dtype)
+
+    def _with_codes(self) -> Iterator[tuple[Tensor, Tensor]]:
+        first = 0
+        for block in self._blocks:
+            yield block, self._codes[first : first + len(block)]
+            first += len(block)
 
 
 class Shrinkage:

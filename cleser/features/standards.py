@@ -61,7 +61,7 @@ class Standards:
                 own.copy_(wide.sub_(mean).mul_(inverse(std)))
             else:
                 own.sub_(of.token_mean[group]).mul_(of.token_std[group])
-        features.tokens.clamp_(-CLAMP, CLAMP)
+            own.clamp_(-CLAMP, CLAMP)  # here, while it is in the processor's cache
         return replace(features, summaries=summaries.clamp_(-CLAMP, CLAMP))
 
     @classmethod

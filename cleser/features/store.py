@@ -30,6 +30,7 @@ from cleser.features.shards import (
     remove,
 )
 from cleser.files import write_bytes
+from cleser.memory import empty
 
 _DTYPES = {"float16": torch.float16, "float32": torch.float32}
 _KEY = re.compile(r"[0-9a-f]{32}")
@@ -523,7 +524,7 @@ class StoreWriter:
 def _room(shape: tuple[int, ...], dtype: torch.dtype, out: Tensor | None) -> Tensor:
     """Memory for a batch: the first rows of ``out``, or new."""
     if out is None:
-        return _empty(shape, dtype)
+        return empty(shape, dtype)
     fits = out.ndim == 3 and len(out) >= shape[0] and out.shape[1:] == shape[1:]
     if not fits or out.dtype != dtype or out.device.type != "cpu":
         raise ValueError(
@@ -531,14 +532,6 @@ def _room(shape: tuple[int, ...], dtype: torch.dtype, out: Tensor | None) -> Ten
             f"expected {list(shape)} or more rows, of {dtype} on the CPU"
         )
     return out[: shape[0]]
-
-
-def _empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """New memory, of NumPy: it asks for huge pages, without which it would cost even more."""
-    size = int(np.prod(shape)) * dtype.itemsize
-    if not size:
-        return torch.empty(shape, dtype=dtype)
-    return torch.from_numpy(np.empty(size, dtype=np.uint8)).view(dtype).view(shape)
 
 
 def _times(key: str, times: ArrayLike | None, rows: int) -> bytes:

@@ -16,6 +16,7 @@ from cleser.features.extraction import Announce, extract_to_store, keys_of, writ
 from cleser.features.pooled import TOKEN, Features, Record
 from cleser.features.store import FORMAT, PooledStore, StoreSettings
 from cleser.files import cache_folder
+from cleser.memory import empty
 from cleser.speech.backbones import Backbone
 
 BLOCK = 128  # utterances in memory at a time, where all are gone over
@@ -73,7 +74,7 @@ class StoredFeatures:
         counts = torch.tensor([len(v) - 1 if tokens else 0 for v in views], dtype=torch.long)
         offsets = torch.nn.functional.pad(counts.cumsum(0), (1, 0))
         of_summaries = torch.empty(len(views), *self.shape)
-        of_tokens = torch.empty(int(offsets[-1]), *self.shape)
+        of_tokens = empty((int(offsets[-1]), *self.shape), torch.float32)
         sizes, phones = torch.empty(len(of_tokens), dtype=torch.long), []
         frames = torch.empty(len(views), dtype=torch.long)
         for i, (key, view) in enumerate(zip(keys, views, strict=True)):

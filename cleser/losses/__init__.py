@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from cleser.losses.adversary import Adversary, DomainAdversary, SpeakerAdversary
 from cleser.losses.concordance import ConcordanceLoss, concordance_loss
-from cleser.losses.coral import CoralLoss, StreamingCovariance, coral
+from cleser.losses.coral import CoralLoss, StreamingCovariance, coral, coral_debiased
 from cleser.losses.dual_space import DualSpaceTriplet
 from cleser.losses.focal import FocalLoss, focal_loss
 from cleser.losses.gradient_reversal import GradientReversal, Warmup, gradient_reversal
@@ -38,6 +38,7 @@ __all__ = [
     "Warmup",
     "concordance_loss",
     "coral",
+    "coral_debiased",
     "cross_lingual_supcon",
     "focal_loss",
     "gradient_reversal",

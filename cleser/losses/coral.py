@@ -59,6 +59,64 @@ def coral(source: Tensor, target: Tensor, *, all_ranks: bool = True) -> Tensor:
         return (total / (4 * d * d)).to(source.dtype)
 
 
+def coral_debiased(source: Tensor, target: Tensor, *, all_ranks: bool = True) -> Tensor:
+    r"""Squared distance of the true covariances Σ, estimated without bias from few items.
+
+    Two batches of one distribution differ: :math:`E \lVert C_S - C_T \rVert_F^2` exceeds
+    :math:`\lVert \Sigma_S - \Sigma_T \rVert_F^2` by the variance of both estimates, which with 32 items of a hundred
+    dimensions is most of it, and a network makes that small by letting its representations shrink. Here
+
+    .. math:: \mathcal{L} = \frac{1}{4 D^2} \left( u(X_S) + u(X_T) - 2 \operatorname{tr} C_S C_T \right), \qquad
+              u(X) = \frac{1}{n (n - 3)} \left( \operatorname{tr} K^2 + \frac{(1^\top K 1)^2}{(n - 1)(n - 2)}
+              - \frac{2}{n - 2} 1^\top K^2 1 \right)
+
+    with :math:`K = X X^\top` and a zero diagonal: u is the unbiased HSIC of the items with themselves (L. Song, A.
+    Smola, A. Gretton, J. Bedo, K. Borgwardt, *Feature Selection via Dependence Maximization*, JMLR 13, 2012, Eq. 4),
+    whose expectation is :math:`\lVert \Sigma \rVert_F^2`. It may be negative.
+
+    Args:
+        source: [..., N, D]; leading dimensions, such as layers, are separate problems.
+        target: [..., M, D].
+        all_ranks: Under `torch.distributed`, take the items of all ranks as one set (`cleser.ranks`).
+
+    Returns:
+        [...]: zero, with a zero gradient, where either set has fewer than four items.
+
+    Raises:
+        ValueError: Shapes do not fit.
+
+    >>> x = torch.tensor([[1.0], [-1.0], [1.0], [-1.0]])
+    >>> coral_debiased(x, 0 * x)  # the mean of (a - b)²(c - d)² / 4 over all four items that differ is 8/3
+    tensor(0.6667)
+    """
+    check_sides(source, target)
+    if all_ranks:
+        source, target = gather_items(source), gather_items(target)
+    with torch.autocast(source.device.type, enabled=False):
+        source, target = widen(source), widen(target)
+        n, m, d = source.shape[-2], target.shape[-2], source.shape[-1]
+        if min(n, m) < 4:
+            return source[..., :0, :].sum((-2, -1)) + target[..., :0, :].sum((-2, -1))
+        a, b = _centred(source.double()), _centred(target.double())
+        both = (a @ b.mT).square().sum((-2, -1)) / ((n - 1) * (m - 1))
+        total: Tensor = _squared_covariance(a) + _squared_covariance(b) - 2 * both
+        return (total / (4 * d * d)).to(source.dtype)
+
+
+def _squared_covariance(x: Tensor) -> Tensor:
+    """u(X) of centred items [..., N, D]; it does not depend on their mean, but rounding does."""
+    n = x.shape[-2]
+    gram = x @ x.mT
+    gram = gram - torch.diag_embed(gram.diagonal(dim1=-2, dim2=-1))
+    sums = gram.sum(-1)
+    found: Tensor = (
+        gram.square().sum((-2, -1))
+        + sums.sum(-1).square() / ((n - 1) * (n - 2))
+        - 2 / (n - 2) * sums.square().sum(-1)
+    )
+    return found / (n * (n - 3))
+
+
 def covariance(x: Tensor) -> Tensor:
     """Covariance [..., D, D] of items [..., N, D], divided by N − 1."""
     z = _scaled(x)
@@ -215,7 +273,11 @@ class CoralLoss(nn.Module):
 
 def _scaled(x: Tensor) -> Tensor:
     """Centred items over √(N − 1): their Gram matrix is the covariance."""
-    return (x - x.mean(-2, keepdim=True)) / math.sqrt(x.shape[-2] - 1)
+    return _centred(x) / math.sqrt(x.shape[-2] - 1)
+
+
+def _centred(x: Tensor) -> Tensor:
+    return x - x.mean(-2, keepdim=True)
 
 
 def widen(x: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from cleser.losses.coral import coral
+from cleser.losses.coral import coral, coral_debiased
 from cleser.losses.mmd import mmd
 from cleser.ranks import gather_items
 
@@ -25,6 +25,7 @@ Layers = Tensor | Sequence[Tensor]
 
 _DISTANCES: dict[str, Distance] = {
     "coral": partial(coral, all_ranks=False),
+    "coral_debiased": partial(coral_debiased, all_ranks=False),
     "mmd": partial(mmd, all_ranks=False),
 }
 
@@ -43,7 +44,7 @@ class LayerAnchorLoss(nn.Module):
 
     Args:
         layers: Numbers of the anchor layers; negative ones count from the last.
-        distance: ``"coral"``, ``"mmd"``, or a function of [L, N, D] and [L, M, D] → [L].
+        distance: ``"coral"``, ``"coral_debiased"``, ``"mmd"``, or a function of [L, N, D] and [L, M, D] → [L].
         all_ranks: Under `torch.distributed`, take the items of all ranks as one batch.
 
     Raises:
@@ -59,7 +60,7 @@ class LayerAnchorLoss(nn.Module):
         self,
         layers: Sequence[int],
         *,
-        distance: Literal["coral", "mmd"] | Distance = "coral",
+        distance: Literal["coral", "coral_debiased", "mmd"] | Distance = "coral",
         all_ranks: bool = True,
     ) -> None:
         super().__init__()

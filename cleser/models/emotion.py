@@ -57,16 +57,18 @@ class Embedded(NamedTuple):
         tokens: [S, D].
         logits: [B, K].
         layers: Each layer's view of the utterances, [L, B, D], before layers are mixed.
-        token_layers: The same of the tokens, [L, S, D].
+        token_layers: The same of the tokens, [L, S, D]; None unless the network is to keep it.
         attributes: Predicted arousal, valence and dominance, or those of them that are learned, [B, A].
+        views: What the layers make of the utterances, before speaker-style communities act on it, [B, D].
     """
 
     utterances: Tensor
     tokens: Tensor
     logits: Tensor
     layers: Tensor
-    token_layers: Tensor
+    token_layers: Tensor | None = None
     attributes: Tensor | None = None
+    views: Tensor | None = None
 
 
 class EmotionModel(nn.Module):
@@ -85,6 +87,7 @@ class EmotionModel(nn.Module):
         mix: How layers become one, see :class:`LayerMix`.
         communities: Most speaker-style communities of an emotion, if the network is to know of them: they are
             read from ``batch.labels["communities"]`` [B, K] where it has them, see :class:`CommunityMap`.
+        token_layers: Keep each layer's view of the tokens, which takes a matrix product for every layer.
 
     >>> from cleser.models import Batch
     >>> batch = Batch(tokens=torch.zeros(3, 2, 8), offsets=torch.tensor([0, 2, 3]), summaries=torch.zeros(2, 2, 8),
@@ -105,8 +108,10 @@ class EmotionModel(nn.Module):
         attributes: int = 0,
         mix: Mix = "weighted",
         communities: int = 0,
+        token_layers: bool = False,
     ) -> None:
         super().__init__()
+        self.token_layers = token_layers
         self.input_dropout = InputDropout(config.input_dropout)
         self.token_mix = LayerMix(layers, channels, config.dim, mix)
         self.context = TokenTransformer(
@@ -140,23 +145,36 @@ class EmotionModel(nn.Module):
 
     def forward(self, batch: Batch) -> Embedded:
         """Embed and classify a batch."""
-        token_layers = self.token_mix.states(self.input_dropout(batch.tokens))
-        tokens = self.context(self.token_mix.join(token_layers), batch.offsets)
+        heard = self.input_dropout(batch.tokens)
+        token_layers = self.token_mix.states(heard) if self.token_layers else None
+        mixed = self.token_mix(heard) if token_layers is None else self.token_mix.join(token_layers)
+        tokens = self.context(mixed, batch.offsets)
         layers = self.summary_mix.states(self.input_dropout(batch.summaries))
         views = self.summary_mix.join(layers)
         if self.token_view:
             views = views + self.scale * self.pooled(_pooled(tokens, batch.offsets))
-        if self.styles is not None and "communities" in batch.labels:
-            views = self.styles(views, batch.labels["communities"])
-        utterances = self.embed(views)
+        utterances, logits = self.classify(views, batch.labels.get("communities"))
         return Embedded(
             utterances,
             tokens,
-            utterances[:, :0] if self.head is None else self.head(utterances),
+            logits,
             layers.transpose(0, 1),
-            token_layers.transpose(0, 1),
+            None if token_layers is None else token_layers.transpose(0, 1),
             None if self.attribute_head is None else self.attribute_head(utterances),
+            views,
         )
+
+    def classify(self, views: Tensor, communities: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Utterance embeddings [B, D] and logits [B, K] of views [B, D], see :class:`Embedded`.
+
+        Args:
+            views: Of the utterances.
+            communities: Of their speakers, int64 [B, K], −1 where unknown; without any, as if all were unknown.
+        """
+        if self.styles is not None and communities is not None:
+            views = self.styles(views, communities)
+        utterances = self.embed(views)
+        return utterances, utterances[:, :0] if self.head is None else self.head(utterances)
 
 
 def _pooled(tokens: Tensor, offsets: Tensor) -> Tensor:

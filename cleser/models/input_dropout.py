@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from cleser.memory import empty
+
 _MANY = 1 << 20  # values from which on drawing them takes milliseconds
+_PIECE = 1 << 17  # values at a time, whose mask stays in the processor's cache
 
 
 class InputDropout(nn.Dropout):
@@ -20,8 +23,13 @@ class InputDropout(nn.Dropout):
         if not self.training or not self.p or x.device.type != "cpu" or x.numel() < _MANY:
             return super().forward(x)
         threshold = round(256 * self.p)
-        words = torch.empty(-(-x.numel() // 8), dtype=torch.int64)
-        kept = words.random_(-(1 << 63), None).view(torch.uint8)[: x.numel()] >= threshold
-        # By way of int8, whose conversion is vectorised where that of bool is not.
-        mask = kept.view(torch.int8).to(x.dtype).mul_(256 / (256 - threshold)).view_as(x)
-        return x * mask if x.requires_grad else mask.mul_(x)
+        dropped = empty(tuple(x.shape), x.dtype)
+        pieces = (t.reshape(-1).split(_PIECE) for t in (dropped, x.detach()))
+        for piece, values in zip(*pieces, strict=True):
+            words = torch.empty(-(-len(piece) // 8), dtype=torch.int64).random_(-(1 << 63), None)
+            # As numbers, whose comparison is vectorised where that of bytes is not.
+            piece.copy_(words.view(torch.uint8)[: len(piece)]).ge_(threshold)
+            piece.mul_(256 / (256 - threshold))
+            if not x.requires_grad:
+                piece.mul_(values)
+        return x * dropped if x.requires_grad else dropped

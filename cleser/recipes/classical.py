@@ -1,11 +1,15 @@
 """What a user would otherwise pick: utterance statistics and a classical classifier from scikit-learn.
 
 What was fitted is kept as tensors, and predicts from them: scikit-learn's own format is pickle.
+
+scikit-learn holds all utterances in memory, and the time of a support vector machine grows with their square: of a
+large source a random sample is learned from (`ClassicalConfig.most`), which the log and the report say. Predictions are
+made of all utterances, a block at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -15,7 +19,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from cleser.features.projection import projected
 from cleser.training.dataset import Dataset
+
+HELD = 1 << 29  # bytes of statistics to learn from, of which solvers make several copies
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,8 @@ class ClassicalConfig:
         classifier: "svm" (RBF kernel) or "linear" (logistic regression).
         c: Inverse strength of the regularisation; None chooses it by speaker-grouped cross-validation on
             the source.
+        most: Utterances to learn from at most, as long as their statistics fit half a gigabyte; of more, a random
+            sample, which is the same in every run.
 
     >>> ClassicalConfig(classifier="linear", c=0.1).c
     0.1
@@ -33,6 +42,11 @@ class ClassicalConfig:
 
     classifier: Literal["svm", "linear"] = "svm"
     c: float | None = None
+    most: int = 10_000
+
+    def limit(self, shape: tuple[int, int]) -> int:
+        """How many utterances with L layers of C channels are learned from at most."""
+        return min(self.most, HELD // (4 * shape[0] * shape[1]))
 
 
 class LinearScores(NamedTuple):
@@ -113,11 +127,12 @@ class Classical:
 
     @classmethod
     def fit(cls, config: ClassicalConfig, source: Dataset, emotions: int) -> Classical:
-        """Fit to a source; C by cross-validation with speakers held out, where none is given."""
+        """Fit to a source, or a sample of it; C by cross-validation with speakers held out, where none is given."""
         from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
         from sklearn.model_selection import GridSearchCV, GroupKFold  # noqa: PLC0415
         from sklearn.svm import SVC  # noqa: PLC0415
 
+        source = source.sample(config.limit(source.shape))
         if config.classifier == "svm":
             estimator, grid = SVC(), (0.1, 0.3, 1.0, 3.0)
         else:
@@ -126,7 +141,7 @@ class Classical:
         folds = GroupKFold(min(5, speakers.nunique()))
         choices = {"C": list(grid) if config.c is None else [config.c]}
         search = GridSearchCV(estimator, choices, scoring="balanced_accuracy", cv=folds)
-        x, y = _flat(source).numpy(), source.labels["emotion"].numpy()
+        x, y = source.summaries().flatten(1).numpy(), source.labels["emotion"].numpy()
         best = search.fit(x, y, groups=speakers, sample_weight=source.weight.numpy())
         return cls(_scores(best.best_estimator_), emotions)
 
@@ -146,9 +161,8 @@ class Classical:
         )
 
     def predict(self, dataset: Dataset, *, together: bool = True) -> tuple[Tensor, Tensor]:
-        """Shares, see :meth:`shares`, and the statistics themselves."""
-        x = _flat(dataset)
-        return self.shares(x), x
+        """Shares, see :meth:`shares`, and the statistics themselves, projected where there are many."""
+        return by_blocks(self.shares, dataset)
 
     def tensors(self) -> dict[str, Tensor]:
         """What scores are made from."""
@@ -182,5 +196,19 @@ def _of_both(second: Tensor) -> Tensor:
     return torch.stack([-second, second], 1)
 
 
-def _flat(dataset: Dataset) -> Tensor:
-    return dataset.summaries().flatten(1)
+def by_blocks(shares: Callable[[Tensor], Tensor], dataset: Dataset) -> tuple[Tensor, Tensor]:
+    """What a classifier of flat statistics makes of utterances, a bounded number at a time.
+
+    Args:
+        shares: Turns flat statistics [n, F] into shares or logits [n, K].
+        dataset: The N utterances.
+
+    Returns:
+        Shares [N, K], and the statistics themselves, see :func:`cleser.features.projection.projected`.
+    """
+    found, statistics = [], []
+    for block in dataset.summary_blocks():
+        x = block.flatten(1)
+        found.append(shares(x))
+        statistics.append(projected(x))
+    return torch.cat(found), torch.cat(statistics)

@@ -62,6 +62,7 @@ class LayerAnchoringConfig(ERMConfig):
         size: Layers of a group, or all where there are fewer.
         measure: Of similarity, a column of cleser.anchors.LayerSimilarity.compute.
         weight: λ.
+        distance: Of a layer's items in both languages, see `cleser.losses.LayerAnchorLoss`.
 
     >>> config = LayerAnchoringConfig(policy="single", units="vowel")
     >>> config.size, config.uses_tokens
@@ -77,6 +78,7 @@ class LayerAnchoringConfig(ERMConfig):
     size: int = 3
     measure: Literal["cka_debiased", "cka", "coral", "coral_debiased", "cosine"] = "cka_debiased"
     weight: float = 10.0
+    distance: Literal["coral", "coral_debiased", "mmd"] = "coral"
 
     @property
     def uses_tokens(self) -> bool:
@@ -98,7 +100,7 @@ class LayerAnchoring(ERM):
     similarity: Tensor
 
     def __init__(self, config: LayerAnchoringConfig, task: Task) -> None:
-        super().__init__(config, task)
+        super().__init__(config, task, token_layers=config.units == "vowel")
         self.config = config
         self.sees_target = True
         vowels = [is_vowel(phoneme) for phoneme in task.vocabulary.phonemes]
@@ -116,7 +118,7 @@ class LayerAnchoring(ERM):
             study = self.study(source, target).sort_values("layer")
             self.similarity.copy_(torch.from_numpy(study[self.config.measure].to_numpy(copy=True)))
         if self.anchors is None:
-            self.anchors = LayerAnchorLoss(self.chosen())
+            self.anchors = LayerAnchorLoss(self.chosen(), distance=self.config.distance)
 
     def study(self, source: Dataset, target: Dataset) -> pd.DataFrame:
         """The similarity of the languages in every layer, a row a layer."""
@@ -165,7 +167,7 @@ class LayerAnchoring(ERM):
     def _states(self, embedded: Embedded, batch: Batch) -> Tensor:
         """What is aligned [L, N, D]: utterances, or the batch's vowels, normalised over D."""
         states = embedded.layers
-        if self.config.units == "vowel":
+        if embedded.token_layers is not None:  # kept where vowels are to be aligned
             states = embedded.token_layers[:, self._vowels(batch)]
         return layer_norm(states, states.shape[-1:])
 

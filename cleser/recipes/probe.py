@@ -1,7 +1,15 @@
 r"""Linear probe: logistic regression on utterance statistics of all layers, the row that every reader wants first.
 
 Nothing is learned but a linear map, as usual where an encoder's representations are judged (G. Alain, Y. Bengio,
-*Understanding Intermediate Layers Using Linear Classifier Probes*, 2016). Two steps without target labels may follow:
+*Understanding Intermediate Layers Using Linear Classifier Probes*, 2016):
+
+.. math:: \min_{W, b} \; \frac{\sum_i w_i \, \ell(W x_i + b, y_i)}{\sum_i w_i} + \frac{\lambda F}{2} \lVert W \rVert_F^2
+          \qquad (1)
+
+over utterances i of weights w with F channels that vary; ℓ is the cross-entropy. The loss is a mean, so that λ
+(`penalty`) holds the map back as much on two hundred utterances as on five thousand, and what was chosen on some
+corpora fits others.
+Two steps without target labels may follow:
 
 * *Prior* (`match_prior`): the logits are shifted so that the target's utterances get the classes in the shares that the
   protocol assumes.
@@ -24,6 +32,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cleser.recipes.classical import HELD, by_blocks
 from cleser.recipes.pseudo_labels import confident_labels, decision_shift, prior_shift
 from cleser.recipes.ridge import Ridge
 from cleser.training.dataset import Dataset
@@ -34,22 +43,32 @@ class ProbeConfig:
     """Settings of the probe.
 
     Attributes:
-        c: Inverse strength of the regularisation, per utterance and channel: C of scikit-learn is this over the number
-            of channels, so that it suits few and many. Of attributes, λ is the number of channels over this.
+        penalty: λ of Eq. 1. Of attributes the loss is half the squared error.
+        refit: Learn anew from all source speakers, those held out for development too, once those have been recognised:
+            nothing is chosen by them. What is said of them (development UAR, temperature) is that of the map that had
+            not seen them.
         match_prior: Shift the logits so that the target's classes have the shares that the protocol assumes.
         rounds: Of self-training on the target; 0 is the plain probe.
         confidence: Share of each class' predictions that are trusted in the first round.
         final_confidence: And in the last; in between it rises evenly.
+        most: Utterances of the source, and of the target, to learn from at most, as long as their statistics fit half
+            a gigabyte; of more, a random sample, which is the same in every run and which the log and the report name.
 
     >>> ProbeConfig(rounds=3).shares, ProbeConfig().adapts
     ([0.5, 0.75, 1.0], False)
     """
 
-    c: float = 7.0
+    penalty: float = 3e-4
+    refit: bool = True
     match_prior: bool = False
     rounds: int = 0
     confidence: float = 0.5
     final_confidence: float = 1.0
+    most: int = 100_000
+
+    def limit(self, shape: tuple[int, int]) -> int:
+        """How many utterances with L layers of C channels are learned from at most."""
+        return min(self.most, HELD // (4 * shape[0] * shape[1]))
 
     @property
     def shares(self) -> list[float]:
@@ -70,6 +89,9 @@ class Probe:
         biases: b [K], the prior's shift included.
         ridge: The map to attributes, where they are learned; with no emotions beside them K is 0.
 
+    Attributes:
+        held_out: The map that has not seen the development speakers; None where this one has not.
+
     >>> probe = Probe(torch.eye(2).double(), torch.tensor([0.0, 1.0]).double())
     >>> probe.shares(torch.tensor([[1.0, 0.0]]))
     tensor([[0.5000, 0.5000]])
@@ -77,6 +99,7 @@ class Probe:
 
     def __init__(self, weights: Tensor, biases: Tensor, ridge: Ridge | None = None) -> None:
         self.weights, self.biases, self.ridge = weights, biases, ridge
+        self.held_out: Probe | None = None
 
     @classmethod
     def fit(
@@ -99,10 +122,11 @@ class Probe:
         Raises:
             ValueError: The target's classes are to be matched or learned from, and there are none.
         """
+        if not len(prior) and (config.match_prior or config.rounds):
+            raise ValueError("match_prior and rounds are about classes, and task='avd' has none")
+        source = source.sample(config.limit(source.shape))
         if len(prior):
             found = cls._classifier(config, source, target, prior)
-        elif config.match_prior or config.rounds:
-            raise ValueError("match_prior and rounds are about classes, and task='avd' has none")
         else:
             width = source.summaries()[:1].numel()
             nothing = torch.zeros(0, width, dtype=torch.float64)
@@ -116,34 +140,36 @@ class Probe:
         cls, config: ProbeConfig, source: Dataset, target: Dataset | None, prior: Tensor
     ) -> Probe:
         summaries, y, weight = source.summaries(), source.labels["emotion"], source.weight
-        scale = layer_scale(summaries)
+        regression = _Regression(config, layer_scale(summaries), len(prior))
         x = summaries.flatten(1)
-        found = cls(*_fitted(config, x, y, weight, len(prior), scale))
+        found = cls(*regression.fit(x, y, weight))
         if target is None or not len(target):
             return found
-        unlabelled = target.summaries().flatten(1)
+        unlabelled = x[:0]
+        if config.rounds:
+            unlabelled = target.sample(config.limit(target.shape)).summaries().flatten(1)
         for trusted_share in config.shares:
             logits = found.logits(unlabelled)
             shift = prior_shift(logits, prior) if config.match_prior else 0.0
             trusted = confident_labels((logits + shift).softmax(-1), trusted_share)
             kept = trusted >= 0
             share = 1 / torch.bincount(trusted[kept], minlength=len(prior))[trusted[kept]]
-            even = (
-                share / share.sum() * weight.sum()
-            )  # each class alike, all together as the source
-            found = cls(
-                *_fitted(
-                    config,
-                    torch.cat([x, unlabelled[kept]]),
-                    torch.cat([y, trusted[kept]]),
-                    torch.cat([weight, even]),
-                    len(prior),
-                    scale,
-                )
-            )
+            # Each class alike, all together as much as the source.
+            even = share / share.sum() * weight.sum()
+            both = torch.cat([x, unlabelled[kept]])
+            labels = torch.cat([y, trusted[kept]])
+            found = cls(*regression.fit(both, labels, torch.cat([weight, even])))
         if config.match_prior:
-            found.biases = found.biases + decision_shift(found.logits(unlabelled), prior)
+            logits = torch.cat([found.logits(b.flatten(1)) for b in target.summary_blocks()])
+            found.biases = found.biases + decision_shift(logits, prior)
         return found
+
+    def knowing(self, held_out: Probe | None) -> Probe:
+        """A copy of the map, with one that has not seen the development speakers."""
+        ridge = self.ridge and Ridge(self.ridge.weights.clone(), self.ridge.biases.clone())
+        same = type(self)(self.weights.clone(), self.biases.clone(), ridge)
+        same.held_out = held_out
+        return same
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits [N, K] of flat statistics [N, F], in double precision."""
@@ -161,9 +187,8 @@ class Probe:
         return self.logits(x).softmax(-1).float()
 
     def predict(self, dataset: Dataset, *, together: bool = True) -> tuple[Tensor, Tensor]:
-        """Probabilities [N, K], and the statistics themselves [N, F]."""
-        x = dataset.summaries().flatten(1)
-        return self.shares(x), x
+        """Probabilities [N, K], and the statistics themselves, projected where there are many."""
+        return by_blocks(self.shares, dataset)
 
     def attributes(self, dataset: Dataset, *, together: bool = True) -> Tensor:
         """Attributes [N, A], from −1 to 1."""
@@ -195,7 +220,8 @@ def _regression(config: ProbeConfig, source: Dataset, attributes: Sequence[str])
     weight = torch.tensor((len(corpus) / corpus.map(corpus.value_counts())).to_numpy())
     weight = weight / weight.mean()
     y = source.labels["attributes"]
-    ridge = Ridge.fit(x * scale, y, weight, varying / config.c, attributes)
+    strength = config.penalty * float(weight.sum()) * varying
+    ridge = Ridge.fit(x * scale, y, weight, strength, attributes)
     ridge.weights = ridge.weights * scale
     return ridge
 
@@ -225,24 +251,30 @@ def layer_scale(summaries: Tensor) -> Tensor:
     return scale.float().repeat_interleave(summaries.shape[-1])
 
 
-def _fitted(
-    config: ProbeConfig, x: Tensor, y: Tensor, weight: Tensor, classes: int, scale: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Weights [K, F] and biases [K] of a weighted logistic regression; a class that nobody shows is never predicted."""
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+class _Regression:
+    """Weighted logistic regressions one after another, each begun where the last one ended: Eq. 1 is convex."""
 
-    varying = int((x != 0).any(0).sum())
-    model: Any = LogisticRegression(C=config.c / max(varying, 1), max_iter=1000)
-    model.fit((x * scale).numpy(), y.numpy(), sample_weight=weight.numpy())
-    coefficients, intercepts = (
-        torch.from_numpy(v).double() for v in (model.coef_, model.intercept_)
-    )
-    coefficients = coefficients * scale
-    if len(model.classes_) == 2:  # one row, for the second
-        coefficients = torch.cat([-coefficients, coefficients]) / 2
-        intercepts = torch.cat([-intercepts, intercepts]) / 2
-    at = torch.from_numpy(model.classes_)
-    weights = torch.zeros(classes, x.shape[1], dtype=torch.float64)
-    biases = torch.full((classes,), -1e4, dtype=torch.float64)
-    weights[at], biases[at] = coefficients, intercepts
-    return weights, biases
+    def __init__(self, config: ProbeConfig, scale: Tensor, classes: int) -> None:
+        from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+
+        self.penalty, self.scale, self.classes = config.penalty, scale, classes
+        self.model: Any = LogisticRegression(max_iter=1000, warm_start=True)
+
+    def fit(self, x: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights [K, F] and biases [K]; a class that nobody shows is never predicted."""
+        model, varying = self.model, int((x != 0).any(0).sum())
+        # Eq. 1 over λ F, as scikit-learn has it.
+        model.C = 1 / (self.penalty * float(weight.sum()) * max(varying, 1))
+        model.fit((x * self.scale).numpy(), y.numpy(), sample_weight=weight.numpy())
+        coefficients, intercepts = (
+            torch.from_numpy(v).double() for v in (model.coef_, model.intercept_)
+        )
+        coefficients = coefficients * self.scale
+        if len(model.classes_) == 2:  # one row, for the second
+            coefficients = torch.cat([-coefficients, coefficients]) / 2
+            intercepts = torch.cat([-intercepts, intercepts]) / 2
+        at = torch.from_numpy(model.classes_)
+        weights = torch.zeros(self.classes, x.shape[1], dtype=torch.float64)
+        biases = torch.full((self.classes,), -1e4, dtype=torch.float64)
+        weights[at], biases[at] = coefficients, intercepts
+        return weights, biases

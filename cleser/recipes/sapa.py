@@ -42,15 +42,16 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from cleser.anchors import AnchorBank
+from cleser.features.projection import described_by
 from cleser.losses import DualSpaceTriplet, RelationalTripletLoss
 from cleser.models.batch import Batch
 from cleser.models.emotion import Embedded
 from cleser.recipes.erm import ERM, ERMConfig
 from cleser.recipes.pseudo_labels import as_shares, confident_labels, prior_shift
-from cleser.recipes.styles import StyleBook, described_by, untold
+from cleser.recipes.styles import StyleBook, untold
 from cleser.relations import differ, same
 from cleser.training.dataset import Dataset
-from cleser.training.loop import Task, TrainingConfig, recognise
+from cleser.training.loop import Task, TrainingConfig, embedded, recognise
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ class SAPA(ERM):
                 self.told.fill_(self.communities_help(dev))
             self.model.styles.dropout = 0.0  # decided: it may now rely on them
         if adapts:
-            shares = self.beliefs(self.prepare(target))
+            shares = self.understand(target)[1]
             trusted = self.confident(shares)
         known = as_shares(source.labels["emotion"], len(self.shift))
         found = [torch.full_like(known, -1).long(), nobody]
@@ -254,14 +255,37 @@ class SAPA(ERM):
         return terms
 
     def prepare(self, dataset: Dataset) -> Dataset:
-        """Whose style is it? Two rounds: emotions believed without styles, styles from them, and again."""
-        if not (self.told and self.book.found.any()):
-            return dataset
+        """The utterances with their speakers' communities, where the network knows what to make of them."""
+        return self.understand(dataset)[0] if self._knows_communities else dataset
+
+    def understand(self, dataset: Dataset) -> tuple[Dataset, Tensor]:
+        """The utterances with their speakers' communities, and their emotions as probabilities [N, K].
+
+        Two rounds: emotions without communities, communities from these emotions, and again. Communities act on what
+        the rest of the network has made of an utterance, which is found once.
+        """
         dataset = untold(dataset)
-        for _ in range(2):
-            communities = self.book.look_up(dataset, self.beliefs(dataset))
+        views = embedded(self, dataset, ["views"])[0]
+        shares = self.beliefs(self._logits(views, None))
+        for _ in range(2 if self._knows_communities else 0):
+            communities = self.book.look_up(dataset, shares)
             dataset = replace(dataset, labels={**dataset.labels, "communities": communities})
-        return dataset
+            shares = self.beliefs(self._logits(views, communities))
+        return dataset, shares
+
+    @property
+    def _knows_communities(self) -> bool:
+        return bool(self.told and self.book.found.any())
+
+    @torch.no_grad()
+    def _logits(self, views: Tensor, communities: Tensor | None) -> Tensor:
+        """Logits [N, K] on the CPU, a bounded number of utterances at a time."""
+        parts = []
+        for at in torch.arange(len(views)).split(_AT_ONCE):
+            own = None if communities is None else communities[at].to(self.shift.device)
+            _, logits = self.model.classify(views[at].to(self.shift.device), own)
+            parts.append((logits + self.shift).cpu())
+        return torch.cat(parts)
 
     def communities_help(self, dev: Dataset) -> bool:
         """Whether held-out speakers are better understood by their communities, beyond two standard errors."""
@@ -272,9 +296,8 @@ class SAPA(ERM):
         gains = (without - told) * dev.weight
         return bool(gains.mean() > 2 * gains.std() / len(dev) ** 0.5)
 
-    def beliefs(self, dataset: Dataset) -> Tensor:
-        """Emotions as probabilities [N, K], the prior matched."""
-        logits = recognise(self, dataset)[0]
+    def beliefs(self, logits: Tensor) -> Tensor:
+        """Emotions as probabilities [N, K] by their logits [N, K], the prior matched."""
         shift = prior_shift(logits, self.prior) if self.config.match_prior else 0.0
         return (logits + shift).softmax(-1)
 
@@ -287,6 +310,7 @@ class SAPA(ERM):
 
 
 _NAMES = ("emotion", "community", "language")
+_AT_ONCE = 4096  # utterances, on which all communities' maps are tried together
 
 
 def _second(first: Tensor, second: Tensor) -> Tensor:

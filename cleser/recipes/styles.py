@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,6 +12,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
+from cleser.features.projection import described_by, projected
 from cleser.graphs import (
     pseudo_speakers,
     recordings_of,
@@ -23,7 +23,6 @@ from cleser.models.batch import Batch
 from cleser.training.dataset import Dataset
 
 T = TypeVar("T", Batch, Dataset)
-PROJECTED = 512  # numbers that an utterance is described by at most
 _COMBINATIONS = 64  # of communities, that source speakers have; the commonest
 
 
@@ -160,30 +159,6 @@ def descriptions(dataset: Dataset) -> Tensor:
     """What styles are compared on: summary statistics of every utterance, flat and projected, [N, F]."""
     blocks = [projected(block.flatten(1)) for block in dataset.summary_blocks()]
     return torch.cat(blocks) if blocks else torch.empty(0, described_by(math.prod(dataset.shape)))
-
-
-def described_by(channels: int) -> int:
-    """Numbers F that an utterance of so many channels is described by."""
-    return min(channels, PROJECTED)
-
-
-def projected(x: Tensor) -> Tensor:
-    r"""Project x [N, F] onto `PROJECTED` random directions, where it has more channels.
-
-    .. math:: y = \frac{1}{\sqrt{D}} x S, \qquad S \in \{-1, 1\}^{F \times D}
-
-    Similarities stay as they are within about :math:`1 / \sqrt{D}`, and memory no longer grows with layers and channels
-    (W. B. Johnson, J. Lindenstrauss, 1984; D. Achlioptas, *Database-friendly random projections*, 2003). The signs are
-    the bits of a counter-based generator, the same on every machine.
-    """
-    return x if x.shape[1] <= PROJECTED else x @ _signs(x.shape[1])
-
-
-@lru_cache(maxsize=1)
-def _signs(channels: int) -> Tensor:
-    words = np.random.Philox(key=0).random_raw(channels * PROJECTED // 64).astype("<u8")
-    bits = np.unpackbits(words.view(np.uint8)).reshape(channels, PROJECTED)
-    return torch.from_numpy((2 * bits.astype(np.float32) - 1) / np.float32(PROJECTED) ** 0.5)
 
 
 def languages_of(dataset: Dataset) -> pd.Series[str]:

@@ -197,6 +197,13 @@ class Dataset:
         rows, index, labels = picked(self, manifest)
         return replace(self, manifest=rows, labels=labels, weight=balance(rows), at=self.at[index])
 
+    def sample(self, most: int, *, seed: int = 0) -> Dataset:
+        """At most so many of the utterances, drawn at random and in their order; the same for the same seed."""
+        if len(self) <= most:
+            return self
+        drawn = np.random.default_rng(seed).choice(len(self), most, replace=False)
+        return self.subset(self.manifest.iloc[np.sort(drawn)])
+
     @classmethod
     def join(cls, datasets: Sequence[Dataset]) -> Dataset:
         """Several datasets as one; corpora and emotions are balanced over all of it."""
@@ -245,8 +252,12 @@ class Dataset:
 
     def summaries(self) -> Tensor:
         """Summary statistics of all, standardised, [N, L, C] on the CPU."""
-        parts = list(self.summary_blocks())
-        return torch.cat(parts) if parts else torch.empty(0, *self.shape)
+        found = torch.empty(len(self), *self.shape)
+        first = 0
+        for block in self.summary_blocks():
+            found[first : first + len(block)] = block
+            first += len(block)
+        return found
 
     def summary_blocks(self) -> Iterator[Tensor]:
         """The same, a bounded number at a time."""
@@ -457,6 +468,17 @@ def standards_of(
     )
 
 
+class SummaryBlocks:
+    """Utterance statistics [n, L, C] as they were extracted, of some utterances after others."""
+
+    def __init__(self, stored: StoredFeatures | JoinedFeatures) -> None:
+        self._stored = stored
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for raw, _ in self._stored.blocks(tokens=False):
+            yield raw.summaries
+
+
 def summaries_of(
     manifest: pd.DataFrame,
     backbone: Backbone,
@@ -464,11 +486,10 @@ def summaries_of(
     *,
     title: str,
     record: Record | None = None,
-) -> tuple[Tensor, pd.DataFrame]:
-    """Utterance statistics [N, L, C] as they were extracted, and the rows of the manifest that they describe."""
+) -> tuple[SummaryBlocks, pd.DataFrame]:
+    """Utterance statistics as they were extracted, and the rows of the manifest that they describe."""
     stored = stored_features(manifest, backbone, phones, title=title, record=record)
-    summaries = torch.cat([raw.summaries for raw, _ in stored.blocks(tokens=False)])
-    return summaries, manifest.iloc[stored.rows].reset_index(drop=True)
+    return SummaryBlocks(stored), manifest.iloc[stored.rows].reset_index(drop=True)
 
 
 def groups_of(rows: pd.DataFrame, protocol: Protocol) -> pd.Series[str] | None:

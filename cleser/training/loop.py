@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -120,7 +120,7 @@ class Recipe(nn.Module, ABC):
             which decides between epochs alike in that. A recipe that learns attributes adds ``dev_ccc``: the epoch with
             the greatest sum of the two is kept.
         """
-        logits, _ = predict(self, dev)
+        logits, _ = recognise(self, self.prepare(dev))
         truth = dev.labels["emotion"]
         loss = nn.functional.cross_entropy(logits, truth, reduction="none", ignore_index=-1)
         predicted = logits.argmax(-1)
@@ -144,6 +144,10 @@ class Recipe(nn.Module, ABC):
     def prepare(self, dataset: Dataset) -> Dataset:
         """The utterances to be recognised together, with what is found out about them from their sound alone."""
         return dataset
+
+    def adapted_to(self, dataset: Dataset) -> Recipe:
+        """What recognises utterances together: a copy that has learned from their sound, or itself, by default."""
+        return self
 
     def finish(self, target: Dataset | None) -> None:
         """What remains to be done with the weights of the best epoch; nothing by default."""
@@ -245,7 +249,10 @@ def train(
     if tuning.shard and backbone is not None and accelerator.num_processes > 1:
         shard(learner, backbone, accelerator.device, accelerator.num_processes)
     optimiser = torch.optim.AdamW(
-        _groups(learner, config, tuning), config.learning_rate, weight_decay=config.weight_decay
+        _groups(learner, config, tuning),
+        config.learning_rate,
+        weight_decay=config.weight_decay,
+        fused=None if tuning.shard else True,  # one pass over the weights, which parts cannot do
     )
     state = Checkpoint.load(checkpoint, learner, optimiser)
     if state.epoch and accelerator.is_main_process:
@@ -409,16 +416,34 @@ def predict(recipe: Recipe, dataset: Dataset, *, size: int | None = None) -> tup
         size: Utterances at a time; recordings are fewer by default, since the backbone's layers are larger.
     """
     recipe.eval()
-    return recognise(recipe, recipe.prepare(dataset), size=size)
+    known = recipe.prepare(dataset)
+    return recognise(recipe.adapted_to(known), known, size=size)
 
 
 def recognise(
     recipe: Recipe, dataset: Dataset, *, size: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """As `predict`, of utterances that the recipe has been prepared for or does without."""
-    parts = list(_embedded(recipe, dataset, size))
-    logits, utterances = ([getattr(p, name) for p in parts] for name in ("logits", "utterances"))
-    return torch.cat(logits).cpu(), torch.cat(utterances).cpu()
+    logits, utterances = embedded(recipe, dataset, ("logits", "utterances"), size=size)
+    return logits, utterances
+
+
+def embedded(
+    recipe: Recipe, dataset: Dataset, names: Sequence[str], *, size: int | None = None
+) -> list[Tensor]:
+    """What the recipe makes of utterances, on the CPU: the named fields of :class:`~cleser.models.Embedded`.
+
+    Args:
+        recipe: Is put into eval mode.
+        dataset: The utterances.
+        names: Of fields with a row for each utterance.
+        size: Utterances at a time.
+    """
+    found: dict[str, list[Tensor]] = {name: [] for name in names}
+    for part in _embedded(recipe, dataset, size):
+        for name, values in found.items():
+            values.append(getattr(part, name).cpu())
+    return [torch.cat(values) for values in found.values()]
 
 
 def predict_attributes(

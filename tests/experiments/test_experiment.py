@@ -29,6 +29,7 @@ from cleser.experiments.saved import open_run
 from cleser.models import ModelConfig
 from cleser.recipes import METHODS, ERMConfig
 from cleser.recipes.classical import Classical
+from cleser.recipes.probe import Probe
 from cleser.settings import from_plain, to_plain
 from cleser.speech import Alignment, load_backbone, write_textgrid
 from cleser.training.loop import TrainingConfig, predict
@@ -341,6 +342,26 @@ class _Nothing:
 def test_the_classical_row(specs, tmp_path):
     results = run("classical", Protocol([specs[0]], [specs[1]]), tmp_path / "svm")
     assert results["uar"]["mean"] > 0.6
+
+
+def test_a_probe_learns_from_those_held_out_once_they_are_recognised(specs, tmp_path):
+    """What is said of development speakers is of a map that had not seen them; the target gets one that has."""
+    protocol, config = Protocol([specs[0]], [specs[1]]), METHODS["probe"].config()
+    run("probe", protocol, tmp_path / "whole", config)
+    run("probe", protocol, tmp_path / "held", replace(config, refit=False))
+    whole, held = Run(tmp_path / "whole"), Run(tmp_path / "held")
+    pd.testing.assert_frame_equal(whole.development, held.development)
+    columns = [f"p_{name}" for name in protocol.labels]
+
+    def seeds(run):
+        return [table[columns].to_numpy() for _, table in run.predictions.groupby("seed")]
+
+    assert np.array_equal(*seeds(whole))  # all source speakers, whoever was held out before
+    assert not np.array_equal(*seeds(held))
+    data = Data(protocol.load(), load_backbone("acoustic"), auxiliary=False, tokens=False)
+    prior = torch.tensor(data.prior, dtype=torch.float64)
+    peer = Probe.fit(config, data.seen, None, prior)
+    np.testing.assert_allclose(seeds(whole)[0], peer.predict(data.target)[0], atol=1e-5)
 
 
 def test_broken_recordings_are_counted_and_left_out(specs, tmp_path):

@@ -19,7 +19,7 @@ from tests.corpora.trees import EMOTIONS, write_corpus
 
 
 def corpus(name, *, speakers=8, takes=6, voice=0.7, single=False, seed=0):
-    """Summaries [N, 2, 6]: an emotion's direction, a speaker's voice, and noise."""
+    """Summaries in blocks [n, 2, 6]: an emotion's direction, a speaker's voice, and noise."""
     rng = np.random.default_rng(seed)
     effects = np.random.default_rng(99).normal(size=(len(EMOTIONS), 6))
     rows, values = [], []
@@ -31,7 +31,27 @@ def corpus(name, *, speakers=8, takes=6, voice=0.7, single=False, seed=0):
                 rows.append({"corpus": name, "speaker": of, "emotion": emotion})
                 values.append(effects[k] + offset + rng.normal(size=6))
     layers = torch.tensor(np.array(values)).float()
-    return torch.stack([layers, layers + 1], 1), pd.DataFrame(rows, dtype="str")
+    return torch.stack([layers, layers + 1], 1).split(50), pd.DataFrame(rows, dtype="str")
+
+
+def test_what_the_source_says_equals_a_regression_on_all_of_it_at_once():
+    """The weights are those of weighted ridge regression on features standardised by speaker."""
+    blocks, rows = corpus("a")
+    every = torch.cat(blocks).double()
+    for _, at in rows.groupby("speaker").indices.items():
+        every[at] = (every[at] - every[at].mean(0)) / every[at].std(0, correction=0)
+    x = every.clamp(-6, 6).mean(1).numpy()
+    y = np.equal.outer(rows["emotion"].to_numpy(), EMOTIONS) - 1 / len(EMOTIONS)
+    penalty = (
+        np.trace(x.T @ x / len(x)) / x.shape[1]
+    )  # emotions are balanced: all weights are alike
+    expected = np.linalg.solve(x.T @ x / len(x) + penalty * np.eye(x.shape[1]), x.T @ y / len(x))
+    source = learn(blocks, rows, EMOTIONS)
+    np.testing.assert_allclose(
+        source.weights, expected, atol=1e-5
+    )  # standardised values are float32
+    whole = learn([torch.cat(blocks)], rows, EMOTIONS)
+    assert whole.threshold == pytest.approx(source.threshold, rel=1e-9)
 
 
 def test_the_correlation_equals_the_analysis_of_variance():

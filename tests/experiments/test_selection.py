@@ -1,6 +1,7 @@
 """Settings chosen by recognising each labelled corpus from the others."""
 
 import json
+import statistics
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,7 @@ from cleser.experiments.selection import Choice, read_grid, select_by_transfer
 from cleser.recipes.erm import ERMConfig
 from cleser.recipes.probe import ProbeConfig
 from cleser.settings import to_plain
+from tests.corpora.trees import write_corpus
 
 CORPORA = (
     "synthetic:en?speakers=2&sentences=1",
@@ -29,13 +31,13 @@ def grid(tmp_path, text):
 
 
 def test_a_grid_is_all_combinations_and_the_first_of_each_comes_first(tmp_path):
-    path = grid(tmp_path, "c: [7.0, 2.0]\nrounds: [0, 3]\n")
+    path = grid(tmp_path, "penalty: [0.1, 0.2]\nrounds: [0, 3]\n")
     found = [c.changes for c in read_grid(path, ProbeConfig(), "acoustic")]
     assert found == [
-        {"c": 7.0, "rounds": 0},
-        {"c": 7.0, "rounds": 3},
-        {"c": 2.0, "rounds": 0},
-        {"c": 2.0, "rounds": 3},
+        {"penalty": 0.1, "rounds": 0},
+        {"penalty": 0.1, "rounds": 3},
+        {"penalty": 0.2, "rounds": 0},
+        {"penalty": 0.2, "rounds": 3},
     ]
 
 
@@ -54,7 +56,7 @@ def test_the_given_backbone_stands_for_its_name_and_descriptors_are_not_doubled(
 
 
 def test_a_random_search_draws_without_repetition_and_the_same_for_a_seed(tmp_path):
-    path = grid(tmp_path, "c: [1.0, 2.0, 3.0, 4.0]\nrounds: [0, 1, 2]\n")
+    path = grid(tmp_path, "penalty: [1.0, 2.0, 3.0, 4.0]\nrounds: [0, 1, 2]\n")
     drawn = [
         read_grid(path, ProbeConfig(), "acoustic", search="random", trials=5, seed=s)
         for s in (0, 0, 1)
@@ -67,9 +69,10 @@ def test_a_random_search_draws_without_repetition_and_the_same_for_a_seed(tmp_pa
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("cc: [1]\n", "cc is no setting of ProbeConfig, did you mean c?"),
-        ("c: 1\n", "c is 1, expected a list"),
-        ("c: []\n", "expected a list"),
+        ("penalti: [1]\n", "penalti is no setting of ProbeConfig, did you mean penalty?"),
+        ("penalty: 1\n", "penalty is 1, expected a list"),
+        ("penalty: [much]\n", "penalty is 'much', expected a number"),
+        ("penalty: []\n", "expected a list"),
     ],
 )
 def test_a_wrong_grid_is_a_sentence(tmp_path, text, said):
@@ -89,20 +92,26 @@ def test_the_choice_is_that_of_runs_made_by_hand(tmp_path):
     experiment = Experiment(
         "probe", to_plain(config), Protocol(CORPORA[:2], CORPORA[2:]), 3, tmp_path / "unused"
     )
-    choices = [Choice({"c": 1e-6}), Choice({"c": 7.0})]
+    choices = [Choice({"penalty": 1e4}), Choice({"penalty": 1e-3})]
     found = select_by_transfer(experiment, config, choices, CORPORA[:2], tmp_path / "trials")
     by_hand = {}
-    for c in (1e-6, 7.0):
+    for penalty in (1e4, 1e-3):
         for source, target in (CORPORA[:2], CORPORA[1::-1]):
-            one = ProbeConfig(c=c)
-            out = tmp_path / f"{c}-{source[10:12]}"
+            one = ProbeConfig(penalty=penalty)
+            out = tmp_path / f"{penalty}-{source[10:12]}"
             alone = Experiment("probe", to_plain(one), Protocol((source,), (target,)), 1, out)
             results = METHODS["probe"].run(alone, one, _acoustic())
-            by_hand.setdefault(c, []).append(100 * results["uar"]["mean"])
-    means = {c: sum(scores) / 2 for c, scores in by_hand.items()}
-    table = found.table.set_index("c")["mean"].to_dict()
+            by_hand.setdefault(penalty, []).append(100 * results["uar"]["mean"])
+    means = {value: sum(scores) / 2 for value, scores in by_hand.items()}
+    table = found.table.set_index("penalty")["mean"].to_dict()
     assert table == pytest.approx(means)
-    assert found.best.changes == {"c": max(means, key=means.get)}
+    top = max(means, key=means.get)
+    short = {
+        value: [a - b for a, b in zip(by_hand[top], scores, strict=True)]
+        for value, scores in by_hand.items()
+    }
+    as_good = [v for v, d in short.items() if statistics.mean(d) <= statistics.stdev(d) / 2**0.5]
+    assert found.best.changes == {"penalty": as_good[0]}
     specs = [json.loads(p.read_text()) for p in (tmp_path / "trials").rglob("protocol.json")]
     assert len(specs) == 4
     assert not any(CORPORA[2] in str(spec) for spec in specs)
@@ -119,7 +128,7 @@ def _acoustic():
 
 
 def test_run_and_tune_choose_alike_and_the_run_says_so(tmp_path, capsys):
-    path = grid(tmp_path, "c: [7.0, 1.0e-6]\n")
+    path = grid(tmp_path, "penalty: [1.0e-3, 1.0e+4]\n")
     common = [
         "probe",
         "--source",
@@ -151,15 +160,15 @@ def test_run_and_tune_choose_alike_and_the_run_says_so(tmp_path, capsys):
 def test_optuna_finds_the_best_of_a_grid_and_runs_nothing_twice(tmp_path):
     """A planted score of two settings, one of which has no order."""
     path = grid(
-        tmp_path, "c: [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]\nmatch_prior: [true, false]\n"
+        tmp_path, "penalty: [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]\nmatch_prior: [true, false]\n"
     )
 
     def searched():
         search = read_grid(path, ProbeConfig(), "acoustic", search="optuna", trials=40, seed=1)
         tried = []
         for changes in search:
-            tried.append((changes["c"], changes["match_prior"]))
-            search.tell(-abs(changes["c"] - 6.0) + 5.0 * (not changes["match_prior"]))
+            tried.append((changes["penalty"], changes["match_prior"]))
+            search.tell(-abs(changes["penalty"] - 6.0) + 5.0 * (not changes["match_prior"]))
         return tried
 
     tried = searched()
@@ -172,10 +181,52 @@ def test_optuna_ranks_what_it_tried(tmp_path, monkeypatch):
     scores = {2.0: 40.0, 7.0: 60.0}
     monkeypatch.setattr(
         "cleser.experiments.selection._trial",
-        lambda _, config, choice, *rest: scores[choice.changes["c"]],
+        lambda _, config, choice, *rest: scores[choice.changes["penalty"]],
     )
-    path = grid(tmp_path, "c: [2.0, 7.0]\n")
+    path = grid(tmp_path, "penalty: [2.0, 7.0]\n")
     choices = read_grid(path, ProbeConfig(), "acoustic", search="optuna", trials=8)
     found = select_by_transfer(None, ProbeConfig(), choices, CORPORA, tmp_path)
-    assert found.best.changes == {"c": 7.0}
+    assert found.best.changes == {"penalty": 7.0}
     assert found.table["mean"].tolist() == [60.0, 40.0]
+
+
+def test_a_number_without_its_point_is_one(tmp_path):
+    """YAML 1.1 takes 3e-4 for text."""
+    (choice,) = read_grid(grid(tmp_path, "penalty: [3e-4]\n"), ProbeConfig(), "acoustic")
+    assert choice.config(ProbeConfig()).penalty == 3e-4
+
+
+def test_two_sources_choose_unasked_unless_the_user_has_chosen(tmp_path, capsys):
+    common = ["probe", "--source", *CORPORA[:2], "--target", CORPORA[2], "--seeds", "1"]
+    path = grid(tmp_path, "penalty: [1.0e-3, 1.0e+4]\n")
+
+    def notes(*more, sources=CORPORA[:2]):
+        out = tmp_path / str(len(list(tmp_path.iterdir())))
+        command = ["probe", "--source", *sources, *common[4:], *more, "--out", str(out)]
+        assert main(["run", *command]) == 0
+        return " ".join(json.loads((out / "protocol.json").read_text())["notes"]), out
+
+    chosen, out = notes("--grid", str(path))
+    assert "chosen among 2 by transfer validation" in chosen
+    assert "chosen among 3 by transfer" in notes()[0]  # the recipe's own; acoustic alone
+    assert "chosen" not in notes("--penalty", "1e-3")[0]
+    assert "chosen" not in notes("--select", "none")[0]
+    assert "chosen" not in notes(sources=CORPORA[:1])[0]
+    assert "chosen" not in notes("--config", str(out / "config.yaml"))[0]
+    saved = [yaml.safe_load((p / "config.yaml").read_text())["config"] for p in (out,)]
+    assert saved[0]["penalty"] == 1e-3
+
+
+def test_what_cannot_be_chosen_unasked_is_said_and_run_as_given(tmp_path):
+    """A corpus without sadness cannot be left out as the target; the run itself is sound."""
+    whole = ("anger", "happiness", "neutral", "sadness")
+    specs = [
+        write_corpus(tmp_path / name, name, language=name, emotions=emotions, seed=seed)
+        for seed, (name, emotions) in enumerate({"de": whole, "en": whole[:3], "pl": whole}.items())
+    ]
+    common = ["probe", "--source", *specs[:2], "--target", specs[2], "--seeds", "1"]
+    out = tmp_path / "run"
+    assert main(["run", *common, "--out", str(out)]) == 0
+    notes = " ".join(json.loads((out / "protocol.json").read_text())["notes"])
+    assert "settings are not chosen by transfer but as given" in notes
+    assert main(["run", *common, "--select", "transfer", "--out", str(tmp_path / "asked")]) == 2

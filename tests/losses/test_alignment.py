@@ -1,6 +1,7 @@
 """CORAL, MMD and layer anchoring: closed forms, loops, streams, unequal and tiny batches."""
 
 import math
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -8,7 +9,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cleser.losses import CoralLoss, LayerAnchorLoss, MmdLoss, StreamingCovariance, coral, mmd
+from cleser.losses import (
+    CoralLoss,
+    LayerAnchorLoss,
+    MmdLoss,
+    StreamingCovariance,
+    coral,
+    coral_debiased,
+    mmd,
+)
 from tests.losses.cases import leaf, needs_compiler
 
 
@@ -36,6 +45,33 @@ def test_coral_of_layers_is_that_of_each():
     torch.testing.assert_close(coral(source, target), each)
 
 
+def squared_covariance(x):
+    """Unbiased ‖Σ‖²: h over all four different items, (xi − xj)(xi − xj)ᵀ / 2 being a covariance of two."""
+    total, quadruples = 0.0, list(permutations(range(len(x)), 4))
+    for i, j, k, m in quadruples:
+        total += ((x[i] - x[j]) @ (x[k] - x[m])) ** 2 / 4
+    return total / len(quadruples)
+
+
+def test_debiased_coral_is_the_mean_over_all_items_that_differ():
+    source, target = normal(6, 5), 2 * normal(7, 5, seed=1) + 1
+    a, b = np.cov(source.numpy().T), np.cov(target.numpy().T)
+    expected = squared_covariance(source) + squared_covariance(target) - 2 * np.sum(a * b)
+    assert coral_debiased(source, target).item() == pytest.approx(float(expected) / (4 * 25))
+    layers = torch.stack([source, 3 * source]), torch.stack([target, target])
+    each = torch.stack([coral_debiased(s, t) for s, t in zip(*layers, strict=True)])
+    torch.testing.assert_close(coral_debiased(*layers), each)
+    assert torch.autograd.gradcheck(coral_debiased, (leaf(source), leaf(target)))
+
+
+def test_debiased_coral_of_one_distribution_is_zero_on_average():
+    draws = [(normal(8, 20, seed=i), normal(8, 20, seed=1000 + i)) for i in range(300)]
+    found = torch.stack([coral_debiased(*draw) for draw in draws])
+    error = found.std() / 300**0.5
+    assert found.mean().abs() < 4 * error
+    assert torch.stack([coral(*draw) for draw in draws]).mean() > 40 * error
+
+
 @pytest.mark.parametrize("d", [3, 64])
 def test_coral_of_equals_is_zero(d):
     x = normal(9, d).float()
@@ -43,7 +79,9 @@ def test_coral_of_equals_is_zero(d):
     assert coral(x, x + 100).item() == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("function", [coral, CoralLoss(), CoralLoss(momentum=0.9, dim=4)])
+@pytest.mark.parametrize(
+    "function", [coral, coral_debiased, CoralLoss(), CoralLoss(momentum=0.9, dim=4)]
+)
 @pytest.mark.parametrize(("n", "m"), [(0, 3), (1, 3), (3, 1)])
 def test_too_few_items_are_zero_with_zero_gradient(function, n, m):
     source, target = leaf(torch.randn(n, 4)), leaf(torch.randn(m, 4))

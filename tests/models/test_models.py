@@ -71,7 +71,23 @@ def test_without_their_view_tokens_are_embedded_and_change_no_utterance():
         batch, tokens=batch.tokens[:0], offsets=torch.zeros(4).long(), phonemes=batch.phonemes[:0]
     )
     assert torch.equal(model(none).logits, model(batch).logits)
-    assert model(none).token_layers.shape == (2, 0, 16)
+    assert model(none).tokens.shape == (0, 16)
+    assert model(none).token_layers is None
+
+
+@pytest.mark.parametrize("mix", ["weighted", "concat"])
+def test_keeping_each_layers_view_of_the_tokens_changes_nothing_else(mix):
+    torch.manual_seed(0)
+    shape = {"layers": 2, "channels": 6, "classes": 4, "mix": mix}
+    plain = EmotionModel(ModelConfig(dim=16), **shape).eval()
+    keeping = EmotionModel(ModelConfig(dim=16), **shape, token_layers=True).eval()
+    keeping.load_state_dict(plain.state_dict())
+    batch = make_batch()
+    expected, found = plain(batch), keeping(batch)
+    torch.testing.assert_close(found.tokens, expected.tokens)
+    torch.testing.assert_close(found.logits, expected.logits)
+    states = keeping.token_mix.states(batch.tokens)
+    torch.testing.assert_close(found.token_layers, states.transpose(0, 1))
 
 
 @pytest.mark.parametrize("wanted", [0.2, 0.5])
@@ -93,6 +109,9 @@ def test_many_values_are_dropped_at_the_rate_that_is_asked_for_and_keep_their_me
     assert torch.equal(x.grad, y)
     torch.manual_seed(0)
     assert torch.equal(drop(x.detach()), y)
+    torch.manual_seed(0)
+    drawn = torch.empty(len(x), dtype=torch.int64).random_(-(1 << 63), None)  # all at once
+    assert torch.equal(kept, drawn.view(torch.uint8).view(-1, 8) >= round(256 * wanted))
     assert drop.eval()(x) is x
     few = x[:9].detach()
     torch.manual_seed(1)

@@ -1,5 +1,7 @@
 """Classical classifiers, kept as tensors, against scikit-learn's own answers."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,9 +15,11 @@ from cleser.experiments.evaluate import evaluate
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.export import export
 from cleser.recipes import METHODS, ClassicalConfig
-from cleser.recipes.classical import _scores
+from cleser.recipes.classical import Classical, _scores
+from cleser.recipes.probe import ProbeConfig
 from cleser.settings import to_plain
-from cleser.speech import load_backbone
+from cleser.speech import Features, load_backbone
+from cleser.training.dataset import Dataset, InMemory, balance
 from tests.corpora.trees import write_corpus
 
 
@@ -77,3 +81,57 @@ def test_a_run_is_opened_again(specs, tmp_path, classifier, labels):
     for folder in (out, export(out, tmp_path / "model")):
         found = cleser.load_model(folder).predict(target["path"].tolist())
         np.testing.assert_allclose(found[columns], mean.loc[target["utterance"]], atol=1e-4)
+
+
+@pytest.mark.parametrize("classifier", ["svm", "linear"])
+def test_of_a_large_source_a_sample_is_learned_from(classifier):
+    """What is fitted is what the sample gives, which is the same whenever it is drawn; all are recognised."""
+    source, few = many(), 30
+    config = ClassicalConfig(classifier, c=1.0, most=few)
+    sample = source.sample(few)
+    assert len(sample) == few
+    assert sample.manifest.equals(source.sample(few).manifest)
+    assert sample.manifest["utterance"].is_monotonic_increasing
+    bounded = Classical.fit(config, source, 3)
+    plain = Classical.fit(ClassicalConfig(classifier, c=1.0), sample, 3)
+    shares, statistics = bounded.predict(source)
+    assert shares.shape == (len(source), 3)
+    torch.testing.assert_close(shares, plain.predict(source)[0])
+    assert torch.equal(statistics, source.summaries().flatten(1))  # few numbers: not projected
+    whole = Classical.fit(ClassicalConfig(classifier, c=1.0), source, 3)
+    assert not torch.allclose(shares, whole.predict(source)[0])
+
+
+def test_many_statistics_are_learned_from_by_fewer_utterances():
+    layers, channels = 7, 1024
+    assert ClassicalConfig().limit((layers, channels)) == 10_000
+    assert ProbeConfig().limit((layers, channels)) == 2**29 // (4 * layers * channels) == 18_724
+    assert ProbeConfig().limit((2, 40)) == 100_000
+
+
+def test_a_run_says_that_it_learned_from_a_sample(specs, tmp_path):
+    config = ClassicalConfig("linear", c=1.0, most=7)
+    protocol = Protocol([specs[0]], [specs[1]], labels=("anger", "sadness"), normalisation="corpus")
+    experiment = Experiment("classical", to_plain(config), protocol, 1, tmp_path)
+    METHODS["classical"].run(experiment, config, load_backbone("acoustic"))
+    notes = json.loads((tmp_path / "protocol.json").read_text())["notes"]
+    assert any("random sample of 7 at most" in note for note in notes)
+
+
+def many() -> Dataset:
+    """150 utterances of three emotions: more than are gone over at a time."""
+    rng = np.random.default_rng(0)
+    emotion = rng.permutation(np.arange(150) % 3)
+    x = torch.from_numpy(rng.normal(size=(150, 2, 3)) + emotion[:, None, None]).float()
+    rows = pd.DataFrame(
+        {
+            "utterance": [f"u{i:03d}" for i in range(150)],
+            "corpus": "a",
+            "speaker": [f"s{i % 6}" for i in range(150)],
+            "emotion": np.array(["anger", "neutral", "sadness"], dtype=object)[emotion],
+        }
+    )
+    offsets = torch.zeros(151, dtype=torch.long)
+    features = Features(rows["utterance"].tolist(), x[:0], offsets, x, [])
+    labels = {"emotion": torch.from_numpy(emotion)}
+    return Dataset(rows, InMemory(features), labels, {}, balance(rows), [])

@@ -37,8 +37,8 @@ UNIFORM = torch.full((3,), 1 / 3, dtype=torch.float64)
 @pytest.mark.parametrize("classes", [2, 3])
 def test_a_plain_probe_is_a_weighted_logistic_regression(classes):
     source, test = dataset(0, classes), dataset(1, classes)
-    probe = Probe.fit(ProbeConfig(c=3.0), source, None, torch.ones(classes) / classes)
-    peer = LogisticRegression(C=3.0 / 6, max_iter=1000).fit(
+    probe = Probe.fit(ProbeConfig(penalty=0.01), source, None, torch.ones(classes) / classes)
+    peer = LogisticRegression(C=1 / (0.01 * 60 * 6), max_iter=1000).fit(
         source.summaries().flatten(1).numpy(), source.labels["emotion"], source.weight.numpy()
     )
     shares, x = probe.predict(test)
@@ -59,25 +59,26 @@ def test_the_prior_makes_the_shares_even():
     target = dataset(2, shift=1.0)
     config = ProbeConfig(match_prior=True)
     shares = Probe.fit(config, dataset(0), target, UNIFORM).predict(target)[0]
-    torch.testing.assert_close(shares.mean(0).double(), UNIFORM, atol=1e-4, rtol=0)
+    torch.testing.assert_close(shares.mean(0).double(), UNIFORM, atol=5e-4, rtol=0)
 
 
 def test_a_round_learns_from_confident_target_utterances_which_count_as_the_source():
     source, target = dataset(0), dataset(2, shift=0.5)
-    config = ProbeConfig(match_prior=True, rounds=1)
-    plain = Probe.fit(ProbeConfig(), source, None, UNIFORM)
+    config = ProbeConfig(penalty=0.01, match_prior=True, rounds=1)
+    plain = Probe.fit(ProbeConfig(penalty=0.01), source, None, UNIFORM)
     x, unlabelled = (d.summaries().flatten(1) for d in (source, target))
     logits = plain.logits(unlabelled)
     trusted = confident_labels((logits + prior_shift(logits, UNIFORM)).softmax(-1), 0.5)
     kept = (trusted >= 0).nonzero()[:, 0].tolist()
     even = [60 / 3 / sum(int(trusted[j] == trusted[i]) for j in kept) for i in kept]
-    peer = LogisticRegression(C=7 / 6, max_iter=1000).fit(
+    # The round doubles what is learned from, so that C halves and the penalty of the mean loss stays.
+    peer = LogisticRegression(C=1 / (0.01 * 120 * 6), max_iter=1000).fit(
         torch.cat([x, unlabelled[kept]]).numpy(),
         torch.cat([source.labels["emotion"], trusted[kept]]).numpy(),
         np.concatenate([source.weight.numpy(), even]),
     )
     found = Probe.fit(config, source, target, UNIFORM)
-    np.testing.assert_allclose(found.weights, peer.coef_, atol=1e-4)
+    np.testing.assert_allclose(found.weights, peer.coef_, atol=2e-3)
     assert config.adapts
     assert not ProbeConfig(match_prior=True).adapts
 
@@ -87,8 +88,9 @@ def test_more_is_trusted_from_round_to_round():
     source, target = dataset(0), dataset(2, shift=0.5)
     assert ProbeConfig(rounds=3).shares == [0.5, 0.75, 1.0]
     x, unlabelled = (d.summaries().flatten(1).numpy() for d in (source, target))
-    peer = LogisticRegression(C=7 / 6, max_iter=1000)
+    peer = LogisticRegression(C=1 / (0.01 * 60 * 6), max_iter=1000)
     peer.fit(x, source.labels["emotion"], source.weight.numpy())
+    peer.C /= 2  # of twice the weight
     for share in (0.5, 0.75, 1.0):
         trusted = confident_labels(torch.from_numpy(peer.predict_proba(unlabelled)), share).numpy()
         kept = np.flatnonzero(trusted >= 0)
@@ -98,8 +100,8 @@ def test_more_is_trusted_from_round_to_round():
             np.concatenate([source.labels["emotion"].numpy(), trusted[kept]]),
             np.concatenate([source.weight.numpy(), even]),
         )
-    found = Probe.fit(ProbeConfig(rounds=3), source, target, UNIFORM)
-    np.testing.assert_allclose(found.weights, peer.coef_, atol=1e-3)
+    found = Probe.fit(ProbeConfig(penalty=0.01, rounds=3), source, target, UNIFORM)
+    np.testing.assert_allclose(found.weights, peer.coef_, atol=2e-3)
 
 
 @pytest.mark.parametrize("count", [5, 40])
@@ -131,7 +133,7 @@ def test_attributes_are_learned_without_any_emotion():
     x = source.summaries().flatten(1)
     labels = {**source.labels, "attributes": x[:, :1].clamp(-1, 1)}
     nobody = replace(source, labels=labels, weight=torch.zeros(len(source)))  # no emotion is known
-    probe = Probe.fit(ProbeConfig(c=1e6), nobody, None, torch.zeros(0), ["arousal"])
+    probe = Probe.fit(ProbeConfig(penalty=1e-9), nobody, None, torch.zeros(0), ["arousal"])
     again = Probe.restore(ProbeConfig(), probe.tensors(), 0)
     found = again.attributes(nobody)[:, 0]
     assert torch.corrcoef(torch.stack([found, labels["attributes"][:, 0]]))[0, 1] > 0.9

@@ -2,7 +2,7 @@
 
 import torch
 
-from cleser.recipes.styles import PROJECTED, described_by, projected
+from cleser.features.projection import PROJECTED, described_by, projected
 
 
 def test_similarities_survive_the_projection():
