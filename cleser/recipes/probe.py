@@ -22,7 +22,7 @@ Two steps without target labels may follow:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ class ProbeConfig:
     """
 
     penalty: float = 3e-4
-    refit: bool = True
+    refit: bool = field(default=True, metadata={"before": False})
     match_prior: bool = False
     rounds: int = 0
     confidence: float = 0.5
