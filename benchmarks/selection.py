@@ -64,7 +64,7 @@ def _row(cell, matrix) -> dict[str, object]:
     return {
         "direction": cell.direction.name,
         "correlation": float(spearmanr(found.table["mean"], values).statistic),
-        "chosen": values[0],
+        "chosen": scores[found.best.name],
         "first": scores[first.name],
         "best": max(values),
         "all": float(np.mean(values)),

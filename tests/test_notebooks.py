@@ -43,7 +43,11 @@ def test_cells_run(path, tmp_path, monkeypatch, capsys):
     names = {"__name__": path.stem}
 
     def command(line):
-        status = main(shlex.split(line.format(**names))[1:])
+        typed = line.format(**names)
+        # A shell would take an unquoted & of a spec as the end of the command.
+        plain = shlex.shlex(typed, posix=True, punctuation_chars=True)
+        assert not [word for word in plain if set(word) <= set("&;|<>()")], typed
+        status = main(shlex.split(typed)[1:])
         printed = capsys.readouterr()
         assert status == 0, f"{line}\n{printed.out}\n{printed.err}"
 

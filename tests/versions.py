@@ -66,6 +66,8 @@ def tried(name: str, python: str, folder: Path) -> bool:
             ".[ctc,espeak,faiss,peft,pml]",
             "pytest",
             "hypothesis",
+            "POT",
+            "praat-parselmouth",
             "praatio",
             "torchdata",
         ]

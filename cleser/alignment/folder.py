@@ -109,6 +109,11 @@ def load_alignments(
     Raises:
         ValueError: The folder does not exist, holds no alignment of any of the utterances, or most of those that it
             holds do not fit their recordings.
+
+    >>> row = {"utterance": "a/1", "path": "1.wav", "start": 0.0, "end": None}
+    >>> manifest = pd.DataFrame([{**row, "phones": '[["h", 0.1, 0.2], ["a", 0.2, 0.35]]'}])
+    >>> load_alignments(manifest)[0].phones
+    ('h', 'a')
     """
     if folder is None:
         return _stated(manifest, alphabet)

@@ -19,6 +19,10 @@ class Phone(NamedTuple):
         start: In seconds.
         end: In seconds.
         phone: IPA, without stress, tone and length.
+
+    >>> phone = Phone(0.25, 0.5, "ʃ")
+    >>> phone.end - phone.start, phone.phone
+    (0.25, 'ʃ')
     """
 
     start: float

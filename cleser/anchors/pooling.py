@@ -254,7 +254,11 @@ def _mean(x: Tensor, frames: Tensor, listed: _Listed) -> Tensor:
 
 
 def uniform_bounds(count: int, length: int) -> Tensor:
-    """Cut ``count`` frames into equal stretches of about ``length`` frames, int64 [S, 2].
+    """Cut frames into equal stretches, int64 [S, 2].
+
+    Args:
+        count: How many frames there are.
+        length: About how many a stretch has.
 
     >>> uniform_bounds(7, 3).tolist()
     [[0, 3], [3, 7]]

@@ -20,6 +20,7 @@ PURPOSES = {
     "espeak": "phone alignment by synthesis, for any language that espeak-ng speaks",
     "faiss": "neighbour graphs compared with faiss",
     "onnx": "runs exported as ONNX files, and checked",
+    "optuna": "settings suggested by Optuna (cleser tune --search optuna)",
     "opensmile": "eGeMAPS functionals",
     "peft": "LoRA when a backbone is fine-tuned",
     "pml": "losses of pytorch-metric-learning over our relations",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
@@ -56,12 +56,15 @@ class RunArguments(Generic[C, T]):
         seeds: How many trainings, with seeds 0, 1, ….
         backbone: What turns recordings into frames.
         alignments: Folder of alignments that say when phones sound, as cleser align writes them.
-        select: transfer chooses settings, before anything else, by recognising each labelled corpus from the others.
-        grid: What is chosen among: a YAML file with a list of values for each setting, such as c: [2, 7] or
+        select: transfer chooses settings, before anything else, by recognising each labelled corpus from the others;
+            auto does so with two source corpora or more, where the recipe comes with a grid and none of what it holds
+            was set by hand.
+        grid: What is chosen among: a YAML file with a list of values for each setting, such as penalty: [3e-4, 1e-3] or
             training.epochs: [15, 30]; by default the recipe's own grid.
         select_on: The labelled corpora to choose by; the sources by default. None of them may be the target.
-        search: All combinations of the grid, or some drawn at random.
-        trials: How many are drawn.
+        search: All combinations of the grid, some drawn at random, or some that Optuna suggests by the scores of those
+            before (pip install cleser[optuna]).
+        trials: How many are drawn or suggested.
         selection_seeds: Trainings of each trial.
     """
 
@@ -90,10 +93,10 @@ class RunArguments(Generic[C, T]):
     seeds: int = 3
     backbone: str = "acoustic"
     alignments: Path | None = None
-    select: Literal["none", "transfer"] = "none"
+    select: Literal["auto", "transfer", "none"] = "auto"
     grid: str = ""
     select_on: tuple[str, ...] = ()
-    search: Literal["grid", "random"] = "grid"
+    search: Literal["grid", "random", "optuna"] = "grid"
     trials: int = 20
     selection_seeds: int = 1
 
@@ -184,9 +187,17 @@ def run(args: list[str]) -> None:
     if found is None:
         return
     experiment, config, arguments = found
-    if arguments.select == "transfer":
-        selection = select(experiment, config, arguments, arguments.out / "selection")
-        experiment, config = selection.apply(experiment, config)
+    asked = arguments.select == "transfer"
+    if asked or (arguments.select == "auto" and selects_unasked(experiment, config, arguments)):
+        try:
+            selection = select(experiment, config, arguments, arguments.out / "selection")
+        except ValueError as error:
+            if asked:
+                raise
+            note = f"settings are not chosen by transfer but as given: {error}"
+            experiment = replace(experiment, notes=(*experiment.notes, note))
+        else:
+            experiment, config = selection.apply(experiment, config)
     run_experiment(experiment, config)
 
 
@@ -237,6 +248,26 @@ def asked_for(command: str, args: list[str]) -> tuple[Experiment, Any, Any] | No
     if arguments.tune.from_audio and method.build is None:
         raise ValueError(f"{name} trains no network, so that nothing can be tuned under it")
     return arguments.experiment(name), arguments.method, arguments
+
+
+def selects_unasked(experiment: Experiment, config: Any, arguments: Any) -> bool:
+    """Whether ``--select auto`` chooses settings by transfer."""
+    from cleser.experiments.selection import GRIDS  # noqa: PLC0415
+    from cleser.settings import read_yaml  # noqa: PLC0415
+
+    sources = arguments.select_on or arguments.source
+    if len(sources) < 2 or set(sources) & set(arguments.target):
+        return False
+    if arguments.grid:
+        return True
+    own = GRIDS / f"{experiment.recipe}.yaml"
+    if not own.exists():
+        return False
+    usual = type(config)()
+    # Whoever set one of these by hand has chosen.
+    names = {name.split(".")[0] for name in read_yaml(own)} - {"backbone"}
+    by_hand = any(getattr(config, name) != getattr(usual, name) for name in names)
+    return not by_hand and "+" not in experiment.backbone
 
 
 def select(experiment: Experiment, config: Any, arguments: Any, out: Path) -> Selection:
@@ -298,6 +329,7 @@ def _saved(args: list[str], name: str, kind: type[Any]) -> tuple[Any, list[str]]
         out=tyro.MISSING,
         method=from_plain(kind, saved["config"]),
         seeds=saved["seeds"],
+        select="none",  # what was chosen is what was saved
         backbone=saved["backbone"],
         tune=from_plain(FineTuning, saved.get("tuning", {})),
         alignments=Path(saved["alignments"]) if "alignments" in saved else None,

@@ -56,5 +56,5 @@ CATALOGUE: Final = (
     Entry("subesco", "bn", "CC BY 4.0", "Zenodo", _NAMES),
     Entry("tess", "en", "CC BY-NC-ND 4.0", "University of Toronto", _NAMES),
     Entry("turev-db", "tr", "CC BY-NC-ND 4.0", "authors' repository TurEV-DB", "folders and names"),
-    Entry("urdu", "ur", _NOT_STATED, "authors' repository URDU-Dataset", _NAMES),
+    Entry("urdu", "ur", "free for research", "authors' repository URDU-Dataset", _NAMES),
 )  # fmt: skip

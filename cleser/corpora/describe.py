@@ -31,6 +31,11 @@ class Description:
         splits: One row an official split: ``utterances, speakers``.
         audio: One row a format: ``samplerate, channels, files``; empty if not probed.
         problems: What was left out, and why.
+
+    >>> from cleser.corpora import load
+    >>> description = describe(load("synthetic:zh?speakers=2&sentences=1"), probe=False)
+    >>> description.facts["Utterances"], description.classes.index.tolist()
+    ('8', ['anger', 'happiness', 'neutral', 'sadness'])
     """
 
     facts: dict[str, str]

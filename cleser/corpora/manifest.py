@@ -59,6 +59,9 @@ class Problem(NamedTuple):
     Attributes:
         path: The file, or where in a table it was named.
         reason: What is wrong with it.
+
+    >>> print(*Problem("wav/2.wav", "holds no samples"), sep=": ")
+    wav/2.wav: holds no samples
     """
 
     path: str
@@ -74,6 +77,13 @@ class Listing(NamedTuple):
             valence, dominance`` are numbers on the scale that ``scale`` names, see :mod:`cleser.corpora.attributes`,
             and ``votes.anger`` and so on votes of annotators, see :mod:`cleser.corpora.votes`.
         problems: What was left out.
+
+    >>> rows = pd.DataFrame({"utterance": ["1"], "path": ["1.wav"], "language": ["de"], "emotion": ["anger"]})
+    >>> set(rows) <= set(COLUMNS), set(rows["emotion"]) <= set(EMOTIONS)
+    (True, True)
+    >>> listing = Listing(rows, [Problem("2.wav", "is named in the table, but is not there")])
+    >>> assemble("mine", listing)["utterance"].tolist()
+    ['mine/1']
     """
 
     rows: pd.DataFrame

@@ -35,6 +35,11 @@ def probe(manifest: pd.DataFrame, *, progress: bool = False) -> pd.DataFrame:
         The manifest with the columns ``duration`` (of the utterance, in seconds), ``samplerate`` (Hz),
         ``channels`` and ``frames`` (of the file). Recordings that are unreadable, are cut off, hold no samples or
         end before their utterance does have moved to its problems.
+
+    >>> from cleser.corpora import load
+    >>> probed = probe(load("synthetic:zh?speakers=2&sentences=1"))
+    >>> probed["samplerate"].unique().tolist(), bool((probed["duration"] > 0.5).all())
+    ([16000], True)
     """
     paths = manifest["path"].unique()
     with ThreadPoolExecutor(min(32, 4 * (os.cpu_count() or 1))) as pool:

@@ -79,6 +79,10 @@ class Protocol:
         ValueError: A field holds something else than it may.
 
     Source corpora are weighted equally, whatever their sizes, wherever a method has a say in it.
+
+    >>> protocol = Protocol(source=("emodb:DIR",), target=("ravdess:DIR",), labels=("anger", "sadness"))
+    >>> protocol.target_access, protocol.normalisation
+    ('audio', 'auto')
     """
 
     source: tuple[str, ...]
@@ -300,6 +304,11 @@ class Parts:
         auxiliary: Labelled utterances of auxiliary corpora.
         adapt: Target utterances whose audio training may see, whatever they express; their labels are blanked.
         test: Target utterances to recognise, with labels for the evaluation alone.
+
+    >>> spec = "synthetic:{}?speakers=4&sentences=1"
+    >>> parts = Protocol((spec.format("en"),), (spec.format("zh"),)).load().parts()
+    >>> set(parts.train["speaker"]) & set(parts.dev["speaker"]), int(parts.adapt["emotion"].notna().sum())
+    (set(), 0)
     """
 
     train: pd.DataFrame
@@ -341,6 +350,11 @@ class Cast:
         several: The casts of all folds, of one that has several; what it holds itself is then all that takes part in
             any of them.
         fold: The fold that this one is, where there is a split.
+
+    >>> spec = "synthetic:{}?speakers=4&sentences=1"
+    >>> cast = Protocol((spec.format("en"),), (spec.format("zh"),)).load()
+    >>> cast.target["speaker"].nunique(), cast.shared
+    (4, set())
     """
 
     protocol: Protocol

@@ -58,7 +58,7 @@ def answer(runs: Sequence[Run], controlled: Sequence[tuple[Run, Run, Difference]
     found, classes = best.results[metric], best.protocol["classes"]
     low, high = found["ci95"]
     within = "" if low is None else f" (95 % interval {100 * low:.1f} to {100 * high:.1f})"
-    reaches = "does best, with" if len(runs) > 1 else "reaches"
+    reaches = f"has the highest mean of {len(runs)} runs," if len(runs) > 1 else "reaches"
     said = (
         f"{name_of(best)} {reaches} {100 * found['mean']:.1f} % UAR{within}, where chance is "
         f"{100 / len(classes):.1f} %"
@@ -70,6 +70,8 @@ def answer(runs: Sequence[Run], controlled: Sequence[tuple[Run, Run, Difference]
         if run is best:
             said += f"; beside its fair control {name_of(control)} that is {100 * by.difference:+.1f} points"
             said += _sure(by, p)
+    if len(runs) > 1:
+        said += "; the table of differences says what is more than chance"
     return said + "."
 
 

@@ -90,6 +90,11 @@ def fit_temperature(probabilities: npt.ArrayLike, truth: npt.ArrayLike) -> float
 
     Raises:
         ValueError: There is no utterance, or truth has another length.
+
+    >>> sure = [[0.99, 0.01]] * 4  # as sure of one error in four as of the rest
+    >>> t = fit_temperature(sure, [0, 0, 0, 1])
+    >>> temper(sure[:1], t).round(2)
+    array([[0.75, 0.25]])
     """
     p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(truth)
     if p.ndim != 2 or not len(p) or y.shape != p.shape[:1]:
@@ -113,6 +118,12 @@ class Reliability:
         sums: Of each seed, cluster and bin, [S, G, B, 5]: utterances, confidence c, hits h, c (1 − c), and −log p of
             the true class.
         unit: What a cluster is.
+
+    >>> rows = pd.DataFrame({"seed": 0, "utterance": [*"abcd"], "speaker": [*"1122"], "emotion": ["joy", "fear"] * 2,
+    ...                      "p_joy": [0.9, 0.6, 0.7, 0.2], "p_fear": [0.1, 0.4, 0.3, 0.8]})
+    >>> found = reliability(rows, ["joy", "fear"], bins=2)
+    >>> found.sums.shape, round(found.interval("ece").estimate, 3)
+    ((1, 2, 2, 5), 0.15)
     """
 
     sums: Floats
@@ -154,12 +165,22 @@ class Reliability:
 
 
 def expected_calibration_error(sums: Floats) -> Floats:
-    """ECE, :eq:`ece`, of sums over bins [..., B, 3 or more] as in :class:`Reliability`: [...]."""
+    """ECE, :eq:`ece`, of sums over bins [..., B, 3 or more] as in :class:`Reliability`: [...].
+
+    >>> bins = np.array([[2, 1.4, 1], [2, 1.8, 2]])  # utterances, sum of confidences, hits
+    >>> round(float(expected_calibration_error(bins)), 3)  # (|1 − 1.4| + |2 − 1.8|) / 4
+    0.15
+    """
     return _mean(np.abs(sums[..., 2] - sums[..., 1]), sums)
 
 
 def overconfidence(sums: Floats) -> Floats:
-    """Mean confidence less accuracy, of the same sums: [...]."""
+    """Mean confidence less accuracy, of the same sums: [...].
+
+    >>> bins = np.array([[2, 1.4, 1], [2, 1.8, 2]])
+    >>> round(float(overconfidence(bins)), 3)  # (1.4 + 1.8 − 1 − 2) / 4
+    0.05
+    """
     return _mean(sums[..., 1] - sums[..., 2], sums)
 
 
@@ -197,6 +218,12 @@ def reliability(
 
     Raises:
         ValueError: There are no rows, or a truth is not among ``classes``.
+
+    >>> rows = pd.DataFrame({"seed": 0, "utterance": [*"abcd"], "speaker": [*"1122"], "emotion": ["joy", "fear"] * 2,
+    ...                      "p_joy": [0.9, 0.6, 0.7, 0.2], "p_fear": [0.1, 0.4, 0.3, 0.8]})
+    >>> found = reliability(rows, ["joy", "fear"], bins=2)
+    >>> found.confidence.round(2), found.accuracy
+    (array([0.65, 0.85]), array([0.5, 1. ]))
     """
     if predictions.empty:
         raise ValueError("there are no predictions, expected at least one")
@@ -234,6 +261,11 @@ def fit_temperatures(development: pd.DataFrame, classes: list[str]) -> list[dict
 
     Returns:
         Rows with ``seed`` (and ``fold``) and ``temperature``.
+
+    >>> rows = pd.DataFrame({"seed": 0, "utterance": [*"abcd"], "speaker": [*"1122"], "emotion": ["joy", "fear"] * 2,
+    ...                      "p_joy": [0.9, 0.6, 0.7, 0.2], "p_fear": [0.1, 0.4, 0.3, 0.8]})
+    >>> [row["seed"] for row in fit_temperatures(rows, ["joy", "fear"])]
+    [0]
     """
     columns = [name for name in ("fold", "seed") if name in development]
     fitted: list[dict[str, Any]] = []
@@ -250,8 +282,18 @@ def tempered(
 ) -> Floats:
     """Probabilities [N, K] of predictions, each at its network's temperature.
 
+    Args:
+        predictions: As for :func:`reliability`.
+        classes: Names of the K classes.
+        temperatures: As :func:`fit_temperatures` gives them.
+
     Raises:
         ValueError: A network has no temperature.
+
+    >>> rows = pd.DataFrame({"seed": 0, "utterance": [*"abcd"], "speaker": [*"1122"], "emotion": ["joy", "fear"] * 2,
+    ...                      "p_joy": [0.9, 0.6, 0.7, 0.2], "p_fear": [0.1, 0.4, 0.3, 0.8]})
+    >>> tempered(rows[:1], ["joy", "fear"], [{"seed": 0, "temperature": 2.0}])
+    array([[0.75, 0.25]])
     """
     columns = [name for name in ("fold", "seed") if name in temperatures[0]]
     known = {tuple(row[c] for c in columns): row["temperature"] for row in temperatures}

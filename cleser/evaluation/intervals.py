@@ -115,6 +115,13 @@ class Interval:
         dof: Degrees of freedom.
         covers: What the interval holds for beyond what was tested: ``"speakers and seeds"``, with a single seed
             ``"speakers"``; ``"utterances"`` in place of speakers where these are unknown.
+
+    >>> from cleser.evaluation import uar
+    >>> counts = np.array([[[[3, 1], [2, 2]], [[4, 0], [1, 3]], [[2, 2], [1, 3]]]])  # 1 seed, 3 speakers, 2 classes
+    >>> clusters = Clusters(counts, ["a", "b", "c"], "speakers", 0)
+    >>> found = interval(clusters, uar)
+    >>> round(found.estimate, 3), found.covers, found.low < found.estimate < found.high
+    (0.708, 'speakers', True)
     """
 
     estimate: float
@@ -141,6 +148,13 @@ class Difference:
         seeds: Seeds of A and of B that were compared.
         by_seed: Whether seeds were paired, as each tests other speakers.
         covers: As for :class:`Interval`; seeds are covered where both runs have several.
+
+    >>> from cleser.evaluation import uar
+    >>> counts = np.array([[[[3, 1], [2, 2]], [[4, 0], [1, 3]], [[2, 2], [1, 3]]]])  # 1 seed, 3 speakers, 2 classes
+    >>> clusters = Clusters(counts, ["a", "b", "c"], "speakers", 0)
+    >>> same = paired_difference(clusters, clusters, uar)
+    >>> same.difference, same.p, same.least_p
+    (0.0, 1.0, 0.25)
     """
 
     difference: float
@@ -181,6 +195,13 @@ def interval(
     Returns:
         The mean over seeds and its interval; NaN bounds where a seed tested a single speaker, or each class was
         spoken by a single one: that says nothing about others.
+
+    >>> from cleser.evaluation import uar
+    >>> counts = np.array([[[[3, 1], [2, 2]], [[4, 0], [1, 3]], [[2, 2], [1, 3]]]])  # 1 seed, 3 speakers, 2 classes
+    >>> clusters = Clusters(counts, ["a", "b", "c"], "speakers", 0)
+    >>> found = interval(clusters, uar)
+    >>> round(found.estimate, 3), round(found.low, 3), round(found.high, 3)
+    (0.708, 0.35, 1.0)
     """
     values, psi = metric(clusters.counts.sum(1)), influence(clusters.counts, metric)
     parts = _parts(clusters.tested, psi.mean(0), [(values, psi)])
@@ -207,6 +228,12 @@ def interval_of_sums(
         unit: What a cluster is, ``"speakers"`` or ``"utterances"``.
         bounds: Least and greatest value that the metric can have.
         level: Of confidence.
+
+    >>> sums = np.array([[[[2.0, 1.0]], [[2.0, 2.0]], [[2.0, 1.0]]]])  # [S, G, B, M]: how many, how many of them right
+    >>> sizes = sums[..., 0].sum(-1)
+    >>> found = interval_of_sums(sums, sizes, lambda s: s[..., 1].sum(-1) / s[..., 0].sum(-1), "speakers")
+    >>> round(found.estimate, 3), found.covers
+    (0.667, 'speakers')
     """
     values, psi = metric(sums.sum(1)), influence(sums, metric)
     parts = _parts(sizes[..., None, None], psi.mean(0), [(values, psi)])
@@ -239,6 +266,13 @@ def group_difference(a: Clusters, b: Clusters, metric: Metric, *, level: float =
 
     Raises:
         ValueError: The groups were not tested by the same seeds, or share a speaker.
+
+    >>> from cleser.evaluation import uar
+    >>> counts = np.array([[[[3, 1], [2, 2]], [[4, 0], [1, 3]], [[2, 2], [1, 3]]]])  # 1 seed, 3 speakers, 2 classes
+    >>> clusters = Clusters(counts, ["a", "b", "c"], "speakers", 0)
+    >>> others = Clusters(counts[:, :, ::-1, ::-1].copy(), ["d", "e", "f"], "speakers", 0)
+    >>> round(group_difference(clusters, others, uar).estimate, 3)
+    0.0
     """
     if a.seeds != b.seeds:
         raise ValueError(
@@ -287,6 +321,14 @@ def paired_difference(
 
     Raises:
         ValueError: The runs tested different clusters, or different utterances of them.
+
+    >>> from cleser.evaluation import uar
+    >>> counts = np.array([[[[3, 1], [2, 2]], [[4, 0], [1, 3]], [[2, 2], [1, 3]]]])  # 1 seed, 3 speakers, 2 classes
+    >>> clusters = Clusters(counts, ["a", "b", "c"], "speakers", 0)
+    >>> better = Clusters(counts + [[0, 0], [-1, 1]], ["a", "b", "c"], "speakers", 0)
+    >>> found = paired_difference(clusters, better, uar)
+    >>> round(found.difference, 3), found.groups
+    (0.125, 3)
     """
     by_seed = not _alike(a, b)
     if by_seed:

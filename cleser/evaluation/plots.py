@@ -101,23 +101,24 @@ def plot_reliability(calibration: dict[str, Any]) -> Figure:
 
 
 def plot_robustness(conditions: list[dict[str, Any]]) -> Figure:
-    """UAR under noise, in rooms, through codecs and at other speeds, with 95 % intervals; dashed: as recorded."""
+    """UAR or mean CCC with noise, in rooms, by codecs and at other speeds, with 95 % intervals; dashed: as recorded."""
+    metric, full = ("uar", 100) if "uar" in conditions[0] else ("ccc", 1)
     groups = {"noise": "SNR dB", "reverberation": "RT60 s", "codec": "codec", "speed": "speed"}
     rows = {name: [row for row in conditions if row["kind"].split()[0] == name] for name in groups}
     rows = {name: of for name, of in rows.items() if of}
-    clean = next(row for row in conditions if row["kind"] == "clean")["uar"]["mean"]
+    clean = next(row for row in conditions if row["kind"] == "clean")[metric]["mean"]
     figure, panels = new_panels(10.5, 3.2, max(1, len(rows)))
     for axes, (name, of) in zip(panels, rows.items(), strict=False):
-        axes.axhline(100 * clean, color="#888888", ls="--", lw=1)
+        axes.axhline(full * clean, color="#888888", ls="--", lw=1)
         kinds = list(dict.fromkeys(row["kind"] for row in of))
         for kind, colour in zip(kinds, PALETTE, strict=False):
             own = [row for row in of if row["kind"] == kind]
             values = [row["value"] for row in own]
             x = np.arange(len(values)) if name == "codec" else np.array(values, dtype=float)
-            y = 100 * np.array([row["uar"]["mean"] for row in own])
+            y = full * np.array([row[metric]["mean"] for row in own])
             ends = np.array(
                 [
-                    [np.nan if end is None else 100 * end for end in row["uar"]["ci95"]]
+                    [np.nan if end is None else full * end for end in row[metric]["ci95"]]
                     for row in own
                 ]
             )
@@ -132,8 +133,8 @@ def plot_robustness(conditions: list[dict[str, Any]]) -> Figure:
         if name == "noise":
             axes.legend(frameon=False, fontsize=8)
             axes.invert_xaxis()
-        axes.set(xlabel=groups[name], ylim=(0, 100))
-    panels[0].set_ylabel("UAR %")
+        axes.set(xlabel=groups[name], ylim=(0 if metric == "uar" else -full, full))
+    panels[0].set_ylabel("UAR %" if metric == "uar" else "mean CCC")
     return figure
 
 

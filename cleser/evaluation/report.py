@@ -46,6 +46,7 @@ from cleser.evaluation.tables import (
     headline,
     p_text,
     percent,
+    robustness_metric,
     robustness_rows,
     terms_notes,
     trust_notes,
@@ -266,6 +267,7 @@ def _section(run: Run, anchor: str, listen: int) -> dict[str, Any]:
         "calibration": calibration_rows(results),
         "trust": trust_notes(results),
         "robustness": robustness_rows(run.robustness),
+        "robustness_metric": robustness_metric(run.robustness),
         "selection": run.selection.round(1),
         "figures": _figures(run, anchor),
         "heard": heard,
@@ -282,6 +284,12 @@ def _figures(run: Run, anchor: str) -> list[dict[str, Any]]:
         _Figure(title, figure, f"{title}: {', '.join(run.attributes)}", wide=True)
         for title, figure in attribute_figures(run).items()
     ]
+    if run.robustness:
+        rows = robustness_rows(run.robustness)
+        said = "; ".join(f"{label}: {value}" for label, value, *_ in rows)
+        found.append(
+            _Figure("Degraded recordings", plot_robustness(run.robustness), said, wide=True)
+        )
     if not run.history.empty:
         said = "Training loss, and what was measured on development speakers, by epoch"
         found.append(_Figure("Training", plot_training(run.history), said, wide=True))
@@ -309,12 +317,6 @@ def _emotion_figures(run: Run) -> list[_Figure]:
     said = f"UAR of each of the {clusters.unit}, in order; that of all is {100 * results['uar']['mean']:.1f} %"
     title = _speakers_title(len(clusters.names), clusters.unit)
     found.append(_Figure(title, plot_speakers(clusters), said, wide=True))
-    if run.robustness:
-        rows = robustness_rows(run.robustness)
-        said = "; ".join(f"{label}: {value}" for label, value, *_ in rows)
-        found.append(
-            _Figure("Degraded recordings", plot_robustness(run.robustness), said, wide=True)
-        )
     return found
 
 

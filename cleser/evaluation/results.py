@@ -189,7 +189,15 @@ def summarise_run(run: Run, predictions: pd.DataFrame) -> dict[str, Any]:
 
 
 def summarise(clusters: Clusters, classes: list[str]) -> dict[str, Any]:
-    """Metrics with their intervals, the classes' own, and the confusions summed over seeds."""
+    """Metrics with their intervals, the classes' own, and the confusions summed over seeds.
+
+    Args:
+        clusters: Confusions by seed and speaker.
+        classes: Names of the C classes, in order.
+
+    Returns:
+        As ``results.json`` holds it; fractions from 0 to 1.
+    """
     seeds = clusters.counts.sum(1)  # [S, C, C]
     total = seeds.sum(0)
     summary: dict[str, Any] = {

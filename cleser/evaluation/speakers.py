@@ -26,6 +26,12 @@ class Clusters:
         unit: What a cluster is.
         unknown: Utterances without a speaker; each is a cluster of its own.
         seeds: The training seeds; 0 … S − 1 if none are given.
+
+    >>> rows = pd.DataFrame({"seed": 0, "utterance": [*"abcd"], "speaker": [*"1122"],
+    ...                      "emotion": ["joy", "fear"] * 2, "predicted": ["joy", "joy", "joy", "fear"]})
+    >>> found = cluster(rows, ["joy", "fear"])
+    >>> found.counts.shape, found.names, found.unit
+    ((1, 2, 2, 2), ['1', '2'], 'speakers')
     """
 
     counts: Counts
@@ -60,6 +66,12 @@ def cluster(predictions: pd.DataFrame, classes: list[str]) -> Clusters:
 
     Raises:
         ValueError: There are no rows, or a class is not among ``classes``.
+
+    >>> rows = pd.DataFrame({"seed": 0, "utterance": [*"abcd"], "speaker": [*"1122"],
+    ...                      "emotion": ["joy", "fear"] * 2, "predicted": ["joy", "joy", "joy", "fear"]})
+    >>> cluster(rows, ["joy", "fear"]).counts[0, 0]
+    array([[1, 0],
+           [1, 0]])
     """
     if predictions.empty:
         raise ValueError("there are no predictions, expected at least one")

@@ -171,15 +171,29 @@ def trust_notes(results: dict[str, Any]) -> list[str]:
 
 
 def robustness_rows(conditions: Sequence[dict[str, Any]]) -> list[tuple[str, str, str, str]]:
-    """Condition, UAR, its change from the undegraded recordings and that change's interval, as text."""
+    """Condition, UAR or mean CCC, its change from the undegraded recordings and that change's interval, as text."""
     return [
         (
             condition_name(row),
-            f"{100 * row['uar']['mean']:.1f} %",
-            *(("", "") if row["kind"] == "clean" else _cells(row["change"], "{:+.1f}")),
+            f"{100 * row['uar']['mean']:.1f} %" if "uar" in row else f"{row['ccc']['mean']:.3f}",
+            *(("", "") if row["kind"] == "clean" else _change(row)),
         )
         for row in conditions
     ]
+
+
+def robustness_metric(conditions: Sequence[dict[str, Any]]) -> str:
+    """What was measured of degraded recordings: UAR, or of a run without emotions the attributes' mean CCC."""
+    return "mean CCC" if conditions and "ccc" in conditions[0] else "UAR"
+
+
+def _change(row: dict[str, Any]) -> tuple[str, str]:
+    """A change and its interval, in points of UAR or in CCC."""
+    if "uar" in row:
+        return _cells(row["change"], "{:+.1f}")
+    low, high = row["change"]["ci95"]
+    bounds = "–" if low is None else f"{low:+.3f} to {high:+.3f}"
+    return f"{row['change']['mean']:+.3f}", bounds
 
 
 def condition_name(row: dict[str, Any]) -> str:
@@ -199,9 +213,23 @@ def condition_name(row: dict[str, Any]) -> str:
 
 
 def show_robustness(conditions: Sequence[dict[str, Any]]) -> Group:
-    """What a terminal shows of a run on degraded recordings."""
+    """What a terminal shows of a run on degraded recordings.
+
+    >>> from rich.console import Console
+    >>> uar, change = {"mean": 0.5, "ci95": [0.4, 0.6]}, {"mean": -0.1, "ci95": [-0.2, -0.05]}
+    >>> condition = {"kind": "noise pink", "value": 10, "utterances": 24, "uar": uar, "change": change}
+    >>> Console(width=80).print(show_robustness([condition]))
+    degraded recordings
+    ┏━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━┳━━━━━━━━━┳━━━━━━━━━━━━━━━┓
+    ┃ condition             ┃ UAR    ┃ change  ┃ 95 % interval ┃
+    ┡━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━╇━━━━━━━━━╇━━━━━━━━━━━━━━━┩
+    │ pink noise, SNR 10 dB │ 50.0 % │ -10.0 % │ -20.0 to -5.0 │
+    └───────────────────────┴────────┴─────────┴───────────────┘
+    24 utterances; changes are paired over speakers and seeds; each condition is
+    normalised by its own statistics, as the run's test is
+    """
     table = Table(title="degraded recordings", title_justify="left")
-    for heading in ("condition", "UAR", "change", "95 % interval"):
+    for heading in ("condition", robustness_metric(conditions), "change", "95 % interval"):
         table.add_column(heading)
     for row in robustness_rows(conditions):
         table.add_row(*row)
@@ -367,6 +395,10 @@ def table(folders: Sequence[Path]) -> Table:
 
 def as_text(folders: Sequence[Path], style: str) -> str:
     """The table of :func:`frame` as ``"markdown"``, ``"csv"``, ``"latex"`` or ``"html"``.
+
+    Args:
+        folders: Run folders.
+        style: One of the four.
 
     Raises:
         ValueError: The style is none of these.

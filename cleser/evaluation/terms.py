@@ -62,9 +62,28 @@ _ACCESS = {
 }
 
 
+_BY = {"shrunk": "by speaker, shrunk towards the corpus"}
+
+
+def normalised_by(protocol: dict[str, Any]) -> str:
+    """Whose statistics features are standardised by, in words.
+
+    >>> normalised_by({"normalisation": "auto", "settled_normalisation": "shrunk"})
+    'by speaker, shrunk towards the corpus (chosen by auto)'
+    >>> normalised_by({"normalisation": "corpus"})
+    'by corpus'
+    """
+    asked = protocol["normalisation"]
+    found = protocol.get("settled_normalisation", asked)
+    if found == "auto":  # of several folds, or a run of an old version
+        return "by speaker or by corpus, as auto chose"
+    said = _BY.get(found, f"by {found}")
+    return f"{said} (chosen by auto)" if asked == "auto" else said
+
+
 def _statistics(protocol: dict[str, Any]) -> str:
     uses = protocol.get("uses", {})
-    said = f"by {protocol['normalisation']}"
+    said = normalised_by(protocol)
     if protocol["target_access"] == "nothing" or protocol["normalisation"] == "utterance":
         return f"{said}, without statistics of the target"
     if uses.get("alignments") and protocol.get("lexical_normalisation"):
@@ -104,6 +123,7 @@ def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
         "adapts_to_tested",
         "tested_of_shared",
         "folds",
+        "settled_normalisation",
     }  # these follow from others
     return sorted(
         k for k in one.keys() | other.keys() if k not in told and one.get(k) != other.get(k)

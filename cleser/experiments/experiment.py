@@ -77,6 +77,8 @@ class Experiment:
         tuning: Whether and how it is trained too.
         alignments: Folder that says when phones sound, see :func:`cleser.alignment.load_alignments`.
         notes: What a reader of the results has to know beside what the audit finds.
+        development: Whether the source's development speakers are recognised too; a trial that is only compared by its
+            target has no use for them.
     """
 
     recipe: str
@@ -88,6 +90,7 @@ class Experiment:
     tuning: FineTuning = field(default_factory=FineTuning)
     alignments: str | None = None
     notes: tuple[str, ...] = ()
+    development: bool = True
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
@@ -335,15 +338,26 @@ class Fold(NamedTuple):
 
 
 def uses_of(config: Any, cast: Cast, backbone: Backbone, *, alignments: bool) -> Uses:
-    """What a method with these settings makes of the target's unlabelled recordings under a protocol."""
+    """What a method with these settings makes of the target's unlabelled recordings under a protocol.
+
+    Raises:
+        ValueError: It adapts while it is tested, and the protocol does not let it.
+    """
     protocol = cast.protocol
+    test_time = getattr(config, "test_time", "none")
+    terms = (protocol.target_access, protocol.adapt, protocol.split)
+    if test_time != "none" and terms != ("audio", "test", "speakers"):
+        raise ValueError(
+            f"test_time {test_time!r} learns from the utterances that are tested, but the protocol has target_access "
+            f"{terms[0]!r}, adapt {terms[1]!r} and split {terms[2]!r}, expected 'audio', 'test' and 'speakers'"
+        )
     if protocol.target_access == "nothing":
         return Uses(alignments=alignments)
     said: Literal["none", "texts", "sound"] = "none"
     if protocol.removes_content and protocol.classes and backbone.content_layer is not None:
         said = "texts" if cast.heard["text"].notna().any() else "sound"
     matched = getattr(config, "match_prior", False)
-    adapts = getattr(config, "adapts", False)
+    adapts = getattr(config, "adapts", False) or test_time != "none"
     return Uses(adapts or matched, protocol.prior if matched else "none", alignments, said)
 
 
@@ -439,7 +453,7 @@ def _run_cast(
         for note in data.notes:
             _tell(note)
     uses = uses_of(config, cast, backbone, alignments=data.knows_phones)
-    begin(experiment, cast, [*notes, *data.notes], uses)
+    begin(experiment, cast, [*notes, *data.notes], uses, data.protocol.normalisation)
     history: list[dict[str, float]] = []
     networks: list[Fitted] = []
     for seed in range(experiment.seeds):
@@ -467,7 +481,7 @@ def _run_cast(
         test = data.target.subset(parts.test)
         table, embeddings = predictions_of(fitted, test, cast.protocol, seed)
         predictions.append(table)
-        if len(parts.dev) and cast.protocol.classes:
+        if experiment.development and len(parts.dev) and cast.protocol.classes:
             dev = data.seen.subset(parts.dev)
             unseeing = getattr(fitted, "held_out", None) or fitted
             development.append(predictions_of(unseeing, dev, cast.protocol, seed)[0])
@@ -535,13 +549,25 @@ def admit(experiment: Experiment) -> tuple[Cast, list[str]]:
     return cast, [*findings.notes, *experiment.notes]
 
 
-def begin(experiment: Experiment, cast: Cast, notes: list[str], uses: Uses) -> None:
-    """Begin the run folder, once features are there: a run that fails on its inputs leaves none behind."""
+def begin(
+    experiment: Experiment, cast: Cast, notes: list[str], uses: Uses, settled: str = ""
+) -> None:
+    """Begin the run folder, once features are there: a run that fails on its inputs leaves none behind.
+
+    Args:
+        experiment: Names the folder.
+        cast: Who takes part.
+        notes: What a reader of the results has to know.
+        uses: What the method makes of the target.
+        settled: The normalisation that ``"auto"`` came to; of several folds each has its own.
+    """
     if not processes().is_main_process:
         return
     experiment.out.mkdir(parents=True, exist_ok=True)
     write_text(experiment.out / "config.yaml", as_yaml(experiment.settings()))
     described = {**cast.describe(uses), "notes": notes}
+    if settled:
+        described["settled_normalisation"] = settled
     write_text(experiment.out / "protocol.json", json.dumps(described, indent=2) + "\n")
 
 

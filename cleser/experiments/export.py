@@ -14,16 +14,19 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import cleser
+from cleser.evaluation.attribute_report import attribute_rows
 from cleser.evaluation.results import Run
 from cleser.evaluation.tables import (
     calibration_rows,
     coverage,
+    decimal,
     gender_rows,
     percent,
+    robustness_metric,
     robustness_rows,
     trust_notes,
 )
-from cleser.evaluation.terms import uses_of
+from cleser.evaluation.terms import normalised_by, uses_of
 from cleser.experiments.onnx_model import write_onnx
 from cleser.experiments.saved import BACKBONE_FOLDER, open_run
 from cleser.speech.backbones import Backbone
@@ -57,8 +60,6 @@ def export(run: Path, out: Path, *, onnx: bool = False) -> Path:
         raise ValueError(f"{out} is not empty; choose another folder")
     finished = Run(run)
     opened = open_run(run)  # refuses what could not be opened again
-    if not opened.protocol.classes:
-        raise ValueError(f"{run} predicts attributes alone, expected a run that tells emotions")
     backbone = opened.backbone
     settings = _anonymous(finished.settings, backbone)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -95,10 +96,12 @@ def model_card(run: Run, backbone: Backbone, *, onnx: bool = False) -> str:
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
         "percent": percent,
+        "decimal": decimal,
         "coverage": coverage,
         "genders": gender_rows,
         "calibration": calibration_rows,
         "trust": trust_notes,
+        "normalised": normalised_by,
         "uses": lambda protocol: ", ".join(uses_of(protocol)) or "nothing but its normalisation",
     }
     tested = run.predictions
@@ -112,6 +115,8 @@ def model_card(run: Run, backbone: Backbone, *, onnx: bool = False) -> str:
         protocol=run.protocol,
         results=run.results,
         robustness=robustness_rows(run.robustness),
+        robustness_metric=robustness_metric(run.robustness),
+        attributes=attribute_rows(run.results, run.attributes),
         languages={
             "source": sorted(known["languages"]),
             "target": sorted(tested["language"].dropna().unique()),

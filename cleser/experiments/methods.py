@@ -33,6 +33,11 @@ class Method(NamedTuple):
         build: Makes the network for a task; None where it is no network.
         restore: Makes what is no network of its tensors, as ``Classical.restore``; None for networks.
         tasks: What it can learn, see :class:`cleser.corpora.protocol.Protocol`.
+
+    >>> from cleser.recipes import METHODS
+    >>> erm = METHODS["erm"]
+    >>> erm.config.__name__, erm.tasks, erm.restore is None
+    ('ERMConfig', ('emotion', 'avd', 'both'), True)
     """
 
     config: type[Any]
@@ -101,7 +106,7 @@ def check_task(name: str, task: str) -> None:
 
     >>> check_task("sapa", "avd")
     Traceback (most recent call last):
-    ValueError: sapa learns emotions alone: --task avd needs one of ['erm']
+    ValueError: sapa learns emotions alone: --task avd needs one of ['erm', 'probe']
     """
     if task not in METHODS[name].tasks:
         able = [other for other, method in METHODS.items() if task in method.tasks]

@@ -118,9 +118,9 @@ def learn(summaries: Iterable[Tensor], rows: pd.DataFrame, classes: Sequence[str
             scores[at[out]] = x[out] @ by_half[1 - part]
     several, single = [], []
     single_names = speakers.str.cat(rows["emotion"], sep="\n")
-    for _, own in rows.groupby("corpus").indices.items():
-        several.append(intraclass(scores.numpy()[own], speakers.to_numpy(object)[own]))
-        single.append(intraclass(scores.numpy()[own], single_names.to_numpy(object)[own]))
+    for places in rows.groupby("corpus").indices.values():
+        several.append(intraclass(scores.numpy()[places], speakers.to_numpy(object)[places]))
+        single.append(intraclass(scores.numpy()[places], single_names.to_numpy(object)[places]))
     return OneSidedness(halves[0].and_of(halves[1]).ridge(), _mean(several), _mean(single))
 
 

@@ -1,4 +1,4 @@
-r"""A finished run as an ONNX model: features in, probabilities out, in any runtime.
+r"""A finished run as an ONNX model: features in, probabilities and attributes out, in any runtime.
 
 The model takes features as a store keeps them (:class:`cleser.features.pooled.Features`), standardises them by the
 source's statistics, as ``cleser predict --alone`` does, and averages what the seeds' networks give:
@@ -11,14 +11,15 @@ input          shape      what
 ``counts``     [B] int64  how many tokens each utterance has; they sum to S
 =============  =========  ===========================================================================
 
-``probabilities`` [B, K] come out. Recipes that read no tokens have the first input alone. B and S may be any number.
+``probabilities`` [B, K] of emotions and ``attributes`` [B, A] come out, as far as the run has learned them. Recipes
+that read no tokens have the first input alone. B and S may be any number.
 """
 
 from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -44,7 +45,7 @@ class Classifier(nn.Module):
         run: Opened from its folder.
 
     Raises:
-        ValueError: It was trained from audio, has learned attributes, or its recipe cannot be exported.
+        ValueError: It was trained from audio, or its recipe cannot be exported.
     """
 
     def __init__(self, run: SavedRun) -> None:
@@ -54,15 +55,12 @@ class Classifier(nn.Module):
                 f"{run.settings['recipe']} was trained from audio, with a backbone of its own: as ONNX, runs on "
                 "kept features can be exported"
             )
-        if run.protocol.regressed:
-            raise ValueError(
-                f"the run has learned {', '.join(run.protocol.regressed)}: as ONNX, runs of emotions alone (--task "
-                "emotion) can be exported"
-            )
         self.seeds = nn.ModuleList(
             _module(fitted, run.settings["recipe"]) for fitted in run.networks
         )
         self.reads_tokens = run.tokens
+        learned = {"probabilities": run.protocol.classes, "attributes": run.protocol.regressed}
+        self.outputs = tuple(name for name, of in learned.items() if of)
         self.alone = run.protocol.normalisation == "utterance"
         for name, values in run.moments._asdict().items():
             known = inverse(values) if name.endswith("std") else values
@@ -89,14 +87,15 @@ class Classifier(nn.Module):
 
     def forward(
         self, summaries: Tensor, tokens: Tensor | None = None, counts: Tensor | None = None
-    ) -> Tensor:
-        """Probabilities [B, K]."""
+    ) -> tuple[Tensor, ...]:
+        """Probabilities [B, K] and attributes [B, A], those of ``outputs``."""
         if tokens is None or counts is None:
             tokens = summaries.new_zeros(0, *summaries.shape[1:])
             counts = torch.zeros_like(summaries[:, 0, 0], dtype=torch.long)
         offsets = nn.functional.pad(counts.cumsum(0), (1, 0))
         batch = self._standardised(summaries, tokens, offsets)
-        return torch.stack([seed(batch) for seed in self.seeds]).mean(0)
+        found = [seed(batch) for seed in self.seeds]
+        return tuple(torch.stack([each[name] for each in found]).mean(0) for name in self.outputs)
 
     def _standardised(self, summaries: Tensor, tokens: Tensor, offsets: Tensor) -> Batch:
         of = dict(self.named_buffers(recurse=False))
@@ -120,16 +119,20 @@ class Classifier(nn.Module):
 
 
 class _Networks(nn.Module):
-    """The mean of several networks' logits, as probabilities."""
+    """The mean of several networks' outputs, emotions as probabilities."""
 
     def __init__(self, fitted: FittedRecipe) -> None:
         super().__init__()
         self.recipes = nn.ModuleList(member.recipe for member in fitted.members)
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Probabilities [B, K]."""
-        logits = [recipe.embed(batch).logits for recipe in self.recipes]  # type: ignore[operator]
-        return torch.stack(logits).mean(0).softmax(-1)
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """``probabilities`` [B, K] and, where they are learned, ``attributes`` [B, A]."""
+        embedded = [recipe.embed(batch) for recipe in self.recipes]  # type: ignore[operator]
+        found = {"probabilities": torch.stack([e.logits for e in embedded]).mean(0).softmax(-1)}
+        if embedded[0].attributes is not None:
+            numbers = torch.stack([e.attributes for e in embedded]).mean(0)
+            found["attributes"] = numbers.clamp(-1, 1)
+        return found
 
 
 class _Statistical(nn.Module):
@@ -139,10 +142,12 @@ class _Statistical(nn.Module):
         super().__init__()
         self.fitted = fitted
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Probabilities [B, K]."""
-        shares: Tensor = self.fitted.shares(batch.summaries.flatten(1))
-        return shares
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """As of networks."""
+        x = batch.summaries.flatten(1)
+        found = {"probabilities": self.fitted.shares(x)}
+        ridge = getattr(self.fitted, "ridge", None)
+        return found if ridge is None else {**found, "attributes": ridge(x)}
 
 
 def _module(fitted: Fitted, recipe: str) -> nn.Module:
@@ -156,7 +161,7 @@ def _module(fitted: Fitted, recipe: str) -> nn.Module:
 
 
 def write_onnx(run: SavedRun, path: Path) -> Path:
-    """Write a run as ONNX, once onnxruntime has given the probabilities that the run gives.
+    """Write a run as ONNX, once onnxruntime has given the numbers that the run gives.
 
     Args:
         run: Opened from its folder.
@@ -167,7 +172,7 @@ def write_onnx(run: SavedRun, path: Path) -> Path:
 
     Raises:
         ImportError: onnx, onnxscript or onnxruntime is missing (``pip install cleser[onnx]``).
-        ValueError: The run cannot be exported, or the exported model gives other probabilities.
+        ValueError: The run cannot be exported, or the exported model gives other numbers.
     """
     try:
         import onnxruntime  # noqa: F401, PLC0415
@@ -182,14 +187,18 @@ def write_onnx(run: SavedRun, path: Path) -> Path:
             model,
             model.examples(3, 7),
             input_names=model.inputs,
-            output_names=["probabilities"],
+            output_names=model.outputs,
             dynamic_shapes=tuple({0: dims[sizes[name]]} for name in model.inputs),
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
         )
     assert program is not None
-    described = {"emotions": ",".join(run.protocol.labels), "backbone": run.backbone.name}
+    described = {
+        "emotions": ",".join(run.protocol.classes),
+        "attributes": ",".join(run.protocol.regressed),
+        "backbone": run.backbone.name,
+    }
     program.model.metadata_props.update(described)
     with _quiet():
         program.save(path, external_data=False)
@@ -215,23 +224,25 @@ def _quiet() -> Iterator[None]:
 
 
 def _compare(model: Classifier, path: Path) -> None:
-    """Raise where onnxruntime gives other probabilities, for one utterance and for several."""
+    """Raise where onnxruntime gives other numbers, for one utterance and for several."""
     for utterances, tokens in ((1, 1), (5, 23)):
         inputs = model.examples(utterances, tokens)
         with torch.no_grad():
             expected = model(*inputs)
-        apart = float((probabilities(path, model.inputs, inputs) - expected).abs().max())
-        if not apart <= _AGREES:
-            raise ValueError(
-                f"{path}: onnxruntime's probabilities differ by {apart:.1e}, expected {_AGREES:.0e} at most"
-            )
+        found = outputs_of(path, dict(zip(model.inputs, inputs, strict=True)))
+        for name, values in zip(model.outputs, expected, strict=True):
+            apart = float((found[name] - values).abs().max())
+            if not apart <= _AGREES:
+                raise ValueError(
+                    f"{path}: onnxruntime's {name} differ by {apart:.1e}, expected {_AGREES:.0e} at most"
+                )
 
 
-def probabilities(path: Path, names: Sequence[str], inputs: Sequence[Tensor]) -> Tensor:
-    """What onnxruntime makes of some inputs [B, K], on the CPU."""
+def outputs_of(path: Path, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What onnxruntime makes of some inputs, on the CPU: outputs by name."""
     import onnxruntime  # noqa: PLC0415
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    given = {name: x.numpy() for name, x in zip(names, inputs, strict=True)}
-    (found,) = session.run(["probabilities"], given)
-    return torch.from_numpy(found)
+    names = [output.name for output in session.get_outputs()]
+    found = session.run(names, {name: x.numpy() for name, x in inputs.items()})
+    return dict(zip(names, map(torch.from_numpy, found), strict=True))

@@ -42,14 +42,18 @@ def run_probe(experiment: Experiment, config: ProbeConfig, backbone: Backbone) -
         data, parts, heard = fold.data, fold.parts, config.match_prior or config.adapts
         target = data.target.subset(parts.adapt) if heard and len(parts.adapt) else None
         prior = torch.tensor(data.prior, dtype=torch.float64)
-        held_out = Probe.fit(config, data.learned(parts), target, prior)
+
+        def learn(rows: pd.DataFrame) -> Probe:
+            learned = data.learned(replace(parts, train=rows))
+            return Probe.fit(config, learned, target, prior, data.vocabulary.attributes)
+
         if not (config.refit and len(parts.dev)):
-            return held_out
+            return learn(parts.train)
         every = pd.concat([parts.train, parts.dev], ignore_index=True).sort_values("utterance")
         key = (*every["utterance"], *parts.adapt["utterance"])
         if key not in whole:
-            whole[key] = Probe.fit(config, data.learned(replace(parts, train=every)), target, prior)
-        return whole[key].knowing(held_out)
+            whole[key] = learn(every)
+        return whole[key].knowing(learn(parts.train) if experiment.development else None)
 
     return run_experiment(experiment, config, fit, backbone)
 
@@ -61,4 +65,4 @@ sapa = network(SAPAConfig, SAPA)
 layer_anchoring = network(LayerAnchoringConfig, LayerAnchoring)
 zero_shot = network(ZeroShotConfig, ZeroShot)
 classical = Method(ClassicalConfig, run_classical, None, Classical.restore)
-probe = Method(ProbeConfig, run_probe, None, Probe.restore)
+probe = Method(ProbeConfig, run_probe, None, Probe.restore, ("emotion", "avd", "both"))

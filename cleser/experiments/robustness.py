@@ -22,8 +22,7 @@ import soundfile
 from cleser.alignment import Alignment
 from cleser.corpora.protocol import Protocol
 from cleser.evaluation.intervals import Interval, interval, interval_of_sums
-from cleser.evaluation.metrics import uar
-from cleser.evaluation.speakers import Clusters, cluster
+from cleser.evaluation.measures import Measure, measures
 from cleser.experiments.evaluate import protocol_on
 from cleser.experiments.experiment import loader, predictions_of
 from cleser.experiments.one_sided import settle
@@ -113,18 +112,15 @@ def measure_robustness(
         out: Folder for the results; by default ``robustness`` within the run.
 
     Returns:
-        A row for each condition, also in ``robustness.json``: ``kind, value``, ``uar`` and ``change`` (UAR less that of
-        the undegraded recordings), each with ``mean, ci95, covers``, and ``utterances``.
+        A row for each condition, also in ``robustness.json``: ``kind, value``, ``uar`` (without emotions ``ccc``, the
+        attributes' mean) and ``change`` (the same less that of the undegraded recordings), each with ``mean, ci95,
+        covers``, and ``utterances``.
 
     Raises:
         ValueError: The folder holds no finished run, or results of other settings.
     """
     saved = open_run(run)
-    if not saved.protocol.classes:
-        raise ValueError(f"{run} predicts attributes alone, expected a run that tells emotions")
     protocol = protocol_on(saved.protocol, on) if on else saved.protocol
-    if not protocol.classes:
-        raise ValueError(f"{run} predicts attributes alone; robustness is measured of emotions")
     out = out or run / "robustness"
     cast = protocol.load()
     parts = [cast.parts(number).test for number in range(len(saved.networks))]
@@ -151,7 +147,7 @@ def measure_robustness(
                     found.to_parquet(part)
             advance(1, condition.name)
     done = [c for c in CONDITIONS if (out / f"{c.name}.parquet").exists()]
-    summary = _summarise(out, done, list(protocol.classes))
+    summary = _summarise(out, done, protocol)
     write_text(
         out / "robustness.json", json.dumps({**settings, "conditions": summary}, indent=2) + "\n"
     )
@@ -170,7 +166,7 @@ def draw(rows: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
         return rows.reset_index(drop=True)
     mixed = rows.sample(frac=1, random_state=seed)
     speaker = mixed["speaker"].fillna(mixed["utterance"])
-    turn = mixed.groupby([speaker, mixed["emotion"]]).cumcount()
+    turn = mixed.groupby([speaker, mixed["emotion"].fillna("")]).cumcount()
     order = pd.DataFrame({"speaker": speaker, "turn": turn})
     place = order.sort_values("turn", kind="stable").groupby("speaker").cumcount()
     chosen = place.sort_values(kind="stable").index[:most]
@@ -240,36 +236,44 @@ def _at_speed(phones: Alignment | None, condition: Condition) -> Alignment | Non
 
 
 def _summarise(
-    out: Path, conditions: Sequence[Condition], classes: list[str]
+    out: Path, conditions: Sequence[Condition], protocol: Protocol
 ) -> list[dict[str, Any]]:
+    name = "uar" if protocol.classes else "ccc"
+
+    def measured(rows: pd.DataFrame) -> Measure:
+        return measures(rows, protocol.classes, protocol.regressed)[name]
+
     clean = _read(out, CLEAN)
     summary = []
     for condition in conditions:
         rows = _read(out, condition)
         both = rows[rows["utterance"].isin(clean["utterance"])]
         own = clean[clean["utterance"].isin(rows["utterance"])]
-        worse = cluster(both, classes)
+        worse = measured(both)
+        reached = interval(worse.clusters, worse.metric, bounds=worse.bounds)
         summary.append(
             {
                 "kind": condition.kind,
                 "value": condition.value,
-                "uar": _entry(interval(worse, uar)),
-                "change": _entry(_change(cluster(own, classes), worse)),
+                name: _entry(reached),
+                "change": _entry(_change(measured(own), worse)),
                 "utterances": int(both["utterance"].nunique()),
             }
         )
     return summary
 
 
-def _change(clean: Clusters, worse: Clusters) -> Interval:
-    """UAR of degraded recordings less that of the same as recorded, by the same networks: seeds are paired too."""
-    classes = clean.counts.shape[-1]
+def _change(clean: Measure, worse: Measure) -> Interval:
+    """The metric of degraded recordings less that of the same as recorded; seeds are paired too."""
+    counts = clean.clusters.counts
+    rows = counts.shape[-2]
+    low, high = clean.bounds
     return interval_of_sums(
-        np.concatenate([clean.counts, worse.counts], 2),
-        clean.counts.sum((2, 3)),
-        lambda sums: uar(sums[..., classes:, :]) - uar(sums[..., :classes, :]),
-        clean.unit,
-        bounds=(-1, 1),
+        np.concatenate([counts, worse.clusters.counts], 2),
+        clean.clusters.tested.sum((2, 3)),
+        lambda sums: clean.metric(sums[..., rows:, :]) - clean.metric(sums[..., :rows, :]),
+        clean.clusters.unit,
+        bounds=(low - high, high - low),
     )
 
 

@@ -7,9 +7,16 @@ labels are known: each of them is left out in turn and recognised from the other
 .. math:: s(\theta) = \frac{1}{|\mathcal{C}|} \sum_{c \in \mathcal{C}}
           \mathrm{UAR}_c\big(\mathrm{fit}_\theta(\mathcal{C} \setminus c)\big) \qquad (1)
 
-and the settings θ of the greatest s are taken; of equals the first. The corpus that is left out plays the target: it is
-heard as the protocol lets a target be heard, and its labels are looked at for the score alone. I. Gulrajani,
-D. Lopez-Paz, *In Search of Lost Domain Generalization*, ICLR 2021, call this leave-one-domain-out cross-validation.
+The corpus that is left out plays the target: it is heard as the protocol lets a target be heard, and its labels are
+looked at for the score alone. I. Gulrajani, D. Lopez-Paz, *In Search of Lost Domain Generalization*, ICLR 2021, call
+this leave-one-domain-out cross-validation. Two or three corpora tell little apart, so that chance would choose among
+settings that are about as good. What is taken is the first in the grid's order, which begins with what is usual,
+that does not fall short of the greatest s by more than the standard error of the difference,
+
+.. math:: \theta^* = \min \Big\{ \theta : \bar d_\theta \le \frac{\mathrm{sd}(d_\theta)}{\sqrt{|\mathcal{C}|}} \Big\},
+          \qquad d_{\theta c} = \mathrm{UAR}_c(\arg\max s) - \mathrm{UAR}_c(\theta) \qquad (2)
+
+as L. Breiman, J. Friedman, R. Olshen, C. Stone, *Classification and Regression Trees*, 1984, choose the simplest tree.
 """
 
 from __future__ import annotations
@@ -26,11 +33,13 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from cleser.corpora.protocol import Protocol
 from cleser.evaluation.tables import headline
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.methods import METHODS
+from cleser.experiments.optuna_search import OptunaSearch
 from cleser.files import write_text
 from cleser.progress import track
 from cleser.settings import from_plain, read_yaml, to_plain
@@ -76,6 +85,10 @@ class Choice:
         return str(self.changes.get(BACKBONE, given))
 
 
+Search = Literal["grid", "random", "optuna"]
+Choices = list[Choice] | OptunaSearch
+
+
 @dataclass(frozen=True)
 class Selection:
     """What transfer validation found.
@@ -84,16 +97,13 @@ class Selection:
         table: A row a choice: its settings, the UAR of each corpus left out, their mean, the greatest first.
         ranked: The choices in that order.
         pool: Names of the corpora.
+        best: The choice to take, Eq. 2.
     """
 
     table: pd.DataFrame
     ranked: list[Choice]
     pool: tuple[str, ...]
-
-    @property
-    def best(self) -> Choice:
-        """The choice to take."""
-        return self.ranked[0]
+    best: Choice
 
     def apply(self, experiment: Experiment, config: Any) -> tuple[Experiment, Any]:
         """The experiment and its config with what was chosen."""
@@ -120,9 +130,10 @@ class Selection:
     @property
     def said(self) -> str:
         """In a sentence."""
+        usual = " (the first that is no worse than the best beyond the standard error)"
         return (
             f"settings chosen among {len(self.table)} by transfer validation between {', '.join(self.pool)}: "
-            f"{self.best.name}"
+            f"{self.best.name}{'' if self.best == self.ranked[0] else usual}"
         )
 
 
@@ -131,22 +142,24 @@ def read_grid(
     config: Any,
     backbone: str,
     *,
-    search: Literal["grid", "random"] = "grid",
+    search: Search = "grid",
     trials: int = 20,
     seed: int = 0,
-) -> list[Choice]:
-    """The choices of a grid: all combinations of the values of each setting.
+) -> Choices:
+    """The choices of a grid: combinations of the values of each setting.
 
     Args:
         path: A YAML file with a list of values by setting, or the name of one that comes with the package.
         config: The recipe's settings, which the choices change.
         backbone: Stands for ``{backbone}``.
-        search: Whether all combinations are tried, or ``trials`` of them drawn without repetition.
-        trials: How many are drawn.
+        search: Whether all combinations are tried, ``trials`` of them drawn without repetition, or as many suggested by
+            Optuna, each by the scores of those before.
+        trials: How many are drawn or suggested.
         seed: Of the draw.
 
     Raises:
         ValueError: There is no grid, or it names a setting that the recipe lacks.
+        ImportError: Optuna is asked for and not installed.
     """
     file = Path(path) if Path(path).suffix else GRIDS / f"{path}.yaml"
     if not file.exists():
@@ -164,6 +177,8 @@ def read_grid(
     choices = [Choice(changes) for changes in combinations]
     for choice in choices:
         choice.config(config)
+    if search == "optuna":
+        return OptunaSearch(plain, trials, seed)
     if search == "random" and trials < len(choices):
         drawn = sorted(random.Random(seed).sample(range(len(choices)), trials))
         choices = [choices[i] for i in drawn]
@@ -173,7 +188,7 @@ def read_grid(
 def select_by_transfer(
     experiment: Experiment,
     config: Any,
-    choices: Sequence[Choice],
+    choices: Choices,
     pool: Sequence[str],
     out: Path,
     *,
@@ -202,8 +217,11 @@ def select_by_transfer(
         )
     names = dict(zip(names_of(pool), pool, strict=True))
     rows = []
+    tried: list[Choice] = []
     with track("selection", len(choices) * len(pool)) as advance:
-        for choice in choices:
+        for suggested in choices:
+            choice = suggested if isinstance(suggested, Choice) else Choice(suggested)
+            tried.append(choice)
             scores = {}
             for name, left_out in names.items():
                 others = tuple(spec for spec in pool if spec != left_out)
@@ -211,13 +229,33 @@ def select_by_transfer(
                     experiment, config, choice, others, left_out, out / choice.folder / name, seeds
                 )
                 advance(1, f"{choice.name}, {name}: UAR {scores[name]:.1f} %")
-            rows.append({**choice.changes, **scores, "mean": float(np.mean([*scores.values()]))})
+            mean = float(np.mean([*scores.values()]))
+            if isinstance(choices, OptunaSearch):
+                choices.tell(mean)
+            rows.append({**choice.changes, **scores, "mean": mean})
     table = pd.DataFrame(rows)
+    scored = table[[*names]].to_numpy(float)
     order = table["mean"].sort_values(ascending=False, kind="stable").index
     table = table.loc[order].reset_index(drop=True)
-    found = Selection(table, [choices[i] for i in order], tuple(names))
+    # Optuna's trials stand in no order that says what is usual.
+    ordered = not isinstance(choices, OptunaSearch)
+    best = tried[_first_of_the_best(scored) if ordered else order[0]]
+    found = Selection(table, [tried[i] for i in order], tuple(names), best)
     found.write(out)
     return found
+
+
+def _first_of_the_best(scores: NDArray[np.float64]) -> int:
+    """Eq. 2 of UARs [choices, corpora].
+
+    >>> _first_of_the_best(np.array([[80.0, 60.0], [81.0, 59.9], [70.0, 50.0]]))
+    0
+    >>> _first_of_the_best(np.array([[80.0, 60.0], [82.0, 62.1]]))
+    1
+    """
+    short = scores[scores.mean(1).argmax()] - scores
+    error = short.std(1, ddof=1) / short.shape[1] ** 0.5
+    return int((short.mean(1) <= error).argmax())
 
 
 def _trial(
@@ -238,7 +276,7 @@ def _trial(
     )  # fmt: skip
     trial = replace(
         experiment, config=to_plain(changed), protocol=protocol, seeds=seeds, out=folder,
-        backbone=backbone,
+        backbone=backbone, development=False,
     )  # fmt: skip
     if trial.finished():
         results = json.loads((folder / "results.json").read_text())
@@ -268,7 +306,17 @@ def _changed(config: Any, path: list[str], value: Any, whole: str) -> Any:
         return replace(config, **{name: _changed(inner, rest, value, whole)})
     if is_dataclass(inner) and isinstance(value, Mapping):
         value = from_plain(type(inner), dict(value), whole)
+    if isinstance(inner, float) and isinstance(value, str):
+        value = _number(value, whole)
     return replace(config, **{name: value})
+
+
+def _number(text: str, whole: str) -> float:
+    """A number that YAML takes for text, as 3e-4, which lacks its point."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{whole} is {text!r}, expected a number") from None
 
 
 def _short(value: Any) -> str:

@@ -193,7 +193,7 @@ def extract_to_store(
             plan.check(store.folder)
             if announce and plan.seconds >= _LONG:
                 announce(plan.said(backbone, crew.size))
-            with _writer(store, rank) as writer, crew, ThreadPoolExecutor(1) as scribe:
+            with writer_of(store, rank) as writer, crew, ThreadPoolExecutor(1) as scribe:
                 work.run(todo, readers, scribe, writer)
             store.refresh()
     left_out = [{"path": str(i.path), "reason": i.problem} for i in items if i.problem is not None]
@@ -273,7 +273,18 @@ def _speed(backbone: Backbone) -> float:
     return 10 / (time.perf_counter() - began)
 
 
-def _writer(store: PooledStore, rank: int) -> StoreWriter:
+def keys_of(
+    manifest: pd.DataFrame, alignments: Sequence[Alignment | None], pooling: Pooling | Record
+) -> list[str | None]:
+    """What utterances are called in a store of this kind, a key a row; None where a recording cannot be used."""
+    places = (manifest[c].tolist() for c in ("path", "start", "end"))
+    rows = list(zip(*places, alignments, strict=True))
+    with ThreadPoolExecutor(os.cpu_count()) as readers:
+        items = list(readers.map(lambda row: _Item.look(*row, pooling=pooling), rows))
+    return [item.key if item.problem is None else None for item in items]
+
+
+def writer_of(store: PooledStore, rank: int = 0) -> StoreWriter:
     """A writer of a name that nobody else is using: several runs may fill one store."""
     for number in count():
         try:

@@ -76,6 +76,12 @@ def standardise(
 
     Raises:
         ValueError: The groups are not as many as the utterances.
+
+    >>> from cleser.features import Features
+    >>> features = Features(["a", "b"], torch.zeros(2, 1, 1), torch.tensor([0, 1, 2]),
+    ...                     torch.tensor([[[2.0]], [[6.0]]]), ["a", "o"])
+    >>> standardise(features, pd.Series(["anna", "anna"])).summaries.flatten().tolist()
+    [-1.0, 1.0]
     """
     if len(groups) != len(features):
         raise ValueError(f"found {len(groups)} groups, expected one for each of {len(features)}")

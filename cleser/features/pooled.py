@@ -33,6 +33,11 @@ class Features:
         left_out: Recordings that could not be used: ``{"path": …, "reason": …}``.
         sizes: Frames in each token, int64 [S]; of features as they were extracted, else None.
         frames: Frames that count in each utterance, int64 [N], those between its phones too; likewise.
+
+    >>> features = Features(["a", "b"], torch.tensor([[[1.0]], [[3.0]], [[5.0]]]), torch.tensor([0, 2, 3]),
+    ...                     torch.tensor([[[2.0]], [[5.0]]]), ["h", "a", "o"])
+    >>> features.pick(torch.tensor([1])).phones, Features.join([features, features]).offsets.tolist()
+    (['o'], [0, 2, 3, 5, 6])
     """
 
     utterances: list[str]
@@ -100,6 +105,9 @@ class Record:
 
     Raises:
         ValueError: A stretch has no length.
+
+    >>> str(Record()), str(Record(tokens="none", std=False))
+    ('utterance and tokens, 0.1 s or phones, mean+std', 'utterance mean')
     """
 
     tokens: Tokens = "phone"

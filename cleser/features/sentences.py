@@ -129,6 +129,10 @@ def sentences_of(rows: pd.DataFrame, content: np.ndarray | None = None) -> pd.Se
         rows: A manifest. A corpus in which at least half of the utterances have a text is taken by its texts, apart
             from case and blanks.
         content: For the other corpora, as :func:`find_sentences` takes it, [N, D]; without it theirs are unknown.
+
+    >>> rows = pd.DataFrame({"corpus": "mine", "text": ["Good morning", "good  morning", "Good night"]})
+    >>> sentences_of(rows).tolist()
+    ['mine: good morning', 'mine: good morning', 'mine: good night']
     """
     found = pd.Series([None] * len(rows), index=rows.index, dtype="str")
     known_texts = knows_texts(rows)

@@ -52,6 +52,10 @@ class StoreSettings:
 
     Raises:
         ValueError: A field has a value that no store can have.
+
+    >>> settings = StoreSettings("acoustic", layers=(0,), dim=2, pooling="phones mean")
+    >>> len(settings.identity), settings.dtype
+    (32, 'float16')
     """
 
     backbone: str
@@ -82,6 +86,10 @@ class PooledBatch(NamedTuple):
     Attributes:
         values: [S, L, C].
         offsets: Where each utterance's rows begin, int64 [B + 1].
+
+    >>> batch = PooledBatch(torch.zeros(5, 1, 2), torch.tensor([0, 2, 5]))
+    >>> batch.offsets.diff().tolist()  # rows of each utterance
+    [2, 3]
     """
 
     values: Tensor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from cleser.alignment import Alignment
-from cleser.features.extraction import Announce, extract_to_store
+from cleser.features.extraction import Announce, extract_to_store, keys_of, writer_of
 from cleser.features.pooled import TOKEN, Features, Record
 from cleser.features.store import FORMAT, PooledStore, StoreSettings
 from cleser.files import cache_folder
@@ -33,6 +33,13 @@ class StoredFeatures:
         keys: Their names in the store.
         rows: Where each stands in the manifest that was asked for.
         left_out: Recordings that could not be used: ``{"path": …, "reason": …}``.
+
+    >>> from cleser.corpora import load
+    >>> from cleser.features import store_features
+    >>> from cleser.speech import AcousticBackbone
+    >>> view = store_features(load("synthetic:zh?speakers=2&sentences=1"), AcousticBackbone())
+    >>> len(view), view.shape, len(view.take([1, 0]).utterances)
+    (8, (2, 80), 2)
     """
 
     store: PooledStore
@@ -146,14 +153,23 @@ def store_features(
 
     Raises:
         ValueError: The manifest is empty, or the alignments are not as many as its rows.
+
+    >>> from cleser.corpora import load
+    >>> from cleser.speech import AcousticBackbone
+    >>> stored = store_features(load("synthetic:zh?speakers=2&sentences=1"), AcousticBackbone())
+    >>> len(stored), stored.take([0]).summaries.shape
+    (8, torch.Size([1, 2, 80]))
     """
     if manifest.empty:
         raise ValueError("the manifest is empty, expected at least one utterance")
     record = record or Record()
+    folder = store_folder(backbone, record, cache)
+    if record.tokens == "none":
+        _copy_summaries(manifest, backbone, alignments, record, cache)
     extraction = extract_to_store(
         manifest,
         backbone,
-        store_folder(backbone, record, cache),
+        folder,
         pooling=record,
         alignments=alignments,
         dtype=backbone.kept,
@@ -170,6 +186,36 @@ def store_features(
     )
 
 
+def _copy_summaries(
+    manifest: pd.DataFrame,
+    backbone: Backbone,
+    alignments: Sequence[Alignment | None] | None,
+    record: Record,
+    cache: Path | None,
+) -> None:
+    """Take summaries over from a store that has tokens too, as ``cleser extract`` makes: nothing is computed twice."""
+    richer = replace(record, tokens="phone")
+    if not (store_folder(backbone, richer, cache) / "settings.json").exists():
+        return
+    whole = PooledStore.open(store_folder(backbone, richer, cache))
+    own = PooledStore.create(
+        store_folder(backbone, record, cache), replace(whole.settings, pooling=str(record))
+    )
+    phones = alignments if alignments is not None else [None] * len(manifest)
+    rich, lean = (keys_of(manifest, phones, kind) for kind in (richer, record))
+    wanted = {
+        key: of
+        for key, of in zip(lean, rich, strict=True)
+        if key is not None and of is not None and of in whole and key not in own
+    }
+    if not wanted:
+        return
+    with writer_of(own) as writer:
+        for key, of in wanted.items():
+            times, frames = whole.times(of)[:1].numpy(), whole.frames(of)[:1].numpy()
+            writer.add(key, whole[of][:1], times=times, frames=frames, labels=[""])
+
+
 def store_folder(backbone: Backbone, record: Record, cache: Path | None = None) -> Path:
     """Where recipes look for features: another folder for whatever changes the numbers.
 
@@ -177,6 +223,12 @@ def store_folder(backbone: Backbone, record: Record, cache: Path | None = None) 
         backbone: What turned sound into frames.
         record: What is kept of an utterance.
         cache: By default :func:`cleser.files.cache_folder`.
+
+    >>> from cleser.features import Record
+    >>> from cleser.speech import AcousticBackbone
+    >>> backbone = AcousticBackbone()
+    >>> store_folder(backbone, Record()) == store_folder(backbone, Record(tokens="none"))
+    False
     """
     layers = tuple(getattr(backbone, "layers", range(backbone.n_layers)))
     dim = backbone.dim * (1 + record.std)
@@ -209,6 +261,12 @@ def extract_features(
 
     Raises:
         ValueError: The manifest is empty, or the alignments are not as many as its rows.
+
+    >>> from cleser.corpora import load
+    >>> from cleser.speech import AcousticBackbone
+    >>> features = extract_features(load("synthetic:zh?speakers=2&sentences=1"), AcousticBackbone())
+    >>> len(features), features.summaries.shape
+    (8, torch.Size([8, 2, 80]))
     """
     found = store_features(
         manifest, backbone, alignments=alignments, record=Record(length=token), cache=cache,

@@ -42,6 +42,11 @@ class Adversary(nn.Module):
 
     Raises:
         ValueError: Shapes do not fit, or a label is beyond ``n_classes``.
+
+    >>> adversary = Adversary(4, n_classes=2, hidden=8)
+    >>> loss = adversary(torch.randn(6, 4, requires_grad=True), torch.tensor([0, 1, 0, 1, -1, -1]))  # two are unknown
+    >>> loss.shape, adversary.training
+    (torch.Size([]), True)
     """
 
     def __init__(
@@ -128,6 +133,12 @@ class DomainAdversary(Adversary):
     """An `Adversary` that recognises languages, corpora or domains: DANN (Ganin et al., 2016).
 
     Without emotion labels, target utterances take part too.
+
+    >>> adversary = DomainAdversary(4, hidden=8)
+    >>> x = torch.randn(6, 4, requires_grad=True)
+    >>> adversary(x, torch.tensor([0, 0, 0, 1, 1, 1])).backward()
+    >>> x.grad.shape
+    torch.Size([6, 4])
     """
 
     def __init__(

@@ -219,6 +219,10 @@ class CoralLoss(nn.Module):
 
     Raises:
         ValueError: The momentum is out of [0, 1), or comes without ``dim``.
+
+    >>> x = torch.tensor([[0.0, 0.0], [2.0, 0.0]])
+    >>> CoralLoss()(x, 0 * x).item(), CoralLoss()(x, x + 5).item()  # means do not count
+    (0.25, 0.0)
     """
 
     running_source: Tensor

@@ -22,7 +22,13 @@ def focal_loss(
     class_weights: Tensor | None = None,
     all_ranks: bool = True,
 ) -> Tensor:
-    """The function of `FocalLoss`, whose arguments and result it shares."""
+    """The function of `FocalLoss`, whose arguments and result it shares.
+
+    >>> logits = torch.tensor([[2.0, 0.0], [0.0, 2.0]])
+    >>> cross_entropy = focal_loss(logits, [0, 1], gamma=0.0)
+    >>> bool(focal_loss(logits, [0, 1], gamma=2.0) < cross_entropy)  # what is known well counts less
+    True
+    """
     _check(gamma, class_weights)
     y = torch.as_tensor(integer_column(labels, "labels"), device=logits.device).long()
     _check_batch(logits, y, class_weights)

@@ -74,6 +74,11 @@ class GradientReversal(nn.Module):
 
     Args:
         schedule: The scale, or a function of the number of passes in training mode so far, such as `Warmup`.
+
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> GradientReversal(0.5)(x).sum().backward()
+    >>> x.grad
+    tensor([-0.5000, -0.5000])
     """
 
     step: Tensor

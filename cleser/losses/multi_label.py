@@ -19,7 +19,13 @@ from cleser.relations import Labels
 def multi_label_supcon(
     embeddings: Tensor, labels: Any, *, temperature: float = 0.07, all_ranks: bool = True
 ) -> Tensor:
-    """The function of `MultiLabelSupCon`, whose arguments and result it shares."""
+    """The function of `MultiLabelSupCon`, whose arguments and result it shares.
+
+    >>> x = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]])
+    >>> good = multi_label_supcon(x, [[1, 0], [1, 1], [0, 1]])  # neighbours share labels
+    >>> bool(good < multi_label_supcon(x, [[1, 0], [0, 1], [1, 0]]))
+    True
+    """
     _check(temperature)
     columns = _columns(labels, embeddings)
     names = tuple(columns)

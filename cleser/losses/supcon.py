@@ -29,7 +29,14 @@ def cross_lingual_supcon(
     boost: Relation = BOOST,
     all_ranks: bool = True,
 ) -> Tensor:
-    """The function of `CrossLingualSupCon`, whose arguments and result it shares."""
+    """The function of `CrossLingualSupCon`, whose arguments and result it shares.
+
+    >>> from cleser.losses import CrossLingualSupCon
+    >>> x = torch.randn(8, 4)
+    >>> labels = {"emotion": [0, 1] * 4, "language": [0] * 4 + [1] * 4}
+    >>> torch.equal(cross_lingual_supcon(x, labels), CrossLingualSupCon()(x, labels))
+    True
+    """
     _check(temperature, cross_lingual_weight, positive, boost)
     boosted = cross_lingual_weight != 1
     names = (positive & boost).names if boosted else positive.names

@@ -36,7 +36,15 @@ def relational_triplet_loss(
     reducer: Any = None,
     all_ranks: bool = True,
 ) -> Tensor:
-    """The function of `RelationalTripletLoss`, whose arguments and result it shares."""
+    """The function of `RelationalTripletLoss`, whose arguments and result it shares.
+
+    >>> from cleser.relations import differ, same
+    >>> x = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+    >>> labels = {"emotion": [0, 0, 1], "language": [0, 1, 1]}
+    >>> positive, negative = same("emotion") & differ("language"), differ("emotion")
+    >>> round(relational_triplet_loss(x, labels, positive=positive, negative=negative, margin=0.5).item(), 4)
+    0.7
+    """
     _check(positive, negative, margin, mining, sharpness)
     pairs = pair(
         embeddings, labels, ref_embeddings, ref_labels, anchors=anchors,

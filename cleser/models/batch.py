@@ -21,6 +21,11 @@ class Batch:
             those of annotators for each emotion; 0 is unknown.
         phonemes: Category of each token, int64 [S]; −1 where it is not known.
         weight: How much each utterance counts in a supervised loss, [B], one on average.
+
+    >>> batch = Batch(tokens=torch.zeros(3, 2, 8), offsets=torch.tensor([0, 2, 3]), summaries=torch.zeros(2, 2, 8),
+    ...               labels={"emotion": torch.tensor([0, 1])}, phonemes=torch.tensor([5, 6, 5]), weight=torch.ones(2))
+    >>> len(batch), batch.token_labels()["emotion"].tolist()
+    (2, [0, 0, 1])
     """
 
     tokens: Tensor

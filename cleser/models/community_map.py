@@ -20,6 +20,11 @@ class CommunityMap(nn.Module):
         dim: Channels D.
         dropout: Share of the utterances whose communities are withheld in training, so that the network can do
             without them, too.
+
+    >>> known = CommunityMap(emotions=2, communities=3, dim=4)
+    >>> x = torch.randn(1, 4)
+    >>> torch.equal(known(x, torch.tensor([[0, -1]])), x)  # maps begin at zero
+    True
     """
 
     def __init__(self, emotions: int, communities: int, dim: int, *, dropout: float = 0.0) -> None:

@@ -33,6 +33,9 @@ class ModelConfig:
         token_dropout: In the Transformer.
         dropout: On the utterance embedding. Corpora are small: strong dropout is worth points.
         community_dropout: Share of the utterances whose speaker-style communities are withheld in training.
+
+    >>> ModelConfig(dim=64, depth=2).heads
+    4
     """
 
     dim: int = 128
@@ -85,6 +88,14 @@ class EmotionModel(nn.Module):
         communities: Most speaker-style communities of an emotion, if the network is to know of them: they are
             read from ``batch.labels["communities"]`` [B, K] where it has them, see :class:`CommunityMap`.
         token_layers: Keep each layer's view of the tokens, which takes a matrix product for every layer.
+
+    >>> from cleser.models import Batch
+    >>> batch = Batch(tokens=torch.zeros(3, 2, 8), offsets=torch.tensor([0, 2, 3]), summaries=torch.zeros(2, 2, 8),
+    ...               labels={"emotion": torch.tensor([0, 1])}, phonemes=torch.tensor([5, 6, 5]), weight=torch.ones(2))
+    >>> model = EmotionModel(ModelConfig(dim=16), layers=2, channels=8, classes=4)
+    >>> embedded: Embedded = model(batch)
+    >>> embedded.utterances.shape, embedded.tokens.shape, embedded.logits.shape
+    (torch.Size([2, 16]), torch.Size([3, 16]), torch.Size([2, 4]))
     """
 
     def __init__(
@@ -163,8 +174,7 @@ class EmotionModel(nn.Module):
         if self.styles is not None and communities is not None:
             views = self.styles(views, communities)
         utterances = self.embed(views)
-        none = utterances.new_empty(len(utterances), 0)
-        return utterances, none if self.head is None else self.head(utterances)
+        return utterances, utterances[:, :0] if self.head is None else self.head(utterances)
 
 
 def _pooled(tokens: Tensor, offsets: Tensor) -> Tensor:

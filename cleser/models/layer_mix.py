@@ -22,6 +22,10 @@ class LayerMix(nn.Module):
         mix: ``"weighted"`` learns one weight a layer (Yang et al., SUPERB, 2021), for layers that describe
             the same thing ever more abstractly; ``"concat"`` projects each layer by its own matrix, for
             layers whose channels mean different things.
+
+    >>> mix = LayerMix(layers=3, channels=8, dim=4)
+    >>> mix(torch.zeros(5, 3, 8)).shape, mix.weights.softmax(0)
+    (torch.Size([5, 4]), tensor([0.3333, 0.3333, 0.3333], grad_fn=<SoftmaxBackward0>))
     """
 
     def __init__(self, layers: int, channels: int, dim: int, mix: Mix = "weighted") -> None:

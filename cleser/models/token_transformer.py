@@ -16,6 +16,10 @@ class TokenTransformer(nn.Module):
         depth: Layers; 0 passes tokens through.
         heads: Attention heads.
         dropout: Inside the layers.
+
+    >>> transformer = TokenTransformer(8, depth=1, heads=2)
+    >>> transformer(torch.zeros(3, 8), torch.tensor([0, 2, 3])).shape  # two utterances with 2 tokens and 1
+    torch.Size([3, 8])
     """
 
     def __init__(self, dim: int, *, depth: int, heads: int = 4, dropout: float = 0.3) -> None:

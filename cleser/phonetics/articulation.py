@@ -165,6 +165,10 @@ def phone_distance(a: str, b: str) -> float:
     The share of features in which two sounds differ, half counted where one has no value. Of phones of several
     sounds, the edit distance over them (half a sound to add or to leave out), divided by the longer one's count.
 
+    Args:
+        a: A phone in IPA.
+        b: Another.
+
     >>> phone_distance("b", "b"), phone_distance("p", "b") < phone_distance("p", "a")
     (0.0, True)
     """

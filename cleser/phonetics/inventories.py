@@ -14,6 +14,9 @@ class Counterpart(NamedTuple):
     Attributes:
         phoneme: IPA.
         distance: :func:`phone_distance`; 0 for the same phoneme, and for one that panphon does not tell apart.
+
+    >>> nearest_counterparts("y", "iu")["y"]
+    Counterpart(phoneme='u', distance=0.045454545454545456)
     """
 
     phoneme: str

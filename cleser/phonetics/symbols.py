@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache
-from typing import Final
+from typing import Final, TypeVar
 
 from cleser.phonetics.alphabets.arpabet import parse_arpabet
 from cleser.phonetics.alphabets.espeak import parse_espeak
@@ -31,6 +31,7 @@ _SILENCES: Final = frozenset((
 # fmt: on
 # Capitals alone: FAVE's noise, laughter, cough and lip smack; in small letters they could be phones.
 _NOISES: Final = frozenset(("NS", "LG", "CG", "LS"))
+_Found = TypeVar("_Found")
 UNKNOWN: Final[tuple[()]] = ()
 """What stands for a symbol that an alphabet lacks; false, as silences are."""
 _KEPT: Final = 100_000  # marks: whatever broken files say is not kept for ever
@@ -114,12 +115,12 @@ def detect_alphabet(symbols: Iterable[str]) -> str:
     found = set(symbols)
     read, typical = -1, 0
     for symbol in found:
-        readers, evidence = hands_of(symbol)
+        readers, evidence = _READERS[symbol]
         read &= readers
         typical |= evidence
     if read == -1:  # silences alone
         return "ipa"
-    for position, (name, _) in enumerate(HANDS):
+    for position, (name, _) in enumerate(_SPELLINGS):
         if read & typical & (1 << position):
             return name
     lacking = {
@@ -138,16 +139,16 @@ def nearest_alphabet(symbols: Sequence[str]) -> str:
     >>> nearest_alphabet(["DH", "AH0", "QQ"])
     'arpabet'
     """
-    counts = [0] * len(HANDS)
+    counts = [0] * len(_SPELLINGS)
     evidence = 0
     for symbol in symbols:
-        readers, typical = hands_of(symbol)
+        readers, typical = _READERS[symbol]
         evidence |= typical
         if readers > 0:
-            for position in range(len(HANDS)):
+            for position in range(len(_SPELLINGS)):
                 counts[position] += readers >> position & 1
-    best = max(range(len(HANDS)), key=lambda p: (counts[p], evidence >> p & 1, -p))
-    return HANDS[best][0]
+    best = max(range(len(_SPELLINGS)), key=lambda p: (counts[p], evidence >> p & 1, -p))
+    return _SPELLINGS[best][0]
 
 
 def read_symbols(
@@ -174,35 +175,35 @@ def read_symbols(
         if alphabet in ("xsampa", "espeak") and any(map(_STRESSED_ARPABET.fullmatch, marks)):
             alphabet = "arpabet"
     table = _table(alphabet)
-    return [table[mark] for mark in marks]
+    return list(map(table.__getitem__, marks))
 
 
-class _Table(dict[str, Symbol | tuple[()] | None]):
-    """Symbols of an alphabet that were read before."""
+class _Remembered(dict[str, _Found]):
+    """What was found for symbols before; a look costs a quarter of one at ``lru_cache``."""
 
-    def __init__(self, alphabet: str) -> None:
+    def __init__(self, find: Callable[[str], _Found]) -> None:
         super().__init__()
-        if alphabet not in _PARSERS:
-            raise ValueError(
-                f"there is no alphabet {alphabet!r}, expected one of {list(ALPHABETS)}"
-            )
-        self.parse = _PARSERS[alphabet]
+        self.find = find
 
-    def __missing__(self, mark: str) -> Symbol | tuple[()] | None:
-        symbol = None if is_silence(mark) else (self.parse(mark.strip()) or UNKNOWN)
+    def __missing__(self, symbol: str) -> _Found:
+        found = self.find(symbol)
         if len(self) < _KEPT:
-            self[mark] = symbol
-        return symbol
+            self[symbol] = found
+        return found
 
 
 @cache
-def _table(alphabet: str) -> _Table:
-    return _Table(alphabet)
+def _table(alphabet: str) -> _Remembered[Symbol | tuple[()] | None]:
+    """The symbols of an alphabet."""
+    if alphabet not in _PARSERS:
+        raise ValueError(f"there is no alphabet {alphabet!r}, expected one of {list(ALPHABETS)}")
+    parse = _PARSERS[alphabet]
+    return _Remembered(lambda mark: None if is_silence(mark) else (parse(mark.strip()) or UNKNOWN))
 
 
 # Alphabets in order of preference, each with what makes a symbol typical of it. ARPABET comes in capitals, typical
 # by themselves, and in small letters.
-HANDS: Final[tuple[tuple[str, Callable[[str], bool]], ...]] = (
+_SPELLINGS: Final[tuple[tuple[str, Callable[[str], bool]], ...]] = (
     ("arpabet", str.isupper),
     ("arpabet", lambda symbol: parse_ipa(symbol) is None),
     ("pinyin", is_marked_pinyin),
@@ -212,16 +213,18 @@ HANDS: Final[tuple[tuple[str, Callable[[str], bool]], ...]] = (
 )
 
 
-@lru_cache(_KEPT)
-def hands_of(symbol: str) -> tuple[int, int]:
-    """Which of the hands can have written a symbol, and for which it is typical, as bits; silences for all."""
+def _readers_of(symbol: str) -> tuple[int, int]:
+    """Bit masks of the spellings that can parse a symbol, and of those for which it is typical; silences fit all."""
     mark = symbol.strip()
     if is_silence(mark):
         return -1, 0
     readers = evidence = 0
-    for position, (name, is_typical) in enumerate(HANDS):
+    for position, (name, is_typical) in enumerate(_SPELLINGS):
         case = position > 1 or mark.isupper() == (position == 0)
         if case and _PARSERS[name](mark) is not None:
             readers |= 1 << position
             evidence |= is_typical(mark) << position
     return readers, evidence
+
+
+_READERS: Final = _Remembered(_readers_of)

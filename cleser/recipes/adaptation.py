@@ -27,6 +27,9 @@ class CoralConfig(ERMConfig):
 
     Attributes:
         weight: w; the distance is divided by 4D², so that it is small.
+
+    >>> CoralConfig(weight=10.0).adapts
+    True
     """
 
     adapts: ClassVar[bool] = True
@@ -35,7 +38,15 @@ class CoralConfig(ERMConfig):
 
 
 class Coral(ERM):
-    """Deep CORAL: covariances of the utterance embeddings aligned."""
+    """Deep CORAL: covariances of the utterance embeddings aligned.
+
+    >>> from cleser.training.dataset import Vocabulary
+    >>> from cleser.training.loop import Task
+    >>> vocabulary = Vocabulary(("anger", "sadness"), ("anna", "ben"), ("en", "zh"), ("mine",), ("a", "h"))
+    >>> task = Task(layers=2, channels=8, vocabulary=vocabulary, mix="weighted")
+    >>> Coral(CoralConfig(weight=10.0), task).sees_target
+    True
+    """
 
     def __init__(self, config: CoralConfig, task: Task) -> None:
         super().__init__(config, task)
@@ -58,6 +69,9 @@ class DannConfig(ERMConfig):
     Attributes:
         weight: w.
         warm_up: Steps in which the reversal rises to full strength.
+
+    >>> DannConfig(weight=0.1).warm_up
+    200
     """
 
     adapts: ClassVar[bool] = True
@@ -67,7 +81,15 @@ class DannConfig(ERMConfig):
 
 
 class Dann(ERM):
-    """Domain-adversarial training: source and target indistinguishable in the utterance embeddings."""
+    """Domain-adversarial training: source and target indistinguishable in the utterance embeddings.
+
+    >>> from cleser.training.dataset import Vocabulary
+    >>> from cleser.training.loop import Task
+    >>> vocabulary = Vocabulary(("anger", "sadness"), ("anna", "ben"), ("en", "zh"), ("mine",), ("a", "h"))
+    >>> task = Task(layers=2, channels=8, vocabulary=vocabulary, mix="weighted")
+    >>> Dann(DannConfig(warm_up=100), task).adversary.training
+    True
+    """
 
     def __init__(self, config: DannConfig, task: Task) -> None:
         super().__init__(config, task)

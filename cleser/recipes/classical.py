@@ -35,6 +35,9 @@ class ClassicalConfig:
             the source.
         most: Utterances to learn from at most, as long as their statistics fit half a gigabyte; of more, a random
             sample, which is the same in every run.
+
+    >>> ClassicalConfig(classifier="linear", c=0.1).c
+    0.1
     """
 
     classifier: Literal["svm", "linear"] = "svm"

@@ -6,8 +6,9 @@ or with ``all_languages`` all languages' but the target's.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +16,11 @@ from torch import Tensor, nn
 from cleser.models.batch import Batch
 from cleser.models.emotion import Embedded, EmotionModel, ModelConfig
 from cleser.recipes.pseudo_labels import decision_shift
+from cleser.recipes.test_time import adapt
 from cleser.training.dataset import Dataset
 from cleser.training.loop import Recipe, Task, TrainingConfig, predict
+
+_AT_ONCE: Final = 64  # utterances that the network adapts to in a step
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,14 @@ class ERMConfig:
         targets: Learn from one emotion an utterance ("hard"), or from the shares of its annotators' votes ("soft"),
             as far as there are any; labels are then not smoothed.
         attribute_weight: Of the attributes' loss, where they are learned (--task), see cleser.recipes.attributes.
+        test_time: How the trained network adapts to the utterances that it recognises together (transductive): by
+            templates ("t3a"), by the entropy of its predictions ("tent"), or of the surer ones ("sar"); see
+            cleser.recipes.test_time.
+
+    >>> from cleser.training.loop import TrainingConfig
+    >>> config = ERMConfig(training=TrainingConfig(epochs=5), all_languages=True)
+    >>> config.training.epochs, config.adapts
+    (5, False)
     """
 
     adapts: ClassVar[bool] = False  # whether unlabelled target utterances are trained on
@@ -45,6 +57,7 @@ class ERMConfig:
     match_prior: bool = False
     targets: Literal["hard", "soft"] = "hard"
     attribute_weight: float = 1.0
+    test_time: Literal["none", "t3a", "tent", "sar"] = "none"
 
     @property
     def uses_tokens(self) -> bool:
@@ -63,6 +76,13 @@ class ERM(Recipe):
 
     Raises:
         ValueError: The task has attributes, and the recipe does not learn any.
+
+    >>> from cleser.training.dataset import Vocabulary
+    >>> from cleser.training.loop import Task
+    >>> vocabulary = Vocabulary(("anger", "sadness"), ("anna", "ben"), ("en", "zh"), ("mine",), ("a", "h"))
+    >>> task = Task(layers=2, channels=8, vocabulary=vocabulary, mix="weighted")
+    >>> ERM(ERMConfig(), task).sees_target, ERM(ERMConfig(match_prior=True), task).sees_target
+    (False, True)
     """
 
     shift: Tensor
@@ -122,6 +142,20 @@ class ERM(Recipe):
             label_smoothing=self.settings.label_smoothing,
         )
         return (loss * batch.weight).mean()
+
+    def adapted_to(self, dataset: Dataset) -> ERM:
+        """A copy whose network has seen all utterances once, as the setting ``test_time`` says; or itself."""
+        how = self.settings.test_time
+        if how == "none" or not len(dataset):
+            return self
+        device = self.shift.device
+        # Neighbours in a corpus are alike, and batches of one class would teach that there is no other.
+        order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0))
+        adapted = copy.deepcopy(self)
+        adapted.model = adapt(
+            self.model, (dataset.batch(at).to(device) for at in order.split(_AT_ONCE)), how
+        )
+        return adapted
 
     def finish(self, target: Dataset | None) -> None:
         """Match the prior, where that is asked for."""

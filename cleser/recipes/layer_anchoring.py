@@ -63,6 +63,10 @@ class LayerAnchoringConfig(ERMConfig):
         measure: Of similarity, a column of cleser.anchors.LayerSimilarity.compute.
         weight: λ.
         distance: Of a layer's items in both languages, see `cleser.losses.LayerAnchorLoss`.
+
+    >>> config = LayerAnchoringConfig(policy="single", units="vowel")
+    >>> config.size, config.uses_tokens
+    (3, True)
     """
 
     adapts: ClassVar[bool] = True
@@ -83,7 +87,15 @@ class LayerAnchoringConfig(ERMConfig):
 
 
 class LayerAnchoring(ERM):
-    """A study of the layers, then CORAL on those chosen."""
+    """A study of the layers, then CORAL on those chosen.
+
+    >>> from cleser.training.dataset import Vocabulary
+    >>> from cleser.training.loop import Task
+    >>> vocabulary = Vocabulary(("anger", "sadness"), ("anna", "ben"), ("en", "zh"), ("mine",), ("a", "h"))
+    >>> task = Task(layers=2, channels=8, vocabulary=vocabulary, mix="weighted")
+    >>> LayerAnchoring(LayerAnchoringConfig(policy="single"), task).similarity  # not known before the first epoch
+    tensor([nan, nan])
+    """
 
     similarity: Tensor
 

@@ -16,12 +16,15 @@ Two steps without target labels may follow:
 * *Self-training* (`rounds`): the most confident of each class' predictions join the source, which counts as much as
   they do, and the map is fitted anew; from round to round more are trusted, `confidence` of them first, all at last.
 
+Arousal, valence and dominance (``--task avd``, or ``both``) are learned by ridge regression on the same statistics, see
+:mod:`cleser.recipes.ridge`; the two steps above are about classes.
+
     python -m cleser run probe --source emodb:DIR --target ravdess:DIR --backbone MODEL --out runs/probe
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +34,7 @@ from torch import Tensor
 
 from cleser.recipes.classical import HELD, by_blocks
 from cleser.recipes.pseudo_labels import confident_labels, decision_shift, prior_shift
+from cleser.recipes.ridge import Ridge
 from cleser.training.dataset import Dataset
 
 
@@ -39,7 +43,7 @@ class ProbeConfig:
     """Settings of the probe.
 
     Attributes:
-        penalty: λ of Eq. 1.
+        penalty: λ of Eq. 1. Of attributes the loss is half the squared error.
         refit: Learn anew from all source speakers, those held out for development too, once those have been recognised:
             nothing is chosen by them. What is said of them (development UAR, temperature) is that of the map that had
             not seen them.
@@ -49,6 +53,9 @@ class ProbeConfig:
         final_confidence: And in the last; in between it rises evenly.
         most: Utterances of the source, and of the target, to learn from at most, as long as their statistics fit half
             a gigabyte; of more, a random sample, which is the same in every run and which the log and the report name.
+
+    >>> ProbeConfig(rounds=3).shares, ProbeConfig().adapts
+    ([0.5, 0.75, 1.0], False)
     """
 
     penalty: float = 3e-4
@@ -80,18 +87,28 @@ class Probe:
     Args:
         weights: W [K, F].
         biases: b [K], the prior's shift included.
+        ridge: The map to attributes, where they are learned; with no emotions beside them K is 0.
 
     Attributes:
         held_out: The map that has not seen the development speakers; None where this one has not.
+
+    >>> probe = Probe(torch.eye(2).double(), torch.tensor([0.0, 1.0]).double())
+    >>> probe.shares(torch.tensor([[1.0, 0.0]]))
+    tensor([[0.5000, 0.5000]])
     """
 
-    def __init__(self, weights: Tensor, biases: Tensor) -> None:
-        self.weights, self.biases = weights, biases
+    def __init__(self, weights: Tensor, biases: Tensor, ridge: Ridge | None = None) -> None:
+        self.weights, self.biases, self.ridge = weights, biases, ridge
         self.held_out: Probe | None = None
 
     @classmethod
     def fit(
-        cls, config: ProbeConfig, source: Dataset, target: Dataset | None, prior: Tensor
+        cls,
+        config: ProbeConfig,
+        source: Dataset,
+        target: Dataset | None,
+        prior: Tensor,
+        attributes: Sequence[str] = (),
     ) -> Probe:
         """Fit to a source, and go on with a target's unlabelled utterances.
 
@@ -99,44 +116,58 @@ class Probe:
             config: Settings.
             source: Labelled utterances.
             target: Unlabelled ones; None where nothing of the target may be known.
-            prior: The class shares that are assumed of it [K].
+            prior: The class shares that are assumed of it [K]; empty where attributes alone are learned.
+            attributes: Names of the attributes that are learned.
+
+        Raises:
+            ValueError: The target's classes are to be matched or learned from, and there are none.
         """
-        limit = config.limit(source.shape)
-        source = source.sample(limit)
+        if not len(prior) and (config.match_prior or config.rounds):
+            raise ValueError("match_prior and rounds are about classes, and task='avd' has none")
+        source = source.sample(config.limit(source.shape))
+        if len(prior):
+            found = cls._classifier(config, source, target, prior)
+        else:
+            width = source.summaries()[:1].numel()
+            nothing = torch.zeros(0, width, dtype=torch.float64)
+            found = cls(nothing, nothing[:, 0])
+        if attributes:
+            found.ridge = _regression(config, source, attributes)
+        return found
+
+    @classmethod
+    def _classifier(
+        cls, config: ProbeConfig, source: Dataset, target: Dataset | None, prior: Tensor
+    ) -> Probe:
         summaries, y, weight = source.summaries(), source.labels["emotion"], source.weight
-        scale = layer_scale(summaries)
+        regression = _Regression(config, layer_scale(summaries), len(prior))
         x = summaries.flatten(1)
-        found = cls(*_fitted(config, x, y, weight, len(prior), scale))
+        found = cls(*regression.fit(x, y, weight))
         if target is None or not len(target):
             return found
-        unlabelled = target.sample(limit).summaries().flatten(1) if config.rounds else x[:0]
+        unlabelled = x[:0]
+        if config.rounds:
+            unlabelled = target.sample(config.limit(target.shape)).summaries().flatten(1)
         for trusted_share in config.shares:
             logits = found.logits(unlabelled)
             shift = prior_shift(logits, prior) if config.match_prior else 0.0
             trusted = confident_labels((logits + shift).softmax(-1), trusted_share)
             kept = trusted >= 0
             share = 1 / torch.bincount(trusted[kept], minlength=len(prior))[trusted[kept]]
-            even = (
-                share / share.sum() * weight.sum()
-            )  # each class alike, all together as the source
-            found = cls(
-                *_fitted(
-                    config,
-                    torch.cat([x, unlabelled[kept]]),
-                    torch.cat([y, trusted[kept]]),
-                    torch.cat([weight, even]),
-                    len(prior),
-                    scale,
-                )
-            )
+            # Each class alike, all together as much as the source.
+            even = share / share.sum() * weight.sum()
+            both = torch.cat([x, unlabelled[kept]])
+            labels = torch.cat([y, trusted[kept]])
+            found = cls(*regression.fit(both, labels, torch.cat([weight, even])))
         if config.match_prior:
             logits = torch.cat([found.logits(b.flatten(1)) for b in target.summary_blocks()])
             found.biases = found.biases + decision_shift(logits, prior)
         return found
 
-    def knowing(self, held_out: Probe) -> Probe:
+    def knowing(self, held_out: Probe | None) -> Probe:
         """A copy of the map, with one that has not seen the development speakers."""
-        same = type(self)(self.weights.clone(), self.biases.clone())
+        ridge = self.ridge and Ridge(self.ridge.weights.clone(), self.ridge.biases.clone())
+        same = type(self)(self.weights.clone(), self.biases.clone(), ridge)
         same.held_out = held_out
         return same
 
@@ -147,7 +178,9 @@ class Probe:
     @classmethod
     def restore(cls, config: ProbeConfig, tensors: Mapping[str, Tensor], emotions: int) -> Probe:
         """What :meth:`tensors` gave."""
-        return cls(tensors["weights"], tensors["biases"])
+        kept = "ridge.weights" in tensors
+        ridge = Ridge(tensors["ridge.weights"], tensors["ridge.biases"]) if kept else None
+        return cls(tensors["weights"], tensors["biases"], ridge)
 
     def shares(self, x: Tensor) -> Tensor:
         """Probabilities [N, K] of flat statistics [N, F]."""
@@ -157,12 +190,40 @@ class Probe:
         """Probabilities [N, K], and the statistics themselves, projected where there are many."""
         return by_blocks(self.shares, dataset)
 
+    def attributes(self, dataset: Dataset, *, together: bool = True) -> Tensor:
+        """Attributes [N, A], from −1 to 1."""
+        assert self.ridge is not None  # they were learned
+        return torch.cat([self.ridge(x.flatten(1)) for x in dataset.summary_blocks()])
+
     def tensors(self) -> dict[str, Tensor]:
-        """The map."""
-        return {"weights": self.weights.contiguous(), "biases": self.biases.contiguous()}
+        """The maps."""
+        parts = {"": self} if self.ridge is None else {"": self, "ridge.": self.ridge}
+        return {
+            f"{prefix}{name}": getattr(part, name).contiguous()
+            for prefix, part in parts.items()
+            for name in ("weights", "biases")
+        }
 
     def write(self, folder: Path) -> None:
         """Nothing."""
+
+
+def _regression(config: ProbeConfig, source: Dataset, attributes: Sequence[str]) -> Ridge:
+    """Ridge regression on statistics that are scaled as the classifier's; every corpus counts alike.
+
+    The dataset's own weights make emotions count alike, and utterances without one nothing.
+    """
+    summaries = source.summaries()
+    scale, x = layer_scale(summaries), summaries.flatten(1)
+    varying = max(int((x != 0).any(0).sum()), 1)
+    corpus = source.manifest["corpus"]
+    weight = torch.tensor((len(corpus) / corpus.map(corpus.value_counts())).to_numpy())
+    weight = weight / weight.mean()
+    y = source.labels["attributes"]
+    strength = config.penalty * float(weight.sum()) * varying
+    ridge = Ridge.fit(x * scale, y, weight, strength, attributes)
+    ridge.weights = ridge.weights * scale
+    return ridge
 
 
 def layer_scale(summaries: Tensor) -> Tensor:
@@ -190,26 +251,30 @@ def layer_scale(summaries: Tensor) -> Tensor:
     return scale.float().repeat_interleave(summaries.shape[-1])
 
 
-def _fitted(
-    config: ProbeConfig, x: Tensor, y: Tensor, weight: Tensor, classes: int, scale: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Weights [K, F] and biases [K] of a weighted logistic regression; a class that nobody shows is never predicted."""
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+class _Regression:
+    """Weighted logistic regressions one after another, each begun where the last one ended: Eq. 1 is convex."""
 
-    varying = int((x != 0).any(0).sum())
-    # Eq. 1 over λ F, as scikit-learn has it.
-    c = 1 / (config.penalty * float(weight.sum()) * max(varying, 1))
-    model: Any = LogisticRegression(C=c, max_iter=1000)
-    model.fit((x * scale).numpy(), y.numpy(), sample_weight=weight.numpy())
-    coefficients, intercepts = (
-        torch.from_numpy(v).double() for v in (model.coef_, model.intercept_)
-    )
-    coefficients = coefficients * scale
-    if len(model.classes_) == 2:  # one row, for the second
-        coefficients = torch.cat([-coefficients, coefficients]) / 2
-        intercepts = torch.cat([-intercepts, intercepts]) / 2
-    at = torch.from_numpy(model.classes_)
-    weights = torch.zeros(classes, x.shape[1], dtype=torch.float64)
-    biases = torch.full((classes,), -1e4, dtype=torch.float64)
-    weights[at], biases[at] = coefficients, intercepts
-    return weights, biases
+    def __init__(self, config: ProbeConfig, scale: Tensor, classes: int) -> None:
+        from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+
+        self.penalty, self.scale, self.classes = config.penalty, scale, classes
+        self.model: Any = LogisticRegression(max_iter=1000, warm_start=True)
+
+    def fit(self, x: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights [K, F] and biases [K]; a class that nobody shows is never predicted."""
+        model, varying = self.model, int((x != 0).any(0).sum())
+        # Eq. 1 over λ F, as scikit-learn has it.
+        model.C = 1 / (self.penalty * float(weight.sum()) * max(varying, 1))
+        model.fit((x * self.scale).numpy(), y.numpy(), sample_weight=weight.numpy())
+        coefficients, intercepts = (
+            torch.from_numpy(v).double() for v in (model.coef_, model.intercept_)
+        )
+        coefficients = coefficients * self.scale
+        if len(model.classes_) == 2:  # one row, for the second
+            coefficients = torch.cat([-coefficients, coefficients]) / 2
+            intercepts = torch.cat([-intercepts, intercepts]) / 2
+        at = torch.from_numpy(model.classes_)
+        weights = torch.zeros(self.classes, x.shape[1], dtype=torch.float64)
+        biases = torch.full((self.classes,), -1e4, dtype=torch.float64)
+        weights[at], biases[at] = coefficients, intercepts
+        return weights, biases

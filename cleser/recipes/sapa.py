@@ -70,6 +70,9 @@ class SAPAConfig(ERMConfig):
         refine: Refine communities by a graph neural network (ablation *no_refinement* without).
         resolution: Of the search for communities.
         bank: Momentum of the phonemes' prototypes; 0 compares phones within the batch.
+
+    >>> SAPAConfig().uses_tokens, SAPAConfig(communities=0, phoneme_weight=0.0).speaker_weight
+    (True, 0.1)
     """
 
     adapts: ClassVar[bool] = True
@@ -95,7 +98,16 @@ class SAPAConfig(ERMConfig):
 
 
 class SAPA(ERM):
-    """Communities, pseudo-labels and dual-space anchoring over the shared network."""
+    """Communities, pseudo-labels and dual-space anchoring over the shared network.
+
+    >>> from cleser.training.dataset import Vocabulary
+    >>> from cleser.training.loop import Task
+    >>> vocabulary = Vocabulary(("anger", "sadness"), ("anna", "ben"), ("en", "zh"), ("mine",), ("a", "h"))
+    >>> task = Task(layers=2, channels=8, vocabulary=vocabulary, mix="weighted")
+    >>> recipe = SAPA(SAPAConfig(phoneme_weight=0.2), task)
+    >>> recipe.anchoring.phoneme_weight, recipe.sees_target
+    (0.2, True)
+    """
 
     told: Tensor
 

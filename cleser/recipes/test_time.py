@@ -1,17 +1,22 @@
 r"""A trained network that adapts while it is tested: to unlabelled batches as they come, without the sources.
 
-`T3A` moves the classifier alone and needs no gradient; `Tent` moves the affine parameters of normalisation layers.
+`T3A` moves the classifier alone and needs no gradient; `Tent` and `SAR` move the affine parameters of normalisation
+layers.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from typing import Any
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
+
+from cleser.models.batch import Batch
+from cleser.models.emotion import EmotionModel
 
 _NORMALISATIONS = (
     nn.modules.batchnorm._NormBase,  # batch and instance normalisation
@@ -94,9 +99,14 @@ class T3A:
         self._entropies = torch.cat([self._entropies, entropy(logits)])
         if self.keep is not None:
             self._keep_surest(self.keep)
-        templates = torch.zeros_like(self.head.weight).index_add_(0, self._classes, self._supports)
-        scores: Tensor = embeddings @ normalize(templates, dim=1).T
+        scores: Tensor = embeddings @ self.templates.T
         return scores
+
+    @property
+    def templates(self) -> Tensor:
+        """The classes' templates after all batches so far, [K, D], each of length 1."""
+        sums = torch.zeros_like(self.head.weight).index_add_(0, self._classes, self._supports)
+        return normalize(sums, dim=1)
 
     def _keep_surest(self, keep: int) -> None:
         kept = []
@@ -158,18 +168,161 @@ class Tent:
             raise ValueError(
                 f"{type(self.model).__name__} has no normalisation layer with a scale or a shift to adapt"
             )
-        self._optimizer = torch.optim.Adam(learned, lr=self.lr)
+        self._learned = learned
+        self._optimizer = self._new_optimizer()
 
     @torch.enable_grad()
     def __call__(self, *inputs: Any) -> Tensor:
         """Logits [N, K] of a batch, from before its last step, and learn from it."""
         for _ in range(self.steps):
-            found = self.model(*inputs)
-            logits: Tensor = found if self.read is None else self.read(found)
-            self._optimizer.zero_grad()
-            entropy(logits).mean().backward()
-            self._optimizer.step()
+            logits = self._step(inputs)
         return logits.detach()
+
+    def _new_optimizer(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self._learned, lr=self.lr)
+
+    def _step(self, inputs: tuple[Any, ...]) -> Tensor:
+        logits = self._logits(inputs)
+        self._optimizer.zero_grad()
+        entropy(logits).mean().backward()
+        self._optimizer.step()
+        return logits
+
+    def _logits(self, inputs: tuple[Any, ...]) -> Tensor:
+        found = self.model(*inputs)
+        logits: Tensor = found if self.read is None else self.read(found)
+        return logits
+
+
+class SAR(Tent):
+    r"""Minimise the entropy of the surer predictions, where it is low all around the parameters.
+
+    .. math::
+
+        \min_{\theta} \frac{1}{|S|} \sum_{i \in S} H(z_i(\theta + \epsilon)), \qquad
+        \epsilon = \rho \frac{g}{\lVert g \rVert_2}, \qquad
+        g = \nabla_{\theta} \frac{1}{|S_0|} \sum_{i \in S_0} H(z_i(\theta))
+
+    (S. Niu et al., *Towards Stable Test-Time Adaptation in Dynamic Wild World*, ICLR 2023.) θ are the scales and
+    shifts of normalisation layers, S₀ the predictions with :math:`H(z_i(\theta)) < E_0`, and S those of them with
+    :math:`H(z_i(\theta + \epsilon)) < E_0`. The step is by gradient descent with momentum .9. An average of the
+    entropies of S, .9 of its last value and .1 of the new one, says when all predictions have become too sure:
+    below ``restart`` the network starts again as it was given. A batch without a sure prediction teaches nothing.
+
+    The authors leave the last blocks of their networks as they are; here all normalisation layers adapt.
+
+    Args:
+        model: The network.
+        read: The logits [N, K] among what the network returns; by default that is the logits.
+        lr: Learning rate.
+        steps: Of learning from each batch.
+        sure: E₀ as a part of log K, the entropy of knowing nothing.
+        rho: ρ, how far around the parameters the entropy is to be low.
+        restart: As a part of log K; by default the authors' .2 for a thousand classes. 0 never starts again.
+
+    Raises:
+        ValueError: As for :class:`Tent`; ``sure`` is not positive, or ``rho`` or ``restart`` is negative.
+
+    >>> network = torch.nn.Sequential(torch.nn.LayerNorm(3), torch.nn.Linear(3, 2))
+    >>> adapting = SAR(network)
+    >>> adapting(torch.eye(3)).shape
+    torch.Size([3, 2])
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        read: Callable[[Any], Tensor] | None = None,
+        lr: float = 1e-3,
+        steps: int = 1,
+        sure: float = 0.4,
+        rho: float = 0.05,
+        restart: float = 0.2 / math.log(1000),
+    ) -> None:
+        if not sure > 0:
+            raise ValueError(f"sure is {sure}, expected more than 0")
+        if not (rho >= 0 and restart >= 0):
+            raise ValueError(f"rho is {rho} and restart {restart}, expected at least 0")
+        self.sure, self.rho, self.restart = sure, rho, restart
+        super().__init__(model, read=read, lr=lr, steps=steps)
+
+    def reset(self) -> None:
+        """Start again from the network that was given."""
+        super().reset()
+        self._average: float | None = None
+
+    def _new_optimizer(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self._learned, lr=self.lr, momentum=0.9)
+
+    def _step(self, inputs: tuple[Any, ...]) -> Tensor:
+        logits = self._logits(inputs)
+        most = math.log(logits.shape[1])
+        here = entropy(logits)
+        first = here < self.sure * most
+        if not first.any():
+            return logits
+        self._optimizer.zero_grad()
+        here[first].mean().backward()
+        parameters = [p.detach().clone() for p in self._learned]
+        self._climb()
+        around = entropy(self._logits(inputs))[first]
+        around = around[around < self.sure * most]
+        self._optimizer.zero_grad()
+        if len(around):
+            around.mean().backward()
+        for parameter, before in zip(self._learned, parameters, strict=True):
+            parameter.data.copy_(before)
+        if len(around):
+            self._optimizer.step()
+            self._watch(around.mean().item(), self.restart * most)
+        return logits
+
+    @torch.no_grad()
+    def _climb(self) -> None:
+        """Move by ε, along the gradient."""
+        moved = [p for p in self._learned if p.grad is not None]
+        norm = torch.stack([p.grad.norm() for p in moved if p.grad is not None]).norm()
+        for parameter in moved:
+            assert parameter.grad is not None
+            parameter.add_(parameter.grad * (self.rho / (norm + 1e-12)))
+
+    def _watch(self, found: float, least: float) -> None:
+        """Start again once the average entropy is too low."""
+        self._average = found if self._average is None else 0.9 * self._average + 0.1 * found
+        if self._average < least:
+            self.reset()
+
+
+def adapt(
+    model: EmotionModel, batches: Iterable[Batch], how: Literal["t3a", "tent", "sar"]
+) -> EmotionModel:
+    """A copy of a recipe's network that has learned from unlabelled batches, each seen once.
+
+    Args:
+        model: The network; stays as it is.
+        batches: Of utterances in mixed order.
+        how: By :class:`T3A`, :class:`Tent` or :class:`SAR`, with their defaults.
+
+    Raises:
+        ValueError: The network has no classifier.
+    """
+    if model.head is None:
+        raise ValueError("the network recognises no emotions, expected one with a classifier")
+    if how != "t3a":
+        adapting = (SAR if how == "sar" else Tent)(model, read=lambda found: found.logits)
+        for batch in batches:
+            adapting(batch)
+        return cast(EmotionModel, adapting.model)
+    adapted = copy.deepcopy(model).eval()
+    classifier = cast(nn.Linear, cast(nn.Sequential, adapted.head)[-1])
+    scorer = T3A(classifier)
+    with torch.no_grad():
+        for batch in batches:
+            scorer(adapted(batch).utterances)
+        classifier.weight.copy_(scorer.templates)
+        classifier.bias.zero_()
+    return adapted
 
 
 def normalisation_parameters(model: nn.Module) -> Iterator[nn.Parameter]:

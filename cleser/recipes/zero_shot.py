@@ -54,6 +54,10 @@ class ZeroShotConfig(ERMConfig):
         languages: In a batch, or all where there are fewer.
         emotions: In a batch, likewise.
         samples: Utterances of each language in each emotion.
+
+    >>> config = ZeroShotConfig()
+    >>> config.languages * config.emotions * config.samples  # utterances in a batch
+    36
     """
 
     training: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=30))
@@ -68,7 +72,16 @@ class ZeroShotConfig(ERMConfig):
 
 
 class ZeroShot(ERM):
-    """Cross-entropy, contrast and adversary on hierarchical batches of the languages that may be seen."""
+    """Cross-entropy, contrast and adversary on hierarchical batches of the languages that may be seen.
+
+    >>> from cleser.training.dataset import Vocabulary
+    >>> from cleser.training.loop import Task
+    >>> vocabulary = Vocabulary(("anger", "sadness"), ("anna", "ben"), ("en", "zh"), ("mine",), ("a", "h"))
+    >>> task = Task(layers=2, channels=8, vocabulary=vocabulary, mix="weighted")
+    >>> recipe = ZeroShot(ZeroShotConfig(temperature=0.1), task)
+    >>> recipe.sees_target, recipe.contrast.temperature
+    (False, 0.1)
+    """
 
     def __init__(self, config: ZeroShotConfig, task: Task) -> None:
         super().__init__(config, task)

@@ -14,7 +14,12 @@ from cleser.corpora.recording import RecordingError, read_samples
 
 
 class AudioError(ValueError):
-    """A recording that cannot be used; the message names the file and what is wrong with it."""
+    """A recording that cannot be used; the message names the file and what is wrong with it.
+
+    >>> load_audio("absent.wav")
+    Traceback (most recent call last):
+    cleser.speech.audio.AudioError: absent.wav: cannot be read (No such file or directory)
+    """
 
 
 def load_audio(
@@ -33,6 +38,14 @@ def load_audio(
 
     Raises:
         AudioError: The file is missing, damaged, cut off, empty, not finite, or ends before ``start``.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> import soundfile
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "noise.wav")
+    ...     soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, (44_100, 2)), 44_100)  # stereo
+    ...     load_audio(path).shape, load_audio(path, start=0.5).shape
+    (torch.Size([16000]), torch.Size([8000]))
     """
     mono, native = read_mono(path, start=start, end=end)
     if native != rate:

@@ -61,6 +61,12 @@ def utterance_keys(
 
     Returns:
         A key a row; ``None`` where the file cannot be read.
+
+    >>> from cleser.corpora import load
+    >>> manifest = load("synthetic:zh?speakers=2&sentences=1")
+    >>> keys = utterance_keys(manifest)
+    >>> len(set(keys)) == len(manifest), len(keys[0])
+    (True, 32)
     """
     paths = manifest["path"].drop_duplicates()
 

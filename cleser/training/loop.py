@@ -120,7 +120,7 @@ class Recipe(nn.Module, ABC):
             which decides between epochs alike in that. A recipe that learns attributes adds ``dev_ccc``: the epoch with
             the greatest sum of the two is kept.
         """
-        logits, _ = predict(self, dev)
+        logits, _ = recognise(self, self.prepare(dev))
         truth = dev.labels["emotion"]
         loss = nn.functional.cross_entropy(logits, truth, reduction="none", ignore_index=-1)
         predicted = logits.argmax(-1)
@@ -144,6 +144,10 @@ class Recipe(nn.Module, ABC):
     def prepare(self, dataset: Dataset) -> Dataset:
         """The utterances to be recognised together, with what is found out about them from their sound alone."""
         return dataset
+
+    def adapted_to(self, dataset: Dataset) -> Recipe:
+        """What recognises utterances together: a copy that has learned from their sound, or itself, by default."""
+        return self
 
     def finish(self, target: Dataset | None) -> None:
         """What remains to be done with the weights of the best epoch; nothing by default."""
@@ -412,7 +416,8 @@ def predict(recipe: Recipe, dataset: Dataset, *, size: int | None = None) -> tup
         size: Utterances at a time; recordings are fewer by default, since the backbone's layers are larger.
     """
     recipe.eval()
-    return recognise(recipe, recipe.prepare(dataset), size=size)
+    known = recipe.prepare(dataset)
+    return recognise(recipe.adapted_to(known), known, size=size)
 
 
 def recognise(

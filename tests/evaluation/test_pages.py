@@ -136,7 +136,7 @@ def test_the_top_says_what_was_asked_and_what_came_out(page, folders):
     )
     assert "by what has learned from a (100 utterances" in top
     found = compare_runs(folders[1], folders[2]).differences["uar"]
-    assert "sapa does best" in top
+    assert "sapa has the highest mean of" in top
     assert (
         f"beside its fair control sapa (self-training) that is {100 * found.difference:+.1f}" in top
     )

@@ -9,17 +9,26 @@ import pytest
 import torch
 
 from cleser.cli import main
+from cleser.corpora import load
 from cleser.corpora.protocol import Protocol
-from cleser.evaluation import compare_runs, report, table
+from cleser.evaluation import compare_runs, report, show_robustness, table
+from cleser.evaluation.concordance import ccc as concordance
+from cleser.evaluation.concordance import moment_matrix
 from cleser.experiments.bench import Direction, Matrix, tabulate
 from cleser.experiments.bench import cells_of as cells
 from cleser.experiments.evaluate import evaluate
 from cleser.experiments.experiment import Data, Experiment
+from cleser.experiments.export import export
 from cleser.experiments.methods import METHODS
+from cleser.experiments.onnx_model import outputs_of
+from cleser.experiments.recogniser import load_model
+from cleser.experiments.robustness import measure_robustness
+from cleser.features.stored import extract_features
 from cleser.losses import concordance_loss
 from cleser.models import ModelConfig
 from cleser.recipes.attributes import attribute_loss
 from cleser.recipes.erm import ERMConfig
+from cleser.recipes.probe import Probe, ProbeConfig
 from cleser.settings import to_plain
 from cleser.speech import load_backbone
 from cleser.training.dataset import Vocabulary
@@ -79,15 +88,16 @@ def runs(specs, cache, tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     for task in ("avd", "both"):
         run(protocol(specs, task), root / task)
+        run(protocol(specs, task), root / f"probe-{task}", ProbeConfig(), name="probe")
     return root
 
 
-@pytest.mark.parametrize("task", ["avd", "both"])
+@pytest.mark.parametrize("task", ["avd", "both", "probe-avd", "probe-both"])
 def test_arousal_is_learned_across_languages_and_scales(runs, task):
     results = json.loads((runs / task / "results.json").read_text())
     assert results["ccc_arousal"]["mean"] > 0.6
     assert results["ccc_valence"]["ci95"][0] is not None
-    assert ("uar" in results) == (task == "both")
+    assert ("uar" in results) == task.endswith("both")
     predictions = pd.read_parquet(runs / task / "predictions.parquet")
     assert predictions[["predicted_arousal", "predicted_valence"]].abs().max().max() <= 1
     single = predictions[predictions["seed"] == 0]
@@ -140,7 +150,7 @@ def test_report_table_and_comparison_know_attributes(runs, tmp_path):
     assert found["ccc"].difference == pytest.approx(means[1] - means[0], abs=1e-9)
 
 
-@pytest.mark.parametrize("task", ["avd", "both"])
+@pytest.mark.parametrize("task", ["avd", "both", "probe-avd"])
 def test_a_finished_run_is_evaluated_and_predicts(runs, specs, task, tmp_path, capsys):
     results = evaluate(runs / task, (specs[1],), out=tmp_path / "on-b")
     own = json.loads((runs / task / "results.json").read_text())
@@ -176,6 +186,8 @@ def test_other_recipes_refuse_before_any_work(specs, tmp_path, capsys):
     task = Task(2, 8, Vocabulary((), ("s",), ("de",), ("a",), (), ("arousal",)), "weighted")
     with pytest.raises(ValueError, match="Coral learns emotions alone"):
         METHODS["coral"].build(METHODS["coral"].config(), task)
+    with pytest.raises(ValueError, match="match_prior and rounds are about classes"):
+        Probe.fit(ProbeConfig(rounds=1), None, None, torch.zeros(0))
     with pytest.raises(ValueError, match="match_prior is about classes"):
         METHODS["erm"].build(ERMConfig(match_prior=True), task)
 
@@ -221,3 +233,41 @@ def test_the_loss_leaves_out_what_is_not_known():
     assert gradient.isfinite().all()
     nothing = attribute_loss(predicted, torch.full_like(actual, torch.nan))
     assert nothing.item() == 0
+
+
+def test_a_run_of_attributes_is_exported_with_its_card_and_as_onnx(runs, specs, tmp_path):
+    for name in ("probe-both", "avd"):
+        folder = export(runs / name, tmp_path / name, onnx=True)
+        model = load_model(folder)
+        recordings = load(specs[1])["path"].tolist()[:4]
+        expected = model.predict(recordings, alone=True)
+        features = extract_features(load(specs[1])[:4], load_backbone("acoustic"))
+        found = outputs_of(folder / "classifier.onnx", {"summaries": features.summaries})
+        assert ("probabilities" in found) == (name == "probe-both")
+        wanted = expected[["arousal", "valence"]].to_numpy()
+        np.testing.assert_allclose(found["attributes"], wanted, atol=1e-4)
+        card = (folder / "README.md").read_text()
+        assert "Estimates arousal, valence of speech, from -1 to 1." in card
+        own = round(json.loads((runs / name / "results.json").read_text())["ccc"]["mean"], 4)
+        assert f"name: mean concordance correlation coefficient, value: {own}}}" in card
+        assert ("UAR" in card) == (name == "probe-both")
+
+
+def test_robustness_of_attributes_is_of_their_mean_ccc(runs, tmp_path):
+    conditions = measure_robustness(runs / "probe-avd", files=8, quick=True, out=tmp_path / "worse")
+    clean = pd.read_parquet(tmp_path / "worse" / "clean-0.parquet")
+    noisy = pd.read_parquet(tmp_path / "worse" / "noise-speech-0.parquet")
+    assert conditions[0]["kind"] == "clean"
+    assert conditions[0]["change"]["mean"] == 0
+
+    def ccc(rows):
+        pairs = [(rows[n], rows[f"predicted_{n}"]) for n in ("arousal", "valence")]
+        return np.mean([float(concordance(moment_matrix(t, p))) for t, p in pairs])
+
+    by_name = {(row["kind"], row["value"]): row for row in conditions}
+    row = by_name["noise speech", 0]
+    assert row["ccc"]["mean"] == pytest.approx(ccc(noisy))
+    assert row["change"]["mean"] == pytest.approx(ccc(noisy) - ccc(clean))
+    assert "uar" not in row
+    shown = show_robustness(conditions).renderables[0]
+    assert [column.header for column in shown.columns][1] == "mean CCC"

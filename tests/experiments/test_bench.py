@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from cleser.cli import main
+from cleser.evaluation import Run
 from cleser.experiments.bench import (
     CONFIGS,
     Direction,
@@ -100,6 +101,17 @@ def test_all_pairs_name_the_others_as_auxiliary():
     directions = all_pairs(["a", "b", "c"], ["erm"]).directions
     assert len(directions) == 6
     assert Direction(("a",), ("b",), ("c",)) in directions
+
+
+def test_within_learns_from_the_target_alone_and_tests_all_of_it(specs, tmp_path):
+    direction = Direction(("a",), ("b",), ("c",), training={"epochs": 1})
+    run_matrix(Matrix((direction,), ("within",), 1), specs, tmp_path)
+    run = Run(tmp_path / "a-to-b" / "within")
+    assert run.protocol["source"] == run.protocol["target"]
+    assert run.protocol["target_access"] == "nothing"
+    everybody = pd.read_csv(specs["b"].removeprefix("manifest:"))
+    assert sorted(run.predictions["utterance"]) == sorted("b/" + everybody["utterance"])
+    assert run.predictions.groupby("fold")["speaker"].nunique().eq(1).all()
 
 
 def test_corpora_are_recognised_within_themselves_by_folds(specs, tmp_path, capsys):

@@ -13,7 +13,7 @@ from cleser.corpora import load
 from cleser.corpora.protocol import Protocol
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.export import export
-from cleser.experiments.onnx_model import Classifier, probabilities
+from cleser.experiments.onnx_model import Classifier, outputs_of
 from cleser.features.stored import extract_features
 from cleser.recipes import METHODS
 from cleser.settings import from_plain, to_plain
@@ -167,7 +167,7 @@ def test_the_module_behind_onnx_gives_what_a_lone_recording_gets(name, finished,
     expected = model.predict(recordings[:9], alone=True).filter(like="p_").to_numpy()
     assert expected.std(0).max() > 1e-3  # recordings differ
     module = Classifier(model.run).eval()
-    found = module(*features_of(specs[1], recordings[:9])[: len(module.inputs)])
+    (found,) = module(*features_of(specs[1], recordings[:9])[: len(module.inputs)])
     np.testing.assert_allclose(found.detach(), expected, atol=1e-5)
 
 
@@ -178,8 +178,8 @@ def test_onnx_gives_what_a_lone_recording_gets(name, finished, specs, recordings
     model = cleser.load_model(folder)
     expected = model.predict(recordings[:9], alone=True).filter(like="p_")
     names = Classifier(model.run).inputs
-    inputs = features_of(specs[1], recordings[:9])[: len(names)]
-    found = probabilities(folder / "classifier.onnx", names, inputs)
+    inputs = dict(zip(names, features_of(specs[1], recordings[:9]), strict=False))
+    found = outputs_of(folder / "classifier.onnx", inputs)["probabilities"]
     np.testing.assert_allclose(found, expected, atol=1e-4)
     assert "classifier.onnx" in (folder / "README.md").read_text()
 
@@ -195,8 +195,9 @@ def test_onnx_of_tokens_standardised_by_themselves_and_in_context(
     )
     METHODS["erm"].run(experiment, config, load_backbone("acoustic"))
     folder = export(tmp_path / "run", tmp_path / "exported", onnx=True)
-    inputs = features_of(specs[1], recordings[:5])
-    found = probabilities(folder / "classifier.onnx", ("summaries", "tokens", "counts"), inputs)
+    names = ("summaries", "tokens", "counts")
+    inputs = dict(zip(names, features_of(specs[1], recordings[:5]), strict=True))
+    found = outputs_of(folder / "classifier.onnx", inputs)["probabilities"]
     expected = cleser.load_model(folder).predict(recordings[:5], alone=True).filter(like="p_")
     np.testing.assert_allclose(found, expected, atol=1e-4)
 

@@ -1,6 +1,7 @@
 """Settings chosen by recognising each labelled corpus from the others."""
 
 import json
+import statistics
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,7 @@ from cleser.experiments.selection import Choice, read_grid, select_by_transfer
 from cleser.recipes.erm import ERMConfig
 from cleser.recipes.probe import ProbeConfig
 from cleser.settings import to_plain
+from tests.corpora.trees import write_corpus
 
 CORPORA = (
     "synthetic:en?speakers=2&sentences=1",
@@ -69,6 +71,7 @@ def test_a_random_search_draws_without_repetition_and_the_same_for_a_seed(tmp_pa
     [
         ("penalti: [1]\n", "penalti is no setting of ProbeConfig, did you mean penalty?"),
         ("penalty: 1\n", "penalty is 1, expected a list"),
+        ("penalty: [much]\n", "penalty is 'much', expected a number"),
         ("penalty: []\n", "expected a list"),
     ],
 )
@@ -102,7 +105,13 @@ def test_the_choice_is_that_of_runs_made_by_hand(tmp_path):
     means = {value: sum(scores) / 2 for value, scores in by_hand.items()}
     table = found.table.set_index("penalty")["mean"].to_dict()
     assert table == pytest.approx(means)
-    assert found.best.changes == {"penalty": max(means, key=means.get)}
+    top = max(means, key=means.get)
+    short = {
+        value: [a - b for a, b in zip(by_hand[top], scores, strict=True)]
+        for value, scores in by_hand.items()
+    }
+    as_good = [v for v, d in short.items() if statistics.mean(d) <= statistics.stdev(d) / 2**0.5]
+    assert found.best.changes == {"penalty": as_good[0]}
     specs = [json.loads(p.read_text()) for p in (tmp_path / "trials").rglob("protocol.json")]
     assert len(specs) == 4
     assert not any(CORPORA[2] in str(spec) for spec in specs)
@@ -146,3 +155,78 @@ def test_run_and_tune_choose_alike_and_the_run_says_so(tmp_path, capsys):
     assert "finished; nothing to do" in capsys.readouterr().err
     on = ["--select-on", *CORPORA[1:]]
     assert main(["tune", *common, *on, "--out", str(tmp_path / "wrong")]) == 2
+
+
+def test_a_number_without_its_point_is_one(tmp_path):
+    """YAML 1.1 takes 3e-4 for text."""
+    (choice,) = read_grid(grid(tmp_path, "penalty: [3e-4]\n"), ProbeConfig(), "acoustic")
+    assert choice.config(ProbeConfig()).penalty == 3e-4
+
+
+def test_two_sources_choose_unasked_unless_the_user_has_chosen(tmp_path, capsys):
+    common = ["probe", "--source", *CORPORA[:2], "--target", CORPORA[2], "--seeds", "1"]
+    path = grid(tmp_path, "penalty: [1.0e-3, 1.0e+4]\n")
+
+    def notes(*more, sources=CORPORA[:2]):
+        out = tmp_path / str(len(list(tmp_path.iterdir())))
+        command = ["probe", "--source", *sources, *common[4:], *more, "--out", str(out)]
+        assert main(["run", *command]) == 0
+        return " ".join(json.loads((out / "protocol.json").read_text())["notes"]), out
+
+    chosen, out = notes("--grid", str(path))
+    assert "chosen among 2 by transfer validation" in chosen
+    assert "chosen among 3 by transfer" in notes()[0]  # the recipe's own; acoustic alone
+    assert "chosen" not in notes("--penalty", "1e-3")[0]
+    assert "chosen" not in notes("--select", "none")[0]
+    assert "chosen" not in notes(sources=CORPORA[:1])[0]
+    assert "chosen" not in notes("--config", str(out / "config.yaml"))[0]
+    saved = [yaml.safe_load((p / "config.yaml").read_text())["config"] for p in (out,)]
+    assert saved[0]["penalty"] == 1e-3
+
+
+def test_what_cannot_be_chosen_unasked_is_said_and_run_as_given(tmp_path):
+    """A corpus without sadness cannot be left out as the target; the run itself is sound."""
+    whole = ("anger", "happiness", "neutral", "sadness")
+    specs = [
+        write_corpus(tmp_path / name, name, language=name, emotions=emotions, seed=seed)
+        for seed, (name, emotions) in enumerate({"de": whole, "en": whole[:3], "pl": whole}.items())
+    ]
+    common = ["probe", "--source", *specs[:2], "--target", specs[2], "--seeds", "1"]
+    out = tmp_path / "run"
+    assert main(["run", *common, "--out", str(out)]) == 0
+    notes = " ".join(json.loads((out / "protocol.json").read_text())["notes"])
+    assert "settings are not chosen by transfer but as given" in notes
+    assert main(["run", *common, "--select", "transfer", "--out", str(tmp_path / "asked")]) == 2
+
+
+def test_optuna_finds_the_best_of_a_grid_and_runs_nothing_twice(tmp_path):
+    """A planted score of two settings, one of which has no order."""
+    path = grid(
+        tmp_path, "penalty: [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]\nmatch_prior: [true, false]\n"
+    )
+
+    def searched():
+        search = read_grid(path, ProbeConfig(), "acoustic", search="optuna", trials=40, seed=1)
+        tried = []
+        for changes in search:
+            tried.append((changes["penalty"], changes["match_prior"]))
+            search.tell(-abs(changes["penalty"] - 6.0) + 5.0 * (not changes["match_prior"]))
+        return tried
+
+    tried = searched()
+    assert (6.0, False) in tried
+    assert len(tried) == len(set(tried)) <= 16
+    assert searched() == tried
+
+
+def test_optuna_ranks_what_it_tried(tmp_path, monkeypatch):
+    scores = {2.0: 40.0, 7.0: 60.0}
+    monkeypatch.setattr(
+        "cleser.experiments.selection._trial",
+        lambda _, config, choice, *rest: scores[choice.changes["penalty"]],
+    )
+    path = grid(tmp_path, "penalty: [2.0, 7.0]\n")
+    choices = read_grid(path, ProbeConfig(), "acoustic", search="optuna", trials=8)
+    found = select_by_transfer(None, ProbeConfig(), choices, CORPORA, tmp_path)
+    assert found.best.changes == {"penalty": 7.0}
+    assert found.table["mean"].tolist() == [60.0, 40.0]

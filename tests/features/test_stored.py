@@ -4,11 +4,12 @@ import pandas as pd
 import pytest
 import torch
 
+from cleser.alignment import Alignment
 from cleser.corpora.registry import load
 from cleser.features import extraction
 from cleser.features.pooled import Features, Record, token_bounds
 from cleser.features.stored import extract_features, store_features
-from cleser.speech import AcousticBackbone
+from cleser.speech import AcousticBackbone, load_audio
 from tests.corpora.trees import write_corpus
 
 
@@ -199,3 +200,30 @@ def test_a_part_of_features_and_parts_together_are_as_loops_make_them():
     both = Features.join([features.pick(torch.tensor([2, 0])), features.pick(torch.tensor([1, 2]))])
     for name in ("tokens", "offsets", "summaries", "sizes", "frames"):
         assert torch.equal(getattr(both, name), getattr(found, name))
+
+
+def test_summaries_are_taken_over_from_a_store_that_has_tokens_too(
+    manifest, backbone, tmp_path, monkeypatch
+):
+    phones = [Alignment([0.0], [0.1], ("a",)), *[None] * (len(manifest) - 1)]
+    expected = store_features(
+        manifest, backbone, alignments=phones, record=Record("none"), cache=tmp_path / "fresh"
+    )
+    most = manifest.iloc[:-2]
+    whole = store_features(most, backbone, alignments=phones[:-2], cache=tmp_path / "cache")
+    heard = []
+    monkeypatch.setattr(
+        extraction,
+        "load_audio",
+        lambda path, *a, **b: heard.append(path) or load_audio(path, *a, **b),
+    )
+    found = store_features(
+        manifest, backbone, alignments=phones, record=Record("none"), cache=tmp_path / "cache"
+    )
+    assert sorted(heard) == sorted(manifest["path"][-2:])
+    one, other = (view.take(range(len(view))).summaries for view in (found, expected))
+    assert found.utterances == expected.utterances
+    torch.testing.assert_close(
+        one, other, atol=1e-3, rtol=1e-3
+    )  # they were encoded in other batches
+    assert torch.equal(one[:-2], whole.take(range(len(whole))).summaries)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from cleser.corpora.protocol import Protocol
-from cleser.experiments.experiment import Data, Experiment
+from cleser.experiments.experiment import Data, Experiment, uses_of
 from cleser.models import ModelConfig
 from cleser.recipes import METHODS
 from cleser.settings import to_plain
@@ -252,3 +252,14 @@ def test_the_command_line_offers_every_setting(name, capsys):
         main(["run", name, "--help"])
     assert stop.value.code == 0
     assert "--target-access" in capsys.readouterr().out
+
+
+def test_adapting_while_tested_is_among_the_terms_and_refused_where_they_forbid_it(data):
+    erm, tent = config("erm"), config("erm", test_time="tent")
+    assert not uses_of(erm, data.cast, data.backbone, alignments=False).training
+    uses = uses_of(tent, data.cast, data.backbone, alignments=False)
+    assert data.cast.describe(uses)["adapts_to_tested"]
+    for terms in ({"target_access": "nothing"}, {"adapt": "disjoint"}):
+        cast = replace(PROTOCOL, **terms).load()
+        with pytest.raises(ValueError, match=f"test_time 'tent'.* {next(iter(terms.values()))!r}"):
+            uses_of(tent, cast, data.backbone, alignments=False)

@@ -13,9 +13,10 @@ from cleser.losses import GradientReversal
 from cleser.models import Batch, ModelConfig
 from cleser.recipes import METHODS
 from cleser.recipes.pseudo_labels import confident_labels
+from cleser.recipes.test_time import SAR, T3A, Tent
 from cleser.speech import Features
 from cleser.training.dataset import Dataset, InMemory, Vocabulary
-from cleser.training.loop import Task, TrainingConfig
+from cleser.training.loop import Task, TrainingConfig, predict, recognise
 
 LAYERS, CHANNELS, DIM = 3, 6, 8
 NAMES = Vocabulary(
@@ -465,3 +466,32 @@ def test_the_reversal_warms_up_along_a_sigmoid() -> None:
     for name, found in part.items():
         share = 1 if name.startswith("adversary") else scale / AT_ITS_END
         torch.testing.assert_close(found, share * whole[name], **SINGLE)
+
+
+@pytest.mark.parametrize("how", ["t3a", "tent", "sar"])
+def test_a_network_adapts_to_what_it_recognises_together(how: str) -> None:
+    data = dataset(0, ["en"])
+    plain, recipe = build("erm").float(), build("erm", test_time=how).float()
+    recipe.load_state_dict(plain.state_dict())
+    recipe.model.head[-1].weight.data *= 20  # surer, so that all have something to learn from
+    plain.model.head[-1].weight.data *= 20
+    before = {name: tensor.clone() for name, tensor in recipe.state_dict().items()}
+    logits = predict(recipe, data)[0]
+    # By hand: one pass in the order of the seed, then all are recognised by what has come of it.
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
+    batches = [data.batch(at) for at in order.split(64)]
+    if how == "t3a":
+        scores = T3A(plain.model.head[-1])
+        for part in batches:
+            scores(plain.eval().embed(part).utterances)
+        expected = recognise(plain, data)[1] @ scores.templates.T
+    else:
+        adapting = (SAR if how == "sar" else Tent)(plain.model, read=lambda found: found.logits)
+        for part in batches:
+            adapting(part)
+        plain.model = adapting.model
+        expected = recognise(plain, data)[0]
+    torch.testing.assert_close(logits, expected.detach())
+    # The trained network stays as it is, and recognises utterances alone as it did.
+    assert all(torch.equal(before[name], tensor) for name, tensor in recipe.state_dict().items())
+    assert not torch.equal(recognise(recipe, data)[0], logits)

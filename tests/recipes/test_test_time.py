@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from cleser.models import Batch, EmotionModel, ModelConfig
-from cleser.recipes.test_time import T3A, Tent, entropy, normalisation_parameters
+from cleser.recipes.test_time import SAR, T3A, Tent, entropy, normalisation_parameters
 
 
 def head_of(rows):
@@ -128,6 +128,57 @@ def test_tent_adapts_the_network_of_the_recipes():
     }
     assert moved <= learned
     assert moved
+
+
+def test_one_step_of_sar_is_one_down_the_gradient_around_the_surer_predictions():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.LayerNorm(3), nn.Linear(3, 2)).double()
+    x = torch.randn(40, 3, dtype=torch.float64)
+    adapting = SAR(network, lr=0.01, rho=0.3, sure=0.8)
+    logits = adapting(x)
+    torch.testing.assert_close(logits, network(x).detach())  # before the step
+    # By hand: the gradient of the surer, a step up it of length rho, the gradient there.
+    sure = 0.8 * math.log(2)
+    norm = network[0]
+    before = [p.detach().clone() for p in norm.parameters()]
+    h = entropy(network(x))
+    first = h < sure
+    up = torch.autograd.grad(h[first].mean(), list(norm.parameters()))
+    length = math.sqrt(sum(float((g**2).sum()) for g in up))
+    with torch.no_grad():
+        for p, g in zip(norm.parameters(), up, strict=True):
+            p.add_(0.3 * g / length)
+    around = entropy(network(x))[first]
+    still = around < sure
+    assert 0 < int(still.sum()) < int(first.sum()) < len(x)  # each choice matters
+    down = torch.autograd.grad(around[still].mean(), list(norm.parameters()))
+    for p, b, g in zip(adapting.model[0].parameters(), before, down, strict=True):
+        torch.testing.assert_close(p.detach(), b - 0.01 * g)
+
+
+def test_sar_learns_nothing_from_predictions_that_are_not_sure():
+    network = nn.Sequential(nn.LayerNorm(3), nn.Linear(3, 2))
+    nn.init.zeros_(network[1].weight)
+    nn.init.zeros_(network[1].bias)
+    adapting = SAR(network)
+    adapting(torch.randn(5, 3))
+    assert torch.equal(adapting.model[0].weight, network[0].weight)
+
+
+def test_sar_starts_again_once_its_predictions_are_too_sure():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.LayerNorm(3), nn.Linear(3, 2))
+    network[1].weight.data *= 5
+    x = torch.randn(20, 3)
+    free, watched = SAR(network, lr=0.5, restart=0), SAR(network, lr=0.5, restart=0.39)
+    for _ in range(3):
+        free(x)
+        watched(x)
+    assert not torch.equal(free.model[0].weight, network[0].weight)
+    assert torch.equal(watched.model[0].weight, network[0].weight)
+    for wrong in ({"sure": 0}, {"rho": -1}, {"restart": -1}):
+        with pytest.raises(ValueError, match=f"{next(iter(wrong))} is|restart -1"):
+            SAR(network, **wrong)
 
 
 def test_a_network_without_normalisation_is_refused():

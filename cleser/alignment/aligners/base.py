@@ -24,6 +24,16 @@ class Aligner(Protocol):
 
     Attributes:
         rate: Sampling rate expected, in Hz.
+
+    >>> class Even:
+    ...     # Each letter takes as long as any other.
+    ...     rate = 16_000
+    ...     def align(self, waveform, text):
+    ...         edges = torch.linspace(0, len(waveform) / self.rate, len(text) + 1).numpy()
+    ...         return Alignment(edges[:-1], edges[1:], tuple(text))
+    >>> aligner: Aligner = Even()
+    >>> aligner.align(torch.zeros(16_000), "hi")[1]
+    Phone(start=0.5, end=1.0, phone='i')
     """
 
     rate: int

@@ -41,6 +41,13 @@ def read_alignment(
         AlignmentError: The file is broken, has no such tier, or most of its symbols belong to no alphabet; the message
             names the file and the line or the byte.
         OSError: There is no such file, or it cannot be read.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "hello.json")
+    ...     _ = path.write_text('[["h", 0.1, 0.2], ["a", 0.2, 0.35]]')
+    ...     read_alignment(path).phones
+    ('h', 'a')
     """
     path = os.fspath(path)
     if path.endswith(".TextGrid"):

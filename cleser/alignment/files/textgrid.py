@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -27,12 +26,13 @@ from cleser.alignment.files.trigraphs import to_unicode
 
 _BINARY: Final = getattr(os, "O_BINARY", 0)
 _USUAL: Final = 1 << 16  # bytes that hardly any file has
-Tiers = list[tuple[str, Callable[[], Tier]]]  # each with its name, read when it is asked for
+Intervals = tuple[list[float], list[float], list[str]]  # starts, ends and marks
 _QUALITY: Final = re.compile(r"quality=(\S+)")
 _CHRONOLOGICAL: Final = "Praat chronological TextGrid text file"
 
 _VALUES: Final = frozenset('"<+-0123456789')  # what a value begins with
 _TEXT, _NUMBER, _FLAG = '"', "number", "flag"
+_CLEAR: Final = {_TEXT: _TEXT, **dict.fromkeys("0123456789", _NUMBER)}
 _TIER_ENDS: Final[tuple[list[str], ...]] = (
     [],
     [_TEXT],
@@ -53,7 +53,7 @@ def read_textgrid(content: bytes, path: str | Path, tier: str | int | None) -> t
         AlignmentError: The file is broken, or it does not say which tier holds phones.
     """
     if content.startswith(MAGIC):
-        tiers = _named(read_binary(content, path))
+        tiers = list(read_binary(content, path))
     else:
         tiers = _read_text(_Values(decode(content), path))
     try:
@@ -62,17 +62,15 @@ def read_textgrid(content: bytes, path: str | Path, tier: str | int | None) -> t
         raise AlignmentError(path, str(error)) from None
 
 
-def _phones(tiers: Tiers, tier: str | int | None) -> tuple[Tier, str]:
-    names = tuple([name for name, _ in tiers])
+def _phones(tiers: list[Tier], tier: str | int | None) -> tuple[Tier, str]:
+    names = tuple([tier.name for tier in tiers])
     if not names:
         raise UnclearTierError("the file has no tier of intervals")
     at = choose_tier(names, tier)
     remark = ""
     if tier is None and "alignment" in names:
-        remark = " ".join(tiers[names.index("alignment")][1]().marks)
-    if at is None:
-        return most_marked([read() for _, read in tiers]), remark
-    return tiers[at][1](), remark
+        remark = " ".join(tiers[names.index("alignment")].marks)
+    return (most_marked(tiers) if at is None else tiers[at]), remark
 
 
 def read_content(path: str | Path) -> bytes:
@@ -162,12 +160,16 @@ class _Values:
             parts = _joined(parts)
         self.texts = parts[1::2]
         between = ' " '.join(parts[::2])
-        found = [word for word in between.split() if word[0] in _VALUES]
-        if "-" in between or "+" in between or between.count("<") > 1:
-            found = [word for word in found if _is_value(word)]
-        self.found = found  # a quote stands for the next text
+        self.found = between.split()  # a quote stands for the next text
+        # What begins with another character of _VALUES is a value for certain.
+        self.clear = not ("-" in between or "+" in between or between.count("<") > 1)
         self.plain = "_" not in between  # float reads 1_000, which is no number here
         self.at = self.at_text = 0
+        # The long format has words before all values, others hardly behind their first two lines. To look at each word
+        # costs as much as all the rest: elsewhere they are left out once intervals do not fit.
+        self.may_hold_words = True
+        if between.count("=") > 2:
+            self._leave_out_words()
 
     def string(self, expected: str) -> str:
         self._take(_TEXT, expected)
@@ -175,10 +177,12 @@ class _Values:
 
     def number(self, expected: str) -> float:
         token = self._take(_NUMBER, expected)
-        try:
-            found = float(token) if self.plain else to_number(token)
-        except ValueError:
-            found = to_number(token)
+        if self.plain:
+            try:
+                return float(token)
+            except ValueError:  # as 50%
+                pass
+        found = to_number(token)
         if found is None:
             raise self.error(f"found {_shortened(token)!r}, expected {expected}")
         return found
@@ -194,47 +198,80 @@ class _Values:
 
     def next_kind(self) -> str:
         """What comes next, empty where nothing does."""
-        return _kind(self.found[self.at]) if self.at < len(self.found) else ""
+        found = self.found
+        while self.at < len(found):
+            if kind := _kind(found[self.at]):
+                return kind
+            self.at += 1
+        return ""
 
-    def intervals(self, said: int) -> int:
-        """How many intervals stand here, two numbers and a text each: none, or as many as were said, or more."""
+    def intervals(self, said: int) -> Intervals | None:
+        """The intervals that stand here, as many as were said or more.
+
+        None where they are to be taken value by value: one is not whole, or has a number that is no plain decimal.
+        """
         found, first = self.found, self.at
         end = first + 3 * said
-        if found[first:end].count(_TEXT) != said or found[first + 2 : end : 3].count(_TEXT) != said:
-            return 0
-        while found[end : end + 1] not in _TIER_ENDS and found[end + 2 : end + 3] == [_TEXT]:
-            end += 3
-        return (end - first) // 3
+        whole = self.plain and found[first + 2 : end : 3] == [_TEXT] * said
+        if whole and not self.may_hold_words:
+            # The size is no more than a hint: praatio counts as well what stands behind it.
+            while found[end : end + 1] not in _TIER_ENDS and found[end + 2 : end + 3] == [_TEXT]:
+                end += 3
+        if whole and found[end : end + 1] in _TIER_ENDS:
+            times = found[first:end]
+            try:
+                starts, ends = list(map(float, times[::3])), list(map(float, times[1::3]))
+            except ValueError:
+                pass
+            else:
+                self.at = end
+                first, self.at_text = self.at_text, self.at_text + len(ends)
+                return starts, ends, _all_unquoted(self.texts[first : self.at_text])
+        if self.may_hold_words:
+            self._leave_out_words()
+            return self.intervals(said)
+        return None
 
     def where(self, at: int | None = None) -> str:
         """The line of a value, by default of the one taken last."""
-        wanted = self.at - 1 if at is None else at
+        before = sum(map(_is_value, self.found[: self.at - 1 if at is None else at]))
         values = (m.start() for m in _PLACE.finditer(self.source) if _is_value(m[0]))
-        place = next(islice(values, max(wanted, 0), None), len(self.source.rstrip()))
+        place = next(islice(values, before, None), len(self.source.rstrip()))
         return f"line {self.source.count(chr(10), 0, place) + 1}"
 
     def error(self, reason: str) -> AlignmentError:
         return AlignmentError(self.path, reason, self.where())
 
     def _take(self, kind: str, expected: str) -> str:
-        if self.at >= len(self.found):
-            ends = "the file ends within a text" if self.open else "the file ends"
-            line = self.source.rstrip().count("\n") + 1
-            if self.open:
-                line = self.source.count("\n", 0, self.source.rindex('"')) + 1
-            raise AlignmentError(self.path, f"{ends}, expected {expected}", f"line {line}")
-        value = self.found[self.at]
+        at = self.at
+        # What begins with a digit or a quote is a value for certain.
+        clear = at < len(self.found) and _CLEAR.get(self.found[at][0]) == kind
+        if not clear and self.next_kind() != kind:
+            raise self._unexpected(expected)
         self.at += 1
-        found = _NUMBER
-        if value == _TEXT:
-            self.at_text += 1
-            found = _TEXT
-        elif value[0] == "<":
-            found = _FLAG
-        if found != kind:
-            shown = f'"{self.texts[self.at_text - 1]}"' if value == _TEXT else value
-            raise self.error(f"found {_shortened(shown)!r}, expected {expected}")
-        return value
+        self.at_text += kind == _TEXT
+        return self.found[self.at - 1]
+
+    def _leave_out_words(self) -> None:
+        """Keep numbers, texts and flags alone, from here on."""
+        found = [word for word in self.found[self.at :] if word[0] in _VALUES]
+        if not self.clear:
+            found = list(filter(_is_value, found))
+        self.found[self.at :] = found
+        self.may_hold_words = False
+
+    def _unexpected(self, expected: str) -> AlignmentError:
+        """Where the next value is not the one that was expected."""
+        if self.at < len(self.found):
+            value = self.found[self.at]
+            shown = f'"{self.texts[self.at_text]}"' if value == _TEXT else value
+            reason = f"found {_shortened(shown)!r}, expected {expected}"
+            return AlignmentError(self.path, reason, self.where(self.at))
+        ends = "the file ends within a text" if self.open else "the file ends"
+        line = self.source.rstrip().count("\n") + 1
+        if self.open:
+            line = self.source.count("\n", 0, self.source.rindex('"')) + 1
+        return AlignmentError(self.path, f"{ends}, expected {expected}", f"line {line}")
 
 
 def _blank(match: re.Match[str]) -> str:
@@ -255,7 +292,9 @@ def _joined(parts: list[str]) -> list[str]:
 def _kind(value: str) -> str:
     if value == _TEXT:
         return _TEXT
-    return _FLAG if value[0] == "<" else _NUMBER
+    if value in _FLAGS:
+        return _FLAG
+    return _NUMBER if _is_value(value) else ""
 
 
 def _is_value(word: str) -> bool:
@@ -264,22 +303,14 @@ def _is_value(word: str) -> bool:
     return word[0] in _VALUES and (word[0] != "<" or word in _FLAGS)
 
 
-def _named(tiers: Iterable[Tier]) -> Tiers:
-    return [(tier.name, partial(_itself, tier)) for tier in tiers]
-
-
-def _itself(tier: Tier) -> Tier:
-    return tier
-
-
 def _shortened(text: str) -> str:
     return text if len(text) <= 40 else text[:40] + "…"
 
 
-def _read_text(values: _Values) -> Tiers:
+def _read_text(values: _Values) -> list[Tier]:
     kind = values.string('"ooTextFile"')
     if kind == _CHRONOLOGICAL:
-        return _named(_read_chronological(values))
+        return _read_chronological(values)
     if kind not in ("ooTextFile", "ooTextFile short"):
         raise values.error(f'found {_shortened(kind)!r}, expected a file of the type "ooTextFile"')
     what = values.string('"TextGrid"')
@@ -296,51 +327,21 @@ def _read_text(values: _Values) -> Tiers:
     return [tier for tier in tiers if tier is not None]
 
 
-def _read_tier(values: _Values) -> tuple[str, Callable[[], Tier]] | None:
-    """Name of the next tier, and what reads it; None for one of points."""
+def _read_tier(values: _Values) -> Tier | None:
+    """The next tier; None for one of points."""
     kind, name = _tier_head(values)
     said = values.count("the number of intervals")
     if kind == "TextTier":
         _read_points(values, said)
         return None
-    place = values.at, values.at_text
-    # The size is no more than a hint: praatio counts as well what stands behind it.
-    count = values.intervals(said)
-    if count:
-        values.at += 3 * count
-        values.at_text += count
-        return name, lambda: _tier_at(values, name, said, count, place)
-    tier = _tier_by_value(values, name, said)
-    return name, lambda: tier
-
-
-def _tier_at(values: _Values, name: str, said: int, count: int, place: tuple[int, int]) -> Tier:
-    """A tier of as many intervals, at this place among the values and the texts."""
-    at, first = place
-    times = values.found[at : at + 3 * count]
-    try:
-        starts, ends = list(map(float, times[::3])), list(map(float, times[1::3]))
-        if not values.plain:
-            raise ValueError
-    except ValueError:
-        values.at, values.at_text = place
-        return _tier_by_value(values, name, said)
-    marks = values.texts[first : first + count]
-    if "\\" in "".join(marks):
-        marks = list(map(_unquoted, marks))
-    return Tier(
-        name,
-        starts,
-        ends,
-        marks,
-        lambda i: values.where(at + 3 * i),
-        _miscounted(name, said, count),
-    )
-
-
-def _tier_by_value(values: _Values, name: str, said: int) -> Tier:
-    """A tier whose numbers are not all plain, or that is not whole."""
     at = values.at
+    starts, ends, marks = values.intervals(said) or _by_value(values, name, said)
+    notes = _miscounted(name, said, len(marks))
+    return Tier(name, starts, ends, marks, lambda i: values.where(at + 3 * i), notes)
+
+
+def _by_value(values: _Values, name: str, said: int) -> Intervals:
+    """Intervals whose numbers are not all plain, or that are not whole."""
     starts: list[float] = []
     ends: list[float] = []
     marks: list[str] = []
@@ -349,12 +350,13 @@ def _tier_by_value(values: _Values, name: str, said: int) -> Tier:
         starts.append(values.number(f"the start {of}"))
         ends.append(values.number(f"the end {of}"))
         marks.append(values.string(f"the text {of}"))
-    notes = _miscounted(name, said, len(marks))
-    return Tier(name, starts, ends, marks, lambda i: values.where(at + 3 * i), notes)
+    return starts, ends, marks
 
 
 def _miscounted(name: str, said: int, found: int) -> tuple[str, ...]:
-    return (f"tier {name!r} says that it has {said} intervals, found {found}",) * (found > said)
+    if found <= said:
+        return ()
+    return (f"tier {name!r} says that it has {said} intervals, found {found}",)
 
 
 def _tier_head(values: _Values) -> tuple[str, str]:
@@ -402,3 +404,7 @@ def _collected(name: str, rows: Iterable[tuple[float, float, str, int]], values:
 
 def _unquoted(text: str) -> str:
     return to_unicode(text) if "\\" in text else text
+
+
+def _all_unquoted(texts: list[str]) -> list[str]:
+    return list(map(_unquoted, texts)) if "\\" in "".join(texts) else texts

@@ -29,6 +29,14 @@ def write_textgrid(
 
     Raises:
         ValueError: The alignment ends after the recording does, or both are empty.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from cleser.alignment import read_alignment
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "hello.TextGrid")
+    ...     write_textgrid(path, Alignment([0.1, 0.2], [0.2, 0.35], "ha"), duration=0.5)
+    ...     read_alignment(path)[0]
+    Phone(start=0.1, end=0.2, phone='h')
     """
     last = float(alignment.ends[-1]) if len(alignment) else 0.0
     length = last if duration is None else float(duration)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import compress
 from math import inf
-from operator import le, lt
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from cleser.alignment.phones import Alignment
 from cleser.phonetics.alphabets.symbol import Symbol
@@ -36,6 +37,9 @@ class AlignmentError(ValueError):
         path: The file.
         reason: What was found, and what was expected.
         where: The place in the file, as ``"line 3"`` or ``"byte 20"``.
+
+    >>> print(AlignmentError("a.TextGrid", "found no tier, expected one of phones", "line 3"))
+    a.TextGrid, line 3: found no tier, expected one of phones
     """
 
     def __init__(self, path: str | Path, reason: str, where: str = "") -> None:
@@ -51,8 +55,7 @@ class UnclearTierError(ValueError):
     """It is not clear which tier holds the phones; who reads the file adds its name."""
 
 
-@dataclass(frozen=True)
-class Tier:
+class Tier(NamedTuple):
     """Marked intervals.
 
     Attributes:
@@ -127,27 +130,36 @@ def to_alignment(tier: Tier, path: str | Path, alphabet: str | None) -> Alignmen
     if symbols.count(UNKNOWN):
         notes += (_unknown(tier, symbols, path, alphabet),)
     # Symbols are tuples that hold something; silences, which are None, and what is unknown are false.
-    starts, ends = tuple(compress(tier.starts, symbols)), tuple(compress(tier.ends, symbols))
-    if not starts:
+    times = _as_rows(compress(tier.starts, symbols), compress(tier.ends, symbols))
+    if not times.size:
         return replace(Alignment(np.zeros(0), np.zeros(0), ()), notes=notes)
-    # Comparisons are false for NaN, so that each time is a number.
-    if not (
-        all(map(lt, starts, ends))
-        and all(map(le, ends, starts[1:]))
-        and starts[0] >= 0
-        and ends[-1] < inf
-    ):
+    if not _go_on(times):
         starts, ends, note = _mended(tier, symbols, path)
+        times = _as_rows(starts, ends)
         notes += note
     phones, stress, tones, lengths = zip(*filter(None, symbols), strict=True)
     return Alignment.checked(
-        np.frombuffer(array("d", starts + ends)).reshape(2, -1),
+        times,
         phones,
         stress=np.frombuffer(array("q", stress), np.int64) if any(stress) else None,
         tones=tones if any(tones) else None,
         lengths=lengths if any(lengths) else None,
         notes=notes,
     )
+
+
+def _as_rows(starts: Iterable[float], ends: Iterable[float]) -> npt.NDArray[np.float64]:
+    times = array("d", starts)
+    times.extend(ends)
+    return np.frombuffer(times).reshape(2, -1)
+
+
+def _go_on(times: npt.NDArray[np.float64]) -> bool:
+    """Whether each phone ends after it starts, and before the next."""
+    starts, ends = times
+    # Comparisons are false for NaN, so that each time is a number. Counting costs a tenth of all().
+    right = np.count_nonzero(starts < ends) + np.count_nonzero(ends[:-1] <= starts[1:])
+    return bool(right == 2 * len(ends) - 1 and starts[0] >= 0 and ends[-1] < inf)
 
 
 def _unknown(tier: Tier, symbols: Symbols, path: str | Path, alphabet: str | None) -> str:

@@ -42,6 +42,16 @@ class ResumableBatchSampler(Sampler[list[int]], ABC):
         seed: Decides all draws.
         rank: This process' rank. By default that of `torch.distributed` when an epoch begins, 0 without.
         world_size: Number of ranks, likewise.
+
+    >>> from cleser.anchors import HierarchicalBatchSampler
+    >>> labels = {"emotion": [0, 0, 1, 1] * 4, "language": [0, 1] * 8}
+    >>> sampler = HierarchicalBatchSampler(labels, {"language": 2, "emotion": 2}, samples=1)
+    >>> batches = iter(sampler)
+    >>> first, state = next(batches), sampler.state_dict()  # interrupted after the first batch
+    >>> second = next(batches)
+    >>> sampler.load_state_dict(state)
+    >>> next(iter(sampler)) == second
+    True
     """
 
     def __init__(

@@ -57,6 +57,13 @@ class Refinement:
         labels: Community of each node, int64 [N], the largest first.
         membership: How far each node belongs to each, float32 [N, K], rows sum to 1.
         embeddings: Smoothed features, unit rows, float32 [N, D].
+
+    >>> from scipy.sparse import csr_array
+    >>> graph = csr_array(np.kron(np.eye(2), 1 - np.eye(3)))  # two triangles
+    >>> features = np.repeat(np.eye(2), 3, axis=0)
+    >>> found = CommunityRefiner().fit(graph, features, [0, 0, 0, 1, 1, 1])
+    >>> found.membership.round(1)[0]
+    array([1., 0.], dtype=float32)
     """
 
     labels: Ints
@@ -73,6 +80,14 @@ class Part(NamedTuple):
         initial: Community of each node, integers [N].
         speakers: Whose each node is, integers [N], none twice; None for nobody that other parts know.
         weights: w, how much each node counts in its prototype, [N]; by default all the same.
+
+    >>> from scipy.sparse import csr_array
+    >>> graph = csr_array(np.kron(np.eye(2), 1 - np.eye(3)))  # two triangles
+    >>> features = np.repeat(np.eye(2), 3, axis=0)
+    >>> anger = Part(graph, features, [0, 0, 0, 1, 1, 1], speakers=np.arange(6))
+    >>> joy = Part(graph, features, [0, 0, 1, 1, 1, 1], speakers=np.arange(6))
+    >>> [found.labels.tolist() for found in CommunityRefiner().fit_together([anger, joy])]
+    [[0, 0, 0, 1, 1, 1], [0, 0, 0, 1, 1, 1]]
     """
 
     graph: Any
@@ -97,6 +112,12 @@ class CommunityRefiner:
         dim: Dimensions that the trained map keeps.
         contrast: β.
         seed: Of the map's start and of the nodes that a training step samples.
+
+    >>> from scipy.sparse import csr_array
+    >>> graph = csr_array(np.kron(np.eye(2), 1 - np.eye(3)))  # two triangles
+    >>> features = np.repeat(np.eye(2), 3, axis=0)
+    >>> CommunityRefiner().fit(graph, features, [0, 0, 1, 1, 1, 1]).labels  # node 2 was in the wrong one
+    array([0, 0, 0, 1, 1, 1])
     """
 
     def __init__(

@@ -47,7 +47,10 @@ class _Product(torch.autograd.Function):
 @cache
 def convolution() -> Any:
     """The light convolution of PyTorch Geometric (X. He et al., *LightGCN*, SIGIR 2020) with these products."""
-    from torch_geometric.nn import LGConv  # noqa: PLC0415
+    with warnings.catch_warnings():
+        # It calls torch.jit.script as it is imported, which new releases of torch warn of.
+        warnings.filterwarnings("ignore", message=".*torch.jit.script")
+        from torch_geometric.nn import LGConv  # noqa: PLC0415
 
     class Convolution(LGConv):  # type: ignore[misc]
         def message_and_aggregate(self, edge_index: Tensor, x: Tensor) -> Tensor:

@@ -157,8 +157,12 @@ def _graph(found: Tensor, least: float) -> csr_array:
     scores, items = unpack(found)
     kept = (items >= 0) & (scores >= float(np.float32(least)))
     n = len(items)
-    items, by_item = items.masked_fill(~kept, n).sort(dim=1)
-    scores, kept = scores.gather(1, by_item), items < n
+    # Item and similarity in one number, which NumPy sorts several times as fast as PyTorch would their positions.
+    bits = scores.view(torch.int32).long() & 0xFFFFFFFF
+    pairs = (items.masked_fill(~kept, n) << 32 | bits).numpy()
+    pairs.sort(axis=1)
+    items = torch.from_numpy(pairs >> 32)
+    scores, kept = torch.from_numpy(pairs.astype(np.uint32).view(np.float32)), items < n
     ends = torch.nn.functional.pad(kept.sum(1).cumsum(0), (1, 0))
     indices = torch.int32 if int(ends[-1]) < 2**31 else torch.int64
     graph = csr_array(

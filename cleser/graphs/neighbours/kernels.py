@@ -295,7 +295,7 @@ def finish(
     start: Any, stop: Any, k: Any, units: Any, order: Any, slack: Any,
     exact: Any, count: Any, buffer: Any, found: Any,
 ) -> None:  # fmt: skip
-    """Write the neighbours of the positions from ``start`` to ``stop``, nearest first, into int64 [N, k], by item."""
+    """Write the neighbours of the positions from ``start`` to ``stop``, in any order, into int64 [N, k], by item."""
     for p in range(start, stop):
         own, left = order[p], count[p]
         if left > k and not exact[p]:
@@ -304,8 +304,7 @@ def finish(
             _make_exact(units, own, buffer[p, :left])
         if left > k:
             _kth_largest(buffer[p, :left], k)
-        nearest = np.sort(buffer[p, : min(k, left)])
-        found[own, : nearest.size] = nearest[::-1]
+        found[own, : min(k, left)] = buffer[p, : min(k, left)]
 
 
 @_compiled

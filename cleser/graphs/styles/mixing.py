@@ -72,6 +72,11 @@ def assortativity(graph: Any, languages: npt.ArrayLike) -> float:
     Args:
         graph: Sparse weights [N, N] ≥ 0.
         languages: Integers or names [N].
+
+    >>> from scipy.sparse import csr_array
+    >>> pairs = csr_array([[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0]])
+    >>> assortativity(pairs, ["de", "de", "en", "en"]), assortativity(pairs, ["de", "en", "de", "en"])
+    (1.0, -1.0)
     """
     edges = undirected(graph).tocoo()
     codes = np.unique(np.asarray(languages), return_inverse=True)[1]
@@ -109,6 +114,11 @@ def permutation_test(
 
     Raises:
         ValueError: There is to be no permutation.
+
+    >>> labels = [0, 0, 0, 0, 1, 1, 1, 1]
+    >>> chance = permutation_test(lambda y: float(np.mean(y[:4] == 0)), labels, permutations=99)
+    >>> chance.observed, round(chance.expected, 1), chance.p_high < 0.1
+    (1.0, 0.5, True)
     """
     if permutations < 1:
         raise ValueError(f"permutations is {permutations}, expected at least 1")

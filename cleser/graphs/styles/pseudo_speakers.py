@@ -67,6 +67,11 @@ def pseudo_speakers(
 
     Raises:
         ValueError: As of `cosine_knn`; or recordings are not N.
+
+    >>> rng = np.random.default_rng(0)
+    >>> voices = np.repeat(rng.normal(size=(2, 8)), 10, axis=0)  # two voices, ten utterances each
+    >>> pseudo_speakers(voices + 0.1 * rng.normal(size=(20, 8)), k=5).tolist()
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
     """
     x = np.asarray(embeddings.detach().cpu() if hasattr(embeddings, "detach") else embeddings)
     if not len(x):

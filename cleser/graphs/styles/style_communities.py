@@ -193,6 +193,12 @@ def speaker_styles(
 
     Returns:
         A row a node (``speaker, emotion, language, utterances, reliability``), and the styles [M, D].
+
+    >>> from cleser.graphs import planted_styles
+    >>> x = planted_styles(speakers=6, seed=1)
+    >>> nodes, styles = speaker_styles(x.embeddings, speakers=x.speakers, emotions=x.emotions, languages=x.languages)
+    >>> list(nodes.columns), styles.shape
+    (['speaker', 'emotion', 'language', 'utterances', 'reliability'], (72, 64))
     """
     pooled = _pooled(embeddings, speakers, emotions, languages)
     language = pooled.spoken[pooled.nodes.speakers]

@@ -16,6 +16,12 @@ class Symbol(NamedTuple):
         stress: 1 primary, 2 secondary, 0 none.
         tone: Chao's tone letters as ``"˧˥"``, or empty.
         length: ``"ː"`` long, ``"ˑ"`` half-long, ``"̆"`` extra-short, or empty.
+
+    >>> from cleser.anchors import ALPHABETS, split_symbol
+    >>> "arpabet" in ALPHABETS
+    True
+    >>> split_symbol("AH1", "arpabet")
+    Symbol(phone='ʌ', stress=1, tone='', length='')
     """
 
     phone: str

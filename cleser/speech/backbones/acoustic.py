@@ -41,6 +41,11 @@ class AcousticBackbone(Backbone):
     Args:
         noise_floor: Energies lower than this many dB under the utterance's loud frames are clamped.
         silence: Frames whose energy is this many dB under the loud frames are masked out.
+
+    >>> backbone = AcousticBackbone()
+    >>> one, two = backbone.extract([torch.randn(16_000), torch.randn(32_000)])  # seconds of noise
+    >>> one.shape, two.shape  # layers, frames, channels
+    (torch.Size([2, 101, 40]), torch.Size([2, 201, 40]))
     """
 
     hann: Tensor

@@ -21,6 +21,11 @@ class Frames(NamedTuple):
         hidden_states: [L, B, T, D], layers first.
         lengths: Frames of each utterance, int64 [B].
         mask: Frames that count, bool [B, T]: inside the utterance and, for backbones that can tell, speech.
+
+    >>> from cleser.speech import AcousticBackbone
+    >>> frames: Frames = AcousticBackbone()(torch.randn(2, 16_000), torch.tensor([16_000, 8_000]))
+    >>> frames.hidden_states.ndim, frames.mask.sum(1).equal(frames.lengths)
+    (4, True)
     """
 
     hidden_states: Tensor
@@ -41,6 +46,11 @@ class Backbone(nn.Module, ABC):
         mix: How its layers are made one, see :class:`cleser.models.LayerMix`.
         content_layer: Which layer knows best what is said, counted as in a list; None where none does.
         kept: How its features are kept. Float16 has 11 bits, too few for a channel that varies little around much.
+
+    >>> from cleser.speech import AcousticBackbone
+    >>> backbone: Backbone = AcousticBackbone()
+    >>> backbone.rate, backbone.n_layers, round(backbone.frame_rate)
+    (16000, 2, 100)
     """
 
     rate: int
@@ -88,6 +98,14 @@ class Backbone(nn.Module, ABC):
             waveforms: Samples [B, N] at ``rate``, zero beyond each length.
             lengths: Samples in each waveform, int64 [B].
             receive: Called with a layer's place, its hidden states [B, T, D] and the mask [B, T].
+
+        >>> from cleser.speech import AcousticBackbone
+        >>> shapes = {}
+        >>> def keep(place, states, mask):  # a ReceiveLayer
+        ...     shapes[place] = list(states.shape)
+        >>> AcousticBackbone().stream(torch.randn(2, 16_000), torch.tensor([16_000, 8_000]), keep)
+        >>> shapes
+        {0: [2, 101, 40], 1: [2, 101, 40]}
         """
         frames = self(waveforms, lengths)
         for place, hidden in enumerate(frames.hidden_states):

@@ -19,6 +19,12 @@ class JoinedBackbone(Backbone):
 
     Args:
         views: The backbones. What is said is looked for in the last one.
+
+    >>> from cleser.speech import AcousticBackbone
+    >>> one = AcousticBackbone()
+    >>> joined = JoinedBackbone([one, one])
+    >>> joined.n_layers == 2 * one.n_layers, joined.dim == one.dim
+    (True, True)
     """
 
     mix = "concat"

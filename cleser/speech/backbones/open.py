@@ -19,6 +19,9 @@ def load_backbone(name: str) -> Backbone:
 
     Raises:
         ValueError: There is none, or it cannot be loaded.
+
+    >>> load_backbone("acoustic").n_layers
+    2
     """
     if name == "acoustic":
         return AcousticBackbone().eval()

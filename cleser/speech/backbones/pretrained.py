@@ -63,6 +63,16 @@ class TransformersBackbone(Backbone):
     Raises:
         ValueError: Nothing can be loaded there, the family is not known, weights are missing, or a layer is
             not there.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from transformers import WavLMConfig, WavLMModel
+    >>> small = WavLMConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16,
+    ...                     conv_dim=(8,), conv_kernel=(400,), conv_stride=(320,), num_conv_pos_embeddings=8)
+    >>> with TemporaryDirectory() as folder:  # a random model in place of "microsoft/wavlm-base-plus"
+    ...     WavLMModel(small).save_pretrained(folder)
+    ...     backbone = TransformersBackbone(folder)
+    ...     backbone.extract([torch.randn(16_000)])[0].shape  # layers, frames, channels
+    torch.Size([3, 49, 16])
     """
 
     content_layer = -1

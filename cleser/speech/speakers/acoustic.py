@@ -23,6 +23,13 @@ class AcousticSpeakerEncoder(SpeakerEncoder):
 
     Args:
         device: Where descriptors are computed.
+
+    >>> from cleser.corpora import load
+    >>> from cleser.speech import load_audio
+    >>> encoder = AcousticSpeakerEncoder()
+    >>> path = load("synthetic:zh?speakers=2&sentences=1")["path"][0]
+    >>> encoder.embed([load_audio(path, encoder.rate)]).shape == (1, encoder.dim)
+    True
     """
 
     def __init__(self, *, device: str | torch.device = "cpu") -> None:

@@ -15,6 +15,11 @@ class SpeakerEncoder(ABC):
     Attributes:
         rate: Sampling rate expected, in Hz.
         dim: Dimensions D of the vector.
+
+    >>> from cleser.speech import load_speaker_encoder
+    >>> encoder: SpeakerEncoder = load_speaker_encoder("acoustic")
+    >>> encoder.rate, encoder.embed([]).shape == (0, encoder.dim)
+    (16000, True)
     """
 
     rate: int

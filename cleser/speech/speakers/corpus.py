@@ -32,6 +32,10 @@ class SpeakerEmbeddings:
         utterances: Their ids, in order.
         values: float32 [N, D].
         left_out: Recordings that could not be used: ``{"path": …, "reason": …}``.
+
+    >>> found = SpeakerEmbeddings(["a", "b"], torch.eye(2))
+    >>> len(found), found.values[0] @ found.values[1]
+    (2, tensor(0.))
     """
 
     utterances: list[str]
@@ -62,6 +66,12 @@ def embed_speakers(
 
     Raises:
         ValueError: The manifest is empty.
+
+    >>> from cleser.corpora import load
+    >>> from cleser.speech import AcousticSpeakerEncoder
+    >>> found = embed_speakers(load("synthetic:zh?speakers=2&sentences=1"), AcousticSpeakerEncoder())
+    >>> len(found), len(found.values) == len(found.utterances)
+    (8, True)
     """
     if not len(manifest):
         raise ValueError("the manifest is empty, expected at least one utterance")

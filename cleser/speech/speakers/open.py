@@ -21,6 +21,9 @@ def load_speaker_encoder(name: str, *, device: str | torch.device = "cpu") -> Sp
     Raises:
         ValueError: It cannot be loaded.
         ImportError: It needs a package that is not installed.
+
+    >>> load_speaker_encoder("acoustic").rate
+    16000
     """
     if name == "acoustic":
         return AcousticSpeakerEncoder(device=device)

@@ -28,6 +28,16 @@ class TransformersSpeakerEncoder(SpeakerEncoder):
 
     Raises:
         ValueError: Nothing can be loaded there, or it has no x-vector head.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from transformers import WavLMConfig, WavLMForXVector
+    >>> small = WavLMConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16,
+    ...                     conv_dim=(8,), conv_kernel=(400,), conv_stride=(320,), num_conv_pos_embeddings=8,
+    ...                     xvector_output_dim=4)
+    >>> with TemporaryDirectory() as folder:  # a random model in place of "microsoft/wavlm-base-plus-sv"
+    ...     WavLMForXVector(small).save_pretrained(folder)
+    ...     TransformersSpeakerEncoder(folder).embed([torch.randn(16_000)]).shape
+    torch.Size([1, 4])
     """
 
     def __init__(

@@ -1,0 +1,82 @@
+r"""Ridge regression of arousal, valence and dominance: the linear probe's row for numbers, in closed form.
+
+.. math::
+
+    \min_{w, b} \sum_i s_i (y_i - b - w^\top x_i)^2 + \lambda \lVert w \rVert^2, \qquad
+    w = (X^\top S X + \lambda I)^{-1} X^\top S y = X^\top (X X^\top + \lambda S^{-1})^{-1} y
+
+with X and y less their weighted means (A. E. Hoerl, R. W. Kennard, *Ridge Regression: Biased Estimation for
+Nonorthogonal Problems*, 1970). Of the two forms the one with the smaller matrix is solved. The probe's
+:math:`\lambda` is F / c for F channels that vary; each attribute is learned from the utterances of which it is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+class Ridge:
+    """A fitted linear map x ↦ W x + b of A attributes.
+
+    Args:
+        weights: W [A, F].
+        biases: b [A].
+    """
+
+    def __init__(self, weights: Tensor, biases: Tensor) -> None:
+        self.weights, self.biases = weights, biases
+
+    @classmethod
+    def fit(
+        cls, x: Tensor, y: Tensor, weight: Tensor, strength: float, names: Sequence[str]
+    ) -> Ridge:
+        """Fit each attribute to the utterances of which it is known.
+
+        Args:
+            x: Statistics [N, F].
+            y: Attributes [N, A], NaN where unknown.
+            weight: How much each utterance counts, s [N].
+            strength: λ.
+            names: The attributes' names, for errors.
+
+        Raises:
+            ValueError: An attribute is known of fewer than two utterances.
+
+        >>> x = torch.tensor([[-1.0], [0.0], [1.0]])
+        >>> ridge = Ridge.fit(x, 0.5 * x + 0.2, torch.ones(3), 1e-9, ["arousal"])
+        >>> ridge.weights.round(decimals=4).tolist(), ridge.biases.round(decimals=4).tolist()
+        ([[0.5]], [0.2])
+        """
+        maps = []
+        for a, name in enumerate(names):
+            known = ~y[:, a].isnan()
+            if int(known.sum()) < 2:
+                raise ValueError(
+                    f"{name} is known of {int(known.sum())} utterances to learn from, expected two or more"
+                )
+            maps.append(_solved(x[known], y[known, a], weight[known], strength))
+        weights, biases = zip(*maps, strict=True)
+        return cls(torch.stack(weights), torch.stack(biases))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Attributes [N, A] of statistics [N, F], clipped to the scale from −1 to 1."""
+        return (x.double() @ self.weights.T + self.biases).clamp(-1, 1).float()
+
+
+def _solved(x: Tensor, y: Tensor, weight: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+    """Weights [F] and bias of one attribute."""
+    x, y, weight = x.double(), y.double(), weight.double()
+    share = weight / weight.sum()
+    mean_x, mean_y = share @ x, share @ y
+    root = weight.sqrt()
+    centred, target = root[:, None] * (x - mean_x), root * (y - mean_y)
+    if len(x) < x.shape[1]:
+        kernel = centred @ centred.T + strength * torch.eye(len(x), dtype=x.dtype)
+        found = centred.T @ torch.linalg.solve(kernel, target)
+    else:
+        normal = centred.T @ centred + strength * torch.eye(x.shape[1], dtype=x.dtype)
+        found = torch.linalg.solve(normal, centred.T @ target)
+    return found, mean_y - found @ mean_x
