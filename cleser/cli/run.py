@@ -252,20 +252,20 @@ def asked_for(command: str, args: list[str]) -> tuple[Experiment, Any, Any] | No
 
 def selects_unasked(experiment: Experiment, config: Any, arguments: Any) -> bool:
     """Whether ``--select auto`` chooses settings by transfer."""
-    from cleser.experiments.selection import GRIDS, Choice, read_grid  # noqa: PLC0415
+    from cleser.experiments.selection import GRIDS  # noqa: PLC0415
+    from cleser.settings import read_yaml  # noqa: PLC0415
 
     sources = arguments.select_on or arguments.source
     if len(sources) < 2 or set(sources) & set(arguments.target):
         return False
     if arguments.grid:
         return True
-    if not (GRIDS / f"{experiment.recipe}.yaml").exists():
+    own = GRIDS / f"{experiment.recipe}.yaml"
+    if not own.exists():
         return False
     usual = type(config)()
     # Whoever set one of these by hand has chosen.
-    first = next(iter(read_grid(experiment.recipe, config, experiment.backbone)))
-    assert isinstance(first, Choice)  # of a grid; a search of Optuna's has none yet
-    names = {name.split(".")[0] for name in first.changes} - {"backbone"}
+    names = {name.split(".")[0] for name in read_yaml(own)} - {"backbone"}
     by_hand = any(getattr(config, name) != getattr(usual, name) for name in names)
     return not by_hand and "+" not in experiment.backbone
 

@@ -237,9 +237,10 @@ def select_by_transfer(
     scored = table[[*names]].to_numpy(float)
     order = table["mean"].sort_values(ascending=False, kind="stable").index
     table = table.loc[order].reset_index(drop=True)
-    # Of a grid the order says what is plainer; what Optuna suggests has none.
-    first = int(order[0]) if isinstance(choices, OptunaSearch) else _first_of_the_best(scored)
-    found = Selection(table, [tried[i] for i in order], tuple(names), tried[first])
+    # Optuna's trials stand in no order that says what is usual.
+    ordered = not isinstance(choices, OptunaSearch)
+    best = tried[_first_of_the_best(scored) if ordered else order[0]]
+    found = Selection(table, [tried[i] for i in order], tuple(names), best)
     found.write(out)
     return found
 

@@ -157,39 +157,6 @@ def test_run_and_tune_choose_alike_and_the_run_says_so(tmp_path, capsys):
     assert main(["tune", *common, *on, "--out", str(tmp_path / "wrong")]) == 2
 
 
-def test_optuna_finds_the_best_of_a_grid_and_runs_nothing_twice(tmp_path):
-    """A planted score of two settings, one of which has no order."""
-    path = grid(
-        tmp_path, "penalty: [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]\nmatch_prior: [true, false]\n"
-    )
-
-    def searched():
-        search = read_grid(path, ProbeConfig(), "acoustic", search="optuna", trials=40, seed=1)
-        tried = []
-        for changes in search:
-            tried.append((changes["penalty"], changes["match_prior"]))
-            search.tell(-abs(changes["penalty"] - 6.0) + 5.0 * (not changes["match_prior"]))
-        return tried
-
-    tried = searched()
-    assert (6.0, False) in tried
-    assert len(tried) == len(set(tried)) <= 16
-    assert searched() == tried
-
-
-def test_optuna_ranks_what_it_tried(tmp_path, monkeypatch):
-    scores = {2.0: 40.0, 7.0: 60.0}
-    monkeypatch.setattr(
-        "cleser.experiments.selection._trial",
-        lambda _, config, choice, *rest: scores[choice.changes["penalty"]],
-    )
-    path = grid(tmp_path, "penalty: [2.0, 7.0]\n")
-    choices = read_grid(path, ProbeConfig(), "acoustic", search="optuna", trials=8)
-    found = select_by_transfer(None, ProbeConfig(), choices, CORPORA, tmp_path)
-    assert found.best.changes == {"penalty": 7.0}
-    assert found.table["mean"].tolist() == [60.0, 40.0]
-
-
 def test_a_number_without_its_point_is_one(tmp_path):
     """YAML 1.1 takes 3e-4 for text."""
     (choice,) = read_grid(grid(tmp_path, "penalty: [3e-4]\n"), ProbeConfig(), "acoustic")
@@ -230,3 +197,36 @@ def test_what_cannot_be_chosen_unasked_is_said_and_run_as_given(tmp_path):
     notes = " ".join(json.loads((out / "protocol.json").read_text())["notes"])
     assert "settings are not chosen by transfer but as given" in notes
     assert main(["run", *common, "--select", "transfer", "--out", str(tmp_path / "asked")]) == 2
+
+
+def test_optuna_finds_the_best_of_a_grid_and_runs_nothing_twice(tmp_path):
+    """A planted score of two settings, one of which has no order."""
+    path = grid(
+        tmp_path, "penalty: [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]\nmatch_prior: [true, false]\n"
+    )
+
+    def searched():
+        search = read_grid(path, ProbeConfig(), "acoustic", search="optuna", trials=40, seed=1)
+        tried = []
+        for changes in search:
+            tried.append((changes["penalty"], changes["match_prior"]))
+            search.tell(-abs(changes["penalty"] - 6.0) + 5.0 * (not changes["match_prior"]))
+        return tried
+
+    tried = searched()
+    assert (6.0, False) in tried
+    assert len(tried) == len(set(tried)) <= 16
+    assert searched() == tried
+
+
+def test_optuna_ranks_what_it_tried(tmp_path, monkeypatch):
+    scores = {2.0: 40.0, 7.0: 60.0}
+    monkeypatch.setattr(
+        "cleser.experiments.selection._trial",
+        lambda _, config, choice, *rest: scores[choice.changes["penalty"]],
+    )
+    path = grid(tmp_path, "penalty: [2.0, 7.0]\n")
+    choices = read_grid(path, ProbeConfig(), "acoustic", search="optuna", trials=8)
+    found = select_by_transfer(None, ProbeConfig(), choices, CORPORA, tmp_path)
+    assert found.best.changes == {"penalty": 7.0}
+    assert found.table["mean"].tolist() == [60.0, 40.0]
