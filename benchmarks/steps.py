@@ -199,7 +199,7 @@ def _stored_row(
         refresh = _seconds(
             lambda epoch=epoch: recipe.begin_epoch(epoch, source=source, dev=dev, target=seen)
         )
-    optimiser = torch.optim.AdamW(recipe.parameters(), fused=True)
+    optimiser = torch.optim.AdamW(recipe.parameters())
     recipe.train()
     size = config.training.batch_size
     times = []

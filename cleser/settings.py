@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -66,6 +66,55 @@ def from_plain(kind: type[T], plain: dict[str, Any], where: str = "") -> T:
         for name, value in plain.items()
     }
     return kind(**built)
+
+
+def completed(kind: type[Any], plain: dict[str, Any]) -> dict[str, Any]:
+    """Settings that an older version wrote, with those that it did not know yet as it had them.
+
+    That is a field's default. Where the default is not what was done before there was the field, the field's metadata
+    say what was, as ``field(default=True, metadata={"before": False})``.
+
+    Args:
+        kind: The dataclass.
+        plain: Its settings as plain data; names that it does not know are left as they are.
+
+    >>> from dataclasses import dataclass, field
+    >>> @dataclass
+    ... class Shape:
+    ...     dim: int
+    ...     depth: int = 2
+    ...     bias: bool = field(default=True, metadata={"before": False})
+    >>> completed(Shape, {"dim": 8})
+    {'dim': 8, 'depth': 2, 'bias': False}
+    """
+    hints = get_type_hints(kind)
+    found = dict(plain)
+    for f in fields(kind):
+        if f.name not in found:
+            made = f.default if f.default_factory is MISSING else f.default_factory()
+            value = f.metadata.get("before", made)
+            if value is not MISSING:
+                found[f.name] = to_plain(value) if is_dataclass(value) else _listed(value)
+        elif is_dataclass(hints[f.name]) and isinstance(found[f.name], dict):
+            found[f.name] = completed(hints[f.name], found[f.name])
+    return found
+
+
+def differences(found: dict[str, Any], wanted: dict[str, Any], within: str = "") -> list[str]:
+    """Where two settings differ, field by field, in words.
+
+    >>> differences({"seeds": 3, "config": {"dim": 8}}, {"seeds": 3, "config": {"dim": 9, "depth": 1}})
+    ['config.dim is 8 there and 9 here', 'config.depth is not there and 1 here']
+    """
+    said = []
+    for name in {**wanted, **found}:
+        there, here = found.get(name, MISSING), wanted.get(name, MISSING)
+        if isinstance(there, dict) and isinstance(here, dict):
+            said += differences(there, here, f"{within}{name}.")
+        elif there != here:
+            sides = ("not" if value is MISSING else repr(value) for value in (there, here))
+            said.append("{}{} is {} there and {} here".format(within, name, *sides))
+    return said
 
 
 def _listed(value: Any) -> Any:

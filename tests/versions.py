@@ -69,6 +69,8 @@ def tried(name: str, python: str, folder: Path) -> bool:
             "POT",
             "praat-parselmouth",
             "praatio",
+            "pynndescent",
+            "scikit-network",
             "torchdata",
         ]
         install = [inside, "-m", "pip", "install", "--quiet", "--no-cache-dir", *limits, *wanted]

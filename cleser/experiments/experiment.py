@@ -28,7 +28,7 @@ from cleser.corpora.audit import SHARED, audit
 from cleser.corpora.protocol import Cast, Parts, Protocol, Uses
 from cleser.corpora.votes import VOTES, vote_columns
 from cleser.evaluation import Run, write_results
-from cleser.experiments.methods import package_of
+from cleser.experiments.methods import METHODS, package_of
 from cleser.experiments.one_sided import OneSidedness, learn, settle, speakers_of_one_emotion
 from cleser.experiments.sentence_check import (
     SentenceCheck,
@@ -41,7 +41,7 @@ from cleser.features.normalisation import Moments
 from cleser.files import write_text
 from cleser.progress import console, track
 from cleser.recipe_names import with_current_name
-from cleser.settings import as_yaml, read_yaml, to_plain
+from cleser.settings import as_yaml, completed, differences, read_yaml, to_plain
 from cleser.speech.backbones import Backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.training.audio import load_audio_dataset
@@ -119,13 +119,12 @@ class Experiment:
         out, settings = self.out, self.settings()
         path = out / "config.yaml"
         if path.exists() and not overwrite:
-            found = with_current_name(read_yaml(path))
-            found["protocol"] = {**_LATER_TERMS, **found.get("protocol", {})}
-            if found != settings:
-                changed = [k for k in settings | found if settings.get(k) != found.get(k)]
+            apart = differences(
+                _completed(with_current_name(read_yaml(path))), _completed(settings)
+            )
+            if apart:
                 raise RunFolderError(
-                    f"{out} holds a run with other settings ({', '.join(changed)} differ); choose "
-                    "another folder or remove it"
+                    f"{out} holds a run with other settings ({'; '.join(apart)}); choose another folder or remove it"
                 )
             return (out / "results.json").exists()
         if (
@@ -141,13 +140,18 @@ def _others(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-# Terms that older runs do not name, with what they were then.
-_LATER_TERMS: Final = {
-    "fold": "",
-    "shared_speakers": False,
-    "task": "emotion",
-    "attributes": list(ATTRIBUTES),
-}
+def _completed(settings: dict[str, Any]) -> dict[str, Any]:
+    """A run's settings with what the version that wrote them did not know yet."""
+    name = str(settings.get("recipe"))
+    kinds: dict[str, type[Any]] = {"protocol": Protocol, "tuning": FineTuning}
+    if name in METHODS:
+        kinds["config"] = METHODS[name].config
+    parts = {
+        k: completed(kind, settings[k])
+        for k, kind in kinds.items()
+        if isinstance(settings.get(k), dict)
+    }
+    return {**settings, **parts}
 
 
 class Data:

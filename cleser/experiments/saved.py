@@ -21,7 +21,7 @@ from cleser.experiments.sentence_check import SentenceCheck
 from cleser.features.normalisation import Moments
 from cleser.features.pooled import Record
 from cleser.recipe_names import with_current_name
-from cleser.settings import from_plain
+from cleser.settings import completed, from_plain
 from cleser.speech.backbones import Backbone, load_backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.speech.backbones.open import BESIDE
@@ -93,7 +93,7 @@ def open_run(folder: Path) -> SavedRun:
     method = METHODS[name]
     task, tensors = _read_model(folder)
     vocabulary = Vocabulary(**{name: tuple(names) for name, names in task["vocabulary"].items()})
-    config = from_plain(method.config, settings["config"])
+    config = from_plain(method.config, completed(method.config, settings["config"]))
 
     def part(prefix: str) -> dict[str, Tensor]:
         return _below(tensors, prefix)

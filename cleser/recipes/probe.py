@@ -25,7 +25,7 @@ Arousal, valence and dominance (``--task avd``, or ``both``) are learned by ridg
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ class ProbeConfig:
     """
 
     penalty: float = 3e-4
-    refit: bool = True
+    refit: bool = field(default=True, metadata={"before": False})
     match_prior: bool = False
     rounds: int = 0
     confidence: float = 0.5
@@ -193,7 +193,7 @@ class Probe:
     def attributes(self, dataset: Dataset, *, together: bool = True) -> Tensor:
         """Attributes [N, A], from −1 to 1."""
         assert self.ridge is not None  # they were learned
-        return self.ridge(dataset.summaries().flatten(1))
+        return torch.cat([self.ridge(x.flatten(1)) for x in dataset.summary_blocks()])
 
     def tensors(self) -> dict[str, Tensor]:
         """The maps."""

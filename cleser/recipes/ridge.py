@@ -6,8 +6,8 @@ r"""Ridge regression of arousal, valence and dominance: the linear probe's row f
     w = (X^\top S X + \lambda I)^{-1} X^\top S y = X^\top (X X^\top + \lambda S^{-1})^{-1} y
 
 with X and y less their weighted means (A. E. Hoerl, R. W. Kennard, *Ridge Regression: Biased Estimation for
-Nonorthogonal Problems*, 1970). Of the two forms the one with the smaller matrix is solved. The probe's
-:math:`\lambda` is F / c for F channels that vary; each attribute is learned from the utterances of which it is known.
+Nonorthogonal Problems*, 1970). Of the two forms the one with the smaller matrix is solved. Each attribute
+is learned from the utterances of which it is known; the probe's Eq. 1 says what its penalty makes of :math:`\lambda`.
 """
 
 from __future__ import annotations

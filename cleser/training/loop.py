@@ -249,10 +249,7 @@ def train(
     if tuning.shard and backbone is not None and accelerator.num_processes > 1:
         shard(learner, backbone, accelerator.device, accelerator.num_processes)
     optimiser = torch.optim.AdamW(
-        _groups(learner, config, tuning),
-        config.learning_rate,
-        weight_decay=config.weight_decay,
-        fused=None if tuning.shard else True,  # one pass over the weights, which parts cannot do
+        _groups(learner, config, tuning), config.learning_rate, weight_decay=config.weight_decay
     )
     state = Checkpoint.load(checkpoint, learner, optimiser)
     if state.epoch and accelerator.is_main_process:

@@ -30,7 +30,7 @@ from cleser.models import ModelConfig
 from cleser.recipes import METHODS, ERMConfig
 from cleser.recipes.classical import Classical
 from cleser.recipes.probe import Probe
-from cleser.settings import from_plain, to_plain
+from cleser.settings import as_yaml, from_plain, to_plain
 from cleser.speech import Alignment, load_backbone, write_textgrid
 from cleser.training.loop import TrainingConfig, predict
 from tests.corpora.trees import write_corpus
@@ -179,12 +179,41 @@ run("erm", Protocol([{specs[0]!r}], [{specs[1]!r}]), __import__("pathlib").Path(
 
 
 def test_another_run_is_not_overwritten(finished, specs, tmp_path):
-    with pytest.raises(RunFolderError, match=r"other settings \(protocol differ\)"):
+    with pytest.raises(
+        RunFolderError, match=r"other settings \(protocol\.source is \['manifest:.* there and"
+    ):
         run("erm", Protocol([specs[2]], [specs[1]]), finished)
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(RunFolderError, match="is not empty and holds no run"):
         run("erm", Protocol([specs[0]], [specs[1]]), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_run_of_an_older_version_goes_on_where_what_it_lacks_is_what_it_did(tmp_path):
+    """Fields that were added since count as what was done before them; a removed one, and any other value, is named."""
+    protocol, config = Protocol(["a:1"], ["b:2"]), METHODS["probe"].config()
+    experiment = Experiment("probe", to_plain(config), protocol, 2, tmp_path)
+
+    def found(**changes):
+        """Whether the run is recognised in a folder whose settings lack some fields and have others."""
+        plain = experiment.settings()
+        plain["config"] = {**plain["config"], **changes}
+        for lacking in ("fold", "task", "attributes", "shared_speakers"):
+            del plain["protocol"][lacking]
+        del plain["config"]["most"]
+        plain["config"] = {k: v for k, v in plain["config"].items() if v != "lacking"}
+        (tmp_path / "config.yaml").write_text(as_yaml(plain))
+        return experiment.finished()
+
+    assert not found()  # the run, not yet with results
+    (tmp_path / "results.json").write_text("{}")
+    assert found()
+    with pytest.raises(RunFolderError, match=r"\(config\.refit is False there and True here\)"):
+        found(refit="lacking")  # earlier probes did not learn anew from all speakers
+    with pytest.raises(RunFolderError, match=r"\(config\.c is 7\.0 there and not here\)"):
+        found(c=7.0)
+    with pytest.raises(RunFolderError, match=r"\(config\.penalty is 0\.5 there and 0\.0003 here\)"):
+        found(penalty=0.5)
 
 
 def test_leakage_stops_a_run_before_any_work(specs, tmp_path):

@@ -8,33 +8,38 @@ import soundfile
 from cleser.cli import main
 from cleser.corpora import load
 from cleser.experiments.bench import cells_of, load_matrix
+from tests.speech.tiny_models import save_tiny
 
 CODES = "ASHN"
 SPLITS = ("Train", "Train", "Development", "Test1", "Test2")
 
 
-@pytest.fixture(scope="module")
-def msp(tmp_path_factory):
-    """Two turns of each of four emotions for every speaker; each speaker is of one split, test3 has no labels."""
-    root = tmp_path_factory.mktemp("msp")
-    (root / "Audios").mkdir()
+def write_msp(root, codes, takes):
+    """Turns of each emotion for every speaker; each speaker is of one split, test3 has no labels."""
+    (root / "Audios").mkdir(parents=True)
     (root / "Labels").mkdir()
     rng = np.random.default_rng(0)
     rows, partition = [], []
     for speaker, split in enumerate((*SPLITS, "Test3")):
-        for k, code in enumerate(CODES):
-            for take in range(2):
-                name = f"MSP-PODCAST_{speaker:04d}_{2 * k + take:04d}.wav"
+        for k, code in enumerate(codes):
+            for take in range(takes):
+                name = f"MSP-PODCAST_{speaker:04d}_{takes * k + take:04d}.wav"
                 sound = 0.02 * (k + 1) * rng.standard_normal(rng.integers(4000, 6000))
                 soundfile.write(root / "Audios" / name, sound, 16000, subtype="PCM_16")
                 partition.append(f"{split}; {name}")
                 if split != "Test3":
-                    numbers = f"{1 + 2 * k},{7 - 2 * k},{2 + k}"
+                    numbers = f"{1 + 2 * k % 7},{7 - 2 * k % 7},{2 + k % 4}"
                     rows.append(f"{name},{code},{numbers},{speaker},Female,{split}")
     header = "FileName,EmoClass,EmoAct,EmoVal,EmoDom,SpkrID,Gender,Split_Set"
     (root / "Labels" / "labels_consensus.csv").write_text("\n".join([header, *rows]) + "\n")
     (root / "Partition.txt").write_text("\n".join(partition) + "\n")
-    return f"msp-podcast:{root}"
+    return root
+
+
+@pytest.fixture(scope="module")
+def msp(tmp_path_factory):
+    """Two turns of each of four emotions for every speaker."""
+    return f"msp-podcast:{write_msp(tmp_path_factory.mktemp('trees') / 'msp', CODES, takes=2)}"
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +117,17 @@ def test_the_baseline_of_msp_podcast_is_one_command(msp, tmp_path):
     assert cell.protocol.split == "official"
     assert len(cell.protocol.labels) == 8
     assert set(cell.protocol.source) == set(cell.protocol.target) == {msp}
+
+
+def test_the_baseline_runs_from_training_to_the_file_that_is_handed_in(tmp_path, monkeypatch):
+    """The commands that the matrix names, with a random WavLM in place of the large one; all eight emotions."""
+    monkeypatch.setenv("CLESER_CACHE", str(tmp_path / "cache"))
+    corpus = f"msp-podcast:{write_msp(tmp_path / 'msp', 'ASHNUFDC', takes=1)}"
+    tiny = str(save_tiny("wavlm", tmp_path / "wavlm"))
+    runs, out = tmp_path / "runs", tmp_path / "test3.csv"
+    args = ["bench", "transfer", "--matrix", "msp-podcast", "--corpora", corpus, "--seeds", "1"]
+    assert main([*args, "--backbone", tiny, "--out", str(runs)]) == 0
+    (results,) = runs.rglob("results.json")
+    args = ["submit", str(results.parent), "--format", "msp-categorical", "--out", str(out)]
+    assert main([*args, "--corpus", corpus, "--split", "test3"]) == 0
+    assert len(pd.read_csv(out)) == 8
