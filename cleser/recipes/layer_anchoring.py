@@ -62,7 +62,7 @@ class LayerAnchoringConfig(ERMConfig):
         size: Layers of a group, or all where there are fewer.
         measure: Of similarity, a column of cleser.anchors.LayerSimilarity.compute.
         weight: λ.
-        distance: Of a layer's items in both languages, see `cleser.losses.LayerAnchorLoss`.
+        distance: Of a layer's items in both languages; coral_debiased is coral without the bias of small batches.
 
     >>> config = LayerAnchoringConfig(policy="single", units="vowel")
     >>> config.size, config.uses_tokens

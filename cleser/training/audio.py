@@ -239,6 +239,12 @@ class AudioDataset(Dataset):
     def __repr__(self) -> str:
         return f"AudioDataset({len(self)} utterances)"
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Layers L and channels C of the features."""
+        _, layers, channels = self.moments.summary_mean.shape
+        return layers, channels
+
     def encoded_by(self, encoder: AudioEncoder) -> AudioDataset:
         """The same utterances, encoded by this."""
         return replace(self, encoder=encoder)
