@@ -39,14 +39,11 @@ def coral(source: Tensor, target: Tensor, *, all_ranks: bool = True) -> Tensor:
     >>> coral(x, 0 * x)  # C_S has one entry of 2: 4 / (4 * 2²)
     tensor(0.2500)
     """
-    check_sides(source, target)
-    if all_ranks:
-        source, target = gather_items(source), gather_items(target)
+    source, target = _sides(source, target, all_ranks)
     with torch.autocast(source.device.type, enabled=False):
-        source, target = widen(source), widen(target)
         n, m, d = source.shape[-2], target.shape[-2], source.shape[-1]
         if min(n, m) < 2:
-            return source[..., :0, :].sum((-2, -1)) + target[..., :0, :].sum((-2, -1))
+            return _nothing(source, target)
         if 2 * (n + m) > d:
             return covariance_distance(covariance(source), covariance(target))
         # What is left of sums that are almost equal would be rounding, in float32.
@@ -89,14 +86,11 @@ def coral_debiased(source: Tensor, target: Tensor, *, all_ranks: bool = True) ->
     >>> coral_debiased(x, 0 * x)  # the mean of (a - b)²(c - d)² / 4 over all four items that differ is 8/3
     tensor(0.6667)
     """
-    check_sides(source, target)
-    if all_ranks:
-        source, target = gather_items(source), gather_items(target)
+    source, target = _sides(source, target, all_ranks)
     with torch.autocast(source.device.type, enabled=False):
-        source, target = widen(source), widen(target)
         n, m, d = source.shape[-2], target.shape[-2], source.shape[-1]
         if min(n, m) < 4:
-            return source[..., :0, :].sum((-2, -1)) + target[..., :0, :].sum((-2, -1))
+            return _nothing(source, target)
         a, b = _centred(source.double()), _centred(target.double())
         both = (a @ b.mT).square().sum((-2, -1)) / ((n - 1) * (m - 1))
         total: Tensor = _squared_covariance(a) + _squared_covariance(b) - 2 * both
@@ -269,6 +263,19 @@ class CoralLoss(nn.Module):
     def extra_repr(self) -> str:
         """The momentum."""
         return f"momentum={self.momentum}"
+
+
+def _sides(source: Tensor, target: Tensor, all_ranks: bool) -> tuple[Tensor, Tensor]:
+    """Both sides checked, of all ranks where these are asked for, and in float32 at least."""
+    check_sides(source, target)
+    if all_ranks:
+        source, target = gather_items(source), gather_items(target)
+    return widen(source), widen(target)
+
+
+def _nothing(source: Tensor, target: Tensor) -> Tensor:
+    """Zero [...], with a zero gradient."""
+    return source[..., :0, :].sum((-2, -1)) + target[..., :0, :].sum((-2, -1))
 
 
 def _scaled(x: Tensor) -> Tensor:

@@ -25,6 +25,11 @@ from cleser.training.dataset import Dataset
 HELD = 1 << 29  # bytes of statistics to learn from, of which solvers make several copies
 
 
+def held_at_most(most: int, shape: tuple[int, int]) -> int:
+    """How many utterances of L layers of C channels are learned from: ``most``, or as many as memory holds."""
+    return min(most, HELD // (4 * shape[0] * shape[1]))
+
+
 @dataclass(frozen=True)
 class ClassicalConfig:
     """Settings of the classical row.
@@ -46,7 +51,7 @@ class ClassicalConfig:
 
     def limit(self, shape: tuple[int, int]) -> int:
         """How many utterances with L layers of C channels are learned from at most."""
-        return min(self.most, HELD // (4 * shape[0] * shape[1]))
+        return held_at_most(self.most, shape)
 
 
 class LinearScores(NamedTuple):

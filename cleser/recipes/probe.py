@@ -32,7 +32,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cleser.recipes.classical import HELD, by_blocks
+from cleser.recipes.classical import by_blocks, held_at_most
 from cleser.recipes.pseudo_labels import confident_labels, decision_shift, prior_shift
 from cleser.recipes.ridge import Ridge
 from cleser.training.dataset import Dataset
@@ -68,7 +68,7 @@ class ProbeConfig:
 
     def limit(self, shape: tuple[int, int]) -> int:
         """How many utterances with L layers of C channels are learned from at most."""
-        return min(self.most, HELD // (4 * shape[0] * shape[1]))
+        return held_at_most(self.most, shape)
 
     @property
     def shares(self) -> list[float]:
@@ -132,7 +132,7 @@ class Probe:
             nothing = torch.zeros(0, width, dtype=torch.float64)
             found = cls(nothing, nothing[:, 0])
         if attributes:
-            found.ridge = _regression(config, source, attributes)
+            found.ridge = _ridge(config, source, attributes)
         return found
 
     @classmethod
@@ -140,7 +140,7 @@ class Probe:
         cls, config: ProbeConfig, source: Dataset, target: Dataset | None, prior: Tensor
     ) -> Probe:
         summaries, y, weight = source.summaries(), source.labels["emotion"], source.weight
-        regression = _Regression(config, layer_scale(summaries), len(prior))
+        regression = _LogisticRegressions(config, layer_scale(summaries), len(prior))
         x = summaries.flatten(1)
         found = cls(*regression.fit(x, y, weight))
         if target is None or not len(target):
@@ -208,7 +208,7 @@ class Probe:
         """Nothing."""
 
 
-def _regression(config: ProbeConfig, source: Dataset, attributes: Sequence[str]) -> Ridge:
+def _ridge(config: ProbeConfig, source: Dataset, attributes: Sequence[str]) -> Ridge:
     """Ridge regression on statistics that are scaled as the classifier's; every corpus counts alike.
 
     The dataset's own weights make emotions count alike, and utterances without one nothing.
@@ -251,7 +251,7 @@ def layer_scale(summaries: Tensor) -> Tensor:
     return scale.float().repeat_interleave(summaries.shape[-1])
 
 
-class _Regression:
+class _LogisticRegressions:
     """Weighted logistic regressions one after another, each begun where the last one ended: Eq. 1 is convex."""
 
     def __init__(self, config: ProbeConfig, scale: Tensor, classes: int) -> None:
