@@ -42,8 +42,8 @@ def draw(methods: list[str], rows: dict[str, list[float]]) -> Figure:
     figure = Figure(figsize=(8.6, 3.1), layout="constrained")
     axes = figure.subplots()
     order = ["mean", *(name for name in rows if name != "mean")]
-    middles = [-0.4, *range(1, len(order))]
-    widths = [1.4 / len(methods)] + [0.8 / len(methods)] * (
+    middles = [-0.6, *range(1, len(order))]
+    widths = [1.8 / len(methods)] + [0.8 / len(methods)] * (
         len(order) - 1
     )  # the mean has room for numbers
     for k, method in enumerate(methods):
@@ -56,7 +56,7 @@ def draw(methods: list[str], rows: dict[str, list[float]]) -> Figure:
     axes.axhline(25, color="#666666", lw=0.8, ls="--")
     axes.text(len(order) - 0.38, 25, "chance", va="center", fontsize=8, color="#444444")
     axes.set_xticks(middles, [name.replace(" → ", "\n→ ") for name in order], fontsize=8)
-    axes.set(ylabel="UAR %", ylim=(0, 100), xlim=(-1.3, len(order) - 0.4))
+    axes.set(ylabel="UAR %", ylim=(0, 100), xlim=(-1.7, len(order) - 0.4))
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside upper center", ncols=len(methods), frameon=False, fontsize=8.5)
     return figure
