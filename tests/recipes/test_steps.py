@@ -15,8 +15,9 @@ from cleser.recipes import METHODS
 from cleser.recipes.pseudo_labels import confident_labels
 from cleser.recipes.test_time import SAR, T3A, Tent
 from cleser.speech import Features
-from cleser.training.dataset import Dataset, InMemory, Vocabulary
+from cleser.training.dataset import Dataset, Vocabulary
 from cleser.training.loop import Task, TrainingConfig, predict, recognise
+from cleser.training.sources import InMemory
 
 LAYERS, CHANNELS, DIM = 3, 6, 8
 NAMES = Vocabulary(
