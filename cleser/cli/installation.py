@@ -26,6 +26,8 @@ PURPOSES = {
     "peft": "LoRA when a backbone is fine-tuned",
     "pml": "losses of pytorch-metric-learning over our relations",
     "resemblyzer": "a small pretrained speaker encoder",
+    "tensorboard": "training shown in TensorBoard (cleser run --tracker tensorboard)",
+    "wandb": "training shown in Weights & Biases (cleser run --tracker wandb)",
 }
 
 
