@@ -68,6 +68,8 @@ class RunArguments(Generic[C, T]):
             before (pip install cleser[optuna]).
         trials: How many are drawn or suggested.
         selection_seeds: Trainings of each trial.
+        tracker: Show the training and the test's results in TensorBoard (its files are in the run folder) or Weights
+            and Biases while it goes on.
     """
 
     source: tuple[str, ...]
@@ -102,6 +104,7 @@ class RunArguments(Generic[C, T]):
     search: Literal["grid", "random", "optuna"] = "grid"
     trials: int = 20
     selection_seeds: int = 1
+    tracker: tuple[Literal["tensorboard", "wandb"], ...] = ()
 
     def protocol(self) -> Protocol:
         """The protocol that the flags describe."""
@@ -142,6 +145,7 @@ class RunArguments(Generic[C, T]):
             self.tune,  # type: ignore[arg-type]
             str(self.alignments) if self.alignments else None,
             workers=self._workers(),
+            trackers=self.tracker,
         )
 
     def _workers(self) -> int:
@@ -237,6 +241,7 @@ def asked_for(command: str, args: list[str]) -> tuple[Experiment, Any, Any] | No
     """The experiment, its recipe's config and all flags of a command line; None where only help was wanted."""
     from cleser.cli import show_usage  # noqa: PLC0415
     from cleser.experiments.methods import METHODS, unknown_recipe  # noqa: PLC0415  (starting up must not cost an import of torch)
+    from cleser.experiments.trackers import check_trackers  # noqa: PLC0415
     from cleser.files import check_writable  # noqa: PLC0415
     from cleser.speech.backbones.fine_tuning import FineTuning  # noqa: PLC0415
 
@@ -257,6 +262,7 @@ def asked_for(command: str, args: list[str]) -> tuple[Experiment, Any, Any] | No
         **({"default": default} if default else {}),
     )
     check_writable(arguments.out, "--out")
+    check_trackers(arguments.tracker)
     if arguments.out.is_file():
         raise ValueError(f"--out {arguments.out} is a file, expected the folder of a run")
     if arguments.tune.from_audio and method.build is None:

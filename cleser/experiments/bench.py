@@ -20,7 +20,7 @@ from cleser.corpora.protocol import Protocol
 from cleser.evaluation import Run, compare_runs, holm
 from cleser.evaluation.tables import headline
 from cleser.experiments.experiment import SELECTION, Experiment
-from cleser.experiments.methods import METHODS, check_task
+from cleser.experiments.methods import METHODS, check_task, unknown_recipe
 from cleser.experiments.selection import Selection, names_of, read_grid, select_by_transfer
 from cleser.experiments.variants import reference_of, variant
 from cleser.models.emotion import ModelConfig
@@ -68,6 +68,8 @@ class Matrix:
         backbone: What turns recordings into frames.
         terms: Further fields of the protocol, as ``{"split": "official"}``.
         model: How networks are shaped, fields of :class:`cleser.models.ModelConfig`.
+        settings: Fields of recipes' configs by recipe, as ``{"sapa": {"conditioned": False}}``; what a row changes
+            itself stays.
         tuning: Whether and how the backbone is trained, fields of :class:`cleser.speech.FineTuning`.
         corpora: Specs by name, of those that need not be given, as the synthetic ones.
     """
@@ -78,6 +80,7 @@ class Matrix:
     backbone: str = "acoustic"
     terms: dict[str, Any] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     tuning: dict[str, Any] = field(default_factory=dict)
     corpora: dict[str, str] = field(default_factory=dict)
 
@@ -122,6 +125,10 @@ def load_matrix(name: str | Path) -> Matrix:
     for direction in directions:
         from_plain(TrainingConfig, direction.training, f"{path}: {direction.name}")
     from_plain(ModelConfig, plain.get("model", {}), f"{path}: model")
+    for recipe, fields in plain.get("settings", {}).items():
+        if recipe not in METHODS:
+            raise ValueError(f"{path}: settings: {unknown_recipe(recipe)}")
+        from_plain(METHODS[recipe].config, fields, f"{path}: settings: {recipe}")
     return from_plain(Matrix, {**_tupled(plain), "directions": directions}, str(path))
 
 
@@ -339,7 +346,7 @@ def _run(cell: Cell, matrix: Matrix, alignments: str | None) -> None:
 def experiment_of(cell: Cell, matrix: Matrix, alignments: str | None) -> tuple[Experiment, Any]:
     """What a cell runs, and its recipe's config."""
     row = variant(cell.recipe)
-    config = row.config()
+    config = row.config(matrix.settings.get(row.method))
     if hasattr(config, "training"):  # the classical row and the probe are no networks
         config = replace(
             config,

@@ -37,6 +37,7 @@ from cleser.experiments.sentence_check import (
     said_in,
     sentences_of_one_emotion,
 )
+from cleser.experiments.trackers import TrackerName, Trackers
 from cleser.features.normalisation import Moments
 from cleser.files import write_text
 from cleser.progress import console, track
@@ -80,6 +81,7 @@ class Experiment:
         development: Whether the source's development speakers are recognised too; a trial that is only compared by its
             target has no use for them.
         workers: Processes that decode recordings ahead where a network is trained from audio; they change no number.
+        trackers: Who shows the training while it goes on, see :mod:`cleser.experiments.trackers`.
     """
 
     recipe: str
@@ -93,6 +95,7 @@ class Experiment:
     notes: tuple[str, ...] = ()
     development: bool = True
     workers: int = 0
+    trackers: tuple[TrackerName, ...] = ()
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
@@ -425,12 +428,14 @@ def _gather(experiment: Experiment, folders: list[Path]) -> dict[str, Any]:
         for run in runs
         if run.development is not None
     ]
-    return finish(
+    results = finish(
         experiment,
         pd.concat(predictions, ignore_index=True),
         [*left_out.values()],
         development=pd.concat(kept, ignore_index=True) if len(kept) == len(runs) else None,
     )
+    _trackers(experiment).finish(results)
+    return results
 
 
 def _run_cast(
@@ -462,6 +467,7 @@ def _run_cast(
     uses = uses_of(config, cast, backbone, alignments=data.knows_phones)
     begin(experiment, cast, [*notes, *data.notes], uses, data.protocol.normalisation)
     history: list[dict[str, float]] = []
+    trackers = _trackers(experiment)
     networks: list[Fitted] = []
     for seed in range(experiment.seeds):
         before = list(history)
@@ -470,6 +476,7 @@ def _run_cast(
             history[:] = [*before, *epochs]
             lines = "".join(json.dumps(line) + "\n" for line in history)
             write_text(experiment.out / "metrics.jsonl", lines)
+            trackers.epochs(history)
 
         checkpoint = experiment.out / "checkpoints" / f"seed{seed}.safetensors"
         try:
@@ -501,7 +508,7 @@ def _run_cast(
     if kept and together.is_main_process:
         _write_model(experiment.out, kept, data)
     left_out = [*cast.left_out, *data.seen.left_out, *data.target.left_out]
-    return finish(
+    results = finish(
         experiment,
         pd.concat(predictions, ignore_index=True),
         left_out,
@@ -509,6 +516,14 @@ def _run_cast(
             pd.concat(development, ignore_index=True) if len(development) == len(networks) else None
         ),
     )
+    trackers.finish(results)
+    return results
+
+
+def _trackers(experiment: Experiment) -> Trackers:
+    """Those that are asked for, on the process that writes."""
+    names = experiment.trackers if processes().is_main_process else ()
+    return Trackers(names, experiment.out, experiment.settings())
 
 
 def _sample_note(config: Any, data: Data) -> list[str]:

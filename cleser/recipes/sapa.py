@@ -23,7 +23,8 @@ The paper has no public code and leaves much open. Here, each a field of `SAPACo
 * *Styles are compared on summary statistics*, standardised per speaker, minus the means of speaker and language; on 512
   random projections of them, where they have more channels. The paper's speaker encoder is not known.
 * *Pseudo-labels* begin after a share `warm_up` of the epochs and are found anew every `refresh` epochs: the most
-  confident `confidence` of each class, after the predictions' prior has been matched to a uniform one (`match_prior`).
+  confident of each class, after the predictions' prior has been matched to a uniform one (`match_prior`). At first the
+  share `confidence` of them is trusted; it rises evenly, to `final_confidence` in the last epoch.
 * *Phoneme anchors come from a bank* of running prototypes (`bank`), not from the batch alone.
 * *Speakers* of a corpus that names none are pseudo-speakers.
 
@@ -65,7 +66,8 @@ class SAPAConfig(ERMConfig):
         target_weight: γ of the cross-entropy on confident target utterances.
         margin: Of all triplets.
         warm_up: Share of the epochs before the first pseudo-labels.
-        confidence: Share of each class' predictions that are trusted.
+        confidence: Share of each class' predictions that are trusted when the warm-up ends.
+        final_confidence: And in the last epoch; in between it rises evenly.
         communities: Most communities of an emotion; 0 leaves communities out (ablation *no_communities*).
         conditioned: Tell the network its speaker's communities, if that helps with held-out source speakers.
         refine: Refine communities by a graph neural network (ablation *no_refinement* without).
@@ -88,6 +90,7 @@ class SAPAConfig(ERMConfig):
     margin: float = 0.2
     warm_up: float = 1 / 3
     confidence: float = 0.5
+    final_confidence: float = 0.5
     communities: int = 4
     conditioned: bool = True
     refine: bool = True
@@ -99,6 +102,17 @@ class SAPAConfig(ERMConfig):
     def uses_tokens(self) -> bool:
         """Whether batches need tokens beside the summaries: phones are anchored."""
         return super().uses_tokens or self.phoneme_weight > 0
+
+    @property
+    def first_adapting(self) -> int:
+        """The epoch, counted from 0, at which the warm-up is over."""
+        return round(self.warm_up * self.training.epochs)
+
+    def trusted_share(self, epoch: int) -> float:
+        """Share of each class' predictions that are trusted in an epoch after the warm-up."""
+        steps = max(self.training.epochs - 1 - self.first_adapting, 1)
+        risen = (epoch - self.first_adapting) / steps
+        return self.confidence + risen * (self.final_confidence - self.confidence)
 
 
 class SAPA(ERM):
@@ -131,6 +145,7 @@ class SAPA(ERM):
             phoneme_weight=config.phoneme_weight if phonemes else 0.0,
         )
         self.register_buffer("told", torch.tensor(bool(told)))
+        self.share = config.confidence  # of each class' predictions, trusted in this epoch
         self.book = StyleBook(
             emotions,
             max(config.communities, 1),
@@ -154,7 +169,7 @@ class SAPA(ERM):
     ) -> None:
         """Refresh pseudo-labels and communities; until the warm-up is over, the source's alone."""
         assert target is not None
-        first = round(self.config.warm_up * self.config.training.epochs)
+        first = self.config.first_adapting
         adapts = epoch >= first
         if adapts and self.model.styles is not None:
             if epoch == first:
@@ -167,6 +182,7 @@ class SAPA(ERM):
         if adapts:
             self._announce(epoch, target)
             shares = self.understand(target)[1]
+            self.share = self.config.trusted_share(epoch)
             trusted = self.confident(shares)
         known = as_shares(source.labels["emotion"], len(self.shift))
         ours, theirs = torch.full_like(known, -1).long(), nobody
@@ -200,7 +216,7 @@ class SAPA(ERM):
 
     def confident(self, shares: Tensor) -> Tensor:
         """Pseudo-labels [N] of the target by its emotions' probabilities [N, K]; −1 where none is trusted."""
-        return confident_labels(shares, self.config.confidence)
+        return confident_labels(shares, self.share)
 
     def communities(
         self,

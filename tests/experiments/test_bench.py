@@ -13,11 +13,13 @@ from cleser.experiments.bench import (
     Matrix,
     all_pairs,
     cells_of,
+    experiment_of,
     load_matrix,
     paper_layout,
     run_matrix,
     trials_of,
 )
+from cleser.experiments.methods import METHODS
 from cleser.experiments.variants import VARIANTS
 from tests.corpora.trees import write_corpus
 
@@ -136,6 +138,28 @@ def test_the_repositorys_matrices_load(path):
     assert set(matrix.recipes) <= set(VARIANTS)
     for name in matrix.recipes:
         VARIANTS[name].config()
+
+
+def test_a_matrix_sets_what_a_row_does_not(specs, tmp_path):
+    """SAPA's ablations have weights of their own, which stay; ERM has none of these settings."""
+    usual = {"sapa": {"speaker_weight": 0.7, "margin": 0.4}}
+    matrix = Matrix((Direction(("a",), ("b",)),), ("sapa", "self-training", "erm"), settings=usual)
+    sapa, alone, erm = (
+        experiment_of(c, matrix, None)[1] for c in cells_of(matrix, specs, tmp_path)
+    )
+    assert (sapa.speaker_weight, sapa.margin) == (0.7, 0.4)
+    assert (alone.speaker_weight, alone.margin) == (0.0, 0.4)
+    assert erm == METHODS["erm"].config()
+    path = tmp_path / "wrong.yaml"
+    for settings, problem in (
+        ("{sap: {margin: 1}}", "wrong.yaml: settings: there is no recipe 'sap'.*did you mean sapa"),
+        ("{sapa: {margins: 1}}", r"unknown settings \['margins'\] in .*wrong.yaml: settings: sapa"),
+    ):
+        path.write_text(
+            f"{{directions: [{{source: [a], target: [b]}}], recipes: [sapa], settings: {settings}}}"
+        )
+        with pytest.raises(ValueError, match=problem):
+            load_matrix(path)
 
 
 def test_mistakes_are_named(specs, tmp_path, capsys):
