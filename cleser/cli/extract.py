@@ -50,7 +50,7 @@ def extract(
     import pandas as pd  # noqa: PLC0415
     from accelerate import PartialState  # noqa: PLC0415
 
-    from cleser.alignment import load_alignments  # noqa: PLC0415
+    from cleser.alignment.folder import pack_alignments  # noqa: PLC0415
     from cleser.corpora import load  # noqa: PLC0415
     from cleser.features import Record, store_folder  # noqa: PLC0415
     from cleser.features.extraction import extract_to_store  # noqa: PLC0415
@@ -66,9 +66,9 @@ def extract(
     state = PartialState(cpu=device == "cpu")
     manifest = pd.concat([load(spec) for spec in corpora], ignore_index=True)
     stated = tokens == "phone" and "phones" in manifest
-    phones = load_alignments(manifest, alignments) if alignments or stated else None
-    if phones is not None and phones.problems:
-        console.print(phones.summary(), highlight=False)
+    phones, said = pack_alignments(manifest, alignments) if alignments or stated else (None, "")
+    if said:
+        console.print(said, highlight=False)
     model = load_backbone(with_layers(backbone, layers)).to(device or state.device)
     record = Record(tokens, std=statistics == "mean-std")
     folder = out or store_folder(model, record)

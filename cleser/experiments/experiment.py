@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -191,7 +191,9 @@ class Data:
                 *summaries_of(rows, backbone, phones, title="source", record=self.record),
                 cast.protocol.labels,
             )
-        heard = [] if self.one_sided is None else self.target_phones
+        heard: Sequence[Alignment | None] = []
+        if self.one_sided is not None:
+            heard = self.target_phones
         self.protocol, note = settle(
             cast.protocol, self.one_sided, cast.heard, backbone, heard, self.record
         )
@@ -257,7 +259,7 @@ class Data:
         return tuple(prior.get(name, 0.0) / sum(prior.values()) for name in labels)
 
     @cached_property
-    def target_phones(self) -> list[Alignment | None]:
+    def target_phones(self) -> Sequence[Alignment | None]:
         """When the target's phones sound, as far as that is known; no recording is opened for it."""
         return phones_of(self.cast.heard, self.alignments)
 
