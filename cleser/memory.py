@@ -30,13 +30,13 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
 
 
 def reset_peak() -> None:
-    """Forget the most memory that this process has held, where the system can (Linux); :func:`peak` then begins anew."""
+    """Forget the most memory that this process has held, where the system can (Linux)."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak() -> int | None:
-    """The most memory that this process has held at a time since :func:`reset_peak`, in bytes; None if that is not known.
+    """The most memory that this process has held since :func:`reset_peak`, in bytes; None if that is not known.
 
     >>> found = peak()
     >>> found is None or found > 0
