@@ -396,7 +396,7 @@ def test_a_matched_prior_predicts_every_class_alike(name: str) -> None:
 
 def test_sapa_prepares_in_two_rounds() -> None:
     recipe, _, target = begun()
-    assert (target.labels["emotion"] == -1).all()  # not adapted to yet
+    assert (recipe.found.target["emotion"] == -1).all()  # not adapted to yet
     bare = told_of(target, None)
     first = recipe.book.look_up(bare, believed(recipe, bare))
     second = recipe.book.look_up(bare, believed(recipe, told_of(bare, first)))
@@ -411,7 +411,7 @@ def test_sapas_pseudo_labels_are_the_most_confident_of_matched_predictions() -> 
     shares = believed(recipe, target)
     assert not torch.equal(shares.argmax(-1), everyone(recipe, target).argmax(-1))
     recipe.begin_epoch(1, source=source, dev=source, target=target)
-    assert torch.equal(target.labels["emotion"], confident_labels(shares, 0.5))
+    assert torch.equal(recipe.found.target["emotion"], confident_labels(shares, 0.5))
 
 
 def test_sapa_trusts_more_from_epoch_to_epoch() -> None:
