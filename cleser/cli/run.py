@@ -144,8 +144,8 @@ class RunArguments(Generic[C, T]):
             self.backbone,
             self.tune,  # type: ignore[arg-type]
             str(self.alignments) if self.alignments else None,
-            trackers=self.tracker,
             workers=self._workers(),
+            trackers=self.tracker,
         )
 
     def _workers(self) -> int:

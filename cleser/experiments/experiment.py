@@ -80,8 +80,8 @@ class Experiment:
         notes: What a reader of the results has to know beside what the audit finds.
         development: Whether the source's development speakers are recognised too; a trial that is only compared by its
             target has no use for them.
-        trackers: Who shows the training while it goes on, see :mod:`cleser.experiments.trackers`.
         workers: Processes that decode recordings ahead where a network is trained from audio; they change no number.
+        trackers: Who shows the training while it goes on, see :mod:`cleser.experiments.trackers`.
     """
 
     recipe: str
@@ -94,8 +94,8 @@ class Experiment:
     alignments: str | None = None
     notes: tuple[str, ...] = ()
     development: bool = True
-    trackers: tuple[TrackerName, ...] = ()
     workers: int = 0
+    trackers: tuple[TrackerName, ...] = ()
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
