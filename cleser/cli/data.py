@@ -147,7 +147,7 @@ def data_convert(
 
     Args:
         spec: The corpus, as NAME:FOLDER, or a manifest of any layout, as manifest:FILE.
-        out: The file: .csv, .tsv or .parquet; .jsonl for EmoBox.
+        out: The file: .csv, .tsv or .parquet; .jsonl for EmoBox; for audformat also a folder, which becomes a database.
         to: The layout.
     """
     from cleser.corpora import load, problems  # noqa: PLC0415

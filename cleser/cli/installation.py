@@ -16,6 +16,7 @@ State = Literal["ok", "absent", "broken"]
 
 # What the extras of pyproject.toml are for, in the words of someone who wonders whether to install one.
 PURPOSES = {
+    "audformat": "databases of audformat, read and written",
     "ctc": "phone alignment by a CTC phone model (torchaudio)",
     "espeak": "phone alignment by synthesis, for any language that espeak-ng speaks",
     "faiss": "neighbour graphs compared with faiss",
@@ -25,6 +26,8 @@ PURPOSES = {
     "peft": "LoRA when a backbone is fine-tuned",
     "pml": "losses of pytorch-metric-learning over our relations",
     "resemblyzer": "a small pretrained speaker encoder",
+    "tensorboard": "training shown in TensorBoard (cleser run --tracker tensorboard)",
+    "wandb": "training shown in Weights & Biases (cleser run --tracker wandb)",
 }
 
 

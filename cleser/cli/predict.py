@@ -7,12 +7,12 @@ import math
 import sys
 from collections.abc import Hashable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from cleser.cli.console import console
 from cleser.files import write_bytes
@@ -91,6 +91,7 @@ def export(
     *,
     out: Path,
     onnx: bool = False,
+    takes: Annotated[Literal["features", "audio"], arg(name="from")] = "features",
     push: str | None = None,
     private: bool = False,
     dry_run: bool = False,
@@ -100,7 +101,9 @@ def export(
     Args:
         run: The folder of a finished run.
         out: The folder to make.
-        onnx: Add classifier.onnx, which takes features and gives probabilities in any ONNX runtime.
+        onnx: Add a model that gives probabilities in any ONNX runtime.
+        takes: What that model takes: features as a store keeps them (classifier.onnx), or recordings
+            (recordings.onnx), with the backbone in the same graph, which is one of transformers then.
         push: Upload it to the hub under this name, OWNER/NAME; the token is that of hf auth login.
         private: A repository that push makes is private.
         dry_run: Say what push would upload instead.
@@ -108,9 +111,11 @@ def export(
     from cleser.experiments import hub  # noqa: PLC0415
     from cleser.experiments.export import export as write  # noqa: PLC0415
 
+    if takes != "features" and not onnx:
+        raise ValueError(f"--from {takes} says what an ONNX model takes, expected --onnx beside it")
     if push and not hub.is_name(push):
         raise ValueError(f"--push {push} is no name on the hub, expected OWNER/NAME")
-    folder = write(run, out, onnx=onnx)
+    folder = write(run, out, onnx=takes if onnx else None)
     print(f"{folder}: {', '.join(sorted(p.name for p in folder.iterdir()))}")
     if push and dry_run:
         for path in hub.to_send(folder):

@@ -56,6 +56,8 @@ class RunArguments(Generic[C, T]):
         seeds: How many trainings, with seeds 0, 1, ….
         backbone: What turns recordings into frames.
         alignments: Folder of alignments that say when phones sound, as cleser align writes them.
+        workers: Processes that decode recordings ahead of training from audio, 0 for none; by default one a spare
+            core, four at most. They change no number.
         select: transfer chooses settings, before anything else, by recognising each labelled corpus from the others;
             auto does so with two source corpora or more, where the recipe comes with a grid and none of what it holds
             was set by hand.
@@ -66,6 +68,8 @@ class RunArguments(Generic[C, T]):
             before (pip install cleser[optuna]).
         trials: How many are drawn or suggested.
         selection_seeds: Trainings of each trial.
+        tracker: Show the training and the test's results in TensorBoard (its files are in the run folder) or Weights
+            and Biases while it goes on.
     """
 
     source: tuple[str, ...]
@@ -93,12 +97,14 @@ class RunArguments(Generic[C, T]):
     seeds: int = 3
     backbone: str = "acoustic"
     alignments: Path | None = None
+    workers: int | None = None
     select: Literal["auto", "transfer", "none"] = "auto"
     grid: str = ""
     select_on: tuple[str, ...] = ()
     search: Literal["grid", "random", "optuna"] = "grid"
     trials: int = 20
     selection_seeds: int = 1
+    tracker: tuple[Literal["tensorboard", "wandb"], ...] = ()
 
     def protocol(self) -> Protocol:
         """The protocol that the flags describe."""
@@ -138,7 +144,19 @@ class RunArguments(Generic[C, T]):
             self.backbone,
             self.tune,  # type: ignore[arg-type]
             str(self.alignments) if self.alignments else None,
+            workers=self._workers(),
+            trackers=self.tracker,
         )
+
+    def _workers(self) -> int:
+        if self.workers is not None:
+            return self.workers
+        if not self.tune.from_audio:  # type: ignore[attr-defined]
+            return 0
+        from cleser.training.loading import default_workers  # noqa: PLC0415
+        from cleser.training.processes import local_processes  # noqa: PLC0415
+
+        return default_workers(local_processes())
 
 
 def parse_map(pairs: Sequence[str]) -> dict[str, str]:
@@ -223,6 +241,7 @@ def asked_for(command: str, args: list[str]) -> tuple[Experiment, Any, Any] | No
     """The experiment, its recipe's config and all flags of a command line; None where only help was wanted."""
     from cleser.cli import show_usage  # noqa: PLC0415
     from cleser.experiments.methods import METHODS, unknown_recipe  # noqa: PLC0415  (starting up must not cost an import of torch)
+    from cleser.experiments.trackers import check_trackers  # noqa: PLC0415
     from cleser.files import check_writable  # noqa: PLC0415
     from cleser.speech.backbones.fine_tuning import FineTuning  # noqa: PLC0415
 
@@ -243,6 +262,7 @@ def asked_for(command: str, args: list[str]) -> tuple[Experiment, Any, Any] | No
         **({"default": default} if default else {}),
     )
     check_writable(arguments.out, "--out")
+    check_trackers(arguments.tracker)
     if arguments.out.is_file():
         raise ValueError(f"--out {arguments.out} is a file, expected the folder of a run")
     if arguments.tune.from_audio and method.build is None:

@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 import pandas as pd
 
+from cleser.corpora.audformat_database import write_database
 from cleser.corpora.probe import probe
 from cleser.files import replacing
 
@@ -21,16 +22,21 @@ def write_manifest(manifest: pd.DataFrame, path: str | Path, layout: Layout = "c
 
     Args:
         manifest: Utterances, as :func:`cleser.corpora.load` returns them.
-        path: The file: ``.csv``, ``.tsv`` or ``.parquet``, and ``.jsonl`` for EmoBox.
-        layout: ``"cleser"``, ours; ``"audformat"``, a table of ``file, start, end`` and labels; ``"emobox"``, an object
-            a line, for which every header is read.
+        path: The file: ``.csv``, ``.tsv`` or ``.parquet``, and ``.jsonl`` for EmoBox; for audformat also a folder, a
+            name without an ending.
+        layout: ``"cleser"``, ours; ``"audformat"``, a table of ``file, start, end`` and labels, or in a folder a whole
+            database, see :mod:`cleser.corpora.audformat_database`; ``"emobox"``, an object a line, for which every
+            header is read.
 
     Raises:
         ValueError: The ending does not fit the layout.
 
-    What is written is read again by ``manifest:FILE``.
+    What is written is read again by ``manifest:FILE``, or ``manifest:FOLDER``.
     """
     path = Path(path)
+    if layout == "audformat" and not path.suffix:
+        write_database(manifest, path)
+        return
     endings = (".jsonl",) if layout == "emobox" else (".csv", ".tsv", ".parquet")
     if path.suffix.lower() not in endings:
         raise ValueError(f"{path}: found the ending {path.suffix!r}, expected one of {endings}")

@@ -37,6 +37,7 @@ from cleser.experiments.sentence_check import (
     said_in,
     sentences_of_one_emotion,
 )
+from cleser.experiments.trackers import TrackerName, Trackers
 from cleser.features.normalisation import Moments
 from cleser.files import write_text
 from cleser.progress import console, track
@@ -44,7 +45,6 @@ from cleser.recipe_names import with_current_name
 from cleser.settings import as_yaml, completed, differences, read_yaml, to_plain
 from cleser.speech.backbones import Backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
-from cleser.training.audio import load_audio_dataset
 from cleser.training.dataset import (
     Dataset,
     Vocabulary,
@@ -53,6 +53,7 @@ from cleser.training.dataset import (
     record_for,
     summaries_of,
 )
+from cleser.training.heard import load_audio_dataset
 from cleser.training.processes import processes
 
 FOLDS: Final = "folds"  # within a run folder, those of its folds
@@ -79,6 +80,8 @@ class Experiment:
         notes: What a reader of the results has to know beside what the audit finds.
         development: Whether the source's development speakers are recognised too; a trial that is only compared by its
             target has no use for them.
+        workers: Processes that decode recordings ahead where a network is trained from audio; they change no number.
+        trackers: Who shows the training while it goes on, see :mod:`cleser.experiments.trackers`.
     """
 
     recipe: str
@@ -91,10 +94,14 @@ class Experiment:
     alignments: str | None = None
     notes: tuple[str, ...] = ()
     development: bool = True
+    workers: int = 0
+    trackers: tuple[TrackerName, ...] = ()
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise ValueError(f"seeds is {self.seeds}, expected 1 or more")
+        if self.workers < 0:
+            raise ValueError(f"workers is {self.workers}, expected 0 or more")
 
     def settings(self) -> dict[str, Any]:
         """What ``config.yaml`` holds: enough to run the same again."""
@@ -166,7 +173,9 @@ class Data:
         tuning: FineTuning | None = None,
         alignments: str | None = None,
         tokens: bool = True,
+        workers: int = 0,
     ) -> None:
+        self.workers = workers
         self.cast, self.backbone, self.alignments = cast, backbone, alignments
         self.tokens = tokens
         self.tuning = tuning or FineTuning()
@@ -277,7 +286,7 @@ class Data:
         seen = self.seen.subset(rows)
         if self.cast.protocol.target_access != "labels":
             return seen
-        return type(seen).join([seen, self.target.subset(rows)])
+        return Dataset.join([seen, self.target.subset(rows)])
 
 
 def loader(tuning: FineTuning) -> Callable[..., tuple[Dataset, Moments]]:
@@ -419,12 +428,14 @@ def _gather(experiment: Experiment, folders: list[Path]) -> dict[str, Any]:
         for run in runs
         if run.development is not None
     ]
-    return finish(
+    results = finish(
         experiment,
         pd.concat(predictions, ignore_index=True),
         [*left_out.values()],
         development=pd.concat(kept, ignore_index=True) if len(kept) == len(runs) else None,
     )
+    _trackers(experiment).finish(results)
+    return results
 
 
 def _run_cast(
@@ -447,6 +458,7 @@ def _run_cast(
             tuning=experiment.tuning,
             alignments=experiment.alignments,
             tokens=getattr(config, "uses_tokens", False),
+            workers=experiment.workers,
         )
         _ = data.target_phones if _sealed(experiment.protocol) else data.target
         data.notes += _sample_note(config, data)
@@ -455,6 +467,7 @@ def _run_cast(
     uses = uses_of(config, cast, backbone, alignments=data.knows_phones)
     begin(experiment, cast, [*notes, *data.notes], uses, data.protocol.normalisation)
     history: list[dict[str, float]] = []
+    trackers = _trackers(experiment)
     networks: list[Fitted] = []
     for seed in range(experiment.seeds):
         before = list(history)
@@ -463,6 +476,7 @@ def _run_cast(
             history[:] = [*before, *epochs]
             lines = "".join(json.dumps(line) + "\n" for line in history)
             write_text(experiment.out / "metrics.jsonl", lines)
+            trackers.epochs(history)
 
         checkpoint = experiment.out / "checkpoints" / f"seed{seed}.safetensors"
         try:
@@ -494,7 +508,7 @@ def _run_cast(
     if kept and together.is_main_process:
         _write_model(experiment.out, kept, data)
     left_out = [*cast.left_out, *data.seen.left_out, *data.target.left_out]
-    return finish(
+    results = finish(
         experiment,
         pd.concat(predictions, ignore_index=True),
         left_out,
@@ -502,6 +516,14 @@ def _run_cast(
             pd.concat(development, ignore_index=True) if len(development) == len(networks) else None
         ),
     )
+    trackers.finish(results)
+    return results
+
+
+def _trackers(experiment: Experiment) -> Trackers:
+    """Those that are asked for, on the process that writes."""
+    names = experiment.trackers if processes().is_main_process else ()
+    return Trackers(names, experiment.out, experiment.settings())
 
 
 def _sample_note(config: Any, data: Data) -> list[str]:

@@ -27,17 +27,17 @@ from cleser.evaluation.tables import (
     trust_notes,
 )
 from cleser.evaluation.terms import normalised_by, uses_of
-from cleser.experiments.onnx_model import write_onnx
+from cleser.experiments.onnx_model import Input, write_onnx
 from cleser.experiments.saved import BACKBONE_FOLDER, open_run
 from cleser.speech.backbones import Backbone
 from cleser.speech.backbones.open import BESIDE, pretrained_part
 from cleser.speech.backbones.pretrained import TransformersBackbone
 from cleser.speech.checkpoints import copy_checkpoint
 
-ONNX_MODEL: Final = "classifier.onnx"  # within an exported model
+ONNX_MODELS: Final = {"features": "classifier.onnx", "audio": "recordings.onnx"}
 
 
-def export(run: Path, out: Path, *, onnx: bool = False) -> Path:
+def export(run: Path, out: Path, *, onnx: Input | None = None) -> Path:
     """Write what :func:`cleser.load_model` needs of a run, and what a reader has to know of it.
 
     The folder holds ``model.safetensors``, ``config.json``, ``results.json``, ``preprocessor_config.json`` (for
@@ -48,7 +48,8 @@ def export(run: Path, out: Path, *, onnx: bool = False) -> Path:
     Args:
         run: The folder of a finished run.
         out: The folder to make.
-        onnx: Add ``classifier.onnx``, see :mod:`cleser.experiments.onnx_model`.
+        onnx: Add an ONNX model, ``classifier.onnx`` of "features" or ``recordings.onnx`` of "audio", see
+            :mod:`cleser.experiments.onnx_model`.
 
     Returns:
         ``out``.
@@ -83,14 +84,14 @@ def export(run: Path, out: Path, *, onnx: bool = False) -> Path:
         )
         (folder / "README.md").write_text(model_card(finished, backbone, onnx=onnx))
         if onnx:
-            write_onnx(opened, folder / ONNX_MODEL)
+            write_onnx(opened, folder / ONNX_MODELS[onnx], takes=onnx)
         if out.exists():
             out.rmdir()
         shutil.move(folder, out)
     return out
 
 
-def model_card(run: Run, backbone: Backbone, *, onnx: bool = False) -> str:
+def model_card(run: Run, backbone: Backbone, *, onnx: Input | None = None) -> str:
     """The card of a run, in Markdown with the metadata of model hubs in front."""
     template = files("cleser.experiments").joinpath("model_card.md.jinja").read_text()
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -122,7 +123,8 @@ def model_card(run: Run, backbone: Backbone, *, onnx: bool = False) -> str:
             "target": sorted(tested["language"].dropna().unique()),
         },
         version=cleser.__version__,
-        onnx=ONNX_MODEL if onnx else None,
+        onnx=ONNX_MODELS[onnx] if onnx else None,
+        takes=onnx,
     )
 
 

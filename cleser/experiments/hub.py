@@ -18,6 +18,7 @@ FILES: Final = (
     "results.json",
     "README.md",
     "classifier.onnx",
+    "recordings.onnx",
     "backbone/*.json",
     "backbone/*.safetensors",
 )

@@ -1,7 +1,7 @@
-r"""A finished run as an ONNX model: features in, probabilities and attributes out, in any runtime.
+r"""A finished run as an ONNX model: features or recordings in, probabilities and attributes out, in any runtime.
 
-The model takes features as a store keeps them (:class:`cleser.features.pooled.Features`), standardises them by the
-source's statistics, as ``cleser predict --alone`` does, and averages what the seeds' networks give:
+The model of features takes them as a store keeps them (:class:`cleser.features.pooled.Features`), standardises them by
+the source's statistics, as ``cleser predict --alone`` does, and averages what the seeds' networks give:
 
 =============  =========  ===========================================================================
 input          shape      what
@@ -13,6 +13,20 @@ input          shape      what
 
 ``probabilities`` [B, K] of emotions and ``attributes`` [B, A] come out, as far as the run has learned them. Recipes
 that read no tokens have the first input alone. B and S may be any number.
+
+The model of recordings has the backbone, pooling and standardisation in the same graph. It takes
+
+=============  ==========  ==========================================================================
+input          shape       what
+=============  ==========  ==========================================================================
+``waveforms``  [B, N]      samples at the backbone's rate, mostly 16 kHz, from −1 to 1
+``lengths``    [B] int64   how many samples of each are its own; what follows is padding
+=============  ==========  ==========================================================================
+
+and gives the same outputs, whatever a recording is padded with. Its backbone has to be one model of transformers, in
+single precision as it is computed here; a run that was trained from audio brings the backbone of each seed. Phones of
+an alignment are not known to it: tokens are stretches of .1 s, as they are in ``cleser predict`` without alignments.
+Nor are a speaker's other recordings, whose statistics a run's test may have used.
 """
 
 from __future__ import annotations
@@ -22,19 +36,23 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from cleser.experiments.experiment import Fitted
 from cleser.experiments.neural import FittedRecipe
+from cleser.experiments.onnx_audio import RecordingFeatures
 from cleser.experiments.saved import SavedRun
 from cleser.features.normalisation import CLAMP, inverse
 from cleser.models.batch import Batch
 from cleser.models.segments import owners, pool_segments
+from cleser.speech.backbones import Backbone
 
 OPSET: Final = 18
+Input = Literal["features", "audio"]
 _AGREES: Final = 1e-4  # probabilities that differ by more are no rounding
 
 
@@ -45,16 +63,17 @@ class Classifier(nn.Module):
         run: Opened from its folder.
 
     Raises:
-        ValueError: It was trained from audio, or its recipe cannot be exported.
+        ValueError: Its recipe cannot be exported.
     """
+
+    sizes: ClassVar[dict[str, tuple[str, ...]]] = {
+        "summaries": ("utterances",),
+        "tokens": ("tokens",),
+        "counts": ("utterances",),
+    }
 
     def __init__(self, run: SavedRun) -> None:
         super().__init__()
-        if run.tuning.from_audio:
-            raise ValueError(
-                f"{run.settings['recipe']} was trained from audio, with a backbone of its own: as ONNX, runs on "
-                "kept features can be exported"
-            )
         self.seeds = nn.ModuleList(
             _module(fitted, run.settings["recipe"]) for fitted in run.networks
         )
@@ -71,13 +90,9 @@ class Classifier(nn.Module):
         """Names of the inputs."""
         return ("summaries", "tokens", "counts") if self.reads_tokens else ("summaries",)
 
-    def examples(self, utterances: int, tokens: int) -> tuple[Tensor, ...]:
-        """Random inputs as the source's features are distributed.
-
-        Args:
-            utterances: B.
-            tokens: S, at least one for each utterance; the first ones have one more where it does not come out even.
-        """
+    def examples(self, utterances: int) -> tuple[Tensor, ...]:
+        """Random inputs of B utterances as the source's features are distributed, with some more tokens than those."""
+        tokens = 5 * utterances - 4
         mean, inverse_std = self.get_buffer("summary_mean"), self.get_buffer("summary_std")
         spread = torch.where(inverse_std > 0, 1 / inverse_std.clamp_min(1e-30), 0)
         summaries = mean + spread * torch.randn(utterances, *mean.shape)
@@ -116,6 +131,60 @@ class Classifier(nn.Module):
             phonemes=torch.full_like(tokens[:, 0, 0], -1, dtype=torch.long),
             weight=none + 1,
         )
+
+
+class RecordingClassifier(nn.Module):
+    """What a run's networks make of recordings, through its backbone.
+
+    Args:
+        run: Opened from its folder.
+
+    Raises:
+        ValueError: Its backbone or its recipe cannot be exported.
+    """
+
+    sizes: ClassVar[dict[str, tuple[str, ...]]] = {
+        "waveforms": ("utterances", "samples"),
+        "lengths": ("utterances",),
+    }
+    inputs = tuple(sizes)
+
+    def __init__(self, run: SavedRun) -> None:
+        super().__init__()
+        tuned = run.tuning.from_audio
+        runs = [run._replace(networks=[one]) for one in run.networks] if tuned else [run]
+        classifiers = [Classifier(part) for part in runs]
+        self.outputs = classifiers[0].outputs
+        self.classifiers = nn.ModuleList(classifiers)
+        self.features = nn.ModuleList(
+            RecordingFeatures(_backbone(part), tokens=part.tokens) for part in runs
+        )
+        backbone = _backbone(runs[0])
+        self.shortest, self.longest = backbone.shortest, backbone.longest or 4 * backbone.rate
+
+    def examples(self, utterances: int) -> tuple[Tensor, ...]:
+        """Noise of B lengths, from about a quarter of a second on, the longest first."""
+        longest = min(self.longest, 4000 + 1777 * utterances)
+        lengths = torch.linspace(longest, max(self.shortest, longest // 2), utterances).long()
+        inside = torch.arange(longest) < lengths[:, None]
+        return 0.1 * torch.randn(utterances, longest) * inside, lengths
+
+    def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
+        """Probabilities [B, K] and attributes [B, A] of waveforms [B, N], those of ``outputs``."""
+        found = [
+            classifier(*features(waveforms, lengths))
+            for features, classifier in zip(self.features, self.classifiers, strict=True)
+        ]
+        # Behind the recordings stands what holds the padding of their tokens.
+        means = (torch.stack(of).mean(0) for of in zip(*found, strict=True))
+        return tuple(mean[: waveforms.shape[0]] for mean in means)
+
+
+def _backbone(run: SavedRun) -> Backbone:
+    """The run's, or the one that its first network was trained with."""
+    first = run.networks[0]
+    encoder = first.members[0].encoder if isinstance(first, FittedRecipe) else None
+    return run.backbone if encoder is None else encoder.backbone
 
 
 class _Networks(nn.Module):
@@ -160,12 +229,13 @@ def _module(fitted: Fitted, recipe: str) -> nn.Module:
     )
 
 
-def write_onnx(run: SavedRun, path: Path) -> Path:
+def write_onnx(run: SavedRun, path: Path, *, takes: Input = "features") -> Path:
     """Write a run as ONNX, once onnxruntime has given the numbers that the run gives.
 
     Args:
         run: Opened from its folder.
         path: The file to write.
+        takes: What the model takes.
 
     Returns:
         ``path``.
@@ -179,16 +249,22 @@ def write_onnx(run: SavedRun, path: Path) -> Path:
         import onnxscript  # noqa: F401, PLC0415
     except ImportError as error:
         raise ImportError(f"{error}: install them with pip install 'cleser[onnx]'") from error
-    model = Classifier(run).eval()
-    sizes = {"summaries": "utterances", "tokens": "tokens", "counts": "utterances"}
-    dims = {name: torch.export.Dim(name) for name in set(sizes.values())}
-    with torch.no_grad(), _quiet():
+    if takes == "features" and run.tuning.from_audio:
+        raise ValueError(
+            f"{run.settings['recipe']} was trained from audio, with a backbone of its own: there are no features to "
+            "take; write the model that takes recordings (--onnx --from audio)"
+        )
+    model = (Classifier if takes == "features" else RecordingClassifier)(run).eval()
+    with torch.no_grad(), _quiet(), sdpa_kernel(SDPBackend.MATH):
         program = torch.onnx.export(
             model,
-            model.examples(3, 7),
+            model.examples(3),
             input_names=model.inputs,
             output_names=model.outputs,
-            dynamic_shapes=tuple({0: dims[sizes[name]]} for name in model.inputs),
+            dynamic_shapes=tuple(
+                dict.fromkeys(range(len(model.sizes[name])), torch.export.Dim.AUTO)
+                for name in model.inputs
+            ),
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
@@ -198,6 +274,7 @@ def write_onnx(run: SavedRun, path: Path) -> Path:
         "emotions": ",".join(run.protocol.classes),
         "attributes": ",".join(run.protocol.regressed),
         "backbone": run.backbone.name,
+        "rate": str(run.backbone.rate),
     }
     program.model.metadata_props.update(described)
     with _quiet():
@@ -223,10 +300,10 @@ def _quiet() -> Iterator[None]:
             logging.disable(before)
 
 
-def _compare(model: Classifier, path: Path) -> None:
+def _compare(model: Classifier | RecordingClassifier, path: Path) -> None:
     """Raise where onnxruntime gives other numbers, for one utterance and for several."""
-    for utterances, tokens in ((1, 1), (5, 23)):
-        inputs = model.examples(utterances, tokens)
+    for utterances in (1, 5):
+        inputs = model.examples(utterances)
         with torch.no_grad():
             expected = model(*inputs)
         found = outputs_of(path, dict(zip(model.inputs, inputs, strict=True)))

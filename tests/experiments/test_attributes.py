@@ -237,7 +237,7 @@ def test_the_loss_leaves_out_what_is_not_known():
 
 def test_a_run_of_attributes_is_exported_with_its_card_and_as_onnx(runs, specs, tmp_path):
     for name in ("probe-both", "avd"):
-        folder = export(runs / name, tmp_path / name, onnx=True)
+        folder = export(runs / name, tmp_path / name, onnx="features")
         model = load_model(folder)
         recordings = load(specs[1])["path"].tolist()[:4]
         expected = model.predict(recordings, alone=True)

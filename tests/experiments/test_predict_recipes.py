@@ -13,11 +13,12 @@ from cleser.corpora import load
 from cleser.corpora.protocol import Protocol
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.export import export
-from cleser.experiments.onnx_model import Classifier, outputs_of
+from cleser.experiments.onnx_model import Classifier, RecordingClassifier, outputs_of
+from cleser.experiments.transformers_model import CleserForAudioClassification
 from cleser.features.stored import extract_features
 from cleser.recipes import METHODS
 from cleser.settings import from_plain, to_plain
-from cleser.speech import load_backbone
+from cleser.speech import load_audio, load_backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.training.loop import TrainingConfig
 from tests.corpora.trees import write_corpus
@@ -174,7 +175,7 @@ def test_the_module_behind_onnx_gives_what_a_lone_recording_gets(name, finished,
 @pytest.mark.parametrize("name", ["classical", "probe", "sapa"])
 def test_onnx_gives_what_a_lone_recording_gets(name, finished, specs, recordings, tmp_path):
     """From features as they are kept, of other numbers of utterances and tokens than it was made with."""
-    folder = export(finished(name, "features"), tmp_path / "exported", onnx=True)
+    folder = export(finished(name, "features"), tmp_path / "exported", onnx="features")
     model = cleser.load_model(folder)
     expected = model.predict(recordings[:9], alone=True).filter(like="p_")
     names = Classifier(model.run).inputs
@@ -194,7 +195,7 @@ def test_onnx_of_tokens_standardised_by_themselves_and_in_context(
         "erm", to_plain(config), Protocol([specs[0]], [specs[2]], **terms), 1, tmp_path / "run"
     )
     METHODS["erm"].run(experiment, config, load_backbone("acoustic"))
-    folder = export(tmp_path / "run", tmp_path / "exported", onnx=True)
+    folder = export(tmp_path / "run", tmp_path / "exported", onnx="features")
     names = ("summaries", "tokens", "counts")
     inputs = dict(zip(names, features_of(specs[1], recordings[:5]), strict=True))
     found = outputs_of(folder / "classifier.onnx", inputs)["probabilities"]
@@ -202,10 +203,22 @@ def test_onnx_of_tokens_standardised_by_themselves_and_in_context(
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def test_onnx_of_a_run_from_audio_is_refused(finished, tmp_path):
+def test_the_module_behind_onnx_of_a_run_from_audio_takes_recordings(
+    finished, recordings, tmp_path
+):
+    """With the seed's own tuned backbone, tokens and all, whatever recordings are padded with."""
+    run = finished("erm", "audio")
     with pytest.raises(ValueError, match="erm was trained from audio"):
-        export(finished("erm", "audio"), tmp_path / "exported", onnx=True)
+        export(run, tmp_path / "exported", onnx="features")
     assert not (tmp_path / "exported").exists()
+    network = CleserForAudioClassification.from_pretrained(run)
+    waveforms = [load_audio(p)[: 8000 - 2000 * i] for i, p in enumerate(recordings[:3])]
+    expected = [network(wave[None]).logits.softmax(-1)[0] for wave in waveforms]
+    module = RecordingClassifier(network.run).eval()
+    padded = torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True, padding_value=0.5)
+    with torch.no_grad():
+        (found,) = module(padded, torch.tensor([len(wave) for wave in waveforms]))
+    torch.testing.assert_close(found, torch.stack(expected), atol=1e-5, rtol=0)
 
 
 def test_languages_that_nobody_knows_are_one_more(finished, recordings, root):

@@ -1,7 +1,8 @@
 """Anyone's corpus, as a table: ``manifest:FILE``, in the layouts that people have.
 
 Read are tables of text (commas, semicolons, tabs; UTF-8, UTF-16, Windows-1252), JSON lines, JSON and Parquet: our own,
-audformat's, EmoBox's, nkululeko's, and the ``metadata.csv`` of a folder of audio on the Hugging Face Hub.
+audformat's, EmoBox's, nkululeko's, and the ``metadata.csv`` of a folder of audio on the Hugging Face Hub. A folder is a
+whole database of audformat, see :mod:`cleser.corpora.audformat_database`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from cleser.corpora.attributes import SCALE
+from cleser.corpora.audformat_database import HEADER, read_database
 from cleser.corpora.consensus import ATTRIBUTES as CONSENSUS_ATTRIBUTES
 from cleser.corpora.consensus import SCALE as CONSENSUS_SCALE
 from cleser.corpora.emobox import LANGUAGES, decode_emotions
@@ -26,6 +28,7 @@ from cleser.corpora.tables import read_table, read_text
 from cleser.corpora.terms import is_missing
 
 ENDINGS: Final = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet", ".pq")
+_TABLE: Final = "table"  # of a database
 # What others call our columns; the first that there is counts.
 _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "path": (
@@ -51,7 +54,8 @@ def read(argument: str) -> Listing:
     """Read a manifest.
 
     Args:
-        argument: A file. Paths in it are relative to its folder. It needs a path and a language for each row; what
+        argument: A file, or the folder of an audformat database, of which ``FOLDER?table=NAME`` picks
+            a table. Paths in it are relative to its folder. It needs a path and a language for each row; what
             holds for all rows may stand behind the name, ``FILE.csv?language=en&corpus=mine``. An utterance is named
             by its file (and its times, where a file has several), and a corpus by the table's, where the table does
             not. ``arousal, valence, dominance`` are numbers from −1 to 1, or on the scale that ``scale`` names, as
@@ -61,6 +65,10 @@ def read(argument: str) -> Listing:
         ValueError: The file is of another kind, or lacks a column.
     """
     source, given = _argument(argument)
+    if source.is_dir():
+        rows = read_database(source, given.pop(_TABLE, None))
+        source /= HEADER
+        return _listing(_with_our_names(rows, source, given), source)
     return _listing(_table(source, given), source)
 
 
@@ -114,7 +122,10 @@ def _whole_names(table: pd.DataFrame) -> list[str]:
 
 def _table(source: Path, given: Mapping[str, str]) -> pd.DataFrame:
     """The rows under our names of columns, which hold a path and a language at least."""
-    raw = read_rows(source)
+    return _with_our_names(read_rows(source), source, given)
+
+
+def _with_our_names(raw: pd.DataFrame, source: Path, given: Mapping[str, str]) -> pd.DataFrame:
     table = _named(raw, source)
     if "scale" not in table and any(name in raw for name in CONSENSUS_ATTRIBUTES):
         table["scale"] = CONSENSUS_SCALE
@@ -195,16 +206,18 @@ def _as_text(column: pd.Series[Any]) -> pd.Series[str]:
 def _argument(argument: str) -> tuple[Path, dict[str, str]]:
     """The file, and what is said for all its rows."""
     path = Path(argument).expanduser()
-    if "?" not in argument or path.is_file():
+    if "?" not in argument or path.exists():
         return path.resolve(), {}
     name, _, query = argument.rpartition("?")
     given = dict(parse_qsl(query, keep_blank_values=True))
-    unknown = [key for key in given if key not in (*COLUMNS, SCALE)]
+    source = Path(name).expanduser().resolve()
+    known = [*COLUMNS, SCALE, *([_TABLE] if source.is_dir() else [])]
+    unknown = [key for key in given if key not in known]
     if unknown:
         raise ValueError(
-            f"{argument}: found {unknown} behind the question mark, expected some of {[*COLUMNS, SCALE]}"
+            f"{argument}: found {unknown} behind the question mark, expected some of {known}"
         )
-    return Path(name).expanduser().resolve(), given
+    return source, given
 
 
 def _named(table: pd.DataFrame, source: Path) -> pd.DataFrame:
