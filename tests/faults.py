@@ -1138,6 +1138,27 @@ FAULTS = (
         "place = self._latest.epoch, 0",
         "tests/anchors/test_loops.py::test_an_epoch_broken_off_is_followed_by_a_whole_one",
     ),
+    Fault(
+        "the rank is frozen when a sampler is built",
+        "anchors/samplers/resumable.py",
+        "self._given = _given_place(rank, world_size)",
+        "self._given = _given_place(rank, world_size) or (distributed.get_rank() if world() > 1 else 0, world())",
+        f"{_SAMPLERS}::test_the_rank_is_that_of_the_time_of_iterating",
+    ),
+    Fault(
+        "of many neighbours, equals of the last are cut off",
+        "graphs/neighbours/kernels.py",
+        "2 * error + abs(kth) * 2.0**-23",
+        "2 * error",
+        "tests/graphs/test_row_search.py::test_whole_rows_find_the_same_neighbours",
+    ),
+    Fault(
+        "of many neighbours, similarities are rounded twice",
+        "graphs/neighbours/kernels.py",
+        "if score != other:",
+        "if False:",
+        "tests/graphs/test_row_search.py::test_similarities_halfway_between_two_numbers_are_rounded_as_whole_numbers_are",
+    ),
 )
 
 

@@ -56,6 +56,8 @@ class RunArguments(Generic[C, T]):
         seeds: How many trainings, with seeds 0, 1, ….
         backbone: What turns recordings into frames.
         alignments: Folder of alignments that say when phones sound, as cleser align writes them.
+        workers: Processes that decode recordings ahead of training from audio, 0 for none; by default one a spare
+            core, four at most. They change no number.
         select: transfer chooses settings, before anything else, by recognising each labelled corpus from the others;
             auto does so with two source corpora or more, where the recipe comes with a grid and none of what it holds
             was set by hand.
@@ -95,6 +97,7 @@ class RunArguments(Generic[C, T]):
     seeds: int = 3
     backbone: str = "acoustic"
     alignments: Path | None = None
+    workers: int | None = None
     select: Literal["auto", "transfer", "none"] = "auto"
     grid: str = ""
     select_on: tuple[str, ...] = ()
@@ -141,8 +144,19 @@ class RunArguments(Generic[C, T]):
             self.backbone,
             self.tune,  # type: ignore[arg-type]
             str(self.alignments) if self.alignments else None,
+            workers=self._workers(),
             trackers=self.tracker,
         )
+
+    def _workers(self) -> int:
+        if self.workers is not None:
+            return self.workers
+        if not self.tune.from_audio:  # type: ignore[attr-defined]
+            return 0
+        from cleser.training.loading import default_workers  # noqa: PLC0415
+        from cleser.training.processes import local_processes  # noqa: PLC0415
+
+        return default_workers(local_processes())
 
 
 def parse_map(pairs: Sequence[str]) -> dict[str, str]:

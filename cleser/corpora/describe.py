@@ -48,7 +48,8 @@ class Description:
     problems: list[Problem] = field(repr=False)
 
     def __rich__(self) -> RenderableType:
-        parts: list[RenderableType] = [_facts(self.facts), _table("Classes", self.classes)]
+        parts: list[RenderableType] = [_facts(self.facts)]
+        parts += [_table("Classes", self.classes)] if len(self.classes) else []
         if self.languages.shape[1] > 1:
             parts.append(_table("Classes by language", self.languages))
         if len(self.attributes):
@@ -100,8 +101,8 @@ def _gather(manifest: pd.DataFrame) -> dict[str, str]:
     without = int(manifest["speaker"].isna().sum())
     texts = manifest["text"].dropna()
     facts = {
-        "Corpus": ", ".join(manifest["corpus"].unique()),
-        "Language": ", ".join(manifest["language"].unique()),
+        "Corpus": ", ".join(manifest["corpus"].unique()) or "none",
+        "Language": ", ".join(manifest["language"].unique()) or "none",
         "Utterances": f"{len(manifest):,}",
         "Speakers": f"{len(per_speaker):,}",
         "Texts": f"{texts.nunique():,} different in {len(texts):,} utterances"
@@ -119,10 +120,11 @@ def _gather(manifest: pd.DataFrame) -> dict[str, str]:
     if "duration" in manifest:
         lengths = manifest["duration"]
         facts["Hours"] = f"{lengths.sum() / 3600:.2f}"
-        facts["Seconds per utterance"] = (
-            f"{lengths.min():.2f} / {lengths.median():.2f} / {lengths.max():.2f} "
-            "(least / median / most)"
-        )
+        if len(lengths):
+            facts["Seconds per utterance"] = (
+                f"{lengths.min():.2f} / {lengths.median():.2f} / {lengths.max():.2f} "
+                "(least / median / most)"
+            )
     return facts
 
 
@@ -194,7 +196,8 @@ def _problems(found: list[Problem], most: int = 3) -> RenderableType:
     if not found:
         return Text("No problems", style="green")
     frame = pd.DataFrame(found)
-    lines = [Text(f"{len(found):,} problems (left out)", style="bold red")]
+    counted = "1 problem" if len(found) == 1 else f"{len(found):,} problems"
+    lines = [Text(f"{counted} (left out)", style="bold red")]
     for reason, paths in sorted(frame.groupby("reason")["path"], key=lambda item: -len(item[1])):
         lines.append(Text(f"{len(paths):,} × {reason}"))
         lines += [Text(f"    {path}") for path in paths.head(most)]

@@ -20,9 +20,10 @@ from cleser.corpora.protocol import Protocol
 from cleser.evaluation import Run, compare_runs, holm
 from cleser.evaluation.tables import headline
 from cleser.experiments.experiment import SELECTION, Experiment
-from cleser.experiments.methods import METHODS, check_task
+from cleser.experiments.methods import METHODS, check_task, unknown_recipe
 from cleser.experiments.selection import Selection, names_of, read_grid, select_by_transfer
 from cleser.experiments.variants import reference_of, variant
+from cleser.memory import peak, reset_peak
 from cleser.models.emotion import ModelConfig
 from cleser.progress import console, say_always, track
 from cleser.settings import from_plain, read_yaml, to_plain
@@ -68,6 +69,8 @@ class Matrix:
         backbone: What turns recordings into frames.
         terms: Further fields of the protocol, as ``{"split": "official"}``.
         model: How networks are shaped, fields of :class:`cleser.models.ModelConfig`.
+        settings: Fields of recipes' configs by recipe, as ``{"sapa": {"conditioned": False}}``; what a row changes
+            itself stays.
         tuning: Whether and how the backbone is trained, fields of :class:`cleser.speech.FineTuning`.
         corpora: Specs by name, of those that need not be given, as the synthetic ones.
     """
@@ -78,6 +81,7 @@ class Matrix:
     backbone: str = "acoustic"
     terms: dict[str, Any] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     tuning: dict[str, Any] = field(default_factory=dict)
     corpora: dict[str, str] = field(default_factory=dict)
 
@@ -122,6 +126,10 @@ def load_matrix(name: str | Path) -> Matrix:
     for direction in directions:
         from_plain(TrainingConfig, direction.training, f"{path}: {direction.name}")
     from_plain(ModelConfig, plain.get("model", {}), f"{path}: model")
+    for recipe, fields in plain.get("settings", {}).items():
+        if recipe not in METHODS:
+            raise ValueError(f"{path}: settings: {unknown_recipe(recipe)}")
+        from_plain(METHODS[recipe].config, fields, f"{path}: settings: {recipe}")
     return from_plain(Matrix, {**_tupled(plain), "directions": directions}, str(path))
 
 
@@ -174,7 +182,7 @@ def run_matrix(
 
 
 def tabulate(cells: Sequence[Cell]) -> pd.DataFrame:
-    """A row a run: UAR and macro-F1 in per cent, the interval, two paired differences, the terms, the time.
+    """A row a run: UAR and macro-F1 in per cent, the interval, two paired differences, the terms, time and peak memory.
 
     *The difference* is to plain ERM under the same access to the target (see
     :func:`cleser.experiments.variants.reference_of`). *The control* is the row that is the same but for what the method
@@ -203,7 +211,7 @@ def tabulate(cells: Sequence[Cell]) -> pd.DataFrame:
                 "control": control or None,
                 **_difference(cell, folders.get((direction, control)), "control_"),
                 "terms": run.protocol["hash"],
-                "seconds": _seconds(cell.folder),
+                **_cost(cell.folder),
             }
         )
     table = pd.DataFrame(rows)
@@ -322,6 +330,7 @@ def _run(cell: Cell, matrix: Matrix, alignments: str | None) -> None:
     experiment, config = experiment_of(cell, matrix, alignments)
     grid = variant(cell.recipe).grid
     began = time.perf_counter()
+    reset_peak()
     if grid and (cell.folder / "results.json").exists():
         return  # with what was chosen, which the matrix does not know
     found = choose(experiment, config, cell) if grid else None
@@ -333,13 +342,14 @@ def _run(cell: Cell, matrix: Matrix, alignments: str | None) -> None:
     if found:
         found.write(cell.folder / SELECTION)
     # What an interrupted attempt took before is not known: the time is that of the last.
-    (cell.folder / "time.json").write_text(json.dumps({"seconds": time.perf_counter() - began}))
+    took = {"seconds": time.perf_counter() - began, "peak_bytes": peak()}
+    (cell.folder / "time.json").write_text(json.dumps(took))
 
 
 def experiment_of(cell: Cell, matrix: Matrix, alignments: str | None) -> tuple[Experiment, Any]:
     """What a cell runs, and its recipe's config."""
     row = variant(cell.recipe)
-    config = row.config()
+    config = row.config(matrix.settings.get(row.method))
     if hasattr(config, "training"):  # the classical row and the probe are no networks
         config = replace(
             config,
@@ -383,9 +393,12 @@ def _difference(cell: Cell, other: Path | None, prefix: str = "") -> dict[str, f
     return {f"{prefix}{name}": value for name, value in zip(names, values, strict=True)}
 
 
-def _seconds(folder: Path) -> float | None:
+def _cost(folder: Path) -> dict[str, float | None]:
+    """What a run took: seconds, and gigabytes of memory at its peak; missing where that is not known."""
     path = folder / "time.json"
-    return float(json.loads(path.read_text())["seconds"]) if path.exists() else None
+    took = json.loads(path.read_text()) if path.exists() else {}
+    held = took.get("peak_bytes")
+    return {"seconds": took.get("seconds"), "peak_gb": None if held is None else held / 1e9}
 
 
 def _tupled(plain: dict[str, Any]) -> dict[str, Any]:

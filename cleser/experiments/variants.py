@@ -38,9 +38,13 @@ class Variant:
     grid: str = ""
     within: bool = False
 
-    def config(self) -> Any:
-        """The method's config with the settings."""
-        return replace(METHODS[self.method].config(), **self.settings)
+    def config(self, usual: dict[str, Any] | None = None) -> Any:
+        """The method's config with the settings.
+
+        Args:
+            usual: Of the method's rows here; those of this row come first.
+        """
+        return replace(METHODS[self.method].config(), **{**(usual or {}), **self.settings})
 
     def protocol(self, protocol: Protocol) -> Protocol:
         """The protocol with the terms."""

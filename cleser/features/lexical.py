@@ -9,10 +9,9 @@ for Emotion Recognition*, Speech Communication 57, 2014, who whiten the features
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,18 +21,24 @@ from torch import Tensor
 from cleser.features.pooled import Features
 
 
-@dataclass
-class _Sum:
-    """Of the frames of some tokens."""
+class _Sums:
+    """Tokens, frames and sums of frames [L, D] by some names."""
 
-    tokens: int
-    frames: int
-    total: Tensor
+    def __init__(self) -> None:
+        self.tokens: dict[tuple[str, ...], int] = defaultdict(int)
+        self.frames: dict[tuple[str, ...], int] = defaultdict(int)
+        self.total: dict[tuple[str, ...], Tensor] = {}
 
-    def __add__(self, other: _Sum) -> _Sum:
-        return _Sum(
-            self.tokens + other.tokens, self.frames + other.frames, self.total + other.total
-        )
+    def add(self, of: pd.DataFrame, by: list[str], totals: Tensor) -> None:
+        """Take in some tokens, whose frames add up to ``totals`` [S, L, D]."""
+        groups = of.groupby(by, sort=False)
+        codes = torch.from_numpy(groups.ngroup().to_numpy(copy=True))
+        sums = totals.new_zeros(groups.ngroups, *totals.shape[1:]).index_add_(0, codes, totals)
+        counts = groups["frames"].agg(["size", "sum"])
+        for (key, tokens, frames), total in zip(counts.itertuples(), sums, strict=True):
+            self.tokens[key] += int(tokens)
+            self.frames[key] += int(frames)
+            self.total[key] = self.total[key] + total if key in self.total else total.clone()
 
 
 class LexicalContent:
@@ -63,8 +68,8 @@ class LexicalContent:
 
     def __init__(self, strength: float = 20.0) -> None:
         self.strength = strength
-        self._speakers: dict[tuple[str, str], _Sum] = {}
-        self._phones: dict[tuple[str, str, str], _Sum] = {}
+        self._speakers, self._phones = _Sums(), _Sums()
+        self._spoken: dict[tuple[str, str, str], int] = defaultdict(int)
         self._offsets: dict[str, dict[str, Tensor]] | None = None
 
     def add(self, features: Features, rows: pd.DataFrame) -> None:
@@ -80,13 +85,15 @@ class LexicalContent:
         self._offsets = None
         dim = features.tokens.shape[-1] // 2
         sizes, _ = _counts(features)
-        means = features.tokens[..., :dim]
-        of = _tokens_rows(features, rows)
-        for (corpus, speaker, phone), at in _groups(of[of["phone"] != ""]):
-            total = torch.einsum("s,sld->ld", sizes[at].double(), means[at].double())
-            part = _Sum(len(at), int(sizes[at].sum()), total)
-            _increase(self._phones, (corpus, speaker, phone), part)
-            _increase(self._speakers, (corpus, speaker), part)
+        of = _tokens_rows(features, rows).assign(frames=sizes.numpy())
+        of = of[of["phone"] != ""]
+        at = torch.from_numpy(of.index.to_numpy(copy=True))
+        totals = features.tokens[at, :, :dim].double() * sizes[at, None, None]
+        self._phones.add(of, ["corpus", "phone"], totals)
+        self._speakers.add(of, ["corpus", "speaker"], totals)
+        spoken = of.groupby(["corpus", "speaker", "phone"], sort=False)["frames"].sum()
+        for (corpus, speaker, phone), frames in zip(spoken.index, spoken, strict=True):
+            self._spoken[corpus, speaker, phone] += int(frames)
 
     def offsets(self, corpus: str) -> dict[str, Tensor]:
         """δ of each phoneme in a corpus, [L, D]; empty where no phone is known."""
@@ -95,14 +102,16 @@ class LexicalContent:
         return self._offsets.get(corpus, {})
 
     def _found(self) -> dict[str, dict[str, Tensor]]:
-        apart: dict[tuple[str, str], _Sum] = {}
-        for (corpus, speaker, phone), said in self._phones.items():
-            own = self._speakers[corpus, speaker]
-            centred = replace(said, total=said.total - said.frames * own.total / own.frames)
-            _increase(apart, (corpus, phone), centred)
+        # Of Eq. 1 the sum of x and that of the speakers' means: no sum for each phoneme of each speaker is kept.
+        expected: dict[tuple[str, str], Tensor] = {}
+        for (corpus, speaker, phone), frames in self._spoken.items():
+            mean = self._speakers.total[corpus, speaker] / self._speakers.frames[corpus, speaker]
+            expected[corpus, phone] = expected.get((corpus, phone), 0) + frames * mean
         found: dict[str, dict[str, Tensor]] = defaultdict(dict)
-        for (corpus, phone), s in apart.items():
-            found[corpus][phone] = s.total / s.frames * s.tokens / (s.tokens + self.strength)
+        for (corpus, phone), total in self._phones.total.items():
+            apart = (total - expected[corpus, phone]) / self._phones.frames[corpus, phone]
+            tokens = self._phones.tokens[corpus, phone]
+            found[corpus][phone] = apart * tokens / (tokens + self.strength)
         return dict(found)
 
     def remove(self, features: Features, rows: pd.DataFrame) -> Features:
@@ -121,7 +130,7 @@ class LexicalContent:
         Raises:
             ValueError: The features do not say how many frames they were made of, or the rows are not as many.
         """
-        if not self._phones:
+        if not self._phones.total:
             return features
         return _without(features, self._of_tokens(features, rows))
 
@@ -146,10 +155,11 @@ class LexicalContent:
         """δ of every token, [S, L, D]; zero where the phone is not known."""
         layers, channels = features.tokens.shape[1:]
         delta = torch.zeros(len(features.tokens), layers, channels // 2, dtype=torch.float64)
-        for (corpus, _, phone), at in _groups(_tokens_rows(features, rows)):
+        for key, tokens in _tokens_rows(features, rows).groupby(["corpus", "phone"], sort=False):
+            corpus, phone = map(str, key)
             known = self.offsets(corpus)
             if phone in known:
-                delta[at] = known[phone]
+                delta[torch.from_numpy(tokens.index.to_numpy(copy=True))] = known[phone]
         return delta
 
 
@@ -263,17 +273,6 @@ def _tokens_rows(features: Features, rows: pd.DataFrame) -> pd.DataFrame:
     repeated = rows.loc[:, ["corpus", "speaker"]].fillna("")
     tokens = repeated.iloc[np.repeat(np.arange(len(rows)), features.offsets.diff().numpy())]
     return tokens.reset_index(drop=True).assign(phone=features.phones)
-
-
-def _groups(table: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], Tensor]]:
-    """Each combination of three values, and at which labels of the table's index it stands."""
-    for key, rows in table.groupby(list(table.columns), sort=False):
-        first, second, third = map(str, key)
-        yield (first, second, third), torch.from_numpy(rows.index.to_numpy(copy=True))
-
-
-def _increase(sums: dict[Any, _Sum], key: tuple[str, ...], part: _Sum) -> None:
-    sums[key] = sums[key] + part if key in sums else part
 
 
 def _counts(features: Features) -> tuple[Tensor, Tensor]:

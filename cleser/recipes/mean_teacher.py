@@ -19,7 +19,9 @@ class MeanTeacher:
     .. math:: \theta'_t = \alpha_t \theta'_{t-1} + (1 - \alpha_t) \theta_t, \qquad
               \alpha_t = \min\left(1 - \frac{1}{t}, \alpha\right)
 
-    so that θ' is the plain mean of the first steps' weights, and forgets from 1 / (1 − α) steps on. Buffers, such as
+    so that θ' is the plain mean of the first steps' weights, and forgets from 1 / (1 − α) steps on. (In the authors'
+    code, CuriousAI/mean-teacher, :math:`\alpha_t = \min(1 - 1 / (t + 1), \alpha)`: there the weights that the student
+    begins with count as one more step.) Buffers, such as
     the statistics of batch normalisation, are those of the student. The teacher is always in evaluation mode and has no
     gradient. Call `update` after each step of the optimiser.
 

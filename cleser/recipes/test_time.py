@@ -48,8 +48,12 @@ class T3A:
 
     (Y. Iwasawa, Y. Matsuo, *Test-Time Classifier Adjustment Module for Model-Agnostic Domain Generalization*,
     NeurIPS 2021.) The supports S_k of class k start with the classifier's weight w_k. Each batch joins those of the
-    classes that the classifier predicts; the ``keep`` of lowest entropy in each class stay. Templates are normalised,
-    as in the authors' code. Nothing is differentiated and the classifier itself does not change.
+    classes that the classifier predicts; the ``keep`` of lowest entropy in each class stay. Nothing is differentiated and
+    the classifier itself does not change.
+
+    Compared with the authors' code (matsuolab/T3A, ``adapt_algorithms.py``): supports and templates are normalised, and
+    entropies are of the classifier's own predictions, as there. There w_k begins as a support of the class that is
+    predicted for it; here, as in the paper, of class k.
 
     Args:
         head: The classifier, D features to K classes, such as the last layer of ``EmotionModel.head``.
@@ -127,6 +131,9 @@ class Tent:
     then learned from, by Adam. Dropout is off; batch normalisation takes its statistics from the batch. A copy of the
     network adapts: the one that is given stays as it is. An entropy falls also where all of a batch is said to be of
     one class: give large mixed batches and few steps.
+
+    Compared with the authors' code (DequanWang/tent, ``tent.py``): the mean entropy, the statistics by batch and the
+    prediction from before the step are as there. There only batch normalisation adapts, and dropout stays on.
 
     Args:
         model: The network.
@@ -209,7 +216,10 @@ class SAR(Tent):
     entropies of S, .9 of its last value and .1 of the new one, says when all predictions have become too sure:
     below ``restart`` the network starts again as it was given. A batch without a sure prediction teaches nothing.
 
-    The authors leave the last blocks of their networks as they are; here all normalisation layers adapt.
+    Compared with the authors' code (mr-eggplant/SAR, ``sar.py`` and ``sam.py``): E₀, ρ, the two choices, the average and
+    its bound are as there. There the last blocks of a network stay as they are, here all normalisation layers
+    adapt; there the average is kept when the network starts again, so that it may at once start once more, here it is
+    begun anew.
 
     Args:
         model: The network.

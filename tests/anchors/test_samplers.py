@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import distributed
 
 from cleser.anchors import AnchorBatchSampler, HierarchicalBatchSampler
 from cleser.anchors.samplers.anchor_batches import Partners
@@ -256,6 +257,20 @@ def test_ranks_share_the_batches_of_one_rank(make, world_size):
     ranks = [list(make(rank=r, world_size=world_size)) for r in range(world_size)]
     for whole, *parts in zip(make(), *ranks, strict=True):
         assert [i for r in range(world_size) for i in whole[r::world_size]] == list(chain(*parts))
+
+
+def test_the_rank_is_that_of_the_time_of_iterating(make):
+    """Built before the ranks know of each other; a group of two of which the other is only said to be there."""
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    sampler, whole = make(), list(make())
+    distributed.init_process_group("fake", store=FakeStore(), rank=1, world_size=2)
+    try:
+        assert list(sampler) == [batch[1::2] for batch in whole]
+    finally:
+        distributed.destroy_process_group()
+    sampler.set_epoch(0)
+    assert list(sampler) == whole
 
 
 def test_it_goes_on_from_its_state_with_any_number_of_ranks(make):

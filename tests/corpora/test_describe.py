@@ -93,3 +93,19 @@ def test_describe_a_corpus_of_two_languages_without_labels_or_speakers(write):
     text = console.export_text()
     for expected in ("Classes by language", "(no label)", "Official splits", "No problems"):
         assert expected in text
+
+
+def test_describe_a_corpus_of_which_nothing_is_left(write):
+    root = write("a.wav")
+    (root / "a.wav").write_bytes(b"not a recording")
+    pd.DataFrame({"path": ["a.wav"], "language": ["de"], "emotion": ["anger"]}).to_csv(
+        root / "own.csv", index=False
+    )
+    found = describe(load(f"manifest:{root}/own.csv"))
+    assert found.facts["Utterances"] == "0"
+    assert found.facts["Language"] == "none"
+    console = Console(record=True, width=100)
+    console.print(found)
+    text = console.export_text()
+    assert "nan" not in text
+    assert "1 problem (left out)" in text

@@ -12,12 +12,14 @@ from torch import Tensor, distributed
 from cleser.graphs.neighbours.approximate import search_approximately
 from cleser.graphs.neighbours.device_search import nearest, search_on_device
 from cleser.graphs.neighbours.packing import unpack
+from cleser.graphs.neighbours.row_search import search_rows, wants_rows
 from cleser.graphs.neighbours.search import search
 from cleser.graphs.neighbours.tiles import tile
 from cleser.ranks import gather, world
 from cleser.relations import Labels, Relation, integers
 
 _SLICE: Final = 1024  # rows normalised at a time
+_ENTRIES: Final = 2**16  # neighbours put into their order at a time
 
 
 def cosine_knn(
@@ -137,7 +139,7 @@ def _search(
         tiles = tile(len(units), where, on_host)
         if approximate:
             return search_approximately(units.cpu(), tiles, k)
-        found = search(units, tiles, k, share=share)
+        found = (search_rows if wants_rows(tiles, k) else search)(units, tiles, k, share=share)
     return merge_ranks(found) if ranks > 1 else found
 
 
@@ -154,23 +156,28 @@ def merge_ranks(found: Tensor) -> Tensor:
 
 def _graph(found: Tensor, least: float) -> csr_array:
     """Neighbours [N, k] as a matrix with sorted columns."""
+    n, k = found.shape
+    # A few rows at a time: what is in between stays in the cache.
+    parts = [_by_column(rows, least, n) for rows in found.split(max(1, _ENTRIES // k))]
+    counts, items, scores = (np.concatenate(every) for every in zip(*parts, strict=True))
+    ends = np.concatenate([[0], np.cumsum(counts)])
+    indices = np.int32 if ends[-1] < 2**31 else np.int64
+    graph = csr_array((scores, items.astype(indices), ends.astype(indices)), shape=(n, n))
+    graph.has_canonical_format = True
+    return graph
+
+
+def _by_column(found: Tensor, least: float, n: int) -> tuple[Any, Any, Any]:
+    """How many neighbours rows [·, k] have, and the items, ascending in each row, with their similarities."""
     scores, items = unpack(found)
     kept = (items >= 0) & (scores >= float(np.float32(least)))
-    n = len(items)
     # Item and similarity in one number, which NumPy sorts several times as fast as PyTorch would their positions.
     bits = scores.view(torch.int32).long() & 0xFFFFFFFF
     pairs = (items.masked_fill(~kept, n) << 32 | bits).numpy()
     pairs.sort(axis=1)
-    items = torch.from_numpy(pairs >> 32)
-    scores, kept = torch.from_numpy(pairs.astype(np.uint32).view(np.float32)), items < n
-    ends = torch.nn.functional.pad(kept.sum(1).cumsum(0), (1, 0))
-    indices = torch.int32 if int(ends[-1]) < 2**31 else torch.int64
-    graph = csr_array(
-        (scores[kept].numpy(), items[kept].to(indices).numpy(), ends.to(indices).numpy()),
-        shape=(n, n),
-    )
-    graph.has_canonical_format = True
-    return graph
+    counts = kept.sum(1).numpy()
+    pairs = pairs[np.arange(pairs.shape[1]) < counts[:, None]]  # those left out are the last
+    return counts, (pairs >> 32).astype(np.int32), pairs.astype(np.uint32).view(np.float32)
 
 
 def _mutual(graph: csr_array) -> csr_array:

@@ -25,6 +25,8 @@ from cleser.graphs.neighbours.packing import LAST
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _WORD = 8  # flags looked at in one
+_SAMPLED = 16  # of as many values, one is in a sample
+_LOWEST = float(np.finfo(np.float64).min)
 
 
 def _compiled(function: Function) -> Function:
@@ -305,6 +307,71 @@ def finish(
         if left > k:
             _kth_largest(buffer[p, :left], k)
         found[own, : min(k, left)] = buffer[p, : min(k, left)]
+
+
+@_compiled
+def select(
+    block: Any, row: Any, column: Any, k: Any, units: Any, order: Any, error: Any, found: Any
+) -> None:
+    """Write the neighbours of a block's rows, in any order, into int64 [N, k], by item.
+
+    Args:
+        block: Similarities in float64, [A, B]; the columns are all items that are admissible to any of the rows.
+        row: Position of the first row.
+        column: Position of the first column.
+        k: Neighbours wanted.
+        units: Unit rows of the items in fixed point, int32 [N, D].
+        order: Item at each position, [P].
+        error: Bound of the error of a similarity.
+        found: The neighbours, as `cleser.graphs.neighbours.packing` has them.
+    """
+    height, width = block.shape
+    kept, buffer = np.empty(width, np.int64), np.empty(width, np.int64)
+    for r in range(height):
+        own, values = order[row + r], block[r]
+        if 0 <= row + r - column < width:
+            values[row + r - column] = -np.inf
+        kth = _kth_of(values, k, kept)
+        apart = 2 * error + abs(kth) * 2.0**-23  # at most, of two that float32 may round to one
+        count = _collect(values, kth - apart, kept)
+        for n in range(count):
+            item, value = order[column + kept[n]], values[kept[n]]
+            score, other = np.float32(value - error), np.float32(value + error)
+            if score != other:  # whole numbers tell which of the two it is rounded to
+                score = similarity(units[own], units[item])
+            buffer[n] = _pack(score, item)
+        if count > k:
+            _kth_largest(buffer[:count], k)
+        found[own, : min(k, count)] = buffer[: min(k, count)]
+
+
+@_compiled
+def _collect(values: Any, threshold: Any, kept: Any) -> Any:
+    """Write where values reach a threshold, −∞ never does, and say how many do."""
+    least = max(threshold, _LOWEST)
+    count = 0
+    for c in range(
+        values.size
+    ):  # without a branch, which would be guessed wrong as often as many are kept
+        kept[count] = c
+        count += values[c] >= least
+    return count
+
+
+@_compiled
+def _kth_of(values: Any, k: Any, kept: Any) -> Any:
+    """The k-th largest of many values, −∞ where there are fewer than k.
+
+    Looked for among those that reach a value which, by a sample of every 16th, more than k should reach.
+    """
+    sample = values[::_SAMPLED].copy()
+    expected = k / _SAMPLED
+    rank = int(expected + 4 * np.sqrt(expected)) + 2
+    if rank < sample.size:
+        count = _collect(values, _kth_largest(sample, rank), kept)
+        if count >= k:
+            return _kth_largest(values[kept[:count]], k)
+    return _kth_largest(values.copy(), k) if k <= values.size else -np.inf
 
 
 @_compiled

@@ -85,7 +85,7 @@ def search(
     found, exact_rows, order = Candidates(len(tiles.order), k), units.numpy(), tiles.order
     locks = [threading.Lock() for _ in tiles.tiles]
     longest = max(tile.positions.stop - tile.positions.start for tile in tiles.tiles)
-    scratch = _Scratch(longest**2, centred.rows.dtype)
+    scratch = Scratch(longest**2, centred.rows.dtype)
 
     def sift(pair: tuple[int, int]) -> None:
         block = tiles.block(*pair)
@@ -107,14 +107,19 @@ def search(
             start, min(start + _SLICE, len(order)), k, exact_rows, order, centred.slack,
             found.exact, found.count, found.buffer, result.numpy(),
         )  # fmt: skip
-        # Here and not in the kernel, as NumPy sorts many numbers an instruction. NONE is the least of all.
-        items = order[start : start + _SLICE]
-        result.numpy()[items] = np.sort(result.numpy()[items], axis=1)[:, ::-1]
+        sort_neighbours(result, order[start : start + _SLICE])
 
     rank, ranks = share
-    _in_threads(sift, (pair for n, pair in enumerate(tiles.blocks()) if n % ranks == rank))
-    _in_threads(finish, range(0, len(order), _SLICE))
+    in_threads(sift, (pair for n, pair in enumerate(tiles.blocks()) if n % ranks == rank))
+    in_threads(finish, range(0, len(order), _SLICE))
     return result
+
+
+def sort_neighbours(found: Tensor, items: Array) -> None:
+    """Put the neighbours of some items, in int64 [N, k], into their order, nearest first."""
+    # Not in a kernel, as NumPy sorts many numbers an instruction. NONE is the least of all.
+    rows = found.numpy()
+    rows[items] = np.sort(rows[items], axis=1)[:, ::-1]
 
 
 def multiply(rows: Tensor, columns: Tensor, memory: Tensor) -> tuple[Array, Any]:
@@ -128,7 +133,7 @@ def multiply(rows: Tensor, columns: Tensor, memory: Tensor) -> tuple[Array, Any]
     return product.numpy(), np.float32(-np.inf)
 
 
-class _Scratch(threading.local):
+class Scratch(threading.local):
     """Memory of each thread, for fresh pages cost as much as a product."""
 
     def __init__(self, size: int, dtype: torch.dtype) -> None:
@@ -177,7 +182,7 @@ def _both(locks: list[threading.Lock], first: int, second: int) -> Iterator[None
                 yield
 
 
-def _in_threads(task: Callable[[T], None], turns: Iterable[T]) -> None:
+def in_threads(task: Callable[[T], None], turns: Iterable[T]) -> None:
     """Do a task for each turn, in as many threads as PyTorch would use, each with one thread for its products.
 
     That number is OpenMP's, which every thread has for itself, and these threads end here. `torch.set_num_threads`

@@ -36,7 +36,7 @@ class Block(NamedTuple):
 
     Attributes:
         rows: Positions of the rows.
-        columns: Positions of the columns; the same as the rows, or behind them.
+        columns: Positions of the columns: of tiles, the same as the rows, or behind them; of strips, the whole group.
         allowed: Which runs of equal labels are admissible to each other, bool [P, Q].
         row_runs: Where the rows' runs begin and end, counted from the block's first row, [P + 1].
         column_runs: Likewise of the columns, [Q + 1].
@@ -100,6 +100,16 @@ class Tiles:
         if not allowed.any():
             return None
         return Block(rows.positions, columns.positions, allowed, rows.bounds, columns.bounds)
+
+    def strips(self, height: int) -> Iterator[Block]:
+        """Up to ``height`` positions beside all of their group, where any pair is admissible: all positions in turn."""
+        for group in self.groups():
+            everyone = self._tile(group)
+            for start in range(group.start, group.stop, height):
+                rows = self._tile(slice(start, min(start + height, group.stop)))
+                allowed = self._allowed(rows.runs, everyone.runs)
+                if allowed.any():
+                    yield Block(rows.positions, group, allowed, rows.bounds, everyone.bounds)
 
     def groups(self) -> Iterator[slice]:
         """Positions outside of which a position has no admissible pair."""
