@@ -1,6 +1,6 @@
-r"""A trained network that adapts while it is tested: to unlabelled batches as they come, without the sources.
+r"""Test-time adaptation: a trained network adapts to unlabelled batches while it is tested, without the sources.
 
-`T3A` moves the classifier alone and needs no gradient; `Tent` and `SAR` move the affine parameters of normalisation
+`T3A` adapts only the classifier and needs no gradient. `Tent` and `SAR` adapt the affine parameters of normalisation
 layers.
 """
 
@@ -39,7 +39,7 @@ def entropy(logits: Tensor) -> Tensor:
 
 
 class T3A:
-    r"""Classify by templates: means of the test's own embeddings that the classifier is surest of.
+    r"""Classify by templates: means of the test embeddings of which the classifier is most confident.
 
     .. math::
 
@@ -48,8 +48,8 @@ class T3A:
 
     (Y. Iwasawa, Y. Matsuo, *Test-Time Classifier Adjustment Module for Model-Agnostic Domain Generalization*,
     NeurIPS 2021.) The supports S_k of class k start with the classifier's weight w_k. Each batch joins those of the
-    classes that the classifier predicts; the ``keep`` of lowest entropy in each class stay. Nothing is differentiated and
-    the classifier itself does not change.
+    classes that the classifier predicts; the ``keep`` of lowest entropy in each class stay. Nothing is differentiated
+    and the classifier itself does not change.
 
     Compared with the authors' code (matsuolab/T3A, ``adapt_algorithms.py``): supports and templates are normalised, and
     entropies are of the classifier's own predictions, as there. There w_k begins as a support of the class that is
@@ -216,8 +216,8 @@ class SAR(Tent):
     entropies of S, .9 of its last value and .1 of the new one, says when all predictions have become too sure:
     below ``restart`` the network starts again as it was given. A batch without a sure prediction teaches nothing.
 
-    Compared with the authors' code (mr-eggplant/SAR, ``sar.py`` and ``sam.py``): E₀, ρ, the two choices, the average and
-    its bound are as there. There the last blocks of a network stay as they are, here all normalisation layers
+    Compared with the authors' code (mr-eggplant/SAR, ``sar.py`` and ``sam.py``): E₀, ρ, the two choices, the average
+    and its bound are as there. There the last blocks of a network stay as they are, here all normalisation layers
     adapt; there the average is kept when the network starts again, so that it may at once start once more, here it is
     begun anew.
 
