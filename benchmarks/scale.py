@@ -32,8 +32,9 @@ from cleser.features.standards import measure
 from cleser.recipes.classical import Classical, ClassicalConfig
 from cleser.recipes.probe import Probe, ProbeConfig
 from cleser.speech import utterance_key
-from cleser.training.dataset import Dataset, Stored, Vocabulary, balance
+from cleser.training.dataset import Dataset, Vocabulary, balance
 from cleser.training.loop import Task, train
+from cleser.training.sources import Stored
 
 EMOTIONS = ("anger", "happiness", "neutral", "sadness")
 LANGUAGES = ("en", "zh", "fr")

@@ -47,9 +47,10 @@ from cleser.models import Batch, LayerMix
 from cleser.speech import load_backbone, utterance_key
 from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.training.audio import AudioEncoder, Sounds
-from cleser.training.dataset import Dataset, Stored, Vocabulary, balance
+from cleser.training.dataset import Dataset, Vocabulary, balance
 from cleser.training.loop import Recipe, Task
 from cleser.training.sharding import clip_gradients
+from cleser.training.sources import Stored
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 EMOTIONS = ("anger", "happiness", "neutral", "sadness")
@@ -270,8 +271,12 @@ def _row(name: str, data: Data, tuning: FineTuning, steps: int) -> None:
     size = config.training.batch_size
     times = []
     for number in range(steps + 1):
-        batches = [d.sounds(torch.arange(size).add(number * size) % len(d), crop=tuning.crop).to(DEVICE)
-                   for d in (source, target) if d is not None]  # fmt: skip
+        at = torch.arange(size).add(number * size)
+        batches = [
+            _loaded(d, at % len(d), tuning.crop).to(DEVICE)
+            for d in (source, target)
+            if d is not None
+        ]
         times.append(_step(recipe, encoder, batches))
     median = Times(*(statistics.median(part) for part in zip(*times[1:], strict=True)))
     whole = sum(median)
@@ -280,6 +285,12 @@ def _row(name: str, data: Data, tuning: FineTuning, steps: int) -> None:
     print(
         f"| {name} | {whole:.3f} | {shares} | {between / (whole * epoch_steps):.1%} |", flush=True
     )
+
+
+def _loaded(dataset: Dataset, at: Tensor, crop: float) -> Any:
+    """Stretches of recordings, as a training step is given them."""
+    wanted = dataset.wanted(at, crop)
+    return dataset.load(at, read=dataset.source.excerpts.read(wanted))
 
 
 def _step(recipe: Recipe, encoder: AudioEncoder, sounds: list[Sounds]) -> Times:

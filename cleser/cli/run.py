@@ -58,6 +58,8 @@ class RunArguments(Generic[C, T]):
         seeds: Number of trainings, with seeds 0, 1, ….
         backbone: What turns recordings into frames.
         alignments: Folder of alignments, which say when each phone is spoken, as cleser align writes them.
+        workers: Number of processes that decode recordings in advance when training from audio; 0 for none, by default
+            one for each spare core, at most four. They do not change any number.
         select: transfer first chooses settings by recognising each labelled corpus from the others; auto does so if
             there are two source corpora or more, the recipe comes with a grid, and no setting of the grid was set by
             hand; none never does.
@@ -97,6 +99,7 @@ class RunArguments(Generic[C, T]):
     seeds: int = 3
     backbone: str = "acoustic"
     alignments: Path | None = None
+    workers: int | None = None
     select: Literal["auto", "transfer", "none"] = "auto"
     grid: str = ""
     select_on: tuple[str, ...] = ()
@@ -143,8 +146,19 @@ class RunArguments(Generic[C, T]):
             self.backbone,
             self.tune,  # type: ignore[arg-type]
             str(self.alignments) if self.alignments else None,
+            workers=self._workers(),
             trackers=self.tracker,
         )
+
+    def _workers(self) -> int:
+        if self.workers is not None:
+            return self.workers
+        if not self.tune.from_audio:  # type: ignore[attr-defined]
+            return 0
+        from cleser.training.loading import default_workers  # noqa: PLC0415
+        from cleser.training.processes import local_processes  # noqa: PLC0415
+
+        return default_workers(local_processes())
 
 
 def parse_map(pairs: Sequence[str]) -> dict[str, str]:

@@ -45,7 +45,6 @@ from cleser.recipe_names import with_current_name
 from cleser.settings import as_yaml, completed, differences, read_yaml, to_plain
 from cleser.speech.backbones import Backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
-from cleser.training.audio import load_audio_dataset
 from cleser.training.dataset import (
     Dataset,
     Vocabulary,
@@ -54,6 +53,7 @@ from cleser.training.dataset import (
     record_for,
     summaries_of,
 )
+from cleser.training.heard import load_audio_dataset
 from cleser.training.processes import processes
 
 FOLDS: Final = "folds"  # within a run folder, those of its folds
@@ -80,6 +80,8 @@ class Experiment:
         notes: What a reader of the results has to know in addition to what the audit finds.
         development: Whether the source's development speakers are recognised too; a trial that is compared only by its
             target does not need them.
+        workers: Processes that decode recordings in advance if a network is trained from audio; they do not change any
+            number.
         trackers: Programs that show the training while it runs, see :mod:`cleser.experiments.trackers`.
     """
 
@@ -93,11 +95,14 @@ class Experiment:
     alignments: str | None = None
     notes: tuple[str, ...] = ()
     development: bool = True
+    workers: int = 0
     trackers: tuple[TrackerName, ...] = ()
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise ValueError(f"seeds is {self.seeds}, expected 1 or more")
+        if self.workers < 0:
+            raise ValueError(f"workers is {self.workers}, expected 0 or more")
 
     def settings(self) -> dict[str, Any]:
         """What ``config.yaml`` holds: enough to run the same again."""
@@ -169,7 +174,9 @@ class Data:
         tuning: FineTuning | None = None,
         alignments: str | None = None,
         tokens: bool = True,
+        workers: int = 0,
     ) -> None:
+        self.workers = workers
         self.cast, self.backbone, self.alignments = cast, backbone, alignments
         self.tokens = tokens
         self.tuning = tuning or FineTuning()
@@ -280,7 +287,7 @@ class Data:
         seen = self.seen.subset(rows)
         if self.cast.protocol.target_access != "labels":
             return seen
-        return type(seen).join([seen, self.target.subset(rows)])
+        return Dataset.join([seen, self.target.subset(rows)])
 
 
 def loader(tuning: FineTuning) -> Callable[..., tuple[Dataset, Moments]]:
@@ -452,6 +459,7 @@ def _run_cast(
             tuning=experiment.tuning,
             alignments=experiment.alignments,
             tokens=getattr(config, "uses_tokens", False),
+            workers=experiment.workers,
         )
         _ = data.target_phones if _sealed(experiment.protocol) else data.target
         data.notes += _sample_note(config, data)

@@ -86,6 +86,7 @@ def encoder_for(
         vocabulary.phonemes,
         by_utterance=protocol.normalisation == "utterance",
         precision=tuning.precision,
+        together=tuning.shard,  # spread over processes, which have to take as many pieces each
     )
 
 
@@ -156,6 +157,7 @@ def _fit_member(
         checkpoint=checkpoint,
         encoder=encoder,
         tuning=data.tuning,
+        workers=data.workers,
         on_epoch=on_epoch,
     )
     return Learner(recipe, encoder)

@@ -126,7 +126,7 @@ class LayerAnchoring(ERM):
     def study(self, source: Dataset, target: Dataset) -> pd.DataFrame:
         """The similarity of the languages in every layer, a row a layer."""
         similarity: LayerSimilarity | None = None
-        for side, dataset in enumerate((source, target)):
+        for side, dataset in enumerate((source.before_training(), target.before_training())):
             for at in torch.arange(len(dataset)).split(256):
                 batch = dataset.batch(at)
                 layers = batch.summaries

@@ -22,9 +22,9 @@ The paper has no public code and leaves much open. Here, each a field of `SAPACo
 * *Cross-entropy on confident target utterances* (`target_weight`, our γ) beside the triplets.
 * *Styles are compared on summary statistics*, standardised per speaker, minus the means of speaker and language; on 512
   random projections of them, where they have more channels. The paper's speaker encoder is not known.
-* *Pseudo-labels* begin after a share `warm_up` of the epochs and are found anew before every epoch: the most confident
-  of each class, after the predictions' prior has been matched to a uniform one (`match_prior`). At first the share
-  `confidence` of them is trusted; it rises evenly, to `final_confidence` in the last epoch.
+* *Pseudo-labels* begin after a share `warm_up` of the epochs and are found anew every `refresh` epochs: the most
+  confident of each class, after the predictions' prior has been matched to a uniform one (`match_prior`). At first the
+  share `confidence` of them is trusted; it rises evenly, to `final_confidence` in the last epoch.
 * *Phoneme anchors come from a bank* of running prototypes (`bank`), not from the batch alone.
 * *Speakers* of a corpus that names none are pseudo-speakers.
 
@@ -47,12 +47,13 @@ from cleser.features.projection import described_by
 from cleser.losses import DualSpaceTriplet, RelationalTripletLoss
 from cleser.models.batch import Batch
 from cleser.models.emotion import Embedded
+from cleser.progress import console
 from cleser.recipes.erm import ERM, ERMConfig
 from cleser.recipes.pseudo_labels import as_shares, confident_labels, prior_shift
 from cleser.recipes.styles import StyleBook, untold
 from cleser.relations import differ, same
 from cleser.training.dataset import Dataset
-from cleser.training.loop import Task, TrainingConfig, embedded, recognise
+from cleser.training.loop import Found, Task, TrainingConfig, embedded, recognise
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class SAPAConfig(ERMConfig):
         refine: Refine communities by a graph neural network (ablation *no_refinement* without).
         resolution: Of the search for communities.
         bank: Momentum of the phonemes' prototypes; 0 compares phones within the batch.
+        refresh: Epochs from one search for pseudo-labels and communities to the next; 0 is every epoch on stored
+            features, and every fifth from audio, where the backbone has to hear the whole target for it.
 
     >>> SAPAConfig().uses_tokens, SAPAConfig(communities=0, phoneme_weight=0.0).speaker_weight
     (True, 0.1)
@@ -93,6 +96,7 @@ class SAPAConfig(ERMConfig):
     refine: bool = True
     resolution: float = 1.0
     bank: float = 0.9
+    refresh: int = 0
 
     @property
     def uses_tokens(self) -> bool:
@@ -165,29 +169,30 @@ class SAPA(ERM):
     ) -> None:
         """Refresh pseudo-labels and communities; until the warm-up is over, the source's alone."""
         assert target is not None
-        for dataset in (source, target):
-            languages = dataset.labels["language"]
-            dataset.labels["language"] = languages.masked_fill(languages < 0, self.target_language)
-        nobody = torch.full((len(target), len(self.shift)), -1)
-        shares, trusted = nobody.float(), nobody[:, 0]
         first = self.config.first_adapting
         adapts = epoch >= first
         if adapts and self.model.styles is not None:
             if epoch == first:
                 self.told.fill_(self.communities_help(dev))
             self.model.styles.dropout = 0.0  # decided: it may now rely on them
+        if self.found.source and (epoch - first) % self._refresh(target):
+            return
+        nobody = torch.full((len(target), len(self.shift)), -1)
+        shares, trusted = nobody.float(), nobody[:, 0]
         if adapts:
+            self._announce(epoch, target)
             shares = self.understand(target)[1]
             self.share = self.config.trusted_share(epoch)
             trusted = self.confident(shares)
         known = as_shares(source.labels["emotion"], len(self.shift))
-        found = [torch.full_like(known, -1).long(), nobody]
+        ours, theirs = torch.full_like(known, -1).long(), nobody
         if self.config.communities:
-            found[0] = self.communities(source, known, *((target, shares) if adapts else ()))
-            found[1] = self.book.look_up(target, shares) if adapts else nobody
-        target.labels["emotion"] = trusted
-        for dataset, communities in zip((source, target), found, strict=True):
-            self._label(dataset, communities)
+            ours = self.communities(source, known, *((target, shares) if adapts else ()))
+            theirs = self.book.look_up(target, shares) if adapts else nobody
+        self.found = Found(
+            self._labels(source, source.labels["emotion"], ours),
+            self._labels(target, trusted, theirs),
+        )
 
     def step(self, source: Batch, target: Batch | None) -> dict[str, Tensor]:
         """Learn from the source, and anchor the target's confident items to it."""
@@ -317,15 +322,34 @@ class SAPA(ERM):
         shift = prior_shift(logits, self.prior) if self.config.match_prior else 0.0
         return (logits + shift).softmax(-1)
 
-    def _label(self, dataset: Dataset, communities: Tensor) -> None:
-        """Note every speaker's communities [N, K], and that of the utterance's own emotion."""
-        emotions = dataset.labels["emotion"]
+    def _refresh(self, target: Dataset) -> int:
+        """Epochs from one search to the next."""
+        return self.config.refresh or (_FROM_AUDIO if target.source.excerpts is not None else 1)
+
+    def _announce(self, epoch: int, target: Dataset) -> None:
+        """Say that all recordings are to be encoded."""
+        if target.source.excerpts is not None:
+            console.print(
+                f"epoch {epoch}: the backbone hears the target's {len(target):,} recordings for pseudo-labels; again "
+                f"in {self._refresh(target)} epochs (refresh)",
+                style="dim",
+                highlight=False,
+            )
+
+    def _labels(self, dataset: Dataset, emotions: Tensor, communities: Tensor) -> dict[str, Tensor]:
+        """Emotions [N], every speaker's communities [N, K], that of the utterance's own emotion, and the language."""
         own = communities.gather(1, emotions.clamp_min(0)[:, None])[:, 0]
-        dataset.labels["communities"] = communities
-        dataset.labels["community"] = own.masked_fill(emotions < 0, -1)
+        languages = dataset.labels["language"]
+        return {
+            "emotion": emotions,
+            "communities": communities,
+            "community": own.masked_fill(emotions < 0, -1),
+            "language": languages.masked_fill(languages < 0, self.target_language),
+        }
 
 
 _NAMES = ("emotion", "community", "language")
+_FROM_AUDIO = 5  # epochs from one search to the next where recordings have to be encoded for it
 _AT_ONCE = 4096  # utterances, on which all communities' maps are tried together
 
 

@@ -157,8 +157,12 @@ def untold(items: T) -> T:
 
 
 def descriptions(dataset: Dataset) -> Tensor:
-    """What styles are compared on: summary statistics of every utterance, flat and projected, [N, F]."""
-    blocks = [projected(block.flatten(1)) for block in dataset.summary_blocks()]
+    """What styles are compared on: summary statistics of every utterance, flat and projected, [N, F].
+
+    They are of the backbone before it was trained: what a style is does not change while the network learns, and no
+    recording has to be encoded for it.
+    """
+    blocks = [projected(block.flatten(1)) for block in dataset.before_training().summary_blocks()]
     return torch.cat(blocks) if blocks else torch.empty(0, described_by(math.prod(dataset.shape)))
 
 

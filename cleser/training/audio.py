@@ -1,45 +1,32 @@
-"""The road from audio: recordings become batches inside the training step, through a backbone that learns.
+"""Recordings to batches inside the training step, through a backbone that learns.
 
-What a recipe is given is the same :class:`~cleser.models.batch.Batch` on both roads, so that its step is the same
-code. Features are standardised by statistics of the backbone as it was before training, taken per speaker,
-corpus or from the source alone as the protocol says: with a frozen backbone both roads give the same numbers,
+What a recipe is given is the same :class:`~cleser.models.batch.Batch` from audio and from stored features, so that its
+step is the same code. Features are standardised by statistics of the backbone as it was before training, taken per
+speaker, corpus or from the source alone as the protocol says: with a frozen backbone both ways give the same numbers,
 and what training changes in the backbone is not undone by statistics that follow it.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import chain
-from typing import cast
+from typing import Final
 
-import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
 from cleser.alignment import Alignment
 from cleser.anchors.pooling import pool_phones
-from cleser.corpora.protocol import Protocol
 from cleser.features.normalisation import Moments, scale
-from cleser.features.pooled import TOKEN, Record, token_bounds
+from cleser.features.pooled import TOKEN, Features, token_bounds
 from cleser.models.batch import Batch
-from cleser.speech.audio import load_audio
 from cleser.speech.backbones import Backbone, Frames
-from cleser.training.dataset import (
-    Dataset,
-    Source,
-    Vocabulary,
-    balance,
-    picked,
-    standards_of,
-    stored_features,
-)
+from cleser.speech.batching import batches_by_length
 
-_BUDGET = 60.0  # seconds of padded sound that are encoded at once where no gradients are kept
+PADDING: Final = 0.15
+"""Largest share of what the backbone hears of a batch that is padding."""
+_BUDGET: Final = 60.0  # seconds of padded sound that are encoded at once, without gradients
 
 
 @dataclass
@@ -53,7 +40,8 @@ class Sounds:
         content: What is taken off the frames of each phoneme, [L, D], for each recording.
         moments: What each one's tokens and summary are standardised by, [B, L, C].
         labels: As in the batch.
-        weight: As in the batch.
+        weight: As in the batch; one each by default.
+        encoder: What encodes them where nobody trains it.
     """
 
     waveforms: Tensor
@@ -61,8 +49,13 @@ class Sounds:
     alignments: list[Alignment | None]
     content: list[dict[str, Tensor]]
     moments: Moments
-    labels: dict[str, Tensor]
-    weight: Tensor
+    labels: dict[str, Tensor] = field(default_factory=dict)
+    weight: Tensor = field(default_factory=lambda: torch.empty(0))
+    encoder: AudioEncoder | None = None
+
+    def __post_init__(self) -> None:
+        if not len(self.weight):
+            self.weight = self.waveforms.new_ones(len(self.waveforms))
 
     def __len__(self) -> int:
         return len(self.waveforms)
@@ -78,6 +71,7 @@ class Sounds:
             Moments(*(m[places] for m in self.moments)),
             {name: values[places] for name, values in self.labels.items()},
             self.weight[places],
+            self.encoder,
         )
 
     def to(self, device: torch.device | str) -> Sounds:
@@ -90,7 +84,20 @@ class Sounds:
             Moments(*(m.to(device) for m in self.moments)),
             {name: values.to(device) for name, values in self.labels.items()},
             self.weight.to(device),
+            self.encoder,
         )
+
+    def encoded(self) -> Batch:
+        """The batch, as the backbone hears the recordings now; without gradients.
+
+        Raises:
+            ValueError: There is no encoder yet.
+        """
+        if self.encoder is None:
+            raise ValueError(
+                "recordings have no features before a network is there; this recipe cannot learn from audio"
+            )
+        return self.encoder.listen(self)
 
 
 class AudioEncoder(nn.Module):
@@ -101,6 +108,8 @@ class AudioEncoder(nn.Module):
         phonemes: Names behind the phonemes' integers.
         by_utterance: Standardise tokens by their own utterance's statistics.
         precision: Of the backbone's arithmetic.
+        together: Train on a batch in one piece. By default recordings of like length are encoded together, in as many
+            pieces as keep padding below `PADDING`: which utterances a batch has is the recipe's choice.
     """
 
     def __init__(
@@ -110,8 +119,10 @@ class AudioEncoder(nn.Module):
         *,
         by_utterance: bool,
         precision: str = "float32",
+        together: bool = False,
     ) -> None:
         super().__init__()
+        self.together = together
         self.backbone = backbone
         self.phonemes = {name: i for i, name in enumerate(phonemes)}
         self.by_utterance = by_utterance
@@ -135,6 +146,41 @@ class AudioEncoder(nn.Module):
 
     def forward(self, sounds: Sounds) -> Batch:
         """Encode, with gradients where the backbone has any."""
+        if self.together:
+            return self._batch(self._features(sounds), sounds)
+        return self._batch(self._encoded(sounds, float("inf")), sounds)
+
+    def listen(self, sounds: Sounds) -> Batch:
+        """Encode without dropout and gradients, a bounded amount of sound at a time."""
+        training = self.training
+        self.eval()
+        with torch.no_grad():
+            features = self._encoded(sounds, _BUDGET * self.backbone.rate)
+        self.train(training)
+        return self._batch(features, sounds)
+
+    def _encoded(self, sounds: Sounds, budget: float) -> Features:
+        """All of them, recordings of like length together."""
+        pieces = batches_by_length(sounds.lengths.tolist(), budget, padding=PADDING)
+        parts = [self._features(sounds.pick(places).to(self.device)) for places in pieces]
+        order = torch.tensor([place for places in pieces for place in places])
+        return Features.join(parts).pick(order.argsort())
+
+    def _batch(self, features: Features, sounds: Sounds) -> Batch:
+        device = features.tokens.device
+        return Batch(
+            tokens=features.tokens,
+            offsets=features.offsets.to(device),
+            summaries=features.summaries,
+            labels=sounds.labels,
+            phonemes=torch.tensor(
+                [self.phonemes.get(name, -1) for name in features.phones], device=device
+            ),
+            weight=sounds.weight,
+        )
+
+    def _features(self, sounds: Sounds) -> Features:
+        """Tokens and summaries, standardised, on the backbone's device; the offsets on the processor."""
         frames = self._frames(sounds)
         counted = frames.mask.cpu()  # all at once: each question makes a GPU wait
         rows = frames.hidden_states.unbind(1)  # by slices, each gradient would be as large as all
@@ -154,18 +200,11 @@ class AudioEncoder(nn.Module):
             bounds.append(within)
             phones += symbols
         whole = [torch.tensor([[0, len(x)]]) for x in spoken]
-        counts = torch.tensor([len(b) for b in bounds], device=sounds.lengths.device)
-        tokens = self._pool(spoken, bounds)
-        return Batch(
-            tokens=self._standard_tokens(tokens, counts, sounds.moments),
-            offsets=nn.functional.pad(counts.cumsum(0), (1, 0)),
-            summaries=_standard(self._pool(spoken, whole), *sounds.moments[2:]),
-            labels=sounds.labels,
-            phonemes=torch.tensor(
-                [self.phonemes.get(name, -1) for name in phones], device=tokens.device
-            ),
-            weight=sounds.weight,
-        )
+        counts = torch.tensor([len(b) for b in bounds])
+        tokens = self._standard_tokens(self._pool(spoken, bounds), counts, sounds.moments)
+        summaries = _standard(self._pool(spoken, whole), *sounds.moments[2:])
+        offsets = nn.functional.pad(counts.cumsum(0), (1, 0))
+        return Features([""] * len(sounds), tokens, offsets, summaries, phones)
 
     def _frames(self, sounds: Sounds) -> Frames:
         half = self.precision == "bfloat16"
@@ -187,7 +226,7 @@ class AudioEncoder(nn.Module):
                 for x in wide
             ]
             return torch.cat(own).to(tokens.dtype)
-        mean, std = (m.repeat_interleave(counts, 0) for m in by[:2])
+        mean, std = (m.repeat_interleave(counts.to(m.device), 0) for m in by[:2])
         return _standard(tokens, mean, std)
 
 
@@ -210,228 +249,3 @@ def _without(
 
 def _standard(values: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return scale(values - mean, std)
-
-
-@dataclass(repr=False, kw_only=True)
-class AudioDataset(Dataset):
-    """Utterances whose recordings are read as they are needed; otherwise as the datasets of features.
-
-    Attributes:
-        alignments: Phones in time, one for each row.
-        content: What is taken off each phoneme, one for each row, see :class:`~cleser.speech.LexicalContent`.
-        moments: Statistics of G groups, [G, L, C].
-        group: Each utterance's group, int64 [N].
-        rate: Sampling rate of the backbone, in Hz.
-        encoder: What turns recordings into batches, for all but the recordings themselves.
-    """
-
-    # Recordings come from files, and the encoder knows the phonemes.
-    source: Source = field(init=False)
-    phonemes: Mapping[str, int] = field(init=False)
-
-    alignments: list[Alignment | None]
-    content: list[dict[str, Tensor]]
-    moments: Moments
-    group: Tensor
-    rate: int
-    encoder: AudioEncoder | None = None
-
-    def __repr__(self) -> str:
-        return f"AudioDataset({len(self)} utterances)"
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Layers L and channels C of the features."""
-        _, layers, channels = self.moments.summary_mean.shape
-        return layers, channels
-
-    def encoded_by(self, encoder: AudioEncoder) -> AudioDataset:
-        """The same utterances, encoded by this."""
-        return replace(self, encoder=encoder)
-
-    def subset(self, manifest: pd.DataFrame) -> AudioDataset:
-        """The utterances that also stand in another manifest, with its emotions (which may be blank)."""
-        rows, index, labels = picked(self, manifest)
-        return replace(
-            self,
-            manifest=rows,
-            labels=labels,
-            weight=balance(rows),
-            at=torch.arange(len(rows)),
-            alignments=[self.alignments[i] for i in index.tolist()],
-            content=[self.content[i] for i in index.tolist()],
-            group=self.group[index],
-        )
-
-    @classmethod
-    def join(cls, datasets: Sequence[Dataset]) -> AudioDataset:
-        """Several datasets as one; corpora and emotions are balanced over all of it."""
-        parts = [cast(AudioDataset, d) for d in datasets]
-        sizes = [len(d.moments.token_mean) for d in parts]
-        shifts = np.cumsum([0, *sizes[:-1]]).tolist()
-        rows = pd.concat([d.manifest for d in parts], ignore_index=True)
-        return cls(
-            manifest=rows,
-            labels={n: torch.cat([d.labels[n] for d in parts]) for n in parts[0].labels},
-            weight=balance(rows),
-            left_out=[problem for d in parts for problem in d.left_out],
-            alignments=[a for d in parts for a in d.alignments],
-            content=[c for d in parts for c in d.content],
-            moments=Moments(*map(torch.cat, zip(*(d.moments for d in parts), strict=True))),
-            group=torch.cat([d.group + s for d, s in zip(parts, shifts, strict=True)]),
-            rate=parts[0].rate,
-            encoder=parts[0].encoder,
-        )
-
-    def sounds(
-        self, index: Sequence[int] | Tensor, *, crop: float | None = None, seeds: Sequence[int] = ()
-    ) -> Sounds:
-        """The recordings at these positions.
-
-        Args:
-            index: Positions.
-            crop: Longest stretch to take of each, in seconds.
-            seeds: Decide, with the position, where in the recording it lies.
-
-        Raises:
-            AudioError: A recording can no longer be read.
-        """
-        at = torch.as_tensor(index, dtype=torch.long)
-        rows = self.manifest.iloc[at.numpy()]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            waves = list(pool.map(self._read, rows["path"], rows["start"], rows["end"]))
-        alignments = [self.alignments[i] for i in at.tolist()]
-        if crop is not None:
-            for i, position in enumerate(at.tolist()):
-                waves[i], alignments[i] = _crop(
-                    waves[i], alignments[i], self.rate, crop, (*seeds, position)
-                )
-        return Sounds(
-            pad_sequence(waves, batch_first=True),
-            torch.tensor([len(w) for w in waves]),
-            alignments,
-            [self.content[i] for i in at.tolist()],
-            Moments(*(m[self.group[at]] for m in self.moments)),
-            {name: values[at] for name, values in self.labels.items()},
-            self.weight[at],
-        )
-
-    def _read(self, path: str, start: float, end: float) -> Tensor:
-        return load_audio(path, self.rate, start=start, end=end)
-
-    def batch(self, index: Sequence[int] | Tensor, *, tokens: bool = True) -> Batch:
-        """The utterances at these positions, whole, as the backbone hears them now; without gradients."""
-        encoder = self._encoder()
-        at = torch.as_tensor(index, dtype=torch.long)
-        training = encoder.training
-        encoder.eval()
-        sounds = self.sounds(at)
-        found: dict[int, Batch] = {}
-        with torch.no_grad():
-            for places in _like_lengths(sounds.lengths, self.rate):
-                encoded = encoder(sounds.pick(places).to(encoder.device))
-                found |= zip(places, _singles(encoded), strict=True)
-        encoder.train(training)
-        return _together([found[i] for i in range(len(at))])
-
-    def _encoder(self) -> AudioEncoder:
-        if self.encoder is None:
-            raise ValueError(
-                "recordings have no features before a network is there; this recipe cannot learn from audio"
-            )
-        return self.encoder
-
-
-def load_audio_dataset(
-    manifest: pd.DataFrame,
-    protocol: Protocol,
-    vocabulary: Vocabulary,
-    backbone: Backbone,
-    *,
-    title: str,
-    alignments: Sequence[Alignment | None] | None = None,
-    reference: Moments | None = None,
-    distrusted: Collection[str] = (),
-    record: Record | None = None,
-    tokens: bool = True,
-) -> tuple[AudioDataset, Moments]:
-    """As :func:`cleser.training.dataset.load_dataset`, for recordings that are encoded while training.
-
-    The backbone goes over all recordings once, or reads what it made of them before, for the statistics that
-    features are standardised by and to find out which recordings can be used. Batches hold tokens in any case.
-    """
-    phones = list(alignments) if alignments is not None else [None] * len(manifest)
-    stored = stored_features(manifest, backbone, phones, title=title)
-    rows = manifest.iloc[stored.rows].reset_index(drop=True)
-    standards, typical = standards_of(stored, rows, protocol, reference, distrusted)
-    said = standards.content
-    content = [{name: said.table[i] for name, i in of.items()} for of in said.rows]
-    dataset = AudioDataset(
-        manifest=rows,
-        labels=vocabulary.encode(rows),
-        weight=balance(rows),
-        left_out=stored.left_out,
-        alignments=[phones[i] for i in stored.rows],
-        content=[content[corpus] for corpus in said.corpus.tolist()],
-        moments=standards.moments,
-        group=standards.group,
-        rate=backbone.rate,
-    )
-    return dataset, typical
-
-
-def _crop(
-    wave: Tensor, alignment: Alignment | None, rate: int, longest: float, seeds: tuple[int, ...]
-) -> tuple[Tensor, Alignment | None]:
-    """A stretch of a recording, and the phones that sound in it."""
-    length = round(longest * rate)
-    if len(wave) <= length:
-        return wave, alignment
-    first = int(np.random.default_rng(seeds).integers(len(wave) - length + 1))
-    cut = wave[first : first + length]
-    if alignment is None or alignment.uniform:
-        return cut, alignment
-    starts = np.clip(alignment.starts - first / rate, 0, longest)
-    ends = np.clip(alignment.ends - first / rate, 0, longest)
-    heard = ends - starts > 0
-    phones = [name for name, h in zip(alignment.phones, heard, strict=True) if h]
-    return cut, Alignment(starts[heard], ends[heard], tuple(phones))
-
-
-def _like_lengths(lengths: Tensor, rate: int) -> Iterator[list[int]]:
-    """Places of recordings of like length together, a bounded amount of padded sound at a time."""
-    together: list[int] = []
-    for place in lengths.argsort(stable=True).tolist():
-        if together and (len(together) + 1) * int(lengths[place]) > _BUDGET * rate:
-            yield together
-            together = []
-        together.append(place)
-    if together:
-        yield together
-
-
-def _singles(batch: Batch) -> Iterator[Batch]:
-    """Each utterance of a batch by itself."""
-    for i, (begin, end) in enumerate(
-        zip(batch.offsets.tolist()[:-1], batch.offsets.tolist()[1:], strict=True)
-    ):
-        yield Batch(
-            tokens=batch.tokens[begin:end],
-            offsets=batch.offsets[i : i + 2] - begin,
-            summaries=batch.summaries[i : i + 1],
-            labels={name: values[i : i + 1] for name, values in batch.labels.items()},
-            phonemes=batch.phonemes[begin:end],
-            weight=batch.weight[i : i + 1],
-        )
-
-
-def _together(batches: Sequence[Batch]) -> Batch:
-    """Several batches as one."""
-    counts = torch.cat([b.offsets.diff() for b in batches])
-    labels = {n: torch.cat([b.labels[n] for b in batches]) for n in batches[0].labels}
-    joined = {
-        f.name: torch.cat([getattr(b, f.name) for b in batches])
-        for f in fields(Batch)
-        if f.name not in ("labels", "offsets")
-    }
-    return Batch(**joined, labels=labels, offsets=nn.functional.pad(counts.cumsum(0), (1, 0)))

@@ -27,6 +27,14 @@ class Learner(Protocol):
         """Put it back."""
         ...
 
+    def found(self) -> dict[str, Tensor]:
+        """Labels that training has found, on the CPU."""
+        ...
+
+    def load_found(self, tensors: dict[str, Tensor]) -> None:
+        """Put them back."""
+        ...
+
 
 @dataclass
 class Checkpoint:
@@ -39,6 +47,7 @@ class Checkpoint:
         weights: The latest weights, of what is trained alone.
         best_weights: Those of the best epoch.
         slots: The optimiser's state.
+        found: Labels that training has found.
     """
 
     epoch: int = 0
@@ -47,6 +56,7 @@ class Checkpoint:
     weights: dict[str, Tensor] = field(default_factory=dict)
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     slots: dict[str, Tensor] = field(default_factory=dict)
+    found: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path, model: Learner, optimiser: torch.optim.Optimizer) -> Checkpoint:
@@ -61,6 +71,7 @@ class Checkpoint:
             return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
         model.load_weights(part("model."))
+        model.load_found(part("found."))
         _restore_optimiser(optimiser, part("optimiser."))
         best = (float(state["best"][0]), float(state["best"][1]))
         return cls(state["epoch"], state["history"], best, part("model."), part("best."))
@@ -80,6 +91,7 @@ class Checkpoint:
         self.epoch += 1
         self.history.append(line)
         self.weights = model.weights()
+        self.found = model.found()
         self.slots = {
             f"{number}.{name}": whole(tensor).cpu().clone()
             for number, slots in optimiser.state_dict()["state"].items()
@@ -96,6 +108,7 @@ class Checkpoint:
         tensors = {f"model.{n}": t for n, t in self.weights.items()}
         tensors |= {f"best.{n}": t.clone() for n, t in self.best_weights.items()}
         tensors |= {f"optimiser.{n}": t for n, t in self.slots.items()}
+        tensors |= {f"found.{n}": t.clone() for n, t in self.found.items()}
         with replacing(path) as part:
             save_file(tensors, part, metadata={"state": json.dumps(state)})
 

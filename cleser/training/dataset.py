@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
-from typing import Protocol as Interface
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -25,133 +24,11 @@ from cleser.features.stored import BLOCK, StoredFeatures, store_features
 from cleser.models.batch import Batch
 from cleser.progress import console, track
 from cleser.speech.backbones import Backbone
+from cleser.training.reading import Excerpt, Wanted
+from cleser.training.sources import Bare, Source, Stored
 
-
-class Source(Interface):
-    """Where a dataset's features come from: by position, ready for a network."""
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Layers L and channels C."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def take(self, at: Tensor, *, tokens: bool = True) -> Features:
-        """The features of the utterances at some positions, standardised; without tokens where none are wanted."""
-        ...
-
-    def join(self, others: Sequence[Self]) -> Self:
-        """This and others, one after another."""
-        ...
-
-
-@dataclass(repr=False)
-class Stored:
-    """Features gathered from a store, batch by batch.
-
-    Attributes:
-        features: As they were extracted.
-        standards: What they are standardised by.
-    """
-
-    features: StoredFeatures | JoinedFeatures
-    standards: Standards
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Layers L and channels C."""
-        return self.features.shape
-
-    def __len__(self) -> int:
-        return len(self.features)
-
-    def take(self, at: Tensor, *, tokens: bool = True) -> Features:
-        """The features of the utterances at some positions, standardised."""
-        # What is said of an utterance is known from its tokens, and is taken out of its summary too.
-        raw = self.features.take(at, tokens=tokens or len(self.standards.content.table) > 0)
-        return self.standards.apply(raw, at, tokens=tokens)
-
-    def join(self, others: Sequence[Stored]) -> Stored:
-        """This and others, one after another."""
-        parts = [self, *others]
-        kind: Any = type(self.features)
-        features = kind.join([p.features for p in parts])
-        return Stored(features, Standards.join([p.standards for p in parts]))
-
-
-@dataclass(repr=False)
-class Bare:
-    """Features of which what is said has been taken off, see :mod:`cleser.features.sentences`.
-
-    Attributes:
-        features: The others.
-        sentence: Which sentence each utterance says, int64 [N]; −1 where none is taken off.
-        offsets: What is taken off the summaries of each sentence, [S, L, C].
-    """
-
-    features: Source
-    sentence: Tensor
-    offsets: Tensor
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Layers L and channels C."""
-        return self.features.shape
-
-    def __len__(self) -> int:
-        return len(self.features)
-
-    def take(self, at: Tensor, *, tokens: bool = True) -> Features:
-        """The features of the utterances at some positions, standardised, less their sentences'."""
-        found = self.features.take(at, tokens=tokens)
-        sentence = self.sentence[at]
-        known = (sentence >= 0).nonzero()[:, 0]
-        if not len(known):
-            return found
-        summaries = found.summaries.clone()
-        summaries[known] -= self.offsets[sentence[known]].to(summaries)
-        return replace(found, summaries=summaries)
-
-    def join(self, others: Sequence[Bare]) -> Bare:
-        """This and others, one after another."""
-        parts = [self, *others]
-        shifts = np.cumsum([0, *(len(p.offsets) for p in parts[:-1])]).tolist()
-        moved = [
-            torch.where(p.sentence >= 0, p.sentence + shift, -1)
-            for p, shift in zip(parts, shifts, strict=True)
-        ]
-        features = self.features.join([p.features for p in others])
-        return Bare(features, torch.cat(moved), torch.cat([p.offsets for p in parts]))
-
-
-@dataclass
-class InMemory:
-    """Features that are small enough to be held, ready as they are.
-
-    Attributes:
-        features: Standardised.
-    """
-
-    features: Features
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Layers L and channels C."""
-        _, layers, channels = self.features.summaries.shape
-        return layers, channels
-
-    def __len__(self) -> int:
-        return len(self.features)
-
-    def take(self, at: Tensor, *, tokens: bool = True) -> Features:
-        """The features of the utterances at some positions."""
-        picked = self.features.pick(at)
-        return picked if tokens else picked.without_tokens()
-
-    def join(self, others: Sequence[InMemory]) -> InMemory:
-        """This and others, one after another."""
-        return InMemory(Features.join([self.features, *(o.features for o in others)]))
+if TYPE_CHECKING:
+    from cleser.training.audio import AudioEncoder, Sounds
 
 
 @dataclass
@@ -221,19 +98,74 @@ class Dataset:
             tokens=datasets[0].tokens,
         )
 
-    def batch(self, index: Sequence[int] | Tensor, *, tokens: bool = True) -> Batch:
-        """The utterances at these positions as a batch; without their tokens where none are wanted."""
+    def labelled(self, found: Mapping[str, Tensor]) -> Dataset:
+        """The same utterances with labels that have been found, beside their own or in place of these."""
+        return replace(self, labels={**self.labels, **found})
+
+    def encoded_by(self, encoder: AudioEncoder) -> Dataset:
+        """The same utterances, encoded by this where they are recordings."""
+        return replace(self, source=self.source.encoded_by(encoder))
+
+    def before_training(self) -> Dataset:
+        """The same utterances as the backbone heard them before it was trained: features kept on disk."""
+        return replace(self, source=self.source.before_training())
+
+    def wanted(
+        self, index: Sequence[int] | Tensor, crop: float | None = None, seeds: tuple[int, ...] = ()
+    ) -> Wanted | None:
+        """What has to be read of the recordings at these positions; None where there is nothing to decode.
+
+        Args:
+            index: Positions.
+            crop: Longest stretch of a recording, in seconds; None for whole recordings.
+            seeds: Decide, with the position, where in its recording a stretch lies.
+        """
+        if self.source.excerpts is None:
+            return None
         at = torch.as_tensor(index, dtype=torch.long)
-        features = self.source.take(self.at[at], tokens=tokens and self.tokens)
-        known = [self.phonemes.get(phone, -1) for phone in features.phones]
+        return Wanted(self.at[at].tolist(), crop, [(*seeds, i) for i in at.tolist()])
+
+    def load(
+        self,
+        index: Sequence[int] | Tensor,
+        *,
+        tokens: bool = True,
+        read: Sequence[Excerpt] | None = None,
+    ) -> Batch | Sounds:
+        """The utterances at these positions as a batch, or on their way to one where they are recordings.
+
+        Args:
+            index: Positions.
+            tokens: Whether tokens are wanted beside the summaries.
+            read: What has been read of the recordings already; by default all of them is read now.
+        """
+        at = torch.as_tensor(index, dtype=torch.long)
+        wanted = self.wanted(at)
+        if read is None and wanted is not None and self.source.excerpts is not None:
+            read = self.source.excerpts.read(wanted)
+        loaded = self.source.load(self.at[at], tokens=tokens and self.tokens, read=read or ())
+        labels = {name: values[at] for name, values in self.labels.items()}
+        if not isinstance(loaded, Features):
+            return replace(loaded, labels=labels, weight=self.weight[at])
+        known = [self.phonemes.get(phone, -1) for phone in loaded.phones]
         return Batch(
-            tokens=features.tokens,
-            offsets=features.offsets,
-            summaries=features.summaries,
-            labels={name: values[at] for name, values in self.labels.items()},
+            tokens=loaded.tokens,
+            offsets=loaded.offsets,
+            summaries=loaded.summaries,
+            labels=labels,
             phonemes=torch.tensor(known, dtype=torch.long),
             weight=self.weight[at],
         )
+
+    def batch(self, index: Sequence[int] | Tensor, *, tokens: bool = True) -> Batch:
+        """The utterances at these positions as a batch; recordings as the backbone hears them now, without gradients.
+
+        Args:
+            index: Positions.
+            tokens: Whether tokens are wanted beside the summaries.
+        """
+        loaded = self.load(index, tokens=tokens)
+        return loaded if isinstance(loaded, Batch) else loaded.encoded()
 
     def without_sentences(self, sentences: pd.Series[str], *, strength: float = 5.0) -> Dataset:
         """The same utterances, the mean of the sentence that each says taken off its summary.
@@ -247,7 +179,8 @@ class Dataset:
         for at in (codes >= 0).nonzero()[:, 0].split(BLOCK):
             total.index_add_(0, codes[at], self.batch(at, tokens=False).summaries.double())
         sentence = torch.full((len(self.source),), -1).scatter(0, self.at, codes)
-        source = Bare(self.source, sentence, offsets_of(total, size, strength).float())
+        features: Any = self.source  # recordings have no sentences taken off: these are of features
+        source = Bare(features, sentence, offsets_of(total, size, strength).float())
         return replace(self, source=source)
 
     def summaries(self) -> Tensor:

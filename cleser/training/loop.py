@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -31,13 +30,12 @@ from cleser.speech.backbones.fine_tuning import (
     parameter_groups,
     trained_tensors,
 )
-from cleser.training.audio import AudioDataset, AudioEncoder, Sounds
+from cleser.training.audio import AudioEncoder, Sounds
 from cleser.training.checkpoint import Checkpoint
 from cleser.training.dataset import Dataset, Vocabulary
+from cleser.training.loading import StepLoader, prefetched
 from cleser.training.processes import on_cpu
 from cleser.training.sharding import alike, clip_gradients, gather_gradients, shard, whole
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -84,14 +82,49 @@ class Task(NamedTuple):
     prior: tuple[float, ...] = ()
 
 
+@dataclass(frozen=True)
+class Found:
+    """Labels that training has found: beside the utterances' own in batches, or in place of these.
+
+    Attributes:
+        source: Of the N source utterances by name, such as ``"community"`` [N]; −1 is unknown.
+        target: Of the target's, such as a pseudo-label under ``"emotion"``.
+
+    >>> found = Found(target={"emotion": torch.tensor([1, -1])})
+    >>> found.tensors()
+    {'target.emotion': tensor([ 1, -1])}
+    >>> Found.of(found.tensors()).target["emotion"].tolist()
+    [1, -1]
+    """
+
+    source: Mapping[str, Tensor] = field(default_factory=dict)
+    target: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All by one name each, for a checkpoint."""
+        sides = {"source": self.source, "target": self.target}
+        return {f"{side}.{name}": t for side, of in sides.items() for name, t in of.items()}
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor]) -> Found:
+        """What :meth:`tensors` gave."""
+        sides: dict[str, dict[str, Tensor]] = {"source": {}, "target": {}}
+        for key, tensor in tensors.items():
+            side, name = key.split(".", 1)
+            sides[side][name] = tensor
+        return cls(**sides)
+
+
 class Recipe(nn.Module, ABC):
     """A method: its parts, and the loss of one step.
 
     Attributes:
         sees_target: Whether it is given the target's unlabelled utterances.
+        found: Labels that it has found in training, by :meth:`begin_epoch`.
     """
 
     sees_target: bool = False
+    found: Found = Found()
 
     @abstractmethod
     def embed(self, batch: Batch) -> Embedded:
@@ -137,8 +170,8 @@ class Recipe(nn.Module, ABC):
     ) -> None:
         """What has to be refreshed before an epoch; nothing by default.
 
-        Labels found here are put into ``source.labels`` and ``target.labels``, where batches take them from. They must
-        follow from the weights, so that a run that goes on from a checkpoint finds the same.
+        Labels found here become the recipe's ``found``, from where the epoch's batches take them; datasets stay as they
+        are. Checkpoints keep it, so that a run that goes on need not find anything anew.
         """
 
     def prepare(self, dataset: Dataset) -> Dataset:
@@ -182,9 +215,15 @@ class Learner(nn.Module):
 
     def sees(self, dataset: Dataset) -> Dataset:
         """A dataset as this learner hears it."""
-        if self.encoder is not None and isinstance(dataset, AudioDataset):
-            return dataset.encoded_by(self.encoder)
-        return dataset
+        return dataset if self.encoder is None else dataset.encoded_by(self.encoder)
+
+    def found(self) -> dict[str, Tensor]:
+        """Labels that training has found, by name."""
+        return {n: t.cpu().contiguous() for n, t in self.recipe.found.tensors().items()}
+
+    def load_found(self, tensors: dict[str, Tensor]) -> None:
+        """Put back what :meth:`found` gave."""
+        self.recipe.found = Found.of(tensors)
 
     def weights(self) -> dict[str, Tensor]:
         """Copies on the CPU of everything that training changes."""
@@ -221,6 +260,7 @@ def train(
     checkpoint: Path,
     encoder: AudioEncoder | None = None,
     tuning: FineTuning | None = None,
+    workers: int = 0,
     on_epoch: Callable[[list[dict[str, float]]], None] = lambda history: None,
 ) -> list[dict[str, float]]:
     """Train a recipe, continuing from its checkpoint where there is one.
@@ -237,6 +277,7 @@ def train(
         checkpoint: File that an interruption is resumed from.
         encoder: On the road from audio, what turns recordings into batches; is trained as it is tuned.
         tuning: How.
+        workers: Processes that decode recordings ahead; the numbers do not depend on them.
         on_epoch: Called after each epoch with the history so far, on the main process.
 
     Returns:
@@ -257,23 +298,23 @@ def train(
     source, dev = learner.sees(source), learner.sees(dev)
     target = None if target is None else learner.sees(target)
     module, wrapped = accelerator.prepare(learner, optimiser)
+    loader = StepLoader(
+        (source, target),
+        crop=tuning.crop,
+        workers=workers,
+        rank=accelerator.process_index,
+        ranks=accelerator.num_processes,
+    )
     for epoch in range(state.epoch, config.epochs):
         recipe.begin_epoch(epoch, source=source, dev=dev, target=target)
         # Each process its own noise, the same whenever this epoch is walked again.
         torch.manual_seed(derive(seed, epoch, accelerator.process_index))
         module.train()
-        ranks = accelerator.num_processes
-        steps = list(_steps(recipe, source, target, config.batch_size, (seed, epoch), ranks))
-
-        def load(step: tuple[Tensor, Tensor | None], epoch: int = epoch) -> Any:
-            seeds = (seed, epoch)
-            return (
-                _share(source, step[0], accelerator, tuning.crop, (*seeds, 0)),
-                _share(target, step[1], accelerator, tuning.crop, (*seeds, 1)),
-            )
-
+        ours = source.labelled(recipe.found.source)
+        theirs = None if target is None else target.labelled(recipe.found.target)
+        steps = list(_steps(recipe, ours, theirs, config.batch_size, (seed, epoch), loader.ranks))
         totals: dict[str, float] = {}
-        for number, shares in enumerate(_prefetched(steps, load)):
+        for number, shares in enumerate(loader((ours, theirs), steps, (seed, epoch))):
             first = number - number % tuning.accumulate
             gathered = min(tuning.accumulate, len(steps) - first)
             complete = number + 1 == first + gathered
@@ -300,6 +341,7 @@ def train(
         if accelerator.is_main_process:
             state.save(checkpoint)
             on_epoch(state.history)
+    loader.close()
     learner.load_weights(state.best_weights)
     learner.eval()
     recipe.finish(target)
@@ -360,48 +402,12 @@ def _steps(
             yield at, next(drawn) if drawn else None
 
 
-def _share(
-    dataset: Dataset | None,
-    at: Tensor | None,
-    accelerator: Accelerator,
-    crop: float,
-    seeds: tuple[int, ...],
-) -> Batch | Sounds | None:
-    """This process's share of a batch.
-
-    Processes average their gradients, and shares may differ by one utterance. A supervised loss is a mean of
-    weighted utterances over the share: scaling the weights by the share's size makes the average over
-    processes the mean over the batch. Losses between utterances see all ranks' and need no such thing.
-    """
-    if dataset is None or at is None:
-        return None
-    own = at[accelerator.process_index :: accelerator.num_processes]
-    if isinstance(dataset, AudioDataset):
-        share: Batch | Sounds = dataset.sounds(own, crop=crop, seeds=seeds)
-    else:
-        share = dataset.batch(own)
-    scale = len(own) * accelerator.num_processes / len(at)
-    return share if scale == 1 else replace(share, weight=share.weight * scale)
-
-
 def _over_processes(totals: dict[str, float], accelerator: Accelerator) -> dict[str, float]:
     """Means over processes, each of which has seen its own share."""
     names = sorted(totals)
     values = torch.tensor([totals[n] for n in names], dtype=torch.float64)
     mean = accelerator.reduce(values.to(accelerator.device), "mean")
     return {**totals, **dict(zip(names, mean.tolist(), strict=True))}
-
-
-def _prefetched(items: list[T], load: Callable[[T], Any]) -> Iterator[Any]:
-    """What the items load to, each while the one before it is worked on."""
-    with ThreadPoolExecutor(1) as pool:
-        coming = [pool.submit(load, item) for item in items[:1]]
-        for item in items[1:]:
-            ready = coming.pop()
-            coming.append(pool.submit(load, item))
-            yield ready.result()
-        for ready in coming:
-            yield ready.result()
 
 
 def predict(recipe: Recipe, dataset: Dataset, *, size: int | None = None) -> tuple[Tensor, Tensor]:
@@ -469,11 +475,12 @@ def predict_attributes(
 def _embedded(recipe: Recipe, dataset: Dataset, size: int | None) -> Iterator[Embedded]:
     """What the recipe makes of one part of the utterances after another."""
     recipe.eval()
-    size = size or (32 if isinstance(dataset, AudioDataset) else 128)
+    size = size or dataset.source.at_once
     device = next(recipe.parameters()).device
     with torch.no_grad():  # weights spread over processes cannot be gathered in inference mode
-        for at in torch.arange(len(dataset)).split(size):
-            yield recipe.embed(dataset.batch(at).to(device))
+        for loaded in prefetched(torch.arange(len(dataset)).split(size), dataset.load):
+            batch = loaded if isinstance(loaded, Batch) else loaded.encoded()
+            yield recipe.embed(batch.to(device))
 
 
 def by_corpus(dataset: Dataset) -> list[Tensor]:

@@ -17,3 +17,8 @@ def on_cpu() -> bool:
 def processes() -> PartialState:
     """Who takes part, and which of them this one is."""
     return PartialState(cpu=on_cpu())
+
+
+def local_processes() -> int:
+    """How many of them share this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", processes().num_processes))

@@ -15,7 +15,8 @@ from cleser.experiments.sentence_check import (
 )
 from cleser.features import Features, remove_sentences
 from cleser.speech.backbones import AcousticBackbone
-from cleser.training.dataset import Dataset, InMemory, balance
+from cleser.training.dataset import Dataset, balance
+from cleser.training.sources import InMemory
 
 CLASSES = 3
 

@@ -19,7 +19,8 @@ from cleser.recipes.classical import Classical, _scores
 from cleser.recipes.probe import ProbeConfig
 from cleser.settings import to_plain
 from cleser.speech import Features, load_backbone
-from cleser.training.dataset import Dataset, InMemory, balance
+from cleser.training.dataset import Dataset, balance
+from cleser.training.sources import InMemory
 from tests.corpora.trees import write_corpus
 
 

@@ -13,7 +13,8 @@ from cleser.features import Features
 from cleser.recipes.probe import Probe, ProbeConfig
 from cleser.recipes.pseudo_labels import confident_labels, prior_shift
 from cleser.recipes.ridge import Ridge
-from cleser.training.dataset import Dataset, InMemory, balance
+from cleser.training.dataset import Dataset, balance
+from cleser.training.sources import InMemory
 
 
 def dataset(seed, classes=3, count=60, shift=0.0):

@@ -16,7 +16,7 @@ from cleser.recipes import METHODS
 from cleser.settings import to_plain
 from cleser.speech import load_backbone
 from cleser.training.dataset import phones_of
-from cleser.training.loop import Task, TrainingConfig
+from cleser.training.loop import Found, Task, TrainingConfig
 from tests.corpora.trees import write_corpus
 
 SMALL = ModelConfig(dim=8, input_dropout=0.0, dropout=0.1)
@@ -53,6 +53,11 @@ def sides(data):
     return data.seen.subset(parts.train), data.target.subset(parts.adapt)
 
 
+def told(recipe, source, target):
+    """Both sides with the labels that the recipe has found, as the training loop makes batches of."""
+    return source.labelled(recipe.found.source), target.labelled(recipe.found.target)
+
+
 def test_the_synthetic_corpus_knows_its_phones(data):
     assert len(data.vocabulary.phonemes) > 20
     source, _ = sides(data)
@@ -63,12 +68,17 @@ def test_the_synthetic_corpus_knows_its_phones(data):
 def test_sapa_labels_the_target_by_what_it_believes_alone(data):
     source, target = sides(data)
     recipe = build(data, "sapa", warm_up=0.5, confidence=0.5)
-    assert (target.labels["emotion"] == -1).all()
+    before = [dict(side.labels) for side in (source, target)]
     recipe.begin_epoch(0, source=source, dev=source, target=target)
-    assert (target.labels["emotion"] == -1).all()
-    assert (target.labels["community"] == -1).all()
-    assert (source.labels["community"] >= 0).any()
+    assert (recipe.found.target["emotion"] == -1).all()
+    assert (recipe.found.target["community"] == -1).all()
+    assert (recipe.found.source["community"] >= 0).any()
     recipe.begin_epoch(1, source=source, dev=source, target=target)
+    for side, labels in zip((source, target), before, strict=True):  # are as they were
+        assert side.labels.keys() == labels.keys()
+        assert all(torch.equal(side.labels[n], labels[n]) for n in labels)
+    assert (target.labels["emotion"] == -1).all()
+    source, target = told(recipe, source, target)
     trusted = target.labels["emotion"]
     assert 0.4 < (trusted >= 0).float().mean() < 0.6
     assert (target.labels["language"] == recipe.target_language).all()
@@ -81,6 +91,27 @@ def test_sapa_labels_the_target_by_what_it_believes_alone(data):
     torch.testing.assert_close(terms["loss"], total)
 
 
+def test_sapa_refreshes_when_asked_and_a_resumed_run_knows_what_was_found(data):
+    """Epochs in between hear nothing of the target, and a copy from the checkpoint's tensors does not either."""
+    source, target = sides(data)
+    recipe = build(data, "sapa", warm_up=0, refresh=2)
+    recipe.begin_epoch(0, source=source, dev=source, target=target)
+    found = recipe.found
+    going_on = build(data, "sapa", warm_up=0, refresh=2)
+    going_on.load_state_dict(recipe.state_dict())
+    going_on.found = Found.of(found.tensors())
+    with torch.no_grad():
+        for weight in recipe.parameters():
+            weight.add_(torch.randn_like(weight))
+    for one in (recipe, going_on):
+        one.begin_epoch(1, source=source, dev=source, target=target)
+        assert one.found.tensors().keys() == found.tensors().keys()
+        for name, labels in found.tensors().items():
+            assert torch.equal(one.found.tensors()[name], labels), name
+    recipe.begin_epoch(2, source=source, dev=source, target=target)
+    assert not torch.equal(recipe.found.target["emotion"], found.target["emotion"])
+
+
 def test_sapas_ablations_leave_their_terms_out(data):
     source, target = sides(data)
     for changes, gone in (
@@ -89,7 +120,8 @@ def test_sapas_ablations_leave_their_terms_out(data):
     ):
         recipe = build(data, "sapa", warm_up=0, **changes)
         recipe.begin_epoch(0, source=source, dev=source, target=target)
-        assert gone not in recipe.train().step(source.batch(range(8)), target.batch(range(8)))
+        ours, theirs = told(recipe, source, target)
+        assert gone not in recipe.train().step(ours.batch(range(8)), theirs.batch(range(8)))
     recipe = build(data, "sapa", warm_up=0, communities=0)
     recipe.begin_epoch(0, source=source, dev=source, target=target)
     assert recipe.model.styles is None
@@ -103,7 +135,7 @@ def test_a_stranger_gets_the_community_of_his_like(data):
     recipe.begin_epoch(0, source=source, dev=source, target=target)
     known = torch.nn.functional.one_hot(source.labels["emotion"], 4).float()
     again = recipe.book.look_up(source, known)
-    found = source.labels["communities"]
+    found = recipe.found.source["communities"]
     both = (found >= 0) & (again >= 0)
     assert both.float().mean() > 0.5
     assert (found == again)[both].float().mean() > 0.8
@@ -117,9 +149,9 @@ def test_communities_keep_their_numbers(data):
     source, target = sides(data)
     recipe = build(data, "sapa", warm_up=0)
     recipe.begin_epoch(0, source=source, dev=source, target=target)
-    first = source.labels["communities"].clone()
+    first = recipe.found.source["communities"].clone()
     recipe.begin_epoch(1, source=source, dev=source, target=target)
-    assert torch.equal(first, source.labels["communities"])
+    assert torch.equal(first, recipe.found.source["communities"])
 
 
 def test_layers_are_chosen_by_the_policy_and_need_phones_for_vowels(data, tmp_path):

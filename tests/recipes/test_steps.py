@@ -15,8 +15,9 @@ from cleser.recipes import METHODS
 from cleser.recipes.pseudo_labels import confident_labels
 from cleser.recipes.test_time import SAR, T3A, Tent
 from cleser.speech import Features
-from cleser.training.dataset import Dataset, InMemory, Vocabulary
+from cleser.training.dataset import Dataset, Vocabulary
 from cleser.training.loop import Task, TrainingConfig, predict, recognise
+from cleser.training.sources import InMemory
 
 LAYERS, CHANNELS, DIM = 3, 6, 8
 NAMES = Vocabulary(
@@ -395,7 +396,7 @@ def test_a_matched_prior_predicts_every_class_alike(name: str) -> None:
 
 def test_sapa_prepares_in_two_rounds() -> None:
     recipe, _, target = begun()
-    assert (target.labels["emotion"] == -1).all()  # not adapted to yet
+    assert (recipe.found.target["emotion"] == -1).all()  # not adapted to yet
     bare = told_of(target, None)
     first = recipe.book.look_up(bare, believed(recipe, bare))
     second = recipe.book.look_up(bare, believed(recipe, told_of(bare, first)))
@@ -410,7 +411,7 @@ def test_sapas_pseudo_labels_are_the_most_confident_of_matched_predictions() -> 
     shares = believed(recipe, target)
     assert not torch.equal(shares.argmax(-1), everyone(recipe, target).argmax(-1))
     recipe.begin_epoch(1, source=source, dev=source, target=target)
-    assert torch.equal(target.labels["emotion"], confident_labels(shares, 0.5))
+    assert torch.equal(recipe.found.target["emotion"], confident_labels(shares, 0.5))
 
 
 def test_sapa_trusts_more_from_epoch_to_epoch() -> None:
@@ -422,7 +423,7 @@ def test_sapa_trusts_more_from_epoch_to_epoch() -> None:
     for epoch, share in ((4, None), (5, 0.2), (7, 0.5), (9, 0.8)):
         recipe.begin_epoch(epoch, source=source, dev=source, target=target)
         trusted = confident_labels(shares, share) if share else torch.full_like(shares[:, 0], -1)
-        assert torch.equal(target.labels["emotion"], trusted.long())
+        assert torch.equal(recipe.found.target["emotion"], trusted.long())
 
 
 def test_sapa_is_told_communities_only_if_that_helps_held_out_speakers() -> None:

@@ -15,6 +15,7 @@ import pytest
 import soundfile
 import torch
 from safetensors import safe_open
+from torch.nn.utils.rnn import pad_sequence
 
 import cleser
 from cleser.corpora.protocol import Protocol
@@ -22,14 +23,17 @@ from cleser.experiments.evaluate import evaluate
 from cleser.experiments.experiment import Data, Experiment
 from cleser.experiments.export import _described, _portable, export
 from cleser.experiments.neural import encoder_for
+from cleser.features.normalisation import Moments
 from cleser.models import ModelConfig
 from cleser.recipes import METHODS, ClassicalConfig, ERMConfig
 from cleser.settings import from_plain, to_plain
 from cleser.speech import Alignment, load_backbone, write_textgrid
 from cleser.speech.backbones.fine_tuning import FineTuning
-from cleser.training.audio import AudioDataset, AudioEncoder, _crop
+from cleser.training.audio import PADDING, AudioEncoder, Sounds
 from cleser.training.dataset import load_dataset
+from cleser.training.heard import Heard
 from cleser.training.loop import TrainingConfig
+from cleser.training.reading import Excerpt, stretch
 from tests.corpora.trees import write_corpus
 from tests.speech.tiny_models import save_tiny
 
@@ -69,11 +73,13 @@ def small(name):
     return from_plain(METHODS[name].config, config)
 
 
-def run(name, specs, out, backbone, tuning, *, config=None, seeds=1, **terms):
+def run(name, specs, out, backbone, tuning, *, config=None, seeds=1, workers=0, **terms):
     config = config or small(name)
     terms = {"auxiliary": [specs[2]], **terms}
     protocol = Protocol([specs[0]], [specs[1]], **terms)
-    experiment = Experiment(name, to_plain(config), protocol, seeds, out, backbone, tuning)
+    experiment = Experiment(
+        name, to_plain(config), protocol, seeds, out, backbone, tuning, workers=workers
+    )
     return METHODS[name].run(experiment, config, load_backbone(backbone))
 
 
@@ -182,10 +188,10 @@ def test_subsets_and_joins_keep_their_utterances(specs):
 
 
 def test_phones_are_cut_with_the_recording():
-    wave = torch.arange(1000.0)
+    wave = np.arange(1000.0, dtype=np.float32)
     spoken = Alignment([0.1, 0.4, 0.8], [0.4, 0.7, 0.9], ("p", "a", "t"))
     for seed in range(20):
-        cut, phones = _crop(wave, spoken, 1000, 0.5, (seed,))
+        cut, phones = stretch(Excerpt(wave, spoken), 1000, 0.5, (seed,))
         assert len(cut) == 500
         first = float(cut[0]) / 1000
         expected = {
@@ -196,10 +202,11 @@ def test_phones_are_cut_with_the_recording():
         assert set(phones.phones) == set(expected)
         for start, end, name in phones:
             assert (start, end) == pytest.approx(expected[name])
-        again, _ = _crop(wave, spoken, 1000, 0.5, (seed,))
-        assert torch.equal(cut, again)
-    assert _crop(wave, spoken, 1000, 1.0, (0,)) == (wave, spoken)
-    assert len({float(_crop(wave, None, 1000, 0.5, (s,))[0][0]) for s in range(20)}) > 10
+        again, _ = stretch(Excerpt(wave, spoken), 1000, 0.5, (seed,))
+        assert np.array_equal(cut, again)
+    assert stretch(Excerpt(wave, spoken), 1000, 1.0, (0,)) == (wave, spoken)
+    begun = [stretch(Excerpt(wave, None), 1000, 0.5, (s,)).wave[0] for s in range(20)]
+    assert len(set(begun)) > 10
 
 
 def test_a_crop_of_silence_is_no_dead_end(specs):
@@ -207,7 +214,7 @@ def test_a_crop_of_silence_is_no_dead_end(specs):
     data = Data(Protocol([specs[0]], [specs[1]]).load(), backbone, auxiliary=False,
                 tuning=FineTuning("head"))  # fmt: skip
     encoder = encoder_for(backbone, data.tuning, data.vocabulary, data.cast.protocol)
-    sounds = data.seen.sounds([0, 1])
+    sounds = data.seen.load([0, 1])
     sounds.waveforms[0] = 0
     batch = encoder(sounds)
     assert torch.isfinite(batch.tokens).all()
@@ -287,11 +294,52 @@ STILL = {
 }  # fmt: skip
 
 
+def test_what_is_padded_is_bounded_and_changes_nothing(specs, models, monkeypatch):
+    """One batch of lengths from .1 to 2 s, in pieces and in one: the same numbers, and gradients."""
+    backbone = load_backbone(models["whisper"])
+    sounds = noises([0.1, 2.0, 0.55, 1.9, 0.5, 1.0], backbone)
+    heard = []
+    one = AudioEncoder(backbone, (), by_utterance=False, together=True)
+    other = AudioEncoder(backbone, (), by_utterance=False)
+    forward = type(backbone).forward
+
+    def noted(self, waveforms, lengths):
+        heard.append((waveforms.numel(), int(lengths.sum())))
+        return forward(self, waveforms, lengths)
+
+    monkeypatch.setattr(type(backbone), "forward", noted)
+    backbone.requires_grad_(True)
+    weight = next(p for n, p in backbone.named_parameters() if "fc1.weight" in n)
+    found = []
+    for encoder in (one, other):
+        batch = encoder.eval()(sounds)
+        (batch.tokens.square().sum() + batch.summaries.square().sum()).backward()
+        found.append((batch, weight.grad.clone()))
+        weight.grad = None
+    assert len(heard) == 5 and heard[0][0] > 1.9 * heard[0][1]
+    padded, spoken = (sum(n) for n in zip(*heard[1:], strict=True))
+    assert spoken == heard[0][1] and 1 - spoken / padded <= PADDING
+    (whole, gradient), (pieces, its_own) = found
+    assert torch.equal(whole.offsets, pieces.offsets)
+    torch.testing.assert_close(pieces.tokens, whole.tokens, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(pieces.summaries, whole.summaries, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(its_own, gradient, atol=1e-3, rtol=1e-3)
+
+
+def noises(seconds, backbone):
+    draw = torch.Generator().manual_seed(0)
+    waves = [0.1 * torch.randn(round(s * backbone.rate), generator=draw) for s in seconds]
+    zero = torch.zeros(len(waves), backbone.n_layers, 2 * backbone.dim)
+    moments = Moments(zero, zero + 1, zero, zero + 1)
+    padded, lengths = pad_sequence(waves, batch_first=True), torch.tensor([len(w) for w in waves])
+    return Sounds(padded, lengths, [None] * len(waves), [{}] * len(waves), moments)
+
+
 def test_half_precision_is_near(specs, models):
     backbone = load_backbone(models["wavlm"])
     cast = Protocol([specs[0]], [specs[1]]).load()
     data = Data(cast, backbone, auxiliary=False, tuning=FineTuning("head"))
-    sounds = data.seen.sounds([0, 4, 7])
+    sounds = data.seen.load([0, 4, 7])
     full, half = (
         AudioEncoder(backbone, (), by_utterance=False, precision=precision).eval()(sounds)
         for precision in ("float32", "bfloat16")
@@ -303,7 +351,10 @@ def test_half_precision_is_near(specs, models):
 
 @pytest.mark.slow
 def test_killed_and_resumed_equals_uninterrupted(specs, models, tmp_path):
-    """Crops, dropout of the backbone and its optimiser's state go on as if nothing had been."""
+    """Crops, dropout of the backbone and its optimiser's state go on as if nothing had been.
+
+    The killed run has its recordings decoded by other processes, the uninterrupted one by itself.
+    """
     tuning = FineTuning("lora", adapters=4, crop=0.25)
     config = ERMConfig(ModelConfig(dim=8), TrainingConfig(epochs=4, batch_size=4))
     run("erm", specs, tmp_path / "whole", models["wav2vec2"], tuning, config=config)
@@ -312,7 +363,7 @@ from tests.training.test_audio import *
 from pathlib import Path
 config = ERMConfig(ModelConfig(dim=8), TrainingConfig(epochs=4, batch_size=4))
 tuning = FineTuning("lora", adapters=4, crop=0.25)
-run("erm", {specs!r}, Path({str(tmp_path / "killed")!r}), {models["wav2vec2"]!r}, tuning, config=config)
+run("erm", {specs!r}, Path({str(tmp_path / "killed")!r}), {models["wav2vec2"]!r}, tuning, config=config, workers=2)
 """
     process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
     metrics = tmp_path / "killed" / "metrics.jsonl"
@@ -325,7 +376,7 @@ run("erm", {specs!r}, Path({str(tmp_path / "killed")!r}), {models["wav2vec2"]!r}
     process.wait()
     assert process.returncode == -signal.SIGKILL
     assert not (tmp_path / "killed" / "results.json").exists()
-    run("erm", specs, tmp_path / "killed", models["wav2vec2"], tuning, config=config)
+    run("erm", specs, tmp_path / "killed", models["wav2vec2"], tuning, config=config, workers=1)
     for name in ("metrics.jsonl", "results.json"):
         assert (tmp_path / "killed" / name).read_text() == (tmp_path / "whole" / name).read_text()
 
@@ -364,7 +415,7 @@ def test_statistics_do_not_depend_on_how_they_are_gathered(specs, monkeypatch):
         expected = getattr(reference, name)
         for found in (getattr(whole.moments, name), getattr(parts.moments, name)):
             torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-6)
-    assert isinstance(whole.seen, AudioDataset)
+    assert isinstance(whole.seen.source, Heard)
 
 
 @pytest.mark.cuda

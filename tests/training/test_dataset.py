@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from cleser.speech import Features
-from cleser.training.dataset import Dataset, InMemory, Vocabulary, balance
+from cleser.training.dataset import Dataset, Vocabulary, balance
+from cleser.training.sources import InMemory
 
 NAMES = Vocabulary(("anger", "sadness"), ("s",), ("de",), ("small", "large"))
 

@@ -89,7 +89,10 @@ def experiment(folder, road, out):
     specs = json.loads((folder / "specs.json").read_text())
     protocol = Protocol([specs[0]], [specs[1]], dev=0.34)
     backbone = "acoustic" if road == "features" else str(folder / "model")
-    made = Experiment("erm", to_plain(CONFIG), protocol, 1, out, backbone, ROADS[road])
+    workers = int(road == "lora")  # each process has its own recordings decoded by another one
+    made = Experiment(
+        "erm", to_plain(CONFIG), protocol, 1, out, backbone, ROADS[road], workers=workers
+    )
 
     def fit(fold):
         return fit_recipe(lambda task: Contrastive(CONFIG, task), CONFIG.training, fold)

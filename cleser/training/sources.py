@@ -1,0 +1,196 @@
+"""Where a dataset's features come from: a store on disk, memory, or recordings (:mod:`cleser.training.heard`).
+
+A :class:`~cleser.training.dataset.Dataset` has one of them and asks each the same; only the training step knows
+that recordings have yet to become features, since gradients go through that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Protocol as Interface
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cleser.features.joined import JoinedFeatures
+from cleser.features.pooled import Features
+from cleser.features.standards import Standards
+from cleser.features.stored import StoredFeatures
+
+if TYPE_CHECKING:
+    from cleser.training.audio import AudioEncoder, Sounds
+    from cleser.training.reading import Excerpt, Excerpts
+
+AT_ONCE: Final = 128  # utterances whose stored features are recognised together
+
+
+class Source(Interface):
+    """Where a dataset's features come from: by position, ready for a network."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Layers L and channels C."""
+        ...
+
+    @property
+    def at_once(self) -> int:
+        """How many utterances to recognise together."""
+        ...
+
+    @property
+    def excerpts(self) -> Excerpts | None:
+        """What reads its recordings, which other processes may do; None where there is nothing to decode."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def load(
+        self, at: Tensor, *, tokens: bool = True, read: Sequence[Excerpt] = ()
+    ) -> Features | Sounds:
+        """What the utterances at some positions are made of: features as a network gets them, or recordings.
+
+        Args:
+            at: Positions.
+            tokens: Whether features need tokens beside their summaries.
+            read: What has been read of their recordings, where there is something to decode.
+        """
+        ...
+
+    def before_training(self) -> Source:
+        """Stored features by the backbone as it was before it was trained; itself where it is not trained."""
+        ...
+
+    def encoded_by(self, encoder: AudioEncoder) -> Source:
+        """The same, its recordings encoded by this; itself where there are none."""
+        ...
+
+    def join(self, others: Sequence[Self]) -> Self:
+        """This and others, one after another."""
+        ...
+
+
+class Kept:
+    """What is alike for all features that are there already: nothing is decoded, and no backbone trained."""
+
+    at_once = AT_ONCE
+    excerpts = None
+
+    def before_training(self) -> Self:
+        """Itself."""
+        return self
+
+    def encoded_by(self, encoder: AudioEncoder) -> Self:
+        """Itself."""
+        return self
+
+
+@dataclass(repr=False)
+class Stored(Kept):
+    """Features gathered from a store, batch by batch.
+
+    Attributes:
+        features: As they were extracted.
+        standards: What they are standardised by.
+    """
+
+    features: StoredFeatures | JoinedFeatures
+    standards: Standards
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Layers L and channels C."""
+        return self.features.shape
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def load(self, at: Tensor, *, tokens: bool = True, read: Sequence[Excerpt] = ()) -> Features:
+        """The features of the utterances at some positions, standardised."""
+        # What is said of an utterance is known from its tokens, and is taken out of its summary too.
+        raw = self.features.take(at, tokens=tokens or len(self.standards.content.table) > 0)
+        return self.standards.apply(raw, at, tokens=tokens)
+
+    def join(self, others: Sequence[Stored]) -> Stored:
+        """This and others, one after another."""
+        parts = [self, *others]
+        kind: Any = type(self.features)
+        features = kind.join([p.features for p in parts])
+        return Stored(features, Standards.join([p.standards for p in parts]))
+
+
+@dataclass(repr=False)
+class Bare(Kept):
+    """Features of which what is said has been taken off, see :mod:`cleser.features.sentences`.
+
+    Attributes:
+        features: The others.
+        sentence: Which sentence each utterance says, int64 [N]; −1 where none is taken off.
+        offsets: What is taken off the summaries of each sentence, [S, L, C].
+    """
+
+    features: Stored | InMemory | Bare
+    sentence: Tensor
+    offsets: Tensor
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Layers L and channels C."""
+        return self.features.shape
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def load(self, at: Tensor, *, tokens: bool = True, read: Sequence[Excerpt] = ()) -> Features:
+        """The features of the utterances at some positions, standardised, less their sentences'."""
+        found = self.features.load(at, tokens=tokens)
+        sentence = self.sentence[at]
+        known = (sentence >= 0).nonzero()[:, 0]
+        if not len(known):
+            return found
+        summaries = found.summaries.clone()
+        summaries[known] -= self.offsets[sentence[known]].to(summaries)
+        return replace(found, summaries=summaries)
+
+    def join(self, others: Sequence[Bare]) -> Bare:
+        """This and others, one after another."""
+        parts = [self, *others]
+        shifts = np.cumsum([0, *(len(p.offsets) for p in parts[:-1])]).tolist()
+        moved = [
+            torch.where(p.sentence >= 0, p.sentence + shift, -1)
+            for p, shift in zip(parts, shifts, strict=True)
+        ]
+        first: Any = self.features
+        features = first.join([p.features for p in others])
+        return Bare(features, torch.cat(moved), torch.cat([p.offsets for p in parts]))
+
+
+@dataclass
+class InMemory(Kept):
+    """Features that are small enough to be held, ready as they are.
+
+    Attributes:
+        features: Standardised.
+    """
+
+    features: Features
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Layers L and channels C."""
+        _, layers, channels = self.features.summaries.shape
+        return layers, channels
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def load(self, at: Tensor, *, tokens: bool = True, read: Sequence[Excerpt] = ()) -> Features:
+        """The features of the utterances at some positions."""
+        picked = self.features.pick(at)
+        return picked if tokens else picked.without_tokens()
+
+    def join(self, others: Sequence[InMemory]) -> InMemory:
+        """This and others, one after another."""
+        return InMemory(Features.join([self.features, *(o.features for o in others)]))
