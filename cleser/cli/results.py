@@ -22,7 +22,7 @@ def evaluate(
     alignments: Path | None = None,
     out: Path | None = None,
 ) -> None:
-    """Show the results of a finished run; or recognise another corpus, or degraded recordings of the test, with its networks.
+    """Show the results of a finished run; or recognise another corpus, or degraded recordings of its test.
 
     Args:
         run: The run folder.
