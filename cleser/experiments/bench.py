@@ -1,4 +1,4 @@
-"""A matrix of directions and recipes, run by parallel workers, resumed where it was left, as one table."""
+"""A bench: recipes in several directions between corpora, run by parallel workers and resumable, as one table."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from cleser.experiments.experiment import SELECTION, Experiment
 from cleser.experiments.methods import METHODS, check_task, unknown_recipe
 from cleser.experiments.selection import Selection, names_of, read_grid, select_by_transfer
 from cleser.experiments.variants import reference_of, variant
+from cleser.memory import peak, reset_peak
 from cleser.models.emotion import ModelConfig
 from cleser.progress import console, say_always, track
 from cleser.settings import from_plain, read_yaml, to_plain
@@ -92,9 +93,9 @@ class Cell(NamedTuple):
         direction: Its column.
         recipe: Its row.
         protocol: The terms.
-        folder: Of the run.
-        pool: Labelled corpora that its settings may be chosen by: the sources, or where there is one alone all of the
-            matrix but the target.
+        folder: The run folder.
+        pool: Labelled corpora that its settings may be chosen by: the sources or, if there is a single source, all
+            corpora of the matrix except the target.
         renamed: Emotions to rename in the pool.
     """
 
@@ -181,7 +182,7 @@ def run_matrix(
 
 
 def tabulate(cells: Sequence[Cell]) -> pd.DataFrame:
-    """A row a run: UAR and macro-F1 in per cent, the interval, two paired differences, the terms, the time.
+    """A row a run: UAR and macro-F1 in per cent, the interval, two paired differences, the terms, time and peak memory.
 
     *The difference* is to plain ERM under the same access to the target (see
     :func:`cleser.experiments.variants.reference_of`). *The control* is the row that is the same but for what the method
@@ -210,7 +211,7 @@ def tabulate(cells: Sequence[Cell]) -> pd.DataFrame:
                 "control": control or None,
                 **_difference(cell, folders.get((direction, control)), "control_"),
                 "terms": run.protocol["hash"],
-                "seconds": _seconds(cell.folder),
+                **_cost(cell.folder),
             }
         )
     table = pd.DataFrame(rows)
@@ -329,6 +330,7 @@ def _run(cell: Cell, matrix: Matrix, alignments: str | None) -> None:
     experiment, config = experiment_of(cell, matrix, alignments)
     grid = variant(cell.recipe).grid
     began = time.perf_counter()
+    reset_peak()
     if grid and (cell.folder / "results.json").exists():
         return  # with what was chosen, which the matrix does not know
     found = choose(experiment, config, cell) if grid else None
@@ -340,7 +342,8 @@ def _run(cell: Cell, matrix: Matrix, alignments: str | None) -> None:
     if found:
         found.write(cell.folder / SELECTION)
     # What an interrupted attempt took before is not known: the time is that of the last.
-    (cell.folder / "time.json").write_text(json.dumps({"seconds": time.perf_counter() - began}))
+    took = {"seconds": time.perf_counter() - began, "peak_bytes": peak()}
+    (cell.folder / "time.json").write_text(json.dumps(took))
 
 
 def experiment_of(cell: Cell, matrix: Matrix, alignments: str | None) -> tuple[Experiment, Any]:
@@ -390,9 +393,12 @@ def _difference(cell: Cell, other: Path | None, prefix: str = "") -> dict[str, f
     return {f"{prefix}{name}": value for name, value in zip(names, values, strict=True)}
 
 
-def _seconds(folder: Path) -> float | None:
+def _cost(folder: Path) -> dict[str, float | None]:
+    """What a run took: seconds, and gigabytes of memory at its peak; missing where that is not known."""
     path = folder / "time.json"
-    return float(json.loads(path.read_text())["seconds"]) if path.exists() else None
+    took = json.loads(path.read_text()) if path.exists() else {}
+    held = took.get("peak_bytes")
+    return {"seconds": took.get("seconds"), "peak_gb": None if held is None else held / 1e9}
 
 
 def _tupled(plain: dict[str, Any]) -> dict[str, Any]:

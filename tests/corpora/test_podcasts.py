@@ -81,6 +81,13 @@ def test_splits_come_from_the_partition_where_the_table_has_none(write):
     assert load(f"msp-podcast:{root}")["split"].tolist() == ["test1", "train", "dev"]
 
 
+@pytest.mark.filterwarnings("error")
+def test_without_any_split_there_is_none(write):
+    text = HEADER + ROWS.replace(",Train", ",Unknown")
+    splits = load(f"msp-podcast:{msp(write, text=text)}")["split"]
+    assert splits.fillna("").tolist() == ["test1", "", "dev"]
+
+
 def test_what_does_not_fit_together_is_listed_once(write):
     extra = "gone.wav,A,1,1,1,1,Male,Train\nbad.wav,Z,1,1,1,1,Male,Train\nempty.wav,A,1,1,1,1,Male,Train\n"
     root = msp(write, text=HEADER + ROWS + extra + ROWS.splitlines()[0])

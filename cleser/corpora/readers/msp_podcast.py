@@ -42,7 +42,7 @@ def read(argument: str) -> Listing:
         raise wrong_folder("msp-podcast", root, looked_for, lambda f: find_table(f) is not None)
     rows, problems = read_consensus(source)
     partition, path = _partition(root)
-    rows["split"] = rows["split"].fillna(rows["utterance"].map(partition))
+    rows["split"] = rows["split"].fillna(partition.reindex(rows["utterance"]).set_axis(rows.index))
     known = {*rows["utterance"].to_numpy(object), *rows_of(problems)}
     extra = partition[[name not in known for name in partition.index.to_numpy(object)]]
     withheld = pd.DataFrame({"utterance": extra.index[extra == WITHHELD], "split": WITHHELD})
