@@ -183,7 +183,7 @@ def extract_to_store(
     crew = _Crew(backbone, workers)
     work = _Work(crew, pooling, seconds, advance)
     with ThreadPoolExecutor(os.cpu_count()) as readers:
-        items = list(readers.map(lambda row: _Item.look(*row, known, pooling=pooling), rows))
+        items = list(readers.map(lambda row: _Item.look(*row, known=known, pooling=pooling), rows))
         done = {i.key for i in items if i.key is not None and i.key in store}
         todo = [i for i in items if i.problem is None and i.key not in done]
         if advance:
@@ -280,7 +280,9 @@ def keys_of(
     places = (manifest[c].tolist() for c in ("path", "start", "end"))
     rows = list(zip(*places, range(len(alignments)), strict=True))
     with ThreadPoolExecutor(os.cpu_count()) as readers:
-        items = list(readers.map(lambda row: _Item.look(*row, alignments, pooling=pooling), rows))
+        items = list(
+            readers.map(lambda row: _Item.look(*row, known=alignments, pooling=pooling), rows)
+        )
     return [item.key if item.problem is None else None for item in items]
 
 
@@ -328,8 +330,8 @@ class _Item:
 
     @classmethod
     def look(
-        cls, path: str, start: float, end: float, number: int,
-        known: Sequence[Alignment | None], *, pooling: Pooling | Record,
+        cls, path: str, start: float, end: float, number: int, *,
+        known: Sequence[Alignment | None], pooling: Pooling | Record,
     ) -> _Item:  # fmt: skip
         """Find out its name and length without decoding it."""
         item = cls(path, start, end, number, known)
