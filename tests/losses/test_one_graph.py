@@ -46,7 +46,7 @@ def test_other_losses_have_one_graph(loss, batch):
 
 
 def compiled_once(loss, batch):
-    """Compile a loss, and see that batches of ten sizes need two graphs at most."""
+    """Compile a loss, and see that after the first of ten sizes nothing is compiled again."""
     from torch._dynamo.testing import CompileCounterWithBackend
 
     torch._dynamo.reset()
@@ -57,5 +57,5 @@ def compiled_once(loss, batch):
         arguments = batch(size, dtype=torch.float64)
         torch.testing.assert_close(compiled(*arguments), loss(*arguments))
         counts.append(counter.frame_count)
-    # A compiler may see the first size as a constant, and no other.
-    assert counts[-1] == counts[1] <= 2, counts
+    # Within the first call the compiler may begin anew, once it finds that it has to take a number as a constant.
+    assert len(set(counts)) == 1, counts
