@@ -22,11 +22,11 @@ def evaluate(
     alignments: Path | None = None,
     out: Path | None = None,
 ) -> None:
-    """Recognise another corpus, or degraded recordings of the test, with the networks of a finished run.
+    """Show the results of a finished run; or recognise another corpus, or degraded recordings of its test.
 
     Args:
         run: The run folder.
-        on: Corpora to recognise, as NAME:FOLDER.
+        on: Corpora to recognise, as NAME:FOLDER; with neither these nor --robustness, the run's own results are shown.
         map: Emotions to rename, as calm=neutral.
         robustness: Recognise the recordings of the run's test, or of --on, with noise, in rooms, through codecs and at
             other speeds. An interrupted command continues when it is given again.
@@ -36,7 +36,7 @@ def evaluate(
         alignments: Folder of alignments, for a run that was trained with alignments.
         out: Folder for the results; by default a folder within the run.
     """
-    from cleser.evaluation import show_results, show_robustness  # noqa: PLC0415
+    from cleser.evaluation import Run, show_results, show_robustness  # noqa: PLC0415
     from cleser.experiments.evaluate import evaluate as transfer  # noqa: PLC0415
 
     folder = str(alignments) if alignments else None
@@ -51,7 +51,8 @@ def evaluate(
         console.print(show_robustness(conditions))
         return
     if not on:
-        raise ValueError("expected --on NAME:FOLDER, a corpus to recognise, or --robustness")
+        console.print(show_results(Run(run).results))
+        return
     results = transfer(run, on, renamed=parse_map(map), alignments=folder, out=out)
     console.print(show_results(results))
 

@@ -43,7 +43,7 @@ CATALOGUE: Final = (
     Entry("iemocap", "en", _ON_REQUEST, "SAIL, University of Southern California", "labels of dialogues against files"),
     Entry("jl-corpus", "en", "CC0 1.0", "Kaggle, University of Auckland", _NAMES),
     Entry("m3ed", "zh", _NOT_STATED, "authors' repository RUCM3ED, Renmin University of China", _TABLE),
-    Entry("mead", "en", "non-commercial research, by its terms of use", "authors' page MEAD", "folders and names of converted sound"),
+    Entry("mead", "en", "non-commercial research", "authors' page MEAD", "folders and names of converted sound"),
     Entry("meld", "en", "GPL 3.0", "authors' repository MELD", _TABLE),
     Entry("mesd", "es", "CC BY 4.0", "Mendeley Data", _NAMES + " (they name no speakers)"),
     Entry("msp-improv", "en", _ON_REQUEST, "MSP Lab, University of Texas at Dallas", _TABLE),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal, cast
 
 import torch
@@ -122,6 +123,7 @@ class T3A:
         self._entropies = self._entropies[at]
 
 
+@dataclass(eq=False, repr=False)
 class Tent:
     r"""Minimise the entropy of predictions by the scales and shifts of normalisation layers.
 
@@ -150,18 +152,16 @@ class Tent:
     torch.Size([3, 2])
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        *,
-        read: Callable[[Any], Tensor] | None = None,
-        lr: float = 1e-3,
-        steps: int = 1,
-    ) -> None:
-        if steps < 1:
-            raise ValueError(f"steps is {steps}, expected at least 1")
-        self.read, self.lr, self.steps = read, lr, steps
-        self._given = model
+    model: nn.Module
+    _: KW_ONLY
+    read: Callable[[Any], Tensor] | None = None
+    lr: float = 1e-3
+    steps: int = 1
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"steps is {self.steps}, expected at least 1")
+        self._given = self.model
         self.reset()
 
     def reset(self) -> None:
@@ -201,6 +201,7 @@ class Tent:
         return logits
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class SAR(Tent):
     r"""Minimise the entropy of the surer predictions, where it is low all around the parameters.
 
@@ -222,10 +223,7 @@ class SAR(Tent):
     begun anew.
 
     Args:
-        model: The network.
-        read: The logits [N, K] among what the network returns; by default that is the logits.
-        lr: Learning rate.
-        steps: Of learning from each batch.
+        model: As for :class:`Tent`, as are ``read``, ``lr`` and ``steps``.
         sure: E₀ as a part of log K, the entropy of knowing nothing.
         rho: ρ, how far around the parameters the entropy is to be low.
         restart: As a part of log K; by default the authors' .2 for a thousand classes. 0 never starts again.
@@ -239,23 +237,16 @@ class SAR(Tent):
     torch.Size([3, 2])
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        *,
-        read: Callable[[Any], Tensor] | None = None,
-        lr: float = 1e-3,
-        steps: int = 1,
-        sure: float = 0.4,
-        rho: float = 0.05,
-        restart: float = 0.2 / math.log(1000),
-    ) -> None:
-        if not sure > 0:
-            raise ValueError(f"sure is {sure}, expected more than 0")
-        if not (rho >= 0 and restart >= 0):
-            raise ValueError(f"rho is {rho} and restart {restart}, expected at least 0")
-        self.sure, self.rho, self.restart = sure, rho, restart
-        super().__init__(model, read=read, lr=lr, steps=steps)
+    sure: float = 0.4
+    rho: float = 0.05
+    restart: float = 0.2 / math.log(1000)
+
+    def __post_init__(self) -> None:
+        if not self.sure > 0:
+            raise ValueError(f"sure is {self.sure}, expected more than 0")
+        if not (self.rho >= 0 and self.restart >= 0):
+            raise ValueError(f"rho is {self.rho} and restart {self.restart}, expected at least 0")
+        super().__post_init__()
 
     def reset(self) -> None:
         """Start again from the network that was given."""

@@ -17,9 +17,7 @@ def arguments(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLESER_CACHE", str(root / "cache"))
         specs = (write_corpus(root / "a", "a", speakers=4), write_corpus(root / "b", "b", seed=1))
-        given = (
-            f"--source {specs[0]} --target {specs[1]} --seeds 2 --epochs 2 --dim 8"
-        )
+        given = f"--source {specs[0]} --target {specs[1]} --seeds 2 --epochs 2 --dim 8"
         yield ["run", "erm", *given.split()]
 
 

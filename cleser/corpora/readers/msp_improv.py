@@ -3,8 +3,8 @@
 Expected: ``Evaluation.txt`` (older copies spell it ``Evalution.txt``) and
 ``session1/S01A/P/MSP-IMPROV-S01A-F01-P-FM01.wav``.
 
-Attributes are read on a scale from 1 to 5. ``Evaluation.txt`` does not say which it is; tables of its labels that others
-have published reach from 1 to 5 in arousal and valence.
+Attributes are read on a scale from 1 to 5. ``Evaluation.txt`` does not say which it is; tables of its labels that
+others have published reach from 1 to 5 in arousal and valence.
 """
 
 from __future__ import annotations
