@@ -71,7 +71,7 @@ class RunArguments(Generic[C, T]):
         trials: Number of combinations that are drawn or suggested.
         selection_seeds: Number of trainings of each trial.
         tracker: Show the training and the test's results in TensorBoard (its files are in the run folder) or Weights
-            and Biases while it goes on.
+            and Biases while they run.
     """
 
     source: tuple[str, ...]

@@ -20,11 +20,11 @@ only one with some class. For G speakers of equal size with means :math:`x_g`, t
 **Two sources.** With :math:`\bar\psi_g = \frac1S \sum_s \psi_{sg}`, where seeds that have not tested g add zero,
 
 .. math::
+   :label: components
 
     V_\mathrm{speakers} = \sum_g \bar\psi_g^2, \qquad
     V_\mathrm{seeds} = \frac{\sum_s (\theta_s - \bar\theta)^2}{S (S - 1)}, \qquad
     V_\mathrm{both} = \frac{\sum_{s,g} (\psi_{sg} - \bar\psi_g)^2}{S (S - 1)}.
-   :label: components
 
 A seed is better for one speaker and worse for another. This interaction (and, if seeds test different speakers, the
 choice of these speakers) is contained in each of the first two variances but must count once:

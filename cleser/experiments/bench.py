@@ -159,7 +159,7 @@ def run_matrix(
         corpora: Spec by name, as ``{"emodb": "emodb:DIR"}``, beside those that the matrix brings.
         out: Folder of all runs.
         workers: Processes at a time.
-        alignments: Folder that says when phones sound.
+        alignments: Folder of alignments, which say when each phone is spoken.
 
     Returns:
         See :func:`tabulate`; also written to ``out`` as CSV, HTML and LaTeX. A cell that failed is reported on the

@@ -30,7 +30,7 @@ def evaluate(
         run: The run folder.
         on: Specs of the corpora.
         renamed: Further emotions to rename, as ``{"calm": "neutral"}``.
-        alignments: Folder that says when phones sound, for a run that was trained with one.
+        alignments: Folder of alignments, for a run that was trained with alignments.
         out: Folder for the results; by default ``on-<corpora>`` within the run.
 
     Returns:

@@ -244,7 +244,7 @@ class Data:
 
     @cached_property
     def knows_phones(self) -> bool:
-        """Whether anybody says when phones sound."""
+        """Whether there are alignments."""
         return self.alignments is not None or "phones" in self.cast.source
 
     @cached_property
@@ -261,7 +261,7 @@ class Data:
 
     @cached_property
     def target_phones(self) -> Sequence[Alignment | None]:
-        """When the target's phones sound, as far as that is known; no recording is opened for it."""
+        """The alignments of the target, where there are any; no recording is opened to read them."""
         return phones_of(self.cast.heard, self.alignments)
 
     @cached_property

@@ -8,7 +8,9 @@ over the attributes a. Each is computed over the utterances of the batch for whi
 (:func:`cleser.losses.concordance_loss`). Under ``--task avd`` there are no classes, and :math:`\mathcal{L}_{CE}` is
 left out.
 
-    python -m cleser run erm --task both --source msp-podcast:DIR --target iemocap:DIR --out runs/both
+On the command line::
+
+    cleser run erm --task both --source msp-podcast:DIR --target iemocap:DIR --out runs/both
 """
 
 from __future__ import annotations

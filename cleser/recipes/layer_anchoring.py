@@ -27,6 +27,8 @@ The paper leaves several choices open. They were made as follows; each is a fiel
 * *The prior* of the predictions for the target is matched (`match_prior`), as in the other recipes that use target
   audio.
 
+On the command line::
+
     cleser run layer-anchoring --source emodb:DIR --target ravdess:DIR --out runs/lam
 """
 

@@ -20,7 +20,9 @@ Two steps without target labels may follow:
 Arousal, valence and dominance (``--task avd``, or ``both``) are learned by ridge regression on the same statistics, see
 :mod:`cleser.recipes.ridge`; the two steps above apply to classes only.
 
-    python -m cleser run probe --source emodb:DIR --target ravdess:DIR --backbone MODEL --out runs/probe
+On the command line::
+
+    cleser run probe --source emodb:DIR --target ravdess:DIR --backbone MODEL --out runs/probe
 """
 
 from __future__ import annotations

@@ -21,7 +21,9 @@ Deviations
 * *The backbone* of the paper is adapted by LoRA, bottleneck adapters and gates of the layers; here this is training
   from audio with ``--tune.…``. On frozen features, the shared network is trained.
 
-    cleser run zero-shot --source emodb:DIR --auxiliary turev-db:DIR --target ravdess:DIR \\
+On the command line::
+
+    cleser run zero-shot --source emodb:DIR --auxiliary turev-db:DIR --target ravdess:DIR \
         --target-access nothing --normalisation corpus --map calm=neutral --out runs/zero-shot
 """
 
