@@ -30,6 +30,8 @@ The paper has no public code and leaves much open. Here, each a field of `SAPACo
 
 ``target_access="labels"`` makes the recipe an oracle that learns from labelled target speakers.
 
+On the command line::
+
     cleser run sapa --source emodb:DIR --target ravdess:DIR --out runs/sapa
 """
 
