@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path, PurePath
 from typing import Final, NamedTuple
@@ -15,6 +15,7 @@ from cleser.alignment.files.ctm import channels_of, read_ctm
 from cleser.alignment.files.json_file import from_entries
 from cleser.alignment.files.read import SUFFIXES, read_alignment
 from cleser.alignment.files.tiers import AlignmentError, Tier, to_alignment
+from cleser.alignment.packed import PackedAlignments
 from cleser.alignment.phones import Alignment
 from cleser.corpora.folders import printable
 from cleser.corpora.recording import RecordingError, read_header
@@ -51,20 +52,25 @@ class Alignments(list[Alignment | None]):
         '0 of 1 utterances have an alignment; 1 has no alignment (a.wav)'
         """
         found = sum(alignment is not None for alignment in self)
-        kinds: dict[str, list[str]] = {}
-        for problem in self.problems:
-            kind, _, detail = problem["reason"].partition(": ")
-            example = f"{problem['path']}: {detail}" if detail else problem["path"]
-            kinds.setdefault(kind, []).append(example)
-        ranked = sorted(kinds.items(), key=lambda item: -len(item[1]))
-        parts = [f"{found} of {len(self)} utterances have an alignment"]
-        parts += [f"{len(examples)} {kind} ({examples[0]})" for kind, examples in ranked[:3]]
-        if len(ranked) > 3:
-            parts.append(f"{len(ranked) - 3} further reasons")
-        if self.notes:
-            first = self.notes[0]
-            parts.append(f"{len(self.notes)} mended ({first['path']}: {first['reason']})")
-        return "; ".join(parts)
+        return _summary(found, len(self), self.problems, self.notes)
+
+
+def _summary(
+    found: int, total: int, problems: list[dict[str, str]], notes: list[dict[str, str]]
+) -> str:
+    kinds: dict[str, list[str]] = {}
+    for problem in problems:
+        kind, _, detail = problem["reason"].partition(": ")
+        example = f"{problem['path']}: {detail}" if detail else problem["path"]
+        kinds.setdefault(kind, []).append(example)
+    ranked = sorted(kinds.items(), key=lambda item: -len(item[1]))
+    parts = [f"{found} of {total} utterances have an alignment"]
+    parts += [f"{len(examples)} {kind} ({examples[0]})" for kind, examples in ranked[:3]]
+    if len(ranked) > 3:
+        parts.append(f"{len(ranked) - 3} further reasons")
+    if notes:
+        parts.append(f"{len(notes)} mended ({notes[0]['path']}: {notes[0]['reason']})")
+    return "; ".join(parts)
 
 
 def existing_folder(folder: str | Path) -> Path:
@@ -115,79 +121,129 @@ def load_alignments(
     >>> load_alignments(manifest)[0].phones
     ('h', 'a')
     """
-    if folder is None:
-        return _stated(manifest, alphabet)
-    shelf = _Shelf(existing_folder(folder))
-    found: list[_Found | None] = []
+    kept: list[Alignment | None] = []
+    return Alignments(kept, *_load(manifest, folder, kept.append, tier, alphabet))
+
+
+def pack_alignments(
+    manifest: pd.DataFrame, folder: str | Path | None = None
+) -> tuple[PackedAlignments, str]:
+    """As :func:`load_alignments`, of phones and times alone: one file after another is read, and no other is held.
+
+    Args:
+        manifest: See :func:`load_alignments`.
+        folder: See :func:`load_alignments`.
+
+    Returns:
+        As many as the manifest's rows, and what is wrong with those that are missing or were mended, in a sentence;
+        empty where nothing is.
+
+    >>> row = {"utterance": "a/1", "path": "1.wav", "start": 0.0, "end": None}
+    >>> manifest = pd.DataFrame([{**row, "phones": '[["h", 0.1, 0.2], ["a", 0.2, 0.35]]'}])
+    >>> packed, said = pack_alignments(manifest)
+    >>> packed[0].phones, said
+    (('h', 'a'), '')
+    """
+    packed = PackedAlignments()
+    problems, notes = _load(manifest, folder, packed.append)
+    said = _summary(packed.known, len(packed), problems, notes) if problems or notes else ""
+    return packed, said
+
+
+def _load(
+    manifest: pd.DataFrame,
+    folder: str | Path | None,
+    keep: Callable[[Alignment | None], object],
+    tier: str | int | None = None,
+    alphabet: str | None = None,
+) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """Hand over the alignment of one row after another; gives what is wrong, and what was mended."""
     problems: list[dict[str, str]] = []
+    if folder is None:
+        found = _stated(manifest, alphabet, problems)
+        return _fitting(manifest, found, problems, "the column 'phones'", keep)
+    shelf = _Shelf(existing_folder(folder))
+    found = _filed(manifest, shelf, tier, alphabet, problems)
+    return _fitting(manifest, found, problems, str(folder), keep, shelf)
+
+
+def _filed(
+    manifest: pd.DataFrame,
+    shelf: _Shelf,
+    tier: str | int | None,
+    alphabet: str | None,
+    problems: list[dict[str, str]],
+) -> Iterator[_Found | None]:
+    """What the files say of each row."""
     for row in _rows(manifest):
         try:
-            found.append(_find(shelf, row, tier, alphabet))
+            found = _find(shelf, row, tier, alphabet)
         except (AlignmentError, OSError) as error:
-            found.append(None)
             problems.append(_broken(error))
-        else:
-            if found[-1] is None:
-                problems.append({"path": str(row.path), "reason": _ABSENT})
-    problems += shelf.problems
-    if len(manifest) and not any(found) and all(p["reason"] == _ABSENT for p in problems):
-        first = Path(manifest["path"].iloc[0])
-        raise ValueError(
-            f"{folder}: none of {len(manifest)} utterances has an alignment here, expected files like "
-            f"{first.stem}.TextGrid; found {shelf.sample()}"
-        )
-    return _fitting(manifest, found, problems, str(folder))
+            yield None
+            continue
+        if found is None:
+            problems.append({"path": str(row.path), "reason": _ABSENT})
+        yield found
 
 
 _ABSENT: Final = "has no alignment"
 _MISFIT: Final = "does not fit its recording"
 
 
-def _stated(manifest: pd.DataFrame, alphabet: str | None) -> Alignments:
+def _stated(
+    manifest: pd.DataFrame, alphabet: str | None, problems: list[dict[str, str]]
+) -> Iterator[_Found | None]:
+    """What the column ``phones`` says of each row."""
     if "phones" not in manifest:
         raise ValueError(
             "the manifest has no column 'phones', expected a folder of alignments, as cleser align writes it"
         )
-    found: list[_Found | None] = []
-    problems: list[dict[str, str]] = []
     for path, text in zip(manifest["path"], manifest["phones"], strict=True):
         try:
             entries = json.loads(text) if isinstance(text, str) else None
             known = None if entries is None else from_entries(entries, path, alphabet)
         except (AlignmentError, ValueError, RecursionError) as error:
-            found.append(None)
             problems.append({"path": str(path), "reason": f"cannot be read: {error}"})
+            yield None
             continue
-        found.append(None if known is None else _Found(known, known, str(path)))
         if known is None:
             problems.append({"path": str(path), "reason": _ABSENT})
-    return _fitting(manifest, found, problems, "the column 'phones'")
+        yield None if known is None else _Found(known, known, str(path))
 
 
 def _fitting(
     manifest: pd.DataFrame,
-    found: list[_Found | None],
+    found: Iterator[_Found | None],
     problems: list[dict[str, str]],
     source: str,
-) -> Alignments:
-    """The alignments whose times can be those of their recordings.
+    keep: Callable[[Alignment | None], object],
+    shelf: _Shelf | None = None,
+) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """Hand over the alignments whose times can be those of their recordings, None in place of others.
+
+    Returns:
+        What is wrong with others, and what was mended.
 
     Raises:
-        ValueError: Most cannot.
+        ValueError: There is none, or most cannot.
     """
     length = cache(_seconds)
-    kept: list[Alignment | None] = []
     misfits: list[dict[str, str]] = []
     notes: dict[tuple[str, str], None] = {}
+    count = 0
     for row, one in zip(_rows(manifest), found, strict=True):
         said = one and _misfit(one, row, length(str(row.path)))
+        count += one is not None
         if one is None or said:
-            kept.append(None)
+            keep(None)
             misfits += [{"path": one.file, "reason": f"{_MISFIT}: {said}"}] if one else []
             continue
-        kept.append(one.alignment)
+        keep(one.alignment)
         notes.update(dict.fromkeys((one.file, note) for note in one.alignment.notes))
-    count = sum(one is not None for one in found)
+    if shelf is not None:
+        problems += shelf.problems
+        _check_some(manifest, count, problems, shelf)
     if 2 * len(misfits) > count:
         first = misfits[0]
         raise ValueError(
@@ -195,7 +251,19 @@ def _fitting(
             f"{first['reason'].partition(': ')[2]}"
         )
     mended = [{"path": file, "reason": note} for file, note in notes]
-    return Alignments(kept, [*problems, *misfits], mended)
+    return [*problems, *misfits], mended
+
+
+def _check_some(
+    manifest: pd.DataFrame, count: int, problems: list[dict[str, str]], shelf: _Shelf
+) -> None:
+    """Refuse a folder that holds no alignment of any utterance, rather than do without alignments."""
+    if len(manifest) and not count and all(p["reason"] == _ABSENT for p in problems):
+        first = Path(manifest["path"].iloc[0])
+        raise ValueError(
+            f"{shelf.folder}: none of {len(manifest)} utterances has an alignment here, expected files like "
+            f"{first.stem}.TextGrid; found {shelf.sample()}"
+        )
 
 
 def _seconds(path: str) -> float | None:

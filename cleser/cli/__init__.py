@@ -1,6 +1,7 @@
-"""The command line: ``cleser COMMAND …``; each command is a function, its flags are its arguments.
+"""The command line, ``cleser COMMAND …``. Each command is a function, and its flags are the function's arguments.
 
-What a command returns is the exit status, 0 where that is nothing; 2 is a mistake in how it was called.
+The return value of a command is the exit status, where None means 0. Status 2 means that the command was called
+wrongly.
 """
 
 from __future__ import annotations

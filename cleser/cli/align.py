@@ -1,4 +1,4 @@
-"""``cleser align``: when each phone of a corpus sounds."""
+"""``cleser align``: find when each phone of a corpus is spoken."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def align(
     segment: float = 0.1,
     workers: int = os.cpu_count() or 1,
 ) -> None:
-    """Find the phones of every utterance in time, and write TextGrids; goes on where it was interrupted.
+    """Find when each phone of every utterance is spoken, and write TextGrids; continues if it was interrupted.
 
     Args:
         corpus: The corpus, as NAME:FOLDER.

@@ -29,22 +29,22 @@ def bench_transfer(
     shared_speakers: bool = False,
     task: Task | None = None,
 ) -> None:
-    """Run a matrix of directions and recipes, and write one table; what is finished is not run again.
+    """Run recipes in many directions between corpora, and write one table; finished runs are not repeated.
 
     Args:
         out: Folder of all runs and tables.
-        corpora: As NAME:FOLDER. NAME=SPEC names one in another way, as en=synthetic:en.
-        recipes: Rows; all of them by default.
+        corpora: Each as NAME:FOLDER. NAME=SPEC gives a corpus another name, as en=synthetic:en.
+        recipes: The rows of the table; all of them by default.
         matrix: Directions from a YAML file or by name (real, real-zero-shot, synthetic, whisper, msp-podcast, msp-biic,
-            zero-shot-five); by default every corpus to every other, the remaining ones auxiliary.
-        seeds: Trainings of each; 5 by default.
+            zero-shot-five); by default from every corpus to every other, with the remaining ones as auxiliary.
+        seeds: Number of trainings of each cell; 5 by default.
         backbone: What turns recordings into frames.
-        alignments: Folder of alignments that say when phones sound.
-        workers: Processes at a time.
-        layout: "table", or "paper" for UAR / macro-F1 with a row a task, as the zero-shot paper prints them.
-        split: As cleser run takes it; "speakers", or what the matrix says, by default.
-        shared_speakers: Run a split that trains on speakers it tests; every result says so.
-        task: What is learned and tested, as cleser run takes it; avd and both for rows that can, as erm.
+        alignments: Folder of alignments, which say when each phone is spoken.
+        workers: Number of processes at a time.
+        layout: "table", or "paper" for UAR / macro-F1 with a row for each task, as in the zero-shot paper.
+        split: As in cleser run; by default "speakers", or what the matrix says.
+        shared_speakers: Allow a split that trains on speakers it tests; every result says so.
+        task: What is learned and tested, as in cleser run; avd and both only for rows that can, such as erm.
     """
     from dataclasses import replace  # noqa: PLC0415
 
@@ -83,19 +83,19 @@ def bench_within(
     workers: int = 1,
     task: Task | None = None,
 ) -> None:
-    """Run recipes within each corpus, fold by fold, and write one table; what is finished is not run again.
+    """Run recipes within each corpus, fold by fold, and write one table; finished runs are not repeated.
 
     Args:
         out: Folder of all runs and tables.
-        corpora: As NAME:FOLDER. NAME=SPEC names one in another way, as en=synthetic:en.
-        split: Folds, as cleser run takes them: FILE.csv, emobox:FOLDER, kfold:5, leave-one-speaker-out; or official.
-        shared_speakers: Run a split that trains on speakers it tests; every result says so.
-        task: What is learned and tested, as cleser run takes it; avd and both for rows that can, as erm.
-        recipes: Rows.
-        seeds: Trainings of each fold.
+        corpora: Each as NAME:FOLDER. NAME=SPEC gives a corpus another name, as en=synthetic:en.
+        split: Folds, as in cleser run: FILE.csv, emobox:FOLDER, kfold:5, leave-one-speaker-out; or official.
+        shared_speakers: Allow a split that trains on speakers it tests; every result says so.
+        task: What is learned and tested, as in cleser run; avd and both only for rows that can, such as erm.
+        recipes: The rows of the table.
+        seeds: Number of trainings of each fold.
         backbone: What turns recordings into frames.
-        alignments: Folder of alignments that say when phones sound.
-        workers: Processes at a time.
+        alignments: Folder of alignments, which say when each phone is spoken.
+        workers: Number of processes at a time.
     """
     from cleser.experiments.bench import Direction, Matrix  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""``cleser communities``: who expresses an emotion alike, across the languages of corpora."""
+"""``cleser communities``: find speakers who express an emotion alike, across the languages of corpora."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ def communities(
         out: Folder for the results.
         encoder: acoustic, resemblyzer, or a speaker-verification model of transformers.
         map: Emotions to rename, as calm=neutral.
-        communities: How many in each emotion; by default as many as are found.
-        k: Neighbours of a speaker.
-        resolution: Larger values give smaller communities.
-        refine: Refine what Leiden finds.
-        language_offsets: Remove what each language adds, search neighbours only across languages, or neither.
+        communities: Number of communities in each emotion; by default as many as are found.
+        k: Number of neighbours of a speaker in the graph.
+        resolution: Resolution of the search; larger values give smaller communities.
+        refine: Refine the communities that Leiden finds by a graph neural network.
+        language_offsets: Remove the mean of each language, search neighbours only across languages, or do neither.
         speaker_offsets: Remove each speaker's mean over emotions, or not.
-        permutations: How often languages are dealt to speakers at random.
-        refit: Find communities anew for each permutation: exact, and slower.
-        seed: Of all chance.
+        permutations: How often languages are assigned to speakers at random, for the test of mixing.
+        refit: Find communities again for each permutation, which is exact and slower.
+        seed: Seed of all random choices.
         device: Where the encoder runs.
     """
     from cleser.graphs import CommunityRefiner, style_communities  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""``cleser completion``: what a shell completes after ``cleser``."""
+"""``cleser completion``: a script with which a shell completes ``cleser`` commands."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ end
 
 
 def completion(shell: Positional[Shell]) -> None:
-    """Print what makes a shell complete commands, recipes and flags.
+    """Print a script with which a shell completes commands, recipes and flags.
 
-    Keep it in a file that the shell reads. For bash: cleser completion bash >
+    Save it in a file that the shell reads. For bash: cleser completion bash >
     ~/.local/share/bash-completion/completions/cleser; for zsh: cleser completion zsh > _cleser in a folder of $fpath;
     for fish: cleser completion fish > ~/.config/fish/completions/cleser.fish.
 

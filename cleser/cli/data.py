@@ -1,4 +1,4 @@
-"""``cleser data``: look at corpora, and for what they or the parts of a split have in common."""
+"""``cleser data``: describe, audit, list and convert corpora."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ def data_audit(
     voices: str | None = None,
     out: Path | None = None,
 ) -> int:
-    """Look for speakers, recordings and texts that corpora, or the parts of a split, share; status 1 if they must not.
+    """Find speakers, recordings and texts that corpora, or the parts of a split, share; status 1 if that is leakage.
 
     Args:
-        corpora: Each as NAME:FOLDER; what two of them share would leak from one to the other.
-        train: In place of corpora: table of the training part, a .csv or .parquet with the columns path and language
+        corpora: Each as NAME:FOLDER; anything that two of them share would leak from one to the other.
+        train: In place of corpora, a table of the training part: a .csv or .parquet with the columns path and language
             and, where known, speaker, text, start and end.
         dev: Table of the development part.
         test: Table of the test part.
-        split: Or one table of all parts, with a column split that says train, dev or test.
-        voices: Also compare the voices of the speakers of different corpora, by acoustic (needs nothing),
+        split: In place of train, dev and test, one table with a column split that says train, dev or test.
+        voices: Also compare the voices of the speakers of different corpora, by acoustic (needs no model),
             resemblyzer or a speaker-verification model of transformers.
-        out: Write the pairs of recordings that are the same into this .csv.
+        out: Write the pairs of equal recordings to this .csv.
     """
     from cleser.corpora.audit import audit_parts  # noqa: PLC0415
     from cleser.corpora.manifest import problems  # noqa: PLC0415
@@ -125,7 +125,7 @@ def _voices(parts: dict[str, pd.DataFrame], encoder: str) -> pd.DataFrame:
 
 
 def data_list() -> None:
-    """Show the corpora that come with the package: language, licence, whom to ask, what is checked."""
+    """Show the corpora that can be read: language, licence, where to get them, what is checked."""
     from rich.table import Table  # noqa: PLC0415
 
     from cleser.corpora.catalogue import CATALOGUE, Entry  # noqa: PLC0415
@@ -162,7 +162,7 @@ def data_convert(
 
 
 def data_folds(spec: Positional[str], *, split: str) -> None:
-    """Count what the folds of a corpus share: speakers who train and are tested.
+    """Count the speakers that training and test share in each fold of a corpus.
 
     Args:
         spec: The corpus, as NAME:FOLDER.

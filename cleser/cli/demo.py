@@ -1,4 +1,4 @@
-"""``cleser demo``: the main job on speech that the machine makes itself."""
+"""``cleser demo``: cross-lingual recognition from start to report, on synthetic speech."""
 
 from __future__ import annotations
 

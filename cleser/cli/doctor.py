@@ -1,4 +1,4 @@
-"""``cleser doctor``: is this installation well?"""
+"""``cleser doctor``: check the installation."""
 
 from __future__ import annotations
 

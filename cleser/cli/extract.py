@@ -1,4 +1,4 @@
-"""``cleser extract``: corpora through a backbone into a store of pooled layers."""
+"""``cleser extract``: encode corpora by a backbone, and store the pooled layers."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ def extract(
     seconds: float | None = None,
     device: str | None = None,
 ) -> None:
-    """Encode corpora and keep layers, pooled; the same command goes on where it was stopped.
+    """Encode corpora and keep the pooled layers; an interrupted command continues when it is given again.
 
-    Without --out the store is the one that cleser run reads, given the same backbone and alignments.
-    accelerate launch --num_processes N -m cleser extract … shares the work among N GPUs, torchrun
-    --nproc-per-node N -m cleser extract … among N processes on CPUs too.
+    Without --out, the store is the one that cleser run reads, given the same backbone and alignments.
+    accelerate launch --num_processes N -m cleser extract … shares the work among N GPUs; torchrun
+    --nproc-per-node N -m cleser extract … shares it among N processes, on CPUs too.
 
     Args:
         corpora: Each as NAME:FOLDER.
         backbone: acoustic, or a model of transformers as NAME_OR_PATH,layers=0+6+12,dtype=bfloat16.
-        layers: Those of the backbone to keep: all, numbers as 0 3 6, or 4:9 for 4 to 8; cleser run takes them
-            in the backbone's name, as NAME,layers=0+3+6.
-        tokens: Kept beside each utterance's summary: phones, where alignments tell them, and stretches of .1 s
-            elsewhere; such stretches everywhere; or nothing.
-        statistics: Of the frames of each token and utterance; recipes need both.
+        layers: Layers of the backbone to keep: all, numbers as 0 3 6, or 4:9 for 4 to 8. To use them, give cleser run
+            the backbone as NAME,layers=0+3+6.
+        tokens: What is kept in addition to each utterance's summary: phones where there are alignments, and segments of
+            .1 s elsewhere (phone); segments of .1 s everywhere (uniform); or nothing (none).
+        statistics: Statistics over the frames of each token and utterance; recipes need both.
         alignments: A folder with a TextGrid, CTM or JSON file for each utterance or recording. Not needed for the
             synthetic corpus.
         out: Folder of the store; by default in the cache, where recipes look.
-        dtype: How values are kept, with --out; by default as recipes read them: float16 for models of transformers,
-            float32 for acoustic.
-        seconds: How much sound is encoded at once; by default 32 for each core and 480 on a GPU.
-        device: By default a GPU where there is one.
+        dtype: Number format of the store, with --out; by default float16 for models of transformers and float32 for
+            acoustic, as recipes read them.
+        seconds: Seconds of sound that are encoded at once; by default 32 for each core and 480 on a GPU.
+        device: Where the backbone runs; by default a GPU if there is one.
     """
     import pandas as pd  # noqa: PLC0415
     from accelerate import PartialState  # noqa: PLC0415
 
-    from cleser.alignment import load_alignments  # noqa: PLC0415
+    from cleser.alignment.folder import pack_alignments  # noqa: PLC0415
     from cleser.corpora import load  # noqa: PLC0415
     from cleser.features import Record, store_folder  # noqa: PLC0415
     from cleser.features.extraction import extract_to_store  # noqa: PLC0415
@@ -66,9 +66,9 @@ def extract(
     state = PartialState(cpu=device == "cpu")
     manifest = pd.concat([load(spec) for spec in corpora], ignore_index=True)
     stated = tokens == "phone" and "phones" in manifest
-    phones = load_alignments(manifest, alignments) if alignments or stated else None
-    if phones is not None and phones.problems:
-        console.print(phones.summary(), highlight=False)
+    phones, said = pack_alignments(manifest, alignments) if alignments or stated else (None, "")
+    if said:
+        console.print(said, highlight=False)
     model = load_backbone(with_layers(backbone, layers)).to(device or state.device)
     record = Record(tokens, std=statistics == "mean-std")
     folder = out or store_folder(model, record)

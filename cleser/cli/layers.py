@@ -1,4 +1,4 @@
-"""``cleser layers``: in which layers of a backbone languages look alike."""
+"""``cleser layers``: measure how similar languages are in each layer of a backbone."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def layers(
 
     Args:
         corpora: Each as NAME:FOLDER, two or more.
-        out: Folder for the results, and for the pooled layers, so that the same command goes on where it was stopped.
+        out: Folder for the results and for the pooled layers. With the same folder, an interrupted command continues.
         backbone: acoustic, or a model of transformers as NAME_OR_PATH,layers=0+6+12,dtype=bfloat16.
         alignments: A folder with a TextGrid, CTM or JSON file for each utterance or recording: compares vowels too.
             Not needed for the synthetic corpus.
         between: What is compared.
-        emotions: Compare within each emotion too, by the true labels of all corpora. Layers are chosen without.
-        group: Layers in a group.
-        device: By default a GPU where there is one.
+        emotions: Compare within each emotion too, by the true labels of all corpora. Layers are chosen without labels.
+        group: Number of layers in a group.
+        device: Where the backbone runs; by default a GPU if there is one.
     """
     import pandas as pd  # noqa: PLC0415
     import torch  # noqa: PLC0415

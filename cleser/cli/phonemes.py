@@ -1,4 +1,4 @@
-"""``cleser phonemes``: what languages share, and what of it carries emotion alike."""
+"""``cleser phonemes``: phonemes that languages share, and whether emotion changes them alike."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def phonemes(
     permutations: int = 2000,
     seed: int = 0,
 ) -> None:
-    """Compare the phonemes of languages: inventories, nearest counterparts, and what emotions do to each.
+    """Compare the phonemes of languages: inventories, nearest counterparts, and how emotions change each phoneme.
 
     Args:
         corpora: Each as NAME:FOLDER, of two languages or more.
         out: Folder for tables (CSV) and vowel charts.
-        alignments: A folder for each corpus, as cleser align writes it, or one that holds those of all; none where
-            the corpora say their phones themselves, as the synthetic one does.
-        emotions: Those to compare; by default all that the languages share.
-        backbone: What phones are described by.
-        minimum: Phones that a language must have of a phoneme in each emotion.
-        permutations: Of each speaker's emotions, to know chance.
-        seed: Of the permutations.
+        alignments: A folder for each corpus, as cleser align writes it, or one folder that holds those of all corpora.
+            Not needed if the corpora contain the times of their phones, as the synthetic corpus does.
+        emotions: Emotions to compare; by default all that the languages share.
+        backbone: What turns recordings into the features of phones.
+        minimum: Least number of phones of a phoneme in each emotion and language.
+        permutations: Number of permutations of each speaker's emotions, for the test against chance.
+        seed: Seed of the permutations.
     """
     import pandas as pd  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""``cleser predict`` and ``export``: use a finished run on recordings, and hand it on."""
+"""``cleser predict`` and ``export``: recognise recordings with a finished run, and share the run."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ def predict(
 ) -> int:
     """Recognise the emotion of recordings, or arousal, valence and dominance, with a finished run.
 
-    The exit status is 1 where a recording has got no label, as one that is silent or cannot be read.
+    The exit status is 1 if a recording got no label, for example because it is silent or cannot be read.
 
     Args:
         run: A run folder, an exported one, or the name of one on the hub, as OWNER/NAME.
-        files: Recordings, and folders of such.
-        corpus: Corpora to recognise instead, as NAME:FOLDER, as the run's own test would.
-        speakers: CSV file with the columns path, speaker and, if wanted, language: recordings are then standardised by
-            their speakers' own statistics, as the protocol says.
-        language: Of the recordings.
-        alignments: Folder of alignments that say when phones sound, for a run that was trained with one.
+        files: Recordings, and folders of recordings.
+        corpus: Corpora to recognise in place of files, each as NAME:FOLDER, as in the run's own test.
+        speakers: CSV file with the columns path, speaker and, optionally, language. Recordings are then standardised by
+            the statistics of their speakers, as the protocol says.
+        language: Language of the recordings.
+        alignments: Folder of alignments, for a run that was trained with alignments.
         together: Standardise the recordings by their own statistics, as one corpus.
         alone: Standardise them by the source's statistics, so that no label depends on the other recordings.
-        window: Seconds of a window; recordings over 30 s are cut into such.
+        window: Seconds of a window; recordings over 30 s are cut into windows.
         hop: Seconds from the beginning of one window to that of the next.
         json: Print JSON.
         json_file: Write a JSON file.
@@ -96,7 +96,7 @@ def export(
     private: bool = False,
     dry_run: bool = False,
 ) -> None:
-    """Make a folder to share of a run: weights, settings, model card.
+    """Make a folder from a run that you can share: weights, settings, model card.
 
     Args:
         run: The folder of a finished run.
@@ -105,7 +105,7 @@ def export(
         takes: What that model takes: features as a store keeps them (classifier.onnx), or recordings
             (recordings.onnx), with the backbone in the same graph, which is one of transformers then.
         push: Upload it to the hub under this name, OWNER/NAME; the token is that of hf auth login.
-        private: A repository that push makes is private.
+        private: Make the repository private if push creates it.
         dry_run: Say what push would upload instead.
     """
     from cleser.experiments import hub  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""``cleser evaluate``, ``compare`` and ``report``: what finished runs say."""
+"""``cleser evaluate``, ``compare`` and ``report``: results of finished runs."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ def evaluate(
     alignments: Path | None = None,
     out: Path | None = None,
 ) -> None:
-    """Recognise another corpus with the networks of a finished run, or its test's recordings made worse.
+    """Show the results of a finished run; or recognise another corpus, or degraded recordings of its test.
 
     Args:
         run: The run folder.
-        on: Corpora to recognise, as NAME:FOLDER.
+        on: Corpora to recognise, as NAME:FOLDER; with neither these nor --robustness, the run's own results are shown.
         map: Emotions to rename, as calm=neutral.
-        robustness: Recognise the recordings with noise, in rooms, through codecs and at other speeds; those of the
-            run's test, or of --on. The same command goes on where it was interrupted.
-        files: Most recordings for --robustness, evenly from speakers and emotions; 0 for all.
-        quick: Seven conditions for --robustness in place of 28.
-        seed: Of the noise and of the draw of recordings for --robustness.
-        alignments: Folder of alignments that say when phones sound, for a run that was trained with one.
-        out: Folder for the results; by default one within the run.
+        robustness: Recognise the recordings of the run's test, or of --on, with noise, in rooms, through codecs and at
+            other speeds. An interrupted command continues when it is given again.
+        files: Largest number of recordings for --robustness, drawn evenly from speakers and emotions; 0 for all.
+        quick: Use seven conditions for --robustness in place of 28.
+        seed: Seed of the noise and of the choice of recordings for --robustness.
+        alignments: Folder of alignments, for a run that was trained with alignments.
+        out: Folder for the results; by default a folder within the run.
     """
-    from cleser.evaluation import show_results, show_robustness  # noqa: PLC0415
+    from cleser.evaluation import Run, show_results, show_robustness  # noqa: PLC0415
     from cleser.experiments.evaluate import evaluate as transfer  # noqa: PLC0415
 
     folder = str(alignments) if alignments else None
@@ -51,7 +51,8 @@ def evaluate(
         console.print(show_robustness(conditions))
         return
     if not on:
-        raise ValueError("expected --on NAME:FOLDER, a corpus to recognise, or --robustness")
+        console.print(show_results(Run(run).results))
+        return
     results = transfer(run, on, renamed=parse_map(map), alignments=folder, out=out)
     console.print(show_results(results))
 
@@ -70,14 +71,14 @@ def compare(a: Positional[Path], b: Positional[Path], *, force: bool = False) ->
 
 
 def report(runs: Positional[tuple[Path, ...]], *, out: Path | None = None, listen: int = 0) -> None:
-    """Write a page, and print a table, of one or more runs; of a matrix' folder a page for each direction.
+    """Write a page and print a table of one or more runs; for the folder of a matrix, write a page for each direction.
 
     Args:
         runs: Run folders, or the folder of a matrix.
         out: The HTML file, or for a matrix the folder of its pages; by default report.html within a single run, and
             report within the matrix' folder.
-        listen: How many of each run's most confident errors can be listened to in the page; their corpora have to be
-            where they were.
+        listen: Number of most confident errors of each run that the page plays; their corpora must be where they were
+            during the run.
     """
     from cleser.evaluation import report as write  # noqa: PLC0415
     from cleser.evaluation import runs_below, site, table  # noqa: PLC0415

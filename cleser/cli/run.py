@@ -35,39 +35,41 @@ class RunArguments(Generic[C, T]):
         auxiliary: Further labelled corpora, for recipes that use them.
         labels: The classes.
         map: Emotions to rename, as calm=neutral.
-        normalisation: Whose unlabelled statistics standardise the features; auto takes the speaker's, or the corpus'
-            where speakers seem to show one emotion each.
-        lexical_normalisation: Remove from the features what is said: phonemes where alignments tell them, and on
-            pretrained encoders sentences that are repeated.
+        normalisation: Whose unlabelled statistics standardise the features. auto uses those of each speaker, or those
+            of the corpus if speakers seem to show one emotion each.
+        lexical_normalisation: Remove from the features what is said: the mean of each phoneme if there are alignments,
+            and on pretrained encoders the mean of each repeated sentence.
         target_access: What training may see of the target.
-        adapt: Methods that hear target audio adapt to the tested utterances, or to disjoint speakers.
-        pool: What they hear: all target audio, or the utterances of the labels alone.
+        adapt: Whether methods that use target audio adapt to the tested utterances (test) or to utterances of other
+            speakers of the target (disjoint).
+        pool: Whether these methods use all target audio, or only utterances with one of the labels.
         prior: Class shares assumed of the target: uniform, source, or a YAML file such as {neutral: 0.7, anger: 0.3}.
-        split: "speakers" holds out source speakers, "official" keeps to official splits; or folds of the target:
+        split: "speakers" holds out source speakers, "official" uses the official splits; or folds of the target:
             FILE.csv, emobox:FOLDER, kfold:5, leave-one-speaker-out. To test within a corpus, name it as source and
             target.
-        fold: One fold of the split; all by default, and their results together.
-        task: Learn and test emotion, the labels; avd, arousal, valence and dominance; or both.
-        attributes: Which of these three.
-        shared_speakers: Run a split that trains on speakers it tests, as many published lists do; every result says so.
-        test: Official test sets of the target, as test1; test stands for all.
+        fold: One fold of the split; by default all folds, with their results together.
+        task: Learn and test emotions (emotion); arousal, valence and dominance (avd); or both.
+        attributes: Which of arousal, valence and dominance are learned.
+        shared_speakers: Allow a split that trains on speakers it tests, as many published lists do; every result says
+            so.
+        test: Official test sets of the target, such as test1; test stands for all of them.
         dev: Share of the source speakers held out to choose the epoch.
-        split_seed: Draws them.
-        seeds: How many trainings, with seeds 0, 1, ….
+        split_seed: Seed with which these speakers are drawn.
+        seeds: Number of trainings, with seeds 0, 1, ….
         backbone: What turns recordings into frames.
-        alignments: Folder of alignments that say when phones sound, as cleser align writes them.
-        workers: Processes that decode recordings ahead of training from audio, 0 for none; by default one a spare
-            core, four at most. They change no number.
-        select: transfer chooses settings, before anything else, by recognising each labelled corpus from the others;
-            auto does so with two source corpora or more, where the recipe comes with a grid and none of what it holds
-            was set by hand.
-        grid: What is chosen among: a YAML file with a list of values for each setting, such as penalty: [3e-4, 1e-3] or
-            training.epochs: [15, 30]; by default the recipe's own grid.
+        alignments: Folder of alignments, which say when each phone is spoken, as cleser align writes them.
+        workers: Number of processes that decode recordings in advance when training from audio; 0 for none, by default
+            one for each spare core, at most four. They do not change any number.
+        select: transfer first chooses settings by recognising each labelled corpus from the others; auto does so if
+            there are two source corpora or more, the recipe comes with a grid, and no setting of the grid was set by
+            hand; none never does.
+        grid: Values to choose from: a YAML file with a list of values for each setting, such as penalty: [3e-4, 1e-3]
+            or training.epochs: [15, 30]; by default the recipe's own grid.
         select_on: The labelled corpora to choose by; the sources by default. None of them may be the target.
-        search: All combinations of the grid, some drawn at random, or some that Optuna suggests by the scores of those
-            before (pip install cleser[optuna]).
-        trials: How many are drawn or suggested.
-        selection_seeds: Trainings of each trial.
+        search: Try all combinations of the grid (grid), some drawn at random (random), or some that Optuna suggests
+            from the scores of earlier trials (optuna; pip install cleser[optuna]).
+        trials: Number of combinations that are drawn or suggested.
+        selection_seeds: Number of trainings of each trial.
         tracker: Show the training and the test's results in TensorBoard (its files are in the run folder) or Weights
             and Biases while it goes on.
     """

@@ -1,4 +1,4 @@
-"""``cleser submit``: the file that a challenge takes."""
+"""``cleser submit``: write the file that a challenge asks for."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ def submit(
     corpus: str | None = None,
     split: str | None = None,
 ) -> int:
-    """Write what a challenge takes: FileName and EmoClass, or EmoAct, EmoVal and EmoDom.
+    """Write the file that a challenge asks for: FileName and EmoClass, or EmoAct, EmoVal and EmoDom.
 
-    The exit status is 1 where a recording has got no label, as one that is silent or cannot be read.
+    The exit status is 1 if a recording got no label, for example because it is silent or cannot be read.
 
     Args:
         run: The folder of a finished run.
         format: msp-categorical and biic are FileName,EmoClass; msp-attributes is FileName,EmoAct,EmoVal,EmoDom, each
             from 1 to 7.
         out: The CSV file.
-        corpus: Corpus to recognise, as msp-podcast:DIR; by default the utterances that the run has tested.
-        split: Official split of it to recognise alone, as test3.
+        corpus: Corpus to recognise, such as msp-podcast:DIR; by default the utterances that the run has tested.
+        split: The only official split of it to recognise, such as test3.
     """
     from cleser.experiments.submission import submission  # noqa: PLC0415
     from cleser.files import write_text  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Metrics, statistics that respect speakers, plots and the report."""
+"""Metrics, statistics over speakers and seeds, plots and the report."""
 
 from cleser.evaluation.calibration import (
     Reliability,

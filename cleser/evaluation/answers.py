@@ -1,4 +1,4 @@
-"""What a page says in sentences: what was asked, what came out, and how it was found."""
+"""The sentences of a report: what was asked, what was found, and by which method."""
 
 from __future__ import annotations
 

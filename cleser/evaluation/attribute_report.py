@@ -1,4 +1,4 @@
-"""The report's part on arousal, valence and dominance: their metrics, and how predictions lie beside the truth."""
+"""The report's part on arousal, valence and dominance: their metrics, and predictions plotted against the truth."""
 
 from __future__ import annotations
 

@@ -1,26 +1,26 @@
-r"""Whether probabilities mean what they say, and one number that makes them say less.
+r"""Calibration: whether probabilities agree with how often labels are right, and a temperature that improves it.
 
-A recogniser is calibrated if, of the utterances that it labels with confidence .8, it labels 80 % correctly. With
-confidence :math:`c_i = \max_k p_{ik}` of utterance i, :math:`h_i` 1 where its label is right and 0 elsewhere, and
-utterances in bins b by their confidence, the expected calibration error (Naeini, Cooper & Hauskrecht, *Obtaining Well
-Calibrated Probabilities Using Bayesian Binning*, AAAI 2015) is
+A recogniser is calibrated if it labels correctly 80 % of the utterances that it labels with confidence .8. Let
+:math:`c_i = \max_k p_{ik}` be the confidence of utterance i, and let :math:`h_i` be 1 if its label is right and 0
+otherwise. With utterances in bins b by their confidence, the expected calibration error (Naeini, Cooper & Hauskrecht,
+*Obtaining Well Calibrated Probabilities Using Bayesian Binning*, AAAI 2015) is
 
 .. math:: \mathrm{ECE} = \sum_b \frac{n_b}{N}
           \Big| \frac1{n_b} \sum_{i \in b} h_i - \frac1{n_b} \sum_{i \in b} c_i \Big|.
    :label: ece
 
-**Bins are of equal mass**: each holds as many utterances as another, but for equal confidences, which are never
-divided. Bins of equal width are often almost empty at one end, where the gap between a few utterances' accuracy and
-confidence is mostly chance. Some of that remains: the ECE of a *perfectly* calibrated recogniser is above zero, the
-more so the fewer utterances there are (Roelofs, Cain, Shlens & Mozer, *Mitigating Bias in Calibration Error
-Estimation*, 2020). Each ECE therefore stands beside this floor, the value expected if the confidences were right and
-utterances independent,
+**Bins have equal mass**: each holds the same number of utterances, except that utterances of equal confidence are never
+divided. Bins of equal width are often almost empty at one end, where the difference between the accuracy and the
+confidence of a few utterances is mostly chance. With bins of equal mass some chance remains: the ECE of a *perfectly*
+calibrated recogniser is above zero, and higher with fewer utterances (Roelofs, Cain, Shlens & Mozer, *Mitigating Bias
+in Calibration Error Estimation*, 2020). Each ECE is therefore shown together with this floor, its expected value if the
+confidences were right and utterances independent:
 
 .. math:: \mathrm{floor} = \frac1N \sum_b \sqrt{\frac2\pi \sum_{i \in b} c_i (1 - c_i)}.
    :label: floor
 
-*Overconfidence*, :math:`\frac1N \sum_i (c_i - h_i)`, has no such floor, and a sign. All have intervals over speakers
-and seeds, see :mod:`cleser.evaluation.intervals`.
+*Overconfidence*, :math:`\frac1N \sum_i (c_i - h_i)`, has no such floor, and it has a sign. All these values have
+intervals over speakers and seeds, see :mod:`cleser.evaluation.intervals`.
 
 **Temperature** (Guo, Pleiss, Sun & Weinberger, *On Calibration of Modern Neural Networks*, ICML 2017). With the logits
 :math:`z_{ik} = \log p_{ik}`,
@@ -29,9 +29,9 @@ and seeds, see :mod:`cleser.evaluation.intervals`.
           T = \arg\min_T - \sum_i \log q_{i y_i}.
    :label: temperature
 
-T is fitted for each network to the **source's development speakers**, who decided the epoch and whose labels are known;
-no label of the target is looked at. T > 1 makes the network less sure; no label changes. What it leaves of the target's
-ECE is what differs between source and target.
+T is fitted for each network to the **source's development speakers**, who also decided the epoch and whose labels are
+known. No label of the target is used. T > 1 makes the network less confident; no predicted label changes. The ECE that
+remains on the target comes from differences between source and target.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-r"""How well predicted numbers, such as arousal, agree with those that annotators gave.
+r"""Metrics of predicted numbers, such as arousal: how well they agree with those that annotators gave.
 
 With truths t, predictions p, and moments over N utterances,
 
@@ -8,11 +8,11 @@ With truths t, predictions p, and moments over N utterances,
     \mathrm{RMSE} = \sqrt{\tfrac1N \textstyle\sum (t - p)^2}
 
 (L. I. Lin, *A Concordance Correlation Coefficient to Evaluate Reproducibility*, Biometrics 45, 1989; variances are
-divided by N, as there). CCC is 1 where both are equal, 0 where they have nothing in common, and negative where one
-falls as the other rises.
+divided by N, as there). CCC is 1 if both are equal, 0 if they are uncorrelated, and negative if one falls as the other
+rises.
 
-Both follow from sums, which are to numbers what a confusion matrix is to classes: those of a speaker can be taken out
-or weighted. A moment matrix is
+Both follow from sums. These sums serve for numbers as a confusion matrix serves for classes: those of a speaker can be
+removed or weighted. A moment matrix is
 
 .. math:: M = \sum_i \begin{pmatrix} 1 \\ t_i \\ p_i \end{pmatrix} \begin{pmatrix} 1 & t_i & p_i \end{pmatrix}.
 

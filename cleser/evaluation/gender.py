@@ -1,7 +1,8 @@
-"""How well women and men are recognised, and whether that differs by more than their speakers do.
+"""How well women and men are recognised, and whether the difference is larger than that between single speakers.
 
-The difference is one between two groups of speakers, :func:`cleser.evaluation.intervals.group_difference`: its interval
-is as wide as few speakers make it, and one that holds zero says that no gap was found, not that there is none.
+The two groups consist of different speakers (:func:`cleser.evaluation.intervals.group_difference`), so that the
+interval is wide if there are few of them. An interval that contains zero means that no difference was found, not that
+there is none.
 """
 
 from __future__ import annotations

@@ -1,19 +1,20 @@
-r"""Intervals and tests that know of speakers and of seeds.
+r"""Confidence intervals and tests over speakers and seeds.
 
-A run tests S networks, trained alike but for their seeds, on G speakers. What it estimates is the metric
-:math:`\theta` that such a network is *expected* to have on speakers of this kind: over seeds that were not tried and
-speakers that were not recorded. Two sources of error follow, and an interval that leaves one out is too narrow.
+A run tests S networks, which differ only in their seeds, on G speakers. It estimates the metric
+:math:`\theta` that such a network is *expected* to have on speakers of this kind, including seeds that were not tried
+and speakers that were not recorded. There are therefore two sources of error, and an interval that leaves one out is
+too narrow.
 
-**What a speaker contributes.** With :math:`\theta_s` the metric of seed s over the :math:`G_s` speakers that it has
-tested, and :math:`\theta_s^{(g)}` the same where a share :math:`\delta` of speaker g's utterances is taken out,
+**Influence of a speaker.** Let :math:`\theta_s` be the metric of seed s over the :math:`G_s` speakers that it has
+tested, and :math:`\theta_s^{(g)}` the same after a share :math:`\delta` of speaker g's utterances is removed. Then
 
 .. math:: \psi_{sg} = \frac{\theta_s - \theta_s^{(g)}}{\delta}, \qquad
           \delta = G_s - \sqrt{G_s (G_s - 1)} \approx \tfrac12.
    :label: influence
 
-The derivative (:math:`\delta \to 0`) would give too small a variance by a factor of :math:`(G - 1) / G`, the jackknife
-(:math:`\delta = 1`) too large a one by as much, and no value where a speaker is the only one with some class. For G
-speakers of one size with means :math:`x_g` this :math:`\delta` gives
+The derivative (:math:`\delta \to 0`) would give a variance that is too small by a factor of :math:`(G - 1) / G`. The
+jackknife (:math:`\delta = 1`) would give one that is too large by the same factor, and no value if a speaker is the
+only one with some class. For G speakers of equal size with means :math:`x_g`, this :math:`\delta` gives
 :math:`\sum_g \psi_g^2 = \tfrac{1}{G (G - 1)} \sum_g (x_g - \bar x)^2`, the squared standard error of their mean.
 
 **Two sources.** With :math:`\bar\psi_g = \frac1S \sum_s \psi_{sg}`, where seeds that have not tested g add zero,
@@ -25,20 +26,20 @@ speakers of one size with means :math:`x_g` this :math:`\delta` gives
     V_\mathrm{both} = \frac{\sum_{s,g} (\psi_{sg} - \bar\psi_g)^2}{S (S - 1)}.
    :label: components
 
-A seed is better for one speaker and worse for another. This interaction (and, where seeds test different speakers, the
-choice of these) is in each of the first two, and counts once:
+A seed is better for one speaker and worse for another. This interaction (and, if seeds test different speakers, the
+choice of these speakers) is contained in each of the first two variances but must count once:
 
 .. math:: V = V_\mathrm{both} + \max(0,\; V_\mathrm{speakers} - V_\mathrm{both})
               + \max(0,\; V_\mathrm{seeds} - V_\mathrm{both}).
    :label: variance
 
-Where every seed tests the same speakers, and these are alike in size, this is the analysis of variance with two random
-factors. With one seed only :math:`V_\mathrm{speakers}` is known: **seeds are then not covered**, and this is said.
+If every seed tests the same speakers, and these have equal size, this is the analysis of variance with two random
+factors. With one seed, only :math:`V_\mathrm{speakers}` is known: **seeds are then not covered**, and results say so.
 
-**Difference of two runs.** Both have tested the same utterances: :math:`\psi_{sg}` of run B less that of run A cancels
-what is common to both. Seeds are *not* paired: seed 1 of two methods has nothing in common but the development speakers
-that it draws, which can only make the interval wider than need be. Each run adds its own part for seeds, from as many
-as it has:
+**Difference of two runs.** Both runs have tested the same utterances: in :math:`\psi_{sg}` of run B minus that of run
+A, what is common to both cancels. Seeds are *not* paired: seed 1 of two methods has only the development speakers
+in common, and ignoring this can only make the interval wider than necessary. Each run adds its own variance over seeds,
+from as many seeds as it has:
 
 .. math:: V = V_\mathrm{both} + \max(0,\; V_\mathrm{speakers} - V_\mathrm{both})
               + \max(0,\; V_\mathrm{seeds}^A - V_\mathrm{both}^A) + \max(0,\; V_\mathrm{seeds}^B - V_\mathrm{both}^B)
@@ -47,40 +48,41 @@ as it has:
 with :math:`V_\mathrm{speakers} = \sum_g (\bar\psi_g^B - \bar\psi_g^A)^2` and
 :math:`V_\mathrm{both} = V_\mathrm{both}^A + V_\mathrm{both}^B`.
 
-Where seeds test *different* speakers (an oracle learns the others), seed s of one run has the speakers of seed s of the
-other. Then seeds are paired: the differences :math:`\theta_s^B - \theta_s^A` and :math:`\psi_{sg}^B - \psi_{sg}^A` of
-the seeds that both runs have are treated by :eq:`variance`, as one run's values are.
+If seeds test *different* speakers (an oracle learns from the others), seed s of both runs has the same speakers.
+Then seeds are paired: the differences :math:`\theta_s^B - \theta_s^A` and :math:`\psi_{sg}^B - \psi_{sg}^A` of
+the seeds that both runs have are treated by :eq:`variance`, like the values of one run.
 
 **Degrees of freedom.** Interval and test are Student's, :math:`\hat\theta \pm t_\nu \sqrt V` and
-:math:`p = 2\,P(T_\nu > |\hat\theta| / \sqrt V)`: p is below .05 where the 95 % interval leaves out zero, and nowhere
-else. The degrees of freedom are Satterthwaite's (1946), :math:`\nu = (\sum_c U_c)^2 / \sum_c (U_c^2 / \nu_c)` over the
-terms of :math:`V`, with upper bounds :math:`U_c` in place of the terms themselves: a few seeds are often alike by luck,
-and a term that is small by luck would also pass for one that is well known. For the bounds,
+:math:`p = 2\,P(T_\nu > |\hat\theta| / \sqrt V)`: p is below .05 exactly if the 95 % interval excludes zero. The degrees
+of freedom are Satterthwaite's (1946), :math:`\nu = (\sum_c U_c)^2 / \sum_c (U_c^2 / \nu_c)` over the
+terms of :math:`V`, with upper bounds :math:`U_c` in place of the terms themselves. The reason is that a few seeds are
+often similar by chance, and a term that is small by chance would be taken for one that is well known. For the bounds,
 :math:`V_\mathrm{speakers}` and :math:`V_\mathrm{seeds}` are multiplied by :math:`\nu_c / \chi^2_{.25,\nu_c}`, their
 one-sided limits of 75 %: by 9.8 for two seeds, 3.5 for three, 2.1 for five. Seeds have :math:`\nu_c = S - 1`.
 
-Speakers have :math:`G - 1` if they are of one size. In general (Bell & McCaffrey, 2002) :math:`\psi` is seen as a
-linear map R of speakers' deviations :math:`a_g`, alike in variance :math:`\sigma^2` and common to a speaker's classes.
-With the share :math:`n_{gk} / n_k` of class k that is speaker g's, and C classes,
+Speakers have :math:`G - 1` degrees of freedom if they have equal size. In general (Bell & McCaffrey, 2002),
+:math:`\psi` is a linear map R of speakers' deviations :math:`a_g`, which have equal variance :math:`\sigma^2` and are
+common to the classes of a speaker. With speaker g's share :math:`n_{gk} / n_k` of class k, and C classes,
 
 .. math:: R_{gh} = \frac1C \sum_k \frac{n_{gk} / n_k}{1 - \delta\, n_{gk} / n_k}
                    \Big( [g = h] - \frac{n_{hk}}{n_k} \Big), \qquad
           \nu_c = \frac{(\operatorname{tr} R R^\top)^2}{\operatorname{tr} (R R^\top)^2},
    :label: speakers
 
-averaged over seeds where these test different speakers. It is less than :math:`G - 1` where few speakers have most
-utterances, and :math:`G - C` where each has one of C classes. :math:`V_\mathrm{speakers}` is then expected to be
-:math:`\sigma^2 \operatorname{tr} R R^\top`, and the variance of the estimate is
-:math:`\sigma^2 \sum_g (\frac1C \sum_k n_{gk} / n_k)^2`: :math:`\psi` is multiplied by the root of their quotient. That
-is 1 for speakers of one size, and more where a class was spoken by few or even one: how it varies is then inferred from
-the other classes. Shares are those that matter to the UAR, and serve for the other metrics too.
+averaged over seeds if these test different speakers. The result is less than :math:`G - 1` if few speakers have most
+utterances, and :math:`G - C` if each speaker has one of C classes. The expected value of :math:`V_\mathrm{speakers}` is
+then :math:`\sigma^2 \operatorname{tr} R R^\top`, and the variance of the estimate is
+:math:`\sigma^2 \sum_g (\frac1C \sum_k n_{gk} / n_k)^2`. Therefore :math:`\psi` is multiplied by the root of their
+quotient. The quotient is 1 for speakers of equal size. It is larger if a class was spoken by few speakers or only one;
+the variance of that class is then inferred from the other classes. The shares are those that matter for UAR, and they
+are used for the other metrics too.
 
-With fewer than six speakers, much rests on their being normally distributed: a test without that assumption, which
-swaps the two runs for whole speakers, could not give any p below :math:`2^{1 - G}`
-(:attr:`Difference.least_p`), hence none below .05.
+With fewer than six speakers, the test depends strongly on the assumption that they are normally distributed. A test
+without this assumption, which exchanges the two runs for whole speakers, could not give any p below :math:`2^{1 - G}`
+(:attr:`Difference.least_p`), and therefore none below .05.
 
-How often such intervals hold the truth, and how often such tests see a difference where there is none, is measured by
-``benchmarks/intervals.py``.
+``benchmarks/intervals.py`` measures how often such intervals contain the truth, and how often such tests find a
+difference that does not exist.
 """
 
 from __future__ import annotations
@@ -113,8 +115,8 @@ class Interval:
         high: Upper end.
         error: Standard error, the root of :eq:`variance`.
         dof: Degrees of freedom.
-        covers: What the interval holds for beyond what was tested: ``"speakers and seeds"``, with a single seed
-            ``"speakers"``; ``"utterances"`` in place of speakers where these are unknown.
+        covers: What the interval generalises to: ``"speakers and seeds"``; with a single seed, ``"speakers"``; and
+            ``"utterances"`` in place of speakers if these are unknown.
 
     >>> from cleser.evaluation import uar
     >>> counts = np.array([[[[3, 1], [2, 2]], [[4, 0], [1, 3]], [[2, 2], [1, 3]]]])  # 1 seed, 3 speakers, 2 classes

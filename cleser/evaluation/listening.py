@@ -1,4 +1,4 @@
-"""The errors a run was surest of, to be listened to: recordings small enough to stand in a page."""
+"""The most confident errors of a run, as recordings that are small enough to be played in a page."""
 
 from __future__ import annotations
 

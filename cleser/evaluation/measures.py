@@ -1,4 +1,4 @@
-"""What is measured of a run: metrics of confusions where it tells emotions, of moments where it predicts numbers."""
+"""Metrics of a run: of confusion matrices if it predicts emotions, of moments if it predicts numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""Metrics of a classifier, all from its confusion matrix.
+r"""Metrics of a classifier, all computed from its confusion matrix.
 
 With :math:`n_{ij}` utterances of class i recognised as class j,
 
@@ -8,9 +8,9 @@ With :math:`n_{ij}` utterances of class i recognised as class j,
     \mathrm{UAR} = \frac{1}{|K|} \sum_{i \in K} \mathrm{recall}_i, \quad
     \mathrm{F1}_i = \frac{2 n_{ii}}{\sum_j n_{ij} + \sum_j n_{ji}},
 
-where K are the classes that occur in the truth. UAR (unweighted average recall, balanced accuracy) is the field's
-measure, since corpora are unbalanced in different ways. Counts may be weighted, and matrices may be stacked:
-every function maps [..., C, C] to [...] or [..., C], which is what makes resampling fast.
+where K is the set of classes that occur in the truth. UAR (unweighted average recall, balanced accuracy) is the usual
+metric of the field, because corpora are unbalanced in different ways. Counts may be weighted, and matrices may be
+stacked: every function maps [..., C, C] to [...] or [..., C], which makes resampling fast.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
-r"""Correction of p-values for their number (Holm, 1979).
+r"""Correction of p-values for the number of tests (Holm, 1979).
 
-Of m tests where nothing is to be found, 1 − .95\ :sup:`m` have a p-value below .05 on average: two in three tables of
-twenty rows hold one. With the p-values sorted, :math:`p_{(1)} \le \dots \le p_{(m)}`, those of
+If there is no true difference in m independent tests, at least one p-value is below .05 with probability
+1 − .95\ :sup:`m`: in about two of three tables with twenty rows. With the p-values sorted,
+:math:`p_{(1)} \le \dots \le p_{(m)}`, those of
 
 .. math:: \tilde p_{(i)} = \min\Big(1,\; \max_{j \le i}\, (m - j + 1)\, p_{(j)}\Big)
    :label: holm
 
-are below .05 anywhere in the table in at most 5 % of such tables, whatever the tests have to do with each other.
+are below .05 anywhere in the table in at most 5 % of such tables, whether or not the tests are independent.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""HTML pages about runs, each a single file: nothing is loaded from elsewhere, not even by its small script."""
+"""HTML pages about runs. Each is a single file that loads nothing from elsewhere; it contains a small script."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from cleser.recipe_names import with_current_name
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder, read as its parts are asked for."""
+    """A run folder; each of its files is read when it is first needed."""
 
     folder: Path
 

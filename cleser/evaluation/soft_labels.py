@@ -1,14 +1,14 @@
-r"""How predicted probabilities agree with the shares of annotators' votes.
+r"""How well predicted probabilities agree with the shares of annotators' votes.
 
-With :math:`q_{ik}` the share of the votes for class k of utterance i, and :math:`p_{ik}` its probability,
+With the share :math:`q_{ik}` of votes for class k of utterance i, and the predicted probability :math:`p_{ik}`,
 
 .. math::
 
     \mathrm{KL} = \frac1N \sum_i \sum_k q_{ik} \log \frac{q_{ik}}{p_{ik}}, \qquad
     \text{soft accuracy} = \frac1N \sum_i \sum_k \min(q_{ik}, p_{ik}).
 
-Soft accuracy is one minus the total variation distance: the share of votes that probabilities account for, and plain
-accuracy where both know one class each. Votes for other classes than those of the protocol are left out.
+Soft accuracy is one minus the total variation distance: the share of votes that the probabilities agree with. If votes
+and probabilities have one class each, it is plain accuracy. Votes for classes outside the protocol are left out.
 """
 
 from __future__ import annotations

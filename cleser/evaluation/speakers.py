@@ -1,7 +1,7 @@
-"""Confusions counted per speaker and seed: what intervals and tests are made of.
+"""Confusion matrices for each speaker and seed, from which intervals and tests are computed.
 
-Utterances of one speaker are alike, and so are the predictions of one trained network. Speakers are therefore the unit
-beside seeds (Cameron, Gelbach & Miller, 2008); utterances are only where nobody knows the speakers.
+Utterances of one speaker are similar, and so are the predictions of one trained network. The units are therefore
+speakers and seeds (Cameron, Gelbach & Miller, 2008); utterances are the unit only if the speakers are unknown.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def cluster(predictions: pd.DataFrame, classes: list[str]) -> Clusters:
 
 
 class Grouping(NamedTuple):
-    """Whose each of N predictions is.
+    """The seed and the cluster of each of N predictions.
 
     Attributes:
         seed: Place of its seed among ``seeds``, [N].

@@ -1,4 +1,4 @@
-"""Results as tables: one run, a comparison, and many runs with a column a protocol."""
+"""Results as tables: one run, a comparison, and many runs with a column for each protocol."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The terms of a run in words: what was learned from, what was recognised, and what was seen of it beforehand."""
+"""The terms of a run in words: what it learned from, what it recognised, and what it saw of the target before."""
 
 from __future__ import annotations
 

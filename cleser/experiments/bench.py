@@ -1,4 +1,4 @@
-"""A matrix of directions and recipes, run by parallel workers, resumed where it was left, as one table."""
+"""A bench: recipes in several directions between corpora, run by parallel workers and resumable, as one table."""
 
 from __future__ import annotations
 
@@ -93,9 +93,9 @@ class Cell(NamedTuple):
         direction: Its column.
         recipe: Its row.
         protocol: The terms.
-        folder: Of the run.
-        pool: Labelled corpora that its settings may be chosen by: the sources, or where there is one alone all of the
-            matrix but the target.
+        folder: The run folder.
+        pool: Labelled corpora that its settings may be chosen by: the sources or, if there is a single source, all
+            corpora of the matrix except the target.
         renamed: Emotions to rename in the pool.
     """
 

@@ -1,4 +1,4 @@
-"""The main job on speech that the machine makes itself: English to Mandarin, offline, in minutes."""
+"""The demo: recognition from English to Mandarin on synthetic speech, offline, in minutes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A finished run tried on further corpora, under the terms that it was trained on."""
+"""Test a finished run on further corpora, under the terms of its training."""
 
 from __future__ import annotations
 

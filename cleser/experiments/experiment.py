@@ -1,7 +1,7 @@
 """An experiment from protocol to results: load, audit, extract, fit every seed, test, write down.
 
-A run folder is complete when ``results.json`` stands in it. Until then, running the same command again
-goes on from the last finished epoch.
+A run folder is complete when it contains ``results.json``. Until then, the same command continues from the last
+finished epoch.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -76,12 +76,13 @@ class Experiment:
         out: The run folder.
         backbone: Name of what turns recordings into frames.
         tuning: Whether and how it is trained too.
-        alignments: Folder that says when phones sound, see :func:`cleser.alignment.load_alignments`.
-        notes: What a reader of the results has to know beside what the audit finds.
-        development: Whether the source's development speakers are recognised too; a trial that is only compared by its
-            target has no use for them.
-        workers: Processes that decode recordings ahead where a network is trained from audio; they change no number.
-        trackers: Who shows the training while it goes on, see :mod:`cleser.experiments.trackers`.
+        alignments: Folder of alignments, see :func:`cleser.alignment.load_alignments`.
+        notes: What a reader of the results has to know in addition to what the audit finds.
+        development: Whether the source's development speakers are recognised too; a trial that is compared only by its
+            target does not need them.
+        workers: Processes that decode recordings in advance if a network is trained from audio; they do not change any
+            number.
+        trackers: Programs that show the training while it runs, see :mod:`cleser.experiments.trackers`.
     """
 
     recipe: str
@@ -162,7 +163,7 @@ def _completed(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 class Data:
-    """The datasets of a cast; the target's recordings are not opened before somebody asks for them."""
+    """The datasets of a cast; the target's recordings are opened only when the target is first used."""
 
     def __init__(
         self,
@@ -191,7 +192,9 @@ class Data:
                 *summaries_of(rows, backbone, phones, title="source", record=self.record),
                 cast.protocol.labels,
             )
-        heard = [] if self.one_sided is None else self.target_phones
+        heard: Sequence[Alignment | None] = []
+        if self.one_sided is not None:
+            heard = self.target_phones
         self.protocol, note = settle(
             cast.protocol, self.one_sided, cast.heard, backbone, heard, self.record
         )
@@ -257,7 +260,7 @@ class Data:
         return tuple(prior.get(name, 0.0) / sum(prior.values()) for name in labels)
 
     @cached_property
-    def target_phones(self) -> list[Alignment | None]:
+    def target_phones(self) -> Sequence[Alignment | None]:
         """When the target's phones sound, as far as that is known; no recording is opened for it."""
         return phones_of(self.cast.heard, self.alignments)
 

@@ -1,11 +1,11 @@
-"""Recipes by name: each registers as an entry point of the group ``cleser.recipes``.
+"""Recipes by name. Each recipe registers as an entry point of the group ``cleser.recipes``.
 
 A package of yours adds a recipe without touching this one::
 
     [project.entry-points."cleser.recipes"]
     mine = "my_package.mine:recipe"
 
-where ``recipe`` is a :class:`Method`; :func:`cleser.experiments.neural.network` makes one of a config and a network.
+where ``recipe`` is a :class:`Method`; :func:`cleser.experiments.neural.network` makes one from a config and a network.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class Method(NamedTuple):
     """A recipe as the command line knows it.
 
     Attributes:
-        config: Its settings.
-        run: Runs an experiment with them.
-        build: Makes the network for a task; None where it is no network.
-        restore: Makes what is no network of its tensors, as ``Classical.restore``; None for networks.
+        config: The class of its settings.
+        run: Runs an experiment with these settings.
+        build: Makes the network for a task; None if the recipe is not a network.
+        restore: Makes a fitted method from its tensors, as ``Classical.restore`` does; None for networks.
         tasks: What it can learn, see :class:`cleser.corpora.protocol.Protocol`.
 
     >>> from cleser.recipes import METHODS
@@ -48,7 +48,7 @@ class Method(NamedTuple):
 
 
 class Methods(Mapping[str, Method]):
-    """All recipes that are installed, by name; one is imported when it is asked for."""
+    """All installed recipes by name; a recipe is imported when it is first used."""
 
     def __getitem__(self, name: str) -> Method:
         method = plugins.load(_registered()[name], "recipe")

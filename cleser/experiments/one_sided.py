@@ -1,24 +1,25 @@
-r"""Whether a corpus' speakers show one emotion each: where they do, what speakers differ by is emotion.
+r"""Detects whether the speakers of a corpus show one emotion each, so that speakers differ by emotion.
 
-To standardise by speaker takes a speaker's voice and microphone out of the features, and whatever else sets that
-speaker's utterances apart. In most corpora that is nothing else; in some (URDU, say) most speakers recorded one emotion
-only, and it is the emotion. No label of the target tells; the source's do, in an indirect way:
+Normalisation by speaker removes from the features the voice and the microphone of a speaker, and everything else that
+distinguishes the speaker's utterances from those of others. In most corpora there is nothing else. But in some, such as
+URDU, most speakers recorded one emotion only, and the emotion is removed. Labels of the target may not be used to
+detect this, but labels of the source help.
 
-A linear classifier is fitted to the source, standardised by speaker. Its scores of the target, standardised by corpus,
-vary between speakers and within them. The share that lies between speakers, the intraclass correlation of the scores
-(P. E. Shrout, J. L. Fleiss, *Intraclass Correlations: Uses in Assessing Rater Reliability*, 1979, one-way),
+A linear classifier is fitted to the source, standardised by speaker. Its scores on the target, standardised by corpus,
+vary between speakers and within speakers. The share of the variance between speakers is the intraclass correlation of
+the scores (P. E. Shrout, J. L. Fleiss, *Intraclass Correlations: Uses in Assessing Rater Reliability*, 1979, one-way):
 
 .. math:: \rho = \frac{\sum_k \sigma^2_{k,\text{between}}}
                      {\sum_k \sigma^2_{k,\text{between}} + \sigma^2_{k,\text{within}}} \qquad (1)
 
-is small where every speaker shows several emotions, and large where speakers differ by emotion. How small and how
-large the source says itself: :math:`\rho_0` is that of its own speakers, held out, and :math:`\rho_1` that of the same
-utterances when each speaker counts as several with one emotion each. A target with
+It is small if every speaker shows several emotions, and large if speakers differ by emotion. The source gives both
+values: :math:`\rho_0` is that of its own held-out speakers, and :math:`\rho_1` that of the same utterances if each
+speaker is split into several speakers with one emotion each. If the target has
 
 .. math:: \rho > \sqrt{\rho_0 \rho_1} \qquad (2)
 
-counts as one of speakers with one emotion each. So does one whose speakers have too few utterances to tell, or to have
-statistics of their own: two or fewer, for half of the speakers or more.
+its speakers are taken to show one emotion each. The same holds if half of the speakers or more have two utterances or
+fewer, which are too few to decide, or for statistics of their own.
 """
 
 from __future__ import annotations
@@ -44,12 +45,12 @@ _FLOOR = 0.01  # of a correlation, so that no threshold is zero
 
 
 class OneSidedness(NamedTuple):
-    """What the source says of speakers with one emotion each.
+    """Intraclass correlations of the source, to compare those of a target with.
 
     Attributes:
-        weights: Of the linear classifier [C, K].
+        weights: Weights of the linear classifier [C, K].
         several: Intraclass correlation of the source's own speakers, ρ₀.
-        single: That of the same utterances, were each speaker several with one emotion each, ρ₁.
+        single: That of the same utterances with each speaker split into several with one emotion each, ρ₁.
     """
 
     weights: Tensor
@@ -87,10 +88,10 @@ class OneSidedness(NamedTuple):
 
 
 def learn(summaries: Iterable[Tensor], rows: pd.DataFrame, classes: Sequence[str]) -> OneSidedness:
-    """Ask the source how speakers with several emotions, and with one, look to a classifier.
+    """Compute ρ₀ and ρ₁ from the source.
 
     Args:
-        summaries: Utterance statistics of the source, not standardised, in blocks [n, L, C] that can be gone over
+        summaries: Utterance statistics of the source, not standardised, in blocks [n, L, C] that can be iterated
             several times.
         rows: Their manifest, with emotions.
         classes: The K emotions.
@@ -142,15 +143,16 @@ def settle(
     """Decide ``normalisation="auto"``: by corpus where Eq. 2 holds, else by speaker, shrunk.
 
     Args:
-        protocol: The terms; those with another normalisation stay as they are.
-        source: What the source says; None where the target may not be heard, which is then measured by the source.
-        target: Manifest of the utterances to recognise; their emotions are not looked at.
+        protocol: The terms; a protocol with another normalisation is returned unchanged.
+        source: The correlations of the source; None if no statistics of the target may be used, which is then
+            standardised by the source.
+        target: Manifest of the utterances to recognise; their emotions are not used.
         backbone: Turns recordings into frames.
-        phones: When the target's phones sound.
+        phones: The target's alignments.
         record: What the store keeps of an utterance.
 
     Returns:
-        The terms, and what was found, in a sentence; empty where there was nothing to decide.
+        The terms, and a sentence that says what was found; it is empty if there was nothing to decide.
     """
     if protocol.normalisation != "auto":
         return protocol, ""

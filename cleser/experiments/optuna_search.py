@@ -1,8 +1,8 @@
-"""Settings that Optuna suggests one after another, by the scores of those tried before (T. Akiba et al., KDD 2019).
+"""A search in which Optuna suggests each setting from the scores of earlier trials (T. Akiba et al., KDD 2019).
 
-Its sampler, the tree-structured Parzen estimator, looks in a grid's values where earlier trials did well. Settings that
-are suggested again are not run again. With the same seed and the same scores it suggests the same, so that a search
-that was interrupted goes on.
+The sampler, a tree-structured Parzen estimator, prefers values of the grid that are close to those of good trials.
+Settings that are suggested twice are run once. With the same seed and the same scores the suggestions are the same, so
+that an interrupted search can continue.
 """
 
 from __future__ import annotations

@@ -201,7 +201,7 @@ class Recogniser:
     def _terms(
         self,
         rows: pd.DataFrame,
-        phones: list[Alignment | None],
+        phones: Sequence[Alignment | None],
         *,
         known: bool,
         together: bool,

@@ -1,22 +1,23 @@
 r"""Transfer validation: settings chosen by recognising each labelled corpus from the others.
 
-Development speakers of the corpora that a network learned from say little of how it will do in a language that it has
-not met. What may be asked without any label of the target is whether settings carry over between the corpora whose
-labels are known: each of them is left out in turn and recognised from the others,
+Scores on development speakers of the training corpora say little about a language that the network has not seen. But
+without any label of the target one can measure whether settings transfer between the labelled corpora: each of them is
+left out in turn and recognised from the others,
 
 .. math:: s(\theta) = \frac{1}{|\mathcal{C}|} \sum_{c \in \mathcal{C}}
           \mathrm{UAR}_c\big(\mathrm{fit}_\theta(\mathcal{C} \setminus c)\big) \qquad (1)
 
-The corpus that is left out plays the target: it is heard as the protocol lets a target be heard, and its labels are
-looked at for the score alone. I. Gulrajani, D. Lopez-Paz, *In Search of Lost Domain Generalization*, ICLR 2021, call
-this leave-one-domain-out cross-validation. Two or three corpora tell little apart, so that chance would choose among
-settings that are about as good. What is taken is the first in the grid's order, which begins with what is usual,
-that does not fall short of the greatest s by more than the standard error of the difference,
+The left-out corpus takes the role of the target: the protocol decides how its audio is used, and its labels serve
+only for the score. I. Gulrajani, D. Lopez-Paz, *In Search of Lost Domain Generalization*, ICLR 2021, call
+this leave-one-domain-out cross-validation. With two or three corpora, scores of similar settings differ mostly by
+chance. The best score is therefore not always taken. The grid begins with the usual settings, and the choice is the
+first setting in its order that is below the greatest s by no more than the standard error of the difference,
 
 .. math:: \theta^* = \min \Big\{ \theta : \bar d_\theta \le \frac{\mathrm{sd}(d_\theta)}{\sqrt{|\mathcal{C}|}} \Big\},
           \qquad d_{\theta c} = \mathrm{UAR}_c(\arg\max s) - \mathrm{UAR}_c(\theta) \qquad (2)
 
-as L. Breiman, J. Friedman, R. Olshen, C. Stone, *Classification and Regression Trees*, 1984, choose the simplest tree.
+In the same way L. Breiman, J. Friedman, R. Olshen, C. Stone, *Classification and Regression Trees*, 1984, choose the
+simplest tree.
 """
 
 from __future__ import annotations
@@ -53,10 +54,10 @@ _GIVEN: Final = "{backbone}"  # in a grid: the backbone of the run
 
 @dataclass(frozen=True)
 class Choice:
-    """Settings to try: fields of a recipe's config by name, those within others as ``training.epochs``.
+    """Settings to try: fields of a recipe's config by name; nested fields as ``training.epochs``.
 
     Attributes:
-        changes: Value by name; ``backbone`` is that of the experiment.
+        changes: Values by name; ``backbone`` is that of the experiment.
     """
 
     changes: dict[str, Any]
@@ -94,7 +95,7 @@ class Selection:
     """What transfer validation found.
 
     Attributes:
-        table: A row a choice: its settings, the UAR of each corpus left out, their mean, the greatest first.
+        table: A row for each choice: its settings, the UAR of each left-out corpus, and their mean, best first.
         ranked: The choices in that order.
         pool: Names of the corpora.
         best: The choice to take, Eq. 2.

@@ -1,20 +1,20 @@
-r"""Whether a corpus' sentences were written for one emotion each: where they were, a sentence's mean is its emotion.
+r"""Detects whether each sentence of a corpus belongs to one emotion, so that a sentence's mean contains the emotion.
 
-To take the mean of a sentence off its utterances (:mod:`cleser.features.sentences`) leaves how it is said, if every
-sentence is said in several emotions. In some corpora (eNTERFACE'05, say) each sentence belongs to one emotion, and
-nothing would be left. Of the source the labels tell. Of the target a classifier of the source does, the difference of
-class means
+If every sentence is said in several emotions, subtracting the mean of a sentence from its utterances
+(:mod:`cleser.features.sentences`) removes what is said and leaves how it is said. In some corpora, such as
+eNTERFACE'05, each sentence belongs to one emotion, and the emotion would be removed. For the source, the labels show
+this. For the target, a classifier of the source shows it: the difference of class means
 
 .. math:: W_k = \sum_i w_i \, (y_{ik} - 1/K) \, x_i \qquad (1)
 
-over the source's utterances, standardised by speaker, each sentence's mean taken off. Its scores of the target vary
-between sentences and within them; let ρ be the share between, the intraclass correlation. Were each sentence of one
-emotion, the scores would vary between sentences as much as they do between emotions; how much that is,
-:math:`\rho_1`, held-out speakers of the source say. Sentences with
+over the source's utterances, which are standardised by speaker and from which each sentence's mean is subtracted. Its
+scores on the target vary between sentences and within sentences. Let ρ be the share between sentences, the intraclass
+correlation. If each sentence belonged to one emotion, the scores would vary between sentences as much as between
+emotions; this value, :math:`\rho_1`, is computed on held-out speakers of the source. If
 
 .. math:: \rho > \rho_1 / 2 \qquad (2)
 
-are left as they are.
+the sentences' means are not subtracted.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from cleser.training.dataset import Dataset
 
 
 class SentenceCheck(NamedTuple):
-    """What the source says of sentences with one emotion each.
+    """The classifier and the intraclass correlation of the source, to compare that of a target with.
 
     Attributes:
         weights: W [F, K], Eq. 1.
@@ -83,10 +83,10 @@ def said_in(dataset: Dataset, backbone: Backbone) -> pd.Series[str]:
 def remove_unlabelled(
     dataset: Dataset, check: SentenceCheck, backbone: Backbone
 ) -> tuple[Dataset, str]:
-    """Take the sentences' means off utterances whose emotions are not looked at, unless Eq. 2 holds.
+    """Subtract the sentences' means from unlabelled utterances, unless Eq. 2 holds.
 
     Returns:
-        The dataset, and what was found, in a sentence.
+        The dataset, and a sentence that says what was found.
     """
     said = said_in(dataset, backbone)
     untouched = dataset.without_sentences(said.mask(said.notna()))
@@ -105,12 +105,12 @@ def remove_unlabelled(
 
 
 def learn_sentences(dataset: Dataset, bare: Dataset, classes: int) -> SentenceCheck:
-    """Ask the source how its scores vary between emotions.
+    """Compute from the source how much scores vary between emotions.
 
     Args:
         dataset: The source, standardised.
-        bare: The same, what is said taken off.
-        classes: Emotions K.
+        bare: The same with the sentences' means subtracted.
+        classes: Number K of emotions.
     """
     rows, emotions = dataset.manifest, dataset.labels["emotion"]
     half = np.zeros(len(rows), dtype=np.int64)

@@ -1,6 +1,6 @@
-"""Exported runs as models of ``transformers``: once this is imported, ``pipeline("audio-classification")`` opens them.
+"""Exported runs as models of ``transformers``: after this import, ``pipeline("audio-classification")`` opens them.
 
-No code is fetched with a model: the classes stand here, and ``trust_remote_code`` stays False::
+No code is downloaded with a model: its classes are defined here, and ``trust_remote_code`` stays False::
 
     import cleser.experiments.transformers_model
     from transformers import pipeline
@@ -8,9 +8,9 @@ No code is fetched with a model: the classes stand here, and ``trust_remote_code
     classify = pipeline("audio-classification", model="model")  # what cleser export made, or OWNER/NAME
     classify({"raw": waveform, "sampling_rate": 16000})
 
-Recordings are recognised as by ``cleser predict --alone``, by the source's statistics and each by itself, but as a
-whole: they are not cut into windows, and silence gets a label too. Where a store keeps a backbone's features in half
-precision, probabilities differ by its rounding.
+Recordings are recognised as by ``cleser predict --alone``: each by itself, standardised by the source's statistics. But
+they are not cut into windows, and silence gets a label too. If a store keeps a backbone's features in half precision,
+probabilities differ by its rounding.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The rows of a comparison: recipes, their ablations, and the bounds that they stand between."""
+"""The rows of a comparison: recipes, their ablations, and lower and upper bounds."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Variant:
         method: Its name in :data:`cleser.recipes.METHODS`.
         settings: Fields of its config.
         terms: Fields of the protocol.
-        control: The row that is the same but for what the method adds: trained as long, the same epoch kept, the same
-            prior matched; empty where there is no such thing, as for the controls themselves.
-        grid: Name of the settings to choose among by transfer validation; empty where nothing is chosen.
+        control: The fair control, a row that differs only by what the method adds: it has the same number of epochs,
+            the same choice of the epoch and the same matched prior. Empty if there is none, as for controls themselves.
+        grid: Name of the settings to choose from by transfer validation; empty if nothing is chosen.
         within: Learn from the target alone, by folds of its speakers: another upper bound.
     """
 

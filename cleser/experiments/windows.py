@@ -1,4 +1,4 @@
-"""What of a recording is recognised: all of it, or windows of a long one, where there is something to hear."""
+"""Which parts of a recording are recognised: all of it, or windows of a long recording, unless they are silent."""
 
 from __future__ import annotations
 

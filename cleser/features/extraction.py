@@ -162,7 +162,7 @@ def extract_to_store(
             small.
     """
     pooling = pooling or Pooling()
-    known = list(alignments) if alignments is not None else [None] * len(manifest)
+    known = alignments if alignments is not None else [None] * len(manifest)
     if len(known) != len(manifest):
         raise ValueError(
             f"found {len(known)} alignments, expected one for each of {len(manifest)} rows"
@@ -179,11 +179,11 @@ def extract_to_store(
     )
     rank, ranks = share
     paths, starts, ends = (manifest[c].tolist()[rank::ranks] for c in ("path", "start", "end"))
-    rows = list(zip(paths, starts, ends, known[rank::ranks], strict=True))
+    rows = list(zip(paths, starts, ends, range(rank, len(known), ranks), strict=True))
     crew = _Crew(backbone, workers)
     work = _Work(crew, pooling, seconds, advance)
     with ThreadPoolExecutor(os.cpu_count()) as readers:
-        items = list(readers.map(lambda row: _Item.look(*row, pooling=pooling), rows))
+        items = list(readers.map(lambda row: _Item.look(*row, known=known, pooling=pooling), rows))
         done = {i.key for i in items if i.key is not None and i.key in store}
         todo = [i for i in items if i.problem is None and i.key not in done]
         if advance:
@@ -278,9 +278,11 @@ def keys_of(
 ) -> list[str | None]:
     """What utterances are called in a store of this kind, a key a row; None where a recording cannot be used."""
     places = (manifest[c].tolist() for c in ("path", "start", "end"))
-    rows = list(zip(*places, alignments, strict=True))
+    rows = list(zip(*places, range(len(alignments)), strict=True))
     with ThreadPoolExecutor(os.cpu_count()) as readers:
-        items = list(readers.map(lambda row: _Item.look(*row, pooling=pooling), rows))
+        items = list(
+            readers.map(lambda row: _Item.look(*row, known=alignments, pooling=pooling), rows)
+        )
     return [item.key if item.problem is None else None for item in items]
 
 
@@ -311,31 +313,36 @@ def _digest(path: str) -> str:
 
 @dataclass
 class _Item:
-    """An utterance on its way."""
+    """An utterance on its way; its alignment is asked for when it is needed, so that not all are held."""
 
     path: str
     start: float
     end: float
-    alignment: Alignment | None
+    number: int
+    known: Sequence[Alignment | None] = field(repr=False)
     seconds: float = 0.0
     key: str | None = None
     problem: str | None = None
 
+    @property
+    def alignment(self) -> Alignment | None:
+        return self.known[self.number]
+
     @classmethod
     def look(
-        cls, path: str, start: float, end: float, alignment: Alignment | None,
-        *, pooling: Pooling | Record,
+        cls, path: str, start: float, end: float, number: int, *,
+        known: Sequence[Alignment | None], pooling: Pooling | Record,
     ) -> _Item:  # fmt: skip
         """Find out its name and length without decoding it."""
-        item = cls(path, start, end, alignment)
+        item = cls(path, start, end, number, known)
         try:
             header = read_header(path)
             whole = header.frames / header.samplerate
             item.seconds = min(whole, whole if math.isnan(end) else end) - start
-            digest, cuts, known = _digest(path), None, pooling.phones(alignment)
-            if known is not None:
-                digest += " " + " ".join(known.phones)
-                cuts = np.stack([known.starts, known.ends], 1)
+            digest, cuts, spoken = _digest(path), None, pooling.phones(item.alignment)
+            if spoken is not None:
+                digest += " " + " ".join(spoken.phones)
+                cuts = np.stack([spoken.starts, spoken.ends], 1)
             item.key = utterance_key(digest, start, end, cuts)
         except (OSError, ValueError) as error:
             item.problem = str(error)

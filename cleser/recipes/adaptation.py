@@ -1,8 +1,8 @@
-r"""Alignment of languages without phones, speakers or layers: what the papers compare themselves with.
+r"""Domain adaptation without phones, speakers or layers: the methods that the papers compare themselves with.
 
-``coral`` (B. Sun, K. Saenko, *Deep CORAL*, ECCV Workshops 2016) aligns the covariances of the last layer,
-``dann`` (Y. Ganin et al., *Domain-Adversarial Training of Neural Networks*, JMLR 2016) makes languages
-indistinguishable there. Both see the target's sound and none of its labels.
+``coral`` (B. Sun, K. Saenko, *Deep CORAL*, ECCV Workshops 2016) aligns the covariances of the utterance embeddings of
+source and target. ``dann`` (Y. Ganin et al., *Domain-Adversarial Training of Neural Networks*, JMLR 2016) trains
+embeddings from which source and target cannot be told apart. Both use the target's audio but none of its labels.
 
 .. math:: \mathcal{L} = \mathcal{L}_{CE}(\text{source}) + w \, d(\text{source}, \text{target})
 """

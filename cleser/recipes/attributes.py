@@ -1,11 +1,12 @@
-r"""Arousal, valence and dominance, learned beside the emotions or instead of them.
+r"""Arousal, valence and dominance, learned together with the emotions or instead of them.
 
-Supervised training as :mod:`cleser.recipes.erm`, whose network gets a second linear head:
+This is supervised training as in :mod:`cleser.recipes.erm`, with a second linear head of the network. The loss is
 
 .. math:: \mathcal{L} = \mathcal{L}_{CE} + w \sum_a (1 - \mathrm{CCC}_a)
 
-over the attributes a, each by the utterances of a batch of which it is known (:func:`cleser.losses.concordance_loss`).
-Under ``--task avd`` there is no class to learn, and :math:`\mathcal{L}_{CE}` is left out.
+over the attributes a. Each is computed over the utterances of the batch for which the attribute is known
+(:func:`cleser.losses.concordance_loss`). Under ``--task avd`` there are no classes, and :math:`\mathcal{L}_{CE}` is
+left out.
 
     python -m cleser run erm --task both --source msp-podcast:DIR --target iemocap:DIR --out runs/both
 """

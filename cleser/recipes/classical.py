@@ -1,10 +1,10 @@
-"""What a user would otherwise pick: utterance statistics and a classical classifier from scikit-learn.
+"""The usual baseline: utterance statistics and a classical classifier from scikit-learn.
 
-What was fitted is kept as tensors, and predicts from them: scikit-learn's own format is pickle.
+The fitted classifier is stored as tensors and predicts from them, because scikit-learn's own format is pickle.
 
-scikit-learn holds all utterances in memory, and the time of a support vector machine grows with their square: of a
-large source a random sample is learned from (`ClassicalConfig.most`), which the log and the report say. Predictions are
-made of all utterances, a block at a time.
+scikit-learn holds all utterances in memory, and the training time of a support vector machine grows with the square of
+their number. From a large source, a random sample is therefore learned (`ClassicalConfig.most`); the log and the report
+say so. All utterances are predicted, a block at a time.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class ClassicalConfig:
         classifier: "svm" (RBF kernel) or "linear" (logistic regression).
         c: Inverse strength of the regularisation; None chooses it by speaker-grouped cross-validation on
             the source.
-        most: Utterances to learn from at most, as long as their statistics fit half a gigabyte; of more, a random
-            sample, which is the same in every run.
+        most: Largest number of utterances to learn from, reduced if their statistics need more than half a gigabyte.
+            Of a larger source a random sample is taken, which is the same in every run.
 
     >>> ClassicalConfig(classifier="linear", c=0.1).c
     0.1

@@ -1,7 +1,7 @@
-"""Supervised training, which every recipe extends and is measured against.
+"""Supervised training: the baseline that every recipe extends and is compared with.
 
-``erm`` (empirical risk minimisation, ERM) trains the shared network on labels and nothing else: the source's,
-or with ``all_languages`` all languages' but the target's.
+``erm`` (empirical risk minimisation, ERM) trains the shared network on labels alone: those of the source or, with
+``all_languages``, those of all languages except the target.
 """
 
 from __future__ import annotations
@@ -30,17 +30,18 @@ class ERMConfig:
     Attributes:
         model: The network.
         training: The loop.
-        label_smoothing: Mass taken from the true class; keeps the network from being sure of one language.
+        label_smoothing: Probability taken from the true class; keeps the network from overconfidence in one language.
         all_languages: Learn from the protocol's auxiliary corpora too.
-        match_prior: Shift the logits at the end so that the target's utterances, unlabelled, are on average given the
-            classes in the shares that the protocol assumes, alike by default (transductive; see
+        match_prior: Shift the logits after training so that the average prediction over the unlabelled target
+            utterances has the class shares that the protocol assumes; equal shares by default (transductive; see
             cleser.recipes.pseudo_labels.decision_shift).
-        targets: Learn from one emotion an utterance ("hard"), or from the shares of its annotators' votes ("soft"),
-            as far as there are any; labels are then not smoothed.
-        attribute_weight: Of the attributes' loss, where they are learned (--task), see cleser.recipes.attributes.
+        targets: Learn from one emotion for each utterance ("hard"), or from the shares of its annotators' votes where
+            there are votes ("soft"); labels are then not smoothed.
+        attribute_weight: Weight of the loss of the attributes, if they are learned (--task); see
+            cleser.recipes.attributes.
         test_time: How the trained network adapts to the utterances that it recognises together (transductive): by
-            templates ("t3a"), by the entropy of its predictions ("tent"), or of the surer ones ("sar"); see
-            cleser.recipes.test_time.
+            templates ("t3a"), by the entropy of its predictions ("tent"), or by the entropy of its more confident
+            predictions ("sar"); see cleser.recipes.test_time.
 
     >>> from cleser.training.loop import TrainingConfig
     >>> config = ERMConfig(training=TrainingConfig(epochs=5), all_languages=True)
@@ -71,8 +72,8 @@ class ERM(Recipe):
     Args:
         config: Settings.
         task: Shapes and names of the data.
-        communities: Most speaker-style communities of an emotion, for recipes that find some.
-        token_layers: Keep each layer's view of the tokens, for recipes that look at it.
+        communities: Largest number of speaker-style communities of an emotion, for recipes that find communities.
+        token_layers: Keep the token embeddings of each layer, for recipes that use them.
 
     Raises:
         ValueError: The task has attributes, and the recipe does not learn any.

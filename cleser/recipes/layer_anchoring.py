@@ -1,10 +1,11 @@
-r"""LAM: layers in which languages look alike are anchored across languages.
+r"""LAM: layers in which languages are similar are anchored across languages.
 
 S. G. Upadhyay, C. Busso, C.-C. Lee, *A Layer-Anchoring Strategy for Enhancing Cross-Lingual Speech Emotion
 Recognition*, arXiv 2407.04966, 2024.
 
-First a study: how similar are source and target in each layer of the speech model, on whole utterances or on vowels?
-The layers most alike become anchors, whose covariances are aligned while the emotions of the source are learned.
+A study first measures how similar source and target are in each layer of the speech model, on whole utterances or on
+vowels. The most similar layers become anchors: their covariances are aligned while the emotions of the source are
+learned.
 
 .. math:: \mathcal{L} = \mathcal{L}_{CE}(\text{source})
           + \lambda \sum_{l \in \text{anchors}} \mathrm{CORAL}(H_S^l, H_T^l)
@@ -12,18 +13,19 @@ The layers most alike become anchors, whose covariances are aligned while the em
 Deviations
 ----------
 
-The paper leaves open what is chosen here; each is a field of `LayerAnchoringConfig`:
+The paper leaves several choices open. They were made as follows; each is a field of `LayerAnchoringConfig`:
 
-* *Similarity* is the debiased linear CKA of the languages' feature covariances over all emotions together (`measure`);
-  no label of the target is asked for. See `cleser.anchors.LayerSimilarity`.
-* *A group* is the run of `size` neighbouring layers that is most similar on average.
+* *Similarity* is the debiased linear CKA of the languages' feature covariances over all emotions together (`measure`).
+  It needs no label of the target. See `cleser.anchors.LayerSimilarity`.
+* *A group* is the sequence of `size` neighbouring layers that is most similar on average.
 * *What is aligned* is each layer's projection into the network's common space (`Embedded.layers`), normalised over its
-  channels as a Transformer's hidden states are: frozen features cannot move themselves, and a projection of free scale
-  would fulfil the loss by giving up the directions that vary most, where emotion is. On the road from audio,
-  gradients go on into the speech model.
-* *λ* is `weight`; the loss is divided by 4D², so that it is small. The last epoch's weights are kept: development
-  speakers of the source cannot judge what is done for the target.
-* *Prior matching* of the predictions for the target (`match_prior`), as in our other recipes that hear the target.
+  channels like the hidden states of a Transformer. Frozen features cannot change themselves, and a projection of free
+  scale would reduce the loss by removing the directions that vary most, which carry emotion. In training from audio,
+  gradients continue into the speech model.
+* *λ* is `weight`; the loss is divided by 4D², so that it is small. The weights of the last epoch are kept, because
+  development speakers of the source cannot judge what is done for the target.
+* *The prior* of the predictions for the target is matched (`match_prior`), as in the other recipes that use target
+  audio.
 
     cleser run layer-anchoring --source emodb:DIR --target ravdess:DIR --out runs/lam
 """
@@ -60,9 +62,10 @@ class LayerAnchoringConfig(ERMConfig):
         policy: Anchor the "last" layer, the "single" most similar one (LAM-SL), or a "group" (LAM-GL).
         units: What is compared and aligned: whole utterances, or vowels (which need alignments).
         size: Layers of a group, or all where there are fewer.
-        measure: Of similarity, a column of cleser.anchors.LayerSimilarity.compute.
-        weight: λ.
-        distance: Of a layer's items in both languages; coral_debiased is coral without the bias of small batches.
+        measure: The measure of similarity, a column of cleser.anchors.LayerSimilarity.compute.
+        weight: λ, the weight of the anchoring loss.
+        distance: The distance between a layer's items in both languages; coral_debiased is coral without the bias of
+            small batches.
 
     >>> config = LayerAnchoringConfig(policy="single", units="vowel")
     >>> config.size, config.uses_tokens
@@ -87,7 +90,7 @@ class LayerAnchoringConfig(ERMConfig):
 
 
 class LayerAnchoring(ERM):
-    """A study of the layers, then CORAL on those chosen.
+    """Study the layers, then align the chosen ones by CORAL.
 
     >>> from cleser.training.dataset import Vocabulary
     >>> from cleser.training.loop import Task

@@ -1,4 +1,4 @@
-r"""A teacher that is the running average of its student, and whose predictions the student is to agree with.
+r"""A teacher whose weights are the running average of its student's; the student learns to agree with it.
 
 A. Tarvainen, H. Valpola, *Mean Teachers Are Better Role Models: Weight-Averaged Consistency Targets Improve
 Semi-Supervised Deep Learning Results*, NeurIPS 2017.
@@ -19,11 +19,10 @@ class MeanTeacher:
     .. math:: \theta'_t = \alpha_t \theta'_{t-1} + (1 - \alpha_t) \theta_t, \qquad
               \alpha_t = \min\left(1 - \frac{1}{t}, \alpha\right)
 
-    so that θ' is the plain mean of the first steps' weights, and forgets from 1 / (1 − α) steps on. (In the authors'
-    code, CuriousAI/mean-teacher, :math:`\alpha_t = \min(1 - 1 / (t + 1), \alpha)`: there the weights that the student
-    begins with count as one more step.) Buffers, such as
-    the statistics of batch normalisation, are those of the student. The teacher is always in evaluation mode and has no
-    gradient. Call `update` after each step of the optimiser.
+    so that θ' is the plain mean of the weights during the first 1 / (1 − α) steps, and a decaying average afterwards.
+    (In the authors' code, CuriousAI/mean-teacher, :math:`\alpha_t = \min(1 - 1 / (t + 1), \alpha)`: there the initial
+    weights count as one more step.) Buffers, such as the statistics of batch normalisation, are those of the student.
+    The teacher is always in evaluation mode and has no gradient. Call `update` after each step of the optimiser.
 
     Args:
         student: The network that is trained.

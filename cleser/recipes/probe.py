@@ -1,23 +1,24 @@
-r"""Linear probe: logistic regression on utterance statistics of all layers, the row that every reader wants first.
+r"""Linear probe: logistic regression on the utterance statistics of all layers, the simplest use of an encoder.
 
-Nothing is learned but a linear map, as usual where an encoder's representations are judged (G. Alain, Y. Bengio,
+Only a linear map is learned, as is usual to evaluate the representations of an encoder (G. Alain, Y. Bengio,
 *Understanding Intermediate Layers Using Linear Classifier Probes*, 2016):
 
 .. math:: \min_{W, b} \; \frac{\sum_i w_i \, \ell(W x_i + b, y_i)}{\sum_i w_i} + \frac{\lambda F}{2} \lVert W \rVert_F^2
           \qquad (1)
 
 over utterances i of weights w with F channels that vary; ℓ is the cross-entropy. The loss is a mean, so that λ
-(`penalty`) holds the map back as much on two hundred utterances as on five thousand, and what was chosen on some
-corpora fits others.
+(`penalty`) regularises equally on two hundred utterances and on five thousand. A value that was chosen on some corpora
+therefore fits others.
 Two steps without target labels may follow:
 
-* *Prior* (`match_prior`): the logits are shifted so that the target's utterances get the classes in the shares that the
-  protocol assumes.
-* *Self-training* (`rounds`): the most confident of each class' predictions join the source, which counts as much as
-  they do, and the map is fitted anew; from round to round more are trusted, `confidence` of them first, all at last.
+* *Prior* (`match_prior`): the logits are shifted so that the classes of the target's utterances have the shares that
+  the protocol assumes.
+* *Self-training* (`rounds`): the most confident predictions of each class are added to the source as pseudo-labels, and
+  the map is fitted again. Source and pseudo-labels have the same total weight. More predictions are trusted from round
+  to round: a share of `confidence` in the first round, all in the last.
 
 Arousal, valence and dominance (``--task avd``, or ``both``) are learned by ridge regression on the same statistics, see
-:mod:`cleser.recipes.ridge`; the two steps above are about classes.
+:mod:`cleser.recipes.ridge`; the two steps above apply to classes only.
 
     python -m cleser run probe --source emodb:DIR --target ravdess:DIR --backbone MODEL --out runs/probe
 """
@@ -43,16 +44,17 @@ class ProbeConfig:
     """Settings of the probe.
 
     Attributes:
-        penalty: λ of Eq. 1. Of attributes the loss is half the squared error.
-        refit: Learn anew from all source speakers, those held out for development too, once those have been recognised:
-            nothing is chosen by them. What is said of them (development UAR, temperature) is that of the map that had
-            not seen them.
+        penalty: λ of Eq. 1, the strength of the regularisation. For attributes, the loss is half the squared error.
+        refit: Fit again to all source speakers once the speakers held out for development have been recognised, since
+            nothing is chosen by them. Development UAR and temperature are those of the first fit, which had not seen
+            these speakers.
         match_prior: Shift the logits so that the target's classes have the shares that the protocol assumes.
-        rounds: Of self-training on the target; 0 is the plain probe.
+        rounds: Rounds of self-training on the target; 0 is the plain probe.
         confidence: Share of each class' predictions that are trusted in the first round.
-        final_confidence: And in the last; in between it rises evenly.
-        most: Utterances of the source, and of the target, to learn from at most, as long as their statistics fit half
-            a gigabyte; of more, a random sample, which is the same in every run and which the log and the report name.
+        final_confidence: The same share in the last round; in between it rises evenly.
+        most: Largest number of utterances of the source, and of the target, to learn from, reduced if their statistics
+            need more than half a gigabyte. Of more utterances a random sample is taken, which is the same in every run;
+            the log and the report say so.
 
     >>> ProbeConfig(rounds=3).shares, ProbeConfig().adapts
     ([0.5, 0.75, 1.0], False)
@@ -87,10 +89,10 @@ class Probe:
     Args:
         weights: W [K, F].
         biases: b [K], the prior's shift included.
-        ridge: The map to attributes, where they are learned; with no emotions beside them K is 0.
+        ridge: The map to attributes, if they are learned; without emotions, K is 0.
 
     Attributes:
-        held_out: The map that has not seen the development speakers; None where this one has not.
+        held_out: The map that has not seen the development speakers; None if this map itself has not seen them.
 
     >>> probe = Probe(torch.eye(2).double(), torch.tensor([0.0, 1.0]).double())
     >>> probe.shares(torch.tensor([[1.0, 0.0]]))

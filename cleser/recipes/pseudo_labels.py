@@ -1,9 +1,10 @@
-r"""What a network believes of unlabelled utterances: class shares corrected to a prior, and labels to trust.
+r"""Predictions for unlabelled utterances: class shares matched to a prior, and pseudo-labels.
 
-A network trained on one language tends to hear too much of some emotions in another, and UAR pays for every
-emotion that it neglects. The remedy needs no label: a bias of the logits under which the classes are predicted as
-often as the prior says (M. Saerens, P. Latinne, C. Decaestecker, *Adjusting the Outputs of a Classifier to New
-a Priori Probabilities*, 2002, turned round: the prior is known, the outputs are off). It does assume that prior.
+A network trained on one language tends to predict some emotions too often in another language, and UAR falls with every
+emotion that is predicted too rarely. This can be corrected without labels: a bias is added to the logits so that the
+classes are predicted as often as the prior says (M. Saerens, P. Latinne, C. Decaestecker, *Adjusting the Outputs of a
+Classifier to New a Priori Probabilities*, 2002, where the prior is unknown; here it is given and the outputs are
+corrected). The correction is only as good as the assumed prior.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-r"""Ridge regression of arousal, valence and dominance: the linear probe's row for numbers, in closed form.
+r"""Ridge regression of arousal, valence and dominance in closed form: the linear probe for attributes.
 
 .. math::
 
     \min_{w, b} \sum_i s_i (y_i - b - w^\top x_i)^2 + \lambda \lVert w \rVert^2, \qquad
     w = (X^\top S X + \lambda I)^{-1} X^\top S y = X^\top (X X^\top + \lambda S^{-1})^{-1} y
 
-with X and y less their weighted means (A. E. Hoerl, R. W. Kennard, *Ridge Regression: Biased Estimation for
-Nonorthogonal Problems*, 1970). Of the two forms the one with the smaller matrix is solved. Each attribute
-is learned from the utterances of which it is known; the probe's Eq. 1 says what its penalty makes of :math:`\lambda`.
+after the weighted means of X and y are subtracted (A. E. Hoerl, R. W. Kennard, *Ridge Regression: Biased Estimation for
+Nonorthogonal Problems*, 1970). The form with the smaller matrix is solved. Each attribute is learned from the
+utterances for which it is known. :math:`\lambda` follows from the probe's penalty as in Eq. 1 of the probe.
 """
 
 from __future__ import annotations

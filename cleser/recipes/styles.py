@@ -1,4 +1,4 @@
-"""Speaker-style communities as a recipe keeps them: found in graphs over all languages, looked up for anyone."""
+"""Speaker-style communities of a recipe: found in graphs over all languages, and assigned to new speakers."""
 
 from __future__ import annotations
 
@@ -27,20 +27,21 @@ _COMBINATIONS = 64  # of communities, that source speakers have; the commonest
 
 
 class StyleBook(nn.Module):
-    """The communities of each emotion, each by its mean style.
+    """The communities of each emotion, represented by their mean styles.
 
-    Numbers are kept from one search to the next: a new community gets the number of the old one whose style is
-    most like its own.
+    Communities keep their numbers from one search to the next: a new community gets the number of the old community
+    whose style is most similar.
 
-    A speaker has one community in every emotion. Where emotions are only believed, each by itself is unsure; a stranger
-    therefore gets all of them at once, the combination of some source speaker that suits best.
+    A speaker has one community in every emotion. If the emotions of a new speaker are only predicted, each community
+    alone is uncertain. The speaker therefore gets the communities of all emotions at once: the combination of the
+    source speaker that fits best.
 
     Args:
         emotions: K.
-        communities: Most communities C of an emotion; of more, the largest are kept.
-        dim: Numbers F of an utterance's description, see :func:`described_by`.
+        communities: Largest number C of communities of an emotion; if there are more, the largest communities are kept.
+        dim: Numbers F that describe an utterance, see :func:`described_by`.
         refine: Refine the communities that Leiden finds by a graph neural network.
-        resolution: Of the search; larger gives smaller communities.
+        resolution: Resolution of the search; a larger value gives smaller communities.
     """
 
     styles: Tensor

@@ -1,6 +1,6 @@
-r"""A trained network that adapts while it is tested: to unlabelled batches as they come, without the sources.
+r"""Test-time adaptation: a trained network adapts to unlabelled batches while it is tested, without the sources.
 
-`T3A` moves the classifier alone and needs no gradient; `Tent` and `SAR` move the affine parameters of normalisation
+`T3A` adapts only the classifier and needs no gradient. `Tent` and `SAR` adapt the affine parameters of normalisation
 layers.
 """
 
@@ -40,7 +40,7 @@ def entropy(logits: Tensor) -> Tensor:
 
 
 class T3A:
-    r"""Classify by templates: means of the test's own embeddings that the classifier is surest of.
+    r"""Classify by templates: means of the test embeddings of which the classifier is most confident.
 
     .. math::
 

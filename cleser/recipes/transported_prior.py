@@ -1,4 +1,4 @@
-r"""How often each class occurs in an unlabelled target, found by transport of labelled sources onto it.
+r"""Estimate how often each class occurs in an unlabelled target, by optimal transport of labelled sources onto it.
 
 I. Redko, N. Courty, R. Flamary, D. Tuia, *Optimal Transport for Multi-source Domain Adaptation under Target Shift*,
 AISTATS 2019.

@@ -1,25 +1,25 @@
-r"""Zero-shot: supervised contrast across languages, and an adversary that forgets the speaker.
+r"""Zero-shot: supervised contrast across languages, and an adversary that removes speaker information.
 
 J. Mi, D. Ma, T. Toda, *Learning Emotion-discriminative Representations for Zero-Shot Cross-Lingual Speech Emotion
 Recognition*, Interspeech 2026, arXiv 2606.06200.
 
-Training sees the source and every auxiliary language; the target is not opened before the test, not even unlabelled.
+Training uses the source and every auxiliary language. The target is not opened before the test, not even unlabelled.
 
 .. math:: \mathcal{L} = \mathcal{L}_{CE} + \alpha \mathcal{L}_{SupCLR} + \beta \mathcal{L}_{SpkAdv},
           \qquad \lambda = 2.5, \; \alpha = 1.0, \; \beta = 0.3 \qquad \text{(Eq. 12)}
 
-A batch is 3 languages × 4 emotions × 3 utterances. λ weighs positives of another language (Eq. 7), the contrast is
-Eq. 8, the adversary Eqs. 9–10.
+A batch is 3 languages × 4 emotions × 3 utterances. λ is the weight of positives of another language (Eq. 7). The
+contrast is Eq. 8 of the paper and the adversary Eqs. 9–10.
 
 Deviations
 ----------
 
-* *τ* (`temperature`) is .2, chosen on synthetic speech, and the adversary's reversal has full strength from the start:
-  the paper says neither.
-* *The normalisation by Σw* in Eq. 8 is a reading.
-* *Fewer languages* than three: the batch takes those that there are.
-* *The backbone* of the paper is adapted by LoRA, bottleneck adapters and gates of the layers: ``--tune.…`` on the road
-  from audio. On frozen features the shared network is trained.
+* *τ* (`temperature`) is .2, chosen on synthetic speech, and the gradient reversal of the adversary has full strength
+  from the start. The paper states neither.
+* *The normalisation by Σw* in Eq. 8 is our interpretation.
+* *With fewer than three languages*, a batch takes those that are available.
+* *The backbone* of the paper is adapted by LoRA, bottleneck adapters and gates of the layers; here this is training
+  from audio with ``--tune.…``. On frozen features, the shared network is trained.
 
     cleser run zero-shot --source emodb:DIR --auxiliary turev-db:DIR --target ravdess:DIR \\
         --target-access nothing --normalisation corpus --map calm=neutral --out runs/zero-shot
@@ -51,9 +51,9 @@ class ZeroShotConfig(ERMConfig):
         cross_lingual_weight: λ.
         adversary_weight: β; 0 is the ablation without the adversary.
         temperature: τ.
-        languages: In a batch, or all where there are fewer.
-        emotions: In a batch, likewise.
-        samples: Utterances of each language in each emotion.
+        languages: Languages in a batch, or all if there are fewer.
+        emotions: Emotions in a batch, or all if there are fewer.
+        samples: Utterances of each language and emotion in a batch.
 
     >>> config = ZeroShotConfig()
     >>> config.languages * config.emotions * config.samples  # utterances in a batch

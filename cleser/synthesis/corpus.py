@@ -14,7 +14,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl
 
 import numpy as np
@@ -63,6 +63,7 @@ class Knobs:
         seed: Of all chance. Languages that shall share styles and gap take the same.
         annotators: How many vote for the emotion of each utterance. Its label is then the one with most votes, none
             where there is no such, and ``intended`` says what was expressed. With 0 that is the label.
+        blend: How much of another emotion an utterance may express beside its own; 0 none, 1 as much as of its own.
     """
 
     language: str
@@ -74,6 +75,7 @@ class Knobs:
     jitter: float = 1.0
     seed: int = 0
     annotators: int = 0
+    blend: float = 0.0
 
 
 _LIMITS: Final[dict[str, tuple[float, float]]] = {
@@ -85,6 +87,7 @@ _LIMITS: Final[dict[str, tuple[float, float]]] = {
     "jitter": (0, 3),
     "seed": (0, 2**63),
     "annotators": (0, 1000),
+    "blend": (0, 1),
 }
 
 
@@ -167,10 +170,9 @@ def read(argument: str) -> Listing:
 
 def _affect(knobs: Knobs) -> pd.DataFrame:
     """Arousal, valence and dominance of every utterance; they follow from the knobs, and are not kept."""
+    chance: dict[str, Any] = {"jitter": knobs.jitter, "seed": knobs.seed, "blend": knobs.blend}
     values = [
-        affect(
-            u.emotion, knobs.language, u.speaker, u.sentence, jitter=knobs.jitter, seed=knobs.seed
-        )
+        affect(u.emotion, knobs.language, u.speaker, u.sentence, **chance)
         for u in _utterances(knobs)
     ]
     return pd.DataFrame(values, columns=list(ATTRIBUTES))
@@ -195,6 +197,8 @@ def _annotated(knobs: Knobs, table: pd.DataFrame) -> pd.DataFrame:
 
 def _key(knobs: Knobs) -> str:
     sound = {name: value for name, value in asdict(knobs).items() if name != "annotators"}
+    if not knobs.blend:  # as before there were any
+        del sound["blend"]
     identity = {**sound, "version": VERSION, "engine": engine()}
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
 
@@ -237,6 +241,7 @@ def say(knobs: Knobs, speaker: int, emotion: str, sentence: int) -> Speech:
         gap=knobs.gap,
         jitter=knobs.jitter,
         seed=knobs.seed,
+        blend=knobs.blend,
     )
     noise = generator(knobs.seed, "breath", knobs.language, speaker, emotion, sentence)
     text = SENTENCES[knobs.language][sentence]

@@ -31,6 +31,10 @@ one language says with loudness another says in part with rate. At ``gap=0`` all
 with the smallest W that takes the means of the four emotions to those of :data:`AFFECT`: an utterance that is less loud
 and slower than others in anger is also less aroused, and lies between the emotions.
 
+**Blends.** With the knob ``blend`` an utterance expresses another emotion beside its own: :math:`m_e` becomes
+:math:`(1 - \beta_i) m_e + \beta_i m_{e'_i}`, with :math:`e'_i` any of the three others and :math:`\beta_i` uniform from
+0 to blend / 2. At 1 the two may be as strong as one another.
+
 **Annotators** choose an emotion each, by themselves: e with a probability in proportion to
 :math:`\exp(-d_e^2 / 2 w^2)`, where :math:`d_e` is the distance of the utterance's arousal, valence and dominance from
 those of e, and w is :data:`DOUBT`.
@@ -87,15 +91,31 @@ def generator(*names: object) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:16], "little"))
 
 
-def expressed(emotion: str, style: int, strength: float) -> Vector:
-    """What an emotion does to the cues in a style, before language and chance: m + strength · o.
+def expressed(mixture: Vector, style: int, strength: float) -> Vector:
+    """What emotions in these shares [4] do to the cues in a style, before language and chance: m + strength · o.
 
-    >>> bool(expressed("anger", 1, 1.0)[0] == expressed("sadness", 0, 1.0)[0])  # pitch
+    >>> anger, sadness = mixture("anger"), mixture("sadness")
+    >>> bool(expressed(anger, 1, 1.0)[0] == expressed(sadness, 0, 1.0)[0])  # pitch
     True
     """
+    others = MEANS[np.arange(len(EMOTIONS)) ^ style]
+    offset = np.where(CONFLICTING, others - MEANS, 0.0)
+    return np.asarray(mixture @ (MEANS + strength * offset))
+
+
+def mixture(emotion: str, *names: object, blend: float = 0.0) -> Vector:
+    """Shares of the four emotions [4] in an utterance, which its names (language, speaker, sentence, seed) decide.
+
+    >>> mixture("sadness").tolist()
+    [0.0, 1.0, 0.0, 0.0]
+    """
     index = EMOTIONS.index(emotion)
-    offset = np.where(CONFLICTING, MEANS[index ^ style] - MEANS[index], 0.0)
-    return np.asarray(MEANS[index] + strength * offset)
+    shares = np.zeros(len(EMOTIONS))
+    random = generator("blend", emotion, *names)
+    other = (index + int(random.integers(1, len(EMOTIONS)))) % len(EMOTIONS)
+    shares[other] = blend * random.uniform(0, 0.5)
+    shares[index] = 1 - shares[other]
+    return shares
 
 
 @cache
@@ -120,6 +140,7 @@ def cues(
     gap: float,
     jitter: float,
     seed: int,
+    blend: float = 0.0,
 ) -> Vector:
     """The cues u of one utterance, in units.
 
@@ -129,7 +150,8 @@ def cues(
     """
     matrix, shift = language_map(language, gap, seed)
     chance = jitter * _chance(emotion, language, speaker, sentence, seed)
-    return np.asarray(matrix @ expressed(emotion, style, strength) + shift + chance)
+    shares = mixture(emotion, language, speaker, sentence, seed, blend=blend)
+    return np.asarray(matrix @ expressed(shares, style, strength) + shift + chance)
 
 
 def _chance(emotion: str, language: str, speaker: int, sentence: int, seed: int) -> Vector:
@@ -140,16 +162,22 @@ def _chance(emotion: str, language: str, speaker: int, sentence: int, seed: int)
 
 
 def affect(
-    emotion: str, language: str, speaker: int, sentence: int, *, jitter: float, seed: int
+    emotion: str,
+    language: str,
+    speaker: int,
+    sentence: int,
+    *,
+    jitter: float,
+    seed: int,
+    blend: float = 0.0,
 ) -> Vector:
     """Arousal, valence and dominance of one utterance, each from −1 to 1.
 
     >>> affect("anger", "en", 0, 0, jitter=0.0, seed=0).round(6).tolist()
     [0.6, -0.4, 0.6]
     """
-    expressed_here = MEANS[EMOTIONS.index(emotion)] + jitter * _chance(
-        emotion, language, speaker, sentence, seed
-    )
+    shares = mixture(emotion, language, speaker, sentence, seed, blend=blend)
+    expressed_here = shares @ MEANS + jitter * _chance(emotion, language, speaker, sentence, seed)
     return np.asarray((AFFECT.mean(axis=0) + expressed_here @ _READING).clip(-1, 1))
 
 

@@ -11,7 +11,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from cleser.alignment import Alignment, load_alignments
+from cleser.alignment import Alignment
+from cleser.alignment.folder import pack_alignments
 from cleser.corpora.attributes import ATTRIBUTES, attributes_of
 from cleser.corpora.protocol import Protocol
 from cleser.corpora.votes import vote_columns, votes_of
@@ -266,7 +267,7 @@ class Vocabulary:
         return labels
 
 
-def phones_of(manifest: pd.DataFrame, folder: str | None = None) -> list[Alignment | None]:
+def phones_of(manifest: pd.DataFrame, folder: str | None = None) -> Sequence[Alignment | None]:
     """When each utterance's phones sound, as far as that is known.
 
     Args:
@@ -277,9 +278,9 @@ def phones_of(manifest: pd.DataFrame, folder: str | None = None) -> list[Alignme
     """
     if folder is None and "phones" not in manifest:
         return [None] * len(manifest)
-    found = load_alignments(manifest, folder)
-    if found.problems or found.notes:
-        console.print(f"alignments: {found.summary()}", style="dim")
+    found, said = pack_alignments(manifest, folder)
+    if said:
+        console.print(f"alignments: {said}", style="dim")
     return found
 
 

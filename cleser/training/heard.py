@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from cleser.alignment import Alignment
+from cleser.alignment.packed import PackedAlignments
 from cleser.corpora.protocol import Protocol
 from cleser.features.normalisation import Moments
 from cleser.features.pooled import Record
@@ -113,7 +114,7 @@ def load_audio_dataset(
         rows["path"].tolist(),
         rows["start"].tolist(),
         rows["end"].tolist(),
-        [phones[i] for i in stored.features.rows],
+        PackedAlignments(phones[i] for i in stored.features.rows),
         backbone.rate,
     )
     return replace(dataset, source=Heard(excerpts, stored), tokens=True), typical

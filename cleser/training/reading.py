@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from cleser.alignment.packed import PackedAlignments
 from cleser.alignment.phones import Alignment
 from cleser.speech.audio import load_audio
 
@@ -92,7 +93,7 @@ class Excerpts:
             [path for p in parts for path in p.paths],
             [start for p in parts for start in p.starts],
             [end for p in parts for end in p.ends],
-            list(chain.from_iterable(p.alignments for p in parts)),
+            PackedAlignments(chain.from_iterable(p.alignments for p in parts)),
             parts[0].rate,
         )
 

@@ -49,6 +49,14 @@ def test_undegraded_recordings_give_the_runs_own_test(run):
     assert np.abs(noisy[shares].sort_index() - own).max(axis=None) > 0.01
 
 
+def test_a_run_alone_is_shown_as_it_was_tested(run, capsys):
+    assert main(["evaluate", str(run)]) == 0
+    said = capsys.readouterr().out
+    uar = json.loads((run / "results.json").read_text())["uar"]["mean"]
+    assert f"{100 * uar:.1f}" in said
+    assert "calibration error (ECE)" in said
+
+
 def test_changes_are_those_of_the_uar(run):
     found = json.loads((run / "robustness" / "robustness.json").read_text())["conditions"]
     assert [(row["kind"], row["value"]) for row in found] == [(c.kind, c.value) for c in QUICK]
@@ -117,8 +125,6 @@ def test_it_is_shown_on_the_terminal_the_page_and_the_card(run, tmp_path, capsys
     assert said in capsys.readouterr().out
     assert said in (export(run, tmp_path / "model") / "README.md").read_text()
     assert said in report([run], tmp_path / "page.html").read_text("utf-8")
-    assert main(["evaluate", str(run)]) == 2
-    assert "expected --on NAME:FOLDER" in capsys.readouterr().err
 
 
 def test_every_condition_has_a_name_of_its_own():

@@ -210,7 +210,7 @@ def test_size_and_time_are_said_before_and_a_small_disk_stops_it(
     assert said[0].endswith(" s of work")
     # What was said is what was written, but for padding and labels.
     planned = module._Plan.of(
-        [module._Item("", 0, 1, phones, 1.0)] * len(manifest), found.store, Record()
+        [module._Item("", 0, 1, 0, [phones], 1.0)] * len(manifest), found.store, Record()
     )
     rows = sum(len(found.store[key]) for key in found.store)
     assert planned.size == rows * (found.store.settings.dim * len(backbone.layers) * 2 + 12)

@@ -449,3 +449,26 @@ def test_prefetching_changes_nothing_but_time(tmp_path):
     check(store, range(20))
     with pytest.raises(KeyError, match=key_of(20)):
         store.prefetch([key_of(20)])
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="asks Linux for its mappings")
+def test_what_is_read_is_the_files_memory_and_no_copy(tmp_path):
+    """So that several processes that read one store hold it once: no page of it is a process' own."""
+    store = PooledStore.create(tmp_path, SETTINGS)
+    fill(store, [])
+    with store.writer("a") as writer:
+        for number in range(4):
+            values, times, labels = make(number, rows=2000)
+            writer.add(key_of(number), values, times=times, labels=labels)
+    opened = PooledStore.open(tmp_path)
+    assert sum(float(view.sum()) for view in opened.views([key_of(n) for n in range(4)])) != 0
+    read, own, inside = 0, 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if not line.split(" ", 1)[0].endswith(":"):
+            inside = str(tmp_path) in line
+        elif inside and line.startswith("Rss:"):
+            read += int(line.split()[1])
+        elif inside and line.startswith("Private_Dirty:"):
+            own += int(line.split()[1])
+    assert read >= 4 * 2000 * 3 * 4 * 4 // 1024  # kB
+    assert own == 0

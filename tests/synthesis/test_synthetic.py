@@ -26,6 +26,7 @@ from cleser.synthesis.expression import (
     expressed,
     language_map,
     manner,
+    mixture,
 )
 from cleser.synthesis.sentences import SENTENCES
 
@@ -136,14 +137,36 @@ def test_styles_disagree_about_every_emotion_in_the_cues_in_conflict():
     assert np.allclose(MEANS.mean(axis=0), 0)
     for a, b in permutations(range(4), 2):
         for emotion in EMOTIONS:
-            one, other = expressed(emotion, a, 1.0), expressed(emotion, b, 1.0)
+            one, other = (expressed(mixture(emotion), style, 1.0) for style in (a, b))
             assert np.abs(one - other)[CONFLICTING].max() > 0.9
             assert np.array_equal(one[~CONFLICTING], other[~CONFLICTING])
     for style in range(4):
         # A speaker's mean does not betray the style, nor do the conflicting cues' values.
-        values = np.array([expressed(emotion, style, 1.0) for emotion in EMOTIONS])
+        values = np.array([expressed(mixture(emotion), style, 1.0) for emotion in EMOTIONS])
         assert np.allclose(values.mean(axis=0), 0)
         assert np.allclose(np.sort(values, axis=0), np.sort(MEANS, axis=0))
+
+
+def test_a_blend_lies_between_two_emotions_and_annotators_hear_both():
+    """Shares of the two follow from the cues, without chance, style and language gap."""
+    given = {"style": 0, "strength": 0.0, "gap": 0.0, "jitter": 0.0, "seed": 3}
+    seen = []
+    for emotion in EMOTIONS:
+        for sentence in range(8):
+            u = cues(emotion, "en", 1, sentence, blend=1.0, **given)
+            shares, *_ = np.linalg.lstsq(
+                np.vstack([MEANS.T, np.ones(4)]), np.append(u, 1.0), rcond=None
+            )
+            assert np.allclose(MEANS.T @ shares, u)
+            own = shares[EMOTIONS.index(emotion)]
+            assert 0.5 <= own <= 1
+            assert np.sum(np.abs(shares) > 1e-6) <= 2
+            seen.append(own)
+            felt = affect(emotion, "en", 1, sentence, jitter=0.0, seed=3, blend=1.0)
+            assert np.allclose(felt, shares @ AFFECT)
+    assert min(seen) < 0.6
+    assert max(seen) > 0.9
+    assert np.allclose(cues("anger", "en", 1, 0, blend=0.0, **given), MEANS[0])
 
 
 def test_a_language_turns_scales_and_shifts_by_the_gap():

@@ -146,7 +146,10 @@ def tune(backbone: Backbone, tuning: FineTuning) -> Backbone:
             block.bottleneck = Adapter(tuned.dim, tuning.adapters)
             block.register_forward_hook(_through_adapter)
     if tuning.checkpointing:
-        _encoder(tuned).model.gradient_checkpointing_enable({"use_reentrant": False})
+        model = _encoder(tuned).model
+        # Newer transformers name it so, and warn of the older name.
+        enable = getattr(model, "activation_checkpointing_enable", None)
+        (enable or model.gradient_checkpointing_enable)({"use_reentrant": False})
     return tuned
 
 
