@@ -958,7 +958,7 @@ FAULTS = (
     Fault(
         "rare phonemes are believed in full",
         "features/lexical.py",
-        "* s.tokens / (s.tokens + self.strength)",
+        " * tokens / (tokens + self.strength)",
         "",
         "tests/features/test_lexical.py",
     ),
