@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from cleser.speech import AcousticBackbone
+from cleser.speech.backbones.acoustic import VERSION
 from tests.speech.test_pitch import harmonics
 
 
@@ -93,3 +94,39 @@ def test_a_gpu_hears_what_the_processor_hears(backbone):
         assert abs(found.shape[1] - expected.shape[1]) <= 1
         if found.shape == expected.shape:
             assert ((found.cpu() - expected).abs() < 1e-2).float().mean() > 0.98
+
+
+# Of the frames of a glide whose loudness sways: the root mean square of each channel, by version.
+# fmt: off
+NUMBERS = {
+    1: (
+        [
+         3.38, 8.6, 2.37, 1.32, 0.661, 0.762, 0.833, 0.876, 0.571, 0.342,
+         0.561, 0.798, 0.561, 0.379, 0.25, 0.0928, 0.0818, 0.0689, 0.0516, 0.0463,
+         0.0552, 0.0342, 0.0414, 0.0408, 0.0444, 0.0377, 0.0346, 0.0546, 0.0257, 0.0183,
+         0.0191, 0.0143, 0.0107, 0.0146, 0.00874, 0.0103, 0.0107, 0.0103, 0.0091, 0.00974,
+        ],
+        [
+         32.9, 2.71, 1, 0.603, 0.953, 3.38, 0.352, 0.41, 7.24, 2.33,
+         0.181, 0.203, 0.559, 1.33, 3.93, 2.91, 3.91, 1.55, 0.158, 0.0722,
+         0.0572, 0.157, 0, 0.00386, 0.00725, 0.0913, 0.00614, 0.0274, 0.318, 0.0342,
+         0.00254, 0.00244, 0.00578, 0.0149, 0.126, 0.092, 0.299, 0.121, 0.0107, 0.0204,
+        ],
+    ),
+}
+# fmt: on
+
+
+def test_other_numbers_have_another_version(backbone):
+    """Stores keep features by the version: numbers that change under an old one would be mixed with old ones.
+
+    Where a change is meant, raise VERSION and write its numbers down here.
+    """
+    t = torch.arange(24_000) / 16_000
+    phase = 2 * torch.pi * (140 * t + 30 * t * t)
+    loudness = 0.3 + 0.2 * torch.sin(2 * torch.pi * 3 * t)
+    glide = loudness * sum(torch.sin(k * phase) / k for k in range(1, 9))
+    frames = backbone.extract([glide + 0.01 * torch.sin(7000 * t * t)])[0]
+    found = frames.square().mean(1).sqrt()
+    torch.testing.assert_close(found, torch.tensor(NUMBERS[VERSION]), rtol=0.01, atol=2e-3)
+    assert backbone.name == f"acoustic-v{VERSION}-floor50-silence35"

@@ -315,10 +315,14 @@ def test_training_mode_adds_dropout_alone(folders: dict[str, Path]) -> None:
 
 
 def test_the_name_changes_whenever_the_numbers_would(
-    folders: dict[str, Path], tmp_path: Path
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Other tests guard that the numbers are transformers'; where they are not to be, VERSION is raised."""
     backbone = TransformersBackbone(folders["hubert"])
     name = backbone.name
+    with monkeypatch.context() as patched:
+        patched.setattr("cleser.speech.backbones.pretrained.VERSION", 2)
+        assert backbone.name != name
     assert TransformersBackbone(folders["hubert"]).name == name
     other = save_tiny("hubert", tmp_path / "hubert", seed=1)
     variants = [

@@ -16,9 +16,7 @@ so that a mean over frames is a mean over the pitch contour.
 
 from __future__ import annotations
 
-import hashlib
 import math
-from pathlib import Path
 from typing import Final
 
 import torch
@@ -32,6 +30,9 @@ from cleser.speech.spectral_bases import cosine_basis, mel_filters
 
 LAYERS: Final = ("cepstrum", "voice")
 CHANNELS: Final = 40
+VERSION: Final = (
+    1  # of the numbers: raised whenever they change, so that stored features are not misread
+)
 _EPSILON: Final = 1e-10
 
 
@@ -72,10 +73,8 @@ class AcousticBackbone(Backbone):
 
     @property
     def name(self) -> str:
-        """Identity of what is computed, for caches: the settings and the code itself."""
-        code = b"".join(Path(file).read_bytes() for file in (__file__, pitch.__file__))
-        version = hashlib.sha256(code).hexdigest()[:12]
-        return f"acoustic-{version}-floor{self.noise_floor:g}-silence{self.silence:g}"
+        """Identity of what is computed, for stores: the version of the numbers, and the settings."""
+        return f"acoustic-v{VERSION}-floor{self.noise_floor:g}-silence{self.silence:g}"
 
     def count_frames(self, samples: Tensor) -> Tensor:
         """Frames that waveforms of these lengths have, int64 [B]."""
