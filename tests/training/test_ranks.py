@@ -157,7 +157,7 @@ os._exit(0)  # all is written; at a usual exit a thread of gloo's may abort the 
         processes.append(process)
     epochs = []
     for process in processes:
-        said, errors = process.communicate(timeout=280)
+        said, errors = process.communicate(timeout=600)  # a minute on an idle machine
         assert process.returncode == status, errors[-3000:]
         epochs.append([int(line[6:]) for line in said.splitlines() if line.startswith("epoch ")])
     return epochs
