@@ -1,9 +1,9 @@
-"""Several emotions at once on blends of two: learned as such, or read off a network that learned one or shares of votes.
+"""Several emotions at once on blends of two: learned as such, or read off a network that learned otherwise.
 
     python benchmarks/multi_label.py [--out runs/multi-label] [--seeds 3]
 
-Learned from are the votes of five simulated annotators; the truth of the tested speakers are the emotions that a quarter
-or more of a thousand annotators hear. Rows:
+Networks learn from the votes of five simulated annotators; the truth of the tested speakers are the emotions that a
+quarter or more of a thousand annotators hear. Rows:
 
 likeliest  the likeliest emotion alone, of a network that learned from the majority or from shares of votes
 a quarter  emotions with a probability of at least a quarter, of the network that learned from shares of votes

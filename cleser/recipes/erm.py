@@ -107,6 +107,11 @@ class ERM(Recipe):
         self.sees_target = config.match_prior
         if config.targets == "multi":
             self.vote_threshold = _checked_threshold(config, task)
+        elif config.vote_threshold is not None:
+            raise ValueError(
+                f"vote_threshold is {config.vote_threshold}, but targets is {config.targets!r}, which does not use it, "
+                "expected 'multi'"
+            )
         self.model = EmotionModel(
             config.model,
             layers=task.layers,
@@ -184,12 +189,12 @@ def _checked_threshold(config: ERMConfig, task: Task) -> float:
     one = {
         "match_prior": config.match_prior,
         f"test_time {config.test_time!r}": config.test_time != "none",
-        "the recipe, which adapts to unlabelled utterances": config.adapts,
+        "adaptation to unlabelled utterances": config.adapts,
     }
     for name in (name for name, there in one.items() if there):
         raise ValueError(
             f"targets is 'multi', but {name} takes each utterance to have one emotion, expected supervised training "
-            "without match_prior and test_time"
+            "(the recipe erm) without match_prior and test_time"
         )
     threshold = config.vote_threshold
     if threshold is None:
