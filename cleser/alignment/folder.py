@@ -125,9 +125,7 @@ def load_alignments(
     return Alignments(kept, *_load(manifest, folder, kept.append, tier, alphabet))
 
 
-def pack_alignments(
-    manifest: pd.DataFrame, folder: str | Path | None = None
-) -> tuple[PackedAlignments, str]:
+def pack_alignments(manifest: pd.DataFrame, folder: str | Path | None = None) -> PackedAlignments:
     """As :func:`load_alignments`, of phones and times alone: one file after another is read, and no other is held.
 
     Args:
@@ -135,19 +133,19 @@ def pack_alignments(
         folder: See :func:`load_alignments`.
 
     Returns:
-        As many as the manifest's rows, and what is wrong with those that are missing or were mended, in a sentence;
-        empty where nothing is.
+        As many as the manifest's rows.
 
     >>> row = {"utterance": "a/1", "path": "1.wav", "start": 0.0, "end": None}
     >>> manifest = pd.DataFrame([{**row, "phones": '[["h", 0.1, 0.2], ["a", 0.2, 0.35]]'}])
-    >>> packed, said = pack_alignments(manifest)
-    >>> packed[0].phones, said
+    >>> packed = pack_alignments(manifest)
+    >>> packed[0].phones, packed.said
     (('h', 'a'), '')
     """
     packed = PackedAlignments()
     problems, notes = _load(manifest, folder, packed.append)
-    said = _summary(packed.known, len(packed), problems, notes) if problems or notes else ""
-    return packed, said
+    if problems or notes:
+        packed.said = _summary(packed.known, len(packed), problems, notes)
+    return packed
 
 
 def _load(

@@ -21,6 +21,9 @@ class PackedAlignments(Sequence[Alignment | None]):
     Args:
         alignments: One after another; None where there is none.
 
+    Attributes:
+        said: What is wrong with those that are missing or were mended, in a sentence; empty where nothing is.
+
     >>> packed = PackedAlignments([Alignment([0.0, 0.25], [0.25, 0.5], "ha"), None])
     >>> len(packed), packed[1], packed[0].phones, packed[0].ends.tolist()
     (2, None, ('h', 'a'), [0.25, 0.5])
@@ -31,6 +34,7 @@ class PackedAlignments(Sequence[Alignment | None]):
         self._codes, self._kinds = array("H"), array("B")
         self._offsets = array("q", [0])
         self._symbols: dict[str, int] = {}
+        self.said = ""
         for alignment in alignments:
             self.append(alignment)
 

@@ -66,9 +66,9 @@ def extract(
     state = PartialState(cpu=device == "cpu")
     manifest = pd.concat([load(spec) for spec in corpora], ignore_index=True)
     stated = tokens == "phone" and "phones" in manifest
-    phones, said = pack_alignments(manifest, alignments) if alignments or stated else (None, "")
-    if said:
-        console.print(said, highlight=False)
+    phones = pack_alignments(manifest, alignments) if alignments or stated else None
+    if phones is not None and phones.said:
+        console.print(phones.said, highlight=False)
     model = load_backbone(with_layers(backbone, layers)).to(device or state.device)
     record = Record(tokens, std=statistics == "mean-std")
     folder = out or store_folder(model, record)

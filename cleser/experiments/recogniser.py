@@ -13,7 +13,8 @@ import soundfile
 import torch
 from torch import Tensor
 
-from cleser.alignment import Alignment, Alignments
+from cleser.alignment import Alignment
+from cleser.alignment.packed import PackedAlignments
 from cleser.corpora.protocol import Protocol
 from cleser.corpora.registry import load
 from cleser.evaluation.multi_label import DECIDED_AT
@@ -228,8 +229,8 @@ class Recogniser:
         without = ""
         if self.run.vocabulary.phonemes and not any(phones):
             without = "; without alignments, which the run was trained with"
-        elif isinstance(phones, Alignments) and phones.problems:
-            without = f"; {phones.summary()}"
+        elif isinstance(phones, PackedAlignments) and phones.said:
+            without = f"; {phones.said}"
         if not trained.transductive and not (together and trained.normalisation != "utterance"):
             own = trained.normalisation == "utterance"
             how = "by its own statistics" if own else "by the source's statistics"

@@ -278,9 +278,9 @@ def phones_of(manifest: pd.DataFrame, folder: str | None = None) -> Sequence[Ali
     """
     if folder is None and "phones" not in manifest:
         return [None] * len(manifest)
-    found, said = pack_alignments(manifest, folder)
-    if said:
-        console.print(f"alignments: {said}", style="dim")
+    found = pack_alignments(manifest, folder)
+    if found.said:
+        console.print(f"alignments: {found.said}", style="dim")
     return found
 
 

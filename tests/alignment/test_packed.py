@@ -50,6 +50,6 @@ def test_a_folder_is_packed_as_it_is_loaded(tmp_path):
         write_textgrid(tmp_path / f"{name}.TextGrid", spoken, 0.5)
     (tmp_path / "c.TextGrid").write_text("nothing")
     loaded = load_alignments(rows, tmp_path)
-    packed, said = pack_alignments(rows, tmp_path)
-    assert said == loaded.summary() and "2 of 4" in said
+    packed = pack_alignments(rows, tmp_path)
+    assert packed.said == loaded.summary() and "2 of 4" in packed.said
     assert [a and a.phones for a in packed] == [a and a.phones for a in loaded]
