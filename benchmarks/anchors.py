@@ -72,7 +72,7 @@ def pooling(quick: bool) -> None:
     if not quick:
         shapes["[1, 300, 25·1024] in 40 phones"] = (1, 300, 25 * 1024, 40)
     for name, (B, T, D, S) in shapes.items():
-        for dtype in (torch.float32, torch.bfloat16):
+        for dtype in (torch.float32, torch.bfloat16, torch.float16):
             kind = str(dtype).removeprefix("torch.")
             show(
                 times(pooling_contestants(B, T, D, S, dtype), 5 if quick else 25),
@@ -97,6 +97,11 @@ def pooling_contestants(B: int, T: int, D: int, S: int, dtype: torch.dtype) -> T
         leaf.grad = None
         pool_phones(leaf, bounds).backward(torch.ones(B * S, D, dtype=dtype))
 
+    def gradient_in_float32() -> None:
+        leaf.grad = None
+        pooled = pool_phones(leaf.float(), bounds).to(dtype)
+        pooled.backward(torch.ones(B * S, D, dtype=dtype))
+
     return {
         "reading once": frames.sum,
         "a copy": frames.clone,
@@ -104,6 +109,7 @@ def pooling_contestants(B: int, T: int, D: int, S: int, dtype: torch.dtype) -> T
         "pool_phones, ragged": lambda: pool_phones(ragged, bounds),
         "pool_phones, mean and std": lambda: pool_phones(frames, bounds, std=True),
         "pool_phones, and its gradient": gradient,
+        "converted to float32 and back, and its gradient": gradient_in_float32,
         "torch.segment_reduce": lambda: torch.segment_reduce(
             frames.flatten(0, 1), "mean", lengths=lengths
         ),

@@ -62,13 +62,25 @@ def pool_phones(
     lengths = _lengths(frames)
     spans = _checked(lengths, bounds)
     sizes = [len(b) for b in bounds]
-    if not isinstance(frames, Tensor) and frames[0].device.type == "cpu":
-        # One by one: joining them first would move every frame once more than reading does.
+    if _one_by_one(frames):
         pairs = zip(frames, np.split(spans, np.cumsum(sizes)[:-1]), strict=True)
         return torch.cat([_pool(x, own, std) for x, own in pairs])
     spans = spans + np.repeat(np.cumsum([0, *lengths[:-1]]), sizes)[:, None]
     flat = frames.flatten(0, 1) if isinstance(frames, Tensor) else torch.cat(list(frames))
     return _pool(flat, spans, std)
+
+
+def _one_by_one(frames: Tensor | Sequence[Tensor]) -> bool:
+    """Whether it is faster to pool utterance by utterance than to join, or to convert, all frames first.
+
+    Both move every frame once more than reading does; a single utterance's float32 stays in the cache.
+    """
+    if frames[0].device.type != "cpu":
+        return False
+    if not isinstance(frames, Tensor):
+        return True
+    half = frames.dtype in (torch.float16, torch.bfloat16)
+    return half and not torch.compiler.is_compiling() and frames.numel() >= _MANY
 
 
 def _in_frames(bounds: Tensor, number: int, rate: float | None) -> Tensor:

@@ -127,6 +127,33 @@ def test_a_mean_of_half_precision_is_rounded_once(device, dtype, copies):
         assert error.max() <= 0.501 * torch.finfo(dtype).eps
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_of_a_large_batch_means_and_gradients_are_those_of_a_loop(dtype):
+    """Small integers, whose sums are exact in any order; phones leave frames out, and one utterance has none."""
+    frames = torch.randint(-8, 9, (3, 500, 768), dtype=torch.float32)
+    bounds = [
+        torch.tensor([[0, 3], [3, 10], [490, 500]]),
+        torch.tensor([[7, 499]]),
+        torch.zeros(0, 2),
+    ]
+    expected = torch.stack(
+        [
+            x[b:e].mean(0)
+            for x, own in zip(frames, bounds, strict=True)
+            for b, e in own.int().tolist()
+        ]
+    )
+    shares = torch.zeros(3, 500, 1)
+    for x, own in zip(shares, bounds, strict=True):
+        for begin, end in own.int().tolist():
+            x[begin:end] += 1 / (end - begin)
+    leaf = frames.to(dtype).requires_grad_()
+    found = pool_phones(leaf, [own.long() for own in bounds])
+    found.backward(torch.ones_like(found))
+    assert torch.equal(found, expected.to(dtype))
+    assert torch.equal(leaf.grad, shares.expand(3, 500, 768).to(dtype))
+
+
 @pytest.mark.parametrize("device", DEVICES)
 def test_float16_sums_do_not_overflow(device):
     frames = torch.full((1, 4096, 2), 60000.0, dtype=torch.float16, device=device)
