@@ -7,7 +7,7 @@ import math
 import sys
 from collections.abc import Hashable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +20,8 @@ from cleser.progress import console as notes
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_EMOTIONS: Final = ("emotion", "emotions")  # the likeliest, and all of several at once
 
 
 def predict(
@@ -128,6 +130,10 @@ def _probabilities(table: pd.DataFrame) -> list[str]:
     return [name for name in table.columns if name.startswith("p_")]
 
 
+def _sigmoids(table: pd.DataFrame) -> list[str]:
+    return [name for name in table.columns if name.startswith("sigmoid_")]
+
+
 def _attributes(table: pd.DataFrame) -> list[str]:
     from cleser.corpora.attributes import ATTRIBUTES  # noqa: PLC0415
 
@@ -136,12 +142,14 @@ def _attributes(table: pd.DataFrame) -> list[str]:
 
 def _as_json(table: pd.DataFrame) -> str:
     """A list of objects; what is not known is null."""
-    known = [name for name in ("utterance", "path", "start", "end", "emotion") if name in table]
+    known = [name for name in ("utterance", "path", "start", "end", *_EMOTIONS) if name in table]
     rows = []
     for row in table.to_dict("records"):
         labelled = _known(row["reason"]) is None
         shares = {n.removeprefix("p_"): row[n] for n in _probabilities(table)}
-        said = {"probabilities": shares if labelled else None} if shares else {}
+        said: dict[str, Any] = {"probabilities": shares if labelled else None} if shares else {}
+        if several := {n.removeprefix("sigmoid_"): row[n] for n in _sigmoids(table)}:
+            said["sigmoids"] = several if labelled else None
         rows.append(
             {
                 **{name: _known(row[name]) for name in known},
@@ -166,7 +174,7 @@ def _times(row: dict[Hashable, Any]) -> str:
 def _as_table(table: pd.DataFrame) -> Table:
     shown = Table()
     names = [*_probabilities(table), *_attributes(table)]
-    emotions = ["emotion"] if "emotion" in table else []
+    emotions = [name for name in _EMOTIONS if name in table]
     for heading in (
         "recording",
         "seconds",

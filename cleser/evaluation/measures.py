@@ -11,6 +11,7 @@ import pandas as pd
 from cleser.evaluation.concordance import ccc, mean_ccc, moments, rmse
 from cleser.evaluation.intervals import Metric
 from cleser.evaluation.metrics import METRICS
+from cleser.evaluation.multi_label import MULTI_LABEL_METRICS, multi_label_counts
 from cleser.evaluation.soft_labels import kl_divergence, soft_accuracy, vote_sums
 from cleser.evaluation.speakers import Clusters, cluster
 
@@ -37,7 +38,8 @@ def measures(
     Args:
         predictions: Rows of ``predictions.parquet``.
         classes: The emotions that were told apart, may be none: ``uar, macro_f1, accuracy``, and where
-            annotators' votes are known ``kl, soft_accuracy``.
+            annotators' votes are known ``kl, soft_accuracy``, and where several at once were recognised
+            ``multi_label_f1, average_precision, exact_match``.
         attributes: Those that were predicted, may be none: ``ccc``, their mean, and ``ccc_arousal, rmse_arousal`` and
             so on.
     """
@@ -49,6 +51,9 @@ def measures(
     if voted is not None:
         found["kl"] = Measure(voted, kl_divergence, (0.0, np.inf))
         found["soft_accuracy"] = Measure(voted, soft_accuracy)
+    several = multi_label_counts(predictions, classes) if classes else None
+    if several is not None:
+        found |= {name: Measure(several, metric) for name, metric in MULTI_LABEL_METRICS.items()}
     if attributes:
         found["ccc"] = Measure(moments(predictions, attributes), mean_ccc, (-1.0, 1.0))
     for name in attributes:

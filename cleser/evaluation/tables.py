@@ -88,7 +88,14 @@ def show_results(results: dict[str, Any]) -> Group:
     )
     for heading in ("metric", "mean ± sd over seeds", "95 % interval"):
         table.add_column(heading)
-    shown = (("uar", "UAR"), ("macro_f1", "macro-F1"), ("accuracy", "accuracy"))
+    shown = (
+        ("uar", "UAR"),
+        ("macro_f1", "macro-F1"),
+        ("accuracy", "accuracy"),
+        ("multi_label_f1", "multi-label macro-F1"),
+        ("average_precision", "macro average precision"),
+        ("exact_match", "all emotions right"),
+    )
     for name, label in (pair for pair in shown if pair[0] in results):
         low, high = results[name]["ci95"]
         bounds = "–" if low is None else f"{100 * low:.1f} to {100 * high:.1f}"

@@ -18,6 +18,7 @@ from typing import Protocol as Interface
 from typing import cast as cast_to
 
 import pandas as pd
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -42,6 +43,7 @@ from cleser.features.normalisation import Moments
 from cleser.files import write_text
 from cleser.progress import console, track
 from cleser.recipe_names import with_current_name
+from cleser.recipes.several_emotions import has_emotions, vote_shares
 from cleser.settings import as_yaml, completed, differences, read_yaml, to_plain
 from cleser.speech.backbones import Backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
@@ -329,6 +331,27 @@ class Regression(Fitted, Interface):
             together: As for :meth:`Fitted.predict`.
         """
         ...
+
+
+class MultiLabel(Fitted, Interface):
+    """A fitted method that recognises several emotions of an utterance at once."""
+
+    vote_threshold: float
+
+    def sigmoids(self, dataset: Dataset, *, together: bool = True) -> Tensor:
+        """Probabilities [N, K], each from 0 to 1.
+
+        Args:
+            dataset: The utterances.
+            together: As for :meth:`Fitted.predict`.
+        """
+        ...
+
+
+def multi_label(fitted: Fitted) -> MultiLabel | None:
+    """The method, if it recognises several emotions at once."""
+    several = getattr(fitted, "vote_threshold", None) is not None
+    return cast_to(MultiLabel, fitted) if several else None
 
 
 class Fold(NamedTuple):
@@ -623,7 +646,8 @@ def predictions_of(
 
     Returns:
         One row an utterance: who it is, the truth, and what was predicted, of classes in ``predicted`` and
-        ``p_<class>``, of attributes in ``predicted_<attribute>``; and their embeddings [N, D].
+        ``p_<class>``, of several emotions at once in ``true_<class>`` and ``sigmoid_<class>``, of attributes in
+        ``predicted_<attribute>``; and their embeddings [N, D].
     """
     columns = ["utterance", "corpus", "language", "speaker", "gender", "split", "emotion"]
     table = test.manifest[columns].copy()
@@ -632,6 +656,8 @@ def predictions_of(
         table["predicted"] = [classes[i] for i in probabilities.argmax(-1).tolist()]
         for k, name in enumerate(classes):
             table[f"p_{name}"] = probabilities[:, k].tolist()
+    if (several := multi_label(fitted)) is not None:
+        table = pd.concat([table, _several_emotions(several, test, classes)], axis=1)
     for column in vote_columns(test.manifest):
         if column.removeprefix(VOTES) in protocol.classes:
             table[column] = test.manifest[column]
@@ -641,6 +667,17 @@ def predictions_of(
             table[name] = attributes_of(test.manifest)[:, ATTRIBUTES.index(name)]
             table[f"predicted_{name}"] = found[:, a].tolist()
     return table.assign(seed=seed), embeddings
+
+
+def _several_emotions(fitted: MultiLabel, test: Dataset, classes: Sequence[str]) -> pd.DataFrame:
+    """Which emotions each utterance has, ``true_<class>``, and with what probability, ``sigmoid_<class>``."""
+    emotion = test.labels["emotion"]
+    votes = test.labels.get("votes", torch.zeros(len(emotion), len(classes)))
+    has = has_emotions(vote_shares(votes, emotion), fitted.vote_threshold)
+    sigmoids = fitted.sigmoids(test)
+    truth = {f"true_{name}": has[:, k].tolist() for k, name in enumerate(classes)}
+    found = {f"sigmoid_{name}": sigmoids[:, k].tolist() for k, name in enumerate(classes)}
+    return pd.DataFrame({**truth, **found}, index=test.manifest.index)
 
 
 def _write_embeddings(out: Path, target: Tensor, source: Dataset, embedded: Tensor) -> None:

@@ -43,10 +43,23 @@ class FittedRecipe:
             dataset: The utterances.
             together: Whether recipes may find out about utterances from the others, see :meth:`Recipe.prepare`.
         """
+        logits, embeddings = self._logits(dataset, together)
+        return logits.softmax(-1), embeddings
+
+    @property
+    def vote_threshold(self) -> float | None:
+        """The share of votes from which an utterance has an emotion; None where it is recognised to have one."""
+        return self.members[0].recipe.vote_threshold
+
+    def sigmoids(self, dataset: Dataset, *, together: bool = True) -> Tensor:
+        """Probabilities [N, K] of several emotions at once, of the members' mean logits."""
+        return self._logits(dataset, together)[0].sigmoid()
+
+    def _logits(self, dataset: Dataset, together: bool) -> tuple[Tensor, Tensor]:
+        """The members' mean logits [N, K], and the first member's utterance embeddings [N, D]."""
         label = predict if together else recognise
         found = [label(m.recipe, m.sees(dataset)) for m in self.members]
-        logits = torch.stack([logits for logits, _ in found]).mean(0)
-        return logits.softmax(-1), found[0][1]
+        return torch.stack([logits for logits, _ in found]).mean(0), found[0][1]
 
     def attributes(self, dataset: Dataset, *, together: bool = True) -> Tensor:
         """Attributes [N, A], of which the members' mean, clipped to the scale from −1 to 1."""

@@ -17,8 +17,9 @@ from cleser.alignment import Alignment
 from cleser.alignment.packed import PackedAlignments
 from cleser.corpora.protocol import Protocol
 from cleser.corpora.registry import load
+from cleser.evaluation.multi_label import DECIDED_AT
 from cleser.experiments import hub
-from cleser.experiments.experiment import Fitted, Regression, loader
+from cleser.experiments.experiment import Fitted, Regression, loader, multi_label
 from cleser.experiments.one_sided import settle
 from cleser.experiments.recordings import as_utterances, files_in, read_speakers, reasons
 from cleser.experiments.saved import SavedRun, open_run
@@ -62,6 +63,12 @@ class Recogniser:
         self.run = run
         self.labels = run.protocol.classes
         self.attributes = run.protocol.regressed
+        several = multi_label(run.networks[0]) is not None
+        self._outputs_named = (
+            *(f"p_{name}" for name in self.labels),
+            *(f"sigmoid_{name}" for name in self.labels if several),
+            *self.attributes,
+        )
 
     def predict(
         self,
@@ -107,8 +114,10 @@ class Recogniser:
         Returns:
             A row for each recording or window, in order: ``path``, ``start`` and ``end`` in seconds, ``emotion``, a
             probability ``p_<emotion>`` of each, ``arousal``, ``valence`` and ``dominance`` from −1 to 1 where the run
-            has learned them, and ``reason``. A recording that cannot be read, is silent, holds but a
-            constant offset or lasts less than .2 s has no emotion, and there the reason. Of corpora the ``utterance``
+            has learned them, and ``reason``. Where the run recognises several emotions at once, ``emotions`` are those
+            of at least .5, joined by ``;`` (there may be none), and ``sigmoid_<emotion>`` are their probabilities.
+            A recording that cannot be read, is silent, holds but a constant offset or lasts less than .2 s has no
+            emotion, and there the reason. Of corpora the ``utterance``
             stands in front. ``attrs["terms"]`` says how the recordings were standardised, and what that costs.
 
         Raises:
@@ -136,8 +145,7 @@ class Recogniser:
         phones = phones_of(usable, None if alignments is None else str(alignments))
         known = bool(corpora) or speakers is not None
         terms = self._terms(usable, phones, known=known, together=together, alone=alone)
-        outputs = len(self.labels) + len(self.attributes)
-        shares = torch.full((len(usable), outputs), torch.nan)
+        shares = torch.full((len(usable), len(self._outputs_named)), torch.nan)
         for at in _portions(usable, whole=terms.together):
             part = usable.iloc[at]
             shares[at], found = self._shares(part, terms, [phones[i] for i in at], title)
@@ -155,7 +163,7 @@ class Recogniser:
     def _shares(
         self, rows: pd.DataFrame, terms: Terms, phones: list[Alignment | None], title: str
     ) -> tuple[Tensor, dict[str, str]]:
-        """Probabilities and attributes [N, K + A], NaN where there are none, and why not, by utterance."""
+        """What `_outputs` gives, NaN where there is nothing, and why not, by utterance."""
         dataset, _ = loader(self.run.tuning)(
             rows.reset_index(drop=True),
             terms.protocol,
@@ -181,20 +189,28 @@ class Recogniser:
         return shares, dict(zip(others["utterance"], why, strict=True))
 
     def _outputs(self, network: Fitted, dataset: Dataset, together: bool) -> Tensor:
-        """Probabilities and attributes, [N, K + A]."""
+        """Probabilities, of one emotion and of several at once, and attributes, [N, K + A] or [N, 2 K + A]."""
         found = [network.predict(dataset, together=together)[0]] if self.labels else []
+        if (several := multi_label(network)) is not None:
+            found.append(several.sigmoids(dataset, together=together))
         if self.attributes:
             found.append(cast(Regression, network).attributes(dataset, together=together))
         return torch.cat(found, 1)
 
     def _table(self, rows: pd.DataFrame, usable: pd.DataFrame, shares: Tensor) -> pd.DataFrame:
         known = ~shares.isnan().any(-1)
-        names = [*(f"p_{name}" for name in self.labels), *self.attributes]
-        found = pd.DataFrame(shares.numpy(), columns=names).astype("float64")
+        found = pd.DataFrame(shares.numpy(), columns=[*self._outputs_named]).astype("float64")
+        sigmoids = found.filter(regex="^sigmoid_")
         if self.labels:
             best = shares[:, : len(self.labels)].argmax(-1).tolist()
             emotions = [self.labels[i] if k else None for i, k in zip(best, known, strict=True)]
             found.insert(0, "emotion", pd.Series(emotions, dtype="str"))
+        if len(sigmoids.columns):
+            several = [
+                ";".join(name for name, there in zip(self.labels, row, strict=True) if there)
+                for row in (sigmoids >= DECIDED_AT).to_numpy()
+            ]
+            found.insert(1, "emotions", pd.Series(several, dtype="str").where(known.numpy()))
         found = found.set_index(usable["utterance"]).reindex(rows["utterance"]).reset_index()
         shown = rows[["utterance", "path", "start", "until"]].rename(columns={"until": "end"})
         return shown.join(found.drop(columns="utterance")).assign(reason=rows["reason"])

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from cleser.models.batch import Batch
 from cleser.models.emotion import Embedded, EmotionModel, ModelConfig
 from cleser.recipes.pseudo_labels import decision_shift
+from cleser.recipes.several_emotions import has_emotions, multi_label_losses, vote_shares
 from cleser.recipes.test_time import adapt
 from cleser.training.dataset import Dataset
 from cleser.training.loop import Recipe, Task, TrainingConfig, predict
@@ -35,8 +36,11 @@ class ERMConfig:
         match_prior: Shift the logits after training so that the average prediction over the unlabelled target
             utterances has the class shares that the protocol assumes; equal shares by default (transductive; see
             cleser.recipes.pseudo_labels.decision_shift).
-        targets: Learn from one emotion for each utterance ("hard"), or from the shares of its annotators' votes where
-            there are votes ("soft"); labels are then not smoothed.
+        targets: Learn from one emotion for each utterance ("hard"), from the shares of its annotators' votes where
+            there are votes ("soft"), or that each utterance may have several emotions ("multi"): those with a share of
+            its votes of at least vote_threshold. Of "soft" and "multi" labels are not smoothed.
+        vote_threshold: Share of votes from which an utterance has an emotion, if targets is "multi"; by default one
+            divided by the number of classes.
         attribute_weight: Weight of the loss of the attributes, if they are learned (--task); see
             cleser.recipes.attributes.
         test_time: How the trained network adapts to the utterances that it recognises together (transductive): by
@@ -56,7 +60,8 @@ class ERMConfig:
     label_smoothing: float = 0.3
     all_languages: bool = False
     match_prior: bool = False
-    targets: Literal["hard", "soft"] = "hard"
+    targets: Literal["hard", "soft", "multi"] = "hard"
+    vote_threshold: float | None = None
     attribute_weight: float = 1.0
     test_time: Literal["none", "t3a", "tent", "sar"] = "none"
 
@@ -76,7 +81,8 @@ class ERM(Recipe):
         token_layers: Keep the token embeddings of each layer, for recipes that use them.
 
     Raises:
-        ValueError: The task has attributes, and the recipe does not learn any.
+        ValueError: The task has attributes, and the recipe does not learn any; or several emotions are to be learned
+            at once, and a setting or the recipe takes an utterance to have one.
 
     >>> from cleser.training.dataset import Vocabulary
     >>> from cleser.training.loop import Task
@@ -99,6 +105,13 @@ class ERM(Recipe):
             )
         self.settings = config
         self.sees_target = config.match_prior
+        if config.targets == "multi":
+            self.vote_threshold = _checked_threshold(config, task)
+        elif config.vote_threshold is not None:
+            raise ValueError(
+                f"vote_threshold is {config.vote_threshold}, but targets is {config.targets!r}, which does not use it, "
+                "expected 'multi'"
+            )
         self.model = EmotionModel(
             config.model,
             layers=task.layers,
@@ -127,12 +140,16 @@ class ERM(Recipe):
         Raises:
             ValueError: Votes are to be learned from, and the corpora have none.
         """
-        if self.settings.targets == "soft":
+        targets = self.settings.targets
+        if targets != "hard":
             if "votes" not in batch.labels:
                 raise ValueError(
-                    "targets is 'soft', but no corpus has votes, expected columns as votes.anger in the source"
+                    f"targets is {targets!r}, but no corpus has votes, expected columns as votes.anger in the source"
                 )
             shares = vote_shares(batch.labels["votes"], batch.labels["emotion"])
+            if self.vote_threshold is not None:
+                has = has_emotions(shares, self.vote_threshold)
+                return (multi_label_losses(logits, has) * batch.weight).mean()
             softly = nn.functional.cross_entropy(logits, shares, reduction="none")
             return (softly * batch.weight).mean()
         loss = nn.functional.cross_entropy(
@@ -164,13 +181,26 @@ class ERM(Recipe):
             self.shift.copy_(decision_shift(predict(self, target)[0].to(self.shift), self.prior))
 
 
-def vote_shares(votes: Tensor, emotion: Tensor) -> Tensor:
-    """Shares of votes [N, K]; all for the emotion [N] where nobody voted, and none where that is unknown too (−1).
-
-    >>> vote_shares(torch.tensor([[3.0, 1.0], [0.0, 0.0], [0.0, 0.0]]), torch.tensor([0, 1, -1])).tolist()
-    [[0.75, 0.25], [0.0, 1.0], [0.0, 0.0]]
-    """
-    whole = votes.sum(1, keepdim=True)
-    one = nn.functional.one_hot(emotion.clamp_min(0), votes.shape[1]).to(votes)
-    one = one * (emotion >= 0)[:, None]
-    return torch.where(whole > 0, votes / whole.clamp_min(1e-9), one)
+def _checked_threshold(config: ERMConfig, task: Task) -> float:
+    """The share of votes from which an utterance has an emotion."""
+    classes = len(task.vocabulary.emotions)
+    if not classes:
+        raise ValueError("targets 'multi' is about emotions, and task='avd' has none: leave it out")
+    one = {
+        "match_prior": config.match_prior,
+        f"test_time {config.test_time!r}": config.test_time != "none",
+        "adaptation to unlabelled utterances": config.adapts,
+    }
+    for name in (name for name, there in one.items() if there):
+        raise ValueError(
+            f"targets is 'multi', but {name} takes each utterance to have one emotion, expected supervised training "
+            "(the recipe erm) without match_prior and test_time"
+        )
+    threshold = config.vote_threshold
+    if threshold is None:
+        return 1 / classes
+    if not 0 < threshold <= 1:
+        raise ValueError(
+            f"vote_threshold is {threshold}, expected a share of votes above 0 and up to 1"
+        )
+    return threshold

@@ -120,10 +120,13 @@ class Recipe(nn.Module, ABC):
 
     Attributes:
         sees_target: Whether it is given the target's unlabelled utterances.
+        vote_threshold: If it recognises several emotions at once, the share of votes from which an utterance has one;
+            the sigmoid of a logit is then the probability of an emotion. None if it recognises one.
         found: Labels that it has found in training, by :meth:`begin_epoch`.
     """
 
     sees_target: bool = False
+    vote_threshold: float | None = None
     found: Found = Found()
 
     @abstractmethod

@@ -18,7 +18,7 @@ from cleser.evaluation.soft_labels import (
     vote_sums,
 )
 from cleser.losses import soft_cross_entropy
-from cleser.recipes.erm import vote_shares
+from cleser.recipes.several_emotions import vote_shares
 from tests.corpora.trees import write_corpus
 
 COUNTS = st.lists(st.lists(st.integers(0, 4), min_size=3, max_size=3), min_size=2, max_size=6).map(

@@ -1,0 +1,114 @@
+"""Several emotions at once, from a manifest with votes to predictions, results, a report and labels of recordings."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import f1_score
+
+import cleser
+from cleser.cli import main
+from cleser.corpora.protocol import Protocol
+from cleser.evaluation import report
+from cleser.experiments.experiment import Experiment
+from cleser.experiments.export import export
+from cleser.experiments.methods import METHODS
+from cleser.models import ModelConfig
+from cleser.recipes.erm import ERMConfig
+from cleser.settings import to_plain
+from cleser.speech import load_backbone
+from cleser.training.loop import TrainingConfig
+from tests.corpora.trees import EMOTIONS, write_corpus
+
+CONFIG = ERMConfig(
+    ModelConfig(dim=16, input_dropout=0.0, dropout=0.1, token_view=False),
+    TrainingConfig(epochs=3, batch_size=8, learning_rate=1e-2),
+    targets="multi",
+)
+
+
+def with_votes(folder, corpus, **options):
+    """A corpus of which two annotators hear the emotion, and a third the next one where the take is odd."""
+    spec = write_corpus(folder, corpus, takes=2, **options)
+    path = Path(spec.removeprefix("manifest:"))
+    rows = pd.read_csv(path)
+    own = rows["emotion"].map(EMOTIONS.index)
+    odd = rows["utterance"].str.endswith("1")
+    for k, name in enumerate(EMOTIONS):
+        rows[f"votes.{name}"] = 2 * (own == k) + (odd & ((own + 1) % 4 == k))
+    rows.to_csv(path, index=False)
+    return spec
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    root = tmp_path_factory.mktemp("several")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLESER_CACHE", str(root / "cache"))
+        source = with_votes(root / "a", "a", language="de")
+        target = with_votes(root / "b", "b", speakers=3, seed=1)
+        experiment = Experiment(
+            "erm", to_plain(CONFIG), Protocol((source,), (target,)), 2, root / "run"
+        )
+        METHODS["erm"].run(experiment, CONFIG, load_backbone("acoustic"))
+        yield root / "run", target
+
+
+def test_a_run_has_the_truths_the_sigmoids_and_their_metrics(ran):
+    folder, _ = ran
+    rows = pd.read_parquet(folder / "predictions.parquet")
+    own = rows["emotion"].map(EMOTIONS.index).to_numpy()
+    odd = rows["utterance"].str.endswith("1").to_numpy()
+    classes = json.loads((folder / "protocol.json").read_text())["classes"]
+    for name in classes:  # a third of the votes is more than a quarter
+        k = EMOTIONS.index(name)
+        assert rows[f"true_{name}"].tolist() == ((own == k) | (odd & ((own + 1) % 4 == k))).tolist()
+    sigmoids = rows[[f"sigmoid_{name}" for name in classes]].to_numpy()
+    logits = np.log(sigmoids / (1 - sigmoids))
+    softmax = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    assert np.allclose(rows[[f"p_{name}" for name in classes]], softmax, atol=1e-5)
+    assert rows["predicted"].tolist() == [classes[k] for k in sigmoids.argmax(1)]
+    results = json.loads((folder / "results.json").read_text())
+    first = (rows["seed"] == 0).to_numpy()
+    truth = rows.loc[first, [f"true_{name}" for name in classes]].to_numpy()
+    expected = f1_score(truth, sigmoids[first] >= 0.5, average="macro")
+    assert results["multi_label_f1"]["seeds"][0] == pytest.approx(expected)
+    assert results["multi_label_f1"]["covers"] == "speakers and seeds"
+    assert {"average_precision", "exact_match", "uar", "kl"} <= results.keys()
+    assert "development.parquet" in {path.name for path in folder.iterdir()}
+
+
+def test_predict_gives_what_the_run_gave(ran, tmp_path, capsys):
+    folder, target = ran
+    table = cleser.load_model(folder).predict(corpora=[target])
+    rows = pd.read_parquet(folder / "predictions.parquet")
+    sigmoids = rows.filter(regex="^sigmoid_")
+    means = sigmoids.groupby(rows["utterance"]).mean().loc[table["utterance"]]
+    assert np.allclose(table[[*sigmoids]], means, atol=1e-5)
+    names = [name.removeprefix("sigmoid_") for name in sigmoids]
+    expected = [
+        ";".join(n for n, there in zip(names, row, strict=True) if there)
+        for row in (table[[*sigmoids]] >= 0.5).to_numpy()
+    ]
+    assert table["emotions"].tolist() == expected
+    silent = Path(target.removeprefix("manifest:")).parent / "nothing.wav"
+    silent.write_bytes(b"")
+    one = silent.parent / "s0-anger-1.wav"
+    assert main(["predict", str(folder), str(one), str(silent), "--json"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert set(said[0]["sigmoids"]) == set(names)
+    assert isinstance(said[0]["emotions"], str)
+    assert (said[1]["emotions"], said[1]["sigmoids"]) == (None, None)
+
+
+def test_report_card_and_terminal_name_the_metrics(ran, tmp_path, capsys):
+    folder, _ = ran
+    page = report([folder], tmp_path / "report.html").read_text()
+    card = (export(folder, tmp_path / "model") / "README.md").read_text()
+    main(["evaluate", str(folder)])
+    for text in (page, capsys.readouterr().out):
+        assert "multi-label macro-F1" in text
+        assert "macro average precision" in text
+    assert "| all emotions right |" in card
