@@ -52,6 +52,12 @@ class Features:
     def __len__(self) -> int:
         return len(self.utterances)
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Layers L and channels C."""
+        _, layers, channels = self.summaries.shape
+        return layers, channels
+
     def pick(self, at: Tensor) -> Features:
         """Some utterances, by position."""
         counts = self.offsets.diff()[at]

@@ -75,8 +75,17 @@ class Source(Interface):
 class Kept:
     """What is alike for all features that are there already: nothing is decoded, and no backbone trained."""
 
+    features: StoredFeatures | JoinedFeatures | Features | Source
     at_once = AT_ONCE
     excerpts = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Layers L and channels C."""
+        return self.features.shape
+
+    def __len__(self) -> int:
+        return len(self.features)
 
     def before_training(self) -> Self:
         """Itself."""
@@ -98,14 +107,6 @@ class Stored(Kept):
 
     features: StoredFeatures | JoinedFeatures
     standards: Standards
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Layers L and channels C."""
-        return self.features.shape
-
-    def __len__(self) -> int:
-        return len(self.features)
 
     def load(self, at: Tensor, *, tokens: bool = True, read: Sequence[Excerpt] = ()) -> Features:
         """The features of the utterances at some positions, standardised."""
@@ -134,14 +135,6 @@ class Bare(Kept):
     features: Stored | InMemory | Bare
     sentence: Tensor
     offsets: Tensor
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Layers L and channels C."""
-        return self.features.shape
-
-    def __len__(self) -> int:
-        return len(self.features)
 
     def load(self, at: Tensor, *, tokens: bool = True, read: Sequence[Excerpt] = ()) -> Features:
         """The features of the utterances at some positions, standardised, less their sentences'."""
@@ -176,15 +169,6 @@ class InMemory(Kept):
     """
 
     features: Features
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Layers L and channels C."""
-        _, layers, channels = self.features.summaries.shape
-        return layers, channels
-
-    def __len__(self) -> int:
-        return len(self.features)
 
     def load(self, at: Tensor, *, tokens: bool = True, read: Sequence[Excerpt] = ()) -> Features:
         """The features of the utterances at some positions."""
