@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from cleser.alignment.files.textgrid_binary import MAGIC, read_binary
+from cleser.alignment.files.textgrid_lines import read_lines
 from cleser.alignment.files.tiers import (
     AlignmentError,
     Tier,
@@ -55,7 +56,8 @@ def read_textgrid(content: bytes, path: str | Path, tier: str | int | None) -> t
     if content.startswith(MAGIC):
         tiers = list(read_binary(content, path))
     else:
-        tiers = _read_text(_Values(decode(content), path))
+        text = decode(content)
+        tiers = read_lines(text) or _read_text(_Values(text, path))
     try:
         return _phones(tiers, tier)
     except UnclearTierError as error:

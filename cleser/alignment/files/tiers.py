@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from itertools import compress
+from itertools import compress, islice
 from math import inf
+from operator import le, lt
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from cleser.alignment.phones import Alignment
 from cleser.phonetics.alphabets.symbol import Symbol
@@ -130,16 +130,15 @@ def to_alignment(tier: Tier, path: str | Path, alphabet: str | None) -> Alignmen
     if symbols.count(UNKNOWN):
         notes += (_unknown(tier, symbols, path, alphabet),)
     # Symbols are tuples that hold something; silences, which are None, and what is unknown are false.
-    times = _as_rows(compress(tier.starts, symbols), compress(tier.ends, symbols))
-    if not times.size:
+    starts, ends = list(compress(tier.starts, symbols)), list(compress(tier.ends, symbols))
+    if not ends:
         return replace(Alignment(np.zeros(0), np.zeros(0), ()), notes=notes)
-    if not _go_on(times):
+    if not _go_on(starts, ends):
         starts, ends, note = _mended(tier, symbols, path)
-        times = _as_rows(starts, ends)
         notes += note
     phones, stress, tones, lengths = zip(*filter(None, symbols), strict=True)
     return Alignment.checked(
-        times,
+        np.frombuffer(array("d", starts + ends)).reshape(2, -1),  # half the cost of np.array
         phones,
         stress=np.frombuffer(array("q", stress), np.int64) if any(stress) else None,
         tones=tones if any(tones) else None,
@@ -148,18 +147,11 @@ def to_alignment(tier: Tier, path: str | Path, alphabet: str | None) -> Alignmen
     )
 
 
-def _as_rows(starts: Iterable[float], ends: Iterable[float]) -> npt.NDArray[np.float64]:
-    times = array("d", starts)
-    times.extend(ends)
-    return np.frombuffer(times).reshape(2, -1)
-
-
-def _go_on(times: npt.NDArray[np.float64]) -> bool:
+def _go_on(starts: list[float], ends: list[float]) -> bool:
     """Whether each phone ends after it starts, and before the next."""
-    starts, ends = times
-    # Comparisons are false for NaN, so that each time is a number. Counting costs a tenth of all().
-    right = np.count_nonzero(starts < ends) + np.count_nonzero(ends[:-1] <= starts[1:])
-    return bool(right == 2 * len(ends) - 1 and starts[0] >= 0 and ends[-1] < inf)
+    # Comparisons are false for NaN, so that each time is a number.
+    right = all(map(lt, starts, ends)) and all(map(le, ends, islice(starts, 1, None)))
+    return right and starts[0] >= 0 and ends[-1] < inf
 
 
 def _unknown(tier: Tier, symbols: Symbols, path: str | Path, alphabet: str | None) -> str:
@@ -183,7 +175,7 @@ def _unknown(tier: Tier, symbols: Symbols, path: str | Path, alphabet: str | Non
 
 def _mended(
     tier: Tier, symbols: Symbols, path: str | Path
-) -> tuple[tuple[float, ...], tuple[float, ...], tuple[str, ...]]:
+) -> tuple[list[float], list[float], tuple[str, ...]]:
     """Times that go on; phones that end where they start, or before, become silences among the symbols."""
     kept = [i for i, symbol in enumerate(symbols) if symbol]
     none = [i for i in kept if tier.ends[i] <= tier.starts[i]]
@@ -199,7 +191,7 @@ def _mended(
         if starts[at] < start < ends[at] <= start + _ROUNDING:
             ends[at] = start
     _check_times(tier, path, starts, ends, kept)
-    return tuple(starts), tuple(ends), notes
+    return starts, ends, notes
 
 
 def _check_times(
