@@ -11,8 +11,10 @@ input          shape      what
 ``counts``     [B] int64  how many tokens each utterance has; they sum to S
 =============  =========  ===========================================================================
 
-``probabilities`` [B, K] of emotions and ``attributes`` [B, A] come out, as far as the run has learned them. Recipes
-that read no tokens have the first input alone. B and S may be any number.
+``probabilities`` [B, K] of emotions, ``sigmoids`` [B, K] of several emotions at once (``--targets multi``) and
+``attributes`` [B, A] come out, as far as the run has learned them. An utterance has the emotions whose sigmoid is at
+least ``decided_at``, which stands in the model's metadata. Recipes that read no tokens have the first input alone. B and
+S may be any number.
 
 The model of recordings has the backbone, pooling and standardisation in the same graph. It takes
 
@@ -42,6 +44,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from cleser.evaluation.multi_label import DECIDED_AT
 from cleser.experiments.experiment import Fitted
 from cleser.experiments.neural import FittedRecipe
 from cleser.experiments.onnx_audio import RecordingFeatures
@@ -78,7 +81,11 @@ class Classifier(nn.Module):
             _module(fitted, run.settings["recipe"]) for fitted in run.networks
         )
         self.reads_tokens = run.tokens
-        learned = {"probabilities": run.protocol.classes, "attributes": run.protocol.regressed}
+        learned = {
+            "probabilities": run.protocol.classes,
+            "sigmoids": run.recognises_several,
+            "attributes": run.protocol.regressed,
+        }
         self.outputs = tuple(name for name, of in learned.items() if of)
         self.alone = run.protocol.normalisation == "utterance"
         for name, values in run.moments._asdict().items():
@@ -103,7 +110,7 @@ class Classifier(nn.Module):
     def forward(
         self, summaries: Tensor, tokens: Tensor | None = None, counts: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        """Probabilities [B, K] and attributes [B, A], those of ``outputs``."""
+        """Probabilities [B, K], sigmoids [B, K] and attributes [B, A], those of ``outputs``."""
         if tokens is None or counts is None:
             tokens = summaries.new_zeros(0, *summaries.shape[1:])
             counts = torch.zeros_like(summaries[:, 0, 0], dtype=torch.long)
@@ -170,7 +177,7 @@ class RecordingClassifier(nn.Module):
         return 0.1 * torch.randn(utterances, longest) * inside, lengths
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
-        """Probabilities [B, K] and attributes [B, A] of waveforms [B, N], those of ``outputs``."""
+        """Probabilities [B, K], sigmoids [B, K] and attributes [B, A] of waveforms [B, N], those of ``outputs``."""
         found = [
             classifier(*features(waveforms, lengths))
             for features, classifier in zip(self.features, self.classifiers, strict=True)
@@ -195,9 +202,10 @@ class _Networks(nn.Module):
         self.recipes = nn.ModuleList(member.recipe for member in fitted.members)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """``probabilities`` [B, K] and, where they are learned, ``attributes`` [B, A]."""
+        """``probabilities`` and ``sigmoids`` [B, K] and, where they are learned, ``attributes`` [B, A]."""
         embedded = [recipe.embed(batch) for recipe in self.recipes]  # type: ignore[operator]
-        found = {"probabilities": torch.stack([e.logits for e in embedded]).mean(0).softmax(-1)}
+        logits = torch.stack([e.logits for e in embedded]).mean(0)
+        found = {"probabilities": logits.softmax(-1), "sigmoids": logits.sigmoid()}
         if embedded[0].attributes is not None:
             numbers = torch.stack([e.attributes for e in embedded]).mean(0)
             found["attributes"] = numbers.clamp(-1, 1)
@@ -276,6 +284,8 @@ def write_onnx(run: SavedRun, path: Path, *, takes: Input = "features") -> Path:
         "backbone": run.backbone.name,
         "rate": str(run.backbone.rate),
     }
+    if run.recognises_several:
+        described["decided_at"] = str(DECIDED_AT)
     program.model.metadata_props.update(described)
     with _quiet():
         program.save(path, external_data=False)

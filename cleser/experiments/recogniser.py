@@ -63,10 +63,9 @@ class Recogniser:
         self.run = run
         self.labels = run.protocol.classes
         self.attributes = run.protocol.regressed
-        several = multi_label(run.networks[0]) is not None
         self._outputs_named = (
             *(f"p_{name}" for name in self.labels),
-            *(f"sigmoid_{name}" for name in self.labels if several),
+            *(f"sigmoid_{name}" for name in self.labels if run.recognises_several),
             *self.attributes,
         )
 

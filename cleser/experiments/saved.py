@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cleser.alignment import Alignment
 from cleser.corpora.protocol import Protocol
-from cleser.experiments.experiment import FOLDS, Fitted
+from cleser.experiments.experiment import FOLDS, Fitted, multi_label
 from cleser.experiments.methods import METHODS, unknown_recipe
 from cleser.experiments.neural import FittedRecipe, encoder_for, member_prefix
 from cleser.experiments.one_sided import OneSidedness
@@ -57,6 +57,11 @@ class SavedRun(NamedTuple):
     one_sided: OneSidedness | None
     tokens: bool
     sentences: SentenceCheck | None
+
+    @property
+    def recognises_several(self) -> bool:
+        """Whether the networks recognise several emotions of an utterance at once."""
+        return multi_label(self.networks[0]) is not None
 
     def record(self, protocol: Protocol, phones: Sequence[Alignment | None]) -> Record:
         """What the store has to keep of utterances that are recognised."""

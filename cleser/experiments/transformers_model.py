@@ -8,6 +8,9 @@ No code is downloaded with a model: its classes are defined here, and ``trust_re
     classify = pipeline("audio-classification", model="model")  # what cleser export made, or OWNER/NAME
     classify({"raw": waveform, "sampling_rate": 16000})
 
+A run that recognises several emotions at once (``--targets multi``) gives the probability of each, and ``decided_at`` in
+the model's ``config`` is that from which a recording has the emotion; other runs give probabilities that sum to one.
+
 Recordings are recognised as by ``cleser predict --alone``: each by itself, standardised by the source's statistics. But
 they are not cut into windows, and silence gets a label too. If a store keeps a backbone's features in half precision,
 probabilities differ by its rounding.
@@ -28,6 +31,7 @@ from transformers import (
 )
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from cleser.evaluation.multi_label import DECIDED_AT
 from cleser.experiments import hub
 from cleser.experiments.neural import FittedRecipe
 from cleser.experiments.saved import SavedRun, open_run
@@ -62,6 +66,9 @@ class CleserForAudioClassification(PreTrainedModel):
             raise ValueError("the run has learned no emotions, expected --task emotion or both")
         config.id2label = dict(enumerate(labels))
         config.label2id = {name: number for number, name in enumerate(labels)}
+        if run.recognises_several:
+            config.problem_type = "multi_label_classification"
+            config.decided_at = DECIDED_AT
         self.run = run
         alone = run.protocol.normalisation == "utterance"
         self.encoder = AudioEncoder(run.backbone, run.vocabulary.phonemes, by_utterance=alone)
@@ -99,13 +106,16 @@ class CleserForAudioClassification(PreTrainedModel):
         """Recognise waveforms [B, N], of which the mask says what is no padding.
 
         Returns:
-            ``logits`` [B, K], the logarithms of the probabilities.
+            ``logits`` [B, K], the logarithms of the probabilities; of several emotions at once their log odds.
         """
         found = [
             self._probabilities(fitted, input_values, attention_mask)
             for fitted in self.run.networks
         ]
-        return SequenceClassifierOutput(logits=torch.stack(found).mean(0).log())
+        mean = torch.stack(found).mean(0)
+        return SequenceClassifierOutput(
+            logits=mean.logit() if self.run.recognises_several else mean.log()
+        )
 
     def _probabilities(self, fitted: Any, waveforms: Tensor, mask: Tensor | None) -> Tensor:
         sounds = self._sounds(waveforms, mask)
@@ -114,7 +124,8 @@ class CleserForAudioClassification(PreTrainedModel):
                 member.recipe.embed((member.encoder or self.encoder)(sounds)).logits
                 for member in fitted.members
             ]
-            return torch.stack(logits).mean(0).softmax(-1)
+            mean = torch.stack(logits).mean(0)
+            return mean.sigmoid() if self.run.recognises_several else mean.softmax(-1)
         shares: Tensor = fitted.shares(self.encoder(sounds).summaries.flatten(1).cpu())
         return shares.to(waveforms.device)
 

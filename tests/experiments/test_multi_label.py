@@ -10,15 +10,17 @@ from sklearn.metrics import f1_score
 
 import cleser
 from cleser.cli import main
+from cleser.corpora import load
 from cleser.corpora.protocol import Protocol
 from cleser.evaluation import report
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.export import export
 from cleser.experiments.methods import METHODS
+from cleser.experiments.onnx_model import outputs_of
 from cleser.models import ModelConfig
 from cleser.recipes.erm import ERMConfig
 from cleser.settings import to_plain
-from cleser.speech import load_backbone
+from cleser.speech import extract_features, load_audio, load_backbone
 from cleser.training.loop import TrainingConfig
 from tests.corpora.trees import EMOTIONS, write_corpus
 
@@ -112,3 +114,34 @@ def test_report_card_and_terminal_name_the_metrics(ran, tmp_path, capsys):
         assert "multi-label macro-F1" in text
         assert "macro average precision" in text
     assert "| all emotions right |" in card
+
+
+def test_exported_models_give_the_probability_of_each_emotion(ran, tmp_path):
+    import onnxruntime
+    from transformers import pipeline
+
+    from cleser.experiments import transformers_model  # noqa: F401  (registers the classes)
+
+    run, target = ran
+    folder = export(run, tmp_path / "model", onnx="features")
+    recordings = sorted(Path(target.removeprefix("manifest:")).parent.glob("s0-*.wav"))[:3]
+    alone = cleser.load_model(folder).predict(recordings, alone=True)
+    expected = alone.filter(regex="^sigmoid_").to_numpy()
+    assert np.ptp(expected.sum(1)) > 1e-3  # they do not sum to one
+
+    classify = pipeline("audio-classification", model=str(folder), device="cpu")
+    assert classify.model.config.decided_at == 0.5
+    for path, row in zip(recordings, alone.to_dict("records"), strict=True):
+        raw = load_audio(path).numpy()
+        for answer in classify({"raw": raw, "sampling_rate": 16000}):
+            assert answer["score"] == pytest.approx(row[f"sigmoid_{answer['label']}"], abs=1e-5)
+
+    rows = load(target).set_index("path").loc[[str(path) for path in recordings]]
+    features = extract_features(rows.reset_index(), load_backbone("acoustic"))
+    model = folder / "classifier.onnx"
+    found = outputs_of(model, {"summaries": features.summaries})
+    np.testing.assert_allclose(found["sigmoids"], expected, atol=1e-4)
+    np.testing.assert_allclose(found["probabilities"].sum(1), 1, atol=1e-5)
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    said = session.get_modelmeta().custom_metadata_map
+    assert float(said["decided_at"]) == 0.5
