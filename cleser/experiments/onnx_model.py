@@ -13,8 +13,8 @@ input          shape      what
 
 ``probabilities`` [B, K] of emotions, ``sigmoids`` [B, K] of several emotions at once (``--targets multi``) and
 ``attributes`` [B, A] come out, as far as the run has learned them. An utterance has the emotions whose sigmoid is at
-least ``decided_at``, which stands in the model's metadata. Recipes that read no tokens have the first input alone. B and
-S may be any number.
+least ``decided_at``, which stands in the model's metadata. Recipes that read no tokens have the first input alone. B
+and S may be any number.
 
 The model of recordings has the backbone, pooling and standardisation in the same graph. It takes
 

@@ -8,8 +8,8 @@ No code is downloaded with a model: its classes are defined here, and ``trust_re
     classify = pipeline("audio-classification", model="model")  # what cleser export made, or OWNER/NAME
     classify({"raw": waveform, "sampling_rate": 16000})
 
-A run that recognises several emotions at once (``--targets multi``) gives the probability of each, and ``decided_at`` in
-the model's ``config`` is that from which a recording has the emotion; other runs give probabilities that sum to one.
+A run that recognises several emotions at once (``--targets multi``) gives the probability of each, and ``decided_at``
+in the model's ``config`` is that from which a recording has the emotion; other runs give probabilities that sum to one.
 
 Recordings are recognised as by ``cleser predict --alone``: each by itself, standardised by the source's statistics. But
 they are not cut into windows, and silence gets a label too. If a store keeps a backbone's features in half precision,
