@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,19 @@ from cleser.training.loop import (
     Task,
     TrainingConfig,
     derive,
-    predict,
-    predict_attributes,
-    recognise,
+    embedded,
     train,
 )
+
+
+def _recognise(member: Learner, dataset: Dataset, together: bool) -> list[Tensor]:
+    recipe, seen = member.recipe.eval(), member.sees(dataset)
+    if together:
+        seen = recipe.prepare(seen)
+        recipe = recipe.adapted_to(seen)
+    return embedded(
+        recipe, seen, ("logits", "utterances", *(["attributes"] * recipe.learns_attributes))
+    )
 
 
 class FittedRecipe:
@@ -35,6 +44,7 @@ class FittedRecipe:
 
     def __init__(self, members: Sequence[Learner]) -> None:
         self.members = list(members)
+        self._last: tuple[Callable[[], Dataset | None], bool, list[list[Tensor]]] | None = None
 
     def predict(self, dataset: Dataset, *, together: bool = True) -> tuple[Tensor, Tensor]:
         """Probabilities [N, K], of the members' mean logits, and the first member's utterance embeddings [N, D].
@@ -57,16 +67,23 @@ class FittedRecipe:
 
     def _logits(self, dataset: Dataset, together: bool) -> tuple[Tensor, Tensor]:
         """The members' mean logits [N, K], and the first member's utterance embeddings [N, D]."""
-        label = predict if together else recognise
-        found = [label(m.recipe, m.sees(dataset)) for m in self.members]
-        return torch.stack([logits for logits, _ in found]).mean(0), found[0][1]
+        found = self._recognised(dataset, together)
+        return torch.stack([logits for logits, *_ in found]).mean(0), found[0][1]
 
     def attributes(self, dataset: Dataset, *, together: bool = True) -> Tensor:
         """Attributes [N, A], of which the members' mean, clipped to the scale from −1 to 1."""
-        found = [
-            predict_attributes(m.recipe, m.sees(dataset), together=together) for m in self.members
-        ]
-        return torch.stack(found).mean(0).clamp(-1, 1)
+        found = self._recognised(dataset, together)
+        return torch.stack([attributes for _, _, attributes in found]).mean(0).clamp(-1, 1)
+
+    def _recognised(self, dataset: Dataset, together: bool) -> list[list[Tensor]]:
+        """Each member's logits, embeddings and, where it learns them, attributes of the utterances.
+
+        Kept until others are recognised, since emotions and attributes are asked for one after the other.
+        """
+        if self._last is None or self._last[0]() is not dataset or self._last[1] != together:
+            found = [_recognise(member, dataset, together) for member in self.members]
+            self._last = weakref.ref(dataset), together, found
+        return self._last[2]
 
     def tensors(self) -> dict[str, Tensor]:
         """The weights, of a backbone those alone that were trained; of several members each under its number."""

@@ -15,7 +15,7 @@ On the command line::
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,7 +61,7 @@ class AttributeRegression(ERM):
         ValueError: Classes' shares are to be matched, and there are none.
     """
 
-    learns_attributes: ClassVar[bool] = True
+    learns_attributes = True
 
     def __init__(self, config: ERMConfig, task: Task) -> None:
         super().__init__(config, task)

@@ -93,7 +93,6 @@ class ERM(Recipe):
     """
 
     shift: Tensor
-    learns_attributes: ClassVar[bool] = False  # such as arousal, beside or instead of emotions
 
     def __init__(
         self, config: ERMConfig, task: Task, *, communities: int = 0, token_layers: bool = False

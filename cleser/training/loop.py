@@ -122,11 +122,13 @@ class Recipe(nn.Module, ABC):
         sees_target: Whether it is given the target's unlabelled utterances.
         vote_threshold: If it recognises several emotions at once, the share of votes from which an utterance has one;
             the sigmoid of a logit is then the probability of an emotion. None if it recognises one.
+        learns_attributes: Whether it learns arousal and the like, beside or instead of emotions.
         found: Labels that it has found in training, by :meth:`begin_epoch`.
     """
 
     sees_target: bool = False
     vote_threshold: float | None = None
+    learns_attributes: bool = False
     found: Found = Found()
 
     @abstractmethod
@@ -452,23 +454,19 @@ def embedded(
     return [torch.cat(values) for values in found.values()]
 
 
-def predict_attributes(
-    recipe: Recipe, dataset: Dataset, *, size: int | None = None, together: bool = True
-) -> Tensor:
+def predict_attributes(recipe: Recipe, dataset: Dataset, *, size: int | None = None) -> Tensor:
     """Attributes [N, A] of utterances, on the CPU.
 
     Args:
         recipe: Is put into eval mode.
         dataset: What to predict.
         size: Utterances at a time.
-        together: Whether the recipe may find out about utterances from the others, as for `predict`.
 
     Raises:
         ValueError: The recipe has not learned any.
     """
     recipe.eval()
-    known = recipe.prepare(dataset) if together else dataset
-    found = [part.attributes for part in _embedded(recipe, known, size)]
+    found = [part.attributes for part in _embedded(recipe, recipe.prepare(dataset), size)]
     values = [values for values in found if values is not None]
     if len(values) < len(found):
         raise ValueError(f"{type(recipe).__name__} predicts no attributes")

@@ -13,6 +13,7 @@ from cleser.cli import main
 from cleser.corpora import load
 from cleser.corpora.protocol import Protocol
 from cleser.evaluation import report
+from cleser.experiments import neural
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.export import export
 from cleser.experiments.methods import METHODS
@@ -21,6 +22,7 @@ from cleser.models import ModelConfig
 from cleser.recipes.erm import ERMConfig
 from cleser.settings import to_plain
 from cleser.speech import extract_features, load_audio, load_backbone
+from cleser.training import loop
 from cleser.training.loop import TrainingConfig
 from tests.corpora.trees import EMOTIONS, write_corpus
 
@@ -145,3 +147,14 @@ def test_exported_models_give_the_probability_of_each_emotion(ran, tmp_path):
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     said = session.get_modelmeta().custom_metadata_map
     assert float(said["decided_at"]) == 0.5
+
+
+def test_utterances_are_recognised_once(ran, monkeypatch):
+    """Emotion, embedding and the probability of each emotion come of one pass; other utterances are another."""
+    run, target = ran
+    passes = []
+    monkeypatch.setattr(neural, "embedded", lambda *args: passes.append(1) or loop.embedded(*args))
+    cleser.load_model(run).predict(corpora=[target])
+    assert len(passes) == 2  # of two seeds
+    cleser.load_model(run).predict(corpora=[target], alone=True)
+    assert len(passes) == 4
