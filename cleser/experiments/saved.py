@@ -21,7 +21,7 @@ from cleser.experiments.sentence_check import SentenceCheck
 from cleser.features.normalisation import Moments
 from cleser.features.pooled import Record
 from cleser.recipe_names import with_current_name
-from cleser.settings import completed, from_plain
+from cleser.settings import restored
 from cleser.speech.backbones import Backbone, load_backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.speech.backbones.open import BESIDE
@@ -93,13 +93,13 @@ def open_run(folder: Path) -> SavedRun:
     method = METHODS[name]
     task, tensors = _read_model(folder)
     vocabulary = Vocabulary(**{name: tuple(names) for name, names in task["vocabulary"].items()})
-    config = from_plain(method.config, completed(method.config, settings["config"]))
+    config = restored(method.config, settings["config"])
 
     def part(prefix: str) -> dict[str, Tensor]:
         return _below(tensors, prefix)
 
-    protocol = from_plain(Protocol, settings["protocol"])
-    tuning = from_plain(FineTuning, settings.get("tuning", {}))
+    protocol = restored(Protocol, settings["protocol"])
+    tuning = restored(FineTuning, settings.get("tuning", {}))
     backbone = load_backbone(settings["backbone"])
     networks: list[Fitted] = []
     while seed := part(f"seed{len(networks)}."):
