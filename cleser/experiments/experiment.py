@@ -39,7 +39,6 @@ from cleser.experiments.sentence_check import (
     sentences_of_one_emotion,
 )
 from cleser.experiments.trackers import TrackerName, Trackers
-from cleser.features.normalisation import Moments
 from cleser.files import write_text
 from cleser.progress import console, track
 from cleser.recipe_names import with_current_name
@@ -55,7 +54,6 @@ from cleser.training.dataset import (
     record_for,
     summaries_of,
 )
-from cleser.training.heard import load_audio_dataset
 from cleser.training.processes import processes
 
 FOLDS: Final = "folds"  # within a run folder, those of its folds
@@ -207,9 +205,10 @@ class Data:
                 f"{len(single)} labelled speakers show one emotion each and get their corpus' statistics: "
                 f"{', '.join(single[:3])}{' …' if len(single) > 3 else ''}"
             )
-        self.seen, self.moments = loader(self.tuning)(
+        self.seen, self.moments = load_dataset(
             rows, self.protocol, self.vocabulary, backbone,
             title="source", alignments=phones, distrusted=single, record=self.record, tokens=tokens,
+            from_audio=self.tuning.from_audio,
         )  # fmt: skip
         self.sentences: SentenceCheck | None = None
         knows_words = backbone.content_layer is not None and not self.tuning.from_audio
@@ -269,17 +268,11 @@ class Data:
     @cached_property
     def target(self) -> Dataset:
         """Every target utterance, tested or heard."""
-        target, _ = loader(self.tuning)(
-            self.cast.heard,
-            self.protocol,
-            self.vocabulary,
-            self.backbone,
-            title="target",
-            alignments=self.target_phones,
-            reference=self.moments,
-            record=self.record,
-            tokens=self.tokens,
-        )
+        target, _ = load_dataset(
+            self.cast.heard, self.protocol, self.vocabulary, self.backbone,
+            title="target", alignments=self.target_phones, reference=self.moments, record=self.record,
+            tokens=self.tokens, from_audio=self.tuning.from_audio,
+        )  # fmt: skip
         if self.sentences is not None:
             target, note = remove_unlabelled(target, self.sentences, self.backbone)
             self.notes.append(note)
@@ -292,11 +285,6 @@ class Data:
         if self.cast.protocol.target_access != "labels":
             return seen
         return Dataset.join([seen, self.target.subset(rows)])
-
-
-def loader(tuning: FineTuning) -> Callable[..., tuple[Dataset, Moments]]:
-    """What makes datasets: of features kept on disk, or of recordings."""
-    return load_audio_dataset if tuning.from_audio else load_dataset
 
 
 class Fitted(Interface):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import pandas as pd
 import yaml
 from safetensors import safe_open
 from torch import Tensor
@@ -25,7 +26,7 @@ from cleser.settings import restored
 from cleser.speech.backbones import Backbone, load_backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.speech.backbones.open import BESIDE
-from cleser.training.dataset import Vocabulary, record_for
+from cleser.training.dataset import Dataset, Vocabulary, load_dataset, record_for
 from cleser.training.loop import Learner, Task
 
 BACKBONE_FOLDER: Final = "backbone"  # within an exported model, where the run's came from a folder
@@ -63,6 +64,28 @@ class SavedRun(NamedTuple):
         known = any(phone is not None for phone in phones)
         needed = self.tokens or self.tuning.from_audio
         return record_for(protocol, tokens=needed, phones=known)
+
+    def dataset(
+        self,
+        rows: pd.DataFrame,
+        protocol: Protocol,
+        phones: Sequence[Alignment | None],
+        *,
+        title: str,
+    ) -> Dataset:
+        """Utterances to recognise, standardised as a protocol says.
+
+        Args:
+            rows: Their manifest.
+            protocol: The terms.
+            phones: When each one's phones sound, where that is known.
+            title: What the progress bar says.
+        """
+        return load_dataset(
+            rows, protocol, self.vocabulary, self.backbone,
+            title=title, alignments=phones, reference=self.moments,
+            record=self.record(protocol, phones), tokens=self.tokens, from_audio=self.tuning.from_audio,
+        )[0]  # fmt: skip
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
