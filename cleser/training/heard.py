@@ -16,7 +16,7 @@ from cleser.alignment.packed import PackedAlignments
 from cleser.features.normalisation import Moments
 from cleser.training.audio import AudioEncoder, Sounds
 from cleser.training.reading import Excerpt, Excerpts
-from cleser.training.sources import Source, Stored
+from cleser.training.sources import Stored
 
 AT_ONCE: Final = (
     32  # recordings that are recognised together: a backbone's layers are larger than what is kept
@@ -81,7 +81,7 @@ class Heard:
             encoder=self.encoder,
         )
 
-    def before_training(self) -> Source:
+    def before_training(self) -> Stored:
         """Stored features by the backbone as it was before it was trained."""
         return self.stored
 
