@@ -9,6 +9,7 @@ from typing import Final
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 from torch.nn.utils.rnn import pad_sequence
 
 from cleser.alignment import Alignment
@@ -58,6 +59,11 @@ class Heard:
     def shape(self) -> tuple[int, int]:
         """Layers L and channels C of the features."""
         return self.stored.shape
+
+    @property
+    def shared_out(self) -> bool:
+        """Whether each process encodes a share. A block whose weights are spread over processes takes all of them."""
+        return self.encoder is not None and not isinstance(self.encoder.backbone, FSDPModule)
 
     def __len__(self) -> int:
         return len(self.excerpts)

@@ -48,6 +48,11 @@ class Source(Interface):
         """What reads its recordings, which other processes may do; None where there is nothing to decode."""
         ...
 
+    @property
+    def shared_out(self) -> bool:
+        """Whether each process makes features of a share of the utterances, where all want those of all."""
+        ...
+
     def __len__(self) -> int: ...
 
     def load(
@@ -81,6 +86,7 @@ class Kept(Source):
     features: StoredFeatures | JoinedFeatures | Features | Source
     at_once = AT_ONCE
     excerpts = None
+    shared_out = False  # every process reads them as fast as it would hear of them
     _descriptions: Tensor | None = None  # [N, F], of an utterance NaN until it is asked for
 
     @property
