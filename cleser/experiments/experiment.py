@@ -342,8 +342,8 @@ def multi_label(fitted: Fitted) -> MultiLabel | None:
     return cast_to(MultiLabel, fitted) if several else None
 
 
-class Fold(NamedTuple):
-    """One seed of an experiment: what it may use, and where it keeps its state.
+class Repeat(NamedTuple):
+    """One training of an experiment, with its seed: what it may use, and where it keeps its state.
 
     Attributes:
         seed: The training seed.
@@ -387,7 +387,7 @@ def uses_of(config: Any, cast: Cast, backbone: Backbone, *, alignments: bool) ->
 def run_experiment(
     experiment: Experiment,
     config: Any,
-    fit: Callable[[Fold], Fitted],
+    fit: Callable[[Repeat], Fitted],
     backbone: Backbone,
     *,
     auxiliary: bool = False,
@@ -457,14 +457,31 @@ def _run_cast(
     cast: Cast,
     notes: list[str],
     config: Any,
-    fit: Callable[[Fold], Fitted],
+    fit: Callable[[Repeat], Fitted],
     backbone: Backbone,
     *,
     auxiliary: bool,
 ) -> dict[str, Any]:
     """Fit and test a method for every seed on one cast, into one folder."""
-    together = processes()
-    with together.main_process_first():  # the others then find its features on disk
+    data = _prepare(experiment, cast, config, backbone, auxiliary=auxiliary)
+    uses = uses_of(config, cast, backbone, alignments=data.knows_phones)
+    begin(experiment, cast, [*notes, *data.notes], uses, data.protocol.normalisation)
+    trackers = _trackers(experiment)
+    networks = _fit_all(experiment, data, fit, trackers)
+    if _sealed(experiment.protocol):
+        audit(cast, repeats=experiment.seeds)  # now that nothing can be learned from what it opens
+    tested, development = _test_all(experiment, data, networks)
+    left_out = [*cast.left_out, *data.seen.left_out, *data.target.left_out]
+    results = finish(experiment, tested, left_out, development=development)
+    trackers.finish(results)
+    return results
+
+
+def _prepare(
+    experiment: Experiment, cast: Cast, config: Any, backbone: Backbone, *, auxiliary: bool
+) -> Data:
+    """The datasets of a cast, their features on disk; of a sealed target its alignments alone."""
+    with processes().main_process_first():  # the others then find its features on disk
         data = Data(
             cast,
             backbone,
@@ -478,10 +495,14 @@ def _run_cast(
         data.notes += _sample_note(config, data)
         for note in data.notes:
             _tell(note)
-    uses = uses_of(config, cast, backbone, alignments=data.knows_phones)
-    begin(experiment, cast, [*notes, *data.notes], uses, data.protocol.normalisation)
+    return data
+
+
+def _fit_all(
+    experiment: Experiment, data: Data, fit: Callable[[Repeat], Fitted], trackers: Trackers
+) -> list[Fitted]:
+    """What every seed fits; the history of all epochs is written while they last."""
     history: list[dict[str, float]] = []
-    trackers = _trackers(experiment)
     networks: list[Fitted] = []
     for seed in range(experiment.seeds):
         before = list(history)
@@ -494,12 +515,22 @@ def _run_cast(
 
         checkpoint = experiment.out / "checkpoints" / f"seed{seed}.safetensors"
         try:
-            networks.append(fit(Fold(seed, data, cast.parts(seed), checkpoint, report)))
+            networks.append(fit(Repeat(seed, data, data.cast.parts(seed), checkpoint, report)))
         except ValueError:
             _withdraw(experiment.out)
             raise
-    if _sealed(experiment.protocol):
-        audit(cast, repeats=experiment.seeds)  # now that nothing can be learned from what it opens
+    return networks
+
+
+def _test_all(
+    experiment: Experiment, data: Data, networks: Sequence[Fitted]
+) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """Write what all seeds have fitted, and give their predictions of what is tested.
+
+    Returns:
+        Predictions of the tested utterances, and of the source's development speakers where every seed has some.
+    """
+    cast, together = data.cast, processes()
     predictions: list[pd.DataFrame] = []
     development: list[pd.DataFrame] = []
     kept: dict[str, Tensor] = {}
@@ -521,17 +552,11 @@ def _run_cast(
                 _write_embeddings(experiment.out, embeddings, source, of_source)
     if kept and together.is_main_process:
         _write_model(experiment.out, kept, data)
-    left_out = [*cast.left_out, *data.seen.left_out, *data.target.left_out]
-    results = finish(
-        experiment,
+    whole = len(development) == len(networks)
+    return (
         pd.concat(predictions, ignore_index=True),
-        left_out,
-        development=(
-            pd.concat(development, ignore_index=True) if len(development) == len(networks) else None
-        ),
+        pd.concat(development, ignore_index=True) if whole else None,
     )
-    trackers.finish(results)
-    return results
 
 
 def _trackers(experiment: Experiment) -> Trackers:

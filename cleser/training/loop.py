@@ -194,7 +194,7 @@ class Recipe(nn.Module, ABC):
 
 
 class Learner(nn.Module):
-    """What is trained: a recipe and, on the road from audio, what encodes its batches.
+    """What is trained: a recipe and, from audio, what encodes its batches.
 
     The step stands behind ``forward``, where distributed wrappers look for it.
     """
@@ -218,7 +218,7 @@ class Learner(nn.Module):
         return encoded
 
     def sees(self, dataset: Dataset) -> Dataset:
-        """A dataset as this learner hears it."""
+        """The same utterances, encoded by this learner's encoder where they are recordings."""
         return dataset if self.encoder is None else dataset.encoded_by(self.encoder)
 
     def found(self) -> dict[str, Tensor]:
@@ -279,7 +279,7 @@ def train(
         target: Unlabelled target utterances, for recipes that see them.
         seed: Decides the order of the batches and all noise.
         checkpoint: File that an interruption is resumed from.
-        encoder: On the road from audio, what turns recordings into batches; is trained as it is tuned.
+        encoder: From audio, what turns recordings into batches; is trained as it is tuned.
         tuning: How.
         workers: Processes that decode recordings ahead; the numbers do not depend on them.
         on_epoch: Called after each epoch with the history so far, on the main process.
