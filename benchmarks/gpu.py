@@ -129,7 +129,7 @@ class Sizes:
     tests: tuple[str, ...] = TESTS
 
 
-QUICK = Sizes(256, 12.0, (6.0,), 4, 1, 8, 1.0, 2, (300, 600), 16, ("tests/losses/test_supcon.py",))
+QUICK = Sizes(256, 6.0, (3.0,), 4, 1, 4, 0.5, 2, (300, 600), 16, ("tests/losses/test_supcon.py",))
 
 
 class Report:

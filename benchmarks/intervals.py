@@ -28,7 +28,7 @@ from cleser.corpora import Protocol
 from cleser.evaluation import Clusters, Run, interval, paired_difference, uar
 from cleser.evaluation.intervals import influence
 from cleser.evaluation.metrics import Counts, Floats
-from cleser.experiments.experiment import Experiment, Fold, run_experiment
+from cleser.experiments.experiment import Experiment, Repeat, run_experiment
 from cleser.experiments.neural import FittedRecipe, fit_recipe
 from cleser.recipes.erm import ERM, ERMConfig
 from cleser.settings import to_plain
@@ -323,10 +323,10 @@ def train(corpora: Path, source: str, target: str, once: bool, out: Path, seeds:
     folder = out / f"{source}-to-{target}-{'one-split' if once else 'drawn-splits'}"
     experiment = Experiment("erm", to_plain(config), protocol, seeds, folder)
 
-    def fit(fold: Fold) -> FittedRecipe:
+    def fit(repeat: Repeat) -> FittedRecipe:
         if once:
-            fold = fold._replace(parts=fold.data.cast.parts(0))
-        return fit_recipe(lambda task: ERM(config, task), config.training, fold)
+            repeat = repeat._replace(parts=repeat.data.cast.parts(0))
+        return fit_recipe(lambda task: ERM(config, task), config.training, repeat)
 
     run_experiment(experiment, config, fit, load_backbone(experiment.backbone))
     return folder

@@ -28,6 +28,12 @@ def world() -> int:
     return distributed.get_world_size() if _initialised() else 1
 
 
+def own_share(count: int) -> slice:
+    """Which of N items this rank takes, where every rank takes as many, or one more; `gather` then has all in order."""
+    rank = distributed.get_rank() if world() > 1 else 0
+    return slice(count * rank // world(), count * (rank + 1) // world())
+
+
 def sizes_of_ranks(tensor: Tensor) -> list[int]:
     """Number of items, ``len(tensor)``, on each rank."""
     size = torch.tensor([len(tensor)], device=tensor.device)

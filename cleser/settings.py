@@ -100,6 +100,11 @@ def completed(kind: type[Any], plain: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def restored(kind: type[T], plain: dict[str, Any]) -> T:
+    """Build a dataclass from settings that an older version may have written, see :func:`completed`."""
+    return from_plain(kind, completed(kind, plain))
+
+
 def differences(found: dict[str, Any], wanted: dict[str, Any], within: str = "") -> list[str]:
     """Where two settings differ, field by field, in words.
 

@@ -810,9 +810,23 @@ FAULTS = (
     Fault(
         "the hash does not see who is in which part",
         "corpora/protocol.py",
-        '                "folds": [_division(cast) for cast in self.folds],\n',
-        "",
+        '            terms["folds"] = [_division(cast) for cast in self.folds]\n',
+        '            terms["folds"] = []\n',
         _FOLD_PROTOCOLS,
+    ),
+    Fault(
+        "terms that change nothing change the hash",
+        "corpora/protocol.py",
+        " if counts[name](self)}",
+        "}",
+        "tests/corpora/test_protocol.py",
+    ),
+    Fault(
+        "the hash sees no term",
+        "corpora/protocol.py",
+        "            **self.protocol.hashed,\n",
+        "",
+        "tests/experiments/test_terms.py",
     ),
     Fault(
         "sources beside the divided corpus are left out",

@@ -64,7 +64,7 @@ def bench_transfer(
         plan = replace(plan, recipes=rows)
     changes = {"seeds": seeds, "backbone": backbone}
     plan = replace(plan, **{k: v for k, v in changes.items() if v is not None})  # type: ignore[arg-type]
-    plan = replace(plan, terms={**plan.terms, **_division(split, shared_speakers), **_task(task)})
+    plan = replace(plan, terms={**plan.terms, **_terms(split, shared_speakers, task)})
     table = _run(plan, specs, out, workers, alignments)
     shown = paper_layout(table) if layout == "paper" else table.round(1).set_index("direction")
     _show(shown, out)
@@ -101,19 +101,16 @@ def bench_within(
 
     specs = dict(_named(spec) for spec in corpora)
     directions = tuple(Direction((name,), (name,)) for name in specs)
-    terms = {**_division(split, shared_speakers), **_task(task)}
+    terms = _terms(split, shared_speakers, task)
     plan = Matrix(directions, recipes, seeds, backbone, terms)
     table = _run(plan, specs, out, workers, alignments)
     _show(table.round(1).set_index("direction"), out)
 
 
-def _task(task: Task | None) -> dict[str, Any]:
-    return {} if task is None else {"task": task}
-
-
-def _division(split: str | None, shared_speakers: bool) -> dict[str, Any]:
-    terms: dict[str, Any] = {} if split is None else {"split": split}
-    return {**terms, "shared_speakers": True} if shared_speakers else terms
+def _terms(split: str | None, shared_speakers: bool, task: Task | None) -> dict[str, Any]:
+    """The terms that flags ask for, in place of those of the matrix."""
+    asked = {"split": split, "shared_speakers": shared_speakers, "task": task}
+    return {name: value for name, value in asked.items() if value}
 
 
 def _run(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
 import tyro
-from tyro.conf import OmitArgPrefixes
+from tyro.conf import OmitArgPrefixes, arg
 
 from cleser.cli.console import console
-from cleser.corpora.protocol import Adapt, Normalisation, Pool, Protocol, TargetAccess, Task
+from cleser.corpora.protocol import Protocol
 from cleser.recipe_names import with_current_name
 
 if TYPE_CHECKING:
@@ -23,38 +23,37 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Terms(Protocol):
+    """The terms of a protocol as flags, some of which are written in another way on a command line."""
+
+    seed: Annotated[int, arg(name="split-seed")] = Protocol.seed
+    map: Annotated[tuple[str, ...], arg(metavar="[FROM=TO [FROM=TO ...]]")] = ()  # type: ignore[assignment]
+    prior: Annotated[str, arg(metavar="{uniform,source}|FILE.yaml|SHARES")] = "uniform"
+
+    def __post_init__(self) -> None:
+        """Nothing is checked before :meth:`protocol`, whose errors are sentences, unlike those of a flag."""
+
+    @classmethod
+    def of(cls, protocol: Protocol) -> Terms:
+        """The flags that ask for these terms."""
+        renamed = tuple(f"{old}={new}" for old, new in protocol.map.items())
+        return cls(**{**vars(protocol), "map": renamed, "prior": str(protocol.prior)})
+
+    def protocol(self) -> Protocol:
+        """The protocol that the flags describe."""
+        read = {"map": parse_map(self.map), "prior": parse_prior(self.prior)}
+        return Protocol(**{**vars(self), **read})
+
+
+@dataclass(frozen=True)
 class RunArguments(Generic[C, T]):
     """One recipe under one protocol.
 
     Attributes:
-        source: Corpora to learn from, as NAME:FOLDER.
-        target: Corpora to recognise.
         out: The run folder. An unfinished run in it is continued.
+        terms: Who trains, who tests, and what may be seen of whom.
         method: Settings of the recipe.
         tune: Whether and how the backbone is trained too.
-        auxiliary: Further labelled corpora, for recipes that use them.
-        labels: The classes.
-        map: Emotions to rename, as calm=neutral.
-        normalisation: Whose unlabelled statistics standardise the features. auto uses those of each speaker, or those
-            of the corpus if speakers seem to show one emotion each.
-        lexical_normalisation: Remove from the features what is said: the mean of each phoneme if there are alignments,
-            and on pretrained encoders the mean of each repeated sentence.
-        target_access: What training may see of the target.
-        adapt: Whether methods that use target audio adapt to the tested utterances (test) or to utterances of other
-            speakers of the target (disjoint).
-        pool: Whether these methods use all target audio, or only utterances with one of the labels.
-        prior: Class shares assumed of the target: uniform, source, or a YAML file such as {neutral: 0.7, anger: 0.3}.
-        split: "speakers" holds out source speakers, "official" uses the official splits; or folds of the target:
-            FILE.csv, emobox:FOLDER, kfold:5, leave-one-speaker-out. To test within a corpus, name it as source and
-            target.
-        fold: One fold of the split; by default all folds, with their results together.
-        task: Learn and test emotions (emotion); arousal, valence and dominance (avd); or both.
-        attributes: Which of arousal, valence and dominance are learned.
-        shared_speakers: Allow a split that trains on speakers it tests, as many published lists do; every result says
-            so.
-        test: Official test sets of the target, such as test1; test stands for all of them.
-        dev: Share of the source speakers held out to choose the epoch.
-        split_seed: Seed with which these speakers are drawn.
         seeds: Number of trainings, with seeds 0, 1, ….
         backbone: What turns recordings into frames.
         alignments: Folder of alignments, which say when each phone is spoken, as cleser align writes them.
@@ -74,28 +73,10 @@ class RunArguments(Generic[C, T]):
             and Biases while they run.
     """
 
-    source: tuple[str, ...]
-    target: tuple[str, ...]
     out: Path
+    terms: OmitArgPrefixes[Terms]
     method: OmitArgPrefixes[C]
     tune: T
-    auxiliary: tuple[str, ...] = ()
-    labels: tuple[str, ...] = Protocol.labels
-    map: tuple[str, ...] = ()
-    normalisation: Normalisation = Protocol.normalisation
-    lexical_normalisation: bool = Protocol.lexical_normalisation
-    target_access: TargetAccess = Protocol.target_access
-    adapt: Adapt = Protocol.adapt
-    pool: Pool = Protocol.pool
-    prior: str = "uniform"
-    split: str = Protocol.split
-    fold: str = Protocol.fold
-    shared_speakers: bool = Protocol.shared_speakers
-    task: Task = Protocol.task
-    attributes: tuple[str, ...] = Protocol.attributes
-    test: tuple[str, ...] = Protocol.test
-    dev: float = 0.2
-    split_seed: int = 0
     seeds: int = 3
     backbone: str = "acoustic"
     alignments: Path | None = None
@@ -108,30 +89,6 @@ class RunArguments(Generic[C, T]):
     selection_seeds: int = 1
     tracker: tuple[Literal["tensorboard", "wandb"], ...] = ()
 
-    def protocol(self) -> Protocol:
-        """The protocol that the flags describe."""
-        return Protocol(
-            self.source,
-            self.target,
-            self.auxiliary,
-            self.labels,
-            self.split,
-            self.split_seed,
-            map=parse_map(self.map),
-            dev=self.dev,
-            normalisation=self.normalisation,
-            lexical_normalisation=self.lexical_normalisation,
-            target_access=self.target_access,
-            test=self.test,
-            adapt=self.adapt,
-            pool=self.pool,
-            prior=parse_prior(self.prior),
-            fold=self.fold,
-            shared_speakers=self.shared_speakers,
-            task=self.task,
-            attributes=self.attributes,
-        )
-
     def experiment(self, recipe: str) -> Experiment:
         """What the flags ask for."""
         from cleser.experiments.experiment import Experiment  # noqa: PLC0415
@@ -140,7 +97,7 @@ class RunArguments(Generic[C, T]):
         return Experiment(
             recipe,
             to_plain(self.method),
-            self.protocol(),
+            self.terms.protocol(),
             self.seeds,
             self.out,
             self.backbone,
@@ -277,8 +234,8 @@ def selects_unasked(experiment: Experiment, config: Any, arguments: Any) -> bool
     from cleser.experiments.selection import GRIDS  # noqa: PLC0415
     from cleser.settings import read_yaml  # noqa: PLC0415
 
-    sources = arguments.select_on or arguments.source
-    if len(sources) < 2 or set(sources) & set(arguments.target):
+    sources = arguments.select_on or experiment.protocol.source
+    if len(sources) < 2 or set(sources) & set(experiment.protocol.target):
         return False
     if arguments.grid:
         return True
@@ -300,8 +257,8 @@ def select(experiment: Experiment, config: Any, arguments: Any, out: Path) -> Se
         arguments.grid or experiment.recipe, config, experiment.backbone,
         search=arguments.search, trials=arguments.trials,
     )  # fmt: skip
-    pool = arguments.select_on or arguments.source
-    if shared := set(pool) & set(arguments.target):
+    pool = arguments.select_on or experiment.protocol.source
+    if shared := set(pool) & set(experiment.protocol.target):
         raise ValueError(
             f"select-on holds the target {', '.join(sorted(shared))}, expected other labelled corpora"
         )
@@ -328,7 +285,7 @@ def run_experiment(experiment: Experiment, config: Any) -> dict[str, Any]:
 
 def _saved(args: list[str], name: str, kind: type[Any]) -> tuple[Any, list[str]]:
     """Take ``--config FILE`` out of the flags and make its settings their defaults."""
-    from cleser.settings import from_plain, read_yaml  # noqa: PLC0415
+    from cleser.settings import read_yaml, restored  # noqa: PLC0415
     from cleser.speech.backbones.fine_tuning import FineTuning  # noqa: PLC0415
 
     if "--config" not in args:
@@ -342,19 +299,14 @@ def _saved(args: list[str], name: str, kind: type[Any]) -> tuple[Any, list[str]]
         raise ValueError(f"{path} lacks {sorted(missing)}, expected the config.yaml of a run")
     if saved["recipe"] != name:
         raise ValueError(f"{path} holds a {saved['recipe']!r} run, expected {name!r}")
-    terms = saved["protocol"]
-    terms["split_seed"] = terms.pop("seed")
-    terms["map"] = tuple(f"{old}={new}" for old, new in terms["map"].items())
-    terms["prior"] = terms["prior"] if isinstance(terms["prior"], str) else str(terms["prior"])
-    terms = {k: tuple(v) if isinstance(v, list) else v for k, v in terms.items()}
     default = RunArguments(
         out=tyro.MISSING,
-        method=from_plain(kind, saved["config"]),
+        terms=Terms.of(restored(Protocol, saved["protocol"])),
+        method=restored(kind, saved["config"]),
         seeds=saved["seeds"],
         select="none",  # what was chosen is what was saved
         backbone=saved["backbone"],
-        tune=from_plain(FineTuning, saved.get("tuning", {})),
+        tune=restored(FineTuning, saved.get("tuning", {})),
         alignments=Path(saved["alignments"]) if "alignments" in saved else None,
-        **terms,
     )
     return default, args[:at] + args[at + 2 :]

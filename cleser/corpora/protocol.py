@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -32,53 +31,56 @@ Pool = Literal["all", "labels"]
 class Protocol:
     """The terms of an experiment.
 
+    A term is written down once, as a field. The flags of ``cleser run`` with their defaults and their help, what
+    ``config.yaml`` and ``protocol.json`` hold, the hash and the report's terms all follow from the fields.
+
     Args:
-        source: Corpora whose labels are learned from, as specs (``"emodb:PATH"``).
-        target: Corpora that are recognised.
-        auxiliary: Further labelled corpora that a method may train on; never used to select.
+        source: Corpora to learn from, as NAME:FOLDER.
+        target: Corpora to recognise.
+        auxiliary: Further labelled corpora, for methods that learn from them; never used to select.
         labels: The classes, in the order of the model's outputs. Other emotions are left out.
-        split: ``"speakers"`` holds out whole source speakers for development and tests on every target
-            utterance; ``"official"`` keeps to the corpora's own train, dev and test, so that a corpus may also be
-            learned from and tested on. Folds divide the target: ``"FILE.csv"``, ``"emobox:FOLDER"``, ``"kfold:5"``
-            or ``"leave-one-speaker-out"``, see :func:`cleser.corpora.folds.make_folds`. The fold's test part is
-            tested. Its train part is learned from where the corpus is a source too, and is else the target audio that
-            may be heard. Other source corpora are learned from whole. Where a fold has no dev part, whole speakers of
-            its train part are held out.
-        test: Which of the target's official test sets, as ``("test1",)``; ``("test",)`` stands for all whose names
-            begin so. Several are also reported apart.
+        split: Hold out whole source speakers for development and test on every target utterance ("speakers"), or keep
+            to the corpora's own train, dev and test ("official"); or folds of the target: FILE.csv, emobox:FOLDER,
+            kfold:5, leave-one-speaker-out. To test within a corpus, name it as source and target.
         seed: Draws the development speakers.
-        map: Emotions to rename before anything else, as ``{"calm": "neutral"}``.
-        dev: Share of the source speakers held out for development.
-        normalisation: Whose unlabelled statistics standardise a feature. ``"speaker"``, ``"corpus"``, ``"shrunk"``
-            (a speaker's, drawn towards the corpus' where there are few utterances) and ``"auto"`` (shrunk, or by
-            corpus where the target's speakers seem to show one emotion each; see
-            :mod:`cleser.experiments.one_sided`) also use those of the target (transductive);
-            ``"utterance"`` uses nothing but the utterance and the source.
-        lexical_normalisation: Take out of the features what each phoneme sounds like on average in its corpus, where
-            alignments say which sounds when: see :class:`cleser.speech.LexicalContent`. Those of the target are
-            unlabelled statistics of it too, so that it is done only where ``normalisation`` uses such.
-        target_access: What training may see of the target: ``"nothing"``, its ``"audio"`` without labels,
-            or its ``"labels"`` too (an oracle, for an upper bound only: the target's speakers are then
-            split into those that are learned and those that are tested).
-        adapt: Which target utterances a method may adapt to, where it may hear some: ``"test"``, the tested ones
-            themselves, or ``"disjoint"``, those of other speakers: each seed then draws half of the speakers
-            for adaptation and tests the others. With official splits, target audio is that of the train part anyway.
-        pool: Of those utterances, ``"all"``, whatever they express, since nobody could filter them without
-            labels, or only those that bear one of the ``"labels"``.
-        prior: What is assumed of the target's class shares by methods that match them: ``"uniform"``, those of
-            the ``"source"``, or shares by class, as ``{"neutral": 0.7, "anger": 0.3}``; those not named cannot occur.
-        fold: Which fold of the split, by its name; all of them, each with networks of its own, by default.
-        shared_speakers: Let a split train on the speakers that it tests, as many published lists do. Every result
-            then says how many tested utterances that concerns. Recordings must differ all the same.
-        task: What is learned and tested: ``"emotion"``, the labels; ``"avd"``, the attributes, in utterances that have
-            any of them, whatever their emotion; or ``"both"``, in utterances of the labels. Without emotions nobody can
-            tell speakers who show one each: under ``"avd"`` the normalisation ``"auto"`` is ``"shrunk"``.
-        attributes: Which of arousal, valence and dominance; only where the task is not ``"emotion"``.
+        map: Emotions to rename before anything else, such as calm to neutral.
+        dev: Share of the source speakers held out for development, where the epoch is chosen.
+        normalisation: Whose unlabelled statistics standardise the features: those of each "speaker", "shrunk" towards
+            the corpus' where there are few utterances, or of the "corpus"; "auto" is shrunk, or by corpus if the
+            target's speakers seem to show one emotion each. All these also use those of the target (transductive),
+            while "utterance" uses nothing but the utterance and the source.
+        lexical_normalisation: Remove from the features what is said: the mean of each phoneme if there are alignments,
+            and on pretrained encoders the mean of each repeated sentence. The target's means are unlabelled statistics
+            of it too, so that it is done only where the normalisation uses such.
+        target_access: What training may see of the target: "nothing", its "audio" without labels, or its "labels" too,
+            as an oracle, for an upper bound only: the target's speakers are then split into those that are learned and
+            those that are tested.
+        test: Official test sets of the target, such as test1; "test" stands for all of them. Several are also reported
+            apart.
+        adapt: Whether methods that use target audio adapt to the tested utterances ("test") or to utterances of other
+            speakers of the target ("disjoint"): each seed then draws half of the speakers to adapt to and tests the
+            others. With official splits and folds, target audio is that of the train part anyway.
+        pool: Whether these methods use "all" target audio, since nobody could filter it without labels, or only
+            utterances with one of the "labels".
+        prior: Class shares assumed of the target by methods that match them: "uniform", those of the "source", or
+            shares by class, such as {neutral: 0.7, anger: 0.3}; classes that are not named cannot occur.
+        fold: One fold of the split, by its name; by default all of them, each with networks of its own.
+        shared_speakers: Allow a split that trains on speakers it tests, as many published lists do. Every result then
+            says how many tested utterances that concerns. Recordings must differ all the same.
+        task: Learn and test emotions ("emotion"); arousal, valence and dominance ("avd"), in utterances that have any
+            of them, whatever their emotion; or "both", in utterances of the labels.
+        attributes: Which of arousal, valence and dominance are learned, unless the task is "emotion".
 
     Raises:
         ValueError: A field holds something else than it may.
 
-    Source corpora are weighted equally, whatever their sizes, wherever a method has a say in it.
+    Folds are described at :func:`cleser.corpora.folds.make_folds`. A fold's test part is tested. Its train part is
+    learned from where the corpus is a source too, and is else the target audio that may be heard. Other source corpora
+    are learned from whole. Where a fold has no dev part, whole speakers of its train part are held out.
+
+    How "auto" finds speakers of one emotion: :mod:`cleser.experiments.one_sided`. Without emotions nobody can tell
+    them: where the task is "avd", it is "shrunk". What is said: :class:`cleser.speech.LexicalContent`. Source corpora
+    are weighted equally, whatever their sizes, wherever a method has a say in it.
 
     >>> protocol = Protocol(source=("emodb:DIR",), target=("ravdess:DIR",), labels=("anger", "sadness"))
     >>> protocol.target_access, protocol.normalisation
@@ -100,14 +102,20 @@ class Protocol:
     adapt: Adapt = "test"
     pool: Pool = "all"
     prior: str | dict[str, float] = "uniform"
-    fold: str = ""
-    shared_speakers: bool = False
-    task: Task = "emotion"
-    attributes: tuple[str, ...] = ATTRIBUTES
+    # A term is in the hash where "counts" says so, or always. Where a term that is added changes nothing, it should
+    # not count: the hashes of older runs then stay as they are.
+    fold: str = field(default="", metadata={"counts": lambda p: p.by_folds})
+    shared_speakers: bool = field(
+        default=False, metadata={"counts": lambda p: p.by_folds or p.shared_speakers}
+    )
+    task: Task = field(default="emotion", metadata={"counts": lambda p: p.regressed})
+    attributes: tuple[str, ...] = field(
+        default=ATTRIBUTES, metadata={"counts": lambda p: p.regressed}
+    )
 
     def __post_init__(self) -> None:
-        for name in ("source", "target", "auxiliary", "labels", "test", "attributes"):
-            object.__setattr__(self, name, _as_tuple(name, getattr(self, name)))
+        for name, kind in get_type_hints(type(self)).items():
+            self._check_kind(name, kind)
         for name in ("source", "target"):
             if not getattr(self, name):
                 raise ValueError(
@@ -119,9 +127,6 @@ class Protocol:
             )
         if not 0 < self.dev < 1:
             raise ValueError(f"dev is {self.dev}, expected a share between 0 and 1")
-        for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {allowed}")
         if self.by_folds:
             check_split(self.split, f"speakers, official, {FORMS}")
         elif self.fold:
@@ -142,6 +147,28 @@ class Protocol:
             nothing = self.target_access == "nothing"
             object.__setattr__(self, "normalisation", "corpus" if nothing else "shrunk")
         self._check_prior()
+
+    def _check_kind(self, name: str, kind: Any) -> None:
+        """Make a list a tuple, and refuse what is none of a term's choices."""
+        value = getattr(self, name)
+        if get_origin(kind) is Literal and value not in get_args(kind):
+            raise ValueError(f"{name} is {value!r}, expected one of {get_args(kind)}")
+        if get_origin(kind) is tuple:
+            if isinstance(value, str):
+                raise ValueError(f"{name} is the string {value!r}, expected a list, as [{value!r}]")
+            object.__setattr__(self, name, tuple(value))
+
+    @property
+    def terms(self) -> dict[str, Any]:
+        """All terms but the corpora; a split without the folders of its files."""
+        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _ROLES}
+        return found | {"split": without_folders(self.split)}
+
+    @property
+    def hashed(self) -> dict[str, Any]:
+        """The terms that a result depends on under this protocol."""
+        counts = {f.name: f.metadata.get("counts", lambda _: True) for f in fields(self)}
+        return {name: value for name, value in self.terms.items() if counts[name](self)}
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -277,21 +304,6 @@ def _official(role: str, rows: pd.DataFrame, *parts: str) -> pd.DataFrame:
             f"the {role} has no official {' or '.join(parts)} split (found {names}); use split='speakers'"
         )
     return found
-
-
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "normalisation": ("auto", "shrunk", "speaker", "corpus", "utterance"),
-    "target_access": ("nothing", "audio", "labels"),
-    "adapt": ("test", "disjoint"),
-    "pool": ("all", "labels"),
-    "task": ("emotion", "avd", "both"),
-}
-
-
-def _as_tuple(name: str, value: str | Iterable[str]) -> tuple[str, ...]:
-    if isinstance(value, str):
-        raise ValueError(f"{name} is the string {value!r}, expected a list, as [{value!r}]")
-    return tuple(value)
 
 
 @dataclass(frozen=True)
@@ -445,18 +457,11 @@ class Cast:
         """Twelve hexadecimal digits of the protocol's terms and of who takes part; folders do not matter."""
         terms: dict[str, Any] = {
             "roles": {role: _fingerprint(getattr(self, role)) for role in (*_ROLES, "pool")},
-            **{name: getattr(self.protocol, name) for name in _TERMS},
+            **self.protocol.hashed,
         }
         if self.protocol.by_folds:
-            terms |= {
-                **{name: getattr(self.protocol, name) for name in _FOLD_TERMS},
-                "split": without_folders(self.protocol.split),
-                "folds": [_division(cast) for cast in self.folds],
-            }
-        elif self.protocol.shared_speakers:
-            terms["shared_speakers"] = True
+            terms["folds"] = [_division(cast) for cast in self.folds]
         if self.protocol.regressed:
-            terms |= {"task": self.protocol.task, "attributes": self.protocol.attributes}
             terms["truths"] = [_truths(getattr(self, role)) for role in _ROLES]
         return _digest(terms)
 
@@ -472,9 +477,7 @@ class Cast:
         seen = {*self.source["speaker"].dropna(), *self.auxiliary["speaker"].dropna()}
         return seen & set(self.target["speaker"].dropna())
 
-    def _describe_folds(self) -> dict[str, Any]:
-        if not self.protocol.by_folds:
-            return {}
+    def _describe_folds(self) -> list[dict[str, Any]]:
         folds = []
         for cast in self.folds:
             assert cast.fold is not None
@@ -490,7 +493,7 @@ class Cast:
                     "unmatched": len(cast.fold.unmatched),
                 }
             )
-        return {"split": without_folders(self.protocol.split), "folds": folds}
+        return folds
 
     def describe(self, uses: Uses | None = None) -> dict[str, Any]:
         """The terms as they stand in ``protocol.json``.
@@ -510,11 +513,10 @@ class Cast:
             "hash": _digest({"cast": self.hash, **asdict(uses)}),
             "cast": self.hash,
             **{role: sorted(frame["corpus"].unique()) for role, frame in roles.items()},
-            "classes": list(self.protocol.classes),
+            **{k: v for k, v in self.protocol.terms.items() if k not in ("labels", "task")},
+            "classes": list(self.protocol.classes),  # these two say the labels and the task
             "attributes": list(self.protocol.regressed),
-            **{name: getattr(self.protocol, name) for name in _TERMS if name != "labels"},
-            **{name: getattr(self.protocol, name) for name in _FOLD_TERMS},
-            **self._describe_folds(),
+            **({"folds": self._describe_folds()} if self.protocol.by_folds else {}),
             "tested_of_shared": self.tested_of_shared,
             "uses": asdict(uses),
             "adapts_to_tested": on_tested,
@@ -564,11 +566,6 @@ class Cast:
 
 
 _ROLES = ("source", "auxiliary", "target")
-_TERMS = (
-    "labels", "split", "seed", "map", "dev", "normalisation", "lexical_normalisation",
-    "target_access", "test", "adapt", "pool", "prior",
-)  # fmt: skip
-_FOLD_TERMS = ("fold", "shared_speakers")
 
 
 def _digest(terms: dict[str, Any]) -> str:

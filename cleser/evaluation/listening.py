@@ -14,7 +14,7 @@ import soxr
 from cleser.corpora.protocol import Protocol
 from cleser.corpora.registry import load
 from cleser.evaluation.results import Run
-from cleser.settings import from_plain
+from cleser.settings import restored
 from cleser.speech.audio import AudioError, read_mono
 
 RATE: Final = 16000
@@ -68,7 +68,7 @@ def confident_errors(run: Run, count: int) -> tuple[list[Heard], str]:
     ).join(rows.drop_duplicates("utterance").set_index("utterance")[["speaker", "emotion"]])
     wrong = table[table["predicted"] != table["emotion"]].nlargest(count, "confidence")
     try:
-        protocol = from_plain(Protocol, run.settings["protocol"])
+        protocol = restored(Protocol, run.settings["protocol"])
         corpora = [load(spec, protocol.map) for spec in protocol.target]
         places = pd.concat(corpora).drop_duplicates("utterance").set_index("utterance")
     except (ValueError, OSError, KeyError) as error:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
+
+from cleser.corpora.protocol import Protocol
 
 
 def in_words(protocol: dict[str, Any]) -> dict[str, str]:
@@ -26,9 +29,22 @@ def in_words(protocol: dict[str, Any]) -> dict[str, str]:
         "Training may see of the target": _ACCESS[protocol["target_access"]],
         "The method uses of it": ", ".join(uses_of(protocol)) or "nothing but its normalisation",
         "Transductive": "yes" if protocol["transductive"] else "no",
+        "All terms": _by_name(protocol),
         "Hash": protocol["hash"],
     }
     return terms | {f"Audit {i}": note for i, note in enumerate(protocol.get("notes", []), 1)}
+
+
+def _by_name(protocol: dict[str, Any]) -> str:
+    """Every term with its value, as flags and settings name them: ``split=speakers; seed=0``."""
+    names = [f.name for f in fields(Protocol) if f.name in protocol]
+    return "; ".join(f"{name}={_plain(protocol[name])}" for name in names)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        value = [f"{name}={of}" for name, of in value.items()]
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def _division(protocol: dict[str, Any]) -> str:

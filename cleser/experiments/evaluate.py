@@ -10,7 +10,7 @@ import pandas as pd
 
 from cleser.corpora.protocol import Protocol, Uses
 from cleser.evaluation import Run
-from cleser.experiments.experiment import Experiment, admit, begin, finish, loader, predictions_of
+from cleser.experiments.experiment import Experiment, admit, begin, finish, predictions_of
 from cleser.experiments.one_sided import settle
 from cleser.experiments.saved import open_run
 from cleser.training.dataset import phones_of
@@ -59,11 +59,7 @@ def evaluate(
         phones,
         saved.record(protocol, phones),
     )
-    dataset, _ = loader(saved.tuning)(
-        cast.heard, settled, saved.vocabulary, saved.backbone,
-        title=names, alignments=phones, reference=saved.moments,
-        record=saved.record(settled, phones), tokens=saved.tokens,
-    )  # fmt: skip
+    dataset = saved.dataset(cast.heard, settled, phones, title=names)
     uses = Uses(alignments=any(phone is not None for phone in phones))
     begin(experiment, cast, [*notes, note] if note else notes, uses)
     rows = []

@@ -39,7 +39,6 @@ from cleser.experiments.sentence_check import (
     sentences_of_one_emotion,
 )
 from cleser.experiments.trackers import TrackerName, Trackers
-from cleser.features.normalisation import Moments
 from cleser.files import write_text
 from cleser.progress import console, track
 from cleser.recipe_names import with_current_name
@@ -55,7 +54,6 @@ from cleser.training.dataset import (
     record_for,
     summaries_of,
 )
-from cleser.training.heard import load_audio_dataset
 from cleser.training.processes import processes
 
 FOLDS: Final = "folds"  # within a run folder, those of its folds
@@ -207,9 +205,10 @@ class Data:
                 f"{len(single)} labelled speakers show one emotion each and get their corpus' statistics: "
                 f"{', '.join(single[:3])}{' …' if len(single) > 3 else ''}"
             )
-        self.seen, self.moments = loader(self.tuning)(
+        self.seen, self.moments = load_dataset(
             rows, self.protocol, self.vocabulary, backbone,
             title="source", alignments=phones, distrusted=single, record=self.record, tokens=tokens,
+            from_audio=self.tuning.from_audio,
         )  # fmt: skip
         self.sentences: SentenceCheck | None = None
         knows_words = backbone.content_layer is not None and not self.tuning.from_audio
@@ -269,17 +268,11 @@ class Data:
     @cached_property
     def target(self) -> Dataset:
         """Every target utterance, tested or heard."""
-        target, _ = loader(self.tuning)(
-            self.cast.heard,
-            self.protocol,
-            self.vocabulary,
-            self.backbone,
-            title="target",
-            alignments=self.target_phones,
-            reference=self.moments,
-            record=self.record,
-            tokens=self.tokens,
-        )
+        target, _ = load_dataset(
+            self.cast.heard, self.protocol, self.vocabulary, self.backbone,
+            title="target", alignments=self.target_phones, reference=self.moments, record=self.record,
+            tokens=self.tokens, from_audio=self.tuning.from_audio,
+        )  # fmt: skip
         if self.sentences is not None:
             target, note = remove_unlabelled(target, self.sentences, self.backbone)
             self.notes.append(note)
@@ -292,11 +285,6 @@ class Data:
         if self.cast.protocol.target_access != "labels":
             return seen
         return Dataset.join([seen, self.target.subset(rows)])
-
-
-def loader(tuning: FineTuning) -> Callable[..., tuple[Dataset, Moments]]:
-    """What makes datasets: of features kept on disk, or of recordings."""
-    return load_audio_dataset if tuning.from_audio else load_dataset
 
 
 class Fitted(Interface):
@@ -354,8 +342,8 @@ def multi_label(fitted: Fitted) -> MultiLabel | None:
     return cast_to(MultiLabel, fitted) if several else None
 
 
-class Fold(NamedTuple):
-    """One seed of an experiment: what it may use, and where it keeps its state.
+class Repeat(NamedTuple):
+    """One training of an experiment, with its seed: what it may use, and where it keeps its state.
 
     Attributes:
         seed: The training seed.
@@ -399,7 +387,7 @@ def uses_of(config: Any, cast: Cast, backbone: Backbone, *, alignments: bool) ->
 def run_experiment(
     experiment: Experiment,
     config: Any,
-    fit: Callable[[Fold], Fitted],
+    fit: Callable[[Repeat], Fitted],
     backbone: Backbone,
     *,
     auxiliary: bool = False,
@@ -469,14 +457,31 @@ def _run_cast(
     cast: Cast,
     notes: list[str],
     config: Any,
-    fit: Callable[[Fold], Fitted],
+    fit: Callable[[Repeat], Fitted],
     backbone: Backbone,
     *,
     auxiliary: bool,
 ) -> dict[str, Any]:
     """Fit and test a method for every seed on one cast, into one folder."""
-    together = processes()
-    with together.main_process_first():  # the others then find its features on disk
+    data = _prepare(experiment, cast, config, backbone, auxiliary=auxiliary)
+    uses = uses_of(config, cast, backbone, alignments=data.knows_phones)
+    begin(experiment, cast, [*notes, *data.notes], uses, data.protocol.normalisation)
+    trackers = _trackers(experiment)
+    networks = _fit_all(experiment, data, fit, trackers)
+    if _sealed(experiment.protocol):
+        audit(cast, repeats=experiment.seeds)  # now that nothing can be learned from what it opens
+    tested, development = _test_all(experiment, data, networks)
+    left_out = [*cast.left_out, *data.seen.left_out, *data.target.left_out]
+    results = finish(experiment, tested, left_out, development=development)
+    trackers.finish(results)
+    return results
+
+
+def _prepare(
+    experiment: Experiment, cast: Cast, config: Any, backbone: Backbone, *, auxiliary: bool
+) -> Data:
+    """The datasets of a cast, their features on disk; of a sealed target its alignments alone."""
+    with processes().main_process_first():  # the others then find its features on disk
         data = Data(
             cast,
             backbone,
@@ -490,10 +495,14 @@ def _run_cast(
         data.notes += _sample_note(config, data)
         for note in data.notes:
             _tell(note)
-    uses = uses_of(config, cast, backbone, alignments=data.knows_phones)
-    begin(experiment, cast, [*notes, *data.notes], uses, data.protocol.normalisation)
+    return data
+
+
+def _fit_all(
+    experiment: Experiment, data: Data, fit: Callable[[Repeat], Fitted], trackers: Trackers
+) -> list[Fitted]:
+    """What every seed fits; the history of all epochs is written while they last."""
     history: list[dict[str, float]] = []
-    trackers = _trackers(experiment)
     networks: list[Fitted] = []
     for seed in range(experiment.seeds):
         before = list(history)
@@ -506,12 +515,22 @@ def _run_cast(
 
         checkpoint = experiment.out / "checkpoints" / f"seed{seed}.safetensors"
         try:
-            networks.append(fit(Fold(seed, data, cast.parts(seed), checkpoint, report)))
+            networks.append(fit(Repeat(seed, data, data.cast.parts(seed), checkpoint, report)))
         except ValueError:
             _withdraw(experiment.out)
             raise
-    if _sealed(experiment.protocol):
-        audit(cast, repeats=experiment.seeds)  # now that nothing can be learned from what it opens
+    return networks
+
+
+def _test_all(
+    experiment: Experiment, data: Data, networks: Sequence[Fitted]
+) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """Write what all seeds have fitted, and give their predictions of what is tested.
+
+    Returns:
+        Predictions of the tested utterances, and of the source's development speakers where every seed has some.
+    """
+    cast, together = data.cast, processes()
     predictions: list[pd.DataFrame] = []
     development: list[pd.DataFrame] = []
     kept: dict[str, Tensor] = {}
@@ -533,17 +552,11 @@ def _run_cast(
                 _write_embeddings(experiment.out, embeddings, source, of_source)
     if kept and together.is_main_process:
         _write_model(experiment.out, kept, data)
-    left_out = [*cast.left_out, *data.seen.left_out, *data.target.left_out]
-    results = finish(
-        experiment,
+    whole = len(development) == len(networks)
+    return (
         pd.concat(predictions, ignore_index=True),
-        left_out,
-        development=(
-            pd.concat(development, ignore_index=True) if len(development) == len(networks) else None
-        ),
+        pd.concat(development, ignore_index=True) if whole else None,
     )
-    trackers.finish(results)
-    return results
 
 
 def _trackers(experiment: Experiment) -> Trackers:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from cleser.corpora.protocol import Protocol
-from cleser.experiments.experiment import Experiment, Fold, run_experiment
+from cleser.experiments.experiment import Experiment, Repeat, run_experiment
 from cleser.experiments.methods import Method
 from cleser.progress import track
 from cleser.speech.backbones import Backbone
@@ -108,7 +108,7 @@ def member_prefix(number: int) -> str:
 def encoder_for(
     backbone: Backbone, tuning: FineTuning, vocabulary: Vocabulary, protocol: Protocol
 ) -> AudioEncoder | None:
-    """What encodes the batches of one network on the road from audio; None on that from features."""
+    """What encodes the batches of one network from audio; None where it learns from stored features."""
     if not tuning.from_audio:
         return None
     return AudioEncoder(
@@ -121,24 +121,24 @@ def encoder_for(
 
 
 def fit_recipe(
-    build: Callable[[Task], Recipe], training: TrainingConfig, fold: Fold
+    build: Callable[[Task], Recipe], training: TrainingConfig, repeat: Repeat
 ) -> FittedRecipe:
-    """Build a recipe under the fold's seed and train it, with as many members as are asked for.
+    """Build a recipe under the repeat's seed and train it, with as many members as are asked for.
 
     Args:
         build: Makes the recipe.
         training: The loop's settings.
-        fold: What may be used, and where state is kept.
+        repeat: What may be used, and where state is kept.
 
     Raises:
-        ValueError: There are to be several members on the road from audio, where each would need a backbone.
+        ValueError: There are to be several members from audio, where each would need a backbone.
     """
     count = training.members
-    if count > 1 and fold.data.tuning.from_audio:
-        raise ValueError(f"members is {count}, expected 1 on the road from audio")
+    if count > 1 and repeat.data.tuning.from_audio:
+        raise ValueError(f"members is {count}, expected 1 from audio (--tune.mode)")
     history: list[dict[str, float]] = []
     members: list[Learner] = []
-    with track(f"seed {fold.seed}", training.epochs * count) as bar:
+    with track(f"seed {repeat.seed}", training.epochs * count) as bar:
         for number in range(count):
             before = list(history)
 
@@ -146,12 +146,12 @@ def fit_recipe(
                 lines: list[dict[str, float]], before: list[dict[str, float]] = before
             ) -> None:
                 done = len(history)
-                whose = {"seed": fold.seed, "member": len(members)} if count > 1 else {}
+                whose = {"seed": repeat.seed, "member": len(members)} if count > 1 else {}
                 history[:] = [*before, *({**line, **whose} for line in lines)]
-                fold.report(history)
+                repeat.report(history)
                 bar(len(history) - done, _reached(history[-1]))
 
-            members.append(_fit_member(build, training, fold, number, on_epoch))
+            members.append(_fit_member(build, training, repeat, number, on_epoch))
     return FittedRecipe(members)
 
 
@@ -164,14 +164,14 @@ def _reached(line: dict[str, float]) -> str:
 def _fit_member(
     build: Callable[[Task], Recipe],
     training: TrainingConfig,
-    fold: Fold,
+    repeat: Repeat,
     number: int,
     on_epoch: Callable[[list[dict[str, float]]], None],
 ) -> Learner:
     """One network; the first member is what a seed without others trains."""
-    data, parts = fold.data, fold.parts
-    seed = fold.seed if number == 0 else derive(fold.seed, number)
-    checkpoint = fold.checkpoint
+    data, parts = repeat.data, repeat.parts
+    seed = repeat.seed if number == 0 else derive(repeat.seed, number)
+    checkpoint = repeat.checkpoint
     if number:
         checkpoint = checkpoint.with_stem(f"{checkpoint.stem}-member{number}")
     torch.manual_seed(seed)
@@ -197,8 +197,8 @@ def runner(build: Callable[[Any, Task], Recipe]) -> Callable[..., dict[str, Any]
     """What runs an experiment with the networks that ``build`` makes of a config and a task."""
 
     def run(experiment: Experiment, config: Any, backbone: Backbone) -> dict[str, Any]:
-        def fit(fold: Fold) -> FittedRecipe:
-            return fit_recipe(lambda task: build(config, task), config.training, fold)
+        def fit(repeat: Repeat) -> FittedRecipe:
+            return fit_recipe(lambda task: build(config, task), config.training, repeat)
 
         return run_experiment(experiment, config, fit, backbone, auxiliary=config.all_languages)
 

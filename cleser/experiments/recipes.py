@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from cleser.experiments.experiment import Experiment, Fitted, Fold, run_experiment
+from cleser.experiments.experiment import Experiment, Fitted, Repeat, run_experiment
 from cleser.experiments.methods import Method
 from cleser.experiments.neural import network
 from cleser.recipes.adaptation import Coral, CoralConfig, Dann, DannConfig
@@ -27,9 +27,9 @@ def run_classical(
 ) -> dict[str, Any]:
     """Run the classical row; its seeds differ only in the source speakers they learn from."""
 
-    def fit(fold: Fold) -> Fitted:
-        emotions = len(fold.data.vocabulary.emotions)
-        return Classical.fit(config, fold.data.learned(fold.parts), emotions)
+    def fit(repeat: Repeat) -> Fitted:
+        emotions = len(repeat.data.vocabulary.emotions)
+        return Classical.fit(config, repeat.data.learned(repeat.parts), emotions)
 
     return run_experiment(experiment, config, fit, backbone)
 
@@ -38,8 +38,8 @@ def run_probe(experiment: Experiment, config: ProbeConfig, backbone: Backbone) -
     """Run the linear probe; its seeds differ only in the source speakers that are held out."""
     whole: dict[tuple[str, ...], Probe] = {}  # by what is heard: seeds often differ in nothing else
 
-    def fit(fold: Fold) -> Fitted:
-        data, parts, heard = fold.data, fold.parts, config.match_prior or config.adapts
+    def fit(repeat: Repeat) -> Fitted:
+        data, parts, heard = repeat.data, repeat.parts, config.match_prior or config.adapts
         target = data.target.subset(parts.adapt) if heard and len(parts.adapt) else None
         prior = torch.tensor(data.prior, dtype=torch.float64)
 

@@ -19,7 +19,7 @@ from cleser.corpora.protocol import Protocol
 from cleser.corpora.registry import load
 from cleser.evaluation.multi_label import DECIDED_AT
 from cleser.experiments import hub
-from cleser.experiments.experiment import Fitted, Regression, loader, multi_label
+from cleser.experiments.experiment import Fitted, Regression, multi_label
 from cleser.experiments.one_sided import settle
 from cleser.experiments.recordings import as_utterances, files_in, read_speakers, reasons
 from cleser.experiments.saved import SavedRun, open_run
@@ -163,17 +163,7 @@ class Recogniser:
         self, rows: pd.DataFrame, terms: Terms, phones: list[Alignment | None], title: str
     ) -> tuple[Tensor, dict[str, str]]:
         """What `_outputs` gives, NaN where there is nothing, and why not, by utterance."""
-        dataset, _ = loader(self.run.tuning)(
-            rows.reset_index(drop=True),
-            terms.protocol,
-            self.run.vocabulary,
-            self.run.backbone,
-            title=title,
-            alignments=phones,
-            reference=self.run.moments,
-            record=self.run.record(terms.protocol, phones),
-            tokens=self.run.tokens,
-        )
+        dataset = self.run.dataset(rows.reset_index(drop=True), terms.protocol, phones, title=title)
         check = self.run.sentences
         if terms.together and terms.protocol.removes_content and check is not None:
             dataset, _ = remove_unlabelled(dataset, check, self.run.backbone)

@@ -24,7 +24,7 @@ from cleser.corpora.protocol import Protocol
 from cleser.evaluation.intervals import Interval, interval, interval_of_sums
 from cleser.evaluation.measures import Measure, measures
 from cleser.experiments.evaluate import protocol_on
-from cleser.experiments.experiment import loader, predictions_of
+from cleser.experiments.experiment import predictions_of
 from cleser.experiments.one_sided import settle
 from cleser.experiments.saved import SavedRun, open_run
 from cleser.files import replacing, write_text
@@ -197,11 +197,12 @@ def _recognise(
     with tempfile.TemporaryDirectory(prefix="cleser-robustness-") as folder:
         worse = _degraded(rows, condition, seed, Path(folder))
         kept = [i for i, path in enumerate(worse["path"]) if path]
-        dataset, _ = loader(saved.tuning)(
-            worse.iloc[kept].reset_index(drop=True), protocol, saved.vocabulary, saved.backbone,
-            title=condition.name, alignments=[_at_speed(phones[i], condition) for i in kept],
-            reference=saved.moments, record=saved.record(protocol, phones), tokens=saved.tokens,
-        )  # fmt: skip
+        dataset = saved.dataset(
+            worse.iloc[kept].reset_index(drop=True),
+            protocol,
+            [_at_speed(phones[i], condition) for i in kept],
+            title=condition.name,
+        )
         tables = []
         for number, network in enumerate(saved.networks):
             own = dataset.manifest[dataset.manifest["utterance"].isin(shares[number])]

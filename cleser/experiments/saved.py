@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import pandas as pd
 import yaml
 from safetensors import safe_open
 from torch import Tensor
@@ -21,11 +22,11 @@ from cleser.experiments.sentence_check import SentenceCheck
 from cleser.features.normalisation import Moments
 from cleser.features.pooled import Record
 from cleser.recipe_names import with_current_name
-from cleser.settings import completed, from_plain
+from cleser.settings import restored
 from cleser.speech.backbones import Backbone, load_backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.speech.backbones.open import BESIDE
-from cleser.training.dataset import Vocabulary, record_for
+from cleser.training.dataset import Dataset, Vocabulary, load_dataset, record_for
 from cleser.training.loop import Learner, Task
 
 BACKBONE_FOLDER: Final = "backbone"  # within an exported model, where the run's came from a folder
@@ -69,6 +70,28 @@ class SavedRun(NamedTuple):
         needed = self.tokens or self.tuning.from_audio
         return record_for(protocol, tokens=needed, phones=known)
 
+    def dataset(
+        self,
+        rows: pd.DataFrame,
+        protocol: Protocol,
+        phones: Sequence[Alignment | None],
+        *,
+        title: str,
+    ) -> Dataset:
+        """Utterances to recognise, standardised as a protocol says.
+
+        Args:
+            rows: Their manifest.
+            protocol: The terms.
+            phones: When each one's phones sound, where that is known.
+            title: What the progress bar says.
+        """
+        return load_dataset(
+            rows, protocol, self.vocabulary, self.backbone,
+            title=title, alignments=phones, reference=self.moments,
+            record=self.record(protocol, phones), tokens=self.tokens, from_audio=self.tuning.from_audio,
+        )[0]  # fmt: skip
+
 
 def read_settings(folder: Path) -> dict[str, Any]:
     """The settings of a run (``config.yaml``) or of an exported model (``config.json``).
@@ -98,13 +121,13 @@ def open_run(folder: Path) -> SavedRun:
     method = METHODS[name]
     task, tensors = _read_model(folder)
     vocabulary = Vocabulary(**{name: tuple(names) for name, names in task["vocabulary"].items()})
-    config = from_plain(method.config, completed(method.config, settings["config"]))
+    config = restored(method.config, settings["config"])
 
     def part(prefix: str) -> dict[str, Tensor]:
         return _below(tensors, prefix)
 
-    protocol = from_plain(Protocol, settings["protocol"])
-    tuning = from_plain(FineTuning, settings.get("tuning", {}))
+    protocol = restored(Protocol, settings["protocol"])
+    tuning = restored(FineTuning, settings.get("tuning", {}))
     backbone = load_backbone(settings["backbone"])
     networks: list[Fitted] = []
     while seed := part(f"seed{len(networks)}."):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 import pandas as pd
@@ -182,18 +182,28 @@ class LexicalOffsets:
         if not len(self.table):
             return features
         sizes, frames = _counts(features)
-        names = iter(features.phones)
-        for i, corpus in enumerate(self.corpus[at].tolist()):
-            begin, end = features.offsets[i : i + 2].tolist()
-            known = self.rows[corpus]
-            found = [known.get(name, -1) for name in islice(names, end - begin)]
-            spoken = [(place, row) for place, row in enumerate(found) if row >= 0]
-            if spoken:
-                places, rows = torch.tensor(spoken).T
-                share = sizes[begin:end][places] / frames[i]
-                tokens = features.tokens[begin:end]
-                _take_off(tokens, features.summaries[i], places, self.table[rows], share)
+        rows = self._rows_of(features, at)
+        shares = sizes / frames.repeat_interleave(features.offsets.diff())
+        bounds = features.offsets.tolist()
+        table = torch.nn.functional.pad(self.table, (0, 0, 0, 0, 0, 1))  # row −1 is zero
+        for i, (begin, end) in enumerate(pairwise(bounds)):
+            own = slice(begin, end)
+            if (rows[own] >= 0).any():
+                _take_off(
+                    features.tokens[own], features.summaries[i], table[rows[own]], shares[own]
+                )
         return features
+
+    def _rows_of(self, features: Features, at: Tensor) -> Tensor:
+        """Where each token's phoneme stands in the table, int64 [S]; −1 where it is not known."""
+        names = iter(features.phones)
+        found: list[int] = []
+        for corpus, count in zip(
+            self.corpus[at].tolist(), features.offsets.diff().tolist(), strict=True
+        ):
+            known = self.rows[corpus]
+            found += [known.get(name, -1) for name in islice(names, count)]
+        return torch.tensor(found, dtype=torch.long)
 
     @classmethod
     def join(cls, parts: Sequence[LexicalOffsets]) -> LexicalOffsets:
@@ -208,36 +218,28 @@ class LexicalOffsets:
         return cls(table, rows, torch.cat(corpora))
 
 
-def _take_off(
-    tokens: Tensor, summary: Tensor, places: Tensor, delta: Tensor, share: Tensor
-) -> None:
+def _take_off(tokens: Tensor, summary: Tensor, delta: Tensor, share: Tensor) -> None:
     """Eq. 2 for one utterance, in place.
 
     Args:
         tokens: [S, L, 2D].
         summary: [L, 2D].
-        places: Which tokens have a δ, int64 [P].
-        delta: Theirs, [P, L, D].
-        share: Their share of the utterance's frames, [P].
+        delta: Their δ, [S, L, D].
+        share: Their share of the utterance's frames, [S].
     """
     dim = delta.shape[-1]
     means = tokens[:, :, :dim]
-    everyone = len(places) == len(tokens)
-    spoken = means if everyone else means[places]
 
     def mean(values: Tensor) -> Tensor:
         found: Tensor = (share @ values.flatten(1)).unflatten(0, values.shape[1:])
         return found
 
     moved = mean(delta)
-    change = mean(delta * delta) - 2 * mean(delta * spoken) + 2 * summary[:, :dim] * moved
+    change = mean(delta * torch.sub(delta, means, alpha=2)) + 2 * summary[:, :dim] * moved
     variance = summary[:, dim:].square() + change - moved.square()
     summary[:, dim:] = variance.clamp_min_(0).sqrt_()
     summary[:, :dim] -= moved
-    if everyone:
-        means -= delta
-    else:
-        means.index_add_(0, places, delta, alpha=-1)
+    means -= delta
 
 
 def _without(features: Features, delta: Tensor) -> Features:

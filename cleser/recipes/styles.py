@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -12,7 +11,6 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from cleser.features.projection import described_by, projected
 from cleser.graphs import (
     pseudo_speakers,
     recordings_of,
@@ -39,7 +37,7 @@ class StyleBook(nn.Module):
     Args:
         emotions: K.
         communities: Largest number C of communities of an emotion; if there are more, the largest communities are kept.
-        dim: Numbers F that describe an utterance, see :func:`described_by`.
+        dim: Numbers F that describe an utterance, see :func:`cleser.features.projection.described_by`.
         refine: Refine the communities that Leiden finds by a graph neural network.
         resolution: Resolution of the search; a larger value gives smaller communities.
     """
@@ -162,8 +160,7 @@ def descriptions(dataset: Dataset) -> Tensor:
     They are of the backbone before it was trained: what a style is does not change while the network learns, and no
     recording has to be encoded for it.
     """
-    blocks = [projected(block.flatten(1)) for block in dataset.before_training().summary_blocks()]
-    return torch.cat(blocks) if blocks else torch.empty(0, described_by(math.prod(dataset.shape)))
+    return dataset.source.before_training().describe(dataset.at)
 
 
 def languages_of(dataset: Dataset) -> pd.Series[str]:

@@ -16,8 +16,8 @@ from cleser.files import replacing
 from cleser.training.sharding import alike, whole
 
 
-class Learner(Protocol):
-    """What is trained."""
+class Restorable(Protocol):
+    """What is trained, and can be put back to where it stood."""
 
     def weights(self) -> dict[str, Tensor]:
         """Everything that training changes, on the CPU."""
@@ -59,7 +59,7 @@ class Checkpoint:
     found: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, path: Path, model: Learner, optimiser: torch.optim.Optimizer) -> Checkpoint:
+    def load(cls, path: Path, model: Restorable, optimiser: torch.optim.Optimizer) -> Checkpoint:
         """Read a checkpoint into a model and its optimiser; a fresh one where the file is missing."""
         if not path.exists():
             return cls()
@@ -78,7 +78,7 @@ class Checkpoint:
 
     def record(
         self,
-        model: Learner,
+        model: Restorable,
         line: dict[str, float],
         optimiser: torch.optim.Optimizer,
         *,

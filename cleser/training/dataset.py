@@ -25,6 +25,7 @@ from cleser.features.stored import BLOCK, StoredFeatures, store_features
 from cleser.models.batch import Batch
 from cleser.progress import console, track
 from cleser.speech.backbones import Backbone
+from cleser.training.heard import Heard
 from cleser.training.reading import Excerpt, Wanted
 from cleser.training.sources import Bare, Source, Stored
 
@@ -300,6 +301,7 @@ def load_dataset(
     distrusted: Collection[str] = (),
     record: Record | None = None,
     tokens: bool = True,
+    from_audio: bool = False,
 ) -> tuple[Dataset, Moments]:
     """Extract and standardise the features of some utterances.
 
@@ -315,6 +317,8 @@ def load_dataset(
         distrusted: Speakers whose statistics would be those of an emotion, see :class:`~cleser.speech.Shrinkage`.
         record: What is kept of an utterance.
         tokens: Whether batches hold tokens.
+        from_audio: Whether batches are encoded anew from the recordings, by a backbone that learns, and then hold
+            tokens in any case. The features found here say how to standardise, and which recordings can be used.
 
     Returns:
         The dataset, and the statistics of its features before standardisation (a reference for others).
@@ -327,8 +331,13 @@ def load_dataset(
     standards, own = standards_of(stored, rows, protocol, reference, distrusted)
     labels = vocabulary.encode(rows)
     phonemes = {name: i for i, name in enumerate(vocabulary.phonemes)}
-    source = Stored(stored, standards)
-    dataset = Dataset(rows, source, labels, phonemes, balance(rows), stored.left_out, tokens=tokens)
+    source: Source = Stored(stored, standards)
+    if from_audio:
+        phones = [alignments[i] if alignments is not None else None for i in stored.rows]
+        source = Heard.of(rows, phones, backbone.rate, Stored(stored, standards))
+    dataset = Dataset(
+        rows, source, labels, phonemes, balance(rows), stored.left_out, tokens=tokens or from_audio
+    )
     return dataset, own
 
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 from torch.nn.utils.rnn import pad_sequence
 
 from cleser.alignment import Alignment
 from cleser.alignment.packed import PackedAlignments
-from cleser.corpora.protocol import Protocol
 from cleser.features.normalisation import Moments
-from cleser.features.pooled import Record
-from cleser.speech.backbones import Backbone
 from cleser.training.audio import AudioEncoder, Sounds
-from cleser.training.dataset import Dataset, Vocabulary, load_dataset
 from cleser.training.reading import Excerpt, Excerpts
-from cleser.training.sources import Source, Stored
+from cleser.training.sources import Stored
 
 AT_ONCE: Final = (
     32  # recordings that are recognised together: a backbone's layers are larger than what is kept
@@ -43,10 +40,30 @@ class Heard:
     encoder: AudioEncoder | None = None
     at_once = AT_ONCE
 
+    @classmethod
+    def of(
+        cls, rows: pd.DataFrame, alignments: Sequence[Alignment | None], rate: int, stored: Stored
+    ) -> Heard:
+        """The recordings of a manifest.
+
+        Args:
+            rows: Their paths, and where in them the utterances begin and end.
+            alignments: When each one's phones sound, where that is known.
+            rate: Sampling rate that the backbone wants, in Hz.
+            stored: Their features before training.
+        """
+        paths, starts, ends = (rows[name].tolist() for name in ("path", "start", "end"))
+        return cls(Excerpts(paths, starts, ends, PackedAlignments(alignments), rate), stored)
+
     @property
     def shape(self) -> tuple[int, int]:
         """Layers L and channels C of the features."""
         return self.stored.shape
+
+    @property
+    def shared_out(self) -> bool:
+        """Whether each process encodes a share. A block whose weights are spread over processes takes all of them."""
+        return self.encoder is not None and not isinstance(self.encoder.backbone, FSDPModule)
 
     def __len__(self) -> int:
         return len(self.excerpts)
@@ -70,7 +87,7 @@ class Heard:
             encoder=self.encoder,
         )
 
-    def before_training(self) -> Source:
+    def before_training(self) -> Stored:
         """Stored features by the backbone as it was before it was trained."""
         return self.stored
 
@@ -82,39 +99,3 @@ class Heard:
         """These and others, one after another."""
         excerpts = Excerpts.join([self.excerpts, *(o.excerpts for o in others)])
         return Heard(excerpts, self.stored.join([o.stored for o in others]), self.encoder)
-
-
-def load_audio_dataset(
-    manifest: pd.DataFrame,
-    protocol: Protocol,
-    vocabulary: Vocabulary,
-    backbone: Backbone,
-    *,
-    title: str,
-    alignments: Sequence[Alignment | None] | None = None,
-    reference: Moments | None = None,
-    distrusted: Collection[str] = (),
-    record: Record | None = None,
-    tokens: bool = True,
-) -> tuple[Dataset, Moments]:
-    """As :func:`cleser.training.dataset.load_dataset`, for recordings that are encoded while training.
-
-    The backbone goes over all recordings once, or reads what it made of them before, for the statistics that
-    features are standardised by and to find out which recordings can be used. Batches hold tokens in any case.
-    """
-    dataset, typical = load_dataset(
-        manifest, protocol, vocabulary, backbone, title=title, alignments=alignments,
-        reference=reference, distrusted=distrusted,
-    )  # fmt: skip
-    stored = dataset.source
-    assert isinstance(stored, Stored)
-    phones = alignments if alignments is not None else [None] * len(manifest)
-    rows = dataset.manifest
-    excerpts = Excerpts(
-        rows["path"].tolist(),
-        rows["start"].tolist(),
-        rows["end"].tolist(),
-        PackedAlignments(phones[i] for i in stored.features.rows),
-        backbone.rate,
-    )
-    return replace(dataset, source=Heard(excerpts, stored), tokens=True), typical

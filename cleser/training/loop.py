@@ -24,6 +24,7 @@ from cleser.evaluation.metrics import confusion_matrix, uar
 from cleser.models.batch import Batch
 from cleser.models.emotion import Embedded
 from cleser.models.layer_mix import Mix
+from cleser.ranks import gather, own_share, world
 from cleser.speech.backbones.fine_tuning import (
     FineTuning,
     load_trained,
@@ -195,7 +196,7 @@ class Recipe(nn.Module, ABC):
 
 
 class Learner(nn.Module):
-    """What is trained: a recipe and, on the road from audio, what encodes its batches.
+    """What is trained: a recipe and, from audio, what encodes its batches.
 
     The step stands behind ``forward``, where distributed wrappers look for it.
     """
@@ -219,7 +220,7 @@ class Learner(nn.Module):
         return encoded
 
     def sees(self, dataset: Dataset) -> Dataset:
-        """A dataset as this learner hears it."""
+        """The same utterances, encoded by this learner's encoder where they are recordings."""
         return dataset if self.encoder is None else dataset.encoded_by(self.encoder)
 
     def found(self) -> dict[str, Tensor]:
@@ -280,7 +281,7 @@ def train(
         target: Unlabelled target utterances, for recipes that see them.
         seed: Decides the order of the batches and all noise.
         checkpoint: File that an interruption is resumed from.
-        encoder: On the road from audio, what turns recordings into batches; is trained as it is tuned.
+        encoder: From audio, what turns recordings into batches; is trained as it is tuned.
         tuning: How.
         workers: Processes that decode recordings ahead; the numbers do not depend on them.
         on_epoch: Called after each epoch with the history so far, on the main process.
@@ -441,17 +442,34 @@ def embedded(
 ) -> list[Tensor]:
     """What the recipe makes of utterances, on the CPU: the named fields of :class:`~cleser.models.Embedded`.
 
+    Of several processes each encodes a share of the recordings, and gets what the others have made of theirs. All of
+    them have to call this.
+
     Args:
         recipe: Is put into eval mode.
         dataset: The utterances.
         names: Of fields with a row for each utterance.
         size: Utterances at a time.
+
+    Raises:
+        ValueError: The recipe makes nothing of that name.
     """
+    recipe.eval()
+    device = next(recipe.parameters()).device
+    shared = dataset.source.shared_out and len(dataset) >= world()
+    at = torch.arange(len(dataset))[own_share(len(dataset)) if shared else slice(None)]
     found: dict[str, list[Tensor]] = {name: [] for name in names}
-    for part in _embedded(recipe, dataset, size):
-        for name, values in found.items():
-            values.append(getattr(part, name).cpu())
-    return [torch.cat(values) for values in found.values()]
+    with torch.no_grad():  # weights spread over processes cannot be gathered in inference mode
+        for loaded in prefetched(at.split(size or dataset.source.at_once), dataset.load):
+            batch = loaded if isinstance(loaded, Batch) else loaded.encoded()
+            part = recipe.embed(batch.to(device))
+            for name, values in found.items():
+                value = getattr(part, name)
+                if value is None:
+                    raise ValueError(f"{type(recipe).__name__} predicts no {name}")
+                values.append(value.cpu())
+    own = [torch.cat(values) for values in found.values()]
+    return [gather(values.to(device)).cpu() for values in own] if shared else own
 
 
 def predict_attributes(recipe: Recipe, dataset: Dataset, *, size: int | None = None) -> Tensor:
@@ -466,22 +484,7 @@ def predict_attributes(recipe: Recipe, dataset: Dataset, *, size: int | None = N
         ValueError: The recipe has not learned any.
     """
     recipe.eval()
-    found = [part.attributes for part in _embedded(recipe, recipe.prepare(dataset), size)]
-    values = [values for values in found if values is not None]
-    if len(values) < len(found):
-        raise ValueError(f"{type(recipe).__name__} predicts no attributes")
-    return torch.cat(values).cpu()
-
-
-def _embedded(recipe: Recipe, dataset: Dataset, size: int | None) -> Iterator[Embedded]:
-    """What the recipe makes of one part of the utterances after another."""
-    recipe.eval()
-    size = size or dataset.source.at_once
-    device = next(recipe.parameters()).device
-    with torch.no_grad():  # weights spread over processes cannot be gathered in inference mode
-        for loaded in prefetched(torch.arange(len(dataset)).split(size), dataset.load):
-            batch = loaded if isinstance(loaded, Batch) else loaded.encoded()
-            yield recipe.embed(batch.to(device))
+    return embedded(recipe, recipe.prepare(dataset), ["attributes"], size=size)[0]
 
 
 def by_corpus(dataset: Dataset) -> list[Tensor]:

@@ -6,6 +6,8 @@ that recordings have yet to become features, since gradients go through that.
 
 from __future__ import annotations
 
+import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -17,8 +19,9 @@ from torch import Tensor
 
 from cleser.features.joined import JoinedFeatures
 from cleser.features.pooled import Features
+from cleser.features.projection import described_by, projected
 from cleser.features.standards import Standards
-from cleser.features.stored import StoredFeatures
+from cleser.features.stored import BLOCK, StoredFeatures
 
 if TYPE_CHECKING:
     from cleser.training.audio import AudioEncoder, Sounds
@@ -45,6 +48,11 @@ class Source(Interface):
         """What reads its recordings, which other processes may do; None where there is nothing to decode."""
         ...
 
+    @property
+    def shared_out(self) -> bool:
+        """Whether each process makes features of a share of the utterances, where all want those of all."""
+        ...
+
     def __len__(self) -> int: ...
 
     def load(
@@ -59,7 +67,7 @@ class Source(Interface):
         """
         ...
 
-    def before_training(self) -> Source:
+    def before_training(self) -> Kept:
         """Stored features by the backbone as it was before it was trained; itself where it is not trained."""
         ...
 
@@ -72,12 +80,14 @@ class Source(Interface):
         ...
 
 
-class Kept:
+class Kept(Source):
     """What is alike for all features that are there already: nothing is decoded, and no backbone trained."""
 
     features: StoredFeatures | JoinedFeatures | Features | Source
     at_once = AT_ONCE
     excerpts = None
+    shared_out = False  # every process reads them as fast as it would hear of them
+    _descriptions: Tensor | None = None  # [N, F], of an utterance NaN until it is asked for
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -94,6 +104,24 @@ class Kept:
     def encoded_by(self, encoder: AudioEncoder) -> Self:
         """Itself."""
         return self
+
+    @abstractmethod
+    def load(self, at: Tensor, *, tokens: bool = True, read: Sequence[Excerpt] = ()) -> Features:
+        """The features of the utterances at some positions, standardised."""
+
+    def describe(self, at: Tensor) -> Tensor:
+        """Summaries of the utterances at some positions, flat and projected, [M, F].
+
+        They do not change, and to find them takes a pass over the features. They are therefore kept, 2 kB each.
+        """
+        if self._descriptions is None:
+            width = described_by(math.prod(self.shape))
+            self._descriptions = torch.full((len(self), width), torch.nan)
+        unknown = at[self._descriptions[at].isnan().any(1)]
+        for block in unknown.split(BLOCK):
+            summaries = self.load(block, tokens=False).summaries.float()
+            self._descriptions[block] = projected(summaries.flatten(1)).cpu()
+        return self._descriptions[at]
 
 
 @dataclass(repr=False)

@@ -73,6 +73,21 @@ def test_the_hash_follows_the_terms_and_not_the_folders(specs, tmp_path):
         assert replace(protocol, **change).load().hash != first
 
 
+@pytest.mark.parametrize(
+    ("terms", "known"),
+    [
+        ({}, "7d66dc264ddf"),
+        ({"adapt": "disjoint", "pool": "labels", "lexical_normalisation": False}, "9b1ea9dacdfa"),
+        ({"shared_speakers": True}, "22e008a98324"),
+        ({"split": "kfold:2"}, "f16fcad5b704"),
+        ({"split": "kfold:2", "fold": "2"}, "037a9b58c88b"),
+    ],
+)
+def test_the_hash_stays_what_it_was_in_earlier_versions(specs, terms, known):
+    source = specs["split" in terms]
+    assert Protocol([source], [specs[1]], **terms).load().hash == known
+
+
 def test_emotions_are_mapped_only_when_asked(specs, tmp_path):
     emotions = ("anger", "happiness", "calm", "sadness")
     calm = write_corpus(tmp_path / "c", "c", speakers=2, emotions=emotions)

@@ -114,7 +114,12 @@ def test_the_hash_holds_what_the_list_says_and_not_where_it_lies(specs, tmp_path
 
     first = of("x", half)
     assert of("y", half).hash == first.hash
-    assert len({cast.hash for cast in (first, of("z", other), of("u", with_dev))}) == 3
+    selecting = of("u", with_dev)
+    assert len({cast.hash for cast in (first, of("z", other), selecting)}) == 3
+    # Where nothing of the target is heard, the same utterances take part, and only their parts differ.
+    sealed = {"target_access": "nothing", "normalisation": "utterance"}
+    one, two = (replace(cast.protocol, **sealed).load() for cast in (first, selecting))
+    assert one.hash != two.hash
     assert first.describe()["split"] == "split.csv"
     assert str(tmp_path) not in str(first.describe())
 

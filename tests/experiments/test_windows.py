@@ -8,6 +8,7 @@ import soundfile
 
 import cleser
 from cleser.experiments import recogniser
+from cleser.experiments.saved import SavedRun
 from cleser.experiments.windows import cut, unusable
 from cleser.speech.audio import AudioError, read_mono
 from tests.experiments.test_predict_recipes import finished, root, specs, tiny  # noqa: F401  (fixtures)
@@ -128,21 +129,18 @@ def test_what_is_in_memory_does_not_grow_with_the_recording(
     """No more is read at once than a window, and no more features are made than of some windows."""
     model = cleser.load_model(finished("erm", "features"))
     read, held = [], []
-    real, real_loader = soundfile.SoundFile.read, recogniser.loader
+    real, real_dataset = soundfile.SoundFile.read, SavedRun.dataset
 
     def watched(self, frames=-1, *args, **kwargs):
         read.append(frames)
         return real(self, frames, *args, **kwargs)
 
-    def watched_loader(tuning):
-        def load(rows, *args, **kwargs):
-            held.append((rows["until"] - rows["start"]).sum())
-            return real_loader(tuning)(rows, *args, **kwargs)
-
-        return load
+    def watched_dataset(run, rows, *args, **kwargs):
+        held.append((rows["until"] - rows["start"]).sum())
+        return real_dataset(run, rows, *args, **kwargs)
 
     monkeypatch.setattr(soundfile.SoundFile, "read", watched)
-    monkeypatch.setattr(recogniser, "loader", watched_loader)
+    monkeypatch.setattr(SavedRun, "dataset", watched_dataset)
     monkeypatch.setattr(recogniser, "_PORTION", 20.0)
     path = write(tmp_path / "long.wav", noise(seconds, rate), rate)
     found = model.predict([path], window=5, hop=5)

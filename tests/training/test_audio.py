@@ -1,5 +1,6 @@
 """The road from audio: equal to that of features where nothing is trained, and every recipe learns along it."""
 
+import itertools
 import json
 import os
 import shutil
@@ -86,8 +87,14 @@ def run(name, specs, out, backbone, tuning, *, config=None, seeds=1, workers=0, 
 NETWORKS = [name for name, method in METHODS.items() if method.build is not None]
 
 
-@pytest.mark.parametrize("family", ["acoustic", *FAMILIES])
-@pytest.mark.parametrize("name", NETWORKS)
+# Every recipe with an encoder that is tuned and one that is not; every other encoder with the recipe that uses most.
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        *itertools.product(NETWORKS, ["acoustic", "whisper"]),
+        *(("sapa", family) for family in FAMILIES if family != "whisper"),
+    ],
+)
 def test_every_recipe_learns_from_audio(name, family, specs, models, tmp_path):
     tuning = FineTuning("head") if family == "acoustic" else FineTuning("lora", adapters=4)
     backbone = models.get(family, family)

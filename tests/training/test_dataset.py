@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 import torch
 
+from cleser.recipes.styles import descriptions
 from cleser.speech import Features
 from cleser.training.dataset import Dataset, Vocabulary, balance
 from cleser.training.sources import InMemory
@@ -72,3 +73,19 @@ def test_parts_of_parts_and_joins_of_parts_are_the_features_of_their_rows():
     assert batch.summaries.flatten().tolist() == [numbers[i] for i in order]
     assert batch.tokens.flatten().tolist() == [numbers[i] for i in order]
     assert len(joined.batch(order, tokens=False).tokens) == 0
+
+
+def test_an_utterance_is_described_once_and_as_its_summary_says(monkeypatch):
+    whole = dataset("large", LARGE)
+    part = whole.subset(whole.manifest.iloc[[7, 2, 5]])
+    read: list[int] = []
+    load = InMemory.load
+
+    def noted(self, at, **given):
+        read.extend(at.tolist())
+        return load(self, at, **given)
+
+    monkeypatch.setattr(InMemory, "load", noted)
+    for of, expected in ((part, [7, 2, 5]), (whole, range(len(LARGE))), (part, [7, 2, 5])):
+        assert descriptions(of).flatten().tolist() == list(expected)
+    assert sorted(read) == list(range(len(LARGE)))

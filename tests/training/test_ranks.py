@@ -1,12 +1,13 @@
 """Two gloo processes, each with half of every batch, train as one process does."""
 
 import json
+import multiprocessing
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
+import traceback
 
 import pandas as pd
 import pytest
@@ -46,6 +47,10 @@ ROADS = {
 }
 
 
+# What one process does on each road; spread weights and workers that decode make no difference to it.
+ALONE = {road: road.removeprefix("sharded-").replace("sharded", "full") for road in ROADS}
+
+
 class Contrastive(ERM):
     """Cross-entropy with losses between utterances of all processes, and the target's in them."""
 
@@ -60,6 +65,11 @@ class Contrastive(ERM):
         if os.environ.get("KILLED_IN_EPOCH") == str(epoch):
             time.sleep(2 * int(os.environ["RANK"]))  # what it said last is heard, and written down
             os.kill(os.getpid(), signal.SIGKILL)
+
+    def embed(self, batch):
+        if not self.training:
+            print("recognised", len(batch.summaries), flush=True)
+        return super().embed(batch)
 
     def step(self, source, target):
         embedded = self.embed(source)
@@ -89,7 +99,8 @@ def experiment(folder, road, out):
     specs = json.loads((folder / "specs.json").read_text())
     protocol = Protocol([specs[0]], [specs[1]], dev=0.34)
     backbone = "acoustic" if road == "features" else str(folder / "model")
-    workers = int(road == "lora")  # each process has its own recordings decoded by another one
+    # Each of two processes has its own recordings decoded by another one.
+    workers = int(road == "lora" and "RANK" in os.environ)
     made = Experiment(
         "erm", to_plain(CONFIG), protocol, 1, out, backbone, ROADS[road], workers=workers
     )
@@ -121,60 +132,86 @@ def free_port():
         return s.getsockname()[1]
 
 
-def launch(folder, ranks, name, *, roads=tuple(ROADS), shares=True, status=0, **environment):
-    """These roads in each process, as ``accelerate launch`` starts them; gives the epochs that each began."""
-    script = f"""
-import os, torch
-from pathlib import Path
-from tests.training.test_ranks import *
-torch.set_num_threads(1)
-folder = Path({str(folder)!r})
-for road in {tuple(roads)!r}:
-    experiment(folder, road, folder / {name!r} / road)
-if torch.distributed.is_initialized():
-    if {shares}:
-        check_shares(folder)
-    torch.distributed.destroy_process_group()
-os._exit(0)  # all is written; at a usual exit a thread of gloo's may abort the process
-"""
+def work(rank, ranks, port, folder, name, roads, environment):
+    """These roads in one of some processes, as ``accelerate launch`` starts them."""
+    os.environ |= {"CLESER_CACHE": str(folder / "cache"), "ACCELERATE_USE_CPU": "true"}
+    os.environ |= environment
+    if ranks > 1:
+        os.environ |= {
+            "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(ranks),
+            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+        }  # fmt: skip
+    torch.set_num_threads(1)
+    with (folder / f"{name}-{rank}.txt").open("w") as said:
+        os.dup2(said.fileno(), 1)
+        os.dup2(said.fileno(), 2)
+        sys.stdout = sys.stderr = said
+        try:
+            for road in roads:
+                print("road", road, flush=True)
+                experiment(folder, road, folder / name / road)
+            if ranks > 1 and "shares" in environment:
+                check_shares(folder)
+        except BaseException:
+            traceback.print_exc()
+            said.flush()
+            os._exit(1)
+        said.flush()
+        os._exit(0)  # all is written; at a usual exit a thread of gloo's may abort the process
+
+
+# Processes come from one that has imported everything, once for all of them.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(
+    [__name__, "transformers.models.wav2vec2.modeling_wav2vec2", "sklearn.metrics"]
+)
+
+
+def launch(folder, ranks, name, roads, *, status=0, **environment):
+    """Run these roads in each process; gives the lines that each printed."""
     port = free_port()
-    processes = []
-    for rank in range(ranks):
-        env = {**os.environ, "CLESER_CACHE": str(folder / "cache"), "ACCELERATE_USE_CPU": "true"}
-        env |= environment
-        if ranks > 1:
-            env |= {
-                "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(ranks),
-                "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-            }  # fmt: skip
-        process = subprocess.Popen(
-            [sys.executable, "-c", script],
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        processes.append(process)
-    epochs = []
-    for process in processes:
-        said, errors = process.communicate(timeout=600)  # a minute on an idle machine
-        assert process.returncode == status, errors[-3000:]
-        epochs.append([int(line[6:]) for line in said.splitlines() if line.startswith("epoch ")])
-    return epochs
+    started = [
+        PROCESSES.Process(target=work, args=(rank, ranks, port, folder, name, roads, environment))
+        for rank in range(ranks)
+    ]
+    for process in started:
+        process.start()
+    lines = []
+    for rank, process in enumerate(started):
+        process.join(600)  # seconds on an idle machine
+        said = (folder / f"{name}-{rank}.txt").read_text()
+        assert process.exitcode == status, said[-3000:]
+        lines.append(said.splitlines())
+    return lines
+
+
+def epochs(lines):
+    return [int(line.split()[1]) for line in lines if line.startswith("epoch ")]
+
+
+def recognised(lines):
+    """How many utterances a process has recognised on each road."""
+    counts = {}
+    for line in lines:
+        if line.startswith("road "):
+            road = line.split()[1]
+        elif line.startswith("recognised "):
+            counts[road] = counts.get(road, 0) + int(line.split()[1])
+    return counts
 
 
 @pytest.fixture(scope="module")
 def both(folder):
-    launch(folder, 1, "one")
-    launch(folder, 2, "two")
-    return folder / "one", folder / "two"
+    launch(folder, 1, "one", [*dict.fromkeys(ALONE.values())])
+    said = launch(folder, 2, "two", [*ROADS], shares="checked")
+    return folder / "one", folder / "two", [recognised(lines) for lines in said]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("road", ROADS)
 def test_two_processes_train_as_one(both, road):
     """Weights after training, losses on the way, and predictions."""
-    one, two = (side / road for side in both)
+    one, two = both[0] / ALONE[road], both[1] / road
     weights, others = (load_file(f / "model.safetensors") for f in (one, two))
     assert weights.keys() == others.keys()
     for name, tensor in weights.items():
@@ -187,23 +224,34 @@ def test_two_processes_train_as_one(both, road):
 
 
 @pytest.mark.slow
-def test_two_processes_write_one_run(both):
-    one, two = both
-    for road in ROADS:
-        assert {p.name for p in (one / road).iterdir()} == {p.name for p in (two / road).iterdir()}
+@pytest.mark.parametrize("road", ROADS)
+def test_two_processes_write_one_run(both, road):
+    one, two = both[0] / ALONE[road], both[1] / road
+    assert {p.name for p in one.iterdir()} == {p.name for p in two.iterdir()}
+
+
+@pytest.mark.slow
+def test_each_process_encodes_its_share_of_the_recordings(both):
+    """But all of them where a block takes all processes; stored features are read by each."""
+    first, second = both[2]
+    every = first["sharded"]
+    assert first["features"] == second["features"] == second["sharded"] == every
+    for road in ("lora", "full"):
+        assert first[road] + second[road] == every
+        assert 0 < first[road] <= second[road] < 0.6 * every
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("road", ["sharded", "sharded-lora"])
 def test_a_sharded_run_that_was_killed_goes_on_to_the_same_weights(both, folder, road):
     """Weights, and the optimiser's state in parts on both processes, come back from the file of the first epoch."""
-    begun = launch(folder, 2, "killed", roads=[road], status=-signal.SIGKILL, KILLED_IN_EPOCH="1")
+    begun = launch(folder, 2, "killed", [road], status=-signal.SIGKILL, KILLED_IN_EPOCH="1")
     run, uninterrupted = folder / "killed" / road, both[1] / road
-    assert begun == [[0, 1], [0, 1]] and not (run / "results.json").exists()
+    assert [*map(epochs, begun)] == [[0, 1], [0, 1]] and not (run / "results.json").exists()
     with safe_open(run / "checkpoints" / "seed0.safetensors", framework="pt") as file:
         assert json.loads(file.metadata()["state"])["epoch"] == 1
         assert any(name.startswith("optimiser.") for name in file.keys())  # noqa: SIM118
-    assert launch(folder, 2, "killed", roads=[road], shares=False) == [[1], [1]]
+    assert [*map(epochs, launch(folder, 2, "killed", [road]))] == [[1], [1]]
     weights, expected = (load_file(f / "model.safetensors") for f in (run, uninterrupted))
     assert weights.keys() == expected.keys()
     for name, tensor in expected.items():
