@@ -43,7 +43,8 @@ class RecordingFeatures(nn.Module):
         super().__init__()
         if not isinstance(backbone, TransformersBackbone):
             raise ValueError(
-                f"backbone {backbone.name} cannot be put into an ONNX model, expected one model of transformers; "
+                f"backbone {backbone.name} cannot be put into an ONNX model, expected one model of transformers "
+                "(acoustic follows pitch from frame to frame in a loop, whose length a graph would fix); "
                 "export the features' model instead (--onnx alone), and extract features with cleser"
             )
         self.encoder = copy.deepcopy(backbone.encoder).float().eval()
