@@ -178,7 +178,7 @@ def launch(folder, ranks, name, roads, *, status=0, **environment):
         process.start()
     lines = []
     for rank, process in enumerate(started):
-        process.join(600)  # seconds on an idle machine
+        process.join(600)  # they take seconds on an idle machine
         said = (folder / f"{name}-{rank}.txt").read_text()
         assert process.exitcode == status, said[-3000:]
         lines.append(said.splitlines())
