@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Final
 
 from cleser.alignment.files.textgrid_binary import MAGIC, read_binary
-from cleser.alignment.files.textgrid_lines import read_lines
 from cleser.alignment.files.tiers import (
     AlignmentError,
     Tier,
@@ -56,8 +55,7 @@ def read_textgrid(content: bytes, path: str | Path, tier: str | int | None) -> t
     if content.startswith(MAGIC):
         tiers = list(read_binary(content, path))
     else:
-        text = decode(content)
-        tiers = read_lines(text) or _read_text(_Values(text, path))
+        tiers = _read_text(_Values(decode(content), path))
     try:
         return _phones(tiers, tier)
     except UnclearTierError as error:
