@@ -13,7 +13,7 @@ from cleser.models.batch import Batch
 from cleser.models.community_map import CommunityMap
 from cleser.models.input_dropout import InputDropout
 from cleser.models.layer_mix import LayerMix, Mix
-from cleser.models.segments import pool_segments
+from cleser.models.segments import exporting, pool_segments
 from cleser.models.token_transformer import TokenTransformer
 
 
@@ -179,7 +179,7 @@ class EmotionModel(nn.Module):
 
 def _pooled(tokens: Tensor, offsets: Tensor) -> Tensor:
     """Mean and standard deviation of each utterance's tokens, [B, 2D]."""
-    if torch.compiler.is_exporting():
+    if exporting():
         return pool_segments(tokens, offsets)
     bounds = torch.stack([offsets[:-1], offsets[1:]], 1)
     return pool_phones(tokens[None], [bounds], std=True)

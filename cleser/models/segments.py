@@ -6,6 +6,16 @@ import torch
 from torch import Tensor
 
 
+def exporting() -> bool:
+    """Whether a graph is being exported; torch before 2.7 does not tell that from compiling, which then counts too.
+
+    >>> exporting()
+    False
+    """
+    told: bool = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)()
+    return told
+
+
 def owners(offsets: Tensor, count: int) -> Tensor:
     """Which utterance each of ``count`` tokens belongs to, int64 [S]; utterances begin at ``offsets`` [B + 1].
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from cleser.models.segments import owners
+from cleser.models.segments import exporting, owners
 
 
 class TokenTransformer(nn.Module):
@@ -36,7 +36,7 @@ class TokenTransformer(nn.Module):
         """Contextualise tokens [S, D] of utterances that begin at ``offsets`` [B + 1]."""
         if self.encoder is None:
             return tokens
-        if torch.compiler.is_exporting():  # without padding, whose size depends on the data
+        if exporting():  # without padding, whose size depends on the data
             owner = owners(offsets, tokens.shape[0])
             alone: Tensor = self.encoder(
                 tokens[None], mask=owner[:, None] != owner, is_causal=False
