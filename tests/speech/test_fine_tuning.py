@@ -140,6 +140,8 @@ def test_an_adapter_is_its_equation():
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_checkpointing_changes_no_gradient(backbones, family):
+    if torch.__version__ < (2, 7) and family not in ("wavlm", "whisper"):
+        pytest.skip("torch 2.6 refuses to compute these blocks twice, see docs/installation.rst")
     plain = tune(backbones(family), FineTuning("lora", adapters=4))
     lean = tune(plain, FineTuning("full", checkpointing=True))
     for p, q in zip(plain.parameters(), lean.parameters(), strict=True):
