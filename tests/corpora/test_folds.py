@@ -9,7 +9,7 @@ import pytest
 from cleser.cli import main
 from cleser.corpora import load
 from cleser.corpora.convert import write_manifest
-from cleser.corpora.folds import audit_folds, make_folds
+from cleser.corpora.folds import Fold, audit_folds, make_folds
 
 NAMES = [f"{s}/{e}/{n}.wav" for s in ("anna", "ben", "cy") for e in ("sad", "hap") for n in (1, 2)]
 
@@ -128,3 +128,11 @@ def test_the_commands(corpus, capsys):
     assert main(["data", "list"]) == 0
     said = capsys.readouterr().out
     assert all(name in said for name in ("iemocap", "CC BY-NC-SA 4.0", "Language", "Licence"))
+
+
+def test_speakers_who_train_or_select_are_shared_and_their_utterances_counted():
+    rows = pd.DataFrame({"utterance": list("abcdef"), "speaker": ["t", "d", "d", "d", "d", "o"]})
+    fold = Fold("1", pd.Series(["train", "dev", "test", "test", "test", "test"]))
+    table = audit_folds(rows, [fold])
+    assert table["shared"].tolist() == [1]  # d, of two who are tested
+    assert table["tested_of_shared"].tolist() == [3 / 4]
