@@ -147,18 +147,18 @@ def find_copies(manifest: pd.DataFrame, advance: Callable[[], object] | None = N
     def sound(row: int) -> tuple[NDArray[np.float32], float]:
         return excerpt(*columns[row], middle=read.middles[row])
 
-    near = []
-    for i, j in alike(read.pictures[rows]):
-        names = (read.sounds[rows[i]] or "", read.sounds[rows[j]] or "")
+    def compared(one: int, other: int) -> Near:
+        names = (read.sounds[one] or "", read.sounds[other] or "")
         if names not in _COMPARED:
             if len(_COMPARED) >= _REMEMBERED:
                 _COMPARED.clear()
-            (one, begin), (other, other_begin) = sound(rows[i]), sound(rows[j])
-            how, lag = similarity(one, other)
+            (x, begin), (y, other_begin) = sound(one), sound(other)
+            how, lag = similarity(x, y)
             _COMPARED[names] = how, lag + other_begin - begin
-        how, lag = _COMPARED[names]
-        if how >= SAME:
-            near.append(Near(*names, how, lag))
+        return Near(*names, *_COMPARED[names])
+
+    pairs = (compared(rows[i], rows[j]) for i, j in alike(read.pictures[rows]))
+    near = [pair for pair in pairs if pair.similarity >= SAME]
     return Copies(known, near, read.problems)
 
 

@@ -177,6 +177,10 @@ class LexicalOffsets:
     rows: list[dict[str, int]]
     corpus: Tensor
 
+    def __post_init__(self) -> None:
+        # A last row of zeros is the δ of phonemes that are not known, whose row is −1.
+        self._with_zero = torch.cat([self.table, torch.zeros_like(self.table[:1])])
+
     def remove(self, features: Features, at: Tensor) -> Features:
         """Take δ off the utterances at some positions, Eq. 2; in float32, and in the features' own memory."""
         if not len(self.table):
@@ -184,14 +188,11 @@ class LexicalOffsets:
         sizes, frames = _counts(features)
         rows = self._rows_of(features, at)
         shares = sizes / frames.repeat_interleave(features.offsets.diff())
-        bounds = features.offsets.tolist()
-        table = torch.nn.functional.pad(self.table, (0, 0, 0, 0, 0, 1))  # row −1 is zero
-        for i, (begin, end) in enumerate(pairwise(bounds)):
+        for i, (begin, end) in enumerate(pairwise(features.offsets.tolist())):
             own = slice(begin, end)
             if (rows[own] >= 0).any():
-                _take_off(
-                    features.tokens[own], features.summaries[i], table[rows[own]], shares[own]
-                )
+                delta = self._with_zero[rows[own]]
+                _take_off(features.tokens[own], features.summaries[i], delta, shares[own])
         return features
 
     def _rows_of(self, features: Features, at: Tensor) -> Tensor:

@@ -331,10 +331,11 @@ def load_dataset(
     standards, own = standards_of(stored, rows, protocol, reference, distrusted)
     labels = vocabulary.encode(rows)
     phonemes = {name: i for i, name in enumerate(vocabulary.phonemes)}
-    source: Source = Stored(stored, standards)
+    kept = Stored(stored, standards)
+    source: Source = kept
     if from_audio:
         phones = [alignments[i] if alignments is not None else None for i in stored.rows]
-        source = Heard.of(rows, phones, backbone.rate, Stored(stored, standards))
+        source = Heard.of(rows, phones, backbone.rate, kept)
     dataset = Dataset(
         rows, source, labels, phonemes, balance(rows), stored.left_out, tokens=tokens or from_audio
     )
