@@ -44,7 +44,8 @@ def _by_name(protocol: dict[str, Any]) -> str:
 def _plain(value: Any) -> str:
     if isinstance(value, dict):
         value = [f"{name}={of}" for name, of in value.items()]
-    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return text or "none"
 
 
 def _division(protocol: dict[str, Any]) -> str:

@@ -159,6 +159,16 @@ def test_recordings_in_train_and_test_are_refused_all_the_same(tmp_path):
         audit(Protocol([spec], [spec], split=split, shared_speakers=True).load())
 
 
+def test_every_fold_is_audited(tmp_path):
+    spec = write_corpus(tmp_path / "a", "a", speakers=6)
+    (tmp_path / "a/s5-anger-0.wav").write_bytes((tmp_path / "a/s4-anger-0.wav").read_bytes())
+    every = Protocol([spec], [spec], split="leave-one-speaker-out")
+    first = every.load().folds[0].fold.name
+    assert audit(replace(every, fold=first).load()).refused == []  # both speakers train
+    with pytest.raises(LeakageError, match="identical sound"):
+        audit(every.load())
+
+
 def test_what_the_list_and_the_corpus_lack_is_told(specs, tmp_path):
     roles = {"s0": "test", "s1": "test", "s5": "unlisted"}
     split = Path(listed(specs[0], tmp_path, lambda row: roles.get(row["speaker"], "train")))
