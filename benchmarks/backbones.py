@@ -34,7 +34,8 @@ from transformers import AutoFeatureExtractor, AutoModel, Wav2Vec2FeatureExtract
 from cleser.alignment import load_alignments
 from cleser.anchors.streaming import StreamingPool
 from cleser.corpora import load
-from cleser.features.extraction import Pooling, extract_to_store
+from cleser.features.extraction import extract_to_store
+from cleser.features.pooled import Record
 from cleser.speech import TransformersBackbone, load_audio
 
 SMALL = {
@@ -228,7 +229,7 @@ def _in_a_store(manifest: pd.DataFrame, alignments: Any, expected: int, root: Pa
         manifest,
         backbone,
         root / f"phones-{corpus}",
-        pooling=Pooling("phone"),
+        record=Record(std=False),
         alignments=alignments,
     )
     rows = sum(len(found.store[key]) for key in found.store)

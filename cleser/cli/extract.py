@@ -80,7 +80,7 @@ def extract(
             manifest,
             model,
             folder,
-            pooling=record,
+            record=record,
             alignments=phones,
             dtype=dtype or model.kept,
             seconds=seconds or (480.0 if on_gpu else 32.0),

@@ -26,9 +26,12 @@ def layers(
 ) -> None:
     """Compare languages in every layer: heat maps, tables, and the layers to anchor by each policy.
 
+    What cleser extract has kept, given the same backbone and alignments, is not encoded again; an interrupted command
+    continues when it is given again.
+
     Args:
         corpora: Each as NAME:FOLDER, two or more.
-        out: Folder for the results and for the pooled layers. With the same folder, an interrupted command continues.
+        out: Folder for the results.
         backbone: acoustic, or a model of transformers as NAME_OR_PATH,layers=0+6+12,dtype=bfloat16.
         alignments: A folder with a TextGrid, CTM or JSON file for each utterance or recording: compares vowels too.
             Not needed for the synthetic corpus.
@@ -52,10 +55,10 @@ def layers(
     if phones is not None and phones.problems:
         console.print(phones.summary(), highlight=False)
     model = load_backbone(backbone).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    with track("utterances", len(manifest) * (1 if phones is None else 2)) as advance:
+    with track("utterances", len(manifest)) as advance:
         study = study_layers(
-            manifest, model, out / "store", alignments=phones, between=between,
-            emotions=emotions, size=group, advance=advance,
+            manifest, model, alignments=phones, between=between, emotions=emotions, size=group,
+            advance=advance,
         )  # fmt: skip
     study.write(out)
     for problem in study.left_out:

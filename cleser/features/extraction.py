@@ -41,71 +41,12 @@ from cleser.speech.backbones import Backbone
 from cleser.speech.batching import batches_by_length
 from cleser.speech.digests import file_digest, utterance_key
 
-_Cut = tuple[Tensor, list[str] | None]  # times [S, 2] in seconds, and labels
+_Cut = tuple[Tensor, list[str]]  # times [S, 2] in seconds, and labels
 _Results = tuple[StreamingPool | None, list[_Cut]]
 Announce = Callable[[str], object]
 _LONG = 600.0  # seconds of sound from which on size and time are said
 _AHEAD = 4  # batches decoded before they are needed
 _TURNS = 4  # batches that each of several workers gets at least
-
-
-@dataclass(frozen=True)
-class Pooling:
-    """What a row of a store is.
-
-    Attributes:
-        over: ``"token"``, stretches of equal length; ``"phone"``, by an alignment; ``"utterance"``, all of it.
-        token: How long a token is, in seconds.
-        std: Whether the standard deviation of the frames follows their mean.
-
-    Raises:
-        ValueError: A token has no length.
-    """
-
-    over: Literal["token", "phone", "utterance"] = "utterance"
-    token: float = 0.1
-    std: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.token > 0:
-            raise ValueError(f"token is {self.token} s, expected more than 0")
-
-    def __str__(self) -> str:
-        what = f"{self.token:g} s" if self.over == "token" else f"{self.over}s"
-        return f"{what} mean{'+std' * self.std}"
-
-    def phones(self, alignment: Alignment | None) -> Alignment | None:
-        """The alignment, as far as it decides what is kept.
-
-        Raises:
-            ValueError: Phones are wanted and there is no alignment of them.
-        """
-        if self.over != "phone":
-            return None
-        if alignment is None or alignment.uniform:
-            raise ValueError("has no alignment of its phones")
-        return alignment
-
-    def rows(self, seconds: float, alignment: Alignment | None) -> int:
-        """How many rows an utterance has."""
-        known = self.phones(alignment)
-        if known is not None:
-            return len(known)
-        return max(1, round(seconds / self.token)) if self.over == "token" else 1
-
-    def stretches(self, seconds: float, alignment: Alignment | None) -> _Cut:
-        """Where the rows of an utterance begin and end, in seconds [S, 2], and their labels.
-
-        Raises:
-            ValueError: Phones are wanted and there is no alignment of them.
-        """
-        known = self.phones(alignment)
-        if known is not None:
-            times = torch.stack([torch.tensor(known.starts), torch.tensor(known.ends)], 1)
-            return times, list(known.phones)
-        pieces = self.rows(seconds, alignment)
-        edges = torch.linspace(0, seconds, pieces + 1, dtype=torch.float64)
-        return torch.stack([edges[:-1], edges[1:]], 1), None
 
 
 @dataclass
@@ -130,7 +71,7 @@ def extract_to_store(
     backbone: Backbone,
     folder: str | os.PathLike[str],
     *,
-    pooling: Pooling | Record | None = None,
+    record: Record | None = None,
     alignments: Sequence[Alignment | None] | None = None,
     dtype: Literal["float16", "float32"] = "float16",
     seconds: float = 32.0,
@@ -145,7 +86,7 @@ def extract_to_store(
         manifest: Rows with ``path, start, end``.
         backbone: On the device where it shall run.
         folder: Of the store; one that is there goes on, if it holds the same.
-        pooling: What to keep: a row an utterance by default; a :class:`Record` is what recipes train on.
+        record: What to keep; by default the mean over each utterance.
         alignments: When each utterance's phones sound, one for each row, None where nobody knows.
         dtype: How values are kept.
         seconds: How much sound a batch may hold, padding included. Some 30 on a CPU, hundreds on a GPU. A corpus that
@@ -161,7 +102,7 @@ def extract_to_store(
         ValueError: The store holds something else, the alignments are not as many as the rows, or the disk is too
             small.
     """
-    pooling = pooling or Pooling()
+    record = record or Record("none", std=False)
     known = alignments if alignments is not None else [None] * len(manifest)
     if len(known) != len(manifest):
         raise ValueError(
@@ -172,8 +113,8 @@ def extract_to_store(
         StoreSettings(
             backbone.name,
             _layer_names(backbone),
-            backbone.dim * (1 + pooling.std),
-            str(pooling),
+            backbone.dim * (1 + record.std),
+            str(record),
             dtype,
         ),
     )
@@ -181,15 +122,15 @@ def extract_to_store(
     paths, starts, ends = (manifest[c].tolist()[rank::ranks] for c in ("path", "start", "end"))
     rows = list(zip(paths, starts, ends, range(rank, len(known), ranks), strict=True))
     crew = _Crew(backbone, workers)
-    work = _Work(crew, pooling, seconds, advance)
+    work = _Work(crew, record, seconds, advance)
     with ThreadPoolExecutor(os.cpu_count()) as readers:
-        items = list(readers.map(lambda row: _Item.look(*row, known=known, pooling=pooling), rows))
+        items = list(readers.map(lambda row: _Item.look(*row, known=known, record=record), rows))
         done = {i.key for i in items if i.key is not None and i.key in store}
         todo = [i for i in items if i.problem is None and i.key not in done]
         if advance:
             advance(len(items) - len(todo))
         if todo:
-            plan = _Plan.of(todo, store, pooling)
+            plan = _Plan.of(todo, store, record)
             plan.check(store.folder)
             if announce and plan.seconds >= _LONG:
                 announce(plan.said(backbone, crew.size))
@@ -216,9 +157,9 @@ class _Plan(NamedTuple):
     size: int
 
     @classmethod
-    def of(cls, items: list[_Item], store: PooledStore, pooling: Pooling | Record) -> _Plan:
+    def of(cls, items: list[_Item], store: PooledStore, record: Record) -> _Plan:
         row = store.row_bytes + 12  # with its times and frame count
-        rows = sum(pooling.rows(item.seconds, item.alignment) for item in items)
+        rows = sum(record.rows(item.seconds, item.alignment) for item in items)
         return cls(len(items), sum(item.seconds for item in items), rows * row)
 
     def check(self, folder: Path) -> None:
@@ -274,14 +215,14 @@ def _speed(backbone: Backbone) -> float:
 
 
 def keys_of(
-    manifest: pd.DataFrame, alignments: Sequence[Alignment | None], pooling: Pooling | Record
+    manifest: pd.DataFrame, alignments: Sequence[Alignment | None], record: Record
 ) -> list[str | None]:
     """What utterances are called in a store of this kind, a key a row; None where a recording cannot be used."""
     places = (manifest[c].tolist() for c in ("path", "start", "end"))
     rows = list(zip(*places, range(len(alignments)), strict=True))
     with ThreadPoolExecutor(os.cpu_count()) as readers:
         items = list(
-            readers.map(lambda row: _Item.look(*row, known=alignments, pooling=pooling), rows)
+            readers.map(lambda row: _Item.look(*row, known=alignments, record=record), rows)
         )
     return [item.key if item.problem is None else None for item in items]
 
@@ -331,7 +272,7 @@ class _Item:
     @classmethod
     def look(
         cls, path: str, start: float, end: float, number: int, *,
-        known: Sequence[Alignment | None], pooling: Pooling | Record,
+        known: Sequence[Alignment | None], record: Record,
     ) -> _Item:  # fmt: skip
         """Find out its name and length without decoding it."""
         item = cls(path, start, end, number, known)
@@ -339,7 +280,7 @@ class _Item:
             header = read_header(path)
             whole = header.frames / header.samplerate
             item.seconds = min(whole, whole if math.isnan(end) else end) - start
-            digest, cuts, spoken = _digest(path), None, pooling.phones(item.alignment)
+            digest, cuts, spoken = _digest(path), None, record.phones(item.alignment)
             if spoken is not None:
                 digest += " " + " ".join(spoken.phones)
                 cuts = np.stack([spoken.starts, spoken.ends], 1)
@@ -402,13 +343,13 @@ class _Work:
     def __init__(
         self,
         crew: _Crew,
-        pooling: Pooling | Record,
+        record: Record,
         seconds: float,
         advance: Callable[[int], object] | None,
     ) -> None:
         self.crew = crew
         self.backbone = crew.backbone
-        self.pooling = pooling
+        self.record = record
         self.seconds = seconds
         self.advance = advance
         self._encoded = self._padded = 0
@@ -500,22 +441,15 @@ class _Work:
 
         def cut(mask: Tensor) -> list[Tensor]:
             found = []
-            counting = mask.cpu() if isinstance(self.pooling, Record) else mask
-            for i, (item, sound, frames) in enumerate(zip(batch, sounds, counts, strict=True)):
-                if isinstance(self.pooling, Record):
-                    rate = backbone.frame_rate
-                    bounds, labels = self.pooling.stretches(
-                        counting[i, :frames], item.alignment, rate
-                    )
-                    cuts.append((bounds.double() / rate, labels))
-                else:
-                    cuts.append(self.pooling.stretches(len(sound) / backbone.rate, item.alignment))
-                    times = cuts[-1][0]
-                    bounds = backbone.frame_bounds(times[:, 0], times[:, 1], frames)
+            for frames_of, item, frames in zip(mask.cpu(), batch, counts, strict=True):
+                bounds, labels = self.record.stretches(
+                    frames_of[:frames], item.alignment, backbone.frame_rate
+                )
+                cuts.append((bounds.double() / backbone.frame_rate, labels))
                 found.append(bounds)
             return found
 
-        pool = StreamingPool(cut, backbone.n_layers, std=self.pooling.std)
+        pool = StreamingPool(cut, backbone.n_layers, std=self.record.std)
         backbone.stream(padded.to(device, non_blocking=True), lengths, pool)
         return pool, cuts
 
@@ -531,7 +465,7 @@ def _write(
         if not len(values):
             item.problem = "holds no speech: every frame is silent"
             continue
-        names = None if labels is None else [n for n, k in zip(labels, kept, strict=True) if k]
+        names = [name for name, there in zip(labels, kept, strict=True) if there]
         try:
             writer.add(
                 str(item.key),

@@ -170,7 +170,7 @@ def store_features(
         manifest,
         backbone,
         folder,
-        pooling=record,
+        record=record,
         alignments=alignments,
         dtype=backbone.kept,
         advance=advance,

@@ -7,7 +7,7 @@ Recognition*, arXiv 2407.04966, 2024.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -17,15 +17,14 @@ import pandas as pd
 import torch
 
 from cleser.anchors.layers.similarity import LayerSimilarity, Measure, Policy, select_layers
-from cleser.features.extraction import Extraction, Pooling, extract_to_store
+from cleser.features.pooled import Features, Record
+from cleser.features.stored import StoredFeatures, store_features
 from cleser.files import write_bytes
 from cleser.studies.layer_maps import plot_languages, plot_layers, save_figure
 
 if TYPE_CHECKING:
     from cleser.alignment import Alignment
     from cleser.speech.backbones import Backbone
-
-_BATCH = 256  # utterances
 
 
 @dataclass
@@ -61,26 +60,26 @@ class LayerStudy:
 def study_layers(
     manifest: pd.DataFrame,
     backbone: Backbone,
-    folder: Path,
     *,
     alignments: Sequence[Alignment | None] | None = None,
     between: Literal["language", "corpus"] = "language",
     emotions: bool = False,
     size: int = 3,
+    cache: Path | None = None,
     advance: Callable[[int], object] | None = None,
 ) -> LayerStudy:
-    """Extract what is not there yet, and compare languages in every layer.
+    """Compare languages in every layer, by the features that recipes learn from; those not kept yet are extracted.
 
     Args:
         manifest: Utterances of two or more languages.
         backbone: Whose layers.
-        folder: Keeps the pooled layers; a study that was stopped goes on.
         alignments: When phones sound, one for each row: compares vowels too.
         between: What is compared: languages or corpora.
         emotions: Compare within each emotion too, by the manifest's labels: all of them, hence never a way to choose
             layers for one of these corpora as a target.
         size: Layers of a group.
-        advance: Called with the number of utterances finished, twice each where vowels are compared.
+        cache: Folder of the features; by default :func:`cleser.files.cache_folder`. A study that was stopped goes on.
+        advance: Called with the number of utterances finished, for progress.
 
     Raises:
         ValueError: The manifest has one language only, or no recording of one could be used.
@@ -89,27 +88,25 @@ def study_layers(
     if len(sides) < 2:
         raise ValueError(f"the corpora have one {between} ({sides}), expected two or more")
     kinds = sorted(manifest["emotion"].dropna().unique())
-    similarity = LayerSimilarity(
-        backbone.n_layers, backbone.dim, names={"language": sides, "emotion": kinds}
+    record = Record("none") if alignments is None else Record()
+    found = store_features(
+        manifest, backbone, alignments=alignments, record=record, cache=cache, advance=advance
     )
+    _refuse_missing(manifest[between], found)
     labels = {"language": _codes(manifest[between], sides)}
     if emotions:
         labels["emotion"] = _codes(manifest["emotion"], kinds)
-    left_out = []
-    for units, over in (("utterance", "utterance"), ("vowel", "phone")):
-        if units == "vowel" and alignments is None:
-            continue
-        extraction = extract_to_store(
-            manifest, backbone, folder / over, pooling=Pooling(over),  # type: ignore[arg-type]
-            alignments=alignments if over == "phone" else None, advance=advance,
-        )  # fmt: skip
-        if units == "utterance":
-            _refuse_missing(manifest[between], extraction)
-        left_out += [{"units": units, **row} for row in extraction.left_out]
-        for values, rows in _items(extraction, units):
-            of_rows = {name: codes[rows] for name, codes in labels.items()}
-            similarity.update(values, of_rows, units=units, items_first=True)
-    numbers = list(extraction.store.settings.layers)
+    similarity = LayerSimilarity(
+        backbone.n_layers, backbone.dim, names={"language": sides, "emotion": kinds}
+    )
+    for features, at in found.blocks(tokens=alignments is not None):
+        of_rows = {name: codes[torch.tensor(found.rows)[at]] for name, codes in labels.items()}
+        means = features.summaries[..., : backbone.dim]
+        similarity.update(means, of_rows, units="utterance", items_first=True)
+        if alignments is not None:
+            means, of_rows = _vowels(features, of_rows, backbone.dim)
+            similarity.update(means, of_rows, units="vowel", items_first=True)
+    numbers = list(found.store.settings.layers)
     table = similarity.compute()
     settings = {
         "backbone": backbone.name, "between": between, "sides": sides, "layers": numbers,
@@ -117,7 +114,7 @@ def study_layers(
     }  # fmt: skip
     return LayerStudy(
         _numbered(table, numbers), _numbered(similarity.layer_pairs(), numbers),
-        _selected(table, numbers, size), settings, left_out,
+        _selected(table, numbers, size), settings, _left_out(manifest, found, alignments),
     )  # fmt: skip
 
 
@@ -127,29 +124,41 @@ def _codes(values: pd.Series[str], names: list[str]) -> torch.Tensor:
     return torch.from_numpy(codes)
 
 
-def _items(extraction: Extraction, units: str) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Values [N, L, D] and the manifest's row of each, some utterances at a time."""
+def _vowels(
+    features: Features, of_rows: dict[str, torch.Tensor], dim: int
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Means [V, L, D] of the phones that are vowels, and their utterances' labels."""
     from cleser.phonetics.articulation import is_vowel  # noqa: PLC0415
 
-    known = [(row, key) for row, key in enumerate(extraction.keys) if key in extraction.store]
-    for some in (known[at : at + _BATCH] for at in range(0, len(known), _BATCH)):
-        keys = [str(key) for _, key in some]
-        values, offsets = extraction.store.batch(keys, dtype=torch.float32)
-        rows = torch.tensor([row for row, _ in some]).repeat_interleave(offsets.diff())
-        if units == "vowel":
-            phones = [phone for key in keys for phone in extraction.store.labels(key)]
-            kept = torch.tensor([is_vowel(phone) for phone in phones], dtype=torch.bool)
-            values, rows = values[kept], rows[kept]
-        yield values, rows
+    # Where no alignment says the phones, tokens have no symbol.
+    kept = torch.tensor([bool(phone) and is_vowel(phone) for phone in features.phones])
+    utterance = torch.arange(len(features)).repeat_interleave(features.offsets.diff())[kept]
+    return features.tokens[kept, :, :dim], {n: codes[utterance] for n, codes in of_rows.items()}
 
 
-def _refuse_missing(sides: pd.Series[str], extraction: Extraction) -> None:
-    used = [key in extraction.store for key in extraction.keys]
-    counts = sides[used].value_counts()
+def _refuse_missing(sides: pd.Series[str], found: StoredFeatures) -> None:
+    counts = sides.iloc[found.rows].value_counts()
     for side in sorted(sides.dropna().unique()):
         if counts.get(side, 0) < 2:
-            why = "; ".join(f"{row['path']}: {row['reason']}" for row in extraction.left_out[:3])
+            why = "; ".join(f"{row['path']}: {row['reason']}" for row in found.left_out[:3])
             raise ValueError(f"{side!r} has no two utterances that could be used; {why}")
+
+
+def _left_out(
+    manifest: pd.DataFrame,
+    found: StoredFeatures,
+    alignments: Sequence[Alignment | None] | None,
+) -> list[dict[str, str]]:
+    """Recordings that could not be used, and those whose vowels are not known."""
+    left_out = [{"units": "utterance", **row} for row in found.left_out]
+    if alignments is not None:
+        paths = manifest["path"].tolist()
+        left_out += [
+            {"units": "vowel", "path": paths[i], "reason": "has no alignment of its phones"}
+            for i in found.rows
+            if (known := alignments[i]) is None or known.uniform
+        ]
+    return left_out
 
 
 def _numbered(table: pd.DataFrame, numbers: list[int]) -> pd.DataFrame:

@@ -10,11 +10,10 @@ import pytest
 import soundfile
 import torch
 
-from cleser.anchors import pool_phones
 from cleser.cli import main
 from cleser.features import Record, store_folder
 from cleser.features import extraction as module
-from cleser.features.extraction import Pooling, extract_to_store
+from cleser.features.extraction import extract_to_store
 from cleser.speech import (
     AcousticBackbone,
     Alignment,
@@ -59,7 +58,7 @@ def test_a_store_holds_each_utterances_mean_of_every_layer(
 ) -> None:
     backbone = TransformersBackbone(model)
     found = extract_to_store(
-        manifest, backbone, tmp_path, pooling=Pooling(std=std), dtype="float32", seconds=3.0
+        manifest, backbone, tmp_path, record=Record("none", std=std), dtype="float32", seconds=3.0
     )
     assert found.left_out == [] and found.padding < 0.05 and len(found.store) == len(manifest)
     for key, (_, row) in zip(found.keys, manifest.iterrows(), strict=True):
@@ -98,27 +97,35 @@ def test_tokens_and_phones_hold_the_frames_of_their_time(
     phones = Alignment([0.05, 0.1, 0.2], [0.1, 0.2, 0.3], ("h", "a", "i"))
     alignments = [phones if i != 1 else None for i in range(len(manifest))]
     cut = extract_to_store(
-        manifest, backbone, tmp_path / "p", pooling=Pooling("phone"), alignments=alignments,
+        manifest, backbone, tmp_path / "p", record=Record(std=False), alignments=alignments,
         dtype="float32",
     )  # fmt: skip
-    assert [row["reason"] for row in cut.left_out] == ["has no alignment of its phones"]
-    assert cut.keys[1] is None
     even = extract_to_store(
-        manifest, backbone, tmp_path / "t", pooling=Pooling("token", 0.08), dtype="float32"
-    )
+        manifest, backbone, tmp_path / "t", record=Record("uniform", 0.08, std=False),
+        dtype="float32",
+    )  # fmt: skip
+    # Where no alignment says the phones, tokens are of equal length and have no symbol.
+    assert set(cut.store.labels(str(cut.keys[1]))) == {""}
     row = manifest.iloc[2]
     waveform = sound(row, 16000)
     frames = backbone(waveform[None], torch.tensor([len(waveform)]))
-    for found, starts, ends, labels in (
-        (cut, phones.starts, phones.ends, ["h", "a", "i"]),
-        (even, *np.array([np.arange(17), np.arange(1, 18)]) * len(waveform) / 16000 / 17, []),
+    rate, count = backbone.frame_rate, frames.mask.shape[1]
+    spoken = [(round(a * rate), round(b * rate)) for a, b in ((0.05, 0.1), (0.1, 0.2), (0.2, 0.3))]
+    pieces = round(count / round(0.08 * rate))
+    equal = [(i * count // pieces, (i + 1) * count // pieces) for i in range(pieces)]
+    for found, stretches, labels in (
+        (cut, spoken, ["h", "a", "i"]),
+        (even, equal, [""] * pieces),
     ):
-        key = found.keys[2]
-        assert found.store.labels(key) == labels
-        np.testing.assert_allclose(found.store.times(key), np.stack([starts, ends], 1), atol=1e-5)
-        bounds = backbone.frame_bounds(list(starts), list(ends), frames.mask.shape[1])
-        expected = torch.stack([pool_phones(h, [bounds]) for h in frames.hidden_states], 1)
-        torch.testing.assert_close(found.store[key], expected, rtol=1e-4, atol=1e-3)
+        key = str(found.keys[2])
+        assert found.store.labels(key) == ["", *labels]
+        expected_times = np.array([(0, count), *stretches]) / rate
+        np.testing.assert_allclose(found.store.times(key), expected_times, atol=1e-5)
+        expected = [
+            torch.stack([h[0, a:b].mean(0) for h in frames.hidden_states])
+            for a, b in ((0, count), *stretches)
+        ]
+        torch.testing.assert_close(found.store[key], torch.stack(expected), rtol=1e-4, atol=1e-3)
 
 
 def test_what_cannot_be_used_is_said_and_stops_nothing(
@@ -166,8 +173,10 @@ def test_a_stopped_extraction_goes_on_and_does_nothing_twice(
     assert len(found.store) == len(manifest) and steps[0] == begun and sum(steps) == len(manifest)
     backbone.batches = 2  # one more batch would stop it
     assert extract_to_store(manifest, backbone, tmp_path, workers=1).keys == found.keys
-    with pytest.raises(ValueError, match=r"expected '0\.1 s mean'"):
-        extract_to_store(manifest, backbone, tmp_path, pooling=Pooling("token"))
+    with pytest.raises(
+        ValueError, match=r"expected 'utterance and tokens, 0\.1 s or phones, mean'"
+    ):
+        extract_to_store(manifest, backbone, tmp_path, record=Record("uniform", std=False))
 
 
 def test_shares_make_the_whole(model: Path, manifest: pd.DataFrame, tmp_path: Path) -> None:
@@ -182,8 +191,8 @@ def test_shares_make_the_whole(model: Path, manifest: pd.DataFrame, tmp_path: Pa
 
 
 def test_settings_that_make_no_sense_are_refused(manifest: pd.DataFrame, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="token is 0"):
-        Pooling("token", 0)
+    with pytest.raises(ValueError, match="length is 0"):
+        Record("uniform", 0)
     with pytest.raises(ValueError, match="found 1 alignments, expected one for each of 9 rows"):
         extract_to_store(manifest, AcousticBackbone(), tmp_path, alignments=[None])
 
@@ -200,7 +209,7 @@ def test_size_and_time_are_said_before_and_a_small_disk_stops_it(
         manifest,
         backbone,
         tmp_path / "a",
-        pooling=Record(),
+        record=Record(),
         alignments=alignments,
         announce=said.append,
     )
@@ -218,7 +227,7 @@ def test_size_and_time_are_said_before_and_a_small_disk_stops_it(
         manifest,
         backbone,
         tmp_path / "a",
-        pooling=Record(),
+        record=Record(),
         alignments=alignments,
         announce=said.append,
     )
@@ -227,9 +236,7 @@ def test_size_and_time_are_said_before_and_a_small_disk_stops_it(
     with pytest.raises(
         ValueError, match=r"9 utterances take about .* and 0 kB are free: keep fewer"
     ):
-        extract_to_store(
-            manifest, backbone, tmp_path / "b", pooling=Record(), alignments=alignments
-        )
+        extract_to_store(manifest, backbone, tmp_path / "b", record=Record(), alignments=alignments)
 
 
 def test_two_runs_fill_one_store_at_the_same_time(
@@ -301,7 +308,7 @@ def test_a_gpu_fills_the_store_of_the_processor(
     stores = []
     for device in ("cpu", "cuda"):
         found = extract_to_store(
-            manifest, TransformersBackbone(model).to(device), tmp_path / device, pooling=Pooling(std=True),
+            manifest, TransformersBackbone(model).to(device), tmp_path / device, record=Record("none"),
             dtype="float32", seconds=3.0,
         )  # fmt: skip
         assert found.left_out == []

@@ -46,7 +46,7 @@ def corpora(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def study(model, corpora, tmp_path_factory):
-    """The folder that the command wrote, twice: the second time from the store."""
+    """The folder that the command wrote, twice: the second time from the features that were kept."""
     out = tmp_path_factory.mktemp("study")
     command = ["layers", f"manifest:{corpora / 'en.csv'}", f"manifest:{corpora / 'tr.csv'}",
                "--backbone", f"{model},layers=0+2+3", "--alignments", str(corpora), "--emotions",
