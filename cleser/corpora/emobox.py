@@ -8,6 +8,7 @@ from typing import Final
 
 import pandas as pd
 
+from cleser.corpora.readers.emovo import EMOTIONS as EMOVO
 from cleser.corpora.tables import read_text
 
 LABELS: Final = "label_map.json"
@@ -21,11 +22,14 @@ LANGUAGES: Final = {
 """Language of each data set that has one; ESD has two, ASVP-ESD more."""
 
 
-def decode_emotions(codes: pd.Series[str], source: Path) -> pd.Series[str]:
+def decode_emotions(
+    codes: pd.Series[str], datasets: pd.Series[str], source: Path
+) -> pd.Series[str]:
     """Labels in words, by the map of labels beside the list or in a folder above; others stay.
 
     Args:
         codes: Of the list.
+        datasets: Of which data set each row is.
         source: The list.
 
     Raises:
@@ -33,7 +37,8 @@ def decode_emotions(codes: pd.Series[str], source: Path) -> pd.Series[str]:
     """
     path = next((p / LABELS for p in list(source.parents)[:2] if (p / LABELS).is_file()), None)
     if path is None:
-        return codes
+        # The list of EMOVO has the codes of its file names, and no map.
+        return codes.where(datasets != "emovo", codes.replace(EMOVO))
     try:
         names = json.loads(read_text(path))
         table = {str(code): str(name) for code, name in names.items()}

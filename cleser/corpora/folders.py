@@ -109,7 +109,9 @@ def flaw(entry: os.DirEntry[str]) -> str:
     return ""
 
 
-def named(corpus: str, argument: str, pattern: str, example: str, above: int = 0) -> Listing:
+def named(
+    corpus: str, argument: str, pattern: str, example: str, above: int = 0, released: str = ""
+) -> Listing:
     """Recordings whose names say all: those that follow a pattern, with its groups as columns.
 
     Args:
@@ -118,6 +120,7 @@ def named(corpus: str, argument: str, pattern: str, example: str, above: int = 0
         pattern: Regular expression of the whole stem with named groups.
         example: A file name that follows it, for messages.
         above: How many folders above the file say something too: the pattern is of ``folder/stem`` then.
+        released: Suffix of the files that the corpus is distributed as, where their sound has to be extracted first.
 
     Returns:
         Columns ``utterance, path, folder`` and the pattern's groups; other names, second copies and
@@ -125,6 +128,7 @@ def named(corpus: str, argument: str, pattern: str, example: str, above: int = 0
 
     Raises:
         WrongFolderError: There is no such recording, or most are named otherwise.
+        ValueError: There is only what the sound has to be extracted from.
     """
     root = existing(corpus, argument, example)
     found, unlisted = recordings(root)
@@ -133,6 +137,7 @@ def named(corpus: str, argument: str, pattern: str, example: str, above: int = 0
     fits = found["stem"].str.fullmatch(pattern)
     own, foreign = found[fits], found[~fits]
     if len(own) <= len(foreign):
+        _refuse_unconverted(corpus, root, example, released)
         looked_for = f"recordings named as {example}"
         raise wrong_folder(corpus, root, looked_for, lambda folder: _holds(folder, pattern, above))
     strange = [Problem(p, f"is not named as {example}") for p in foreign["path"]]
@@ -140,6 +145,17 @@ def named(corpus: str, argument: str, pattern: str, example: str, above: int = 0
     groups = own["stem"].str.extract(f"^{pattern}$")
     rows = own[["path", "folder"]].assign(utterance=own["stem"])
     return Listing(rows.join(groups), [*unlisted, *strange, *unusable])
+
+
+def _refuse_unconverted(corpus: str, root: Path, example: str, released: str) -> None:
+    """Say how the sound of a release is extracted, if the folder holds the release as it is."""
+    count = len(recordings(root, suffixes=(released,)).rows) if released else 0
+    if count:
+        stem = Path(example).stem
+        raise ValueError(
+            f"{corpus}: {root} holds {count} files {released} and no recording, expected .wav beside them; convert "
+            f"them with ffmpeg -i {stem}{released} -ac 1 -ar 16000 {stem}.wav"
+        )
 
 
 def _tail(path: str, above: int) -> str:

@@ -132,6 +132,17 @@ def test_a_list_of_emobox(write):
     assert kept(load(f"manifest:{root}/aesdd/list.json")) == kept(manifest)
 
 
+def test_the_list_of_emovo_has_the_codes_of_its_names(write):
+    """EmoBox has no map of labels for it."""
+    lines = [
+        {"key": f"emovo-{code}", "dataset": "emovo", "wav": f"{code}.wav", "emo": code}
+        for code in ("gio", "sor")
+    ]
+    root = write("gio.wav", "sor.wav")
+    (root / "emovo.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert load(f"manifest:{root / 'emovo.jsonl'}")["emotion"].tolist() == ["happiness", "surprise"]
+
+
 def test_files_that_are_named_alike(write):
     root = write("Sad/1234.wav", "Calm/1234.wav")
     frame = pd.DataFrame({"file": ["Sad/1234.wav", "Calm/1234.wav"], "language": "tr"})

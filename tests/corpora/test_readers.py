@@ -40,6 +40,7 @@ CASES = [
     ("subesco", "F_10_FAHMEE_S_6_FEAR_5.wav", "F_10_FAHMEE_S_6_FEAR_5", ("bn", "F_10", "female", "fear")),
     ("subesco", "F_02_MONIKA_S_2_SURPRISE_3].wav", "F_02_MONIKA_S_2_SURPRISE_3]", ("bn", "F_02", "female", "surprise")),
     ("aesdd", "anger/a03 (3).wav", "a03 (3)", ("el", "3", None, "anger")),
+    ("aesdd", "fear/f12 (01).wav", "f12 (01)", ("el", "1", None, "fear")),
     ("aesdd", "sadness/s01 (5)b.wav", "s01 (5)b", ("el", "5", None, "sadness")),
     ("jl-corpus", "JL(wav+txt)/female1_angry_10a_1.wav", "female1_angry_10a_1", ("en", "female1", "female", "anger")),
     ("jl-corpus", "male2_concerned_6b_1.wav", "male2_concerned_6b_1", ("en", "male2", "male", "other")),
@@ -88,13 +89,20 @@ def test_files_of_casia_that_are_named_alike_are_different_utterances(write):
     assert problems(manifest) == []
 
 
-def test_mead_needs_its_sound_in_a_format_that_can_be_read(write):
-    root = write("W009/audio/sad/level_2/001.wav")
-    assert load(f"mead:{root}")["intensity"].tolist() == ["2"]
-    sound = root / "W009/audio/sad/level_2/001.wav"
-    sound.rename(sound.with_suffix(".m4a"))
-    with pytest.raises(ValueError, match=r"holds 1 files \.m4a and no recording.*ffmpeg"):
-        load(f"mead:{root}")
+@pytest.mark.parametrize(
+    ("corpus", "name", "released"),
+    [
+        ("mead", "W009/audio/sad/level_2/001.wav", ".m4a"),
+        ("enterface", "subject 19/anger/sentence 4/s19_an_4.wav", ".avi"),
+    ],
+)
+def test_how_to_extract_the_sound_of_a_release_is_said(write, corpus, name, released):
+    root = write(name)
+    assert len(load(f"{corpus}:{root}")) == 1
+    (root / name).rename((root / name).with_suffix(released))
+    said = rf"holds 1 files \{released} and no recording.*ffmpeg -i {Path(name).stem}\{released} "
+    with pytest.raises(ValueError, match=said):
+        load(f"{corpus}:{root}")
 
 
 EMOZIONALMENTE = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cleser.corpora.folders import named
 from cleser.corpora.manifest import Listing
 
-PATTERN = r"(?P<code>[adfhs])(?P<sentence>\d\d) ?\((?P<speaker>\d)\)[a-z]?"
+PATTERN = r"(?P<code>[adfhs])(?P<sentence>\d\d) ?\(0?(?P<speaker>\d)\)[a-z]?"
 EMOTIONS = {"a": "anger", "d": "disgust", "f": "fear", "h": "happiness", "s": "sadness"}
 
 

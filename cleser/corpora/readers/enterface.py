@@ -23,7 +23,7 @@ EMOTIONS = {
 
 def read(argument: str) -> Listing:
     """Read eNTERFACE'05 from the folder of its sound; names say speaker, emotion and sentence."""
-    names, problems = named("enterface", argument, PATTERN, "s19_an_4.wav")
+    names, problems = named("enterface", argument, PATTERN, "s19_an_4.wav", released=".avi")
     rows = names[["utterance", "path", "speaker"]].assign(
         language="en", emotion=names["code"].map(EMOTIONS)
     )

@@ -137,7 +137,7 @@ def _with_our_names(raw: pd.DataFrame, source: Path, given: Mapping[str, str]) -
         if "language" not in table:
             table["language"] = table["dataset"].map(LANGUAGES)
         if "emotion" in table:
-            table["emotion"] = decode_emotions(table["emotion"], source)
+            table["emotion"] = decode_emotions(table["emotion"], table["dataset"], source)
     missing = [name for name in ("path", "language") if name not in table]
     if missing:
         example = f"; say it for all rows, as manifest:{source.name}?language=en"

@@ -6,7 +6,7 @@ as it is made by ``ffmpeg -i 001.m4a -ac 1 -ar 16000 001.wav``.
 
 from __future__ import annotations
 
-from cleser.corpora.folders import WrongFolderError, existing, named, recordings
+from cleser.corpora.folders import named
 from cleser.corpora.manifest import Listing
 
 PATTERN = (
@@ -28,17 +28,7 @@ EMOTIONS = {
 
 def read(argument: str) -> Listing:
     """Read MEAD from the folder of its speakers; folders say speaker, emotion and intensity."""
-    try:
-        names, problems = named("mead", argument, PATTERN, EXAMPLE, above=4)
-    except WrongFolderError:
-        root = existing("mead", argument, EXAMPLE)
-        encoded = len(recordings(root, suffixes=(".m4a",)).rows)
-        if not encoded:
-            raise
-        raise ValueError(
-            f"mead: {root} holds {encoded} files .m4a and no recording, expected .wav beside them; convert them with "
-            "ffmpeg -i 001.m4a -ac 1 -ar 16000 001.wav"
-        ) from None
+    names, problems = named("mead", argument, PATTERN, EXAMPLE, above=4, released=".m4a")
     rows = names[["path", "speaker"]].assign(
         utterance=names[["speaker", "code", "level", "number"]].agg("_".join, axis=1),
         language="en",
