@@ -21,6 +21,7 @@ def layers(
     alignments: Path | None = None,
     between: Literal["language", "corpus"] = "language",
     emotions: bool = False,
+    scaled: bool = True,
     group: int = 3,
     device: str | None = None,
 ) -> None:
@@ -37,6 +38,8 @@ def layers(
             Not needed for the synthetic corpus.
         between: What is compared.
         emotions: Compare within each emotion too, by the true labels of all corpora. Layers are chosen without labels.
+        scaled: Divide each channel by its standard deviation over all that is compared. Otherwise a few large
+            channels of a pretrained encoder decide alone.
         group: Number of layers in a group.
         device: Where the backbone runs; by default a GPU if there is one.
     """
@@ -57,8 +60,8 @@ def layers(
     model = load_backbone(backbone).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     with track("utterances", len(manifest)) as advance:
         study = study_layers(
-            manifest, model, alignments=phones, between=between, emotions=emotions, size=group,
-            advance=advance,
+            manifest, model, alignments=phones, between=between, emotions=emotions,
+            scaled=scaled, size=group, advance=advance,
         )  # fmt: skip
     study.write(out)
     for problem in study.left_out:

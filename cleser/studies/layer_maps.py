@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from cleser.anchors.layers.similarity import ALL
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -92,7 +94,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def _said(units: str, source: str, target: str, emotion: str) -> str:
-    return f"{source}–{target}, {units}s, {emotion}"
+    return f"{source}–{target}, {units}s" + f", {emotion}" * (emotion != ALL)
 
 
 def _step(names: list[str]) -> int:

@@ -7,7 +7,7 @@ Recognition*, arXiv 2407.04966, 2024.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from cleser.anchors.layers.similarity import LayerSimilarity, Measure, Policy, select_layers
-from cleser.features.pooled import Features, Record
+from cleser.features.pooled import Record
 from cleser.features.stored import StoredFeatures, store_features
 from cleser.files import write_bytes
 from cleser.studies.layer_maps import plot_languages, plot_layers, save_figure
@@ -64,6 +64,7 @@ def study_layers(
     alignments: Sequence[Alignment | None] | None = None,
     between: Literal["language", "corpus"] = "language",
     emotions: bool = False,
+    scaled: bool = True,
     size: int = 3,
     cache: Path | None = None,
     advance: Callable[[int], object] | None = None,
@@ -77,6 +78,9 @@ def study_layers(
         between: What is compared: languages or corpora.
         emotions: Compare within each emotion too, by the manifest's labels: all of them, hence never a way to choose
             layers for one of these corpora as a target.
+        scaled: Divide each channel by its standard deviation over all utterances, or all vowels. In pretrained
+            encoders a few channels are many times as large as the others and would decide alone, and CORAL would
+            prefer layers of small values.
         size: Layers of a group.
         cache: Folder of the features; by default :func:`cleser.files.cache_folder`. A study that was stopped goes on.
         advance: Called with the number of utterances finished, for progress.
@@ -99,18 +103,16 @@ def study_layers(
     similarity = LayerSimilarity(
         backbone.n_layers, backbone.dim, names={"language": sides, "emotion": kinds}
     )
-    for features, at in found.blocks(tokens=alignments is not None):
-        of_rows = {name: codes[torch.tensor(found.rows)[at]] for name, codes in labels.items()}
-        means = features.summaries[..., : backbone.dim]
-        similarity.update(means, of_rows, units="utterance", items_first=True)
-        if alignments is not None:
-            means, of_rows = _vowels(features, of_rows, backbone.dim)
-            similarity.update(means, of_rows, units="vowel", items_first=True)
+    vowels = alignments is not None
+    scales = _scales(found, backbone.dim, vowels) if scaled else {}
+    for units, values, rows in _items(found, backbone.dim, vowels):
+        of_rows = {name: codes[rows] for name, codes in labels.items()}
+        similarity.update(values / scales.get(units, 1.0), of_rows, units=units, items_first=True)
     numbers = list(found.store.settings.layers)
     table = similarity.compute()
     settings = {
         "backbone": backbone.name, "between": between, "sides": sides, "layers": numbers,
-        "utterances": len(manifest), "emotions": kinds if emotions else [], "group_size": size,
+        "utterances": len(manifest), "emotions": kinds if emotions else [], "group_size": size, "scaled": scaled,
     }  # fmt: skip
     return LayerStudy(
         _numbered(table, numbers), _numbered(similarity.layer_pairs(), numbers),
@@ -124,16 +126,34 @@ def _codes(values: pd.Series[str], names: list[str]) -> torch.Tensor:
     return torch.from_numpy(codes)
 
 
-def _vowels(
-    features: Features, of_rows: dict[str, torch.Tensor], dim: int
-) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Means [V, L, D] of the phones that are vowels, and their utterances' labels."""
+def _items(
+    found: StoredFeatures, dim: int, vowels: bool
+) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
+    """Means over utterances and over vowels, some at a time: what they are, [N, L, D], the manifest's row of each."""
     from cleser.phonetics.articulation import is_vowel  # noqa: PLC0415
 
-    # Where no alignment says the phones, tokens have no symbol.
-    kept = torch.tensor([bool(phone) and is_vowel(phone) for phone in features.phones])
-    utterance = torch.arange(len(features)).repeat_interleave(features.offsets.diff())[kept]
-    return features.tokens[kept, :, :dim], {n: codes[utterance] for n, codes in of_rows.items()}
+    for features, at in found.blocks(tokens=vowels):
+        rows = torch.tensor(found.rows)[at]
+        yield "utterance", features.summaries[..., :dim], rows
+        if vowels:
+            # Where no alignment says the phones, tokens have no symbol.
+            kept = torch.tensor([bool(phone) and is_vowel(phone) for phone in features.phones])
+            rows = rows.repeat_interleave(features.offsets.diff())[kept]
+            yield "vowel", features.tokens[kept, :, :dim], rows
+
+
+def _scales(found: StoredFeatures, dim: int, vowels: bool) -> dict[str, torch.Tensor]:
+    """Standard deviation of each channel over all utterances and over all vowels, [L, D]; 1 where it is zero."""
+    sums: dict[str, torch.Tensor] = {}
+    for units, values, _ in _items(found, dim, vowels):
+        x = values.double()
+        powers = torch.stack([torch.ones_like(x), x, x.square()]).sum(1)
+        sums[units] = sums.get(units, 0) + powers
+    scales = {}
+    for units, (count, first, second) in sums.items():
+        spread = (second / count - (first / count).square()).clamp_min(0).sqrt()
+        scales[units] = torch.where(spread > 0, spread, 1.0).float()
+    return scales
 
 
 def _refuse_missing(sides: pd.Series[str], found: StoredFeatures) -> None:
