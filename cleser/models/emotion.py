@@ -29,9 +29,9 @@ class ModelConfig:
         token_view: Whether an utterance is seen by its tokens beside its summary; without, supervised recipes read no
             token from the store.
         token_scale: Weight that the tokens' view of an utterance starts with, beside its summary's.
-        input_dropout: On the features.
-        token_dropout: In the Transformer.
-        dropout: On the utterance embedding. Corpora are small: strong dropout is worth points.
+        input_dropout: Dropout on the features.
+        token_dropout: Dropout in the Transformer.
+        dropout: Dropout on the utterance embedding. Strong dropout helps, because corpora are small.
         community_dropout: Share of the utterances whose speaker-style communities are withheld in training.
 
     >>> ModelConfig(dim=64, depth=2).heads

@@ -63,7 +63,7 @@ class LayerAnchoringConfig(ERMConfig):
     Attributes:
         policy: Anchor the "last" layer, the "single" most similar one (LAM-SL), or a "group" (LAM-GL).
         units: What is compared and aligned: whole utterances, or vowels (which need alignments).
-        size: Layers of a group, or all where there are fewer.
+        size: Number of layers in a group, or all if there are fewer.
         measure: The measure of similarity, a column of cleser.anchors.LayerSimilarity.compute.
         weight: λ, the weight of the anchoring loss.
         distance: The distance between a layer's items in both languages; coral_debiased is coral without the bias of
@@ -92,7 +92,7 @@ class LayerAnchoringConfig(ERMConfig):
 
 
 class LayerAnchoring(ERM):
-    """Study the layers, then align the chosen ones by CORAL.
+    """Layer anchoring: find the layers in which the languages are similar, and align them by CORAL.
 
     >>> from cleser.training.dataset import Vocabulary
     >>> from cleser.training.loop import Task

@@ -63,20 +63,20 @@ class SAPAConfig(ERMConfig):
     """Settings of SAPA.
 
     Attributes:
-        speaker_weight: α of the triplets among utterances.
-        phoneme_weight: β of the triplets among phones; they need alignments (see cleser align).
-        target_weight: γ of the cross-entropy on confident target utterances.
-        margin: Of all triplets.
+        speaker_weight: α, the weight of the triplets among utterances.
+        phoneme_weight: β, the weight of the triplets among phones; they need alignments (see cleser align).
+        target_weight: γ, the weight of the cross-entropy on confident target utterances.
+        margin: Margin of all triplets.
         warm_up: Share of the epochs before the first pseudo-labels.
         confidence: Share of each class' predictions that are trusted when the warm-up ends.
-        final_confidence: And in the last epoch; in between it rises evenly.
-        communities: Most communities of an emotion; 0 leaves communities out (ablation *no_communities*).
-        conditioned: Tell the network its speaker's communities, if that helps with held-out source speakers.
-        refine: Refine communities by a graph neural network (ablation *no_refinement* without).
-        resolution: Of the search for communities.
-        bank: Momentum of the phonemes' prototypes; 0 compares phones within the batch.
-        refresh: Epochs from one search for pseudo-labels and communities to the next; 0 is every epoch on stored
-            features, and every fifth from audio, where the backbone has to hear the whole target for it.
+        final_confidence: The same share in the last epoch; in between it rises evenly.
+        communities: Largest number of communities of an emotion; 0 leaves communities out.
+        conditioned: Give the network the communities of each speaker, if that helps with held-out source speakers.
+        refine: Refine communities by a graph neural network.
+        resolution: Resolution of the search for communities; larger values give smaller communities.
+        bank: Momentum of the running prototypes of phonemes; 0 compares phones only within the batch.
+        refresh: Number of epochs from one search for pseudo-labels and communities to the next; 0 means every epoch on
+            stored features, and every fifth epoch from audio, because each search then encodes the whole target.
 
     >>> SAPAConfig().uses_tokens, SAPAConfig(communities=0, phoneme_weight=0.0).speaker_weight
     (True, 0.1)
@@ -118,7 +118,7 @@ class SAPAConfig(ERMConfig):
 
 
 class SAPA(ERM):
-    """Communities, pseudo-labels and dual-space anchoring over the shared network.
+    """SAPA: communities of speakers, pseudo-labels of the target, and anchoring of its utterances and phones.
 
     >>> from cleser.training.dataset import Vocabulary
     >>> from cleser.training.loop import Task
