@@ -3,10 +3,10 @@ r"""SAPA: speaker-style aware phoneme anchoring.
 S. G. Upadhyay, C. Busso, C.-C. Lee, *Speaker Style-Aware Phoneme Anchoring for Improved Cross-Lingual Speech Emotion
 Recognition*, arXiv 2509.20373, 2025.
 
-Speakers of any language who express an emotion alike form a community: nodes (speaker, emotion), a graph of neighbours
-for each emotion, Leiden, refinement by a graph neural network. Two triplet losses then anchor target items to source
-items: utterances by emotion and community, phones by phoneme, emotion and community. The target's emotions are the
-network's own confident predictions; nothing knows its labels.
+Speakers of any language who express an emotion alike form a community. The communities of an emotion are found by
+Leiden in a graph of neighbouring speakers, and refined by a graph neural network. Two triplet losses then anchor target
+items to source items: utterances by emotion and community, phones by phoneme, emotion and community. The emotions of
+the target are the network's own confident predictions; its labels are not used.
 
 .. math:: \mathcal{L} = \mathcal{L}_{CE}(\text{source}) + \alpha \mathcal{L}_{\text{speaker}}
           + \beta \mathcal{L}_{\text{phoneme}} + \gamma \mathcal{L}_{CE}(\text{confident target})
@@ -14,11 +14,12 @@ network's own confident predictions; nothing knows its labels.
 Deviations
 ----------
 
-The paper has no public code and leaves much open. Here, each a field of `SAPAConfig`:
+The paper has no public code and leaves much open. The choices made here are, each a field of `SAPAConfig`:
 
-* *The network is told the communities* (`conditioned`): a linear map of the speaker's communities acts on the utterance
-  (`cleser.models.CommunityMap`). Triplets alone cannot make one sound mean two emotions in two styles. Unless held-out
-  speakers of the source are clearly better understood so, the network goes on without.
+* *The network is given the communities* (`conditioned`): a linear map of the speaker's communities acts on the
+  utterance (`cleser.models.CommunityMap`). Triplets alone cannot make the same sound mean different emotions in
+  different styles. If this does not clearly improve the recognition of held-out source speakers, the network does
+  without it.
 * *Cross-entropy on confident target utterances* (`target_weight`, our γ) beside the triplets.
 * *Styles are compared on summary statistics*, standardised per speaker, minus the means of speaker and language; on 512
   random projections of them, where they have more channels. The paper's speaker encoder is not known.

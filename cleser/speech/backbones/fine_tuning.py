@@ -81,15 +81,15 @@ class FineTuning:
 
 
 class Adapter(nn.Module):
-    r"""A bottleneck beside the stream of hidden states, which starts as nothing.
+    r"""A bottleneck beside the stream of hidden states, which has no effect before training.
 
     .. math:: y = x + g \, W_2 \, \mathrm{GELU}(W_1 \, \mathrm{LN}(x))
 
-    with a learned gate g, one at first, and W₂ zero at first.
+    with a learned gate g, which starts at one; W₂ starts at zero.
 
     Args:
         dim: D.
-        width: Of the bottleneck.
+        width: Width of the bottleneck.
     """
 
     def __init__(self, dim: int, width: int) -> None:
