@@ -76,10 +76,10 @@ class CrossLingualSupCon(nn.Module):
 
     (Eqs. 8 and 7 of Mi et al.; the normalisation by :math:`\sum w` is our interpretation.) I are the items that have a
     positive and, among the others, an item that is none; the denominator runs over all other items, those of unknown
-    emotion included. With ``ref_embeddings`` positives and denominator come from them alone. λ = 1 is plain supervised contrast
-    (Eq. 2 of Khosla et al.).
+    emotion included. With ``ref_embeddings`` positives and denominator come from them alone. λ = 1 is plain supervised
+    contrast (Eq. 2 of Khosla et al.).
 
-    Where all others are positives there is nothing to contrast them with: all log-probabilities are best at
+    If all others are positives, there is nothing to contrast them with: all log-probabilities are best at
     −log(N − 1), and a batch of one class would add that number and pull at nothing but differences between positives.
     Such an item counts as one without a positive (so in pytorch-metric-learning too).
 

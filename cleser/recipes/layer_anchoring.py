@@ -69,7 +69,11 @@ class LayerAnchoringConfig(ERMConfig):
         distance: The distance between a layer's items in both languages; coral_debiased is coral without the bias of
             small batches.
 
-    >>> config = LayerAnchoringConfig(policy="single", units="vowel")
+    Raises:
+        ValueError: Vowels are aligned and the network has no token view, which alone they could change.
+
+    >>> from cleser.models import ModelConfig
+    >>> config = LayerAnchoringConfig(ModelConfig(token_view=True), policy="single", units="vowel")
     >>> config.size, config.uses_tokens
     (3, True)
     """
@@ -84,6 +88,13 @@ class LayerAnchoringConfig(ERMConfig):
     measure: Literal["cka_debiased", "cka", "coral", "coral_debiased", "cosine"] = "cka_debiased"
     weight: float = 10.0
     distance: Literal["coral", "coral_debiased", "mmd"] = "coral"
+
+    def __post_init__(self) -> None:
+        if self.units == "vowel" and not self.model.token_view:
+            raise ValueError(
+                "units is 'vowel', and without the token view vowels have no part in what is recognised: give "
+                "--token-view, or --units utterance"
+            )
 
     @property
     def uses_tokens(self) -> bool:

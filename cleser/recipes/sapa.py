@@ -49,7 +49,7 @@ from cleser.anchors import AnchorBank
 from cleser.features.projection import described_by
 from cleser.losses import DualSpaceTriplet, RelationalTripletLoss
 from cleser.models.batch import Batch
-from cleser.models.emotion import Embedded
+from cleser.models.emotion import Embedded, ModelConfig
 from cleser.progress import console
 from cleser.recipes.erm import ERM, ERMConfig
 from cleser.recipes.pseudo_labels import as_shares, confident_labels, prior_shift
@@ -79,12 +79,16 @@ class SAPAConfig(ERMConfig):
         refresh: Number of epochs from one search for pseudo-labels and communities to the next; 0 means every epoch on
             stored features, and every fifth epoch from audio, because each search then encodes the whole target.
 
+    Raises:
+        ValueError: Phones are anchored and the network has no token view, which alone they could change.
+
     >>> SAPAConfig().uses_tokens, SAPAConfig(communities=0, phoneme_weight=0.0).speaker_weight
     (True, 0.1)
     """
 
     adapts: ClassVar[bool] = True
 
+    model: ModelConfig = field(default_factory=lambda: ModelConfig(token_view=True))
     training: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=30, keep="last"))
     match_prior: bool = True
     speaker_weight: float = 0.1
@@ -100,6 +104,13 @@ class SAPAConfig(ERMConfig):
     resolution: float = 1.0
     bank: float = 0.9
     refresh: int = 0
+
+    def __post_init__(self) -> None:
+        if self.phoneme_weight > 0 and not self.model.token_view:
+            raise ValueError(
+                f"phoneme_weight is {self.phoneme_weight}, and without the token view phones have no part in what is "
+                "recognised: give --token-view, or --phoneme-weight 0"
+            )
 
     @property
     def uses_tokens(self) -> bool:
