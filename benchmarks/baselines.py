@@ -8,6 +8,7 @@ FOLDER holds ``emodb``, ``ravdess`` and ``turev-db``. Finished runs are kept: an
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from cleser.corpora import Protocol
@@ -59,6 +60,8 @@ def run(
     renamed = {"calm": "neutral"} if "turev-db" in source + target else {}
     protocol = Protocol(specs(source), specs(target), normalisation=normalisation, map=renamed)
     config = METHODS[name].config()
+    if hasattr(config, "model"):  # as the table was made; the default is without
+        config = replace(config, model=replace(config.model, token_view=True))
     out = arguments.out / f"{name}-{'+'.join(source)}-{'+'.join(target)}-{normalisation}"
     experiment = Experiment(name, to_plain(config), protocol, seeds, out)
     METHODS[name].run(experiment, config, load_backbone(experiment.backbone))

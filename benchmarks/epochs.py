@@ -57,7 +57,9 @@ def measure(arguments: argparse.Namespace) -> pd.DataFrame:
             )
             for held_out in names
         )
-        matrix = Matrix(directions, tuple(arguments.recipes), arguments.seeds)
+        matrix = Matrix(
+            directions, tuple(arguments.recipes), arguments.seeds, model={"token_view": True}
+        )
         tables[epochs] = run_matrix(
             matrix,
             specs,

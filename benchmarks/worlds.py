@@ -85,7 +85,10 @@ def measure(worlds: list[World], arguments: Any) -> pd.DataFrame:
     directions = {
         w: Direction((w.name("en"),), (w.name("zh"),), (w.name("de"), w.name("fr"))) for w in worlds
     }
-    matrix = Matrix(tuple(directions.values()), tuple(arguments.recipes), arguments.seeds)
+    matrix = Matrix(
+        tuple(directions.values()), tuple(arguments.recipes), arguments.seeds,
+        model={"token_view": True},
+    )  # fmt: skip
     table = run_matrix(matrix, corpora, arguments.out, workers=arguments.workers)
     uar = table.set_index(["direction", "recipe"])["uar"]
     rows = []

@@ -33,6 +33,7 @@ def test_help_is_text_and_no_markup(command, capsys):
     said = capsys.readouterr().out
     assert "usage: cleser " + " ".join(command) in said
     assert "`" not in said
+    assert ">>>" not in said
 
 
 @pytest.mark.parametrize("group", ["", "data", "bench", *BY_RECIPE])

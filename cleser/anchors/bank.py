@@ -15,14 +15,14 @@ from cleser.relations import Labels, integers
 
 
 class AnchorBank(nn.Module):
-    r"""A running mean of embeddings for every combination of labels, as of (phoneme, emotion, community, language).
+    r"""A running mean of embeddings for every combination of labels, such as (phoneme, emotion, community, language).
 
     After a batch in which n items of mean :math:`\bar x` have the combination c, which had :math:`N_c` items before,
 
     .. math:: p_c \leftarrow p_c + \rho \, (\bar x - p_c), \qquad
               \rho = \max \Big( 1 - \mu, \; \frac{n}{N_c + n} \Big), \qquad N_c \leftarrow N_c + n.
 
-    The first batch thus sets a prototype, which is the mean of its items while these are few, and then follows the
+    The first batch sets a prototype. While few items were seen, the prototype is their mean; afterwards it follows the
     model with momentum μ. An item with an unknown label, or that is not finite, is skipped. Prototypes are buffers:
     they carry no gradient, and ``state_dict`` holds them, with names and
     sizes in their order, without which a bank refuses it. Their memory is that of the product of all sizes.
@@ -34,7 +34,7 @@ class AnchorBank(nn.Module):
         dim: D.
         sizes: Name → number of values; a label is below it, or −1 for unknown.
         momentum: μ in [0, 1); 0 keeps the latest batch alone.
-        min_count: Items that a prototype must have seen to be given out.
+        min_count: Number of items that a prototype must have seen before `prototypes` returns it.
         normalise: Take embeddings at unit length, so that under cosine similarity all items weigh the same.
         all_ranks: Whether ranks share what they see.
 
@@ -76,7 +76,7 @@ class AnchorBank(nn.Module):
 
     @torch.no_grad()
     def update(self, embeddings: Tensor, labels: Labels) -> None:
-        """Let the prototypes follow a batch, after its loss: else they hold the very items that are compared to them.
+        """Update the prototypes by a batch. Call it after the loss: otherwise items are compared with themselves.
 
         Args:
             embeddings: [N, D]; N may be 0, and differ between ranks.

@@ -151,6 +151,6 @@ def show_usage(commands: Sequence[str], load: Callable[[str], Callable[..., Any]
         rows.add_row(f"  cleser {name}", (load(name).__doc__ or "").split("\n\n")[0].strip())
     console.print(rows, highlight=False, soft_wrap=False)
     console.print(
-        "\ncleser COMMAND --help says more, cleser --version which version this is. With any command, --quiet prints\n"
-        "results and errors alone, --verbose whole tracebacks too."
+        "\ncleser COMMAND --help explains a command, and cleser --version prints the version. With any command,\n"
+        "--quiet prints only results and errors, and --verbose also prints versions and full tracebacks."
     )

@@ -28,7 +28,8 @@ def align(
     Args:
         corpus: The corpus, as NAME:FOLDER.
         out: Folder for the TextGrids.
-        aligner: synthesis (espeak-ng says the text), or a phone model's name or folder.
+        aligner: synthesis (espeak-ng speaks the text, and the recording is compared with its speech), or the name or
+            folder of a CTC phone model.
         voice: Voices of espeak-ng for languages, as en=en-gb-scotland.
         segment: Length of segments of utterances without a text, in seconds.
         workers: Number of processes.

@@ -33,12 +33,12 @@ def bench_transfer(
 
     Args:
         out: Folder of all runs and tables.
-        corpora: Each as NAME:FOLDER. NAME=SPEC gives a corpus another name, as en=synthetic:en.
+        corpora: Corpora, each as NAME:FOLDER; en=synthetic:en gives the corpus synthetic:en the name en.
         recipes: The rows of the table; all of them by default.
         matrix: Directions from a YAML file or by name (real, real-zero-shot, synthetic, whisper, msp-podcast, msp-biic,
             zero-shot-five); by default from every corpus to every other, with the remaining ones as auxiliary.
         seeds: Number of trainings of each cell; 5 by default.
-        backbone: What turns recordings into frames.
+        backbone: What turns recordings into frames of features, as in cleser run.
         alignments: Folder of alignments, which say when each phone is spoken.
         workers: Number of processes at a time.
         layout: "table", or "paper" for UAR / macro-F1 with a row for each task, as in the zero-shot paper.
@@ -87,13 +87,13 @@ def bench_within(
 
     Args:
         out: Folder of all runs and tables.
-        corpora: Each as NAME:FOLDER. NAME=SPEC gives a corpus another name, as en=synthetic:en.
+        corpora: Corpora, each as NAME:FOLDER; en=synthetic:en gives the corpus synthetic:en the name en.
         split: Folds, as in cleser run: FILE.csv, emobox:FOLDER, kfold:5, leave-one-speaker-out; or official.
         shared_speakers: Allow a split that trains on speakers it tests; every result says so.
         task: What is learned and tested, as in cleser run; avd and both only for rows that can, such as erm.
         recipes: The rows of the table.
         seeds: Number of trainings of each fold.
-        backbone: What turns recordings into frames.
+        backbone: What turns recordings into frames of features, as in cleser run.
         alignments: Folder of alignments, which say when each phone is spoken.
         workers: Number of processes at a time.
     """

@@ -39,7 +39,7 @@ def communities(
     Writes nodes.csv, utterances.csv, mixing.csv, graph.npz, styles.svg and .png, and summary.md.
 
     Args:
-        corpora: Each as NAME:FOLDER; utterances need an emotion.
+        corpora: Corpora, each as NAME:FOLDER; utterances need an emotion.
         out: Folder for the results.
         encoder: acoustic, resemblyzer, or a speaker-verification model of transformers.
         map: Emotions to rename, as calm=neutral.

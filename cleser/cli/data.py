@@ -37,10 +37,10 @@ def data_audit(
     voices: str | None = None,
     out: Path | None = None,
 ) -> int:
-    """Find speakers, recordings and texts that corpora, or the parts of a split, share; status 1 if that is leakage.
+    """Find speakers, recordings and texts that corpora, or the parts of a split, share; exit status 1 for leakage.
 
     Args:
-        corpora: Each as NAME:FOLDER; anything that two of them share would leak from one to the other.
+        corpora: Corpora, each as NAME:FOLDER; anything that two of them share would leak from one to the other.
         train: In place of corpora, a table of the training part: a .csv or .parquet with the columns path and language
             and, where known, speaker, text, start and end.
         dev: Table of the development part.
@@ -143,12 +143,12 @@ def data_convert(
     *,
     to: Literal["cleser", "audformat", "emobox"] = "cleser",
 ) -> None:
-    """Write a corpus as a manifest: ours, audformat's or EmoBox's.
+    """Write a corpus as a manifest, in the layout of cleser, audformat or EmoBox.
 
     Args:
         spec: The corpus, as NAME:FOLDER, or a manifest of any layout, as manifest:FILE.
         out: The file: .csv, .tsv or .parquet; .jsonl for EmoBox; for audformat also a folder, which becomes a database.
-        to: The layout.
+        to: The layout of the manifest.
     """
     from cleser.corpora import load, problems  # noqa: PLC0415
     from cleser.corpora.convert import write_manifest  # noqa: PLC0415

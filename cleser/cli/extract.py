@@ -27,17 +27,17 @@ def extract(
 ) -> None:
     """Encode corpora and keep the pooled layers; an interrupted command continues when it is given again.
 
-    Without --out, the store is the one that cleser run reads, given the same backbone and alignments.
+    Without --out, the store is where cleser run looks when it is given the same backbone and alignments.
     accelerate launch --num_processes N -m cleser extract … shares the work among N GPUs; torchrun
     --nproc-per-node N -m cleser extract … shares it among N processes, on CPUs too.
 
     Args:
-        corpora: Each as NAME:FOLDER.
+        corpora: Corpora, each as NAME:FOLDER.
         backbone: acoustic, or a model of transformers as NAME_OR_PATH,layers=0+6+12,dtype=bfloat16.
         layers: Layers of the backbone to keep: all, numbers as 0 3 6, or 4:9 for 4 to 8. To use them, give cleser run
             the backbone as NAME,layers=0+3+6.
-        tokens: What is kept in addition to each utterance's summary: phones where there are alignments, and segments of
-            .1 s elsewhere (phone); segments of .1 s everywhere (uniform); or nothing (none).
+        tokens: What is kept in addition to each utterance's summary: phones if there are alignments, and otherwise
+            segments of .1 s (phone); segments of .1 s everywhere (uniform); or nothing (none).
         statistics: Statistics over the frames of each token and utterance; recipes need both.
         alignments: A folder with a TextGrid, CTM or JSON file for each utterance or recording. Not needed for the
             synthetic corpus.

@@ -27,20 +27,20 @@ def layers(
 ) -> None:
     """Compare languages in every layer: heat maps, tables, and the layers to anchor by each policy.
 
-    What cleser extract has kept, given the same backbone and alignments, is not encoded again; an interrupted command
-    continues when it is given again.
+    Features that cleser extract has stored for the same backbone and alignments are not encoded again; an interrupted
+    command continues when it is given again.
 
     Args:
-        corpora: Each as NAME:FOLDER, two or more.
+        corpora: Two or more corpora, each as NAME:FOLDER.
         out: Folder for the results.
         backbone: acoustic, or a model of transformers as NAME_OR_PATH,layers=0+6+12,dtype=bfloat16.
-        alignments: A folder with a TextGrid, CTM or JSON file for each utterance or recording: compares vowels too.
+        alignments: A folder with a TextGrid, CTM or JSON file for each utterance or recording, to compare vowels too.
             Not needed for the synthetic corpus.
-        between: What is compared.
+        between: Whether languages or corpora are compared.
         emotions: Compare within each emotion too, by the true labels of all corpora. Layers are chosen without labels.
         scaled: Divide each channel by its standard deviation over all that is compared. Otherwise a few large
             channels of a pretrained encoder decide alone.
-        group: Number of layers in a group.
+        group: Number of layers that the policy group anchors.
         device: Where the backbone runs; by default a GPU if there is one.
     """
     import pandas as pd  # noqa: PLC0415

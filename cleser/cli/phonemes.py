@@ -32,7 +32,7 @@ def phonemes(
     """Compare the phonemes of languages: inventories, nearest counterparts, and how emotions change each phoneme.
 
     Args:
-        corpora: Each as NAME:FOLDER, of two languages or more.
+        corpora: Corpora of two languages or more, each as NAME:FOLDER.
         out: Folder for tables (CSV) and vowel charts.
         alignments: A folder for each corpus, as cleser align writes it, or one folder that holds those of all corpora.
             Not needed if the corpora contain the times of their phones, as the synthetic corpus does.

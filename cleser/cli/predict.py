@@ -105,10 +105,10 @@ def export(
         out: The folder to make.
         onnx: Add a model that gives probabilities in any ONNX runtime.
         takes: What that model takes: features as a store keeps them (classifier.onnx), or recordings
-            (recordings.onnx), with the backbone in the same graph, which is one of transformers then.
+            (recordings.onnx), with the backbone, which must be a model of transformers, in the same graph.
         push: Upload it to the hub under this name, OWNER/NAME; the token is that of hf auth login.
         private: Make the repository private if push creates it.
-        dry_run: Say what push would upload instead.
+        dry_run: Print what push would upload, and upload nothing.
     """
     from cleser.experiments import hub  # noqa: PLC0415
     from cleser.experiments.export import export as write  # noqa: PLC0415

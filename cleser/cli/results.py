@@ -26,7 +26,7 @@ def evaluate(
 
     Args:
         run: The run folder.
-        on: Corpora to recognise, as NAME:FOLDER; with neither these nor --robustness, the run's own results are shown.
+        on: Corpora to recognise, as NAME:FOLDER; without --on and --robustness, the run's own results are shown.
         map: Emotions to rename, as calm=neutral.
         robustness: Recognise the recordings of the run's test, or of --on, with noise, in rooms, through codecs and at
             other speeds. An interrupted command continues when it is given again.
@@ -62,7 +62,7 @@ def compare(a: Positional[Path], b: Positional[Path], *, force: bool = False) ->
 
     Args:
         a: A run folder.
-        b: Another.
+        b: Another run folder.
         force: Compare even if the protocols differ.
     """
     from cleser.evaluation import compare_runs, show_comparison  # noqa: PLC0415

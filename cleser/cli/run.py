@@ -51,11 +51,12 @@ class RunArguments(Generic[C, T]):
 
     Attributes:
         out: The run folder. An unfinished run in it is continued.
-        terms: Who trains, who tests, and what may be seen of whom.
+        terms: The protocol: which corpora train, which are tested, and what may be seen of the target.
         method: Settings of the recipe.
         tune: Whether and how the backbone is trained too.
         seeds: Number of trainings, with seeds 0, 1, ….
-        backbone: What turns recordings into frames.
+        backbone: What turns recordings into frames of features: acoustic, or a model of transformers as
+            NAME_OR_PATH,layers=0+6+12,dtype=bfloat16.
         alignments: Folder of alignments, which say when each phone is spoken, as cleser align writes them.
         workers: Number of processes that decode recordings in advance when training from audio; 0 for none, by default
             one for each spare core, at most four. They do not change any number.
@@ -217,7 +218,7 @@ def asked_for(command: str, args: list[str]) -> tuple[Experiment, Any, Any] | No
         RunArguments[method.config, FineTuning],  # type: ignore[name-defined]
         args=rest,
         prog=f"cleser {command} {name}",
-        description=(method.run.__doc__ or "") + "\n--config FILE runs a saved config.yaml again.",
+        description=_summary(method.run) + "\n--config FILE runs a saved config.yaml again.",
         **({"default": default} if default else {}),
     )
     check_writable(arguments.out, "--out")
@@ -227,6 +228,11 @@ def asked_for(command: str, args: list[str]) -> tuple[Experiment, Any, Any] | No
     if arguments.tune.from_audio and method.build is None:
         raise ValueError(f"{name} trains no network, so that nothing can be tuned under it")
     return arguments.experiment(name), arguments.method, arguments
+
+
+def _summary(run: Any) -> str:
+    """The first paragraph of a recipe's docstring; its examples are for readers of the code."""
+    return (run.__doc__ or "").split("\n\n")[0].strip()
 
 
 def selects_unasked(experiment: Experiment, config: Any, arguments: Any) -> bool:

@@ -27,7 +27,7 @@ def submit(
             from 1 to 7.
         out: The CSV file.
         corpus: Corpus to recognise, such as msp-podcast:DIR; by default the utterances that the run has tested.
-        split: The only official split of it to recognise, such as test3.
+        split: Recognise only this official split of the corpus, such as test3.
     """
     from cleser.experiments.submission import submission  # noqa: PLC0415
     from cleser.files import write_text  # noqa: PLC0415

@@ -42,45 +42,46 @@ class Protocol:
         split: Hold out whole source speakers for development and test on every target utterance ("speakers"), or keep
             to the corpora's own train, dev and test ("official"); or folds of the target: FILE.csv, emobox:FOLDER,
             kfold:5, leave-one-speaker-out. To test within a corpus, name it as source and target.
-        seed: Draws the development speakers.
+        seed: Seed by which the development speakers are drawn.
         map: Emotions to rename before anything else, such as calm to neutral.
-        dev: Share of the source speakers held out for development, where the epoch is chosen.
-        normalisation: Whose unlabelled statistics standardise the features: those of each "speaker", "shrunk" towards
-            the corpus' where there are few utterances, or of the "corpus"; "auto" is shrunk, or by corpus if the
-            target's speakers seem to show one emotion each. All these also use those of the target (transductive),
-            while "utterance" uses nothing but the utterance and the source.
+        dev: Share of the source speakers held out for development, on which the epoch is chosen.
+        normalisation: Which unlabelled statistics standardise the features: those of each "speaker"; those of each
+            speaker, "shrunk" towards those of the corpus if they come from few utterances; or those of the "corpus".
+            "auto" means shrunk, or corpus if the target's speakers seem to show one emotion each. All of these also use
+            statistics of the target (transductive); "utterance" uses nothing but the utterance and the source.
         lexical_normalisation: Remove from the features what is said: the mean of each phoneme if there are alignments,
-            and on pretrained encoders the mean of each repeated sentence. The target's means are unlabelled statistics
-            of it too, so that it is done only where the normalisation uses such.
-        target_access: What training may see of the target: "nothing", its "audio" without labels, or its "labels" too,
-            as an oracle, for an upper bound only: the target's speakers are then split into those that are learned and
-            those that are tested.
+            and on pretrained encoders the mean of each repeated sentence. This uses unlabelled statistics of the target
+            too, and is therefore done only if the normalisation does.
+        target_access: What training may see of the target: "nothing"; its "audio" without labels; or also its "labels",
+            which is an oracle, for an upper bound only: the target's speakers are then divided into those that are
+            learned from and those that are tested.
         test: Official test sets of the target, such as test1; "test" stands for all of them. Several are also reported
             apart.
         adapt: Whether methods that use target audio adapt to the tested utterances ("test") or to utterances of other
             speakers of the target ("disjoint"): each seed then draws half of the speakers to adapt to and tests the
-            others. With official splits and folds, target audio is that of the train part anyway.
-        pool: Whether these methods use "all" target audio, since nobody could filter it without labels, or only
-            utterances with one of the "labels".
+            others. With official splits and folds, target audio is always that of the train part.
+        pool: Whether methods that use target audio use "all" of it, because without labels nobody could filter it, or
+            only utterances with one of the "labels".
         prior: Class shares assumed of the target by methods that match them: "uniform", those of the "source", or
             shares by class, such as {neutral: 0.7, anger: 0.3}; classes that are not named cannot occur.
         fold: One fold of the split, by its name; by default all of them, each with networks of its own.
         shared_speakers: Allow a split that trains on speakers it tests, as many published lists do. Every result then
-            says how many tested utterances that concerns. Recordings must differ all the same.
+            says how many tested utterances are concerned. No recording may be in both parts.
         task: Learn and test emotions ("emotion"); arousal, valence and dominance ("avd"), in utterances that have any
-            of them, whatever their emotion; or "both", in utterances of the labels.
+            of them, whatever their emotion; or "both", in utterances that have one of the labels.
         attributes: Which of arousal, valence and dominance are learned, unless the task is "emotion".
 
     Raises:
-        ValueError: A field holds something else than it may.
+        ValueError: A field has a value that is not allowed.
 
-    Folds are described at :func:`cleser.corpora.folds.make_folds`. A fold's test part is tested. Its train part is
-    learned from where the corpus is a source too, and is else the target audio that may be heard. Other source corpora
-    are learned from whole. Where a fold has no dev part, whole speakers of its train part are held out.
+    :func:`cleser.corpora.folds.make_folds` describes folds. The test part of a fold is tested. Methods learn from its
+    train part if the corpus is also a source; otherwise the train part is the target audio that they may use. Other
+    source corpora are learned from completely. If a fold has no dev part, whole speakers of its train part are held
+    out.
 
-    How "auto" finds speakers of one emotion: :mod:`cleser.experiments.one_sided`. Without emotions nobody can tell
-    them: where the task is "avd", it is "shrunk". What is said: :class:`cleser.speech.LexicalContent`. Source corpora
-    are weighted equally, whatever their sizes, wherever a method has a say in it.
+    :mod:`cleser.experiments.one_sided` explains how "auto" finds speakers who show one emotion. This needs emotions; if
+    the task is "avd", "auto" therefore means "shrunk". :class:`cleser.speech.LexicalContent` explains lexical
+    normalisation. Methods that can weight corpora give all source corpora the same weight, whatever their sizes.
 
     >>> protocol = Protocol(source=("emodb:DIR",), target=("ravdess:DIR",), labels=("anger", "sadness"))
     >>> protocol.target_access, protocol.normalisation

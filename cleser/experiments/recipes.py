@@ -25,7 +25,7 @@ from cleser.speech.backbones import Backbone
 def run_classical(
     experiment: Experiment, config: ClassicalConfig, backbone: Backbone
 ) -> dict[str, Any]:
-    """Run the classical row; its seeds differ only in the source speakers they learn from."""
+    """A support-vector machine on utterance statistics; seeds differ only in the source speakers they learn from."""
 
     def fit(repeat: Repeat) -> Fitted:
         emotions = len(repeat.data.vocabulary.emotions)
@@ -35,7 +35,7 @@ def run_classical(
 
 
 def run_probe(experiment: Experiment, config: ProbeConfig, backbone: Backbone) -> dict[str, Any]:
-    """Run the linear probe; its seeds differ only in the source speakers that are held out."""
+    """Linear probe: logistic regression on the statistics of all layers, with self-training if --rounds is given."""
     whole: dict[tuple[str, ...], Probe] = {}  # by what is heard: seeds often differ in nothing else
 
     def fit(repeat: Repeat) -> Fitted:

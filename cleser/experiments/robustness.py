@@ -1,7 +1,7 @@
-"""A finished run on its test's recordings made worse: noise, rooms, codecs and speed, with all seeds.
+"""A finished run tested on degraded recordings of its test: noise, rooms, codecs and speed, with all seeds.
 
-A condition is treated as a corpus of its own: its speakers bring their statistics, as they do in the run's test, so
-that what normalisation takes away of a noise is taken away here too. The undegraded recordings are a condition as well,
+A condition is treated as a corpus of its own. It is standardised by the statistics of its own speakers, as in the run's
+test, so that normalisation removes a part of a noise here too. The undegraded recordings are a condition as well,
 and every other is compared with them on the same utterances by the same networks, seed by seed.
 """
 

@@ -11,6 +11,7 @@ from cleser.corpora.protocol import Protocol
 from cleser.evaluation.results import Run
 from cleser.evaluation.tables import direction
 from cleser.experiments.methods import METHODS
+from cleser.models.emotion import ModelConfig
 from cleser.recipe_names import new_name
 from cleser.settings import to_plain
 from cleser.suggestions import did_you_mean
@@ -64,6 +65,7 @@ _SELF_TRAINING: dict[str, Any] = {
     "phoneme_weight": 0.0,
 }
 _LONG: dict[str, Any] = {"match_prior": True, "training": TrainingConfig(epochs=30, keep="last")}
+_TOKENS = ModelConfig(token_view=True)
 _ENSEMBLE: dict[str, Any] = {"training": TrainingConfig(epochs=30, keep="last", members=3)}
 
 
@@ -77,6 +79,7 @@ VARIANTS: dict[str, Variant] = {
     "erm": Variant("erm"),
     "erm-prior": Variant("erm", {"match_prior": True}),
     "erm-long": Variant("erm", _LONG),
+    "erm-long-tokens": Variant("erm", {**_LONG, "model": _TOKENS}),
     "erm-ensemble": Variant("erm", {**_LONG, **_ENSEMBLE}),
     "erm-with-content": Variant("erm", terms=_WITH_CONTENT),
     "erm-all": Variant("erm", {"all_languages": True}),
@@ -98,14 +101,16 @@ VARIANTS: dict[str, Variant] = {
     "sapa-no-speaker-space": _sapa(speaker_weight=0.0),
     "sapa-no-phoneme-space": _sapa(phoneme_weight=0.0),
     "sapa-no-refinement": _sapa(refine=False),
-    "sapa-no-pseudo-labels": _sapa(control="erm-long", target_weight=0.0),
+    "sapa-no-pseudo-labels": _sapa(control="erm-long-tokens", target_weight=0.0),
     "layer-anchoring": Variant("layer-anchoring", control="erm-long"),
     "layer-anchoring-debiased": Variant(
         "layer-anchoring", {"distance": "coral_debiased"}, control="erm-long"
     ),
     "layer-anchoring-last": Variant("layer-anchoring", {"policy": "last"}, control="erm-long"),
     "layer-anchoring-single": Variant("layer-anchoring", {"policy": "single"}, control="erm-long"),
-    "layer-anchoring-vowel": Variant("layer-anchoring", {"units": "vowel"}, control="erm-long"),
+    "layer-anchoring-vowel": Variant(
+        "layer-anchoring", {"units": "vowel", "model": _TOKENS}, control="erm-long-tokens"
+    ),
     "erm-disjoint": Variant("erm", terms=_DISJOINT),
     "self-training-disjoint": Variant("sapa", _SELF_TRAINING, _DISJOINT),
     "sapa-disjoint": _sapa(_DISJOINT, "self-training-disjoint"),

@@ -1,8 +1,9 @@
-"""Files that grow by whole records: a shard of data, and an index that names only what is complete.
+"""Files that grow by whole records: a shard of data, and an index that names only complete records.
 
-A writer appends an utterance's data to ``shard-NAME.bin`` and brings it to the disk; only then it appends a
-record of fixed size to ``shard-NAME.idx``. What a kill leaves behind the last record is overwritten by the next
-writer of that name and never seen by a reader. Records carry checksums of themselves and of their data.
+A writer appends an utterance's data to ``shard-NAME.bin`` and waits until it is on the disk; only then it appends a
+record of fixed size to ``shard-NAME.idx``. If the process is killed, an incomplete record may follow the last complete
+one; readers never see it, and the next writer of that name overwrites it. Records carry checksums of themselves and
+of their data.
 """
 
 from __future__ import annotations

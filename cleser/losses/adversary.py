@@ -1,4 +1,4 @@
-r"""Adversaries: classifiers that learn what embeddings should not tell, and teach them not to.
+r"""Adversaries: classifiers of what embeddings should not contain, whose reversed gradient removes it from them.
 
 Y. Ganin et al., *Domain-Adversarial Training of Neural Networks*, JMLR 17(59), 2016; J. Mi, D. Ma, T. Toda, *Learning
 Emotion-discriminative Representations for Zero-Shot Cross-Lingual Speech Emotion Recognition*, Interspeech 2026,
@@ -34,9 +34,9 @@ class Adversary(nn.Module):
 
     Args:
         dim: D.
-        n_classes: How many there are to tell apart.
+        n_classes: Number of classes.
         hidden: Width of the hidden layer.
-        dropout: Behind it.
+        dropout: Dropout after the hidden layer.
         schedule: λ, a number or a schedule such as `Warmup`.
         all_ranks: Under `torch.distributed`, take the mean over the items of all ranks (`cleser.ranks`).
 

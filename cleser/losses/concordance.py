@@ -1,4 +1,4 @@
-r"""Disagreement of numbers, such as arousal, with those predicted: one minus their concordance.
+r"""Loss for numbers such as arousal: one minus the concordance of predicted and actual values.
 
 L. I. Lin, *A Concordance Correlation Coefficient to Evaluate Reproducibility*, Biometrics 45, 1989.
 """

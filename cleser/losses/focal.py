@@ -1,4 +1,4 @@
-r"""Cross-entropy that leaves well-recognised items alone and learns from the others.
+r"""Cross-entropy that learns little from well-recognised items and more from the others.
 
 T.-Y. Lin, P. Goyal, R. Girshick, K. He, P. Dollár, *Focal Loss for Dense Object Detection*, ICCV 2017.
 """
@@ -50,7 +50,7 @@ def focal_loss(
 
 
 class FocalLoss(nn.Module):
-    r"""Cross-entropy in which an item counts the less, the better it is recognised already.
+    r"""Cross-entropy in which an item has less weight if it is already recognised well.
 
     .. math:: \mathcal{L} = \frac{-1}{\sum_{i \in I} \alpha_{y_i}}
               \sum_{i \in I} \alpha_{y_i} (1 - p_i)^\gamma \log p_i, \qquad

@@ -52,7 +52,7 @@ def multi_label_supcon(
 
 
 class MultiLabelSupCon(nn.Module):
-    r"""Gather the items that share labels, the more of them the more strongly.
+    r"""Pull items together that have labels in common; the more labels, the more strongly.
 
     Each label of each item is an anchor of its own, whose positives are the others that have this label:
 

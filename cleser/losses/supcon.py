@@ -74,12 +74,12 @@ class CrossLingualSupCon(nn.Module):
         w_{ip} = \begin{cases} \lambda & \text{if } \mathtt{boost} \text{ holds for } (i, p) \\
                  1 & \text{otherwise} \end{cases}
 
-    (Eqs. 8 and 7 of Mi et al.; the normalisation by :math:`\sum w` is a reading.) I are the items that have a positive
-    and, among the others, an item that is none; the denominator runs over all other items, those of unknown emotion
-    included. With ``ref_embeddings`` positives and denominator come from them alone. λ = 1 is plain supervised contrast
-    (Eq. 2 of Khosla et al.).
+    (Eqs. 8 and 7 of Mi et al.; the normalisation by :math:`\sum w` is our interpretation.) I are the items that have a
+    positive and, among the others, an item that is none; the denominator runs over all other items, those of unknown
+    emotion included. With ``ref_embeddings`` positives and denominator come from them alone. λ = 1 is plain supervised
+    contrast (Eq. 2 of Khosla et al.).
 
-    Where all others are positives there is nothing to contrast them with: all log-probabilities are best at
+    If all others are positives, there is nothing to contrast them with: all log-probabilities are best at
     −log(N − 1), and a batch of one class would add that number and pull at nothing but differences between positives.
     Such an item counts as one without a positive (so in pytorch-metric-learning too).
 
@@ -91,8 +91,8 @@ class CrossLingualSupCon(nn.Module):
     Args:
         temperature: τ.
         cross_lingual_weight: λ.
-        positive: Who is gathered, by default ``same("emotion")``.
-        boost: Which of them weigh λ, by default ``same("emotion") & differ("language")``.
+        positive: Which items attract each other, by default ``same("emotion")``.
+        boost: Which of them have the weight λ, by default ``same("emotion") & differ("language")``.
         all_ranks: Under `torch.distributed`, take the items of all ranks as one batch (`cleser.ranks`).
 
     Raises:

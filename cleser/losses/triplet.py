@@ -64,7 +64,7 @@ def relational_triplet_loss(
 
 
 class RelationalTripletLoss(nn.Module):
-    r"""Pull each anchor's positives closer than its negatives, where relations say who these are.
+    r"""Pull each anchor's positives closer than its negatives; relations say which items these are.
 
     .. math::
 
@@ -79,8 +79,8 @@ class RelationalTripletLoss(nn.Module):
         ``embeddings`` [N, D] and each label [N]; ``ref_embeddings`` [M, D] and each of their labels [M]; result [].
 
     Args:
-        positive: Who attracts an anchor.
-        negative: Who repels it.
+        positive: Which items attract an anchor.
+        negative: Which items repel it.
         margin: m.
         mining: ``"all"``, ``"hard"``, ``"semihard"`` or ``"soft"``.
         sharpness: κ of soft mining.

@@ -26,7 +26,7 @@ class CoralConfig(ERMConfig):
     """Settings of Deep CORAL.
 
     Attributes:
-        weight: w; the distance is divided by 4D², so that it is small.
+        weight: w, the weight of the distance, which is small because it is divided by 4D².
 
     >>> CoralConfig(weight=10.0).adapts
     True
@@ -38,7 +38,7 @@ class CoralConfig(ERMConfig):
 
 
 class Coral(ERM):
-    """Deep CORAL: covariances of the utterance embeddings aligned.
+    """Deep CORAL: align the covariances of the utterance embeddings of source and target.
 
     >>> from cleser.training.dataset import Vocabulary
     >>> from cleser.training.loop import Task
@@ -67,8 +67,8 @@ class DannConfig(ERMConfig):
     """Settings of domain-adversarial training.
 
     Attributes:
-        weight: w.
-        warm_up: Steps in which the reversal rises to full strength.
+        weight: w, the weight of the adversary.
+        warm_up: Number of steps in which the reversal of the gradient rises to full strength.
 
     >>> DannConfig(weight=0.1).warm_up
     200
@@ -81,7 +81,7 @@ class DannConfig(ERMConfig):
 
 
 class Dann(ERM):
-    """Domain-adversarial training: source and target indistinguishable in the utterance embeddings.
+    """Domain-adversarial training: embeddings from which source and target cannot be told apart.
 
     >>> from cleser.training.dataset import Vocabulary
     >>> from cleser.training.loop import Task

@@ -32,7 +32,7 @@ def held_at_most(most: int, shape: tuple[int, int]) -> int:
 
 @dataclass(frozen=True)
 class ClassicalConfig:
-    """Settings of the classical row.
+    """Settings of the recipe classical.
 
     Attributes:
         classifier: "svm" (RBF kernel) or "linear" (logistic regression).

@@ -30,7 +30,7 @@ class ERMConfig:
 
     Attributes:
         model: The network.
-        training: The loop.
+        training: The training loop.
         label_smoothing: Probability taken from the true class; keeps the network from overconfidence in one language.
         all_languages: Learn from the protocol's auxiliary corpora too.
         match_prior: Shift the logits after training so that the average prediction over the unlabelled target
@@ -38,7 +38,7 @@ class ERMConfig:
             cleser.recipes.pseudo_labels.decision_shift).
         targets: Learn from one emotion for each utterance ("hard"), from the shares of its annotators' votes where
             there are votes ("soft"), or that each utterance may have several emotions ("multi"): those with a share of
-            its votes of at least vote_threshold. Of "soft" and "multi" labels are not smoothed.
+            its votes of at least vote_threshold. Labels of "soft" and "multi" are not smoothed.
         vote_threshold: Share of votes from which an utterance has an emotion, if targets is "multi"; by default one
             divided by the number of classes.
         attribute_weight: Weight of the loss of the attributes, if they are learned (--task); see

@@ -63,13 +63,17 @@ class LayerAnchoringConfig(ERMConfig):
     Attributes:
         policy: Anchor the "last" layer, the "single" most similar one (LAM-SL), or a "group" (LAM-GL).
         units: What is compared and aligned: whole utterances, or vowels (which need alignments).
-        size: Layers of a group, or all where there are fewer.
+        size: Number of layers in a group, or all if there are fewer.
         measure: The measure of similarity, a column of cleser.anchors.LayerSimilarity.compute.
         weight: λ, the weight of the anchoring loss.
         distance: The distance between a layer's items in both languages; coral_debiased is coral without the bias of
             small batches.
 
-    >>> config = LayerAnchoringConfig(policy="single", units="vowel")
+    Raises:
+        ValueError: Vowels are aligned and the network has no token view, which alone they could change.
+
+    >>> from cleser.models import ModelConfig
+    >>> config = LayerAnchoringConfig(ModelConfig(token_view=True), policy="single", units="vowel")
     >>> config.size, config.uses_tokens
     (3, True)
     """
@@ -85,6 +89,13 @@ class LayerAnchoringConfig(ERMConfig):
     weight: float = 10.0
     distance: Literal["coral", "coral_debiased", "mmd"] = "coral"
 
+    def __post_init__(self) -> None:
+        if self.units == "vowel" and not self.model.token_view:
+            raise ValueError(
+                "units is 'vowel', and without the token view vowels have no part in what is recognised: give "
+                "--token-view, or --units utterance"
+            )
+
     @property
     def uses_tokens(self) -> bool:
         """Whether batches need tokens beside the summaries: vowels are compared and aligned."""
@@ -92,7 +103,7 @@ class LayerAnchoringConfig(ERMConfig):
 
 
 class LayerAnchoring(ERM):
-    """Study the layers, then align the chosen ones by CORAL.
+    """Layer anchoring: find the layers in which the languages are similar, and align them by CORAL.
 
     >>> from cleser.training.dataset import Vocabulary
     >>> from cleser.training.loop import Task

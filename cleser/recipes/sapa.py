@@ -3,10 +3,10 @@ r"""SAPA: speaker-style aware phoneme anchoring.
 S. G. Upadhyay, C. Busso, C.-C. Lee, *Speaker Style-Aware Phoneme Anchoring for Improved Cross-Lingual Speech Emotion
 Recognition*, arXiv 2509.20373, 2025.
 
-Speakers of any language who express an emotion alike form a community: nodes (speaker, emotion), a graph of neighbours
-for each emotion, Leiden, refinement by a graph neural network. Two triplet losses then anchor target items to source
-items: utterances by emotion and community, phones by phoneme, emotion and community. The target's emotions are the
-network's own confident predictions; nothing knows its labels.
+Speakers of any language who express an emotion alike form a community. The communities of an emotion are found by
+Leiden in a graph of neighbouring speakers, and refined by a graph neural network. Two triplet losses then anchor target
+items to source items: utterances by emotion and community, phones by phoneme, emotion and community. The emotions of
+the target are the network's own confident predictions; its labels are not used.
 
 .. math:: \mathcal{L} = \mathcal{L}_{CE}(\text{source}) + \alpha \mathcal{L}_{\text{speaker}}
           + \beta \mathcal{L}_{\text{phoneme}} + \gamma \mathcal{L}_{CE}(\text{confident target})
@@ -14,11 +14,12 @@ network's own confident predictions; nothing knows its labels.
 Deviations
 ----------
 
-The paper has no public code and leaves much open. Here, each a field of `SAPAConfig`:
+The paper has no public code and leaves much open. The choices made here are, each a field of `SAPAConfig`:
 
-* *The network is told the communities* (`conditioned`): a linear map of the speaker's communities acts on the utterance
-  (`cleser.models.CommunityMap`). Triplets alone cannot make one sound mean two emotions in two styles. Unless held-out
-  speakers of the source are clearly better understood so, the network goes on without.
+* *The network is given the communities* (`conditioned`): a linear map of the speaker's communities acts on the
+  utterance (`cleser.models.CommunityMap`). Triplets alone cannot make the same sound mean different emotions in
+  different styles. If this does not clearly improve the recognition of held-out source speakers, the network does
+  without it.
 * *Cross-entropy on confident target utterances* (`target_weight`, our γ) beside the triplets.
 * *Styles are compared on summary statistics*, standardised per speaker, minus the means of speaker and language; on 512
   random projections of them, where they have more channels. The paper's speaker encoder is not known.
@@ -48,7 +49,7 @@ from cleser.anchors import AnchorBank
 from cleser.features.projection import described_by
 from cleser.losses import DualSpaceTriplet, RelationalTripletLoss
 from cleser.models.batch import Batch
-from cleser.models.emotion import Embedded
+from cleser.models.emotion import Embedded, ModelConfig
 from cleser.progress import console
 from cleser.recipes.erm import ERM, ERMConfig
 from cleser.recipes.pseudo_labels import as_shares, confident_labels, prior_shift
@@ -63,20 +64,23 @@ class SAPAConfig(ERMConfig):
     """Settings of SAPA.
 
     Attributes:
-        speaker_weight: α of the triplets among utterances.
-        phoneme_weight: β of the triplets among phones; they need alignments (see cleser align).
-        target_weight: γ of the cross-entropy on confident target utterances.
-        margin: Of all triplets.
+        speaker_weight: α, the weight of the triplets among utterances.
+        phoneme_weight: β, the weight of the triplets among phones; they need alignments (see cleser align).
+        target_weight: γ, the weight of the cross-entropy on confident target utterances.
+        margin: Margin of all triplets.
         warm_up: Share of the epochs before the first pseudo-labels.
         confidence: Share of each class' predictions that are trusted when the warm-up ends.
-        final_confidence: And in the last epoch; in between it rises evenly.
-        communities: Most communities of an emotion; 0 leaves communities out (ablation *no_communities*).
-        conditioned: Tell the network its speaker's communities, if that helps with held-out source speakers.
-        refine: Refine communities by a graph neural network (ablation *no_refinement* without).
-        resolution: Of the search for communities.
-        bank: Momentum of the phonemes' prototypes; 0 compares phones within the batch.
-        refresh: Epochs from one search for pseudo-labels and communities to the next; 0 is every epoch on stored
-            features, and every fifth from audio, where the backbone has to hear the whole target for it.
+        final_confidence: The same share in the last epoch; in between it rises evenly.
+        communities: Largest number of communities of an emotion; 0 leaves communities out.
+        conditioned: Give the network the communities of each speaker, if that helps with held-out source speakers.
+        refine: Refine communities by a graph neural network.
+        resolution: Resolution of the search for communities; larger values give smaller communities.
+        bank: Momentum of the running prototypes of phonemes; 0 compares phones only within the batch.
+        refresh: Number of epochs from one search for pseudo-labels and communities to the next; 0 means every epoch on
+            stored features, and every fifth epoch from audio, because each search then encodes the whole target.
+
+    Raises:
+        ValueError: Phones are anchored and the network has no token view, which alone they could change.
 
     >>> SAPAConfig().uses_tokens, SAPAConfig(communities=0, phoneme_weight=0.0).speaker_weight
     (True, 0.1)
@@ -84,6 +88,7 @@ class SAPAConfig(ERMConfig):
 
     adapts: ClassVar[bool] = True
 
+    model: ModelConfig = field(default_factory=lambda: ModelConfig(token_view=True))
     training: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=30, keep="last"))
     match_prior: bool = True
     speaker_weight: float = 0.1
@@ -99,6 +104,13 @@ class SAPAConfig(ERMConfig):
     resolution: float = 1.0
     bank: float = 0.9
     refresh: int = 0
+
+    def __post_init__(self) -> None:
+        if self.phoneme_weight > 0 and not self.model.token_view:
+            raise ValueError(
+                f"phoneme_weight is {self.phoneme_weight}, and without the token view phones have no part in what is "
+                "recognised: give --token-view, or --phoneme-weight 0"
+            )
 
     @property
     def uses_tokens(self) -> bool:
@@ -118,7 +130,7 @@ class SAPAConfig(ERMConfig):
 
 
 class SAPA(ERM):
-    """Communities, pseudo-labels and dual-space anchoring over the shared network.
+    """SAPA: communities of speakers, pseudo-labels of the target, and anchoring of its utterances and phones.
 
     >>> from cleser.training.dataset import Vocabulary
     >>> from cleser.training.loop import Task

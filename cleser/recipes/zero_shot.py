@@ -49,10 +49,10 @@ class ZeroShotConfig(ERMConfig):
     """Settings of the zero-shot recipe.
 
     Attributes:
-        contrast_weight: α; 0 is the ablation without the contrast.
-        cross_lingual_weight: λ.
-        adversary_weight: β; 0 is the ablation without the adversary.
-        temperature: τ.
+        contrast_weight: α, the weight of the contrast; 0 leaves it out.
+        cross_lingual_weight: λ, the weight of positives from other languages in the contrast.
+        adversary_weight: β, the weight of the speaker adversary; 0 leaves it out.
+        temperature: τ, the temperature of the contrast.
         languages: Languages in a batch, or all if there are fewer.
         emotions: Emotions in a batch, or all if there are fewer.
         samples: Utterances of each language and emotion in a batch.
@@ -74,7 +74,7 @@ class ZeroShotConfig(ERMConfig):
 
 
 class ZeroShot(ERM):
-    """Cross-entropy, contrast and adversary on hierarchical batches of the languages that may be seen.
+    """Zero-shot: cross-entropy, contrast across languages and a speaker adversary; no speech of the target.
 
     >>> from cleser.training.dataset import Vocabulary
     >>> from cleser.training.loop import Task

@@ -1,4 +1,4 @@
-"""The study behind layer anchoring, on recordings: in which layers of a backbone do languages look alike?
+"""The study behind layer anchoring, on recordings: in which layers of a backbone languages are similar.
 
 S. G. Upadhyay, C. Busso, C.-C. Lee, *A Layer-Anchoring Strategy for Enhancing Cross-Lingual Speech Emotion
 Recognition*, arXiv 2407.04966, 2024.

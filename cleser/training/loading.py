@@ -37,22 +37,22 @@ def default_workers(processes: int = 1) -> int:
 
 
 class StepLoader:
-    """Reads what steps are made of ahead of them.
+    """Reads the features or recordings of training steps in advance.
 
-    Stored features are gathered by a thread. Recordings are decoded, resampled and cropped by worker processes, each a
-    step of its own, two steps ahead; without workers by threads, one step ahead. What is read is the same.
+    Stored features are gathered by a thread. Recordings are decoded, resampled and cropped by worker processes, two
+    steps ahead, each of which reads whole steps; without workers, by threads, one step ahead. Both read the same.
 
-    Of several processes that train together each has its share of every step. They average their gradients, and shares
+    If several processes train together, each has its share of every step. They average their gradients, and shares
     may differ by an utterance. A supervised loss is a mean of weighted utterances over the share: the weights are
     scaled by the share's size, so that the average over processes is the mean over the batch. Losses between utterances
-    see all processes' and need no such thing.
+    see the utterances of all processes and need no such scaling.
 
     Args:
         sides: Source and target.
         crop: Longest stretch of a recording, in seconds.
         workers: Worker processes; they live until :meth:`close`, and begin only where there is something to decode.
-        rank: Of this process among those that train together.
-        ranks: How many they are.
+        rank: Rank of this process among those that train together.
+        ranks: Number of these processes.
     """
 
     def __init__(

@@ -44,15 +44,16 @@ class TrainingConfig:
     """How a recipe is trained.
 
     Attributes:
-        epochs: Passes over the source. Few: more learn the source better and transfer worse.
-        batch_size: Utterances a step, over all processes.
-        learning_rate: At its peak.
-        weight_decay: Of AdamW.
-        warmup: Share of the steps in which the rate rises; it then falls along a cosine.
-        clip: Largest gradient norm.
-        keep: The weights of the epoch that did "best" on the source's development speakers, or of the "last":
-            a method that adapts to the target moves away from what those speakers can judge.
-        members: Networks a seed trains, from different beginnings and in different order; their logits are averaged.
+        epochs: Passes over the source. More epochs learn the source better but transfer worse.
+        batch_size: Utterances in a step, over all processes.
+        learning_rate: Peak learning rate.
+        weight_decay: Weight decay of AdamW.
+        warmup: Share of the steps in which the learning rate rises; it then falls along a cosine.
+        clip: Largest gradient norm; larger gradients are scaled down to it.
+        keep: Keep the weights of the epoch that was "best" on the source's development speakers, or of the "last"
+            epoch, for methods that adapt to the target, which those speakers cannot judge.
+        members: Number of networks trained for each seed, from different initial weights and in different order; their
+            logits are averaged.
     """
 
     epochs: int = 15

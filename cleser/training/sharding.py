@@ -1,7 +1,7 @@
 """Weights of a backbone spread over processes (FSDP): for models whose weights and optimiser one device cannot hold.
 
-Each process keeps a part of every weight, of its gradient and of the optimiser's state. A block's weights are brought
-together while it computes and let go again, so that a device holds its parts and one or two whole blocks. The
+Each process keeps a part of every weight, of its gradient and of the optimiser's state. The weights of a block are
+gathered while it computes and then freed, so that a device holds its own parts and one or two whole blocks. The
 recipe's own network is small; every process keeps all of it, as without sharding. What a step computes
 is the same.
 """
@@ -23,10 +23,11 @@ def shard(learner: nn.Module, backbone: Backbone, device: torch.device, ranks: i
     """Spread a backbone over all processes, a block at a time.
 
     Args:
-        learner: What is trained, the backbone in it; is told which weights are not to be averaged once more.
-        backbone: As it is tuned.
-        device: Of this process.
-        ranks: Processes.
+        learner: The module that is trained, which contains the backbone. It is marked so that the gradients of sharded
+            weights are not averaged a second time.
+        backbone: The backbone, as prepared for tuning.
+        device: Device of this process.
+        ranks: Number of processes.
 
     Raises:
         ValueError: The backbone has no blocks.

@@ -1,7 +1,7 @@
 """Where a dataset's features come from: a store on disk, memory, or recordings (:mod:`cleser.training.heard`).
 
-A :class:`~cleser.training.dataset.Dataset` has one of them and asks each the same; only the training step knows
-that recordings have yet to become features, since gradients go through that.
+A :class:`~cleser.training.dataset.Dataset` has one of them and uses all in the same way; only the training step knows
+that recordings still have to become features, because gradients go through that step.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ from cleser.training.loop import Task, TrainingConfig
 from tests.corpora.trees import write_corpus
 
 QUICK = ERMConfig(
-    ModelConfig(dim=16, input_dropout=0.0, dropout=0.1, token_view=False),
+    ModelConfig(dim=16, input_dropout=0.0, dropout=0.1),
     TrainingConfig(epochs=8, batch_size=8, learning_rate=1e-2),
 )
 ORDER = {"anger": 0, "happiness": 1, "neutral": 2, "sadness": 3}  # pitch and level rise with it

@@ -36,7 +36,7 @@ from cleser.training.loop import TrainingConfig, predict
 from tests.corpora.trees import write_corpus
 
 QUICK = ERMConfig(
-    ModelConfig(dim=16, input_dropout=0.0, dropout=0.1),
+    ModelConfig(dim=16, token_view=True, input_dropout=0.0, dropout=0.1),
     TrainingConfig(epochs=6, batch_size=8, learning_rate=5e-3),
 )
 
@@ -550,7 +550,7 @@ def test_only_what_uses_tokens_reads_them(name, specs, tmp_path, monkeypatch):
     monkeypatch.setattr(Data, "__init__", noted)
     config = METHODS[name].config()
     if name != "classical":
-        model = replace(QUICK.model, token_view=False)
+        model = replace(QUICK.model, token_view=name == "sapa")
         config = replace(config, model=model, training=replace(config.training, epochs=2))
     run(name, Protocol([specs[0]], [specs[1]]), tmp_path / "run", config, seeds=1)
     (data,) = kept

@@ -27,7 +27,7 @@ from cleser.training.loop import TrainingConfig
 from tests.corpora.trees import EMOTIONS, write_corpus
 
 CONFIG = ERMConfig(
-    ModelConfig(dim=16, input_dropout=0.0, dropout=0.1, token_view=False),
+    ModelConfig(dim=16, input_dropout=0.0, dropout=0.1),
     TrainingConfig(epochs=3, batch_size=8, learning_rate=1e-2),
     targets="multi",
 )

@@ -190,7 +190,8 @@ def test_onnx_of_tokens_standardised_by_themselves_and_in_context(
     terms, specs, root, tmp_path, recordings
 ):
     config = small("erm")
-    config = replace(config, model=replace(config.model, depth=0 if terms else 1, token_scale=1.0))
+    model = replace(config.model, depth=0 if terms else 1, token_view=True, token_scale=1.0)
+    config = replace(config, model=model)
     experiment = Experiment(
         "erm", to_plain(config), Protocol([specs[0]], [specs[2]], **terms), 1, tmp_path / "run"
     )

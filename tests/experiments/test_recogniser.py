@@ -27,7 +27,7 @@ from cleser.training.loop import TrainingConfig
 from tests.corpora.trees import write_corpus
 
 CONFIG = ERMConfig(
-    ModelConfig(dim=16, input_dropout=0.0, dropout=0.1),
+    ModelConfig(dim=16, token_view=True, input_dropout=0.0, dropout=0.1),
     TrainingConfig(epochs=4, batch_size=8, learning_rate=5e-3),
 )
 

@@ -38,7 +38,7 @@ def part(batch, i):
 @pytest.mark.parametrize("mix", ["weighted", "concat"])
 def test_an_utterance_is_embedded_alike_in_any_company(depth, mix):
     batch = make_batch()
-    config = ModelConfig(dim=16, depth=depth)
+    config = ModelConfig(dim=16, depth=depth, token_view=True)
     model = EmotionModel(config, layers=2, channels=6, classes=4, mix=mix).eval()
     together = model(batch)
     assert together.utterances.shape == (3, 16)
@@ -53,7 +53,9 @@ def test_an_utterance_is_embedded_alike_in_any_company(depth, mix):
 
 @pytest.mark.parametrize("depth", [0, 1])
 def test_every_parameter_learns(depth):
-    model = EmotionModel(ModelConfig(dim=16, depth=depth), layers=2, channels=6, classes=4)
+    model = EmotionModel(
+        ModelConfig(dim=16, depth=depth, token_view=True), layers=2, channels=6, classes=4
+    )
     model(make_batch()).logits.square().sum().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
@@ -61,7 +63,7 @@ def test_every_parameter_learns(depth):
 
 
 def test_without_their_view_tokens_are_embedded_and_change_no_utterance():
-    config = ModelConfig(dim=16, token_view=False)
+    config = ModelConfig(dim=16)
     model = EmotionModel(config, layers=2, channels=6, classes=4).eval()
     batch, other = make_batch(), make_batch()
     other.tokens += 1
@@ -79,8 +81,8 @@ def test_without_their_view_tokens_are_embedded_and_change_no_utterance():
 def test_keeping_each_layers_view_of_the_tokens_changes_nothing_else(mix):
     torch.manual_seed(0)
     shape = {"layers": 2, "channels": 6, "classes": 4, "mix": mix}
-    plain = EmotionModel(ModelConfig(dim=16), **shape).eval()
-    keeping = EmotionModel(ModelConfig(dim=16), **shape, token_layers=True).eval()
+    plain = EmotionModel(ModelConfig(dim=16, token_view=True), **shape).eval()
+    keeping = EmotionModel(ModelConfig(dim=16, token_view=True), **shape, token_layers=True).eval()
     keeping.load_state_dict(plain.state_dict())
     batch = make_batch()
     expected, found = plain(batch), keeping(batch)
@@ -167,7 +169,7 @@ def test_tokens_carry_their_utterances_labels():
 @pytest.mark.parametrize("depth", [0, 1])
 def test_a_gpu_gives_what_the_processor_gives(depth):
     torch.manual_seed(0)
-    config = ModelConfig(dim=16, depth=depth)
+    config = ModelConfig(dim=16, depth=depth, token_view=True)
     model = EmotionModel(config, layers=2, channels=6, classes=4, communities=3).eval()
     torch.nn.init.normal_(model.styles.maps)
     batch = make_batch()

@@ -13,13 +13,15 @@ from cleser.corpora.protocol import Protocol
 from cleser.experiments.experiment import Data, Experiment, uses_of
 from cleser.models import ModelConfig
 from cleser.recipes import METHODS
+from cleser.recipes.layer_anchoring import LayerAnchoringConfig
+from cleser.recipes.sapa import SAPAConfig
 from cleser.settings import to_plain
 from cleser.speech import load_backbone
 from cleser.training.dataset import phones_of
 from cleser.training.loop import Found, Task, TrainingConfig
 from tests.corpora.trees import write_corpus
 
-SMALL = ModelConfig(dim=8, input_dropout=0.0, dropout=0.1)
+SMALL = ModelConfig(dim=8, token_view=True, input_dropout=0.0, dropout=0.1)
 PROTOCOL = Protocol(
     ["synthetic:en?speakers=4&sentences=2"], ["synthetic:zh?speakers=4&sentences=2"]
 )
@@ -295,3 +297,18 @@ def test_adapting_while_tested_is_among_the_terms_and_refused_where_they_forbid_
         cast = replace(PROTOCOL, **terms).load()
         with pytest.raises(ValueError, match=f"test_time 'tent'.* {next(iter(terms.values()))!r}"):
             uses_of(tent, cast, data.backbone, alignments=False)
+
+
+def test_tokens_are_read_by_recipes_alone_that_use_them():
+    asked = {n: m.config().uses_tokens for n, m in METHODS.items() if m.build is not None}
+    assert [name for name, uses in asked.items() if uses] == ["sapa"]
+
+
+def test_tokens_that_could_change_nothing_are_refused():
+    with pytest.raises(ValueError, match=r"depth is 2.*--token-view"):
+        ModelConfig(depth=2)
+    with pytest.raises(ValueError, match=r"phoneme_weight is 0\.1.*--token-view"):
+        SAPAConfig(ModelConfig())
+    assert not SAPAConfig(ModelConfig(), phoneme_weight=0.0).uses_tokens
+    with pytest.raises(ValueError, match=r"units is 'vowel'.*--token-view"):
+        LayerAnchoringConfig(units="vowel")

@@ -21,7 +21,7 @@ from cleser.training.loop import Task
 EMOTIONS = ("anger", "fear", "joy")
 VOCABULARY = Vocabulary(EMOTIONS, ("anna",), ("en",), ("mine",))
 TASK = Task(layers=1, channels=4, vocabulary=VOCABULARY, mix="weighted")
-CONFIG = ERMConfig(ModelConfig(dim=8, token_view=False), targets="multi")
+CONFIG = ERMConfig(ModelConfig(dim=8), targets="multi")
 
 
 def test_loss_by_a_loop():

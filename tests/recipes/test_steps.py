@@ -37,7 +37,12 @@ def build(name: str, **changes):
     """A recipe without noise, in double precision, with its own weights of the terms."""
     torch.manual_seed(0)
     quiet = ModelConfig(
-        dim=DIM, input_dropout=0.0, token_dropout=0.0, dropout=0.0, community_dropout=0.0
+        dim=DIM,
+        token_view=True,
+        input_dropout=0.0,
+        token_dropout=0.0,
+        dropout=0.0,
+        community_dropout=0.0,
     )
     changes = {"training": TrainingConfig(epochs=2), **changes}
     config = replace(METHODS[name].config(), model=quiet, **changes)

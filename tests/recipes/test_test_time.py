@@ -108,7 +108,9 @@ def test_tent_lowers_the_entropy_and_starts_again():
 
 def test_tent_adapts_the_network_of_the_recipes():
     torch.manual_seed(0)
-    model = EmotionModel(ModelConfig(dim=8, depth=1, heads=2), layers=2, channels=5, classes=3)
+    model = EmotionModel(
+        ModelConfig(dim=8, depth=1, heads=2, token_view=True), layers=2, channels=5, classes=3
+    )
     batch = Batch(
         summaries=torch.randn(4, 2, 5),
         tokens=torch.randn(8, 2, 5),

@@ -167,7 +167,7 @@ def test_what_is_said_is_taken_out_on_both_roads(specs, tmp_path):
 
 
 def test_both_roads_train_alike_where_the_backbone_stays(specs, tmp_path):
-    config = ERMConfig(ModelConfig(dim=8), QUICK)
+    config = ERMConfig(ModelConfig(dim=8, token_view=True), QUICK)
     run("erm", specs, tmp_path / "kept", "acoustic", FineTuning(), config=config)
     run("erm", specs, tmp_path / "heard", "acoustic", FineTuning("head"), config=config)
     one, other = (
@@ -282,7 +282,7 @@ def tmp_path_of(spec):
 
 def test_gradients_of_several_batches_make_one_step(specs, models, tmp_path):
     """Two batches of four, gathered, are one of eight where the loss is a mean over utterances."""
-    model = ModelConfig(dim=8, input_dropout=0.0, token_dropout=0.0, dropout=0.0)
+    model = ModelConfig(dim=8, token_view=True, input_dropout=0.0, token_dropout=0.0, dropout=0.0)
     folder = save_tiny("wav2vec2", tmp_path / "still", **STILL)
 
     def losses(name, batch_size, accumulate):
@@ -363,12 +363,12 @@ def test_killed_and_resumed_equals_uninterrupted(specs, models, tmp_path):
     The killed run has its recordings decoded by other processes, the uninterrupted one by itself.
     """
     tuning = FineTuning("lora", adapters=4, crop=0.25)
-    config = ERMConfig(ModelConfig(dim=8), TrainingConfig(epochs=4, batch_size=4))
+    config = ERMConfig(ModelConfig(dim=8, token_view=True), TrainingConfig(epochs=4, batch_size=4))
     run("erm", specs, tmp_path / "whole", models["wav2vec2"], tuning, config=config)
     script = f"""
 from tests.training.test_audio import *
 from pathlib import Path
-config = ERMConfig(ModelConfig(dim=8), TrainingConfig(epochs=4, batch_size=4))
+config = ERMConfig(ModelConfig(dim=8, token_view=True), TrainingConfig(epochs=4, batch_size=4))
 tuning = FineTuning("lora", adapters=4, crop=0.25)
 run("erm", {specs!r}, Path({str(tmp_path / "killed")!r}), {models["wav2vec2"]!r}, tuning, config=config, workers=2)
 """

@@ -32,7 +32,7 @@ from tests.corpora.trees import write_corpus
 from tests.speech.tiny_models import save_tiny
 
 # Batches of nine: shares of five and four, and a rest of six or seven. Two processes leave out a rest of one.
-STILL = ModelConfig(dim=8, input_dropout=0.0, token_dropout=0.0, dropout=0.0)
+STILL = ModelConfig(dim=8, token_view=True, input_dropout=0.0, token_dropout=0.0, dropout=0.0)
 CONFIG = ERMConfig(STILL, TrainingConfig(epochs=2, batch_size=9, learning_rate=3e-3))
 SILENT = {
     "hidden_dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0,

@@ -1,4 +1,4 @@
-r"""How alike the layers of a model describe the same items: linear CKA of all pairs of layers, in a stream.
+r"""How similarly the layers of a model describe the same items: linear CKA of all pairs of layers, batch by batch.
 
 S. Kornblith, M. Norouzi, H. Lee, G. Hinton, *Similarity of Neural Network Representations Revisited*, ICML 2019;
 debiased as in L. Song, A. Smola, A. Gretton, J. Bedo, K. Borgwardt, *Feature Selection via Dependence Maximization*,

@@ -26,20 +26,22 @@ _REMEMBERED = 1 << 24
 class AnchorBatchSampler(ResumableBatchSampler):
     """Every anchor has a positive and a negative in its batch, and each is an anchor once an epoch.
 
-    The anchors of an epoch are shuffled. A batch takes as many of them, in order, as can be served within
-    ``batch_size``: by each other where their labels allow, else by a positive or a negative drawn from all that an
-    anchor has, each as likely. Places that remain go to the next anchors, ahead of their turn. No utterance stands
-    twice in a batch. The epoch's last batch is filled with its first anchors, which are then anchors twice.
+    The anchors of an epoch are shuffled. A batch takes as many of them, in order, as fit into
+    ``batch_size`` together with a positive and a negative for each. Anchors serve as positives and negatives of each
+    other if their labels allow it; otherwise a positive or negative is drawn from all of an anchor, with equal
+    probability. Remaining places go to the next anchors, ahead of their turn. No utterance occurs twice in a batch.
+    The epoch's last batch is filled up with its first anchors, which are then anchors twice.
 
     Relations are looked up between combinations of labels, never between utterances.
 
     Args:
         labels: Name → integers [N]; −1 is unknown.
-        positive: Who attracts an anchor.
-        negative: Who repels it.
+        positive: Which items attract an anchor.
+        negative: Which items repel it.
         batch_size: Utterances in a batch, 3 at least.
-        anchors: Which utterances may be anchors, bool [N], as the target's; by default all. The others serve.
-        seed: Decides all draws.
+        anchors: Which utterances may be anchors, bool [N], such as those of the target; by default all. The others are
+            only positives and negatives.
+        seed: Seed of all random choices.
         rank: This process' rank; by default that of `torch.distributed` when an epoch begins, 0 without. Ranks share
             each batch.
         world_size: Number of ranks, likewise.
@@ -52,7 +54,7 @@ class AnchorBatchSampler(ResumableBatchSampler):
         ValueError: No utterance can be served, an argument is out of range, or the labels do not fit (as of
             `cleser.relations.Relation.mask`).
 
-    Every iteration is an epoch (`ResumableBatchSampler`; :doc:`loops` has the loops that it is used in).
+    Every iteration is an epoch (`ResumableBatchSampler`); :doc:`loops` shows how to use it.
 
     >>> from cleser.relations import differ, same
     >>> labels = {"language": [0, 0, 1, 1, 1], "emotion": [0, 1, 0, 1, 2]}

@@ -23,23 +23,24 @@ Incomplete = Literal["raise", "take"]
 class HierarchicalBatchSampler(ResumableBatchSampler):
     r"""Every batch holds the same number of utterances of each of some languages and some emotions.
 
-    For each batch, ``groups["language"]`` languages and ``groups["emotion"]`` emotions are drawn, all values alike
-    however many utterances have them; each pair of the two is a *cell* that gives ``samples`` utterances. The
-    emotions are the same for all of a batch's languages, so that every utterance meets its emotion in the other
-    languages. Any names and any number of them will do.
+    For each batch, ``groups["language"]`` languages and ``groups["emotion"]`` emotions are drawn, each value with the
+    same probability, however many utterances have it. Each pair of a language and an emotion is a *cell* that gives
+    ``samples`` utterances. All languages of a batch have the same emotions, so that every utterance meets its emotion
+    in the other languages. ``groups`` may have any names, and any number of them.
 
-    A cell deals from its shuffled utterances and shuffles anew when fewer than ``samples`` are left: none stands twice
-    in a batch, and none is dealt twice from one shuffle. A cell of n < ``samples`` utterances gives each
+    A cell takes its utterances from a shuffled list and shuffles again when fewer than ``samples`` are left: no
+    utterance occurs twice in a batch, and none is taken twice from one shuffled list. A cell of
+    n < ``samples`` utterances gives each
     :math:`\lfloor samples / n \rfloor` or :math:`\lceil samples / n \rceil` times.
 
     Args:
         labels: Name → integers [N]; −1 is unknown.
         groups: Name → number of its values in a batch.
         samples: Utterances from each cell.
-        seed: Decides all draws.
-        batches: Batches an epoch; by default as many as N utterances fill.
-        incomplete: Where there are fewer values than asked for, or a cell is empty: ``"raise"``, or ``"take"`` what
-            there is, in smaller batches.
+        seed: Seed of all random choices.
+        batches: Batches in an epoch; by default as many as N utterances fill.
+        incomplete: What to do if there are fewer values than requested, or if a cell is empty: ``"raise"`` an error, or
+            ``"take"`` what there is, in smaller batches.
         rank: This process' rank; by default that of `torch.distributed` when an epoch begins, 0 without. Ranks share
             each batch.
         world_size: Number of ranks, likewise.
@@ -51,7 +52,7 @@ class HierarchicalBatchSampler(ResumableBatchSampler):
         ValueError: Values are missing or cells empty (see ``incomplete``), an argument is out of range, or the labels
             do not fit (as of `cleser.relations.Relation.mask`).
 
-    Every iteration is an epoch (`ResumableBatchSampler`; :doc:`loops` has the loops that it is used in).
+    Every iteration is an epoch (`ResumableBatchSampler`); :doc:`loops` shows how to use it.
 
     >>> labels = {"language": [0, 0, 0, 1, 1, 1], "emotion": [0, 1, 1, 0, 0, 1]}
     >>> sampler = HierarchicalBatchSampler(labels, {"language": 2, "emotion": 2}, samples=1)

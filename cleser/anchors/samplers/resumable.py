@@ -29,17 +29,17 @@ Place = tuple[int, int]
 
 
 class ResumableBatchSampler(Sampler[list[int]], ABC):
-    """Batches of an endless row of epochs.
+    """Batches of an endless sequence of epochs, which can be resumed within an epoch.
 
-    Every iteration is one epoch. It begins when its first batch is asked for, with the epoch after the one before,
-    however far that one came; or with the epoch of ``set_epoch``; or where ``load_state_dict`` says, in the midst of an
-    epoch. All ranks walk the same batches, and of each batch rank r of W takes the items r, r + W, r + 2W, …: together
-    they hold the batch of one rank. Samplers can be pickled, and go on from where they stood.
+    Every iteration is one epoch. It begins when its first batch is requested, with the next epoch (even if the one
+    before was not finished), with the epoch that ``set_epoch`` names, or within an epoch after ``load_state_dict``.
+    All ranks go through the same batches, and rank r of W takes the items r, r + W, r + 2W, … of each: together the
+    ranks hold the batch that a single process would have. Samplers can be pickled, and then continue where they were.
 
     Args:
         labels: What the batches are made of, for the fingerprint of the state.
         settings: The sampler's settings, likewise.
-        seed: Decides all draws.
+        seed: Seed of all random choices.
         rank: This process' rank. By default that of `torch.distributed` when an epoch begins, 0 without.
         world_size: Number of ranks, likewise.
 

@@ -1,15 +1,16 @@
-r"""What a speaker's community in one emotion tells about the speaker's communities in others.
+r"""What a speaker's community in one emotion says about the speaker's communities in other emotions.
 
-Who sounds tense in anger may well sound tense in sadness. Over the speakers that two parts (graphs of an emotion each)
-have in common, let :math:`T_{cc'} = \sum_s q_{sc}\, q'_{sc'}` count who is in community c of the one and in c' of the
-other, E be what independence would expect of it, and :math:`m` the mean of E. Then
+A speaker who sounds tense in anger may also sound tense in sadness. Over the speakers that two
+parts (graphs of an emotion each) have in common, let :math:`T_{cc'} = \sum_s q_{sc}\, q'_{sc'}` count the speakers in
+community c of the one and c' of the other, E be its expected value if both were independent, and :math:`m` the mean of
+E. Then
 
 .. math:: \lambda_{cc'} = \frac{m\, T_{cc'} / E_{cc'} + 1}{m + 1}, \qquad
           \log q_{sc} \leftarrow \log q_{sc} + \alpha \sum_{\text{parts}} \log \sum_{c'} \lambda_{cc'}\, q'_{sc'}
 
-is the evidence of the others by Bayes' rule, shrunk to none (λ = 1) by one pseudo-count a cell. Parts whose communities
-do not depend on each other to begin with, by Pearson's :math:`\chi^2` at one in a thousand, take no notice of each
-other: styles that are of one emotion alone stay as they are.
+is the evidence of the other parts by Bayes' rule, shrunk towards none (λ = 1) by one pseudo-count for each cell. If the
+initial communities of two parts do not depend on each other, by Pearson's :math:`\chi^2` at the level .001, these parts
+share no information: styles of one emotion alone are not changed.
 """
 
 from __future__ import annotations

@@ -1,17 +1,17 @@
-r"""Communities refined by what their nodes are like, with message passing in PyTorch Geometric and no labels.
+r"""Communities refined by the features of their nodes, with message passing in PyTorch Geometric and no labels.
 
-Leiden sees which nodes are neighbours, and not why. The refiner sees features too, smoothed over the graph,
+Leiden only knows which nodes are neighbours. The refiner also uses features, smoothed over the graph,
 
 .. math::
 
    h = \hat{A}\,x, \qquad \hat{A} = D^{-1/2} (A + \rho \bar{d}\, I) D^{-1/2}
 
-(:math:`\bar d` the mean strength of a node: ρ says how much a node listens to itself), and nodes belong to prototypes,
+(:math:`\bar d` the mean strength of a node: ρ is the weight of a node's own features), and nodes belong to prototypes,
 
 .. math:: q_{ic} \propto \exp(\cos(h_i, \mu_c) / \tau), \qquad \mu_c = \sum_i w_i\, q_{ic}\, h_i,
 
 which start from the given communities and are found by alternation, an expectation-maximisation on the sphere. Where
-the same speakers have nodes in the graphs of several emotions, each graph hears what the others found
+the same speakers have nodes in the graphs of several emotions, each graph uses what the others found
 (`cleser.graphs.communities.agreement`). A node changes its community only where its log-odds exceed ``caution``.
 
 With ``epochs`` a linear map before the message passing is trained by gradients to

@@ -1,17 +1,17 @@
-r"""How a label, say language, mixes within communities and along edges, against chance.
+r"""How a label, such as language, mixes within communities and along edges, compared with chance.
 
 With :math:`n_{cl}` items of language :math:`l` in community :math:`c`, the relative entropy
 
 .. math:: H = \frac{\sum_c n_c H(n_{c\cdot} / n_c)}{n\, H(n_{\cdot l} / n)}
 
-is 0 where every community speaks one language, and 1 where each has the languages in the proportions of all. The
+is 0 if every community has only one language, and 1 if each has the languages in the proportions of the whole. The
 assortativity of a graph (Newman, *Physical Review E* 67, 026126, 2003),
 
 .. math:: r = \frac{\sum_l e_{ll} - \sum_l a_l^2}{1 - \sum_l a_l^2}
 
-with :math:`e_{lm}` the share of edge weight between languages and :math:`a_l` its margins, is 1 where edges keep within
-a language and about 0 where they ignore it. In small groups neither is at its limit by chance: compare with
-`permutation_test`.
+with :math:`e_{lm}` the share of edge weight between languages and :math:`a_l` its margins, is 1 if all edges stay
+within a language, and about 0 if they do not depend on it. In small groups, chance values of both differ from these
+limits: compare with `permutation_test`.
 """
 
 from __future__ import annotations

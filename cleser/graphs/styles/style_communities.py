@@ -1,9 +1,9 @@
-"""Who expresses an emotion alike: communities of speakers across languages, for each emotion.
+"""Communities of speakers who express an emotion alike, across languages, for each emotion.
 
-A speaker's mean embedding in an emotion is made of much that is not style: of the voice, and of the language with its
+A speaker's mean embedding in an emotion contains much that is not style: the voice, and the language with its
 microphones. Both are offsets of groups (`cleser.graphs.styles.offsets`), and are removed before neighbours are
-searched: what stays is how this speaker's emotion departs from the speaker's own mean and from what is usual in the
-language.
+searched. What remains is the difference of this speaker's emotion from the speaker's own mean and from what is usual in
+the language.
 """
 
 from __future__ import annotations

@@ -27,24 +27,25 @@ class FineTuning:
     """How a backbone is trained with the recipe on top of it.
 
     Attributes:
-        mode: features trains on frozen features kept on disk. All others go from audio: head trains
-            the recipe's network alone, top the highest blocks too, transformer all but the
-            convolutions, full everything, lora low-rank updates of the attention's projections.
-        top: Blocks that top trains.
-        rank: Of LoRA's updates.
+        mode: What is trained. features: the recipe's network, on features stored on disk. All other modes train from
+            audio. head: the recipe's network alone; top: also the highest blocks of the backbone; transformer:
+            everything except the convolutions; full: everything; lora: low-rank updates of the attention's projections.
+        top: Number of blocks that the mode top trains.
+        rank: Rank of LoRA's updates.
         targets: Names of the linear layers that LoRA updates.
-        adapters: Width of a bottleneck adapter behind each block, in any mode; 0 for none.
-        learning_rate: Of the backbone's own weights and of what is added to it, at its peak.
-        layer_decay: Factor on that rate from each block to the one below it.
-        crop: Longest stretch of a recording that a step hears, in seconds; tests hear all of it.
-        accumulate: Batches whose gradients make one step.
-        checkpointing: Compute blocks twice rather than keep what is in them: less memory, a third more time.
+        adapters: Width of a bottleneck adapter behind each block, in any mode except features; 0 for none.
+        learning_rate: Peak learning rate of the backbone's weights and of the parts added to it.
+        layer_decay: Factor on this learning rate from each block to the one below it.
+        crop: Longest part of a recording that is used in a training step, in seconds; tests use all of it.
+        accumulate: Number of batches whose gradients make one step.
+        checkpointing: Compute each block again for its gradient instead of storing its activations: less memory, a
+            third more time.
         shard: Spread the backbone's weights and their optimiser's state over the processes, a block at a time (FSDP),
-            for models that one device cannot train. One process makes nothing of it.
-        precision: Of the backbone's arithmetic; the recipe's network and all losses stay in float32.
+            for models that one device cannot train. It has no effect with one process.
+        precision: Precision of the backbone's computations; the recipe's network and all losses stay in float32.
 
     Raises:
-        ValueError: A value is none that it may be.
+        ValueError: A value is not allowed.
     """
 
     mode: Mode = "features"
@@ -80,15 +81,15 @@ class FineTuning:
 
 
 class Adapter(nn.Module):
-    r"""A bottleneck beside the stream of hidden states, which starts as nothing.
+    r"""A bottleneck beside the stream of hidden states, which has no effect before training.
 
     .. math:: y = x + g \, W_2 \, \mathrm{GELU}(W_1 \, \mathrm{LN}(x))
 
-    with a learned gate g, one at first, and W₂ zero at first.
+    with a learned gate g, which starts at one; W₂ starts at zero.
 
     Args:
         dim: D.
-        width: Of the bottleneck.
+        width: Width of the bottleneck.
     """
 
     def __init__(self, dim: int, width: int) -> None:
