@@ -16,6 +16,7 @@ from cleser.corpora.probe import probe as read_headers
 from cleser.corpora.votes import describe_votes
 
 UNLABELLED = "(no label)"
+_EXAMPLES = 3  # of each reason why recordings were left out
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ def _cell(column: str, value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _problems(found: list[Problem], most: int = 3) -> RenderableType:
+def _problems(found: list[Problem]) -> RenderableType:
     """The problems by reason, each with a few examples on lines of their own, whole."""
     if not found:
         return Text("No problems", style="green")
@@ -200,5 +201,5 @@ def _problems(found: list[Problem], most: int = 3) -> RenderableType:
     lines = [Text(f"{counted} (left out)", style="bold red")]
     for reason, paths in sorted(frame.groupby("reason")["path"], key=lambda item: -len(item[1])):
         lines.append(Text(f"{len(paths):,} × {reason}"))
-        lines += [Text(f"    {path}") for path in paths.head(most)]
+        lines += [Text(f"    {path}") for path in paths.head(_EXAMPLES)]
     return Group(*lines)

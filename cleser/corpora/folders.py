@@ -16,6 +16,8 @@ AUDIO = (".wav", ".flac", ".aiff", ".aif", ".mp3", ".ogg", ".opus", ".sph")
 EMPTY = "is empty (0 bytes)"
 _POINTERS = (b"version https://git-lfs", b"/annex/objects/")  # what stands in place of a large file
 _POINTER_SIZE = 512  # bytes that no pointer has
+_SHOWN = 5  # names that a message lists
+_LOOKED_AT = 20_000  # entries of a folder: a hint is not worth a long wait
 
 
 class WrongFolderError(ValueError):
@@ -263,22 +265,22 @@ def _try(fits: Callable[[Path], bool], folder: Path) -> bool:
         return False  # a folder that may not be looked into is no hint, and no error of this corpus
 
 
-def _names(folder: Path, most: int = 5) -> str:
+def _names(folder: Path) -> str:
     names = sorted(
         printable(p.name) + "/" * p.is_dir() for p in folder.iterdir() if not p.name.startswith(".")
     )
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(names[:most]) or "nothing") + rest
+    rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return (", ".join(names[:_SHOWN]) or "nothing") + rest
 
 
-def _holds(folder: Path, pattern: str, above: int, most: int = 20_000) -> bool:
+def _holds(folder: Path, pattern: str, above: int) -> bool:
     """Whether most recordings of a folder or of those right within it follow the pattern."""
     own = foreign = seen = 0
     for place in (folder, *(p for p in folder.iterdir() if p.is_dir())):
         with os.scandir(place) as scan:
             for entry in scan:
                 seen += 1
-                if seen > most:  # a hint is not worth a long wait
+                if seen > _LOOKED_AT:
                     return own > foreign
                 if entry.name.lower().endswith(AUDIO):
                     fits = re.fullmatch(pattern, _tail(entry.path, above)) is not None

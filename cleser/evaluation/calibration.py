@@ -317,11 +317,7 @@ def summarise_calibration(
 
 
 def _summary(found: Reliability) -> dict[str, Any]:
-    summary: dict[str, Any] = {}
-    for name in _METRICS:
-        of = found.interval(name)
-        ends = [None if np.isnan(end) else end for end in (of.low, of.high)]
-        summary[name] = {"mean": of.estimate, "ci95": ends, "covers": of.covers}
+    summary: dict[str, Any] = {name: found.interval(name).summary() for name in _METRICS}
     curve: Mapping[str, Floats] = {
         "confidence": found.confidence,
         "accuracy": found.accuracy,

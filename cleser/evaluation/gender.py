@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import numpy as np
 import pandas as pd
 
-from cleser.evaluation.intervals import Interval, group_difference, interval
+from cleser.evaluation.intervals import group_difference, interval
 from cleser.evaluation.metrics import uar
 from cleser.evaluation.speakers import Clusters, cluster
 
@@ -60,7 +59,9 @@ def gender_gap(predictions: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
             f"{len(mixed)} speakers have utterances of both genders and are left out"
         )
     if len(clusters) == 2 and clusters["male"].seeds == clusters["female"].seeds:
-        summary["difference"] = _entry(group_difference(clusters["male"], clusters["female"], uar))
+        summary["difference"] = group_difference(
+            clusters["male"], clusters["female"], uar
+        ).summary()
     elif len(clusters) == 2:
         summary["notes"].append("some seeds tested one gender alone: there is no difference")
     return summary
@@ -68,15 +69,10 @@ def gender_gap(predictions: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
 
 def _group(rows: pd.DataFrame, clusters: Clusters) -> dict[str, Any]:
     return {
-        "uar": _entry(interval(clusters, uar)),
+        "uar": interval(clusters, uar).summary(),
         "speakers": int(rows["speaker"].nunique()),
         "utterances": int(rows["utterance"].nunique()),
     }
-
-
-def _entry(found: Interval) -> dict[str, Any]:
-    ends = [None if np.isnan(end) else float(end) for end in (found.low, found.high)]
-    return {"mean": found.estimate, "ci95": ends, "covers": found.covers}
 
 
 def _notes(groups: dict[str, pd.DataFrame], unknown: int, missing: list[str]) -> list[str]:

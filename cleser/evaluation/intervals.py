@@ -90,7 +90,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -132,6 +132,17 @@ class Interval:
     error: float
     dof: float
     covers: str
+
+    def summary(self) -> dict[str, Any]:
+        """What files of results say of it: the estimate, both ends, and what they cover.
+
+        An end that is NaN is None here, since JSON has no NaN.
+
+        >>> Interval(0.5, 0.4, float("nan"), 0.1, 7, "speakers").summary()
+        {'mean': 0.5, 'ci95': [0.4, None], 'covers': 'speakers'}
+        """
+        ends = [None if np.isnan(end) else float(end) for end in (self.low, self.high)]
+        return {"mean": self.estimate, "ci95": ends, "covers": self.covers}
 
 
 @dataclass(frozen=True)

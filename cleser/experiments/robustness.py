@@ -256,8 +256,8 @@ def _summarise(
             {
                 "kind": condition.kind,
                 "value": condition.value,
-                name: _entry(reached),
-                "change": _entry(_change(measured(own), worse)),
+                name: reached.summary(),
+                "change": _change(measured(own), worse).summary(),
                 "utterances": int(both["utterance"].nunique()),
             }
         )
@@ -280,8 +280,3 @@ def _change(clean: Measure, worse: Measure) -> Interval:
 
 def _read(out: Path, condition: Condition) -> pd.DataFrame:
     return pd.read_parquet(out / f"{condition.name}.parquet")
-
-
-def _entry(found: Interval) -> dict[str, Any]:
-    ends = [None if np.isnan(end) else float(end) for end in (found.low, found.high)]
-    return {"mean": found.estimate, "ci95": ends, "covers": found.covers}

@@ -32,7 +32,7 @@ _CHRONOLOGICAL: Final = "Praat chronological TextGrid text file"
 
 _VALUES: Final = frozenset('"<+-0123456789')  # what a value begins with
 _TEXT, _NUMBER, _FLAG = '"', "number", "flag"
-_CLEAR: Final = {_TEXT: _TEXT, **dict.fromkeys("0123456789", _NUMBER)}
+_FIRST_LINES: Final = ["File", "type", "=", _TEXT, "Object", "class", "=", _TEXT]
 _TIER_ENDS: Final[tuple[list[str], ...]] = (
     [],
     [_TEXT],
@@ -40,6 +40,10 @@ _TIER_ENDS: Final[tuple[list[str], ...]] = (
 _FLAGS: Final = ("<exists>", "<absent>")
 # Comments run from a free-standing ! to the end of the line; within a text it is none.
 _COMMENT: Final = re.compile(r'"(?:[^"]++|"")*+(?:"|\Z)|(?<![^\s"])!([^\n]*+)')
+# What stands before tiers and before intervals: when they begin and end, and how many they are.
+_TWO_TIMES: Final = r"[0-9]+(?:\.[0-9]*)? [0-9]+(?:\.[0-9]*)?"
+_BEFORE_TIERS: Final = re.compile(_TWO_TIMES + " <exists> ([0-9]{1,9})")
+_BEFORE_INTERVALS: Final = re.compile(_TWO_TIMES + " ([0-9]{1,9})")
 # The values of a text where they stand: for messages, which name the line.
 _PLACE: Final = re.compile(r'"(?:[^"]++|"")*+"|[^\s"]++')
 _DECIMAL: Final = re.compile(r"([-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)(%?)")
@@ -95,7 +99,7 @@ def decode(content: bytes) -> str:
         text = content.decode("utf-16", errors="replace")
     elif content[:3] == b"\xef\xbb\xbf":
         text = content[3:].decode("utf-8", errors="replace")
-    elif content[:1] == b"\0" or content[1:2] == b"\0":
+    elif b"\0" in content[:2]:
         text = content.decode(
             "utf-16-be" if content[:1] == b"\0" else "utf-16-le", errors="replace"
         )
@@ -159,21 +163,26 @@ class _Values:
         if "" in parts[2:-1:2]:
             parts = _joined(parts)
         self.texts = parts[1::2]
-        between = ' " '.join(parts[::2])
-        self.found = between.split()  # a quote stands for the next text
-        # What begins with another character of _VALUES is a value for certain.
-        self.clear = not ("-" in between or "+" in between or between.count("<") > 1)
-        self.plain = "_" not in between  # float reads 1_000, which is no number here
+        self.trigraphs = "\\" in text
+        self.between = ' " '.join(parts[::2])  # a quote stands for the next text
+        self.found = self.between.split()
+        self.plain = "_" not in self.between  # float reads 1_000, which is no number here
         self.at = self.at_text = 0
         # The long format has words before all values, others hardly behind their first two lines. To look at each word
         # costs as much as all the rest: elsewhere they are left out once intervals do not fit.
         self.may_hold_words = True
-        if between.count("=") > 2:
+        if "=" in "".join(parts[4:5]):  # behind the second text
             self._leave_out_words()
+        elif self.found[:8] == _FIRST_LINES:
+            self.found[:8] = [_TEXT, _TEXT]
 
     def string(self, expected: str) -> str:
-        self._take(_TEXT, expected)
-        return _unquoted(self.texts[self.at_text - 1])
+        if self.found[self.at : self.at + 1] != [_TEXT]:
+            self._find(_TEXT, expected)
+        self.at += 1
+        self.at_text += 1
+        text = self.texts[self.at_text - 1]
+        return to_unicode(text) if self.trigraphs else text
 
     def number(self, expected: str) -> float:
         token = self._take(_NUMBER, expected)
@@ -205,6 +214,14 @@ class _Values:
             self.at += 1
         return ""
 
+    def size(self, usual: re.Pattern[str], length: int) -> int | None:
+        """The size that is the last of the next values; None where they are to be taken value by value."""
+        match = usual.fullmatch(" ".join(self.found[self.at : self.at + length]))
+        if match is None or int(match[1]) >= len(self.source):
+            return None
+        self.at += length
+        return int(match[1])
+
     def intervals(self, said: int) -> Intervals | None:
         """The intervals that stand here, as many as were said or more.
 
@@ -218,15 +235,15 @@ class _Values:
             while found[end : end + 1] not in _TIER_ENDS and found[end + 2 : end + 3] == [_TEXT]:
                 end += 3
         if whole and found[end : end + 1] in _TIER_ENDS:
-            times = found[first:end]
             try:
-                starts, ends = list(map(float, times[::3])), list(map(float, times[1::3]))
+                starts, ends = _times(found[first:end:3], found[first + 1 : end : 3])
             except ValueError:
                 pass
             else:
                 self.at = end
                 first, self.at_text = self.at_text, self.at_text + len(ends)
-                return starts, ends, _all_unquoted(self.texts[first : self.at_text])
+                marks = self.texts[first : self.at_text]
+                return starts, ends, list(map(to_unicode, marks)) if self.trigraphs else marks
         if self.may_hold_words:
             self._leave_out_words()
             return self.intervals(said)
@@ -243,19 +260,21 @@ class _Values:
         return AlignmentError(self.path, reason, self.where())
 
     def _take(self, kind: str, expected: str) -> str:
-        at = self.at
-        # What begins with a digit or a quote is a value for certain.
-        clear = at < len(self.found) and _CLEAR.get(self.found[at][0]) == kind
-        if not clear and self.next_kind() != kind:
-            raise self._unexpected(expected)
+        self._find(kind, expected)
         self.at += 1
-        self.at_text += kind == _TEXT
         return self.found[self.at - 1]
+
+    def _find(self, kind: str, expected: str) -> None:
+        """Go to the next value, which has to be of one kind."""
+        if self.next_kind() != kind:
+            raise self._unexpected(expected)
 
     def _leave_out_words(self) -> None:
         """Keep numbers, texts and flags alone, from here on."""
-        found = [word for word in self.found[self.at :] if word[0] in _VALUES]
-        if not self.clear:
+        # To compare first costs half as much: letters stand behind all that a value begins with.
+        found = [word for word in self.found[self.at :] if word < "=" and word[0] in _VALUES]
+        # What begins with another character is a value for certain.
+        if "-" in self.between or "+" in self.between or self.between.count("<") > 1:
             found = list(filter(_is_value, found))
         self.found[self.at :] = found
         self.may_hold_words = False
@@ -272,6 +291,14 @@ class _Values:
         if self.open:
             line = self.source.count("\n", 0, self.source.rindex('"')) + 1
         return AlignmentError(self.path, f"{ends}, expected {expected}", f"line {line}")
+
+
+def _times(begun: list[str], ended: list[str]) -> tuple[list[float], list[float]]:
+    """Starts and ends of intervals: where each begins at the end of the last one, a number stands twice."""
+    starts = list(map(float, begun))
+    if begun[1:] == ended[:-1]:
+        return starts, [*starts[1:], *map(float, ended[-1:])]
+    return starts, list(map(float, ended))
 
 
 def _blank(match: re.Match[str]) -> str:
@@ -316,11 +343,12 @@ def _read_text(values: _Values) -> list[Tier]:
     what = values.string('"TextGrid"')
     if what != "TextGrid":
         raise values.error(f'found the class {_shortened(what)!r}, expected "TextGrid"')
-    values.number("the time at which the file begins")
-    values.number("the time at which the file ends")
-    if values.flag("<exists>") == "<absent>":
-        return []
-    said = values.count("the number of tiers")
+    said = values.size(_BEFORE_TIERS, 4)
+    if said is None:
+        _pass_times(values, "the file")
+        if values.flag("<exists>") == "<absent>":
+            return []
+        said = values.count("the number of tiers")
     tiers = [_read_tier(values) for _ in range(said)]
     while values.next_kind() == _TEXT:
         tiers.append(_read_tier(values))
@@ -330,7 +358,10 @@ def _read_text(values: _Values) -> list[Tier]:
 def _read_tier(values: _Values) -> Tier | None:
     """The next tier; None for one of points."""
     kind, name = _tier_head(values)
-    said = values.count("the number of intervals")
+    said = values.size(_BEFORE_INTERVALS, 3)
+    if said is None:
+        _pass_times(values, "the tier")
+        said = values.count("the number of intervals")
     if kind == "TextTier":
         _read_points(values, said)
         return None
@@ -364,10 +395,12 @@ def _tier_head(values: _Values) -> tuple[str, str]:
     kind = values.string("the class of a tier")
     if kind not in ("IntervalTier", "TextTier"):
         raise values.error(f'found {_shortened(kind)!r}, expected "IntervalTier" or "TextTier"')
-    name = values.string("the name of a tier")
-    values.number("the time at which the tier begins")
-    values.number("the time at which the tier ends")
-    return kind, name
+    return kind, values.string("the name of a tier")
+
+
+def _pass_times(values: _Values, of: str) -> None:
+    values.number(f"the time at which {of} begins")
+    values.number(f"the time at which {of} ends")
 
 
 def _read_points(values: _Values, said: int) -> None:
@@ -380,9 +413,11 @@ def _read_points(values: _Values, said: int) -> None:
 
 def _read_chronological(values: _Values) -> list[Tier]:
     """All tiers' intervals in the order of their times, each with the number of its tier."""
-    values.number("the time at which the file begins")
-    values.number("the time at which the file ends")
-    heads = [_tier_head(values) for _ in range(values.count("the number of tiers"))]
+    _pass_times(values, "the file")
+    heads = []
+    for _ in range(values.count("the number of tiers")):
+        heads.append(_tier_head(values))
+        _pass_times(values, "the tier")
     rows: list[list[tuple[float, float, str, int]]] = [[] for _ in heads]
     while values.next_kind():
         of = values.number("the number of a tier")
@@ -400,11 +435,3 @@ def _read_chronological(values: _Values) -> list[Tier]:
 def _collected(name: str, rows: Iterable[tuple[float, float, str, int]], values: _Values) -> Tier:
     starts, ends, marks, places = zip(*rows, strict=True) if rows else ((),) * 4
     return Tier(name, starts, ends, marks, lambda i: values.where(places[i]))
-
-
-def _unquoted(text: str) -> str:
-    return to_unicode(text) if "\\" in text else text
-
-
-def _all_unquoted(texts: list[str]) -> list[str]:
-    return list(map(_unquoted, texts)) if "\\" in "".join(texts) else texts

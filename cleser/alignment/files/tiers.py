@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from itertools import compress, islice
+from itertools import compress
 from math import inf
 from operator import le, lt
 from pathlib import Path
@@ -138,9 +137,9 @@ def to_alignment(tier: Tier, path: str | Path, alphabet: str | None) -> Alignmen
         notes += note
     phones, stress, tones, lengths = zip(*filter(None, symbols), strict=True)
     return Alignment.checked(
-        np.frombuffer(array("d", starts + ends)).reshape(2, -1),  # half the cost of np.array
+        np.fromiter(starts + ends, float, 2 * len(ends)).reshape(2, -1),
         phones,
-        stress=np.frombuffer(array("q", stress), np.int64) if any(stress) else None,
+        stress=np.array(stress, np.int64) if any(stress) else None,
         tones=tones if any(tones) else None,
         lengths=lengths if any(lengths) else None,
         notes=notes,
@@ -150,7 +149,7 @@ def to_alignment(tier: Tier, path: str | Path, alphabet: str | None) -> Alignmen
 def _go_on(starts: list[float], ends: list[float]) -> bool:
     """Whether each phone ends after it starts, and before the next."""
     # Comparisons are false for NaN, so that each time is a number.
-    right = all(map(lt, starts, ends)) and all(map(le, ends, islice(starts, 1, None)))
+    right = all(map(lt, starts, ends)) and all(map(le, ends, starts[1:]))
     return right and starts[0] >= 0 and ends[-1] < inf
 
 

@@ -126,7 +126,7 @@ def _table(source: Path, given: Mapping[str, str]) -> pd.DataFrame:
 
 
 def _with_our_names(raw: pd.DataFrame, source: Path, given: Mapping[str, str]) -> pd.DataFrame:
-    table = _named(raw, source)
+    table = _named(raw)
     if "scale" not in table and any(name in raw for name in CONSENSUS_ATTRIBUTES):
         table["scale"] = CONSENSUS_SCALE
     for name, value in given.items():
@@ -220,7 +220,7 @@ def _argument(argument: str) -> tuple[Path, dict[str, str]]:
     return source, given
 
 
-def _named(table: pd.DataFrame, source: Path) -> pd.DataFrame:
+def _named(table: pd.DataFrame) -> pd.DataFrame:
     """The table with our names of columns, where others stand for them."""
     table = table.rename(columns={name: str(name) for name in table.columns})
     table = table.loc[:, ~table.columns.duplicated()]
