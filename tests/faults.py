@@ -111,6 +111,13 @@ FAULTS = (
     Fault(
         "the selection takes the worst settings",
         "experiments/selection.py",
+        "scores[scores.mean(1).argmax()] - scores",
+        "scores[scores.mean(1).argmin()] - scores",
+        "cleser/experiments/selection.py",
+    ),
+    Fault(
+        "the worst settings come first in the table of the selection",
+        "experiments/selection.py",
         "sort_values(ascending=False",
         "sort_values(ascending=True",
         f"{_SELECTION}::test_the_choice_is_that_of_runs_made_by_hand",

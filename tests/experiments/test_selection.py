@@ -105,6 +105,7 @@ def test_the_choice_is_that_of_runs_made_by_hand(tmp_path):
     means = {value: sum(scores) / 2 for value, scores in by_hand.items()}
     table = found.table.set_index("penalty")["mean"].to_dict()
     assert table == pytest.approx(means)
+    assert found.table["mean"].tolist() == sorted(table.values(), reverse=True)
     top = max(means, key=means.get)
     short = {
         value: [a - b for a, b in zip(by_hand[top], scores, strict=True)]
