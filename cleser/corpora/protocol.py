@@ -531,7 +531,7 @@ class Cast:
 
     @property
     def heard(self) -> pd.DataFrame:
-        """All utterances of the target that take part: those tested, and those of the pool."""
+        """All utterances of the target that take part, which are those tested and those of the pool."""
         return _concatenated([self.target, self.pool]).drop_duplicates(
             "utterance", ignore_index=True
         )

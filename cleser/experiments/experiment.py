@@ -240,7 +240,7 @@ class Data:
 
     @property
     def heard_tokens(self) -> bool:
-        """Whether tokens are needed: from audio they always are, for their statistics."""
+        """Whether tokens are needed; from audio they always are, for their statistics."""
         return self.tokens or self.tuning.from_audio
 
     @cached_property

@@ -70,7 +70,7 @@ class Choice:
 
     @property
     def folder(self) -> str:
-        """For a disk: the same for the same changes."""
+        """Name of a folder on disk, the same for the same changes."""
         plain = json.dumps(self.changes, sort_keys=True)
         return hashlib.sha256(plain.encode()).hexdigest()[:12]
 

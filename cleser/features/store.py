@@ -75,7 +75,7 @@ class StoreSettings:
 
     @property
     def identity(self) -> str:
-        """32 hexadecimal digits that change whenever a field does: a name for the store's folder."""
+        """32 hexadecimal digits that change whenever a field does, as a name for the store's folder."""
         text = json.dumps(asdict(self), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 

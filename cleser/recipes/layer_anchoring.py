@@ -98,7 +98,7 @@ class LayerAnchoringConfig(ERMConfig):
 
     @property
     def uses_tokens(self) -> bool:
-        """Whether batches need tokens beside the summaries: vowels are compared and aligned."""
+        """Whether batches need tokens beside the summaries, since vowels are compared and aligned."""
         return super().uses_tokens or self.units == "vowel"
 
 

@@ -114,7 +114,7 @@ class SAPAConfig(ERMConfig):
 
     @property
     def uses_tokens(self) -> bool:
-        """Whether batches need tokens beside the summaries: phones are anchored."""
+        """Whether batches need tokens beside the summaries, since phones are anchored."""
         return super().uses_tokens or self.phoneme_weight > 0
 
     @property

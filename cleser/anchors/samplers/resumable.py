@@ -105,7 +105,7 @@ class ResumableBatchSampler(Sampler[list[int]], ABC):
 
     @property
     def sampler(self) -> ResumableBatchSampler:
-        """The sampler itself: where Lightning and accelerate look for ``set_epoch``."""
+        """The sampler itself, which is where Lightning and accelerate look for ``set_epoch``."""
         return self
 
     @property

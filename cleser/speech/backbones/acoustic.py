@@ -73,7 +73,7 @@ class AcousticBackbone(Backbone):
 
     @property
     def name(self) -> str:
-        """Identity of what is computed, for stores: the version of the numbers, and the settings."""
+        """Identity of what is computed, for stores; the version of the numbers, and the settings."""
         return f"acoustic-v{VERSION}-floor{self.noise_floor:g}-silence{self.silence:g}"
 
     def count_frames(self, samples: Tensor) -> Tensor:

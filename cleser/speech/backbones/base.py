@@ -78,7 +78,7 @@ class Backbone(nn.Module, ABC):
 
     @property
     def views(self) -> tuple[Backbone, ...]:
-        """The backbones that describe an utterance side by side: this one alone, or those that are joined."""
+        """The backbones that describe an utterance side by side, this one alone, or those that are joined."""
         return (self,)
 
     @property

@@ -49,7 +49,7 @@ class JoinedBackbone(Backbone):
 
     @property
     def name(self) -> str:
-        """Identity of what is computed: all names."""
+        """Identity of what is computed, made of all names."""
         return "+".join(view.name for view in self.views)
 
     @property

@@ -118,7 +118,7 @@ class TransformersBackbone(Backbone):
 
     @property
     def name(self) -> str:
-        """Identity of what is computed, for stores: version, source, revision, layers, type and weights."""
+        """Identity of what is computed, for stores, of version, source, revision, layers, type and weights."""
         layers = "+".join(str(i) for i in self.layers)
         dtype = str(next(self.parameters()).dtype).removeprefix("torch.")
         settings = json.dumps(self._settings, sort_keys=True)
@@ -146,7 +146,7 @@ class TransformersBackbone(Backbone):
 
     @property
     def shortest(self) -> int:
-        """Samples that make one frame: a waveform needs as many."""
+        """Samples that make one frame; a waveform needs as many."""
         return 1 if isinstance(self.encoder, WhisperEncoder) else self.encoder.receptive_field
 
     @property
