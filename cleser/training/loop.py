@@ -24,6 +24,7 @@ from cleser.evaluation.metrics import confusion_matrix, uar
 from cleser.models.batch import Batch
 from cleser.models.emotion import Embedded
 from cleser.models.layer_mix import Mix
+from cleser.progress import track
 from cleser.ranks import gather, own_share, world
 from cleser.speech.backbones.fine_tuning import (
     FineTuning,
@@ -460,8 +461,12 @@ def embedded(
     shared = dataset.source.shared_out and len(dataset) >= world()
     at = torch.arange(len(dataset))[own_share(len(dataset)) if shared else slice(None)]
     found: dict[str, list[Tensor]] = {name: [] for name in names}
-    with torch.no_grad():  # weights spread over processes cannot be gathered in inference mode
-        for loaded in prefetched(at.split(size or dataset.source.at_once), dataset.load):
+    parts = at.split(size or dataset.source.at_once)
+    # Only from audio does it take so long that somebody waits for it.
+    progress = track("recognising", len(at)) if dataset.source.shared_out else nullcontext()
+    # Weights spread over processes cannot be gathered in inference mode.
+    with torch.no_grad(), progress as advance:
+        for taken, loaded in zip(parts, prefetched(parts, dataset.load), strict=True):
             batch = loaded if isinstance(loaded, Batch) else loaded.encoded()
             part = recipe.embed(batch.to(device))
             for name, values in found.items():
@@ -469,6 +474,8 @@ def embedded(
                 if value is None:
                     raise ValueError(f"{type(recipe).__name__} predicts no {name}")
                 values.append(value.cpu())
+            if advance is not None:
+                advance(len(taken))
     own = [torch.cat(values) for values in found.values()]
     return [gather(values.to(device)).cpu() for values in own] if shared else own
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from safetensors import safe_open
 from torch.nn.utils.rnn import pad_sequence
 
 import cleser
+from cleser import progress
 from cleser.corpora.protocol import Protocol
 from cleser.experiments.evaluate import evaluate
 from cleser.experiments.experiment import Data, Experiment
@@ -95,7 +97,8 @@ NETWORKS = [name for name, method in METHODS.items() if method.build is not None
         *(("sapa", family) for family in FAMILIES if family != "whisper"),
     ],
 )
-def test_every_recipe_learns_from_audio(name, family, specs, models, tmp_path):
+def test_every_recipe_learns_from_audio(name, family, specs, models, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "_SECONDS", 0.0)
     tuning = FineTuning("head") if family == "acoustic" else FineTuning("lora", adapters=4)
     backbone = models.get(family, family)
     results = run(name, specs, tmp_path / "run", backbone, tuning)
@@ -103,6 +106,7 @@ def test_every_recipe_learns_from_audio(name, family, specs, models, tmp_path):
     lines = [json.loads(x) for x in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [0, 1]
     assert all(np.isfinite(line["train_loss"]) for line in lines)
+    assert re.search(r"recognising: (\d+) of \1 \(100%\)", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(
