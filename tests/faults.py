@@ -1134,8 +1134,8 @@ FAULTS = (
     Fault(
         "the gap between genders is turned",
         "evaluation/gender.py",
-        'group_difference(clusters["male"], clusters["female"], uar)',
-        'group_difference(clusters["female"], clusters["male"], uar)',
+        'clusters["male"], clusters["female"], uar',
+        'clusters["female"], clusters["male"], uar',
         "tests/evaluation/test_gender.py::test_a_planted_gap_is_found_with_its_sign",
     ),
     Fault(
