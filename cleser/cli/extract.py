@@ -34,8 +34,9 @@ def extract(
     Args:
         corpora: Corpora, each as NAME:FOLDER.
         backbone: acoustic, or a model of transformers as NAME_OR_PATH,layers=0+6+12,dtype=bfloat16.
-        layers: Layers of the backbone to keep: all, numbers as 0 3 6, or 4:9 for 4 to 8. To use them, give cleser run
-            the backbone as NAME,layers=0+3+6.
+        layers: Layers of the backbone to keep: all, numbers as 0 3 6, 4:9 for 4 to 8, or half of them (lower, middle or
+            upper). To use them, give cleser run the backbone as NAME,layers=0+3+6. A store of all layers also serves
+            runs on some of them.
         tokens: What is kept in addition to each utterance's summary: phones if there are alignments, and otherwise
             segments of .1 s (phone); segments of .1 s everywhere (uniform); or nothing (none).
         statistics: Statistics over the frames of each token and utterance; recipes need both.
@@ -111,6 +112,8 @@ def with_layers(backbone: str, layers: Sequence[str]) -> str:
 
     >>> with_layers("microsoft/wavlm-large,dtype=bfloat16", ["4:7", "12"])
     'microsoft/wavlm-large,dtype=bfloat16,layers=4+5+6+12'
+    >>> with_layers("microsoft/wavlm-large", ["middle"])
+    'microsoft/wavlm-large,layers=middle'
     """
     if list(layers) == ["all"]:
         return backbone
@@ -119,6 +122,8 @@ def with_layers(backbone: str, layers: Sequence[str]) -> str:
             f"--layers {' '.join(layers)} does not go with --backbone {backbone}, expected a model of "
             "transformers whose layers are not named yet"
         )
+    if len(layers) == 1 and layers[0].isalpha():
+        return f"{backbone},layers={layers[0]}"
     numbers: list[int] = []
     for part in layers:
         first, colon, last = part.partition(":")
@@ -126,6 +131,6 @@ def with_layers(backbone: str, layers: Sequence[str]) -> str:
             numbers += range(int(first), int(last)) if colon else [int(first)]
         except ValueError:
             raise ValueError(
-                f"--layers holds {part!r}, expected all, numbers, or a range as 4:9"
+                f"--layers holds {part!r}, expected all, numbers, a range as 4:9, lower, middle or upper"
             ) from None
     return f"{backbone},layers={'+'.join(map(str, numbers))}"

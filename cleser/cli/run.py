@@ -56,7 +56,7 @@ class RunArguments(Generic[C, T]):
         tune: Whether and how the backbone is trained too.
         seeds: Number of trainings, with seeds 0, 1, ….
         backbone: What turns recordings into frames of features: acoustic, or a model of transformers as
-            NAME_OR_PATH,layers=0+6+12,dtype=bfloat16.
+            NAME_OR_PATH,layers=0+6+12,dtype=bfloat16; layers may also be lower, middle or upper, half of them each.
         alignments: Folder of alignments, which say when each phone is spoken, as cleser align writes them.
         workers: Number of processes that decode recordings in advance when training from audio; 0 for none, by default
             one for each spare core, at most four. They do not change any number.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -164,8 +164,7 @@ def store_features(
         raise ValueError("the manifest is empty, expected at least one utterance")
     record = record or Record()
     folder = store_folder(backbone, record, cache)
-    if record.tokens == "none":
-        _copy_summaries(manifest, backbone, alignments, record, cache)
+    _take_over(manifest, backbone, alignments, record, cache)
     extraction = extract_to_store(
         manifest,
         backbone,
@@ -186,34 +185,50 @@ def store_features(
     )
 
 
-def _copy_summaries(
+def _take_over(
     manifest: pd.DataFrame,
     backbone: Backbone,
     alignments: Sequence[Alignment | None] | None,
     record: Record,
     cache: Path | None,
 ) -> None:
-    """Take summaries over from a store that has tokens too, as ``cleser extract`` makes: nothing is computed twice."""
-    richer = replace(record, tokens="phone")
-    if not (store_folder(backbone, richer, cache) / "settings.json").exists():
-        return
-    whole = PooledStore.open(store_folder(backbone, richer, cache))
-    own = PooledStore.create(
-        store_folder(backbone, record, cache), replace(whole.settings, pooling=str(record))
-    )
+    """Copy from stores that hold more, other layers or tokens beside the summaries: nothing is computed twice."""
+    own = _settings(backbone, record)
+    name, layers = backbone.whole
     phones = alignments if alignments is not None else [None] * len(manifest)
-    rich, lean = (keys_of(manifest, phones, kind) for kind in (richer, record))
-    wanted = {
-        key: of
-        for key, of in zip(lean, rich, strict=True)
-        if key is not None and of is not None and of in whole and key not in own
-    }
-    if not wanted:
+    summaries_alone = record.tokens == "none"
+    for kind in [record, *([replace(record, tokens="phone")] if summaries_alone else [])]:
+        richer = replace(_settings(backbone, kind), backbone=name, layers=layers)
+        folder = _folder(richer, cache)
+        if richer != own and (folder / "settings.json").exists():
+            keys = zip(*(keys_of(manifest, phones, r) for r in (record, kind)), strict=True)
+            _copy(PooledStore.open(folder), PooledStore.create(_folder(own, cache), own), keys)
+
+
+def _copy(
+    whole: PooledStore, own: PooledStore, keys: Iterable[tuple[str | None, str | None]]
+) -> None:
+    """Put into a store what another has of some utterances, as far as it keeps that.
+
+    Args:
+        whole: Has more layers, or tokens beside summaries.
+        own: Keeps less.
+        keys: What utterances are called here and there.
+    """
+    missing = {key: there for key, there in keys if there in whole and key not in own}
+    if not missing:
         return
+    layers = [whole.settings.layers.index(layer) for layer in own.settings.layers]
+    rows = slice(None) if whole.settings.pooling == own.settings.pooling else slice(1)
     with writer_of(own) as writer:
-        for key, of in wanted.items():
-            times, frames = whole.times(of)[:1].numpy(), whole.frames(of)[:1].numpy()
-            writer.add(key, whole[of][:1], times=times, frames=frames, labels=[""])
+        for key, there in missing.items():
+            writer.add(
+                str(key),
+                whole[str(there)][rows, layers],
+                times=whole.times(str(there))[rows].numpy(),
+                frames=whole.frames(str(there))[rows].numpy(),
+                labels=whole.labels(str(there))[rows],
+            )
 
 
 def store_folder(backbone: Backbone, record: Record, cache: Path | None = None) -> Path:
@@ -230,9 +245,16 @@ def store_folder(backbone: Backbone, record: Record, cache: Path | None = None) 
     >>> store_folder(backbone, Record()) == store_folder(backbone, Record(tokens="none"))
     False
     """
+    return _folder(_settings(backbone, record), cache)
+
+
+def _settings(backbone: Backbone, record: Record) -> StoreSettings:
     layers = tuple(getattr(backbone, "layers", range(backbone.n_layers)))
     dim = backbone.dim * (1 + record.std)
-    settings = StoreSettings(backbone.name, layers, dim, str(record), backbone.kept)
+    return StoreSettings(backbone.name, layers, dim, str(record), backbone.kept)
+
+
+def _folder(settings: StoreSettings, cache: Path | None) -> Path:
     return (cache or cache_folder()) / "stores" / f"{FORMAT}-{settings.identity}"
 
 

@@ -9,8 +9,9 @@ from cleser.corpora.registry import load
 from cleser.features import extraction
 from cleser.features.pooled import Features, Record, token_bounds
 from cleser.features.stored import extract_features, store_features
-from cleser.speech import AcousticBackbone, load_audio
+from cleser.speech import AcousticBackbone, TransformersBackbone, load_audio
 from tests.corpora.trees import write_corpus
+from tests.speech.tiny_models import save_tiny
 
 
 @pytest.fixture
@@ -227,3 +228,31 @@ def test_summaries_are_taken_over_from_a_store_that_has_tokens_too(
         one, other, atol=1e-3, rtol=1e-3
     )  # they were encoded in other batches
     assert torch.equal(one[:-2], whole.take(range(len(whole))).summaries)
+
+
+@pytest.mark.parametrize("family", ["whisper", "wav2vec2"])
+@pytest.mark.parametrize("tokens", ["phone", "none"])
+def test_some_layers_are_taken_over_from_a_store_of_all(
+    family, tokens, manifest, tmp_path, monkeypatch
+):
+    """Whether tokens are wanted or not, of the utterances that are there, and as if they were encoded alone."""
+    model = save_tiny(family, tmp_path / "model")
+    whole, part = TransformersBackbone(model), TransformersBackbone(model, layers=[2, 0])
+    record = Record(tokens)
+    expected = store_features(manifest, part, record=record, cache=tmp_path / "fresh")
+    kept = store_features(manifest.iloc[:-2], whole, cache=tmp_path / "cache")
+    heard = []
+    monkeypatch.setattr(
+        extraction,
+        "load_audio",
+        lambda path, *a, **b: heard.append(path) or load_audio(path, *a, **b),
+    )
+    found = store_features(manifest, part, record=record, cache=tmp_path / "cache")
+    assert sorted(heard) == sorted(manifest["path"][-2:])
+    one, other = (view.take(range(len(view))) for view in (found, expected))
+    assert one.utterances == other.utterances and one.phones == other.phones
+    assert torch.equal(one.offsets, other.offsets) and torch.equal(one.frames, other.frames)
+    torch.testing.assert_close(one.summaries, other.summaries, atol=1e-2, rtol=1e-2)
+    torch.testing.assert_close(one.tokens, other.tokens, atol=1e-2, rtol=1e-2)
+    all_layers = kept.take(range(len(kept))).summaries
+    assert torch.equal(one.summaries[:-2], all_layers[:, [2, 0]])

@@ -236,7 +236,7 @@ def test_published_sizes_have_the_frames_that_papers_say() -> None:
 
     config = Wav2Vec2Config(conv_dim=(2,) * 7, hidden_size=8, num_hidden_layers=0, num_attention_heads=1,
                             num_conv_pos_embedding_groups=1, num_conv_pos_embeddings=2)  # fmt: skip
-    encoder = WaveEncoder(Wav2Vec2Model(config), highest=0, normalise=True)
+    encoder = WaveEncoder(Wav2Vec2Model(config), normalise=True)
     assert (encoder.stride, encoder.receptive_field, encoder.first_centre) == (320, 400, 200)
     samples = torch.tensor([400, 719, 720, 16000, 48000])
     assert encoder.count(samples).tolist() == [1, 1, 2, 49, 149]
@@ -336,6 +336,21 @@ def test_the_name_changes_whenever_the_numbers_would(
     assert all(a != b for a, b in itertools.combinations(names, 2))
 
 
+def test_some_layers_know_what_all_of_them_are_called(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    for family in ("hubert", "whisper"):
+        all_layers = TransformersBackbone(folders[family])
+        some = TransformersBackbone(folders[family], layers=[1, 0])
+        assert some.whole == all_layers.whole == (all_layers.name, (0, 1, 2, 3))
+        assert some.name != all_layers.name
+        other = save_tiny(family, tmp_path / family, seed=1)
+        assert TransformersBackbone(other, layers=[1, 0]).whole != some.whole
+        with torch.no_grad():
+            next(some.encoder.blocks[0].parameters()).add_(0.01)
+        assert some.whole[0] != all_layers.name  # what it computes is no longer theirs
+
+
 @pytest.mark.native
 def test_half_precision_stays_near(folders: dict[str, Path]) -> None:
     waveforms = recordings(5000, 9000)
@@ -345,6 +360,15 @@ def test_half_precision_stays_near(folders: dict[str, Path]) -> None:
         for a, b in zip(full, half, strict=True):
             assert b.dtype == torch.bfloat16
             assert (a - b.float()).norm() < 0.05 * a.norm()
+
+
+def test_half_of_the_layers_has_a_name_for_any_depth(folders: dict[str, Path]) -> None:
+    halves = {"lower": (0, 1), "middle": (1, 2), "upper": (2, 3), "all": (0, 1, 2, 3)}
+    for name, layers in halves.items():
+        assert TransformersBackbone(folders["hubert"], layers=name).layers == layers
+        assert load_backbone(f"{folders['hubert']},layers={name}").layers == layers
+    with pytest.raises(ValueError, match=r"'half', expected 'all', 'lower', 'middle', 'upper' or"):
+        TransformersBackbone(folders["hubert"], layers="half")
 
 
 def test_a_spec_says_layers_type_and_revision(folders: dict[str, Path]) -> None:

@@ -68,6 +68,11 @@ class Backbone(nn.Module, ABC):
     def name(self) -> str:
         """Identity of what is computed, for caches: changes whenever the numbers would."""
 
+    @property
+    def whole(self) -> tuple[str, tuple[int, ...]]:
+        """Name and layers of the same encoder with all its layers: what it stored serves for some of them too."""
+        return self.name, tuple(range(self.n_layers))
+
     @abstractmethod
     def forward(self, waveforms: Tensor, lengths: Tensor) -> Frames:
         """Encode a padded batch of waveforms [B, N] whose true lengths in samples are [B]."""

@@ -28,6 +28,8 @@ WAVE_FAMILIES: Final = (
     "wavlm",
 )
 FAMILIES: Final = (*WAVE_FAMILIES, "whisper")
+# Parts of an encoder by the share of its layers that lie below them, for settings that suit encoders of any depth.
+PARTS: Final = {"lower": (0.0, 0.5), "middle": (0.25, 0.75), "upper": (0.5, 1.0)}
 # Weights that a checkpoint may lack: none of them changes a hidden state.
 _UNUSED: Final = (
     "masked_spec_embed",
@@ -52,8 +54,8 @@ class TransformersBackbone(Backbone):
 
     Args:
         name_or_path: A folder that ``save_pretrained`` wrote, or a name on the hub.
-        layers: ``"all"``, or the numbers of the layers wanted (negative ones count from the end). Blocks above
-            the highest are neither kept nor run.
+        layers: ``"all"``; the numbers of the layers wanted (negative ones count from the end); or half of them,
+            ``"lower"``, ``"middle"`` or ``"upper"``. Blocks above the highest are neither kept nor run.
         revision: The commit, branch or tag on the hub.
         dtype: Of weights and hidden states.
 
@@ -83,7 +85,7 @@ class TransformersBackbone(Backbone):
         self,
         name_or_path: str | Path,
         *,
-        layers: Literal["all"] | Sequence[int] = "all",
+        layers: Literal["all", "lower", "middle", "upper"] | Sequence[int] = "all",
         revision: str | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
@@ -92,16 +94,14 @@ class TransformersBackbone(Backbone):
         model, extractor = _load(self.source, revision, dtype)
         self.family = family = str(model.config.model_type)
         self.revision: str | None = getattr(model.config, "_commit_hash", None) or revision
-        n_states = 1 + int(model.config.num_hidden_layers)
-        self.layers = _resolve(layers, n_states, self.source)
+        self._n_states = 1 + int(model.config.num_hidden_layers)
+        self.layers = _resolve(layers, self._n_states, self.source)
         self.rate = int(extractor.sampling_rate)
         self.encoder: WaveEncoder | WhisperEncoder
         if family == "whisper":
-            self.encoder = WhisperEncoder(model.encoder, extractor, highest=max(self.layers))
+            self.encoder = WhisperEncoder(model.encoder, extractor)
         else:
-            self.encoder = WaveEncoder(
-                model, highest=max(self.layers), normalise=bool(extractor.do_normalize)
-            )
+            self.encoder = WaveEncoder(model, normalise=bool(extractor.do_normalize))
         self.frame_rate = self.rate / self.encoder.stride
         self.first_frame = self.encoder.first_centre / self.rate
         self.receptive_field = self.encoder.receptive_field / self.rate
@@ -113,13 +113,30 @@ class TransformersBackbone(Backbone):
             "rate": self.rate,
             "normalise": getattr(self.encoder, "normalise", None),
         }
-        self._fingerprint: tuple[tuple[int, ...], str] | None = None
+        self._used: tuple[tuple[int, ...], str] | None = None
+        self._loaded: tuple[str, str] | None = None
+        if max(self.layers) < self._n_states - 1:
+            self._drop_blocks()
         self.eval()
+
+    def _drop_blocks(self) -> None:
+        whole = self._digest()
+        self.encoder.keep(max(self.layers))
+        self._loaded = self._digest(), whole
 
     @property
     def name(self) -> str:
         """Identity of what is computed, for stores, of version, source, revision, layers, type and weights."""
-        layers = "+".join(str(i) for i in self.layers)
+        return self._name_with(self.layers)
+
+    @property
+    def whole(self) -> tuple[str, tuple[int, ...]]:
+        """Name and layers of the same encoder with all its layers."""
+        layers = tuple(range(self._n_states))
+        return self._name_with(layers), layers
+
+    def _name_with(self, numbers: Sequence[int]) -> str:
+        layers = "+".join(str(i) for i in numbers)
         dtype = str(next(self.parameters()).dtype).removeprefix("torch.")
         settings = json.dumps(self._settings, sort_keys=True)
         named = f"{VERSION} {settings} {self.fingerprint}"
@@ -128,17 +145,25 @@ class TransformersBackbone(Backbone):
 
     @property
     def fingerprint(self) -> str:
+        """SHA-256 of all weights that were loaded; of those that are used, once one has been written to.
+
+        Some of the layers are thus known to be of the same encoder as all of them.
+        """
+        used = self._digest()
+        return self._loaded[1] if self._loaded and self._loaded[0] == used else used
+
+    def _digest(self) -> str:
         """SHA-256 of all weights that are used, computed anew when one has been written to."""
         tensors = self.encoder.state_dict(keep_vars=True)
         written = tuple(t._version for t in tensors.values())
-        if self._fingerprint is None or self._fingerprint[0] != written:
+        if self._used is None or self._used[0] != written:
             digest = hashlib.sha256()
             for key, tensor in tensors.items():
                 digest.update(key.encode())
                 flat = tensor.detach().cpu().contiguous().flatten()
                 digest.update(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
-            self._fingerprint = (written, digest.hexdigest())
-        return self._fingerprint[1]
+            self._used = (written, digest.hexdigest())
+        return self._used[1]
 
     def count_frames(self, samples: Tensor) -> Tensor:
         """Frames that waveforms of these lengths have, int64 [B]."""
@@ -234,11 +259,9 @@ def _load(source: str, revision: str | None, dtype: torch.dtype) -> tuple[Any, A
     )
 
 
-def _resolve(layers: Literal["all"] | Sequence[int], n_states: int, source: str) -> tuple[int, ...]:
+def _resolve(layers: str | Sequence[int], n_states: int, source: str) -> tuple[int, ...]:
     if isinstance(layers, str):
-        if layers != "all":
-            raise ValueError(f"layers is {layers!r}, expected 'all' or numbers")
-        return tuple(range(n_states))
+        return _half(layers, n_states)
     numbers = tuple(i + n_states if i < 0 else i for i in layers)
     if (
         not numbers
@@ -252,6 +275,21 @@ def _resolve(layers: Literal["all"] | Sequence[int], n_states: int, source: str)
     return numbers
 
 
+def _half(layers: str, n_states: int) -> tuple[int, ...]:
+    """The layers of a part, or all.
+
+    >>> _half("middle", 7), _half("upper", 13)
+    ((2, 3, 4), (6, 7, 8, 9, 10, 11, 12))
+    """
+    if layers != "all" and layers not in PARTS:
+        raise ValueError(
+            f"layers is {layers!r}, expected 'all', {', '.join(map(repr, PARTS))} or numbers"
+        )
+    begin, end = PARTS.get(layers, (0.0, 1.0))
+    top = n_states - 1
+    return tuple(i for i in range(n_states) if begin * top <= i <= end * top)
+
+
 def parse_spec(spec: str) -> TransformersBackbone:
     """The backbone that ``NAME_OR_PATH,layers=0+6+12,dtype=bfloat16,revision=…`` describes.
 
@@ -263,7 +301,7 @@ def parse_spec(spec: str) -> TransformersBackbone:
     for setting in settings:
         key, _, value = setting.partition("=")
         if key == "layers":
-            options["layers"] = value if value == "all" else _numbers(value)
+            options["layers"] = value if value in ("all", *PARTS) else _numbers(value)
         elif key == "dtype":
             options["dtype"] = _dtype(value)
         elif key == "revision" and value:
@@ -286,7 +324,9 @@ def _numbers(value: str) -> list[int]:
     try:
         return [int(number) for number in value.split("+")]
     except ValueError:
-        raise ValueError(f"layers={value} cannot be read, expected numbers like 0+6+12") from None
+        raise ValueError(
+            f"layers={value} cannot be read, expected numbers like 0+6+12, all, {', '.join(PARTS)}"
+        ) from None
 
 
 def _dtype(value: str) -> torch.dtype:

@@ -33,11 +33,10 @@ class WaveEncoder(nn.Module):
 
     Args:
         model: A model of transformers with ``feature_extractor``, ``feature_projection`` and ``encoder``.
-        highest: The highest state wanted; blocks above it are dropped.
         normalise: Bring each utterance to zero mean and unit variance, as its processor says.
     """
 
-    def __init__(self, model: Any, *, highest: int, normalise: bool) -> None:
+    def __init__(self, model: Any, *, normalise: bool) -> None:
         super().__init__()
         self.model = model
         self.normalise = normalise
@@ -46,7 +45,6 @@ class WaveEncoder(nn.Module):
         self.first_centre = self.receptive_field / 2
         self._mask: Tensor | None = None
         self._added: Tensor | None = None
-        truncate(model.encoder, highest, final_norm=final_norm(model))
         for module in model.encoder.pos_conv_embed.modules():
             if isinstance(module, nn.Conv1d):
                 module.register_forward_pre_hook(self._without_padding)
@@ -69,6 +67,10 @@ class WaveEncoder(nn.Module):
         """The convolutions that turn samples into frames."""
         front_end: nn.Module = self.model.feature_extractor
         return front_end
+
+    def keep(self, highest: int) -> None:
+        """Drop the blocks above a state."""
+        truncate(self.model.encoder, highest, final_norm=final_norm(self.model))
 
     def count(self, samples: Tensor) -> Tensor:
         """Frames that waveforms of these lengths have."""

@@ -25,13 +25,12 @@ class WhisperEncoder(nn.Module):
     Args:
         encoder: ``WhisperModel.encoder`` of transformers.
         extractor: The model's ``WhisperFeatureExtractor``.
-        highest: The highest state wanted; blocks above it are dropped.
     """
 
     window: Tensor
     mel: Tensor
 
-    def __init__(self, encoder: Any, extractor: Any, *, highest: int) -> None:
+    def __init__(self, encoder: Any, extractor: Any) -> None:
         super().__init__()
         self.model = encoder
         self.hop: int = extractor.hop_length
@@ -44,7 +43,6 @@ class WhisperEncoder(nn.Module):
         self.receptive_field = self.n_fft + 4 * self.hop
         self.first_centre = 0.0  # both the spectrogram's windows and the convolutions are centred
         activate_in_place(encoder)
-        truncate(encoder, highest, final_norm=True)
 
     @property
     def blocks(self) -> nn.ModuleList:
@@ -62,6 +60,10 @@ class WhisperEncoder(nn.Module):
         """Samples that the position embeddings reach."""
         positions: int = self.model.embed_positions.num_embeddings
         return positions * self.stride
+
+    def keep(self, highest: int) -> None:
+        """Drop the blocks above a state."""
+        truncate(self.model, highest, final_norm=True)
 
     def count(self, samples: Tensor) -> Tensor:
         """Frames that waveforms of these lengths have."""
