@@ -8,6 +8,7 @@ milliseconds do not matter. Alike pictures are only candidates; :mod:`cleser.cor
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,7 @@ EDGES = np.array([150, 300, 500, 750, 1050, 1400, 1800, 2250, 2750, 3350])
 DIM = CELLS * (len(EDGES) - 2)
 
 _BLOCK = 10.0  # seconds that are in memory at once
+_REMEMBERED = 1 << 15  # recordings, a kilobyte each
 
 
 class Fingerprint(NamedTuple):
@@ -74,6 +76,8 @@ def fingerprints(
 ) -> Fingerprints:
     """Read every recording once, and keep about 600 bytes of each.
 
+    A process reads a file again only once it has changed, or once many others have been read.
+
     Args:
         manifest: Utterances with ``path, start, end``.
         advance: Called after each recording.
@@ -81,7 +85,7 @@ def fingerprints(
 
     def one(path: str, start: float, end: float) -> Fingerprint | Problem:
         try:
-            found: Fingerprint | Problem = fingerprint(path, start, end)
+            found: Fingerprint | Problem = _known(path, start, end)
         except RecordingError as error:
             found = Problem(path, str(error))
         if advance:
@@ -100,6 +104,21 @@ def fingerprints(
             else:
                 sounds[i], middles[i], pictures[i] = found
     return Fingerprints(sounds, middles, pictures, problems)
+
+
+def _known(path: str, start: float, end: float) -> Fingerprint:
+    """As `fingerprint`, from memory where the file has not changed since."""
+    try:
+        found = os.stat(path)  # noqa: PTH116  (Path objects cost more than the call)
+    except OSError:
+        return fingerprint(path, start, end)  # which says what is wrong
+    until = None if math.isnan(end) else end  # NaN is no key: it does not equal itself
+    return _read(path, start, until, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(_REMEMBERED)
+def _read(path: str, start: float, end: float | None, size: int, changed: int) -> Fingerprint:
+    return fingerprint(path, start, math.nan if end is None else end)
 
 
 def fingerprint(path: str, start: float = 0.0, end: float = float("nan")) -> Fingerprint:

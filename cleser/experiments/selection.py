@@ -26,8 +26,9 @@ import hashlib
 import json
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -44,7 +45,7 @@ from cleser.experiments.optuna_search import OptunaSearch
 from cleser.files import write_text
 from cleser.progress import track
 from cleser.settings import from_plain, read_yaml, to_plain
-from cleser.speech import load_backbone
+from cleser.speech import Backbone, load_backbone
 from cleser.suggestions import did_you_mean
 
 GRIDS: Final = Path(__file__).parents[1] / "recipes" / "configs" / "grids"
@@ -217,6 +218,8 @@ def select_by_transfer(
             "more: transfer validation recognises each from the others"
         )
     names = dict(zip(names_of(pool), pool, strict=True))
+    # A grid changes its first setting last, so that one backbone serves many trials; one that is trained serves one.
+    opened = load_backbone if experiment.tuning.from_audio else lru_cache(1)(load_backbone)
     rows = []
     tried: list[Choice] = []
     with track("selection", len(choices) * len(pool)) as advance:
@@ -227,8 +230,9 @@ def select_by_transfer(
             for name, left_out in names.items():
                 others = tuple(spec for spec in pool if spec != left_out)
                 scores[name] = _trial(
-                    experiment, config, choice, others, left_out, out / choice.folder / name, seeds
-                )
+                    experiment, config, choice, others, left_out, out / choice.folder / name, seeds,
+                    opened,
+                )  # fmt: skip
                 advance(1, f"{choice.name}, {name}: UAR {scores[name]:.1f} %")
             mean = float(np.mean([*scores.values()]))
             if isinstance(choices, OptunaSearch):
@@ -267,6 +271,7 @@ def _trial(
     left_out: str,
     folder: Path,
     seeds: int,
+    opened: Callable[[str], Backbone],
 ) -> float:
     """UAR in per cent of one corpus recognised from the others."""
     changed = choice.config(config)
@@ -282,7 +287,7 @@ def _trial(
     if trial.finished():
         results = json.loads((folder / "results.json").read_text())
     else:
-        results = METHODS[experiment.recipe].run(trial, changed, load_backbone(backbone))
+        results = METHODS[experiment.recipe].run(trial, changed, opened(backbone))
     return 100 * float(results[headline(results)]["mean"])
 
 

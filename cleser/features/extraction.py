@@ -241,15 +241,23 @@ def _layer_names(backbone: Backbone) -> tuple[int, ...]:
     return tuple(getattr(backbone, "layers", range(backbone.n_layers)))
 
 
+class _File(NamedTuple):
+    """What a recording's name in the store and its length follow from."""
+
+    digest: str
+    seconds: float
+
+
 @cache
-def _digest_of(path: str, size: int, changed: int) -> str:
-    return file_digest(path)
+def _read(path: str, size: int, changed: int) -> _File:
+    header = read_header(path)
+    return _File(file_digest(path), header.frames / header.samplerate)
 
 
-def _digest(path: str) -> str:
-    """The file's digest; read once by a process, as long as the file stays as it is."""
+def _file(path: str) -> _File:
+    """Digest and length of a file; read once by a process, as long as the file stays as it is."""
     found = os.stat(path)  # noqa: PTH116  (Path objects cost more than the call)
-    return _digest_of(path, found.st_size, found.st_mtime_ns)
+    return _read(path, found.st_size, found.st_mtime_ns)
 
 
 @dataclass
@@ -277,10 +285,9 @@ class _Item:
         """Find out its name and length without decoding it."""
         item = cls(path, start, end, number, known)
         try:
-            header = read_header(path)
-            whole = header.frames / header.samplerate
+            digest, whole = _file(path)
             item.seconds = min(whole, whole if math.isnan(end) else end) - start
-            digest, cuts, spoken = _digest(path), None, record.phones(item.alignment)
+            cuts, spoken = None, record.phones(item.alignment)
             if spoken is not None:
                 digest += " " + " ".join(spoken.phones)
                 cuts = np.stack([spoken.starts, spoken.ends], 1)

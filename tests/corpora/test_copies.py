@@ -1,5 +1,7 @@
 """The same recording is found through whatever was done to it, and another one is not taken for it."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +10,7 @@ from scipy.signal import hilbert
 
 from cleser.corpora.copies import RATE, SAME, alike, find_copies, similarity
 from cleser.corpora.fingerprints import fingerprint, fingerprints
-from cleser.corpora.recording import RecordingError
+from cleser.corpora.recording import RecordingError, open_recording
 from cleser.corpora.registry import load
 from tests.corpora.sounds import COPIES, babble, write
 
@@ -145,6 +147,26 @@ def test_a_fingerprint_is_the_same_whatever_the_blocks(tmp_path, monkeypatch):
         assert pieces.sound == whole.sound
         assert pieces.middle == pytest.approx(whole.middle, abs=1e-6)
         np.testing.assert_allclose(pieces.picture, whole.picture, atol=1e-3)  # float16
+
+
+def test_a_recording_is_read_again_only_after_it_has_changed(tmp_path, monkeypatch):
+    """By other stretches too: an audit of the next run reads nothing twice."""
+    one, other = (write(tmp_path / f"{seed}.wav", babble(seed)) for seed in (0, 1))
+    opened = []
+    monkeypatch.setattr(
+        "cleser.corpora.fingerprints.open_recording",
+        lambda path: opened.append(path) or open_recording(path),
+    )
+    manifest = table(one, other)
+    first = fingerprints(manifest)
+    assert fingerprints(manifest).sounds == first.sounds
+    assert sorted(opened) == sorted([one, other])
+    part = fingerprints(manifest.assign(start=0.5))
+    assert len(opened) == 4 and part.sounds != first.sounds
+    write(Path(one), babble(2, seconds=2.0))
+    again = fingerprints(manifest)
+    assert opened[4:] == [one]
+    assert again.sounds[0] != first.sounds[0] and again.sounds[1] == first.sounds[1]
 
 
 def test_memory_does_not_grow_with_the_recording(tmp_path):
