@@ -228,6 +228,7 @@ def test_optuna_ranks_what_it_tried(tmp_path, monkeypatch):
     )
     path = grid(tmp_path, "penalty: [2.0, 7.0]\n")
     choices = read_grid(path, ProbeConfig(), "acoustic", search="optuna", trials=8)
-    found = select_by_transfer(None, ProbeConfig(), choices, CORPORA, tmp_path)
+    experiment = Experiment("probe", {}, Protocol(CORPORA[:1], CORPORA[1:2]), 1, tmp_path)
+    found = select_by_transfer(experiment, ProbeConfig(), choices, CORPORA, tmp_path)
     assert found.best.changes == {"penalty": 7.0}
     assert found.table["mean"].tolist() == [60.0, 40.0]
