@@ -8,19 +8,17 @@ what a store already holds is not done again.
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 import os
 import shutil
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import chain, count
+from itertools import count
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -38,6 +36,7 @@ from cleser.features.store import PooledStore, StoreSettings, StoreWriter
 from cleser.files import write_text
 from cleser.speech.audio import AudioError, load_audio
 from cleser.speech.backbones import Backbone
+from cleser.speech.backbones.crew import Crew, device_of
 from cleser.speech.batching import batches_by_length
 from cleser.speech.digests import file_digest, utterance_key
 
@@ -121,7 +120,7 @@ def extract_to_store(
     rank, ranks = share
     paths, starts, ends = (manifest[c].tolist()[rank::ranks] for c in ("path", "start", "end"))
     rows = list(zip(paths, starts, ends, range(rank, len(known), ranks), strict=True))
-    crew = _Crew(backbone, workers)
+    crew = Crew(backbone, workers)
     work = _Work(crew, record, seconds, advance)
     with ThreadPoolExecutor(os.cpu_count()) as readers:
         items = list(readers.map(lambda row: _Item.look(*row, known=known, record=record), rows))
@@ -206,7 +205,7 @@ def _time(seconds: float) -> str:
 @torch.inference_mode()
 def _speed(backbone: Backbone) -> float:
     """Seconds of sound that are encoded a second, by a trial on noise."""
-    noise = 0.1 * torch.randn(1, 10 * backbone.rate, device=_device(backbone))
+    noise = 0.1 * torch.randn(1, 10 * backbone.rate, device=device_of(backbone))
     lengths = torch.tensor([noise.shape[1]])
     backbone(noise, lengths)  # the first call is slower than any other
     began = time.perf_counter()
@@ -299,43 +298,6 @@ class _Item:
         return item
 
 
-class _Crew:
-    """Threads that encode, each with a backbone of its own: weights are shared, what a forward pass notes is not."""
-
-    def __init__(self, backbone: Backbone, workers: int | None) -> None:
-        self.backbone = backbone
-        self.device = _device(backbone)
-        self.threads = torch.get_num_threads()
-        self.size = workers or (self.threads if self.device.type == "cpu" else 1)
-        shared = {id(t): t for t in chain(backbone.parameters(), backbone.buffers())}
-        others = (copy.deepcopy(backbone, dict(shared)) for _ in range(self.size - 1))
-        self._idle = [backbone, *others]
-        self._own = threading.local()
-
-    def __enter__(self) -> _Crew:
-        self.pool = ThreadPoolExecutor(self.size, initializer=self._begin)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(
-            self.threads
-        )  # what a thread sets for itself, later threads begin with
-
-    def _begin(self) -> None:
-        self._own.backbone = self._idle.pop()
-        if self.device.type == "cuda":
-            torch.cuda.set_device(self.device)
-        else:
-            torch.set_num_threads(max(1, self.threads // self.size))
-
-    @property
-    def mine(self) -> Backbone:
-        """The calling thread's backbone."""
-        backbone: Backbone = self._own.backbone
-        return backbone
-
-
 class _Encoded(NamedTuple):
     """A batch that is being encoded: its size, what of it could be decoded, and what comes of that."""
 
@@ -349,7 +311,7 @@ class _Work:
 
     def __init__(
         self,
-        crew: _Crew,
+        crew: Crew,
         record: Record,
         seconds: float,
         advance: Callable[[int], object] | None,
@@ -491,8 +453,3 @@ def _note(path: Path, left_out: list[dict[str, str]]) -> None:
         path.unlink(missing_ok=True)
         return
     write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in left_out))
-
-
-def _device(backbone: Backbone) -> torch.device:
-    tensors = [*backbone.parameters(), *backbone.buffers()]
-    return tensors[0].device if tensors else torch.device("cpu")

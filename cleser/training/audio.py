@@ -8,13 +8,14 @@ and what training changes in the backbone is not undone by statistics that follo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from functools import partial
 from typing import Final
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 
 from cleser.alignment import Alignment
 from cleser.anchors.pooling import pool_phones
@@ -22,11 +23,13 @@ from cleser.features.normalisation import Moments, scale
 from cleser.features.pooled import TOKEN, Features, token_bounds
 from cleser.models.batch import Batch
 from cleser.speech.backbones import Backbone, Frames
+from cleser.speech.backbones.crew import Crew, device_of
 from cleser.speech.batching import batches_by_length
 
 PADDING: Final = 0.15
 """Largest share of what the backbone hears of a batch that is padding."""
 _BUDGET: Final = 60.0  # seconds of padded sound that are encoded at once, without gradients
+_SHARE: Final = 15.0  # of which each core encodes at a time: small shares end together
 
 
 @dataclass
@@ -131,8 +134,7 @@ class AudioEncoder(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where its weights are; the CPU if it has neither weights nor constants."""
-        held = next(chain(self.backbone.parameters(), self.backbone.buffers()), None)
-        return torch.device("cpu") if held is None else held.device
+        return device_of(self.backbone)
 
     def train(self, mode: bool = True) -> AudioEncoder:
         """Switch dropout on, in a backbone of which something is trained; never the running statistics."""
@@ -147,22 +149,33 @@ class AudioEncoder(nn.Module):
     def forward(self, sounds: Sounds) -> Batch:
         """Encode, with gradients where the backbone has any."""
         if self.together:
-            return self._batch(self._features(sounds), sounds)
-        return self._batch(self._encoded(sounds, float("inf")), sounds)
+            return self._batch(self._features(sounds, self.backbone), sounds)
+
+        def encode(pieces: list[Sounds]) -> list[Features]:
+            return [self._features(piece, self.backbone) for piece in pieces]
+
+        return self._batch(self._encoded(sounds, float("inf"), encode), sounds)
 
     def listen(self, sounds: Sounds) -> Batch:
-        """Encode without dropout and gradients, a bounded amount of sound at a time."""
+        """Encode without dropout and gradients, a bounded amount of sound at a time; on a CPU each core by itself."""
         training = self.training
         self.eval()
-        with torch.no_grad():
-            features = self._encoded(sounds, _BUDGET * self.backbone.rate)
+        # A block whose weights are spread over processes gathers them in all: it encodes one piece after another.
+        alone = isinstance(self.backbone, FSDPModule)
+        with Crew(self.backbone, 1 if alone else None) as crew, torch.no_grad():
+            seconds = _BUDGET if crew.size == 1 else _SHARE
+            features = self._encoded(
+                sounds, seconds * self.backbone.rate, partial(crew.map, self._features)
+            )
         self.train(training)
         return self._batch(features, sounds)
 
-    def _encoded(self, sounds: Sounds, budget: float) -> Features:
+    def _encoded(
+        self, sounds: Sounds, budget: float, encode: Callable[[list[Sounds]], list[Features]]
+    ) -> Features:
         """All of them, recordings of like length together."""
         pieces = batches_by_length(sounds.lengths.tolist(), budget, padding=PADDING)
-        parts = [self._features(sounds.pick(places).to(self.device)) for places in pieces]
+        parts = encode([sounds.pick(places).to(self.device) for places in pieces])
         order = torch.tensor([place for places in pieces for place in places])
         return Features.join(parts).pick(order.argsort())
 
@@ -179,9 +192,9 @@ class AudioEncoder(nn.Module):
             weight=sounds.weight,
         )
 
-    def _features(self, sounds: Sounds) -> Features:
+    def _features(self, sounds: Sounds, backbone: Backbone) -> Features:
         """Tokens and summaries, standardised, on the backbone's device; the offsets on the processor."""
-        frames = self._frames(sounds)
+        frames = self._frames(sounds, backbone)
         counted = frames.mask.cpu()  # all at once: each question makes a GPU wait
         rows = frames.hidden_states.unbind(1)  # by slices, each gradient would be as large as all
         spoken, bounds, phones = [], [], []
@@ -206,10 +219,10 @@ class AudioEncoder(nn.Module):
         offsets = nn.functional.pad(counts.cumsum(0), (1, 0))
         return Features([""] * len(sounds), tokens, offsets, summaries, phones)
 
-    def _frames(self, sounds: Sounds) -> Frames:
+    def _frames(self, sounds: Sounds, backbone: Backbone) -> Frames:
         half = self.precision == "bfloat16"
         with torch.autocast(sounds.waveforms.device.type, torch.bfloat16, enabled=half):
-            frames: Frames = self.backbone(sounds.waveforms, sounds.lengths)
+            frames: Frames = backbone(sounds.waveforms, sounds.lengths)
         return frames._replace(hidden_states=frames.hidden_states.float())
 
     def _pool(self, frames: list[Tensor], bounds: list[Tensor]) -> Tensor:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 
@@ -35,7 +36,7 @@ from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.training.audio import PADDING, AudioEncoder, Sounds
 from cleser.training.dataset import load_dataset
 from cleser.training.heard import Heard
-from cleser.training.loop import TrainingConfig
+from cleser.training.loop import Task, TrainingConfig, embedded
 from cleser.training.reading import Excerpt, stretch
 from tests.corpora.trees import write_corpus
 from tests.speech.tiny_models import save_tiny
@@ -358,6 +359,52 @@ def test_half_precision_is_near(specs, models):
     assert half.tokens.dtype == torch.float32
     assert not torch.equal(full.tokens, half.tokens)
     assert (full.summaries - half.summaries).abs().mean() < 0.1
+
+
+@pytest.mark.parametrize("family", ["wav2vec2", "wavlm", "whisper"])
+def test_recognition_hears_every_recording_once(family, specs, models, monkeypatch):
+    """On as many cores as there are, with the same numbers as on one, by the weights as they are at that time."""
+    backbone = load_backbone(models[family])
+    data = Data(Protocol([specs[0]], [specs[1]]).load(), backbone, auxiliary=False,
+                tuning=FineTuning("lora", adapters=4))  # fmt: skip
+    encoder = encoder_for(backbone, data.tuning, data.vocabulary, data.cast.protocol)
+    recipe = METHODS["erm"].build(
+        small("erm"), Task(*data.shape, data.vocabulary, backbone.mix, data.prior)
+    )
+    dataset = data.seen.encoded_by(encoder.train())
+    monkeypatch.setattr("cleser.training.audio._SHARE", 0.5)
+    monkeypatch.setattr(Heard, "at_once", 5)
+    heard, threads = [], set()
+    forward = type(backbone).forward
+
+    def noted(self, waveforms, lengths):
+        heard.extend(lengths.tolist())
+        threads.add(threading.get_ident())
+        assert not self.training
+        return forward(self, waveforms, lengths)
+
+    monkeypatch.setattr(type(backbone), "forward", noted)
+    expected = sorted(len(r.wave) for r in dataset.source.excerpts.read(dataset.wanted(range(12))))
+    before, found = torch.get_num_threads(), []
+    for changed in (False, True):
+        for number in (1, 2):
+            heard.clear(), threads.clear()
+            torch.set_num_threads(number)
+            try:
+                found.append(embedded(recipe, dataset, ["utterances", "logits"]))
+            finally:
+                torch.set_num_threads(before)
+            assert sorted(heard) == expected
+            assert (threading.get_ident() in threads) == (number == 1)
+            assert encoder.training
+        if not changed:
+            with torch.no_grad():
+                for parameter in encoder.backbone.parameters():
+                    if parameter.requires_grad:
+                        parameter.add_(0.3)
+    for one, other in itertools.chain(zip(*found[:2], strict=True), zip(*found[2:], strict=True)):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+    assert (found[0][0] - found[2][0]).abs().max() > 1e-2
 
 
 @pytest.mark.slow
