@@ -58,8 +58,8 @@ class RunArguments(Generic[C, T]):
         backbone: What turns recordings into frames of features: acoustic, or a model of transformers as
             NAME_OR_PATH,layers=0+6+12,dtype=bfloat16; layers may also be lower, middle or upper, half of them each.
         alignments: Folder of alignments, which say when each phone is spoken, as cleser align writes them.
-        workers: Number of processes that decode recordings in advance when training from audio; 0 for none, by default
-            one for each spare core, at most four. They do not change any number.
+        workers: Number of processes that decode recordings in advance when training from audio; 0 for none. By default
+            one for each spare core, at most four, if a GPU trains, and none otherwise. They do not change any number.
         select: transfer first chooses settings by recognising each labelled corpus from the others; auto does so if
             there are two source corpora or more, the recipe comes with a grid, and no setting of the grid was set by
             hand; none never does.

@@ -16,6 +16,7 @@ from cleser.models.batch import Batch
 from cleser.speech.audio import AudioError
 from cleser.training.audio import Sounds
 from cleser.training.dataset import Dataset
+from cleser.training.processes import on_cpu
 from cleser.training.reading import Excerpt, Excerpts, Wanted
 
 Sides: TypeAlias = Sequence[Dataset | None]  # the source, and the target where a recipe sees it
@@ -27,11 +28,16 @@ _MOST: Final = 4  # worker processes by default: more would wait for the network
 
 
 def default_workers(processes: int = 1) -> int:
-    """How many worker processes each of some training processes gets: spare cores, four at most.
+    """How many worker processes each of some training processes gets: spare cores, four at most; none without a GPU.
+
+    On a CPU a step takes seconds and its recordings are decoded in milliseconds: a worker would need longer to start
+    than it ever saves, and would take a core from the network.
 
     Args:
         processes: That train together on this machine.
     """
+    if on_cpu():
+        return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(0, min(_MOST, (cores or 1) // processes - 1))
 

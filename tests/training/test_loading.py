@@ -109,6 +109,11 @@ def test_a_recording_that_has_gone_is_named(dataset, workers, tmp_path):
     loader.close()
 
 
-def test_workers_by_default_leave_a_core_to_each_training_process():
+def test_workers_by_default_leave_a_core_to_each_training_process(monkeypatch):
+    monkeypatch.setattr("cleser.training.loading.on_cpu", lambda: False)
     assert default_workers(10**6) == 0
     assert 0 <= default_workers(2) <= default_workers(1) <= 4
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: range(3), raising=False)
+    assert default_workers() == 2
+    monkeypatch.setattr("cleser.training.loading.on_cpu", lambda: True)
+    assert default_workers() == 0  # a step takes far longer than to decode its recordings
