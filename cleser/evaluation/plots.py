@@ -151,14 +151,16 @@ def plot_map(
     """
     from sklearn.decomposition import PCA  # noqa: PLC0415
     from sklearn.manifold import TSNE  # noqa: PLC0415
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
     kept = np.random.default_rng(seed).permutation(len(who))[:most]
     points, rows = np.asarray(embeddings, dtype=np.float64)[kept], who.iloc[kept]
     points = PCA(min(30, *points.shape), random_state=seed).fit_transform(points)
     if len(points) > 30:
-        points = TSNE(
-            random_state=seed, init="pca", perplexity=min(30, len(points) // 4)
-        ).fit_transform(points)
+        project = TSNE(random_state=seed, init="pca", perplexity=min(30, len(points) // 4))
+        # Its steps are so short that several threads mostly wait for each other, for minutes where cores are shared.
+        with threadpool_limits(1):
+            points = project.fit_transform(points)
     figure, panels = new_panels(11.0, 3.9, 3)
     for axes, column in zip(panels, ("emotion", "language", "speaker"), strict=True):
         _scatter(axes, points, rows[column].fillna("unknown"), column)

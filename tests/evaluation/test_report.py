@@ -13,6 +13,7 @@ import yaml
 from rich.console import Console
 from safetensors.numpy import save_file
 from scipy import stats
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from cleser.evaluation import (
     Run,
@@ -264,6 +265,28 @@ ADAPTED = {
     "uses": {"training": True, "prior": "uniform", "alignments": False},
     "adapts_to_tested": True,
 }
+
+
+def test_the_map_is_projected_by_one_thread(monkeypatch):
+    """Its steps are so short that threads wait for each other: where cores are shared, ten times as long."""
+    from sklearn.manifold import TSNE
+
+    from cleser.evaluation.plots import plot_map
+
+    seen = []
+    fit = TSNE.fit_transform
+
+    def noted(self, points):
+        seen.extend(pool["num_threads"] for pool in threadpool_info())
+        return fit(self, points)
+
+    monkeypatch.setattr(TSNE, "fit_transform", noted)
+    who = pd.DataFrame({"emotion": ["a", "b"] * 16, "language": "en", "speaker": "s"})
+    with threadpool_limits(2):
+        before = [pool["num_threads"] for pool in threadpool_info()]
+        plot_map(np.random.default_rng(0).normal(size=(32, 4)), who)
+        assert [pool["num_threads"] for pool in threadpool_info()] == before
+    assert set(seen) == {1}
 
 
 def test_what_the_target_was_used_for_has_a_column_of_its_own(tmp_path):
