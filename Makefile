@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# As the command line does: threads that wait give their core to others.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: setup lint format types unit unit-runs unit-parts numeric numeric-avx2 numeric-default numeric-single docs test test-versions faults demo lock clean
 

@@ -109,6 +109,20 @@ FAULTS = (
         "tests/recipes/test_probe.py::test_a_round_learns_from_confident_target_utterances_which_count_as_the_source",
     ),
     Fault(
+        "the probe's penalty counts axes in place of channels",
+        "recipes/probe.py",
+        "config.penalty * space.channels",
+        "config.penalty * x.shape[1]",
+        "tests/recipes/test_probe.py::test_a_plain_probe_is_a_weighted_logistic_regression",
+    ),
+    Fault(
+        "weights of the axes are those of the utterances",
+        "recipes/probe.py",
+        "torch.linalg.solve_triangular(self._root, weights, upper=False, left=False)",
+        "weights",
+        "tests/recipes/test_probe.py::test_a_plain_probe_is_a_weighted_logistic_regression",
+    ),
+    Fault(
         "the selection takes the worst settings",
         "experiments/selection.py",
         "scores[scores.mean(1).argmax()] - scores",

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -46,6 +47,21 @@ def test_a_group_of_commands_lists_them_with_a_line_each(group, flag, capsys):
     assert len(lines) == len(names)
     assert all(len(line.split("  ")[-1].strip() or line) > 15 for line in lines)
     assert "`" not in said
+
+
+@pytest.mark.parametrize("given, used", [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_wait_passively_unless_the_user_says_otherwise(given, used):
+    """Said before torch is imported, which reads it then and never again."""
+    code = (
+        "import os, sys; import cleser.cli; assert 'torch' not in sys.modules; "
+        "cleser.cli.main(['--version']); print(os.environ['OMP_WAIT_POLICY'])"
+    )
+    own = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    own |= {} if given is None else {"OMP_WAIT_POLICY": given}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=own, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split()[-1] == used
 
 
 def test_the_version(capsys):

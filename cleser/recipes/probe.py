@@ -30,7 +30,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -144,15 +144,15 @@ class Probe:
         cls, config: ProbeConfig, source: Dataset, target: Dataset | None, prior: Tensor
     ) -> Probe:
         summaries, y, weight = source.summaries(), source.labels["emotion"], source.weight
-        regression = _LogisticRegressions(config, layer_scale(summaries), len(prior))
-        x = summaries.flatten(1)
-        found = cls(*regression.fit(x, y, weight))
-        if target is None or not len(target):
-            return found
+        scale, x = layer_scale(summaries), summaries.flatten(1)
         unlabelled = x[:0]
-        if config.rounds:
+        if config.rounds and target is not None:
             unlabelled = target.sample(config.limit(target.shape)).summaries().flatten(1)
-        for trusted_share in config.shares:
+        space = _Space(torch.cat([x, unlabelled]) * scale)
+        x, unlabelled = space.utterances.split([len(x), len(unlabelled)])
+        regression = _LogisticRegressions(config.penalty * space.channels, len(prior))
+        found = cls(*regression.fit(x, y, weight))
+        for trusted_share in config.shares if len(unlabelled) else ():
             logits = found.logits(unlabelled)
             shift = prior_shift(logits, prior) if config.match_prior else 0.0
             trusted = confident_labels((logits + shift).softmax(-1), trusted_share)
@@ -163,7 +163,8 @@ class Probe:
             both = torch.cat([x, unlabelled[kept]])
             labels = torch.cat([y, trusted[kept]])
             found = cls(*regression.fit(both, labels, torch.cat([weight, even])))
-        if config.match_prior:
+        found = cls(space.back(found.weights) * scale, found.biases)
+        if config.match_prior and target is not None and len(target):
             logits = torch.cat([found.logits(b.flatten(1)) for b in target.summary_blocks()])
             found.biases = found.biases + decision_shift(logits, prior)
         return found
@@ -255,25 +256,75 @@ def layer_scale(summaries: Tensor) -> Tensor:
     return scale.float().repeat_interleave(summaries.shape[-1])
 
 
-class _LogisticRegressions:
-    """Weighted logistic regressions one after another, each begun where the last one ended: Eq. 1 is convex."""
+_GAINS: Final = (
+    4  # times as many channels as utterances: from there on it is worth the search for L
+)
 
-    def __init__(self, config: ProbeConfig, scale: Tensor, classes: int) -> None:
+
+class _Space:
+    r"""Utterances by as few numbers as their inner products need, and the way back to channels.
+
+    A map whose squared weights are penalised depends on utterances by their inner products alone (B. Schölkopf,
+    R. Herbrich, A. Smola, *A Generalized Representer Theorem*, 2001). Utterances X that are fewer than their channels
+    are therefore described by the rows of L, where :math:`L L^\top = X X^\top`. The map is the same, and found sooner.
+
+    Args:
+        x: The utterances [N, F].
+
+    Attributes:
+        channels: How many of them vary.
+        utterances: The utterances in this space, [N, R]; R is N if there are many more channels, else F.
+
+    >>> space = _Space(torch.tensor([[3.0, 0.0, 4.0, 0.0]]))
+    >>> space.utterances
+    tensor([[5.]])
+    >>> space.back(torch.tensor([[1.0]]).double())
+    tensor([[0.6000, 0.0000, 0.8000, 0.0000]], dtype=torch.float64)
+    """
+
+    def __init__(self, x: Tensor) -> None:
+        self.channels = max(int((x != 0).any(0).sum()), 1)
+        self.utterances = x
+        self._root = None
+        if _GAINS * len(x) <= x.shape[1]:
+            # In double precision, but never all channels of all utterances.
+            self._blocks = x.split(1024, dim=1)
+            gram = sum((b.double() @ b.double().T for b in self._blocks), torch.zeros(()))
+            # Utterances that occur twice, or show nothing at all, leave nothing to divide by.
+            gram.diagonal().add_(1e-10 * gram.diagonal().mean().clamp_min(1.0))
+            self._root = torch.linalg.cholesky(gram)
+            self.utterances = self._root.float()
+
+    def back(self, weights: Tensor) -> Tensor:
+        """Weights [K, R] of a map from this space, as weights [K, F] of channels: times the inverse of L, times X."""
+        if self._root is None:
+            return weights
+        of_utterances = torch.linalg.solve_triangular(self._root, weights, upper=False, left=False)
+        return torch.cat([of_utterances @ b.double() for b in self._blocks], 1)
+
+
+class _LogisticRegressions:
+    """Weighted logistic regressions one after another, each begun where the last one ended: Eq. 1 is convex.
+
+    Args:
+        strength: λ F of Eq. 1.
+        classes: K.
+    """
+
+    def __init__(self, strength: float, classes: int) -> None:
         from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
 
-        self.penalty, self.scale, self.classes = config.penalty, scale, classes
+        self.strength, self.classes = strength, classes
         self.model: Any = LogisticRegression(max_iter=1000, warm_start=True)
 
     def fit(self, x: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights [K, F] and biases [K]; a class that nobody shows is never predicted."""
-        model, varying = self.model, int((x != 0).any(0).sum())
-        # Eq. 1 over λ F, as scikit-learn has it.
-        model.C = 1 / (self.penalty * float(weight.sum()) * max(varying, 1))
-        model.fit((x * self.scale).numpy(), y.numpy(), sample_weight=weight.numpy())
+        """Weights [K, R] and biases [K]; a class that nobody shows is never predicted."""
+        model = self.model
+        model.C = 1 / (self.strength * float(weight.sum()))  # as scikit-learn has it
+        model.fit(x.numpy(), y.numpy(), sample_weight=weight.numpy())
         coefficients, intercepts = (
             torch.from_numpy(v).double() for v in (model.coef_, model.intercept_)
         )
-        coefficients = coefficients * self.scale
         if len(model.classes_) == 2:  # one row, for the second
             coefficients = torch.cat([-coefficients, coefficients]) / 2
             intercepts = torch.cat([-intercepts, intercepts]) / 2
