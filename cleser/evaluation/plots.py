@@ -158,7 +158,7 @@ def plot_map(
     points = PCA(min(30, *points.shape), random_state=seed).fit_transform(points)
     if len(points) > 30:
         project = TSNE(random_state=seed, init="pca", perplexity=min(30, len(points) // 4))
-        # Its steps are so short that several threads mostly wait for each other, for minutes where cores are shared.
+        # Its steps are so short that several threads mostly wait for each other, by default busily.
         with threadpool_limits(1):
             points = project.fit_transform(points)
     figure, panels = new_panels(11.0, 3.9, 3)

@@ -268,7 +268,7 @@ ADAPTED = {
 
 
 def test_the_map_is_projected_by_one_thread(monkeypatch):
-    """Its steps are so short that threads wait for each other: where cores are shared, ten times as long."""
+    """Its steps are so short that threads mostly wait for each other."""
     from sklearn.manifold import TSNE
 
     from cleser.evaluation.plots import plot_map

@@ -1,6 +1,7 @@
 """Threads that encode, one for each core: cores that share a batch wait for each other in every layer.
 
-Most of all they wait where other programs use the machine too: the share of a core that was taken away holds up all.
+Most of all they wait where other programs use the machine too and OpenMP's threads wait busily, as they do by default
+(not under the command line): one whose core is taken away holds up all, and those burn theirs.
 """
 
 from __future__ import annotations
