@@ -38,7 +38,8 @@ def bench_transfer(
         matrix: Directions from a YAML file or by name (real, real-zero-shot, synthetic, whisper, msp-podcast, msp-biic,
             zero-shot-five); by default from every corpus to every other, with the remaining ones as auxiliary.
         seeds: Number of trainings of each cell; 5 by default.
-        backbone: What turns recordings into frames of features, as in cleser run.
+        backbone: What turns recordings into frames of features, as in cleser run; takes the place of all backbones of
+            the matrix, which may have one for each language.
         alignments: Folder of alignments, which say when each phone is spoken.
         workers: Number of processes at a time.
         layout: "table", or "paper" for UAR / macro-F1 with a row for each task, as in the zero-shot paper.
@@ -62,8 +63,10 @@ def bench_transfer(
     plan = load_matrix(matrix) if matrix else all_pairs(list(specs), rows)
     if recipes != ("all",):
         plan = replace(plan, recipes=rows)
-    changes = {"seeds": seeds, "backbone": backbone}
-    plan = replace(plan, **{k: v for k, v in changes.items() if v is not None})  # type: ignore[arg-type]
+    if seeds is not None:
+        plan = replace(plan, seeds=seeds)
+    if backbone is not None:
+        plan = replace(plan, backbone=backbone, backbones={})
     plan = replace(plan, terms={**plan.terms, **_terms(split, shared_speakers, task)})
     table = _run(plan, specs, out, workers, alignments)
     shown = paper_layout(table) if layout == "paper" else table.round(1).set_index("direction")

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import torch
 
+from cleser.corpora import load
 from cleser.corpora.protocol import Protocol
 from cleser.evaluation import Run, compare_runs, holm
 from cleser.evaluation.tables import headline
@@ -67,6 +68,8 @@ class Matrix:
         recipes: The rows, names of :data:`cleser.experiments.variants.VARIANTS`, or of recipes of other packages.
         seeds: Trainings of each cell.
         backbone: What turns recordings into frames.
+        backbones: The same by the language of a direction's source, as ``{"en": "facebook/wav2vec2-base-960h"}``, in
+            place of ``backbone``, which serves the other languages.
         terms: Further fields of the protocol, as ``{"split": "official"}``.
         model: How networks are shaped, fields of :class:`cleser.models.ModelConfig`.
         settings: Fields of recipes' configs by recipe, as ``{"sapa": {"conditioned": False}}``; what a row changes
@@ -79,6 +82,7 @@ class Matrix:
     recipes: tuple[str, ...]
     seeds: int = 5
     backbone: str = "acoustic"
+    backbones: dict[str, str] = field(default_factory=dict)
     terms: dict[str, Any] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -97,6 +101,7 @@ class Cell(NamedTuple):
         pool: Labelled corpora that its settings may be chosen by: the sources or, if there is a single source, all
             corpora of the matrix except the target.
         renamed: Emotions to rename in the pool.
+        sources: Specs of the direction's source corpora.
     """
 
     direction: Direction
@@ -105,6 +110,7 @@ class Cell(NamedTuple):
     folder: Path
     pool: tuple[str, ...] = ()
     renamed: dict[str, str] | None = None
+    sources: tuple[str, ...] = ()
 
 
 def load_matrix(name: str | Path) -> Matrix:
@@ -289,7 +295,7 @@ def cells_of(matrix: Matrix, corpora: dict[str, str], out: Path) -> Iterator[Cel
             if protocol.target_access == "labels" and set(source) & set(target):
                 continue  # an oracle learns nothing of the target that everybody does not learn here
             folder = out / direction.name / name
-            yield Cell(direction, name, protocol, folder, pool, renamed)
+            yield Cell(direction, name, protocol, folder, pool, renamed, source)
 
 
 Job = tuple[Cell, Matrix, str | None]
@@ -358,10 +364,32 @@ def experiment_of(cell: Cell, matrix: Matrix, alignments: str | None) -> tuple[E
         )
     tuning = from_plain(FineTuning, matrix.tuning)
     experiment = Experiment(
-        row.method, to_plain(config), cell.protocol, matrix.seeds, cell.folder, matrix.backbone,
+        row.method, to_plain(config), cell.protocol, matrix.seeds, cell.folder,
+        backbone_of(cell, matrix),
         tuning, alignments,
     )  # fmt: skip
     return experiment, config
+
+
+def backbone_of(cell: Cell, matrix: Matrix) -> str:
+    """The backbone of the language of a cell's source, where the matrix has one of it; that of the matrix otherwise.
+
+    Corpora that are learned from in addition have no say, as in the zero-shot paper. A row that learns from the target
+    alone has the backbone of its direction's source.
+
+    Raises:
+        ValueError: The source speaks languages of several backbones.
+    """
+    if not matrix.backbones:
+        return matrix.backbone
+    spoken = sorted({name for spec in cell.sources for name in load(spec)["language"].unique()})
+    found = {language: matrix.backbones.get(language, matrix.backbone) for language in spoken}
+    if len(set(found.values())) > 1:
+        raise ValueError(
+            f"{cell.direction.name}: the source speaks {', '.join(spoken)}, whose backbones differ "
+            f"({', '.join(found.values())}), expected languages of one backbone"
+        )
+    return found[spoken[0]]
 
 
 def choose(experiment: Experiment, config: Any, cell: Cell) -> Selection:

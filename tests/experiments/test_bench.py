@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -163,6 +164,26 @@ def test_a_matrix_sets_what_a_row_does_not(specs, tmp_path):
         )
         with pytest.raises(ValueError, match=problem):
             load_matrix(path)
+
+
+def test_the_backbone_is_that_of_the_sources_language(specs, tmp_path):
+    """Whatever other languages are learned from; an upper bound on the target alone has it, too."""
+    directions = tuple(Direction((a,), (b,), ("c",)) for a, b in (("a", "b"), ("b", "a")))
+    matrix = Matrix(directions, ("zero-shot", "within"), backbones={"de": "owner/german"})
+    found = {
+        (c.direction.name, c.recipe): experiment_of(c, matrix, None)[0].backbone
+        for c in cells_of(matrix, specs, tmp_path)
+    }
+    assert found == {
+        ("a-to-b", "zero-shot"): "owner/german",
+        ("a-to-b", "within"): "owner/german",
+        ("b-to-a", "zero-shot"): "acoustic",
+        ("b-to-a", "within"): "acoustic",
+    }
+    two = replace(matrix, directions=(Direction(("a", "b"), ("c",)),))
+    (cell, *_) = cells_of(two, specs, tmp_path)
+    with pytest.raises(ValueError, match=r"a\+b-to-c: the source speaks de, en, whose backbones"):
+        experiment_of(cell, two, None)
 
 
 def test_mistakes_are_named(specs, tmp_path, capsys):
