@@ -68,26 +68,26 @@ class Matrix:
         recipes: The rows, names of :data:`cleser.experiments.variants.VARIANTS`, or of recipes of other packages.
         seeds: Trainings of each cell.
         backbone: What turns recordings into frames.
-        backbones: The same by the language of a direction's source, as ``{"en": "facebook/wav2vec2-base-960h"}``, in
-            place of ``backbone``, which serves the other languages.
         terms: Further fields of the protocol, as ``{"split": "official"}``.
         model: How networks are shaped, fields of :class:`cleser.models.ModelConfig`.
         settings: Fields of recipes' configs by recipe, as ``{"sapa": {"conditioned": False}}``; what a row changes
             itself stays.
         tuning: Whether and how the backbone is trained, fields of :class:`cleser.speech.FineTuning`.
         corpora: Specs by name, of those that need not be given, as the synthetic ones.
+        backbones: Backbones by the language of a direction's source, as ``{"en": "facebook/wav2vec2-base-960h"}``, in
+            place of ``backbone``, which serves the other languages.
     """
 
     directions: tuple[Direction, ...]
     recipes: tuple[str, ...]
     seeds: int = 5
     backbone: str = "acoustic"
-    backbones: dict[str, str] = field(default_factory=dict)
     terms: dict[str, Any] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     tuning: dict[str, Any] = field(default_factory=dict)
     corpora: dict[str, str] = field(default_factory=dict)
+    backbones: dict[str, str] = field(default_factory=dict)
 
 
 class Cell(NamedTuple):

@@ -172,9 +172,7 @@ def read_grid(
         if not isinstance(values, list) or not values:
             raise ValueError(f"{file}: {name} is {values!r}, expected a list of values to try")
     if BACKBONE in plain:
-        asked = [str(value).replace(_GIVEN, backbone) for value in plain[BACKBONE]]
-        # Descriptors beside descriptors are nothing new.
-        plain[BACKBONE] = [b for b in dict.fromkeys(asked) if b != "acoustic+acoustic"]
+        plain[BACKBONE] = _backbones(plain[BACKBONE], backbone)
     combinations = [dict(zip(plain, v, strict=True)) for v in product(*plain.values())]
     choices = [Choice(changes) for changes in combinations]
     for choice in choices:
@@ -185,6 +183,30 @@ def read_grid(
         drawn = sorted(random.Random(seed).sample(range(len(choices)), trials))
         choices = [choices[i] for i in drawn]
     return choices
+
+
+def _backbones(asked: list[Any], given: str) -> list[str]:
+    """The backbones that a grid asks for where one is given.
+
+    Descriptors beside descriptors are nothing new, descriptors have no layers to choose among, and of layers that the
+    given backbone names itself none are left out.
+
+    >>> grid = ["acoustic+{backbone},layers=middle", "acoustic+{backbone}", "{backbone}"]
+    >>> _backbones(grid, "model")
+    ['acoustic+model,layers=middle', 'acoustic+model', 'model']
+    >>> _backbones(grid, "model,layers=3")
+    ['acoustic+model,layers=3', 'model,layers=3']
+    >>> _backbones(grid, "acoustic"), _backbones(grid, "acoustic+model")
+    (['acoustic'], ['acoustic+model'])
+    """
+    filled = dict.fromkeys(str(value).replace(_GIVEN, given) for value in asked)
+    return [
+        name
+        for name in filled
+        if "acoustic+acoustic" not in name
+        and not name.startswith("acoustic,")
+        and name.count(",layers=") < 2
+    ]
 
 
 def select_by_transfer(

@@ -176,7 +176,7 @@ def test_two_sources_choose_unasked_unless_the_user_has_chosen(tmp_path, capsys)
 
     chosen, out = notes("--grid", str(path))
     assert "chosen among 2 by transfer validation" in chosen
-    assert "chosen among 3 by transfer" in notes()[0]  # the recipe's own; acoustic alone
+    assert "chosen among 2 by transfer" in notes()[0]  # the recipe's own; acoustic alone
     assert "chosen" not in notes("--penalty", "1e-3")[0]
     assert "chosen" not in notes("--select", "none")[0]
     assert "chosen" not in notes(sources=CORPORA[:1])[0]

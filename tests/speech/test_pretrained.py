@@ -379,6 +379,7 @@ def test_a_spec_says_layers_type_and_revision(folders: dict[str, Path]) -> None:
         "acustic": "expected 'acoustic', a folder",
         f"{folders['wavlm']},layers=one": "expected numbers like 0",
         f"{folders['wavlm']},layers=9": "different numbers from 0 to 3",
+        f"{folders['wavlm']},layers=1,layers=middle": "has the setting layers twice",
         f"{folders['wavlm']},dtype=int4": "dtype is 'int4'",
         f"{folders['wavlm']},device=cuda": "has the setting 'device=cuda'",
     }.items():

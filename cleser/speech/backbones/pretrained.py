@@ -300,6 +300,8 @@ def parse_spec(spec: str) -> TransformersBackbone:
     options: dict[str, Any] = {}
     for setting in settings:
         key, _, value = setting.partition("=")
+        if key in options:
+            raise ValueError(f"backbone {spec!r} has the setting {key} twice, expected it once")
         if key == "layers":
             options["layers"] = value if value in ("all", *PARTS) else _numbers(value)
         elif key == "dtype":
