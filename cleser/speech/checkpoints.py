@@ -74,8 +74,14 @@ def copy_checkpoint(source: str | Path, folder: Path) -> None:
     """Write a model that can be opened, and its extractor, to another folder: safetensors and settings alone."""
     import transformers  # noqa: PLC0415
 
-    model = transformers.AutoModel.from_pretrained(source, trust_remote_code=False)
-    model.save_pretrained(folder)
+    with _quietly(transformers.utils.logging):
+        model, report = transformers.AutoModel.from_pretrained(
+            source, trust_remote_code=False, output_loading_info=True
+        )
+        # What the checkpoint lacks, the decoder of an encoder say, is random here and no part of it.
+        missing = report["missing_keys"]
+        kept = {name: t for name, t in model.state_dict().items() if name not in missing}
+        model.save_pretrained(folder, state_dict=kept)
     _extractor(source, None, model.config).save_pretrained(folder)
 
 

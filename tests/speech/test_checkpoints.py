@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from cleser.alignment.aligners.ctc_phone_model import CTCPhoneModel
 from cleser.speech import TransformersBackbone
+from cleser.speech.checkpoints import copy_checkpoint
 from cleser.speech.speakers import TransformersSpeakerEncoder
 from tests.speech.tiny_models import BLOCKS, CONVOLUTIONS, GROUP, save_tiny
 
@@ -82,8 +83,9 @@ def test_a_model_without_its_head_is_refused(kind, tmp_path):
     logging.disable(logging.NOTSET)
 
 
-def test_an_encoder_without_its_decoder_is_opened_without_a_word(tmp_path, capfd):
-    folder = save_tiny("whisper", tmp_path)
+def test_an_encoder_without_its_decoder_is_opened_and_copied_without_a_word(tmp_path, capfd):
+    """Nothing random stands in the copy for what is not there."""
+    folder = save_tiny("whisper", tmp_path / "model")
     tensors = load_file(folder / "model.safetensors")
     kept = {name: t for name, t in tensors.items() if "decoder." not in name}
     assert len(kept) < len(tensors)
@@ -94,8 +96,12 @@ def test_an_encoder_without_its_decoder_is_opened_without_a_word(tmp_path, capfd
     handler = logging.StreamHandler()  # as a program sets one up
     logging.getLogger("transformers").addHandler(handler)
     try:
-        assert TransformersBackbone(folder).n_layers > 1
+        opened = TransformersBackbone(folder)
+        copy_checkpoint(folder, tmp_path / "copy")
     finally:
         logging.getLogger("transformers").removeHandler(handler)
     assert capfd.readouterr() == ("", "")
     assert (levels.get_verbosity(), levels.is_progress_bar_enabled()) == (level, bars)
+    copied = load_file(tmp_path / "copy" / "model.safetensors")
+    assert copied.keys() == kept.keys()
+    assert TransformersBackbone(tmp_path / "copy").fingerprint == opened.fingerprint
