@@ -236,11 +236,11 @@ def _utterances(cast: Cast, parts: Parts) -> list[str]:
 def _recordings(pairs: pd.DataFrame, apart: list[tuple[str, str]]) -> list[str]:
     """Recordings that two parts share which should share none."""
     said = {
-        "exact": "recordings with identical sound stand",
-        "near": "times the same recording, re-encoded, stands",
+        "exact": "a recording with identical sound stands",
+        "near": "the same recording, re-encoded, stands",
     }
     return [
-        f"{len(shared)} {said[str(kind)]} in {one} and {other}: {_some(_described(shared, files=True))}"
+        f"{_times(len(shared))} {said[str(kind)]} in {one} and {other}: {_some(_described(shared, files=True))}"
         for one, other in apart
         for kind, shared in pairs[(pairs["part"] == one) & (pairs["other_part"] == other)].groupby(
             "kind"
@@ -254,9 +254,18 @@ def _repeated(pairs: pd.DataFrame) -> list[str]:
         "near": "the same recording, re-encoded, under several names",
     }
     return [
-        f"{said[str(kind)]}, {len(found)} times: {_some(_described(found, files=False))}"
+        f"{said[str(kind)]}, {_times(len(found))}: {_some(_described(found, files=False))}"
         for kind, found in pairs.groupby("kind")
     ]
+
+
+def _times(count: int) -> str:
+    """How often, in words.
+
+    >>> _times(1), _times(2)
+    ('once', '2 times')
+    """
+    return "once" if count == 1 else f"{count} times"
 
 
 def _described(pairs: pd.DataFrame, *, files: bool) -> list[str]:

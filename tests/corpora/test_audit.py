@@ -95,7 +95,7 @@ def test_a_copy_of_train_in_dev_is_refused(spoken, tmp_path, seed):
 def test_a_copy_of_auxiliary_in_test_is_refused(spoken, tmp_path):
     third = write_corpus(tmp_path / "c", "c", language="fr", seed=2)
     shutil.copy(tmp_path / "c/s0-anger-0.wav", tmp_path / "b/s1-anger-0.wav")
-    with pytest.raises(LeakageError, match="identical sound stand in auxiliary and test"):
+    with pytest.raises(LeakageError, match="identical sound stands in auxiliary and test"):
         audit(replace(spoken, auxiliary=[third]).load())
 
 
@@ -135,7 +135,7 @@ def test_near_copies_within_the_target_are_reported(spoken, tmp_path):
         [1, "b/s2-sadness-0", "exact"],
     ]
     assert set(found.duplicates["role"]) == {"target"}
-    assert any("re-encoded, under several names, 1 times" in note for note in found.notes)
+    assert any("re-encoded, under several names, once" in note for note in found.notes)
     assert not any(str(tmp_path) in note for note in found.notes)  # they go into run folders
 
 
@@ -211,8 +211,8 @@ def test_what_parts_share_is_refused(tmp_path):
     refused = " ".join(found.refused)
     assert len(found.refused) == 3
     assert "1 speakers stand in train and test: c/1" in refused
-    assert "1 recordings with identical sound stand in train and dev: a = a" in refused
-    assert "1 times the same recording, re-encoded, stands in train and test: b = e" in refused
+    assert "once a recording with identical sound stands in train and dev: a = a" in refused
+    assert "once the same recording, re-encoded, stands in train and test: b = e" in refused
     notes = " ".join(found.notes)
     assert "train: 1 of 3 utterances have no speaker" in notes
     assert "1 texts are spoken in train and dev, of 2 in dev: x" in notes

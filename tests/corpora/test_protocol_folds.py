@@ -155,7 +155,7 @@ def test_recordings_in_train_and_test_are_refused_all_the_same(tmp_path):
     spec = write_corpus(tmp_path / "a", "a", speakers=3, takes=2)
     (tmp_path / "a/s0-anger-1.wav").write_bytes((tmp_path / "a/s0-anger-0.wav").read_bytes())
     split = listed(spec, tmp_path, lambda row: "test" if row["text"] == "take 1" else "train")
-    with pytest.raises(LeakageError, match="identical sound stand in train and test"):
+    with pytest.raises(LeakageError, match="identical sound stands in train and test"):
         audit(Protocol([spec], [spec], split=split, shared_speakers=True).load())
 
 
