@@ -377,6 +377,7 @@ def test_a_spec_says_layers_type_and_revision(folders: dict[str, Path]) -> None:
     assert backbone.layers == (0, 2) and next(backbone.parameters()).dtype == torch.bfloat16
     for spec, message in {
         "acustic": "expected 'acoustic', a folder",
+        "acoustic,layers=middle": "expected 'acoustic' alone",
         f"{folders['wavlm']},layers=one": "expected numbers like 0",
         f"{folders['wavlm']},layers=9": "different numbers from 0 to 3",
         f"{folders['wavlm']},layers=1,layers=middle": "has the setting layers twice",

@@ -120,6 +120,7 @@ class TransformersBackbone(Backbone):
         self.eval()
 
     def _drop_blocks(self) -> None:
+        """Keep no block above the highest layer, but remember whose blocks they were: see `fingerprint`."""
         whole = self._digest()
         self.encoder.keep(max(self.layers))
         self._loaded = self._digest(), whole
@@ -313,6 +314,10 @@ def parse_spec(spec: str) -> TransformersBackbone:
                 f"backbone {spec!r} has the setting {setting!r}, expected layers=0+6+12, "
                 "dtype=bfloat16 or revision=COMMIT"
             )
+    if source == "acoustic":
+        raise ValueError(
+            f"backbone is {spec!r}, expected 'acoustic' alone: descriptors have no such settings"
+        )
     path = Path(source).expanduser()
     if not path.is_dir() and source.count("/") != 1:
         raise ValueError(
