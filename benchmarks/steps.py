@@ -44,7 +44,7 @@ from cleser.experiments.neural import encoder_for
 from cleser.features import PooledStore, Record, StoredFeatures, StoreSettings
 from cleser.features.standards import measure
 from cleser.models import Batch, LayerMix
-from cleser.speech import load_backbone, utterance_key
+from cleser.speech import Backbone, load_backbone, utterance_key
 from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.training.audio import AudioEncoder, Sounds
 from cleser.training.dataset import Dataset, Vocabulary, balance
@@ -189,7 +189,7 @@ def _stored_row(
     assert method.build is not None
     config = method.config()
     torch.manual_seed(0)
-    recipe = method.build(config, Task(*data[0].shape, NAMES, "weighted"))
+    recipe = method.build(config, Task(*data[0].shape, NAMES, Backbone.mix))
     source, dev, target = (
         replace(d, labels=dict(d.labels), tokens=config.uses_tokens) for d in data
     )
@@ -200,7 +200,7 @@ def _stored_row(
         refresh = _seconds(
             lambda epoch=epoch: recipe.begin_epoch(epoch, source=source, dev=dev, target=seen)
         )
-    optimiser = torch.optim.AdamW(recipe.parameters())
+    optimiser = torch.optim.AdamW(recipe.parameters(), fused=True)  # as the training loop's
     recipe.train()
     size = config.training.batch_size
     times = []

@@ -7,7 +7,7 @@ have to be known first; what is kept grows with speakers and phonemes, never wit
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -51,9 +51,11 @@ class Standards:
         features = self.content.remove(raw, at)
         features = features if tokens else features.without_tokens()
         of = self._inverse
-        groups = self.group[at]
-        summaries = features.summaries.sub(of.summary_mean[groups]).mul_(of.summary_std[groups])
-        for i, group in enumerate(groups.tolist()):
+        summaries, groups = features.summaries, self.group[at].tolist()
+        for i, group in enumerate(groups):
+            # One by one: the statistics of all, side by side, would be copies as large as the features.
+            summaries[i].sub_(of.summary_mean[group]).mul_(of.summary_std[group])
+        for i, group in enumerate(groups if tokens else ()):
             own = features.tokens[features.offsets[i] : features.offsets[i + 1]]
             if self.alone:
                 wide = own.double()
@@ -62,7 +64,8 @@ class Standards:
             else:
                 own.sub_(of.token_mean[group]).mul_(of.token_std[group])
             own.clamp_(-CLAMP, CLAMP)  # here, while it is in the processor's cache
-        return replace(features, summaries=summaries.clamp_(-CLAMP, CLAMP))
+        summaries.clamp_(-CLAMP, CLAMP)
+        return features
 
     @classmethod
     def join(cls, parts: Sequence[Standards]) -> Standards:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,8 @@ from cleser.models.input_dropout import InputDropout
 from cleser.models.layer_mix import LayerMix, Mix
 from cleser.models.segments import exporting, pool_segments
 from cleser.models.token_transformer import TokenTransformer
+
+LayerViews = Literal["none", "utterances", "tokens"]
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,9 @@ class Embedded(NamedTuple):
         utterances: [B, D].
         tokens: [S, D].
         logits: [B, K].
-        layers: Each layer's view of the utterances, [L, B, D], before layers are mixed.
-        token_layers: The same of the tokens, [L, S, D]; None unless the network is to keep it.
+        layers: Each layer's view of the utterances, [L, B, D], before layers are mixed; None unless the network is to
+            keep it.
+        token_layers: The same of the tokens, [L, S, D].
         attributes: Predicted arousal, valence and dominance, or those of them that are learned, [B, A].
         views: What the layers make of the utterances, before speaker-style communities act on it, [B, D].
     """
@@ -75,7 +78,7 @@ class Embedded(NamedTuple):
     utterances: Tensor
     tokens: Tensor
     logits: Tensor
-    layers: Tensor
+    layers: Tensor | None = None
     token_layers: Tensor | None = None
     attributes: Tensor | None = None
     views: Tensor | None = None
@@ -97,7 +100,8 @@ class EmotionModel(nn.Module):
         mix: How layers become one, see :class:`LayerMix`.
         communities: Most speaker-style communities of an emotion, if the network is to know of them: they are
             read from ``batch.labels["communities"]`` [B, K] where it has them, see :class:`CommunityMap`.
-        token_layers: Keep each layer's view of the tokens, which takes a matrix product for every layer.
+        layer_views: Of what to keep each layer's view, which takes a matrix product for every layer: "utterances",
+            "tokens" or "none".
 
     >>> from cleser.models import Batch
     >>> batch = Batch(tokens=torch.zeros(3, 2, 8), offsets=torch.tensor([0, 2, 3]), summaries=torch.zeros(2, 2, 8),
@@ -118,10 +122,10 @@ class EmotionModel(nn.Module):
         attributes: int = 0,
         mix: Mix = "weighted",
         communities: int = 0,
-        token_layers: bool = False,
+        layer_views: LayerViews = "none",
     ) -> None:
         super().__init__()
-        self.token_layers = token_layers
+        self.layer_views = layer_views
         self.input_dropout = InputDropout(config.input_dropout)
         self.token_mix = LayerMix(layers, channels, config.dim, mix)
         self.context = TokenTransformer(
@@ -155,12 +159,13 @@ class EmotionModel(nn.Module):
 
     def forward(self, batch: Batch) -> Embedded:
         """Embed and classify a batch."""
-        heard = self.input_dropout(batch.tokens)
-        token_layers = self.token_mix.states(heard) if self.token_layers else None
-        mixed = self.token_mix(heard) if token_layers is None else self.token_mix.join(token_layers)
+        mixed, token_layers = _mixed(
+            self.token_mix, self.input_dropout(batch.tokens), self.layer_views == "tokens"
+        )
         tokens = self.context(mixed, batch.offsets)
-        layers = self.summary_mix.states(self.input_dropout(batch.summaries))
-        views = self.summary_mix.join(layers)
+        views, layers = _mixed(
+            self.summary_mix, self.input_dropout(batch.summaries), self.layer_views == "utterances"
+        )
         if self.token_view:
             views = views + self.scale * self.pooled(_pooled(tokens, batch.offsets))
         utterances, logits = self.classify(views, batch.labels.get("communities"))
@@ -168,8 +173,8 @@ class EmotionModel(nn.Module):
             utterances,
             tokens,
             logits,
-            layers.transpose(0, 1),
-            None if token_layers is None else token_layers.transpose(0, 1),
+            layers,
+            token_layers,
             None if self.attribute_head is None else self.attribute_head(utterances),
             views,
         )
@@ -185,6 +190,14 @@ class EmotionModel(nn.Module):
             views = self.styles(views, communities)
         utterances = self.embed(views)
         return utterances, utterances[:, :0] if self.head is None else self.head(utterances)
+
+
+def _mixed(mix: LayerMix, x: Tensor, keep: bool) -> tuple[Tensor, Tensor | None]:
+    """The mix [N, D] of x [N, L, C] and, where they are kept, each layer's view of it, [L, N, D]."""
+    if not keep:
+        return mix(x), None
+    states = mix.states(x)
+    return mix.join(states), states.transpose(0, 1)
 
 
 def _pooled(tokens: Tensor, offsets: Tensor) -> Tensor:

@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from cleser.memory import empty
 
-_MANY = 1 << 20  # values from which on drawing them takes milliseconds
+_MANY = 1 << 16  # values from which on drawing them takes longer than the layer after it
 _PIECE = 1 << 17  # values at a time, whose mask stays in the processor's cache
 
 
 class InputDropout(nn.Dropout):
-    r"""Dropout as :class:`torch.nn.Dropout` does it, but for a million values or more on a processor.
+    r"""Dropout as :class:`torch.nn.Dropout` does it, but for 65,536 values or more on a processor.
 
     There eight values share one random number of 64 bits, a byte each: a value is dropped where its byte is less than
     round(256 p), and the others are scaled so that the mean stays. p is then a multiple of 1/256.

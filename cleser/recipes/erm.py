@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from cleser.models.batch import Batch
-from cleser.models.emotion import Embedded, EmotionModel, ModelConfig
+from cleser.models.emotion import Embedded, EmotionModel, LayerViews, ModelConfig
 from cleser.recipes.pseudo_labels import decision_shift
 from cleser.recipes.several_emotions import has_emotions, multi_label_losses, vote_shares
 from cleser.recipes.test_time import adapt
@@ -78,7 +78,7 @@ class ERM(Recipe):
         config: Settings.
         task: Shapes and names of the data.
         communities: Largest number of speaker-style communities of an emotion, for recipes that find communities.
-        token_layers: Keep the token embeddings of each layer, for recipes that use them.
+        layer_views: Of what each layer's view is kept, for recipes that use it: "utterances", "tokens" or "none".
 
     Raises:
         ValueError: The task has attributes, and the recipe does not learn any; or several emotions are to be learned
@@ -95,7 +95,12 @@ class ERM(Recipe):
     shift: Tensor
 
     def __init__(
-        self, config: ERMConfig, task: Task, *, communities: int = 0, token_layers: bool = False
+        self,
+        config: ERMConfig,
+        task: Task,
+        *,
+        communities: int = 0,
+        layer_views: LayerViews = "none",
     ) -> None:
         super().__init__()
         if task.vocabulary.attributes and not self.learns_attributes:
@@ -118,7 +123,7 @@ class ERM(Recipe):
             classes=len(task.vocabulary.emotions),
             mix=task.mix,
             communities=communities,
-            token_layers=token_layers,
+            layer_views=layer_views,
             attributes=len(task.vocabulary.attributes),
         )
         self.register_buffer("shift", torch.zeros(len(task.vocabulary.emotions)))

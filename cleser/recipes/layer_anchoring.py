@@ -116,7 +116,9 @@ class LayerAnchoring(ERM):
     similarity: Tensor
 
     def __init__(self, config: LayerAnchoringConfig, task: Task) -> None:
-        super().__init__(config, task, token_layers=config.units == "vowel")
+        super().__init__(
+            config, task, layer_views="tokens" if config.units == "vowel" else "utterances"
+        )
         self.config = config
         self.sees_target = True
         vowels = [is_vowel(phoneme) for phoneme in task.vocabulary.phonemes]
@@ -183,8 +185,9 @@ class LayerAnchoring(ERM):
     def _states(self, embedded: Embedded, batch: Batch) -> Tensor:
         """What is aligned [L, N, D]: utterances, or the batch's vowels, normalised over D."""
         states = embedded.layers
-        if embedded.token_layers is not None:  # kept where vowels are to be aligned
+        if embedded.token_layers is not None:
             states = embedded.token_layers[:, self._vowels(batch)]
+        assert states is not None  # the network keeps one of the two
         return layer_norm(states, states.shape[-1:])
 
     def _vowels(self, batch: Batch) -> Tensor:

@@ -298,7 +298,10 @@ def train(
     if tuning.shard and backbone is not None and accelerator.num_processes > 1:
         shard(learner, backbone, accelerator.device, accelerator.num_processes)
     optimiser = torch.optim.AdamW(
-        _groups(learner, config, tuning), config.learning_rate, weight_decay=config.weight_decay
+        _groups(learner, config, tuning),
+        config.learning_rate,
+        weight_decay=config.weight_decay,
+        fused=True,  # one pass over a weight and its moments, not ten
     )
     state = Checkpoint.load(checkpoint, learner, optimiser)
     if state.epoch and accelerator.is_main_process:

@@ -74,22 +74,29 @@ def test_without_their_view_tokens_are_embedded_and_change_no_utterance():
     )
     assert torch.equal(model(none).logits, model(batch).logits)
     assert model(none).tokens.shape == (0, 16)
+    assert model(none).layers is None
     assert model(none).token_layers is None
 
 
 @pytest.mark.parametrize("mix", ["weighted", "concat"])
-def test_keeping_each_layers_view_of_the_tokens_changes_nothing_else(mix):
+@pytest.mark.parametrize("kept", ["utterances", "tokens"])
+def test_keeping_each_layers_view_changes_nothing_else(mix, kept):
     torch.manual_seed(0)
     shape = {"layers": 2, "channels": 6, "classes": 4, "mix": mix}
     plain = EmotionModel(ModelConfig(dim=16, token_view=True), **shape).eval()
-    keeping = EmotionModel(ModelConfig(dim=16, token_view=True), **shape, token_layers=True).eval()
+    keeping = EmotionModel(ModelConfig(dim=16, token_view=True), **shape, layer_views=kept).eval()
     keeping.load_state_dict(plain.state_dict())
     batch = make_batch()
     expected, found = plain(batch), keeping(batch)
     torch.testing.assert_close(found.tokens, expected.tokens)
     torch.testing.assert_close(found.logits, expected.logits)
-    states = keeping.token_mix.states(batch.tokens)
-    torch.testing.assert_close(found.token_layers, states.transpose(0, 1))
+    mix, seen, other = keeping.token_mix, batch.tokens, found.layers
+    views = found.token_layers
+    if kept == "utterances":
+        mix, seen, other = keeping.summary_mix, batch.summaries, found.token_layers
+        views = found.layers
+    assert other is None
+    torch.testing.assert_close(views, mix.states(seen).transpose(0, 1))
 
 
 @pytest.mark.parametrize("wanted", [0.2, 0.5])

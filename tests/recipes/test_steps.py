@@ -191,10 +191,11 @@ def test_layer_anchoring_aligns_the_chosen_layers_normalised(units: str) -> None
         states = []
         for side in (source, target):
             embedded = recipe.embed(side)
-            rows = embedded.layers[layer]
             if units == "vowel":
                 vowels = [p >= 0 and is_vowel(NAMES.phonemes[p]) for p in side.phonemes.tolist()]
                 rows = embedded.token_layers[layer][torch.tensor(vowels)]
+            else:
+                rows = embedded.layers[layer]
             apart = rows - rows.mean(1, keepdim=True)
             states.append(apart / (apart.square().mean(1, keepdim=True) + 1e-5).sqrt())
         total = total + coral(*states)
