@@ -258,16 +258,23 @@ FAULTS = (
     Fault(
         "telling the communities always helps in sapa",
         "recipes/sapa.py",
-        "return bool(gains.mean() > 2 * gains.std() / len(dev) ** 0.5)",
+        "return bool(by_speaker.mean() > by_chance)",
         "return True",
         f"{_STEPS}::test_sapa_is_told_communities_only_if_that_helps_held_out_speakers",
     ),
     Fault(
         "telling the communities never helps in sapa",
         "recipes/sapa.py",
-        "return bool(gains.mean() > 2 * gains.std() / len(dev) ** 0.5)",
+        "return bool(by_speaker.mean() > by_chance)",
         "return False",
         f"{_STEPS}::test_sapa_is_told_communities_only_if_that_helps_held_out_speakers",
+    ),
+    Fault(
+        "utterances, not speakers, are the evidence that communities help in sapa",
+        "recipes/sapa.py",
+        "by_speaker = gains.groupby(speakers_of(dev)).mean()",
+        "by_speaker = gains",
+        f"{_STEPS}::test_sapas_evidence_that_communities_help_is_speakers_not_utterances",
     ),
     Fault(
         "prepare does nothing in sapa",

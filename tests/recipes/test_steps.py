@@ -462,6 +462,34 @@ def test_sapa_is_told_communities_only_if_that_helps_held_out_speakers() -> None
     assert not knows()
 
 
+@pytest.mark.parametrize(
+    ("gains", "helps"),
+    [
+        ([2.0, 0.0, 0.0, 0.0], False),
+        ([1.0, 1.2, 0.9, 1.1], True),
+        ([-1.0] * 4, False),
+        ([1.0], False),
+    ],
+)
+def test_sapas_evidence_that_communities_help_is_speakers_not_utterances(
+    gains: list[float], helps: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quarter of all utterances that gain much may be one speaker of four."""
+    recipe, *_ = begun()
+    dev = dataset(7, ["de"], takes=25, speakers=len(gains))
+    of_speaker = dict(zip(sorted(dev.manifest["speaker"].unique()), gains, strict=True))
+    gain = torch.tensor(dev.manifest["speaker"].map(of_speaker).to_numpy())
+    truth = torch.nn.functional.one_hot(dev.labels["emotion"], len(NAMES.emotions))
+
+    def recognised(_: object, utterances: Dataset) -> tuple[Tensor, None]:
+        told = "communities" in utterances.labels
+        return truth * gain[:, None] * told, None
+
+    monkeypatch.setattr("cleser.recipes.sapa.recognise", recognised)
+    monkeypatch.setattr(recipe, "prepare", lambda d: told_of(d, torch.zeros(len(d), 1)))
+    assert recipe.communities_help(dev) == helps
+
+
 def test_a_batch_says_how_much_each_utterance_counts() -> None:
     """The step of a batch in which one utterance counts twice is that of the batch that holds it twice."""
     recipe, source = build("erm"), batch(1, size=4)
