@@ -21,7 +21,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(scope="session")
 def corpora_root() -> Path:
     beside = Path(__file__).parents[2] / "shared" / "corpora"
-    root = Path(os.environ.get("CLESER_CORPORA", beside))
+    root = Path(os.environ.get("CLESER_CORPORA") or beside)
     if not root.is_dir():
         pytest.skip("no real corpora here; CLESER_CORPORA may name their folder")
     return root
