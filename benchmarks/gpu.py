@@ -477,7 +477,9 @@ class Objective(nn.Module):
     def __init__(self, layers: int, channels: int) -> None:
         super().__init__()
         config = ModelConfig()
-        self.network = EmotionModel(config, layers=layers, channels=channels, classes=4)
+        self.network = EmotionModel(
+            config, layers=layers, channels=channels, classes=4, layer_views="utterances"
+        )
         self.contrast = CrossLingualSupCon()
         self.anchors = DualSpaceTriplet()
         self.adversary = SpeakerAdversary(config.dim, 8)
