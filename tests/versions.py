@@ -82,7 +82,7 @@ def tried(name: str, python: str, folder: Path) -> bool:
         f"print(platform.python_version(), *(version(name) for name in {SHOWN}), sep=' | ')"
     )
     versions = subprocess.run([inside, "-c", code], check=True, capture_output=True, text=True)
-    print("set | python |", *SHOWN, sep=" | ")
+    print("set", "python", *SHOWN, "tests", sep=" | ")
     print(name, versions.stdout.strip(), "passed" if run.returncode == 0 else "FAILED", sep=" | ")
     return run.returncode == 0
 
