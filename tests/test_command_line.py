@@ -1,9 +1,11 @@
 """The command line: help at every level, near misses, wrong input as sentences, and how far long work has come."""
 
+import contextlib
 import io
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -381,3 +383,26 @@ def test_a_terminal_gets_a_bar_that_goes(monkeypatch):
     with progress.track("features", 10) as advance:
         advance(10)
     assert "10/10" in file.getvalue()
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="the system knows no groups of processes")
+def test_what_a_batch_system_ends_leaves_no_worker_behind(tmp_path):
+    corpora = [f"{code}=synthetic:{code}?speakers=2&sentences=1" for code in ("en", "de")]
+    command = ["bench", "transfer", "--corpora", *corpora, "--recipes", "erm", "--seeds", "20"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "cleser", *command, "--workers", "2", "--out", str(tmp_path)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    ) as process:  # fmt: skip
+        try:
+            assert process.stderr is not None
+            next(
+                line for line in process.stderr if "normalisation" in line
+            )  # a worker is in a cell
+            process.terminate()
+            said = process.stderr.read()  # until every process that may write to it has ended
+            assert "goes on from here" in said
+            assert process.wait() == 128 + signal.SIGTERM
+            assert not list(tmp_path.rglob("results.json"))  # no cell was gone on with
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)

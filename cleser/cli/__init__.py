@@ -6,11 +6,15 @@ wrongly.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import platform
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from importlib import import_module
 from pathlib import Path
@@ -73,18 +77,42 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"cleser {__version__}, Python {platform.python_version()}, {platform.platform()}, "
                 f"cache {cache_folder()}"
             )
-        return dispatch(args)
+        with _terminated_as_interrupted():
+            return dispatch(args)
     except (ValueError, ImportError, OSError) as error:
         if verbose:
             traceback.print_exc()
         said = Text.assemble(("error:", "bold red"), f" {_sentence(error)}")
         PlainConsole(stderr=True).print(said)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as signalled:
         PlainConsole(stderr=True).print("interrupted; the same command goes on from here")
-        return 130
+        return 128 + (signal.SIGTERM if isinstance(signalled, _Terminated) else signal.SIGINT)
     finally:
         notes.quiet = before
+
+
+class _Terminated(KeyboardInterrupt):
+    """A batch system wants this process to end."""
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """End on SIGTERM as on Ctrl-C, and the workers too, which a terminal would interrupt by itself."""
+
+    def end(number: int, frame: object) -> None:
+        for worker in multiprocessing.active_children():
+            worker.terminate()
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():  # which alone gets signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _sentence(error: Exception) -> str:

@@ -24,7 +24,7 @@ from cleser.evaluation.metrics import confusion_matrix, uar
 from cleser.models.batch import Batch
 from cleser.models.emotion import Embedded
 from cleser.models.layer_mix import Mix
-from cleser.progress import track
+from cleser.progress import each, track
 from cleser.ranks import gather, own_share, world
 from cleser.speech.backbones.fine_tuning import (
     FineTuning,
@@ -38,6 +38,8 @@ from cleser.training.dataset import Dataset, Vocabulary
 from cleser.training.loading import StepLoader, prefetched
 from cleser.training.processes import on_cpu
 from cleser.training.sharding import alike, clip_gradients, gather_gradients, shard, whole
+
+_MANY_STEPS = 1000  # of an epoch, from which on somebody waits for it
 
 
 @dataclass(frozen=True)
@@ -325,7 +327,11 @@ def train(
         theirs = None if target is None else target.labelled(recipe.found.target)
         steps = list(_steps(recipe, ours, theirs, config.batch_size, (seed, epoch), loader.ranks))
         totals: dict[str, float] = {}
-        for number, shares in enumerate(loader((ours, theirs), steps, (seed, epoch))):
+        batches = loader((ours, theirs), steps, (seed, epoch))
+        slow = encoder is not None or len(steps) >= _MANY_STEPS
+        if slow and accelerator.is_main_process:  # somebody waits for it
+            batches = each(batches, f"seed {seed}, epoch {epoch}", len(steps))
+        for number, shares in enumerate(batches):
             first = number - number % tuning.accumulate
             gathered = min(tuning.accumulate, len(steps) - first)
             complete = number + 1 == first + gathered
@@ -334,20 +340,15 @@ def train(
                 terms = module(*(s if s is None else s.to(accelerator.device) for s in shares))
                 accelerator.backward(terms["loss"] / gathered)
             if complete:
-                shape = _schedule(config, (epoch + first / len(steps)) / config.epochs)
-                for group in wrapped.param_groups:
-                    group["lr"] = group["peak"] * shape
+                _set_rates(wrapped, config, (epoch + first / len(steps)) / config.epochs)
                 clip_gradients(module.parameters(), config.clip)
                 wrapped.step()
                 wrapped.zero_grad()
             for name, value in terms.items():
                 totals[name] = totals.get(name, 0.0) + value.item() / len(steps)
-        totals = _over_processes(totals, accelerator)
-        if not math.isfinite(totals["loss"]):
-            raise FloatingPointError(f"seed {seed}, epoch {epoch}: the loss is {totals['loss']}")
-        scores = learner.eval().recipe.dev_scores(dev)
-        train_terms = {f"train_{name}": value for name, value in totals.items()}
-        line = {"seed": seed, "epoch": epoch, **train_terms, **scores}
+        line = {"seed": seed, "epoch": epoch, **_over_processes(totals, accelerator)}
+        _check_finite(line)
+        line |= learner.eval().recipe.dev_scores(dev)
         state.record(learner, line, optimiser, keep=config.keep)
         if accelerator.is_main_process:
             state.save(checkpoint)
@@ -378,6 +379,12 @@ def _groups(learner: Learner, config: TrainingConfig, tuning: FineTuning) -> lis
 def derive(*numbers: int) -> int:
     """A seed that follows from others."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+def _set_rates(optimiser: torch.optim.Optimizer, config: TrainingConfig, progress: float) -> None:
+    """Set the learning rates for a step, when a share of the training is done."""
+    for group in optimiser.param_groups:
+        group["lr"] = group["peak"] * _schedule(config, progress)
 
 
 def _schedule(config: TrainingConfig, progress: float) -> float:
@@ -414,11 +421,20 @@ def _steps(
 
 
 def _over_processes(totals: dict[str, float], accelerator: Accelerator) -> dict[str, float]:
-    """Means over processes, each of which has seen its own share."""
+    """Means over processes, each of which has seen its own share, named as those of training."""
     names = sorted(totals)
     values = torch.tensor([totals[n] for n in names], dtype=torch.float64)
     mean = accelerator.reduce(values.to(accelerator.device), "mean")
-    return {**totals, **dict(zip(names, mean.tolist(), strict=True))}
+    means = dict(zip(names, mean.tolist(), strict=True))
+    return {f"train_{name}": means[name] for name in totals}
+
+
+def _check_finite(line: dict[str, float]) -> None:
+    """Stop where the loss of an epoch is no number."""
+    if not math.isfinite(line["train_loss"]):
+        raise FloatingPointError(
+            f"seed {line['seed']}, epoch {line['epoch']}: the loss is {line['train_loss']}"
+        )
 
 
 def predict(recipe: Recipe, dataset: Dataset, *, size: int | None = None) -> tuple[Tensor, Tensor]:

@@ -33,6 +33,7 @@ from cleser.recipes import METHODS, ClassicalConfig, ERMConfig
 from cleser.settings import from_plain, to_plain
 from cleser.speech import Alignment, load_backbone, write_textgrid
 from cleser.speech.backbones.fine_tuning import FineTuning
+from cleser.training import loop
 from cleser.training.audio import PADDING, AudioEncoder, Sounds
 from cleser.training.dataset import load_dataset
 from cleser.training.heard import Heard
@@ -107,7 +108,9 @@ def test_every_recipe_learns_from_audio(name, family, specs, models, tmp_path, m
     lines = [json.loads(x) for x in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [0, 1]
     assert all(np.isfinite(line["train_loss"]) for line in lines)
-    assert re.search(r"recognising: (\d+) of \1 \(100%\)", capsys.readouterr().err)
+    said = capsys.readouterr().err
+    for work in ("seed 0, epoch 1", "recognising"):
+        assert re.search(rf"{work}: (\d+) of \1 \(100%\)", said)
 
 
 @pytest.mark.parametrize(
@@ -169,6 +172,14 @@ def test_what_is_said_is_taken_out_on_both_roads(specs, tmp_path):
         torch.testing.assert_close(found.summaries, expected.summaries, atol=2e-3, rtol=1e-3)
         assert torch.equal(found.phonemes, expected.phonemes)
         assert (found.phonemes >= 0).all()
+
+
+def test_an_epoch_of_many_steps_says_how_far_it_has_come(specs, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "_SECONDS", 0.0)
+    for folder, many in (("few", loop._MANY_STEPS), ("many", 2)):
+        monkeypatch.setattr(loop, "_MANY_STEPS", many)
+        run("erm", specs, tmp_path / folder, "acoustic", FineTuning())
+        assert ("epoch 1: 2 of 2" in capsys.readouterr().err) == (folder == "many")
 
 
 def test_both_roads_train_alike_where_the_backbone_stays(specs, tmp_path):
