@@ -1,6 +1,6 @@
 """What each normalisation gives, also where speakers recorded one emotion each, or few utterances.
 
-    python benchmarks/normalisation.py --corpora FOLDER [--names emodb ravdess …] [--backbone acoustic] [--quick]
+    python benchmarks/normalisation.py --corpora FOLDER [--names emodb …] [--backbone acoustic] [--noticed] [--quick]
 
 Every corpus is recognised from each other one and from all others together, by logistic regression on utterance
 statistics (strength 0.01), from the corpora as they were recorded. Then the target's speakers are dealt out anew:
@@ -10,14 +10,16 @@ statistics (strength 0.01), from the corpora as they were recorded. Then the tar
 * *1*, *2*, *5*: each speaker cut into many with so many utterances, drawn at random.
 
 Printed is UAR in per cent by speaker, by corpus and with the default, and what the default loses against the better of
-the two. Nothing here chooses anything: the labels of the target score what was decided without them.
+the two. Nothing here chooses anything: the labels of the target score what was decided without them. With --noticed,
+nothing is recognised, and printed is what the default decides by: the share of the variance of a source classifier's
+scores that lies between the target's speakers, and the most that is taken for speakers of several emotions.
 """
 
 from __future__ import annotations
 
 import argparse
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,8 +30,10 @@ from sklearn.linear_model import LogisticRegression
 from cleser.corpora.protocol import Cast, Protocol
 from cleser.evaluation import confusion_matrix, uar
 from cleser.experiments.experiment import Data
+from cleser.experiments.one_sided import learn
 from cleser.speech import load_backbone
 from cleser.speech.backbones import Backbone
+from cleser.training.dataset import record_for, summaries_of
 
 LAYOUTS = ("recorded", "80 %", "all", "1", "2", "5")
 BY = ("speaker", "corpus", "auto")
@@ -43,6 +47,7 @@ def main() -> None:
     parser.add_argument("--names", nargs="+", default=["emodb", "ravdess", "turev-db", "nemo"])
     parser.add_argument("--backbone", default="acoustic")
     parser.add_argument("--out", type=Path, help="CSV file of all numbers")
+    parser.add_argument("--noticed", action="store_true", help="what the default notices, alone")
     parser.add_argument("--quick", action="store_true", help="the first two corpora, two layouts")
     arguments = parser.parse_args()
     names, layouts = arguments.names, LAYOUTS
@@ -50,42 +55,61 @@ def main() -> None:
         names, layouts = names[:2], ("recorded", "all")
     print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}\n")
     backbone = load_backbone(arguments.backbone)
+    casts = {
+        f"{', '.join(source)} → {target}": cast_of(source, target, arguments.corpora)
+        for source, target in directions(names)
+    }
+    if arguments.noticed:
+        print_noticed(casts, layouts, backbone)
+    else:
+        print_scores(casts, layouts, backbone, arguments.out)
+
+
+def print_noticed(casts: dict[str, Cast], layouts: Sequence[str], backbone: Backbone) -> None:
+    """A row a direction: what the default decides by."""
+    print("share of the variance between the target's speakers; * more than may be\n")
+    print("| direction | at most |", " | ".join(layouts), "|")
+    print("|---" * (2 + len(layouts)) + "|")
+    for direction, cast in casts.items():
+        print(f"| {direction} |", noticed(cast, layouts, backbone), flush=True)
+
+
+def print_scores(
+    casts: dict[str, Cast], layouts: Sequence[str], backbone: Backbone, out: Path | None
+) -> None:
+    """A line a cell, then what the default loses in each and on average."""
     rows = []
-    for source, target in directions(names):
-        specs = {name: f"{name}:{arguments.corpora / name}" for name in (*source, target)}
-        renamed = {"calm": "neutral"} if "turev-db" in specs else {}
-        protocol = Protocol([specs[n] for n in source], [specs[target]], map=renamed)
-        cast = protocol.load()
+    for direction, cast in casts.items():
         for layout in layouts:
             dealt = deal(cast, layout)
             scores = {by: score(dealt, by, backbone) for by in BY}
             better = max(scores["speaker"][0], scores["corpus"][0])
             rows.append(
                 {
-                    "direction": f"{', '.join(source)} → {target}",
+                    "direction": direction,
                     "layout": layout,
                     **{by: scores[by][0] for by in BY},
                     "chosen": scores["auto"][1],
                     "loss": better - scores["auto"][0],
                 }
             )
-            print(
-                "  ".join(
-                    f"{v:.1f}" if isinstance(v, float) else f"{v}" for v in rows[-1].values()
-                ),
-                flush=True,
-            )
+            cells = (f"{v:.1f}" if isinstance(v, float) else v for v in rows[-1].values())
+            print("  ".join(cells), flush=True)
     table = pd.DataFrame(rows)
-    if arguments.out:
-        table.to_csv(arguments.out, index=False)
+    if out:
+        table.to_csv(out, index=False)
     print()
-    print(
-        table.pivot(index="direction", columns="layout", values="loss")[list(layouts)]
-        .round(1)
-        .to_string()
-    )
+    losses = table.pivot(index="direction", columns="layout", values="loss")[list(layouts)]
+    print(losses.round(1).to_string())
     print()
     print(table.groupby("layout")[[*BY, "loss"]].mean().loc[list(layouts)].round(1).to_string())
+
+
+def cast_of(source: Sequence[str], target: str, corpora: Path) -> Cast:
+    """The utterances of a direction."""
+    specs = {name: f"{name}:{corpora / name}" for name in (*source, target)}
+    renamed = {"calm": "neutral"} if "turev-db" in specs else {}
+    return Protocol([specs[n] for n in source], [specs[target]], map=renamed).load()
 
 
 def directions(names: list[str]) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -110,6 +134,23 @@ def deal(cast: Cast, layout: str) -> Cast:
             names[rng.permutation(at)] = [f"{speaker}-{i // int(layout)}" for i in range(len(at))]
     target = target.assign(speaker=pd.Series(names, dtype="str"))
     return replace(cast, target=target, pool=target)
+
+
+def noticed(cast: Cast, layouts: Sequence[str], backbone: Backbone) -> str:
+    """Cells of the largest share that is taken for several emotions a speaker, and of each layout's share."""
+    record = record_for(cast.protocol, tokens=False, phones=False)
+    source = learn(
+        *summaries_of(cast.source, backbone, None, title="source", record=record),
+        cast.protocol.labels,
+    )
+    cells = [f"{source.threshold:.2f}"]
+    for layout in layouts:
+        target = deal(cast, layout).target
+        share = source.correlation(
+            *summaries_of(target, backbone, None, title="target", record=record)
+        )
+        cells.append(f"{share:.2f}{'*' if share > source.threshold else ''}")
+    return " | ".join(cells) + " |"
 
 
 def score(cast: Cast, by: str, backbone: Backbone) -> tuple[float, str]:

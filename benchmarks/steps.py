@@ -5,12 +5,13 @@
 
 With ``--stored``, features as a store keeps them (random ones, by default of the shape that Whisper base has, 35
 phones an utterance) are gathered, standardised and learned from. The floor of a step is the time of its matrix
-products, forward and backward, at the rate that this machine reaches on large matrices, and of moving the features
-once, from float16 to float32, at the rate at which it copies memory. The products are counted as the equations have
-them, each layer projected by itself; a step that mixes the layers first takes fewer. ``beside`` is the same ratio where
-another core gathers the next batch meanwhile, as the training loop has it. ``refresh`` is what a recipe finds anew
-before an epoch, as a share of an epoch on --utterances. One thread; CPU seconds, which do not count what other programs
-take.
+products, forward and backward, at the rate that this machine reaches on large matrices, and of what it must move, at
+the rate at which it copies memory: the features once, from float16 to float32, and for each weight that learns the four
+numbers that AdamW reads (weight, gradient, two moments) and the three that it writes. The products are counted as the
+equations have them, each layer projected by itself; a step that mixes the layers first takes fewer. ``beside`` is the
+same ratio where another core gathers the next batch meanwhile, as the training loop has it. ``refresh`` is what a
+recipe finds anew before an epoch, as a share of an epoch on --utterances. One thread; CPU seconds, which do not count
+what other programs take.
 
 From audio, utterances of two corpora (by default of the synthetic one) through a backbone with random weights, whose
 speed is a trained one's. A step is cut where its parts meet: forward and backward pass of the backbone; pooling of
@@ -117,7 +118,7 @@ def _stored(arguments: argparse.Namespace) -> None:
     rate, bandwidth = _rates()
     print(f"{rate / 1e9:.0f} GFLOP/s, {bandwidth / 1e9:.1f} GB/s copied, one thread\n")
     print(
-        "| recipe | step, ms | gathered | learned | optimiser | floor, ms | times the floor | refresh |"
+        "| recipe | step, ms | gathered | learned | optimiser | floor, ms | times the floor | beside | refresh |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
@@ -203,7 +204,7 @@ def _stored_row(
     optimiser = torch.optim.AdamW(recipe.parameters(), fused=True)  # as the training loop's
     recipe.train()
     size = config.training.batch_size
-    times = []
+    times, learning = [], []
     for number in range(steps + 1):
         began = time.process_time()
         at = torch.arange(size).add(number * size) % len(source)
@@ -211,6 +212,7 @@ def _stored_row(
         gathered = time.process_time()
         recipe.step(*batches)["loss"].backward()
         learned = time.process_time()
+        learning = [p for p in recipe.parameters() if p.grad is not None]
         clip_gradients(recipe.parameters(), config.training.clip)
         optimiser.step()
         optimiser.zero_grad()
@@ -218,7 +220,8 @@ def _stored_row(
     parts = [statistics.median(part) for part in zip(*times[1:], strict=True)]
     whole = sum(parts)
     moved = sum(b.tokens.nbytes + b.summaries.nbytes for b in batches if b is not None) * 1.5
-    floor = _operations(recipe, batches) / rate + moved / bandwidth
+    updated = 7 * sum(p.nbytes for p in learning)  # by AdamW
+    floor = _operations(recipe, batches) / rate + (moved + updated) / bandwidth
     epoch = refresh + whole * -(-len(source) // size)
     shares = " | ".join(f"{part / whole:.0%}" for part in parts)
     beside = max(parts[0], parts[1] + parts[2])

@@ -232,10 +232,14 @@ class PooledStore:
             flat[shard[i]].as_strided((rows[i], layers, dim), strides, offsets[i]) for i in found
         ]
 
-    def prefetch(self, keys: Iterable[str]) -> None:
+    def prefetch(self, keys: Iterable[str], *, rows: int | None = None) -> None:
         """Ask the system to read these utterances from the disk in the background, all at once.
 
         Without it each view is read when it is first touched, with much that lies around it.
+
+        Args:
+            keys: Of the utterances.
+            rows: How many of each one's first rows are wanted; all by default.
 
         Raises:
             KeyError: The store does not hold an utterance.
@@ -247,8 +251,9 @@ class PooledStore:
             memory = self._memory[self._shard[i]]
             begin = self._offsets[i] * self._dtype.itemsize
             page = begin % mmap.PAGESIZE
-            if memory is not None and self._rows[i]:
-                size = self._rows[i] * self._layout.row
+            wanted = self._rows[i] if rows is None else min(rows, self._rows[i])
+            if memory is not None and wanted:
+                size = wanted * self._layout.row
                 memory.madvise(mmap.MADV_WILLNEED, begin - page, size + page)
 
     def release(self) -> None:

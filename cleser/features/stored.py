@@ -70,7 +70,7 @@ class StoredFeatures:
         places = torch.as_tensor(at, dtype=torch.long).tolist()
         keys = [self.keys[i] for i in places]
         views = self.store.views(keys)
-        self.store.prefetch(keys)
+        self.store.prefetch(keys, rows=None if tokens else 1)
         counts = torch.tensor([len(v) - 1 if tokens else 0 for v in views], dtype=torch.long)
         offsets = torch.nn.functional.pad(counts.cumsum(0), (1, 0))
         of_summaries = torch.empty(len(views), *self.shape)
@@ -86,7 +86,7 @@ class StoredFeatures:
                 of_tokens[part] = view[1:]
                 sizes[part] = made_of[1:]
                 phones += self.store.labels(key)[1:]
-        self._touched += sum(view.nbytes for view in views)
+        self._touched += sum(view.nbytes if tokens else view[:1].nbytes for view in views)
         if self._touched > _TOUCHED:
             self.store.release()
             self._touched = 0

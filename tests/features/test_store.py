@@ -445,6 +445,7 @@ def test_prefetching_changes_nothing_but_time(tmp_path):
     store = PooledStore.create(tmp_path, SETTINGS)
     fill(store, range(20))
     store.prefetch([key_of(n) for n in range(20)])
+    store.prefetch([key_of(n) for n in range(20)], rows=1)
     store.prefetch([])
     check(store, range(20))
     with pytest.raises(KeyError, match=key_of(20)):
