@@ -1,4 +1,4 @@
-"""Names that recipes had in older versions: saved runs with them still open, the command line takes the new ones."""
+"""Names that recipes and rows had in older versions: saved runs with them still open, the command line takes new ones."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ RENAMED: Final = {
     "baseline": "erm",
     "layer_anchoring": "layer-anchoring",
     "zero_shot": "zero-shot",
+    "erm-all-unseen-long": "erm-all-unseen-as-long",
 }
 
 

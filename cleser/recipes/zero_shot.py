@@ -62,7 +62,7 @@ class ZeroShotConfig(ERMConfig):
     36
     """
 
-    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=30))
+    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=10))
     all_languages: bool = True
     contrast_weight: float = 1.0
     cross_lingual_weight: float = 2.5
