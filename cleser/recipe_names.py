@@ -1,4 +1,4 @@
-"""Names that recipes and rows had in older versions: saved runs with them still open, the command line takes new ones."""
+"""Names that recipes and rows had in older versions: saved runs with them still open; the command line says the new."""
 
 from __future__ import annotations
 
