@@ -16,6 +16,7 @@ Deviations
 
 * *τ* (`temperature`) is .2, chosen on synthetic speech, and the gradient reversal of the adversary has full strength
   from the start. The paper states neither.
+* *Ten epochs* were chosen by transfer between corpora, on frozen features of Whisper base; more cost transfer.
 * *The normalisation by Σw* in Eq. 8 is our interpretation.
 * *With fewer than three languages*, a batch takes those that are available.
 * *The backbone* of the paper is adapted by LoRA, bottleneck adapters and gates of the layers; here this is training
