@@ -204,7 +204,7 @@ def _stored_row(
     optimiser = torch.optim.AdamW(recipe.parameters(), fused=True)  # as the training loop's
     recipe.train()
     size = config.training.batch_size
-    times, learning = [], []
+    times = []
     for number in range(steps + 1):
         began = time.process_time()
         at = torch.arange(size).add(number * size) % len(source)
@@ -212,7 +212,6 @@ def _stored_row(
         gathered = time.process_time()
         recipe.step(*batches)["loss"].backward()
         learned = time.process_time()
-        learning = [p for p in recipe.parameters() if p.grad is not None]
         clip_gradients(recipe.parameters(), config.training.clip)
         optimiser.step()
         optimiser.zero_grad()
@@ -220,7 +219,7 @@ def _stored_row(
     parts = [statistics.median(part) for part in zip(*times[1:], strict=True)]
     whole = sum(parts)
     moved = sum(b.tokens.nbytes + b.summaries.nbytes for b in batches if b is not None) * 1.5
-    updated = 7 * sum(p.nbytes for p in learning)  # by AdamW
+    updated = 7 * sum(weight.nbytes for weight in optimiser.state)  # by AdamW
     floor = _operations(recipe, batches) / rate + (moved + updated) / bandwidth
     epoch = refresh + whole * -(-len(source) // size)
     shares = " | ".join(f"{part / whole:.0%}" for part in parts)
