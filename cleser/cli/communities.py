@@ -86,13 +86,11 @@ def _embedded(
     corpora: tuple[str, ...], encoder: str, renamed: dict[str, str], device: str
 ) -> tuple[pd.DataFrame, object, list[dict[str, str]]]:
     """Labelled utterances that can be read, their vectors, and what was left out."""
-    import pandas as pd  # noqa: PLC0415
-
-    from cleser.corpora import load  # noqa: PLC0415
+    from cleser.corpora.registry import load_all  # noqa: PLC0415
     from cleser.progress import track  # noqa: PLC0415
     from cleser.speech import embed_speakers, load_speaker_encoder  # noqa: PLC0415
 
-    manifest = pd.concat([load(spec) for spec in corpora], ignore_index=True)
+    manifest = load_all(corpora)
     manifest["emotion"] = manifest["emotion"].replace(renamed)
     manifest = manifest[manifest["emotion"].notna() & manifest["speaker"].notna()]
     if manifest.empty:

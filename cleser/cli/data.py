@@ -71,8 +71,8 @@ def data_audit(
 
 
 def _parts(corpora: tuple[str, ...], files: dict[str, Path]) -> dict[str, pd.DataFrame]:
-    from cleser.corpora import load  # noqa: PLC0415
     from cleser.corpora.readers.manifest_file import read_parts  # noqa: PLC0415
+    from cleser.corpora.registry import check_distinct, load  # noqa: PLC0415
 
     tables = "split" in files if len(files) == 1 else len(files) > 1 and "split" not in files
     if bool(corpora) == bool(files) or (files and not tables):
@@ -83,14 +83,15 @@ def _parts(corpora: tuple[str, ...], files: dict[str, Path]) -> dict[str, pd.Dat
         )
     if files:
         return read_parts(files)
-    specs = list(dict.fromkeys(corpora))
-    return _named([load(spec) for spec in specs], specs)
+    read = {spec: load(spec) for spec in corpora}
+    check_distinct(read)
+    return _named(read)
 
 
-def _named(frames: list[pd.DataFrame], specs: list[str]) -> dict[str, pd.DataFrame]:
+def _named(read: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """By the names of their corpora, or by their specs where those are not enough."""
-    names = ["+".join(frame["corpus"].unique()) for frame in frames]
-    return dict(zip(names if len(set(names)) == len(names) else specs, frames, strict=True))
+    names = ["+".join(frame["corpus"].unique()) for frame in read.values()]
+    return dict(zip(names, read.values(), strict=True)) if len(set(names)) == len(names) else read
 
 
 def _show(parts: dict[str, pd.DataFrame], found: Audit) -> None:

@@ -48,11 +48,10 @@ def extract(
         seconds: Seconds of sound that are encoded at once; by default 32 for each core and 480 on a GPU.
         device: Where the backbone runs; by default a GPU if there is one.
     """
-    import pandas as pd  # noqa: PLC0415
     from accelerate import PartialState  # noqa: PLC0415
 
     from cleser.alignment.folder import pack_alignments  # noqa: PLC0415
-    from cleser.corpora import load  # noqa: PLC0415
+    from cleser.corpora.registry import load_all  # noqa: PLC0415
     from cleser.features import Record, store_folder  # noqa: PLC0415
     from cleser.features.extraction import extract_to_store  # noqa: PLC0415
     from cleser.progress import track  # noqa: PLC0415
@@ -65,7 +64,7 @@ def extract(
     if alignments is not None and tokens != "phone":
         raise ValueError(f"--alignments FOLDER goes with --tokens phone, found --tokens {tokens}")
     state = PartialState(cpu=device == "cpu")
-    manifest = pd.concat([load(spec) for spec in corpora], ignore_index=True)
+    manifest = load_all(corpora)
     stated = tokens == "phone" and "phones" in manifest
     phones = pack_alignments(manifest, alignments) if alignments or stated else None
     if phones is not None and phones.said:
@@ -88,6 +87,7 @@ def extract(
             share=(state.process_index, state.num_processes),
             advance=advance,
             announce=lambda said: console.print(f"{folder}: {said}", highlight=False),
+            announce_from=0.0,
         )
     took = time.perf_counter() - began
     for problem in extraction.left_out:

@@ -43,16 +43,15 @@ def layers(
         group: Number of layers that the policy group anchors.
         device: Where the backbone runs; by default a GPU if there is one.
     """
-    import pandas as pd  # noqa: PLC0415
     import torch  # noqa: PLC0415
 
     from cleser.alignment import load_alignments  # noqa: PLC0415
-    from cleser.corpora import load  # noqa: PLC0415
+    from cleser.corpora.registry import load_all  # noqa: PLC0415
     from cleser.progress import track  # noqa: PLC0415
     from cleser.speech import load_backbone  # noqa: PLC0415
     from cleser.studies.layers import study_layers  # noqa: PLC0415
 
-    manifest = pd.concat([load(spec) for spec in corpora], ignore_index=True)
+    manifest = load_all(corpora)
     stated = "phones" in manifest and manifest["phones"].notna().all()
     phones = load_alignments(manifest, alignments) if alignments or stated else None
     if phones is not None and phones.problems:

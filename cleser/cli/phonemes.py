@@ -45,7 +45,7 @@ def phonemes(
     import pandas as pd  # noqa: PLC0415
 
     from cleser.alignment import load_alignments  # noqa: PLC0415
-    from cleser.corpora import load  # noqa: PLC0415
+    from cleser.corpora.registry import check_distinct, load  # noqa: PLC0415
     from cleser.progress import track  # noqa: PLC0415
     from cleser.speech import load_backbone  # noqa: PLC0415
     from cleser.studies.layer_maps import save_figure  # noqa: PLC0415
@@ -55,14 +55,17 @@ def phonemes(
         raise ValueError(
             f"--alignments names {len(alignments)} folders, expected one, or one for each of {len(corpora)} corpora"
         )
-    manifests = [load(spec) for spec in corpora]
+    manifests = {spec: load(spec) for spec in corpora}
+    if not manifests:
+        raise ValueError("found no corpus, expected one or more as emodb:PATH")
+    check_distinct(manifests)
     known: list[Alignment | None] = []
     folders = alignments * len(corpora) if len(alignments) == 1 else alignments
-    for i, manifest in enumerate(manifests):
+    for i, (spec, manifest) in enumerate(manifests.items()):
         found = load_alignments(manifest, folders[i] if folders else None)
-        console.print(f"{corpora[i]}: {found.summary()}", highlight=False, soft_wrap=True)
+        console.print(f"{spec}: {found.summary()}", highlight=False, soft_wrap=True)
         known += found
-    manifest = pd.concat(manifests, ignore_index=True)
+    manifest = pd.concat(manifests.values(), ignore_index=True)
     with track("phones", len(manifest)) as advance:
         study = study_phonemes(
             manifest,

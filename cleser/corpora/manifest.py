@@ -90,6 +90,26 @@ class Listing(NamedTuple):
     problems: list[Problem]
 
 
+def check_usable(name: str, listing: Listing) -> None:
+    """Refuse what a reader found nothing usable in.
+
+    Args:
+        name: Of the corpus or the table.
+        listing: What was read.
+
+    Raises:
+        ValueError: It holds no recording, or none that can be used.
+    """
+    if not listing.rows.empty:
+        return
+    listed = "; ".join(f"{path} {reason}" for path, reason in listing.problems[:3])
+    raise ValueError(
+        f"{name}: nothing usable among {len(listing.problems)} recordings, expected at least one: {listed}"
+        if listed
+        else f"{name}: names no recording, expected at least one"
+    )
+
+
 def assemble(
     corpus: str, listing: Listing, rename: Mapping[str, str] | None = None
 ) -> pd.DataFrame:

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pandas as pd
 
 from cleser.corpora.attributes import ATTRIBUTES, attributes_of, without_labels
 from cleser.corpora.folds import FORMS, Fold, check_split, make_folds, without_folders
-from cleser.corpora.registry import load
+from cleser.corpora.registry import check_distinct, load
 
 Normalisation = Literal["auto", "shrunk", "speaker", "corpus", "utterance"]
 Task = Literal["emotion", "avd", "both"]
@@ -219,10 +220,12 @@ class Protocol:
         """Read the corpora and put their utterances in their roles.
 
         Raises:
-            ValueError: A corpus cannot be read, or holds no utterance of the labels asked for.
+            ValueError: A corpus cannot be read, or holds no utterance of the labels asked for; or two corpora call
+                different recordings by the same name.
         """
         specs = (*self.source, *self.auxiliary, *self.target)
         renamed = {spec: load(spec, self.map) for spec in specs}
+        check_distinct(renamed)
         source, auxiliary, target = (
             _concatenated([self._labelled(spec, renamed[spec]) for spec in specs])
             for specs in (self.source, self.auxiliary, self.target)
@@ -540,8 +543,8 @@ class Cast:
         """Divide the cast for one training seed; each ``repeat`` draws its own development speakers.
 
         Raises:
-            ValueError: There are several folds, of which each has its own parts; or a corpus of which speakers are to
-                be held out has one alone.
+            ValueError: There are several folds, of which each has its own parts; a corpus of which speakers are to
+                be held out has one alone; or no division leaves every class to learn from, or to test.
         """
         if self.several:
             raise ValueError(f"{len(self.several)} folds have parts of their own, see Cast.folds")
@@ -551,11 +554,11 @@ class Cast:
         if protocol.split == "official":
             train, dev = (_official("source", self.source, name) for name in ("train", "dev"))
         elif protocol.by_folds:
-            train, dev = _select_on(self.source, protocol.dev, rng)
+            train, dev = _select_on(self.source, protocol.dev, rng, protocol.classes)
         else:
-            train, dev = _hold_out(self.source, protocol.dev, rng)
+            train, dev = _hold_out(self.source, protocol.dev, rng, protocol.classes)
             if protocol.target_access == "labels" or protocol.adapt == "disjoint":
-                _, tested = _hold_out(self.target, 0.5, rng)
+                _, tested = _hold_out(self.target, 0.5, rng, protocol.classes, whole="held")
                 of_tested = _unit(adapt).isin(_unit(tested))
                 test, adapt = tested, adapt[~of_tested].reset_index(drop=True)
         if protocol.target_access == "labels":
@@ -599,13 +602,14 @@ def _division(cast: Cast) -> str:
 
 
 def _select_on(
-    source: pd.DataFrame, share: float, rng: np.random.Generator
+    source: pd.DataFrame, share: float, rng: np.random.Generator, classes: Sequence[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The dev part of a fold; of corpora that have none in it, held-out speakers."""
     given = source["split"].eq("dev")
     divided = source["corpus"].isin(source["corpus"][given].unique())
     rest = source[~divided]
-    train, dev = _hold_out(rest, share, rng) if len(rest) else (rest, rest)
+    needed = [name for name in classes if name not in set(source["emotion"][divided & ~given])]
+    train, dev = _hold_out(rest, share, rng, needed) if len(rest) else (rest, rest)
     return (
         _concatenated([source[divided & ~given], train]),
         _concatenated([source[given], dev]),
@@ -618,21 +622,44 @@ def _unit(frame: pd.DataFrame) -> pd.Series[str]:
 
 
 def _hold_out(
-    frame: pd.DataFrame, share: float, rng: np.random.Generator
+    frame: pd.DataFrame,
+    share: float,
+    rng: np.random.Generator,
+    classes: Sequence[str],
+    *,
+    whole: Literal["kept", "held"] = "kept",
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Hold out about this share of the speakers of every corpus (at least one, never all).
 
-    Where speakers are unknown, utterances are drawn instead: nothing better can be known.
+    Where speakers are unknown, utterances are drawn instead: nothing better can be known. If the part that is to be
+    whole, of those kept and those held out, lacks a class, others are drawn.
     """
-    unit = _unit(frame)
-    held: list[str] = []
-    for corpus, units in unit.groupby(frame["corpus"]):
-        names = np.sort(units.unique())
+    units = [
+        (corpus, np.sort(names.unique())) for corpus, names in _unit(frame).groupby(frame["corpus"])
+    ]
+    for corpus, names in units:
         if len(names) < 2:
             raise ValueError(
-                f"corpus {corpus} has one speaker ({names[0]}), expected two or more to hold one out"
+                f"corpus {corpus} has one speaker ({names[0]}), expected two or more to hold one out: give a corpus "
+                "with more speakers, or one with a division of its own (--split official)"
             )
-        count = int(np.clip(round(share * len(names)), 1, len(names) - 1))
-        held.extend(rng.permutation(names)[:count])
-    out = unit.isin(held)
-    return frame[~out].reset_index(drop=True), frame[out].reset_index(drop=True)
+    for _ in range(_DRAWS):
+        held: list[str] = []
+        for _corpus, names in units:
+            count = int(np.clip(round(share * len(names)), 1, len(names) - 1))
+            held.extend(rng.permutation(names)[:count])
+        out = _unit(frame).isin(held)
+        kept_whole = frame["emotion"][out if whole == "held" else ~out]
+        missing = [name for name in classes if name not in set(kept_whole)]
+        if not missing:
+            return frame[~out].reset_index(drop=True), frame[out].reset_index(drop=True)
+    few = frame[frame["emotion"] == missing[0]].groupby("corpus")["speaker"].nunique().to_dict()
+    use = "tested" if whole == "held" else "learned from"
+    raise ValueError(
+        f"{_DRAWS} divisions of {sorted(set(frame['corpus']))} by speakers left no {missing[0]} to be {use} (speakers "
+        f"with it: {few}), expected all of {list(classes)}: give corpora in which several speakers show it, or narrow "
+        "the classes (--labels)"
+    )
+
+
+_DRAWS: Final = 200

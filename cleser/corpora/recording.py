@@ -79,6 +79,8 @@ def read_samples(
     with open_recording(path) as file:
         first = round(start * file.samplerate)
         last = file.frames if end is None else round(end * file.samplerate)
+        if not file.frames:
+            raise RecordingError("holds no samples")
         if not 0 <= first < min(last, file.frames):
             length = f"{file.frames / file.samplerate:.3f} s of sound"
             raise RecordingError(f"found {length}, expected some at {start} to {end} s")

@@ -10,14 +10,15 @@ where ``read(argument: str) -> Listing`` gets what stands behind the colon of ``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import EntryPoint
+from itertools import combinations
 from typing import cast
 
 import pandas as pd
 
 from cleser import plugins
-from cleser.corpora.manifest import Listing, assemble
+from cleser.corpora.manifest import Listing, assemble, check_usable, problems, with_problems
 from cleser.plugins import registered
 from cleser.suggestions import did_you_mean
 
@@ -59,17 +60,57 @@ def load(spec: str, rename: Mapping[str, str] | None = None) -> pd.DataFrame:
             f"{spec!r} is no corpus, expected NAME:ARGUMENT as emodb:PATH with one of {', '.join(corpora())}"
         )
     listing = Listing(*_reader(name, spec)(argument))
-    if listing.rows.empty:
-        listed = "; ".join(f"{path} {reason}" for path, reason in listing.problems[:3])
-        raise ValueError(
-            f"{spec}: nothing usable among {len(listing.problems)} recordings, expected at least one: {listed}"
-            if listed
-            else f"{spec}: names no recording, expected at least one"
-        )
+    check_usable(spec, listing)
     try:
         return assemble(name, listing, rename)
     except ValueError as error:
         raise ValueError(f"{spec}: {error}") from error
+
+
+def load_all(specs: Iterable[str]) -> pd.DataFrame:
+    """Read several corpora as one manifest, in which each id names one recording.
+
+    Args:
+        specs: As for :func:`load`; a corpus that is given twice is read once.
+
+    Raises:
+        ValueError: No corpus is given, one cannot be read, or two call different recordings by the same name.
+
+    >>> load_all([])
+    Traceback (most recent call last):
+    ValueError: found no corpus, expected one or more as emodb:PATH
+    """
+    read = {spec: load(spec) for spec in specs}
+    if not read:
+        raise ValueError("found no corpus, expected one or more as emodb:PATH")
+    check_distinct(read)
+    listed = [problem for rows in read.values() for problem in problems(rows)]
+    return with_problems(pd.concat(read.values(), ignore_index=True), listed)
+
+
+def check_distinct(read: Mapping[str, pd.DataFrame]) -> None:
+    """Refuse corpora that call different recordings by the same name, which would be taken for one.
+
+    Args:
+        read: Manifests by their specs.
+
+    Raises:
+        ValueError: Two of them use one id for different recordings, as two tables of the same file name may.
+
+    >>> a = pd.DataFrame({"utterance": ["list/1"], "path": ["a/1.wav"], "start": [0.0]})
+    >>> check_distinct({"manifest:a/list.csv": a, "manifest:b/list.csv": a.assign(path="b/1.wav")})
+    Traceback (most recent call last):
+    ValueError: manifest:a/list.csv and manifest:b/list.csv call different recordings 'list/1' ...
+    """
+    for (spec, rows), (other, more) in combinations(read.items(), 2):
+        both = rows.merge(more, on="utterance", suffixes=("", "_other"))
+        differ = both[(both["path"] != both["path_other"]) | (both["start"] != both["start_other"])]
+        if len(differ):
+            raise ValueError(
+                f"{spec} and {other} call different recordings {differ['utterance'].iloc[0]!r} ({len(differ)} such "
+                "ids, expected ids that name one recording): give one of the corpora another name, as "
+                "manifest:FILE.csv?corpus=NAME, and leave out its column corpus if it has one"
+            )
 
 
 def _registered() -> dict[str, EntryPoint]:

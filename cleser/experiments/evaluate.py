@@ -8,11 +8,18 @@ from typing import Any
 
 import pandas as pd
 
-from cleser.corpora.protocol import Protocol, Uses
+from cleser.corpora.protocol import Cast, Protocol, Uses
 from cleser.evaluation import Run
-from cleser.experiments.experiment import Experiment, admit, begin, finish, predictions_of
+from cleser.experiments.experiment import (
+    Experiment,
+    admit,
+    begin,
+    finish,
+    predictions_of,
+    uses_of,
+)
 from cleser.experiments.one_sided import settle
-from cleser.experiments.saved import open_run
+from cleser.experiments.saved import SavedRun, open_run, read_settings
 from cleser.training.dataset import phones_of
 
 
@@ -31,23 +38,25 @@ def evaluate(
         on: Specs of the corpora.
         renamed: Further emotions to rename, as ``{"calm": "neutral"}``.
         alignments: Folder of alignments, for a run that was trained with alignments.
-        out: Folder for the results; by default ``on-<corpora>`` within the run.
+        out: Folder for the results; by default ``on-<corpora>`` within the run. Results of an earlier test on the same
+            corpora are replaced.
 
     Returns:
         What ``results.json`` holds.
 
     Raises:
-        ValueError: The folder holds no finished run.
+        ValueError: The folder holds no finished run, or that of the results holds a test on other corpora.
         LeakageError: The corpora overlap with what the run has learned from.
     """
     saved = open_run(run)
     settings, trained = saved.settings, saved.protocol
     protocol = protocol_on(trained, on, renamed)
-    names = "+".join(spec.split(":", 1)[0] for spec in on)
+    names = "+".join(map(_called, on))
     experiment = Experiment(
         settings["recipe"], settings["config"], protocol, len(saved.networks), out or run / f"on-{names}",
         settings["backbone"], saved.tuning, alignments,
     )  # fmt: skip
+    _check_folder(experiment.out, on)
     experiment.finished(overwrite=True)
     cast, notes = admit(experiment)
     phones = phones_of(cast.heard, alignments)
@@ -60,7 +69,7 @@ def evaluate(
         saved.record(protocol, phones),
     )
     dataset = saved.dataset(cast.heard, settled, phones, title=names)
-    uses = Uses(alignments=any(phone is not None for phone in phones))
+    uses = _uses(saved, cast, known=any(phone is not None for phone in phones))
     begin(experiment, cast, [*notes, note] if note else notes, uses)
     rows = []
     for seed, network in enumerate(saved.networks):
@@ -69,6 +78,33 @@ def evaluate(
     left_out = [*cast.left_out, *dataset.left_out]
     tested = pd.concat(rows, ignore_index=True)
     return finish(experiment, tested, left_out, temperatures=temperatures_of(run))
+
+
+def _called(spec: str) -> str:
+    """A corpus by its reader, and a table also by its own name: ``emodb``, ``manifest-mine``."""
+    name, _, argument = spec.partition(":")
+    file = Path(argument.partition("?")[0])
+    return f"{name}-{file.stem}" if file.is_file() else name
+
+
+def _check_folder(out: Path, on: tuple[str, ...]) -> None:
+    """Tests on different corpora of one name must not replace one another."""
+    if not (out / "config.yaml").exists():
+        return
+    tested = tuple(read_settings(out)["protocol"]["target"])
+    if tested != on:
+        raise ValueError(
+            f"{out} holds a test on {list(tested)}, found {list(on)}: give another folder (--out), or remove this one"
+        )
+
+
+def _uses(saved: SavedRun, cast: Cast, *, known: bool) -> Uses:
+    """What the run makes of these corpora: it adapted to those that it was trained for, and others it only tests."""
+    found = uses_of(saved.config, cast, saved.backbone, alignments=known)
+    if set(cast.protocol.target) & set(saved.protocol.target):
+        return found
+    adapts = getattr(saved.config, "test_time", "none") != "none"
+    return replace(found, training=adapts, prior="none")
 
 
 def protocol_on(

@@ -25,7 +25,7 @@ from torch import Tensor
 from cleser.alignment import Alignment
 from cleser.alignment.folder import existing_folder
 from cleser.corpora.attributes import ATTRIBUTES, attributes_of
-from cleser.corpora.audit import SHARED, audit
+from cleser.corpora.audit import SHARED, LeakageError, audit
 from cleser.corpora.protocol import Cast, Parts, Protocol, Uses
 from cleser.corpora.votes import VOTES, vote_columns
 from cleser.evaluation import Run, write_results
@@ -469,12 +469,21 @@ def _run_cast(
     trackers = _trackers(experiment)
     networks = _fit_all(experiment, data, fit, trackers)
     if _sealed(experiment.protocol):
-        audit(cast, repeats=experiment.seeds)  # now that nothing can be learned from what it opens
+        _audit_unsealed(experiment, cast)
     tested, development = _test_all(experiment, data, networks)
     left_out = [*cast.left_out, *data.seen.left_out, *data.target.left_out]
     results = finish(experiment, tested, left_out, development=development)
     trackers.finish(results)
     return results
+
+
+def _audit_unsealed(experiment: Experiment, cast: Cast) -> None:
+    """Open the target's recordings, now that nothing can be learned from them; a leak undoes what was learned."""
+    try:
+        audit(cast, repeats=experiment.seeds)
+    except LeakageError:
+        _withdraw(experiment.out, trained=True)
+        raise
 
 
 def _prepare(
@@ -632,9 +641,16 @@ def begin(
     write_text(experiment.out / "protocol.json", json.dumps(described, indent=2) + "\n")
 
 
-def _withdraw(out: Path) -> None:
-    """Remove a run folder in which nothing has been learned: what the run wants is wrong, not what it found."""
+def _withdraw(out: Path, *, trained: bool = False) -> None:
+    """Remove a run folder in which nothing has been learned: what the run wants is wrong, not what it found.
+
+    Args:
+        out: The folder; whatever else it holds stays.
+        trained: Remove it even so, since what was learned must not be used.
+    """
     begun = {out / "config.yaml", out / "protocol.json"}
+    if trained:
+        begun |= {out / "checkpoints", out / "metrics.jsonl"}
     if (out / FOLDS).is_dir() and not any((out / FOLDS).iterdir()):
         begun.add(out / FOLDS)
     if not processes().is_main_process or not out.is_dir():
@@ -642,7 +658,7 @@ def _withdraw(out: Path) -> None:
     found = set(out.iterdir())
     if found <= begun | {out / SELECTION}:
         for path in found & begun:
-            path.rmdir() if path.is_dir() else path.unlink()
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         if not found - begun:
             out.rmdir()
 

@@ -15,15 +15,15 @@ from torch import Tensor
 
 from cleser.alignment import Alignment
 from cleser.alignment.packed import PackedAlignments
+from cleser.corpora.manifest import problems
 from cleser.corpora.protocol import Protocol
-from cleser.corpora.registry import load
+from cleser.corpora.registry import load_all
 from cleser.evaluation.multi_label import DECIDED_AT
 from cleser.experiments import hub
 from cleser.experiments.experiment import Fitted, Regression, multi_label
 from cleser.experiments.one_sided import settle
 from cleser.experiments.recordings import as_utterances, files_in, read_speakers, reasons
 from cleser.experiments.saved import SavedRun, open_run
-from cleser.experiments.sentence_check import remove_unlabelled
 from cleser.experiments.windows import LONGEST, SHORTEST
 from cleser.training.dataset import Dataset, phones_of
 
@@ -136,11 +136,13 @@ class Recogniser:
                 longest=min(max(window, LONGEST), self._limit),
             )
         rows["reason"] = pd.Series(reasons(rows), index=rows.index, dtype="str")
-        usable = rows[rows["reason"].isna()].reset_index(drop=True)
-        if together and len(usable) < 2:
+        sound = rows["reason"].isna()
+        if together and sound.sum() < 2:
             raise ValueError(
-                f"found {len(usable)} usable recordings of {len(rows)}, expected two or more to standardise together"
+                f"found {sound.sum()} usable recordings of {len(rows)}, expected two or more to standardise together"
             )
+        # A run counts a corpus' silent and short utterances in the statistics of their speakers; so does this.
+        usable = rows if corpora else rows[sound].reset_index(drop=True)
         phones = phones_of(usable, None if alignments is None else str(alignments))
         known = bool(corpora) or speakers is not None
         terms = self._terms(usable, phones, known=known, together=together, alone=alone)
@@ -148,8 +150,13 @@ class Recogniser:
         for at in _portions(usable, whole=terms.together):
             part = usable.iloc[at]
             shares[at], found = self._shares(part, terms, [phones[i] for i in at], title)
-            rows.loc[rows["utterance"].isin(found), "reason"] = rows["utterance"].map(found)
+            rows["reason"] = rows["reason"].fillna(rows["utterance"].map(found).astype("str"))
+        shares[torch.tensor(usable["utterance"].isin(rows["utterance"][~sound]).tolist())] = (
+            torch.nan
+        )
         table = self._table(rows, usable, shares)
+        if corpora:
+            table = _with_problems(table, rows)
         table.attrs["terms"] = terms.said
         return table if corpora else table.drop(columns="utterance")
 
@@ -163,10 +170,13 @@ class Recogniser:
         self, rows: pd.DataFrame, terms: Terms, phones: list[Alignment | None], title: str
     ) -> tuple[Tensor, dict[str, str]]:
         """What `_outputs` gives, NaN where there is nothing, and why not, by utterance."""
-        dataset = self.run.dataset(rows.reset_index(drop=True), terms.protocol, phones, title=title)
-        check = self.run.sentences
-        if terms.together and terms.protocol.removes_content and check is not None:
-            dataset, _ = remove_unlabelled(dataset, check, self.run.backbone)
+        dataset = self.run.dataset(
+            rows.reset_index(drop=True),
+            terms.protocol,
+            phones,
+            title=title,
+            together=terms.together,
+        )
         networks = self.run.networks
         found = [self._outputs(network, dataset, terms.together) for network in networks]
         shares = torch.full((len(rows), found[0].shape[1]), torch.nan)
@@ -301,7 +311,7 @@ def _check(
 
 def _utterances(corpora: Sequence[str], split: str | None = None) -> pd.DataFrame:
     """The manifests of some corpora without their labels, and where each utterance ends in seconds."""
-    rows = pd.concat([load(spec) for spec in corpora], ignore_index=True)
+    rows = load_all(corpora)
     if split is not None:
         found = sorted(rows["split"].dropna().unique())
         rows = rows[rows["split"] == split].reset_index(drop=True)
@@ -311,6 +321,12 @@ def _utterances(corpora: Sequence[str], split: str | None = None) -> pd.DataFram
             )
     rows["emotion"] = pd.Series([None] * len(rows), dtype="str")
     return rows.assign(until=[_end(p, e) for p, e in zip(rows["path"], rows["end"], strict=True)])
+
+
+def _with_problems(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """The table, and below it what the corpora list but cannot give: nothing that is listed goes unmentioned."""
+    listed = pd.DataFrame(problems(rows), columns=["path", "reason"], dtype="str")
+    return table if listed.empty else pd.concat([table, listed], ignore_index=True)
 
 
 def _end(path: str, end: float) -> float:

@@ -18,7 +18,7 @@ from cleser.experiments.experiment import FOLDS, Fitted, multi_label
 from cleser.experiments.methods import METHODS, unknown_recipe
 from cleser.experiments.neural import FittedRecipe, encoder_for, member_prefix
 from cleser.experiments.one_sided import OneSidedness
-from cleser.experiments.sentence_check import SentenceCheck
+from cleser.experiments.sentence_check import SentenceCheck, remove_unlabelled
 from cleser.features.normalisation import Moments
 from cleser.features.pooled import Record
 from cleser.recipe_names import with_current_name
@@ -37,6 +37,7 @@ class SavedRun(NamedTuple):
 
     Attributes:
         settings: Its ``config.yaml``, the backbone's folder being where it lies now.
+        config: The recipe's settings in it.
         protocol: The terms that it was trained on.
         networks: What each seed has fitted, networks in eval mode.
         backbone: What turns recordings into frames, as it was before training.
@@ -49,6 +50,7 @@ class SavedRun(NamedTuple):
     """
 
     settings: dict[str, Any]
+    config: Any
     protocol: Protocol
     networks: list[Fitted]
     backbone: Backbone
@@ -77,20 +79,26 @@ class SavedRun(NamedTuple):
         phones: Sequence[Alignment | None],
         *,
         title: str,
+        together: bool = True,
     ) -> Dataset:
-        """Utterances to recognise, standardised as a protocol says.
+        """Utterances to recognise, prepared as a protocol says and as the run's own test was.
 
         Args:
             rows: Their manifest.
             protocol: The terms.
             phones: When each one's phones sound, where that is known.
             title: What the progress bar says.
+            together: Whether one may tell something about another: the means of repeated sentences are then subtracted,
+                if the run did so.
         """
-        return load_dataset(
+        dataset, _ = load_dataset(
             rows, protocol, self.vocabulary, self.backbone,
             title=title, alignments=phones, reference=self.moments,
             record=self.record(protocol, phones), tokens=self.tokens, from_audio=self.tuning.from_audio,
-        )[0]  # fmt: skip
+        )  # fmt: skip
+        if together and protocol.removes_content and self.sentences is not None:
+            dataset, _ = remove_unlabelled(dataset, self.sentences, self.backbone)
+        return dataset
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
@@ -158,6 +166,7 @@ def open_run(folder: Path) -> SavedRun:
     tokens = getattr(config, "uses_tokens", False)
     return SavedRun(
         settings,
+        config,
         protocol,
         networks,
         backbone,

@@ -78,6 +78,7 @@ def extract_to_store(
     workers: int | None = None,
     advance: Callable[[int], object] | None = None,
     announce: Announce | None = None,
+    announce_from: float = _LONG,
 ) -> Extraction:
     """Encode a manifest's utterances and keep them pooled, from all the backbone's layers.
 
@@ -94,8 +95,8 @@ def extract_to_store(
         workers: Batches encoded at once, by threads that divide torch's among them; by default one for each of these
             on a CPU, and one on a GPU.
         advance: Called with the number of utterances finished, for progress.
-        announce: Called before the work, where it is more than ten minutes of sound, with what it will take of the disk
-            and about how long.
+        announce: Called before the work with what it will take of the disk and about how long.
+        announce_from: Seconds of sound from which on it is called.
 
     Raises:
         ValueError: The store holds something else, the alignments are not as many as the rows, or the disk is too
@@ -131,7 +132,7 @@ def extract_to_store(
         if todo:
             plan = _Plan.of(todo, store, record)
             plan.check(store.folder)
-            if announce and plan.seconds >= _LONG:
+            if announce and plan.seconds >= announce_from:
                 announce(plan.said(backbone, crew.size))
             with writer_of(store, rank) as writer, crew, ThreadPoolExecutor(1) as scribe:
                 work.run(todo, readers, scribe, writer)
@@ -167,8 +168,8 @@ class _Plan(NamedTuple):
         if self.size > free:
             raise ValueError(
                 f"{folder}: the features of {self.utterances} utterances take about {_bytes(self.size)}, and "
-                f"{_bytes(free)} are free: keep fewer layers (--layers), no tokens (--tokens none), means alone "
-                "(--statistics mean), or use another disk"
+                f"{_bytes(free)} are free: take fewer layers (--backbone MODEL,layers=middle) or another disk "
+                "(CLESER_CACHE); cleser extract can also leave out tokens (--tokens none)"
             )
 
     def said(self, backbone: Backbone, workers: int) -> str:

@@ -117,6 +117,18 @@ def test_stretches_of_one_file_are_utterances(tmp_path):
     assert found["utterance"].tolist() == ["split/long.wav@0-0.5", "split/long.wav@0.5-1"]
 
 
+def test_a_part_of_which_nothing_is_there_is_no_clean_part(tmp_path, capsys):
+    write(tmp_path / "a.wav", babble(0))
+    for name, path in (("train", "a.wav"), ("wrong", "nowhere/a.wav")):
+        table = pd.DataFrame({"path": [path], "language": "de"})
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+    pd.DataFrame({"path": [], "language": []}).to_csv(tmp_path / "bare.csv", index=False)
+    for name, said in (("wrong", "nothing usable among 1"), ("bare", "names no recording")):
+        words = ["--train", str(tmp_path / "train.csv"), "--test", str(tmp_path / f"{name}.csv")]
+        assert main(["data", "audit", *words]) == 2
+        assert f"test ({tmp_path / name}.csv): {said}" in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.mark.parametrize(
     "words",
     [

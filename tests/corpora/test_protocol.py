@@ -231,3 +231,38 @@ def test_a_corpus_without_speakers_is_divided_by_utterances(specs, tmp_path):
     parts = Protocol([specs[0]], [specs[1]]).load().parts()
     assert len(parts.dev) == 8
     assert len(parts.train) == 32
+
+
+def test_no_seed_loses_a_class_to_its_development_speakers(tmp_path):
+    """One speaker of five is angry: whoever is held out, it is learned from."""
+    calm = write_corpus(tmp_path / "a", "a", speakers=4, emotions=("neutral", "sadness"))
+    table = pd.read_csv(tmp_path / "a" / "manifest.csv")
+    angry = table.iloc[:2].assign(
+        utterance=["x", "y"], speaker="s9", emotion=["anger", "neutral"], text="anger"
+    )
+    pd.concat([table, angry]).to_csv(tmp_path / "a" / "manifest.csv", index=False)
+    target = write_corpus(tmp_path / "b", "b", emotions=("anger", "neutral", "sadness"))
+    labels = ("anger", "neutral", "sadness")
+    cast = Protocol((calm,), (target,), labels=labels).load()
+    held = set()
+    for seed in range(20):
+        parts = cast.parts(seed)
+        assert set(parts.train["emotion"]) == set(labels)
+        held |= set(parts.dev["speaker"])
+    assert held == {f"a/s{i}" for i in range(4)}
+
+
+def test_a_class_that_every_division_loses_stops_the_run(tmp_path):
+    """With two speakers of an emotion each, one emotion is always held out; likewise of the tested halves."""
+    folder = tmp_path / "a"
+    spec = write_corpus(folder, "a", speakers=2, emotions=("anger", "sadness"))
+    table = pd.read_csv(folder / "manifest.csv")
+    alone = {"s0": "anger", "s1": "sadness"}
+    table[table["emotion"] == table["speaker"].map(alone)].to_csv(folder / "manifest.csv")
+    fine = write_corpus(tmp_path / "b", "b", emotions=("anger", "sadness"))
+    labels = ("anger", "sadness")
+    with pytest.raises(ValueError, match=r"left no \w+ to be learned from"):
+        Protocol((spec,), (fine,), labels=labels).load().parts()
+    disjoint = Protocol((fine,), (spec,), labels=labels, adapt="disjoint")
+    with pytest.raises(ValueError, match=r"left no \w+ to be tested"):
+        disjoint.load().parts()

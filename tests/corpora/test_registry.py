@@ -1,9 +1,14 @@
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 
+from cleser.cli import main
 from cleser.corpora import corpora, load
+from cleser.corpora.protocol import Protocol
+from cleser.corpora.registry import load_all
+from tests.corpora.trees import write_corpus
 
 READER = """
 import pandas as pd
@@ -74,3 +79,36 @@ def test_an_unknown_corpus_lists_the_known():
 def test_importing_corpora_does_not_import_torch():
     code = "import cleser.corpora, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_tables_of_one_name_do_not_become_one_corpus(tmp_path):
+    """Their recordings have the same ids, and the second's would be taken for the first's."""
+    specs = []
+    for folder in ("a", "b"):
+        write_corpus(tmp_path / folder, folder, speakers=2)
+        table = pd.read_csv(tmp_path / folder / "manifest.csv").drop(columns=["corpus"])
+        table.to_csv(tmp_path / folder / "list.csv", index=False)
+        specs.append(f"manifest:{tmp_path / folder / 'list.csv'}")
+    with pytest.raises(
+        ValueError, match=r"a/list\.csv and .*b/list\.csv call different recordings"
+    ):
+        load_all(specs)
+    with pytest.raises(ValueError, match="call different recordings"):
+        Protocol((specs[0],), (specs[1],)).load()
+    assert main(["data", "audit", *specs]) == 2
+    named = [f"{spec}?corpus={name}" for spec, name in zip(specs, "xy", strict=True)]
+    assert len(load_all(named)) == 16
+    assert len(load_all([specs[0], specs[0]])) == 8  # twice the same is once
+
+
+@pytest.mark.parametrize("command", ["extract", "layers", "communities", "phonemes"])
+def test_commands_without_a_corpus_say_so(command, tmp_path, capsys):
+    assert (
+        main(
+            [command, "--out", str(tmp_path / "out"), "--backbone", "acoustic"][
+                : 3 if command == "communities" else 5
+            ]
+        )
+        == 2
+    )
+    assert "found no corpus, expected one or more as emodb:PATH" in capsys.readouterr().err

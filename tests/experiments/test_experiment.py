@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -362,6 +363,20 @@ def test_an_unseen_target_is_not_opened_before_the_test(
     assert not protocol.transductive
     run("erm", protocol, tmp_path / "run", seeds=1)
     assert opened == ["source", "target"]
+
+
+def test_a_leak_that_only_an_unsealed_target_shows_leaves_no_folder(specs, tmp_path):
+    """A recording of the source under another name is in the target, which nobody may open before the test."""
+    copied = tmp_path / "copied"
+    target = write_corpus(copied, "copied", speakers=2, seed=5)
+    shutil.copy(
+        Path(specs[0].removeprefix("manifest:")).parent / "s0-anger-0.wav",
+        copied / "s1-anger-0.wav",
+    )
+    protocol = Protocol([specs[0]], [target], normalisation="corpus", target_access="nothing")
+    with pytest.raises(LeakageError):
+        run("erm", protocol, tmp_path / "run", seeds=1)
+    assert not (tmp_path / "run").exists()
 
 
 class _Nothing:

@@ -23,7 +23,7 @@ from cleser.corpora.consensus import ATTRIBUTES as CONSENSUS_ATTRIBUTES
 from cleser.corpora.consensus import SCALE as CONSENSUS_SCALE
 from cleser.corpora.emobox import LANGUAGES, decode_emotions
 from cleser.corpora.folders import flaw, printable
-from cleser.corpora.manifest import COLUMNS, Listing, Problem, assemble
+from cleser.corpora.manifest import COLUMNS, Listing, Problem, assemble, check_usable
 from cleser.corpora.tables import read_table, read_text
 from cleser.corpora.terms import is_missing
 
@@ -84,7 +84,7 @@ def read_parts(files: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
         other tables with the same name; where it names no utterances, they are named by their files.
 
     Raises:
-        ValueError: A file is no manifest, or a single one has no ``split``.
+        ValueError: A file is no manifest or holds nothing usable, or a single one has no ``split``.
     """
     parts = {}
     for name, file in files.items():
@@ -94,7 +94,9 @@ def read_parts(files: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
             table["utterance"] = _whole_names(table)
         if "corpus" not in table:
             table["corpus"] = "split"
-        parts[name] = assemble("split", _listing(table, source))
+        listing = _listing(table, source)
+        check_usable(f"{name} ({source})", listing)
+        parts[name] = assemble("split", listing)
     if len(parts) > 1:
         return parts
     (whole,) = parts.values()
