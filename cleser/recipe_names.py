@@ -9,6 +9,7 @@ RENAMED: Final = {
     "layer_anchoring": "layer-anchoring",
     "zero_shot": "zero-shot",
     "erm-all-unseen-long": "erm-all-unseen-as-long",
+    "sapa-no-pseudo-labels": "sapa-no-target-cross-entropy",
 }
 
 

@@ -79,7 +79,8 @@ are used for the other metrics too.
 
 With fewer than six speakers, the test depends strongly on the assumption that they are normally distributed. A test
 without this assumption, which exchanges the two runs for whole speakers, could not give any p below :math:`2^{1 - G}`
-(:attr:`Difference.least_p`), and therefore none below .05.
+(:attr:`Difference.least_p`), and therefore none below .05. With so few speakers, p is therefore at least that, and the
+interval of a difference reaches at least to zero.
 
 ``benchmarks/intervals.py`` measures how often such intervals contain the truth, and how often such tests find a
 difference that does not exist.
@@ -103,6 +104,7 @@ Metric = Callable[[Counts], Floats]
 _DOUBT = 0.25  # quantile of the variances' distribution that gives their upper bounds
 _TINY = 1e-9  # a share that is none but for rounding
 _DIGITS = 12  # what differs by less is rounding
+_FEW = 0.05  # least p-values above this come of too few clusters
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,8 @@ class Difference:
         difference: Of the metric's means over seeds.
         low: Lower end of its 95 % confidence interval.
         high: Upper end.
-        p: Two-sided p-value; below .05 where the interval leaves out zero.
+        p: Two-sided p-value; below .05 where the interval leaves out zero. With fewer than six clusters it is at least
+            :attr:`least_p`, and the interval holds zero.
         error: Standard error, the root of :eq:`difference`.
         dof: Degrees of freedom.
         groups: Clusters that both tested.
@@ -185,7 +188,16 @@ class Difference:
     @property
     def least_p(self) -> float:
         """The least p-value of a test that assumes no normal distribution but swaps the runs for whole clusters."""
-        return min(1.0, 2.0 ** (1 - self.groups))
+        return _least_p(self.groups)
+
+    @property
+    def too_few(self) -> bool:
+        """Whether there are too few clusters for any p below .05 without that assumption."""
+        return self.least_p > _FEW
+
+
+def _least_p(groups: int) -> float:
+    return min(1.0, 2.0 ** (1 - groups))
 
 
 def interval(
@@ -355,12 +367,16 @@ def paired_difference(
     difference = round(float(values[1].mean() - values[0].mean()), _DIGITS)
     error, dof = _combined(parts)
     reach = _quantile(0.95, dof) * error
+    low, high, p = difference - reach, difference + reach, _p_value(difference, error, dof)
+    least = _least_p(len(a.names))
+    if least > _FEW:
+        low, high, p = np.minimum(low, 0.0), np.maximum(high, 0.0), np.maximum(p, least)
     numbers = len(values[0]), len(values[1])
     return Difference(
         difference,
-        max(bounds[0] - bounds[1], difference - reach),
-        min(bounds[1] - bounds[0], difference + reach),
-        _p_value(difference, error, dof),
+        max(bounds[0] - bounds[1], float(low)),
+        min(bounds[1] - bounds[0], float(high)),
+        float(p),
         error,
         dof,
         len(a.names),

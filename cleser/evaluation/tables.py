@@ -315,10 +315,10 @@ def difference_notes(found: Difference) -> list[str]:
     else:
         note += f"; covers seeds too ({found.seeds[0]} of A, {found.seeds[1]} of B)"
     lines = [note]
-    if found.least_p > 0.05:
+    if found.too_few:
         lines.append(
-            f"{found.groups} {found.unit} are too few for p < .05 unless their differences are normally distributed, "
-            f"as is assumed here: without, {found.least_p:.3g} is the least p there could be"
+            f"{found.groups} {found.unit} are too few for p < .05: {found.least_p:.3g} is the least p there could be, "
+            "and the interval holds zero whatever was found"
         )
     return lines
 

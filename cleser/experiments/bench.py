@@ -72,7 +72,8 @@ class Matrix:
         model: How networks are shaped, fields of :class:`cleser.models.ModelConfig`.
         settings: Fields of recipes' configs by recipe, as ``{"sapa": {"conditioned": False}}``; what a row changes
             itself stays.
-        tuning: Whether and how the backbone is trained, fields of :class:`cleser.speech.FineTuning`.
+        tuning: Whether and how the backbone is trained, fields of
+            :class:`cleser.speech.backbones.fine_tuning.FineTuning`.
         corpora: Specs by name, of those that need not be given, as the synthetic ones.
         backbones: Backbones by the language of a direction's source, as ``{"en": "facebook/wav2vec2-base-960h"}``, in
             place of ``backbone``, which serves the other languages.

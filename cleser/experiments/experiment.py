@@ -531,6 +531,12 @@ def _fit_all(
     return networks
 
 
+def _learned_by(fitted: Fitted, dataset: Dataset) -> Dataset:
+    """Source utterances as a method learns from them, which may move them onto the target."""
+    moved: Callable[[Dataset], Dataset] | None = getattr(fitted, "of_source", None)
+    return dataset if moved is None else moved(dataset)
+
+
 def _test_all(
     experiment: Experiment, data: Data, networks: Sequence[Fitted]
 ) -> tuple[pd.DataFrame, pd.DataFrame | None]:
@@ -550,11 +556,11 @@ def _test_all(
         table, embeddings = predictions_of(fitted, test, cast.protocol, seed)
         predictions.append(table)
         if experiment.development and len(parts.dev) and cast.protocol.classes:
-            dev = data.seen.subset(parts.dev)
             unseeing = getattr(fitted, "held_out", None) or fitted
+            dev = _learned_by(unseeing, data.seen.subset(parts.dev))
             development.append(predictions_of(unseeing, dev, cast.protocol, seed)[0])
         if seed == 0:
-            source = data.seen.subset(parts.train)
+            source = _learned_by(fitted, data.seen.subset(parts.train))
             of_source = fitted.predict(source)[1]  # by all processes: weights may be spread
             if together.is_main_process:
                 fitted.write(experiment.out)

@@ -87,6 +87,11 @@ VARIANTS: dict[str, Variant] = {
     "probe": Variant("probe"),
     "probe-prior": Variant("probe", {"match_prior": True}),
     "probe-self-training": Variant("probe", {"match_prior": True, "rounds": 6}),
+    "probe-recoloured": Variant(
+        "probe",
+        {"match_prior": True, "rounds": 6, "recolour": True},
+        control="probe-self-training",
+    ),
     "probe-selected": Variant("probe", {"match_prior": True, "rounds": 6}, grid="probe"),
     "coral": Variant("coral", control="erm"),
     "dann": Variant("dann", control="erm"),
@@ -101,7 +106,8 @@ VARIANTS: dict[str, Variant] = {
     "sapa-no-speaker-space": _sapa(speaker_weight=0.0),
     "sapa-no-phoneme-space": _sapa(phoneme_weight=0.0),
     "sapa-no-refinement": _sapa(refine=False),
-    "sapa-no-pseudo-labels": _sapa(control="erm-long-tokens", target_weight=0.0),
+    # Its communities and triplets still rest on pseudo-labels, as its control does.
+    "sapa-no-target-cross-entropy": _sapa(target_weight=0.0),
     "layer-anchoring": Variant("layer-anchoring", control="erm-long"),
     "layer-anchoring-debiased": Variant(
         "layer-anchoring", {"distance": "coral_debiased"}, control="erm-long"

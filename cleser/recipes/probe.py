@@ -9,8 +9,10 @@ Only a linear map is learned, as is usual to evaluate the representations of an 
 over utterances i of weights w with F channels that vary; ℓ is the cross-entropy. The loss is a mean, so that λ
 (`penalty`) regularises equally on two hundred utterances and on five thousand. A value that was chosen on some corpora
 therefore fits others.
-Two steps without target labels may follow:
+Three steps without target labels are possible:
 
+* *Recolouring* (`recolour`): before the map is fitted, the features of each source corpus are moved so that their
+  covariances are those of the target.
 * *Prior* (`match_prior`): the logits are shifted so that the classes of the target's utterances have the shares that
   the protocol assumes.
 * *Self-training* (`rounds`): the most confident predictions of each class are added to the source as pseudo-labels, and
@@ -18,7 +20,7 @@ Two steps without target labels may follow:
   to round: a share of `confidence` in the first round, all in the last.
 
 Arousal, valence and dominance (``--task avd``, or ``both``) are learned by ridge regression on the same statistics, see
-:mod:`cleser.recipes.ridge`; the two steps above apply to classes only.
+:mod:`cleser.recipes.ridge`; the last two steps apply to classes only.
 
 On the command line::
 
@@ -35,6 +37,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from cleser.features.recolouring import Recolouring
 from cleser.recipes.classical import by_blocks, held_at_most
 from cleser.recipes.pseudo_labels import confident_labels, decision_shift, prior_shift
 from cleser.recipes.ridge import Ridge
@@ -51,6 +54,9 @@ class ProbeConfig:
             nothing is chosen by them. Development UAR and temperature are those of the first fit, which had not seen
             these speakers.
         match_prior: Shift the logits so that the target's classes have the shares that the protocol assumes.
+        recolour: Move the features of each source corpus so that their covariances are the target's, in closed form
+            (CORAL, see :mod:`cleser.features.recolouring`).
+        ridge: λ of that map.
         rounds: Rounds of self-training on the target; 0 is the plain probe.
         confidence: Share of each class' predictions that are trusted in the first round.
         final_confidence: The same share in the last round; in between it rises evenly.
@@ -65,6 +71,8 @@ class ProbeConfig:
     penalty: float = 3e-4
     refit: bool = field(default=True, metadata={"before": False})
     match_prior: bool = False
+    recolour: bool = False
+    ridge: float = 1.0
     rounds: int = 0
     confidence: float = 0.5
     final_confidence: float = 1.0
@@ -82,7 +90,7 @@ class ProbeConfig:
     @property
     def adapts(self) -> bool:
         """Whether unlabelled target utterances are trained on."""
-        return self.rounds > 0
+        return self.rounds > 0 or self.recolour
 
 
 class Probe:
@@ -95,6 +103,7 @@ class Probe:
 
     Attributes:
         held_out: The map that has not seen the development speakers; None if this map itself has not seen them.
+        moved: How the source was moved onto the target; None if it was not, or after :meth:`restore`.
 
     >>> probe = Probe(torch.eye(2).double(), torch.tensor([0.0, 1.0]).double())
     >>> probe.shares(torch.tensor([[1.0, 0.0]]))
@@ -104,6 +113,7 @@ class Probe:
     def __init__(self, weights: Tensor, biases: Tensor, ridge: Ridge | None = None) -> None:
         self.weights, self.biases, self.ridge = weights, biases, ridge
         self.held_out: Probe | None = None
+        self.moved: Recolouring | None = None
 
     @classmethod
     def fit(
@@ -129,6 +139,10 @@ class Probe:
         if not len(prior) and (config.match_prior or config.rounds):
             raise ValueError("match_prior and rounds are about classes, and task='avd' has none")
         source = source.sample(config.limit(source.shape))
+        moved = None
+        if config.recolour and target is not None and len(target):
+            moved = source.recolouring(target, range(source.shape[0]), ridge=config.ridge)
+            source = source.recoloured(moved)
         if len(prior):
             found = cls._classifier(config, source, target, prior)
         else:
@@ -137,6 +151,7 @@ class Probe:
             found = cls(nothing, nothing[:, 0])
         if attributes:
             found.ridge = _ridge(config, source, attributes)
+        found.moved = moved
         return found
 
     @classmethod
@@ -173,8 +188,12 @@ class Probe:
         """A copy of the map, with one that has not seen the development speakers."""
         ridge = self.ridge and Ridge(self.ridge.weights.clone(), self.ridge.biases.clone())
         same = type(self)(self.weights.clone(), self.biases.clone(), ridge)
-        same.held_out = held_out
+        same.held_out, same.moved = held_out, self.moved
         return same
+
+    def of_source(self, dataset: Dataset) -> Dataset:
+        """Source utterances as they were learned from."""
+        return dataset if self.moved is None else dataset.recoloured(self.moved)
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits [N, K] of flat statistics [N, F], in double precision."""

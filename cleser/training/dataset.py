@@ -19,6 +19,7 @@ from cleser.corpora.votes import vote_columns, votes_of
 from cleser.features.joined import JoinedFeatures
 from cleser.features.normalisation import Moments, Shrinkage
 from cleser.features.pooled import Features, Record
+from cleser.features.recolouring import Recolouring, covariances, recolouring
 from cleser.features.sentences import offsets_of, repeated
 from cleser.features.standards import Standards, measure
 from cleser.features.stored import BLOCK, StoredFeatures, store_features
@@ -27,7 +28,7 @@ from cleser.progress import console, track
 from cleser.speech.backbones import Backbone
 from cleser.training.heard import Heard
 from cleser.training.reading import Excerpt, Wanted
-from cleser.training.sources import Bare, Source, Stored
+from cleser.training.sources import Bare, Recoloured, Source, Stored
 
 if TYPE_CHECKING:
     from cleser.training.audio import AudioEncoder, Sounds
@@ -185,6 +186,30 @@ class Dataset:
         source = Bare(features, sentence, offsets_of(total, size, strength).float())
         return replace(self, source=source)
 
+    def recolouring(self, onto: Dataset, layers: Sequence[int], *, ridge: float) -> Recolouring:
+        """What moves each of the utterances' corpora onto other utterances, so that covariances are alike.
+
+        Args:
+            onto: The other utterances, unlabelled.
+            layers: The layers that are moved.
+            ridge: λ, see :func:`cleser.features.recolouring.recolouring`.
+        """
+        of_target = covariances(onto.summary_blocks(), layers)
+        groups, maps = [], []
+        for corpus, rows in self.manifest.groupby("corpus", sort=True):
+            of_corpus = covariances(self.subset(rows).summary_blocks(), layers)
+            groups.append(str(corpus))
+            maps.append(recolouring(of_corpus, of_target, ridge=ridge).float())
+        return Recolouring(list(layers), groups, torch.stack(maps))
+
+    def recoloured(self, by: Recolouring) -> Dataset:
+        """The same utterances, those of the recolouring's corpora moved."""
+        number = {name: i for i, name in enumerate(by.groups)}
+        codes = torch.tensor([number.get(name, -1) for name in self.manifest["corpus"]])
+        group = torch.full((len(self.source),), -1).scatter(0, self.at, codes)
+        features: Any = self.source  # recordings are not moved: these are features
+        return replace(self, source=Recoloured(features, group, by))
+
     def summaries(self) -> Tensor:
         """Summary statistics of all, standardised, [N, L, C] on the CPU."""
         found = torch.empty(len(self), *self.shape)
@@ -314,7 +339,8 @@ def load_dataset(
         alignments: When each utterance's phones sound, where that is known.
         reference: Statistics of the source, for utterances that the protocol does not let be standardised
             by their own corpus; their own by default.
-        distrusted: Speakers whose statistics would be those of an emotion, see :class:`~cleser.speech.Shrinkage`.
+        distrusted: Speakers whose statistics would be those of an emotion, see
+            :class:`cleser.features.normalisation.Shrinkage`.
         record: What is kept of an utterance.
         tokens: Whether batches hold tokens.
         from_audio: Whether batches are encoded anew from the recordings, by a backbone that learns, and then hold

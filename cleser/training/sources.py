@@ -20,6 +20,7 @@ from torch import Tensor
 from cleser.features.joined import JoinedFeatures
 from cleser.features.pooled import Features
 from cleser.features.projection import described_by, projected
+from cleser.features.recolouring import Recolouring
 from cleser.features.standards import Standards
 from cleser.features.stored import BLOCK, StoredFeatures
 
@@ -186,6 +187,30 @@ class Bare(Kept):
         first: Any = self.features
         features = first.join([p.features for p in others])
         return Bare(features, torch.cat(moved), torch.cat([p.offsets for p in parts]))
+
+
+@dataclass(repr=False)
+class Recoloured(Kept):
+    """Features of which some layers' summaries are moved, see :mod:`cleser.features.recolouring`.
+
+    Attributes:
+        features: The others.
+        group: Which group each utterance is of, int64 [N]; −1 leaves it as it is.
+        recolouring: The groups' maps.
+    """
+
+    features: Stored | InMemory | Bare
+    group: Tensor
+    recolouring: Recolouring
+
+    def load(self, at: Tensor, *, tokens: bool = True, read: Sequence[Excerpt] = ()) -> Features:
+        """The features of the utterances at some positions, standardised and moved."""
+        found = self.features.load(at, tokens=tokens)
+        return replace(found, summaries=self.recolouring.apply(found.summaries, self.group[at]))
+
+    def join(self, others: Sequence[Recoloured]) -> Recoloured:
+        """Refused: what is moved is what is learned from, when all of it is there."""
+        raise NotImplementedError("join datasets before they are recoloured")
 
 
 @dataclass

@@ -305,6 +305,13 @@ def test_the_least_p_of_swaps(groups, least):
     signs = 1 - 2 * ((np.arange(2**groups)[:, None] >> np.arange(groups)) & 1)
     sums = np.abs(signs @ (b - a)[0])
     assert found.least_p == least == np.mean(sums >= sums[0] - 1e-12)
+    assert found.too_few == (groups < 6)
+    if 1 < groups < 6:  # every speaker is better, and no such test could say so
+        assert found.p == least
+        assert found.low == 0 < found.difference < found.high
+    if groups == 6:
+        assert found.low > 0
+        assert found.p < 0.01
 
 
 def test_a_run_does_not_differ_from_itself():

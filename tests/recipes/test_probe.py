@@ -157,3 +157,21 @@ def test_attributes_are_learned_without_any_emotion():
     found = again.attributes(nobody)[:, 0]
     assert torch.corrcoef(torch.stack([found, labels["attributes"][:, 0]]))[0, 1] > 0.9
     assert again.predict(nobody)[0].shape == (60, 0)
+
+
+def test_a_recoloured_source_is_learned_from_and_the_target_stays():
+    """As if the user had moved the source: the map, the target's predictions and the development utterances."""
+    config = ProbeConfig(penalty=0.01, recolour=True, ridge=0.5)
+    source, target, dev = dataset(0), dataset(1), dataset(2)
+    probe = Probe.fit(config, source, target, UNIFORM)
+    moved = source.recoloured(source.recolouring(target, [0, 1], ridge=0.5))
+    plain = Probe.fit(replace(config, recolour=False), moved, target, UNIFORM)
+    torch.testing.assert_close(probe.weights, plain.weights)
+    torch.testing.assert_close(probe.predict(target)[0], plain.predict(target)[0])
+    by = source.recolouring(target, [0, 1], ridge=0.5)
+    torch.testing.assert_close(probe.of_source(dev).summaries(), dev.recoloured(by).summaries())
+    assert config.adapts  # the terms say that it learns with the target's audio
+    without = Probe.fit(config, source, None, UNIFORM)  # nothing to move it onto
+    assert without.of_source(dev) is dev
+    unmoved = Probe.fit(replace(config, recolour=False), source, target, UNIFORM)
+    assert (unmoved.weights - probe.weights).abs().max() > 1e-3
