@@ -16,6 +16,10 @@ def cache_folder() -> Path:
     return Path(os.environ.get("CLESER_CACHE", default))
 
 
+_UMASK = os.umask(0)  # it can be read only by being set
+os.umask(_UMASK)
+
+
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A file to write in place of another: it takes that one's name when the block ends, or is removed when it fails.
@@ -40,6 +44,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     part = final.with_name(f"{final.name}.{os.getpid()}.{threading.get_ident()}.part")
     try:
         yield part
+        part.chmod(0o666 & ~_UMASK)  # some writers keep what they write to their user
         part.replace(final)
     finally:
         with suppress(OSError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -35,6 +37,41 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
     if not isinstance(plain, dict):
         raise ValueError(f"{where} holds {plain!r}, expected names and values, as neutral: 0.7")
     return plain
+
+
+def check_ranges(
+    settings: object,
+    *,
+    least: Mapping[str, float] | None = None,
+    above: Mapping[str, float] | None = None,
+    most: Mapping[str, float] | None = None,
+) -> None:
+    """Refuse numbers that no method can work with, before anything is read or written.
+
+    Args:
+        settings: A dataclass.
+        least: The least that a field may be, by its name.
+        above: What a field has to exceed.
+        most: The most that a field may be.
+
+    Raises:
+        ValueError: A field is outside; fields that are None are no numbers and pass.
+
+    >>> from types import SimpleNamespace
+    >>> check_ranges(SimpleNamespace(epochs=0), least={"epochs": 1})
+    Traceback (most recent call last):
+    ValueError: epochs is 0, expected 1 or more
+    """
+    rules: list[tuple[Mapping[str, float] | None, Callable[[float, float], bool], str]] = [
+        (least, operator.ge, "{} or more"),
+        (above, operator.gt, "more than {}"),
+        (most, operator.le, "{} or less"),
+    ]
+    for bounds, holds, said in rules:
+        for name, bound in (bounds or {}).items():
+            value = getattr(settings, name)
+            if value is not None and not holds(value, bound):  # NaN holds nothing
+                raise ValueError(f"{name} is {value}, expected {said.format(bound)}")
 
 
 def as_yaml(plain: dict[str, Any]) -> str:

@@ -1,6 +1,8 @@
 """Files appear whole or not at all."""
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from cleser.files import replacing, write_bytes, write_text
 
@@ -26,5 +28,8 @@ def test_the_new_content_takes_the_name_and_its_usual_rights(tmp_path, durable):
     write_bytes(path, b"new\r\n", durable=durable)
     assert path.read_bytes() == b"new\r\n"
     usual.touch()
+    with replacing(tmp_path / "weights") as part:
+        save_file({"a": torch.zeros(1)}, part)  # which its writer keeps to itself
+    assert (tmp_path / "weights").stat().st_mode == usual.stat().st_mode
     assert path.stat().st_mode == usual.stat().st_mode
     assert [p.name for p in path.parent.iterdir()] == ["a.bin"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,7 @@ def bench_transfer(
 
     if layout not in ("table", "paper"):
         raise ValueError(f"layout is {layout!r}, expected 'table' or 'paper'")
-    specs = dict(_named(spec) for spec in corpora)
+    specs = _by_name(corpora)
     if not matrix and len(specs) < 2:
         raise ValueError(
             f"found {len(specs)} corpora and no --matrix, expected two or more as --corpora NAME:FOLDER NAME:FOLDER"
@@ -102,7 +103,7 @@ def bench_within(
     """
     from cleser.experiments.bench import Direction, Matrix  # noqa: PLC0415
 
-    specs = dict(_named(spec) for spec in corpora)
+    specs = _by_name(corpora)
     directions = tuple(Direction((name,), (name,)) for name in specs)
     terms = _terms(split, shared_speakers, task)
     plan = Matrix(directions, recipes, seeds, backbone, terms)
@@ -133,8 +134,25 @@ def _show(table: pd.DataFrame, out: Path) -> None:
     console.print(f"tables: {out / 'table.csv'}, table.html, table.tex")
 
 
+def _by_name(corpora: Sequence[str]) -> dict[str, str]:
+    """Specs by the names that were given, or else by what tells them apart.
+
+    Raises:
+        ValueError: Two corpora have one name.
+    """
+    from cleser.experiments.selection import names_of  # noqa: PLC0415
+
+    pairs = [_named(spec) for spec in dict.fromkeys(corpora)]
+    free = iter(names_of([spec for name, spec in pairs if not name]))
+    names = [name or next(free) for name, _ in pairs]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(
+            f"--corpora gives several corpora the name {twice[0]!r}, expected another for each, as NAME=manifest:FILE"
+        )
+    return dict(zip(names, (spec for _, spec in pairs), strict=True))
+
+
 def _named(spec: str) -> tuple[str, str]:
+    """The name that was given, if any, and the spec."""
     name, equals, rest = spec.partition("=")
-    if equals and ":" not in name:
-        return name, rest
-    return spec.split(":", 1)[0], spec
+    return (name, rest) if equals and ":" not in name else ("", spec)

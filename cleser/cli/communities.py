@@ -90,8 +90,7 @@ def _embedded(
     from cleser.progress import track  # noqa: PLC0415
     from cleser.speech import embed_speakers, load_speaker_encoder  # noqa: PLC0415
 
-    manifest = load_all(corpora)
-    manifest["emotion"] = manifest["emotion"].replace(renamed)
+    manifest = load_all(corpora, renamed)
     manifest = manifest[manifest["emotion"].notna() & manifest["speaker"].notna()]
     if manifest.empty:
         raise ValueError(f"no utterance of {' '.join(corpora)} has an emotion and a speaker")

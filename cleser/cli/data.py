@@ -83,7 +83,7 @@ def _parts(corpora: tuple[str, ...], files: dict[str, Path]) -> dict[str, pd.Dat
         )
     if files:
         return read_parts(files)
-    read = {spec: load(spec) for spec in corpora}
+    read = {spec: load(spec, labels=False) for spec in corpora}
     check_distinct(read)
     return _named(read)
 

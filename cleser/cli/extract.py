@@ -64,7 +64,7 @@ def extract(
     if alignments is not None and tokens != "phone":
         raise ValueError(f"--alignments FOLDER goes with --tokens phone, found --tokens {tokens}")
     state = PartialState(cpu=device == "cpu")
-    manifest = load_all(corpora)
+    manifest = load_all(corpora, labels=False)
     stated = tokens == "phone" and "phones" in manifest
     phones = pack_alignments(manifest, alignments) if alignments or stated else None
     if phones is not None and phones.said:

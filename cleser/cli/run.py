@@ -165,7 +165,11 @@ def run(args: list[str]) -> None:
     if found is None:
         return
     experiment, config, arguments = found
-    asked = arguments.select == "transfer"
+    if arguments.grid and arguments.select == "none":
+        raise ValueError(
+            f"--grid {arguments.grid} says what to choose among, but --select is none, expected auto or transfer"
+        )
+    asked = arguments.select == "transfer" or bool(arguments.grid)
     if asked or (arguments.select == "auto" and selects_unasked(experiment, config, arguments)):
         try:
             selection = select(experiment, config, arguments, arguments.out / "selection")
@@ -243,8 +247,6 @@ def selects_unasked(experiment: Experiment, config: Any, arguments: Any) -> bool
     sources = arguments.select_on or experiment.protocol.source
     if len(sources) < 2 or set(sources) & set(experiment.protocol.target):
         return False
-    if arguments.grid:
-        return True
     own = GRIDS / f"{experiment.recipe}.yaml"
     if not own.exists():
         return False

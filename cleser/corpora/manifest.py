@@ -145,13 +145,24 @@ def assemble(
     manifest = with_mapped_attributes(manifest)
     corpora = manifest["corpus"].unique()
     source = str(corpora[0]) if len(corpora) == 1 else corpus
+    used = _used(rename or {}, manifest["emotion"], source)
     manifest["emotion"] = to_emotions(manifest["emotion"], rename, source)
     manifest = with_named_votes(manifest, rename, source)
     manifest["language"] = to_languages(manifest["language"])
     manifest["gender"] = to_genders(manifest["gender"])
     manifest["split"] = to_splits(manifest["split"])
     validate(manifest, tuple((rename or {}).values()))
+    manifest.attrs["renamed"] = used
     return with_problems(manifest, listing.problems)
+
+
+def _used(rename: Mapping[str, str], labels: pd.Series[str], corpus: str) -> list[str]:
+    """The names to be called otherwise that there are."""
+    if not rename:
+        return []
+    there = {text.strip().casefold() for text in labels.dropna().unique()}
+    there |= {name.casefold() for name in to_emotions(labels, None, corpus).dropna().unique()}
+    return [name for name in rename if name.casefold() in there]
 
 
 def _prefixed(ids: pd.Series[str], corpus: pd.Series[str]) -> pd.Series[str]:

@@ -20,6 +20,7 @@ import pandas as pd
 from cleser.corpora.attributes import ATTRIBUTES, attributes_of, without_labels
 from cleser.corpora.folds import FORMS, Fold, check_split, make_folds, without_folders
 from cleser.corpora.registry import check_distinct, load
+from cleser.suggestions import did_you_mean
 
 Normalisation = Literal["auto", "shrunk", "speaker", "corpus", "utterance"]
 Task = Literal["emotion", "avd", "both"]
@@ -238,6 +239,7 @@ class Protocol:
             target=target,
             pool=everything if self.pool == "all" else target,
             left_out=[problem for f in renamed.values() for problem in f.attrs.get("problems", [])],
+            notes=self._notes(renamed),
         )
         if self.split == "official":
             cast = cast.official()
@@ -251,6 +253,29 @@ class Protocol:
         self._check_attributes("target", self.target, cast.target)
         return cast
 
+    def _notes(self, renamed: dict[str, pd.DataFrame]) -> tuple[str, ...]:
+        """What was asked for and not found, and what the corpora hold beside the classes."""
+        used = {name for rows in renamed.values() for name in rows.attrs.get("renamed", [])}
+        found = sorted({e for rows in renamed.values() for e in rows["emotion"].dropna().unique()})
+        notes = [
+            f"map: no corpus has the emotion {name!r}, so that nothing is renamed{did_you_mean(name, found)}"
+            for name in self.map
+            if name not in used
+        ]
+        for role in ("source", "auxiliary", "target") if self.classes else ():
+            specs = getattr(self, role)
+            emotions = [renamed[spec]["emotion"] for spec in specs]
+            counts = pd.concat(emotions).value_counts() if emotions else pd.Series(dtype=int)
+            others = counts[~counts.index.isin(self.labels)]
+            if len(others):
+                listed = ", ".join(f"{name} {count}" for name, count in others.items())
+                verb = "tested" if role == "target" else "learned from"
+                notes.append(
+                    f"{role}: {others.sum()} of {counts.sum()} labelled utterances express other emotions and are not "
+                    f"{verb}: {listed}"
+                )
+        return tuple(notes)
+
     def _check_classes(
         self,
         role: str,
@@ -261,10 +286,13 @@ class Protocol:
         """A class that nobody can learn, or that no recall can be computed of, is an error of the protocol."""
         missing = [name for name in self.classes if name not in set(rows["emotion"])]
         if missing:
-            counts = _concatenated([renamed[spec] for spec in specs])["emotion"].value_counts()
+            by_speakers = self.split == "speakers"
+            of = _concatenated([renamed[spec] for spec in specs]) if by_speakers else rows
+            counts = of["emotion"].value_counts()
             found = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+            part = "" if by_speakers else f" part of {without_folders(self.split)}"
             raise ValueError(
-                f"the {role} {list(specs)} holds no utterance of {missing}, expected all of {list(self.labels)}; "
+                f"the {role}{part} {list(specs)} holds no utterance of {missing}, expected all of {list(self.labels)}; "
                 f"found {found}: map one of them (--map calm=neutral), or narrow the classes on purpose (--labels)"
             )
 
@@ -363,6 +391,7 @@ class Cast:
         target: Labelled utterances to test.
         pool: Utterances of the target of which a method may hear some, whatever they express.
         left_out: What could not be used, as ``{"path": …, "reason": …}``.
+        notes: What the protocol asked for and the corpora lack, and what they hold beside its classes.
         several: The casts of all folds, of one that has several; what it holds itself is then all that takes part in
             any of them.
         fold: The fold that this one is, where there is a split.
@@ -379,6 +408,7 @@ class Cast:
     target: pd.DataFrame
     pool: pd.DataFrame
     left_out: list[dict[str, str]] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
     several: tuple[Cast, ...] = ()
     fold: Fold | None = None
 
@@ -394,6 +424,17 @@ class Cast:
         pool = self.pool.iloc[:0] if nothing else _official("target", self.pool, "train")
         target = _official("target", self.target, *self.protocol.test)
         return replace(self, source=source, target=target, pool=pool)
+
+    @property
+    def phones_on_one_side(self) -> bool:
+        """Whether the manifests of either the source or the target say when phones sound, but not those of both."""
+        return _states_phones(self.source) != _states_phones(self.heard)
+
+    def without_phones(self) -> Cast:
+        """The same, when phones sound not being known of anybody."""
+        roles = ("source", "auxiliary", "target", "pool")
+        bare = {name: getattr(self, name).drop(columns="phones", errors="ignore") for name in roles}
+        return replace(self, **bare, several=tuple(cast.without_phones() for cast in self.several))
 
     def divided(self, everything: pd.DataFrame) -> Cast:
         """The same corpora by the protocol's folds of the whole target, ``everything``.
@@ -614,6 +655,10 @@ def _select_on(
         _concatenated([source[divided & ~given], train]),
         _concatenated([source[given], dev]),
     )
+
+
+def _states_phones(rows: pd.DataFrame) -> bool:
+    return "phones" in rows and bool(rows["phones"].notna().any())
 
 
 def _unit(frame: pd.DataFrame) -> pd.Series[str]:

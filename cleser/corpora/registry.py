@@ -36,12 +36,15 @@ def corpora() -> list[str]:
     return sorted(_registered())
 
 
-def load(spec: str, rename: Mapping[str, str] | None = None) -> pd.DataFrame:
+def load(
+    spec: str, rename: Mapping[str, str] | None = None, *, labels: bool = True
+) -> pd.DataFrame:
     """Read a corpus.
 
     Args:
         spec: ``"corpus:argument"``, mostly a folder, as ``"emodb:PATH"`` or ``"manifest:FILE.parquet"``.
         rename: Emotions to call otherwise, before anything is checked: as the corpus or as we name them.
+        labels: Whether emotions are wanted; without, it does not matter what the corpus calls them.
 
     Returns:
         The validated manifest, one utterance a row. What was left out, and why, is given by
@@ -61,17 +64,23 @@ def load(spec: str, rename: Mapping[str, str] | None = None) -> pd.DataFrame:
         )
     listing = Listing(*_reader(name, spec)(argument))
     check_usable(spec, listing)
+    if not labels:
+        listing = listing._replace(rows=listing.rows.drop(columns="emotion", errors="ignore"))
     try:
         return assemble(name, listing, rename)
     except ValueError as error:
         raise ValueError(f"{spec}: {error}") from error
 
 
-def load_all(specs: Iterable[str]) -> pd.DataFrame:
+def load_all(
+    specs: Iterable[str], rename: Mapping[str, str] | None = None, *, labels: bool = True
+) -> pd.DataFrame:
     """Read several corpora as one manifest, in which each id names one recording.
 
     Args:
         specs: As for :func:`load`; a corpus that is given twice is read once.
+        rename: As for :func:`load`.
+        labels: As for :func:`load`.
 
     Raises:
         ValueError: No corpus is given, one cannot be read, or two call different recordings by the same name.
@@ -80,7 +89,7 @@ def load_all(specs: Iterable[str]) -> pd.DataFrame:
     Traceback (most recent call last):
     ValueError: found no corpus, expected one or more as emodb:PATH
     """
-    read = {spec: load(spec) for spec in specs}
+    read = {spec: load(spec, rename, labels=labels) for spec in specs}
     if not read:
         raise ValueError("found no corpus, expected one or more as emodb:PATH")
     check_distinct(read)

@@ -95,6 +95,7 @@ def to_emotions(
     (['happiness', 'anger'], ['fear'])
     """
     rename = rename or {}
+    folded = {name.casefold(): new for name, new in rename.items() if len(name) > 1}
     found = labels.dropna().unique()
     letters = {text.strip() for text in found if len(text.strip()) == 1 and text.strip().isalpha()}
     letters -= set(rename)
@@ -103,7 +104,8 @@ def to_emotions(
     for text in found:
         plain = text.strip()
         name = codes.get(plain.upper()) if plain in letters else _emotion(plain)
-        names[text] = rename.get(plain, rename.get(name or "", name or None))
+        other = folded.get(plain.casefold(), rename.get(name or "", name or None))
+        names[text] = rename.get(plain, other)
     return labels.map(names).astype("str")
 
 

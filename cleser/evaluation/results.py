@@ -270,7 +270,7 @@ def compare_runs(a: Path, b: Path, *, force: bool = False) -> Comparison:
     casts = one.protocol["cast"], two.protocol["cast"]
     if casts[0] != casts[1] and not force:
         raise ValueError(
-            f"{a} and {b} were run under different protocols ({casts[0]} and {casts[1]}; "
+            f"{a} and {b} were run under different protocols ({one.protocol['hash']} and {two.protocol['hash']}; "
             f"{', '.join(differing(one.protocol, two.protocol))} differ); --force compares them all the same"
         )
     _refuse_different_tests(one, two)

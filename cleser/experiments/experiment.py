@@ -39,7 +39,7 @@ from cleser.experiments.sentence_check import (
     sentences_of_one_emotion,
 )
 from cleser.experiments.trackers import TrackerName, Trackers
-from cleser.files import write_text
+from cleser.files import replacing, write_text
 from cleser.progress import console, track
 from cleser.recipe_names import with_current_name
 from cleser.recipes.several_emotions import has_emotions, vote_shares
@@ -608,6 +608,13 @@ def admit(experiment: Experiment) -> tuple[Cast, list[str]]:
     if experiment.alignments is not None:
         existing_folder(experiment.alignments)
     cast = experiment.protocol.load()
+    asked = [*cast.notes]
+    if experiment.alignments is None and cast.phones_on_one_side:
+        cast = cast.without_phones()
+        asked.append(
+            "phones are known of the source or of the target alone, and are not used: cleser align finds those of the "
+            "other (--alignments)"
+        )
     total = len(cast.source) + len(cast.auxiliary) + len(cast.heard)
     with track("audit", total) as advance:
         sealed = _sealed(experiment.protocol)
@@ -620,9 +627,9 @@ def admit(experiment: Experiment) -> tuple[Cast, list[str]]:
         )
     for note in findings.notes:
         _tell(f"audit: {note}", "bold yellow" if note.startswith(SHARED) else "dim")
-    for note in experiment.notes:
+    for note in (*asked, *experiment.notes):
         _tell(note)
-    return cast, [*findings.notes, *experiment.notes]
+    return cast, [*findings.notes, *asked, *experiment.notes]
 
 
 def begin(
@@ -717,10 +724,9 @@ def _several_emotions(fitted: MultiLabel, test: Dataset, classes: Sequence[str])
 
 def _write_embeddings(out: Path, target: Tensor, source: Dataset, embedded: Tensor) -> None:
     """For the report's map: where the first seed puts target and source utterances."""
-    save_file(
-        {"embeddings": target.contiguous(), "source_embeddings": embedded.contiguous()},
-        out / "embeddings.safetensors",
-    )
+    found = {"embeddings": target.contiguous(), "source_embeddings": embedded.contiguous()}
+    with replacing(out / "embeddings.safetensors") as part:
+        save_file(found, part)
     columns = ["utterance", "corpus", "language", "speaker", "emotion"]
     source.manifest[columns].to_parquet(out / "source.parquet")
 
@@ -739,7 +745,8 @@ def _write_model(out: Path, tensors: dict[str, Tensor], data: Data) -> None:
     if data.sentences is not None:
         reference |= {f"sentences.{n}": t for n, t in data.sentences.tensors().items()}
     metadata = {"task": json.dumps(task)}
-    save_file({**tensors, **reference}, out / "model.safetensors", metadata=metadata)
+    with replacing(out / "model.safetensors") as part:
+        save_file({**tensors, **reference}, part, metadata=metadata)
 
 
 def finish(

@@ -29,6 +29,7 @@ from cleser.evaluation.tables import (
 from cleser.evaluation.terms import normalised_by, uses_of
 from cleser.experiments.onnx_model import Input, write_onnx
 from cleser.experiments.saved import BACKBONE_FOLDER, open_run
+from cleser.files import replacing
 from cleser.speech.backbones import Backbone
 from cleser.speech.backbones.open import BESIDE, pretrained_part
 from cleser.speech.backbones.pretrained import TransformersBackbone
@@ -195,4 +196,5 @@ def _copy_model(source: Path, target: Path) -> None:
     vocabulary["speakers"] = [f"speaker-{i}" for i in range(len(vocabulary["speakers"]))]
     with safe_open(source, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    save_file(tensors, target, metadata={"task": json.dumps(task), "format": "pt"})
+    with replacing(target) as part:
+        save_file(tensors, part, metadata={"task": json.dumps(task), "format": "pt"})

@@ -311,7 +311,7 @@ def _check(
 
 def _utterances(corpora: Sequence[str], split: str | None = None) -> pd.DataFrame:
     """The manifests of some corpora without their labels, and where each utterance ends in seconds."""
-    rows = load_all(corpora)
+    rows = load_all(corpora, labels=False)
     if split is not None:
         found = sorted(rows["split"].dropna().unique())
         rows = rows[rows["split"] == split].reset_index(drop=True)

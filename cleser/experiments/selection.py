@@ -314,10 +314,25 @@ def _trial(
 
 
 def names_of(pool: Sequence[str]) -> list[str]:
-    """What stands before the colon of each spec; all of it where several corpora are of one kind."""
+    """What stands before the colon of each spec; of several of one kind their own names too, or else all of it.
+
+    >>> names_of(["emodb:A", "manifest:lists/mine.csv?language=de", "manifest:yours.csv"])
+    ['emodb', 'manifest-mine', 'manifest-yours']
+    >>> names_of(["manifest:a/list.csv", "manifest:b/list.csv"])
+    ['manifest-a-list.csv', 'manifest-b-list.csv']
+    """
     short = [spec.split(":", 1)[0] for spec in pool]
+    own = [f"{s}-{_stem(spec)}" for s, spec in zip(short, pool, strict=True)]
     whole = [re.sub(r"[^\w.-]+", "-", spec) for spec in pool]
-    return [s if short.count(s) == 1 else w for s, w in zip(short, whole, strict=True)]
+    found = []
+    for names in zip(short, own, whole, strict=True):
+        among = zip(names, (short, own), strict=False)
+        found.append(next((name for name, all_ in among if all_.count(name) == 1), names[-1]))
+    return found
+
+
+def _stem(spec: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", Path(spec.partition(":")[2].partition("?")[0]).stem)
 
 
 def _changed(config: Any, path: list[str], value: Any, whole: str) -> Any:

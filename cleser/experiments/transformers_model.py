@@ -53,7 +53,7 @@ class CleserForAudioClassification(PreTrainedModel):
         run: Opened from its folder.
 
     Raises:
-        ValueError: The run has learned no emotions.
+        ValueError: The run has learned no emotions, or describes recordings by several backbones.
     """
 
     config_class = CleserConfig
@@ -64,6 +64,12 @@ class CleserForAudioClassification(PreTrainedModel):
         labels = run.protocol.classes
         if not labels:
             raise ValueError("the run has learned no emotions, expected --task emotion or both")
+        if len(run.backbone.views) > 1:
+            raise ValueError(
+                f"the run describes recordings by {' and '.join(v.name for v in run.backbone.views)}, expected a "
+                "run on one backbone to be opened by transformers: open this one by cleser.load_model, or recognise "
+                "files by cleser predict"
+            )
         config.id2label = dict(enumerate(labels))
         config.label2id = {name: number for number, name in enumerate(labels)}
         if run.recognises_several:

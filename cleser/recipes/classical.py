@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from cleser.features.projection import projected
+from cleser.settings import check_ranges
 from cleser.training.dataset import Dataset
 
 HELD = 1 << 29  # bytes of statistics to learn from, of which solvers make several copies
@@ -48,6 +49,9 @@ class ClassicalConfig:
     classifier: Literal["svm", "linear"] = "svm"
     c: float | None = None
     most: int = 10_000
+
+    def __post_init__(self) -> None:
+        check_ranges(self, least={"most": 1}, above={"c": 0})
 
     def limit(self, shape: tuple[int, int]) -> int:
         """How many utterances with L layers of C channels are learned from at most."""

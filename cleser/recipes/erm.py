@@ -18,6 +18,7 @@ from cleser.models.emotion import Embedded, EmotionModel, LayerViews, ModelConfi
 from cleser.recipes.pseudo_labels import decision_shift
 from cleser.recipes.several_emotions import has_emotions, multi_label_losses, vote_shares
 from cleser.recipes.test_time import adapt
+from cleser.settings import check_ranges
 from cleser.training.dataset import Dataset
 from cleser.training.loop import Recipe, Task, TrainingConfig, predict
 
@@ -64,6 +65,13 @@ class ERMConfig:
     vote_threshold: float | None = None
     attribute_weight: float = 1.0
     test_time: Literal["none", "t3a", "tent", "sar"] = "none"
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            self,
+            least={"label_smoothing": 0, "attribute_weight": 0},
+            most={"label_smoothing": 1},
+        )
 
     @property
     def uses_tokens(self) -> bool:

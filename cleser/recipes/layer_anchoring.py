@@ -49,6 +49,7 @@ from cleser.models.batch import Batch
 from cleser.models.emotion import Embedded
 from cleser.phonetics import is_vowel
 from cleser.recipes.erm import ERM, ERMConfig
+from cleser.settings import check_ranges
 from cleser.studies.layer_maps import plot_anchors, save_figure
 from cleser.training.dataset import Dataset
 from cleser.training.loop import Task, TrainingConfig
@@ -90,6 +91,8 @@ class LayerAnchoringConfig(ERMConfig):
     distance: Literal["coral", "coral_debiased", "mmd"] = "coral"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ranges(self, least={"size": 1, "weight": 0})
         if self.units == "vowel" and not self.model.token_view:
             raise ValueError(
                 "units is 'vowel', and without the token view vowels have no part in what is recognised: give "

@@ -41,6 +41,7 @@ from cleser.features.recolouring import Recolouring
 from cleser.recipes.classical import by_blocks, held_at_most
 from cleser.recipes.pseudo_labels import confident_labels, decision_shift, prior_shift
 from cleser.recipes.ridge import Ridge
+from cleser.settings import check_ranges
 from cleser.training.dataset import Dataset
 
 
@@ -55,7 +56,7 @@ class ProbeConfig:
             these speakers.
         match_prior: Shift the logits so that the target's classes have the shares that the protocol assumes.
         recolour: Move the features of each source corpus so that their covariances are the target's, in closed form
-            (CORAL, see :mod:`cleser.features.recolouring`).
+            (CORAL, see cleser.features.recolouring).
         ridge: λ of that map.
         rounds: Rounds of self-training on the target; 0 is the plain probe.
         confidence: Share of each class' predictions that are trusted in the first round.
@@ -77,6 +78,14 @@ class ProbeConfig:
     confidence: float = 0.5
     final_confidence: float = 1.0
     most: int = 100_000
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            self,
+            least={"rounds": 0, "most": 1},
+            above={"penalty": 0, "ridge": 0, "confidence": 0, "final_confidence": 0},
+            most={"confidence": 1, "final_confidence": 1},
+        )
 
     def limit(self, shape: tuple[int, int]) -> int:
         """How many utterances with L layers of C channels are learned from at most."""

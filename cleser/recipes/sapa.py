@@ -57,6 +57,7 @@ from cleser.recipes.erm import ERM, ERMConfig
 from cleser.recipes.pseudo_labels import as_shares, confident_labels, prior_shift
 from cleser.recipes.styles import StyleBook, speakers_of, untold
 from cleser.relations import differ, same
+from cleser.settings import check_ranges
 from cleser.training.dataset import Dataset
 from cleser.training.loop import Found, Task, TrainingConfig, embedded, recognise
 
@@ -82,7 +83,8 @@ class SAPAConfig(ERMConfig):
             stored features, and every fifth epoch from audio, because each search then encodes the whole target.
 
     Raises:
-        ValueError: Phones are anchored and the network has no token view, which alone they could change.
+        ValueError: A number is outside its range; or phones are anchored and the network has no token view, which alone
+            they could change.
 
     >>> SAPAConfig().uses_tokens, SAPAConfig(communities=0, phoneme_weight=0.0).speaker_weight
     (True, 0.1)
@@ -108,6 +110,21 @@ class SAPAConfig(ERMConfig):
     refresh: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        weights = ("speaker_weight", "phoneme_weight", "target_weight")
+        check_ranges(
+            self,
+            least={
+                **dict.fromkeys(weights, 0),
+                "margin": 0,
+                "warm_up": 0,
+                "communities": 0,
+                "bank": 0,
+                "refresh": 0,
+            },
+            above={"confidence": 0, "final_confidence": 0, "resolution": 0},
+            most={"warm_up": 1, "confidence": 1, "final_confidence": 1, "bank": 1},
+        )
         if self.phoneme_weight > 0 and not self.model.token_view:
             raise ValueError(
                 f"phoneme_weight is {self.phoneme_weight}, and without the token view phones have no part in what is "

@@ -41,6 +41,7 @@ from cleser.anchors import HierarchicalBatchSampler
 from cleser.losses import CrossLingualSupCon, SpeakerAdversary
 from cleser.models.batch import Batch
 from cleser.recipes.erm import ERM, ERMConfig
+from cleser.settings import check_ranges
 from cleser.training.dataset import Dataset
 from cleser.training.loop import Task, TrainingConfig
 
@@ -72,6 +73,16 @@ class ZeroShotConfig(ERMConfig):
     languages: int = 3
     emotions: int = 4
     samples: int = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        weights = ("contrast_weight", "cross_lingual_weight", "adversary_weight")
+        sizes = ("languages", "emotions", "samples")
+        check_ranges(
+            self,
+            least={**dict.fromkeys(weights, 0), **dict.fromkeys(sizes, 1)},
+            above={"temperature": 0},
+        )
 
 
 class ZeroShot(ERM):

@@ -26,6 +26,7 @@ from cleser.models.emotion import Embedded
 from cleser.models.layer_mix import Mix
 from cleser.progress import each, track
 from cleser.ranks import gather, own_share, world
+from cleser.settings import check_ranges
 from cleser.speech.backbones.fine_tuning import (
     FineTuning,
     load_trained,
@@ -57,6 +58,9 @@ class TrainingConfig:
             epoch, for methods that adapt to the target, which those speakers cannot judge.
         members: Number of networks trained for each seed, from different initial weights and in different order; their
             logits are averaged.
+
+    Raises:
+        ValueError: A number is one that no training can have.
     """
 
     epochs: int = 15
@@ -67,6 +71,14 @@ class TrainingConfig:
     clip: float = 5.0
     keep: Literal["best", "last"] = "best"
     members: int = 1
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            self,
+            least={"epochs": 1, "batch_size": 1, "weight_decay": 0, "warmup": 0, "members": 1},
+            above={"learning_rate": 0, "clip": 0},
+            most={"warmup": 1},
+        )
 
 
 class Task(NamedTuple):

@@ -223,3 +223,20 @@ def test_letters_mean_what_their_corpus_says(corpus):
     assert [None if pd.isna(name) else name for name in found] == expected
     # All letters together belong to one corpus alone.
     assert to_emotions(letters).fillna("").tolist() == found.fillna("").tolist()
+
+
+@pytest.mark.parametrize("header", ["Path,Speaker,EMOTION,Lang", "File,SPK,Label,Language"])
+def test_columns_are_known_in_capitals_too(folder, header):
+    (folder / "own.csv").write_text(f"{header}\na.wav,01,Angry,de\nsub/b.wav,02,neu,de\n")
+    manifest = load(f"manifest:{folder}/own.csv")
+    assert kept(manifest) == EXPECTED
+    assert manifest["speaker"].tolist() == ["own/01", "own/02"]
+
+
+def test_who_is_named_is_no_path_and_what_is_said_no_id(folder):
+    """MELD's Utterance is a text; a column Name beside the path stays what it is."""
+    rows = "Name,path,language,Utterance\nAnna,a.wav,de,Guten Tag\nBen,sub/b.wav,de,Hallo\n"
+    (folder / "own.csv").write_text(rows)
+    manifest = load(f"manifest:{folder}/own.csv")
+    assert manifest["utterance"].tolist() == ["own/a", "own/b"]
+    assert manifest["text"].tolist() == ["Guten Tag", "Hallo"]

@@ -233,6 +233,53 @@ def test_a_corpus_without_speakers_is_divided_by_utterances(specs, tmp_path):
     assert len(parts.train) == 32
 
 
+def test_a_wrong_name_in_the_map_and_other_emotions_are_said(tmp_path):
+    spec = write_corpus(tmp_path / "a", "a", emotions=("anger", "neutral", "calm", "fear"))
+    table = pd.read_csv(tmp_path / "a" / "manifest.csv").replace({"anger": "Wut"})
+    table.to_csv(tmp_path / "a" / "manifest.csv", index=False)
+    labels = ("anger", "neutral")
+    target = write_corpus(tmp_path / "b", "b", emotions=labels)
+    wrong = {"clam": "neutral", "wut": "anger"}  # which is Wut in any case
+    notes = Protocol((spec,), (target,), map=wrong, labels=labels).load().notes
+    assert len(notes) == 2
+    assert "no corpus has the emotion 'clam'" in notes[0]
+    assert "did you mean calm" in notes[0]
+    assert "source: 8 of 16 labelled utterances express other emotions" in notes[1]
+    assert "calm 4" in notes[1]
+    right = {"calm": "neutral", "Wut": "anger", "fear": "neutral"}
+    cast = Protocol((spec,), (target,), map=right, labels=labels).load()
+    assert cast.notes == ()
+    assert len(cast.source) == 16
+
+
+def test_a_part_of_a_split_that_lacks_a_class_is_counted_by_itself(tmp_path):
+    spec = write_corpus(tmp_path / "a", "a", emotions=("anger", "neutral"))
+    table = pd.read_csv(tmp_path / "a" / "manifest.csv")
+    tested = (table["speaker"] == "s0") & (table["emotion"] == "neutral")
+    lists = table.assign(split=tested.map({True: "test", False: "train"}))
+    lists[["utterance", "split"]].to_csv(tmp_path / "lists.csv", index=False)
+    split = str(tmp_path / "lists.csv")
+    protocol = Protocol((spec,), (spec,), labels=("anger", "neutral"), split=split)
+    with pytest.raises(
+        ValueError, match=r"target part of lists.csv .* \['anger'\].*found neutral 1:"
+    ):
+        protocol.load()
+
+
+def test_phones_of_one_side_can_be_forgotten():
+    spec = "synthetic:{}?speakers=4&sentences=1"
+    both = Protocol((spec.format("en"),), (spec.format("zh"),)).load()
+    assert not both.phones_on_one_side
+    one = replace(
+        both, target=both.target.drop(columns="phones"), pool=both.pool.drop(columns="phones")
+    )
+    assert one.phones_on_one_side
+    bare = one.without_phones()
+    assert not bare.phones_on_one_side
+    assert "phones" not in bare.source
+    assert bare.describe(Uses()) == one.describe(Uses())
+
+
 def test_no_seed_loses_a_class_to_its_development_speakers(tmp_path):
     """One speaker of five is angry: whoever is held out, it is learned from."""
     calm = write_corpus(tmp_path / "a", "a", speakers=4, emotions=("neutral", "sadness"))

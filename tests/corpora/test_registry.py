@@ -81,6 +81,15 @@ def test_importing_corpora_does_not_import_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_what_needs_no_label_does_not_mind_what_it_is_called(tmp_path):
+    spec = write_corpus(tmp_path / "a", "a", speakers=2, emotions=("anger", "Freude"))
+    with pytest.raises(ValueError, match="emotion is 'Freude'"):
+        load(spec)
+    assert load(spec, labels=False)["emotion"].isna().all()
+    assert main(["data", "audit", spec]) == 0
+    assert set(load_all([spec], {"freude": "happiness"})["emotion"]) == {"anger", "happiness"}
+
+
 def test_tables_of_one_name_do_not_become_one_corpus(tmp_path):
     """Their recordings have the same ids, and the second's would be taken for the first's."""
     specs = []

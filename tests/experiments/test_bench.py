@@ -237,3 +237,21 @@ def test_directions_share_the_trials_of_one_pool_and_no_others(tmp_path):
     assert [cell.renamed for cell in cells] == [{}, {}, *[{"calm": "neutral"}] * 2]
     folders = [trials_of(cell).relative_to(tmp_path / "selection") for cell in cells]
     assert folders[0] == folders[1] != folders[2] == folders[3]
+
+
+def test_two_tables_are_two_corpora(specs, tmp_path, capsys):
+    """Of one reader, with one file name or not; a name that is given to two is refused."""
+    from cleser.cli.bench import _by_name
+
+    alike = _by_name([specs["a"], specs["b"]])
+    assert list(alike.values()) == [specs["a"], specs["b"]]
+    assert all(name.endswith(f"-{n}-manifest.csv") for name, n in zip(alike, "ab", strict=True))
+    assert list(_by_name(["manifest:x/mine.csv", "manifest:y/yours.csv?language=de"])) == [
+        "manifest-mine", "manifest-yours"
+    ]  # fmt: skip
+    assert list(_by_name(["emodb:DIR", "de=manifest:x.csv"])) == ["emodb", "de"]
+    words = ["bench", "transfer", "--recipes", "classical", "--seeds", "1", "--out", str(tmp_path)]
+    assert main([*words, "--corpora", f"x={specs['a']}", f"x={specs['b']}"]) == 2
+    assert "several corpora the name 'x'" in capsys.readouterr().err
+    assert main([*words, "--corpora", specs["a"], specs["b"]]) == 0
+    assert len(pd.read_csv(tmp_path / "table.csv")) == 2

@@ -14,6 +14,7 @@ from cleser.experiments.evaluate import evaluate
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.methods import METHODS
 from cleser.experiments.robustness import measure_robustness
+from cleser.experiments.saved import open_run
 from cleser.recipes import ERMConfig, ProbeConfig
 from cleser.settings import to_plain
 from cleser.speech import load_backbone
@@ -131,3 +132,36 @@ def test_adapting_while_tested_is_said_of_every_test(root, specs):
     assert terms["same"] == terms["t3a"]
     assert terms["another"]["training"]
     assert terms["another"]["prior"] == "none"  # it was matched on the target of the run
+
+
+def test_transformers_refuses_a_run_on_several_backbones(run, root):
+    from cleser.experiments.transformers_model import CleserConfig, CleserForAudioClassification
+
+    saved = open_run(run)
+    CleserForAudioClassification(CleserConfig(), saved)
+    joined = saved._replace(backbone=load_backbone(f"acoustic+{root / 'model'}"))
+    with pytest.raises(ValueError, match=r"open this one by cleser\.load_model"):
+        CleserForAudioClassification(CleserConfig(), joined)
+
+
+def test_phones_that_only_one_side_knows_are_not_used_and_that_is_said(root, specs):
+    """As if the manifest did not say them: no phoneme's mean is taken off either side."""
+    config = ProbeConfig()
+    tables, load = {}, Protocol.load
+    for name in ("with", "without"):
+        source = "synthetic:en?speakers=4&sentences=1"
+        protocol = Protocol([source], [specs[1]])
+        out = root / f"{name}-phones"
+        experiment = Experiment("probe", to_plain(config), protocol, 1, out)
+        with pytest.MonkeyPatch.context() as patch:
+            if name == "without":
+                patch.setattr(Protocol, "load", lambda self: load(self).without_phones())
+            METHODS["probe"].run(experiment, config, load_backbone("acoustic"))
+        tables[name] = shares_of(pd.read_parquet(out / "predictions.parquet"), KEYS)
+        described = json.loads((out / "protocol.json").read_text())
+        assert not described["uses"]["alignments"]
+        said = any(
+            "phones are known of the source or of the target alone" in n for n in described["notes"]
+        )
+        assert said == (name == "with")
+    pd.testing.assert_frame_equal(tables["with"], tables["without"])

@@ -232,3 +232,18 @@ def test_optuna_ranks_what_it_tried(tmp_path, monkeypatch):
     found = select_by_transfer(experiment, ProbeConfig(), choices, CORPORA, tmp_path)
     assert found.best.changes == {"penalty": 7.0}
     assert found.table["mean"].tolist() == [60.0, 40.0]
+
+
+@pytest.mark.parametrize("sources", [1, 2])
+def test_a_grid_that_was_asked_for_and_cannot_be_read_stops_the_run(tmp_path, sources, capsys):
+    specs = [write_corpus(tmp_path / n, n, speakers=3, seed=i) for i, n in enumerate("abc")]
+    words = ["run", "probe", "--source", *specs[:sources], "--target", specs[2], "--seeds", "1"]
+    out = ["--out", str(tmp_path / "run")]
+    assert main([*words, *out, "--grid", str(tmp_path / "none.yaml")]) == 2
+    assert "none.yaml" in capsys.readouterr().err
+    wrong = grid(tmp_path, "penalti: [1.0e-3]\n")
+    assert main([*words, *out, "--grid", str(wrong)]) == 2
+    assert "did you mean penalty" in " ".join(capsys.readouterr().err.split())
+    assert main([*words, *out, "--grid", str(wrong), "--select", "none"]) == 2
+    assert "--select is none" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -201,7 +201,6 @@ def test_size_and_time_are_said_before_and_a_small_disk_stops_it(
     model: Path, manifest: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backbone = TransformersBackbone(model)
-    monkeypatch.setattr(module, "_LONG", 1.0)
     said: list[str] = []
     phones = Alignment([0.05, 0.1, 0.2], [0.1, 0.2, 0.3], ("h", "a", "i"))
     alignments = [phones] * len(manifest)
@@ -212,6 +211,7 @@ def test_size_and_time_are_said_before_and_a_small_disk_stops_it(
         record=Record(),
         alignments=alignments,
         announce=said.append,
+        announce_from=1.0,
     )
     assert len(said) == 1
     assert said[0].startswith("9 utterances, ")
@@ -230,11 +230,12 @@ def test_size_and_time_are_said_before_and_a_small_disk_stops_it(
         record=Record(),
         alignments=alignments,
         announce=said.append,
+        announce_from=0.0,
     )
     assert len(said) == 1  # nothing was left to do
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 100))
     with pytest.raises(
-        ValueError, match=r"9 utterances take about .* and 0 kB are free: keep fewer"
+        ValueError, match=r"9 utterances take about .* and 0 kB are free: take fewer"
     ):
         extract_to_store(manifest, backbone, tmp_path / "b", record=Record(), alignments=alignments)
 

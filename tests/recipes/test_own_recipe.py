@@ -136,3 +136,12 @@ def test_what_is_no_recipe_is_named(value, said, installed, tmp_path, monkeypatc
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ValueError, match=said):
         METHODS["wrong"]
+
+
+def test_its_package_holds_the_module_that_it_registers():
+    """A wheel of hatchling has what it is told to include, where no folder has the project's name."""
+    told = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())
+    (module,) = told["tool"]["hatch"]["build"]["targets"]["wheel"]["include"]
+    assert (EXAMPLE / module).exists()
+    (entry,) = told["project"]["entry-points"]["cleser.recipes"].values()
+    assert entry.split(":")[0] == module.removesuffix(".py")

@@ -144,8 +144,10 @@ def _with_our_names(raw: pd.DataFrame, source: Path, given: Mapping[str, str]) -
     if missing:
         example = f"; say it for all rows, as manifest:{source.name}?language=en"
         raise ValueError(
-            f"{source}: found the columns {list(table)}, expected also {missing} (known: {list(COLUMNS)})"
-            + example * (missing == ["language"])
+            f"{source}: found the columns {list(table)}, expected also {missing} (known: {list(COLUMNS)}; for "
+            f"path also {', '.join(_NAMES['path'][:4])} and others)"
+            + example
+            * (missing == ["language"])
         )
     table = table.reset_index(drop=True)
     for name in ("start", "end"):
@@ -233,7 +235,23 @@ def _named(table: pd.DataFrame) -> pd.DataFrame:
         other = next((other for other in others if other in table), None)
         if name not in table and other is not None and other not in taken:
             taken[other] = name
-    return table.rename(columns=taken).copy()
+    return _in_any_case(table.rename(columns=taken).copy())
+
+
+def _in_any_case(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the columns that it still lacks, where they are there in capitals.
+
+    Not ids, since MELD's ``Utterance`` is a text, and not the path by ``Name``, who may be a person.
+    """
+    spelt = {name.strip().lower(): name for name in reversed(table.columns)}
+    taken: dict[str, str] = {}
+    for name in COLUMNS:
+        others = (other.lower() for other in (name, *_NAMES.get(name, ())) if other != "name")
+        other = next((spelt[o] for o in others if o in spelt and spelt[o] not in taken), None)
+        known = other in COLUMNS or other in taken
+        if name not in table and name != "utterance" and other is not None and not known:
+            taken[other] = name
+    return table.rename(columns=taken)
 
 
 def _are_sentences(column: pd.Series[Any]) -> bool:
