@@ -230,7 +230,7 @@ FAULTS = (
     Fault(
         "layers are not anchored",
         "recipes/layer_anchoring.py",
-        "supervised + self.config.weight * aligned",
+        "supervised + self.config.weight * distance",
         "supervised",
         f"{_STEPS}::test_layer_anchoring_aligns_the_chosen_layers_normalised",
     ),

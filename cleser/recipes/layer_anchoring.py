@@ -182,10 +182,10 @@ class LayerAnchoring(ERM):
         assert self.anchors is not None
         ours, theirs = self.embed(source), self.embed(target)
         supervised = self.supervised(ours.logits, source)
-        aligned = self.anchors(self._states(ours, source), self._states(theirs, target))
-        return {"loss": supervised + self.config.weight * aligned, "anchors": aligned}
+        distance = self.anchors(self.aligned(ours, source), self.aligned(theirs, target))
+        return {"loss": supervised + self.config.weight * distance, "anchors": distance}
 
-    def _states(self, embedded: Embedded, batch: Batch) -> Tensor:
+    def aligned(self, embedded: Embedded, batch: Batch) -> Tensor:
         """What is aligned [L, N, D]: utterances, or the batch's vowels, normalised over D."""
         states = embedded.layers
         if embedded.token_layers is not None:

@@ -208,7 +208,7 @@ class SAPA(ERM):
             if epoch == first:
                 self.told.fill_(self.communities_help(dev))
             self.model.styles.dropout = 0.0  # decided: it may now rely on them
-        if self.found.source and (epoch - first) % self._refresh(target):
+        if self.found.source and (epoch - first) % self.refresh_every(target):
             return
         nobody = torch.full((len(target), len(self.shift)), -1)
         shares, trusted = nobody.float(), nobody[:, 0]
@@ -223,8 +223,8 @@ class SAPA(ERM):
             ours = self.communities(source, known, *((target, shares) if adapts else ()))
             theirs = self.book.look_up(target, shares) if adapts else nobody
         self.found = Found(
-            self._labels(source, source.labels["emotion"], ours),
-            self._labels(target, trusted, theirs),
+            self.labels_of(source, source.labels["emotion"], ours),
+            self.labels_of(target, trusted, theirs),
         )
 
     def step(self, source: Batch, target: Batch | None) -> dict[str, Tensor]:
@@ -361,8 +361,11 @@ class SAPA(ERM):
         shift = prior_shift(logits, self.prior) if self.config.match_prior else 0.0
         return (logits + shift).softmax(-1)
 
-    def _refresh(self, target: Dataset) -> int:
-        """Epochs from one search to the next."""
+    def refresh_every(self, target: Dataset) -> int:
+        """Epochs from one search for pseudo-labels and communities to the next: the setting ``refresh``.
+
+        Where that is 0, 1 on stored features and 5 from audio, because each search then encodes the whole target.
+        """
         return self.config.refresh or (_FROM_AUDIO if target.source.excerpts is not None else 1)
 
     def _announce(self, epoch: int, target: Dataset) -> None:
@@ -370,13 +373,15 @@ class SAPA(ERM):
         if target.source.excerpts is not None:
             console.print(
                 f"epoch {epoch}: the backbone hears the target's {len(target):,} recordings for pseudo-labels; again "
-                f"in {self._refresh(target)} epochs (refresh)",
+                f"in {self.refresh_every(target)} epochs (refresh)",
                 style="dim",
                 highlight=False,
             )
 
-    def _labels(self, dataset: Dataset, emotions: Tensor, communities: Tensor) -> dict[str, Tensor]:
-        """Emotions [N], every speaker's communities [N, K], that of the utterance's own emotion, and the language."""
+    def labels_of(
+        self, dataset: Dataset, emotions: Tensor, communities: Tensor
+    ) -> dict[str, Tensor]:
+        """The labels that batches get: emotion [N], the speaker's communities [N, K], that of the emotion, language."""
         own = communities.gather(1, emotions.clamp_min(0)[:, None])[:, 0]
         languages = dataset.labels["language"]
         return {
