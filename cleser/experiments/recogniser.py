@@ -151,9 +151,8 @@ class Recogniser:
             part = usable.iloc[at]
             shares[at], found = self._shares(part, terms, [phones[i] for i in at], title)
             rows["reason"] = rows["reason"].fillna(rows["utterance"].map(found).astype("str"))
-        shares[torch.tensor(usable["utterance"].isin(rows["utterance"][~sound]).tolist())] = (
-            torch.nan
-        )
+        unsound = usable["utterance"].isin(rows["utterance"][~sound])
+        shares[torch.from_numpy(unsound.to_numpy(bool, copy=True))] = torch.nan
         table = self._table(rows, usable, shares)
         if corpora:
             table = _with_problems(table, rows)

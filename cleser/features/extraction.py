@@ -206,12 +206,13 @@ def _time(seconds: float) -> str:
 @torch.inference_mode()
 def _speed(backbone: Backbone) -> float:
     """Seconds of sound that are encoded a second, by a trial on noise."""
-    noise = 0.1 * torch.randn(1, 10 * backbone.rate, device=device_of(backbone))
+    length = min(10 * backbone.rate, backbone.longest or math.inf)
+    noise = 0.1 * torch.randn(1, int(length), device=device_of(backbone))
     lengths = torch.tensor([noise.shape[1]])
     backbone(noise, lengths)  # the first call is slower than any other
     began = time.perf_counter()
     backbone(noise, lengths).hidden_states.sum().item()  # waits for a GPU
-    return 10 / (time.perf_counter() - began)
+    return length / backbone.rate / (time.perf_counter() - began)
 
 
 def keys_of(
