@@ -55,7 +55,7 @@ from cleser.models.emotion import Embedded, ModelConfig
 from cleser.progress import console
 from cleser.recipes.erm import ERM, ERMConfig
 from cleser.recipes.pseudo_labels import as_shares, confident_labels, prior_shift
-from cleser.recipes.styles import StyleBook, speakers_of, untold
+from cleser.recipes.styles import KnownCommunities, speakers_of, without_communities
 from cleser.relations import differ, same
 from cleser.settings import check_ranges
 from cleser.training.dataset import Dataset
@@ -179,7 +179,7 @@ class SAPA(ERM):
         )
         self.register_buffer("told", torch.tensor(bool(told)))
         self.share = config.confidence  # of each class' predictions, trusted in this epoch
-        self.book = StyleBook(
+        self.book = KnownCommunities(
             emotions,
             max(config.communities, 1),
             described_by(task.layers * task.channels),
@@ -195,7 +195,7 @@ class SAPA(ERM):
     def embed(self, batch: Batch) -> Embedded:
         """Embed and classify a batch, by its communities where that has been found to help."""
         known = "communities" in batch.labels
-        return super().embed(untold(batch) if known and not self.told else batch)
+        return super().embed(without_communities(batch) if known and not self.told else batch)
 
     def begin_epoch(
         self, epoch: int, *, source: Dataset, dev: Dataset, target: Dataset | None
@@ -318,7 +318,7 @@ class SAPA(ERM):
         Two rounds: emotions without communities, communities from these emotions, and again. Communities act on what
         the rest of the network has made of an utterance, which is found once.
         """
-        dataset = untold(dataset)
+        dataset = without_communities(dataset)
         views = embedded(self, dataset, ["views"])[0]
         shares = self.beliefs(self._logits(views, None))
         for _ in range(2 if self._knows_communities else 0):
@@ -349,7 +349,7 @@ class SAPA(ERM):
         """
         without, told = (
             cross_entropy(recognise(self, d)[0], dev.labels["emotion"], reduction="none")
-            for d in (untold(dev), self.prepare(dev))
+            for d in (without_communities(dev), self.prepare(dev))
         )
         gains = pd.Series(((without - told) * dev.weight).numpy(), index=dev.manifest.index)
         by_speaker = gains.groupby(speakers_of(dev)).mean()

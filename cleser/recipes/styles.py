@@ -24,7 +24,7 @@ T = TypeVar("T", Batch, Dataset)
 _COMBINATIONS = 64  # of communities, that source speakers have; the commonest
 
 
-class StyleBook(nn.Module):
+class KnownCommunities(nn.Module):
     """The communities of each emotion, represented by their mean styles.
 
     Communities keep their numbers from one search to the next: a new community gets the number of the old community
@@ -149,7 +149,7 @@ def _described(datasets: list[Dataset], shares: list[Tensor]) -> dict[str, Any]:
     }
 
 
-def untold(items: T) -> T:
+def without_communities(items: T) -> T:
     """A batch or a dataset without what it knows of its speakers' communities."""
     return replace(items, labels={n: v for n, v in items.labels.items() if n != "communities"})
 

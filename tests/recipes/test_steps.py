@@ -449,9 +449,11 @@ def test_sapa_is_told_communities_only_if_that_helps_held_out_speakers() -> None
         optimiser.step()
 
     def knows() -> bool:
-        untold = told_of(dev, None).batch(at)
+        without_communities = told_of(dev, None).batch(at)
         with torch.no_grad():
-            return not torch.equal(recipe.embed(told).logits, recipe.embed(untold).logits)
+            return not torch.equal(
+                recipe.embed(told).logits, recipe.embed(without_communities).logits
+            )
 
     assert knows()
     recipe.begin_epoch(1, source=source, dev=dev, target=target)
