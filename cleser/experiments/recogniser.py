@@ -252,6 +252,10 @@ class Recogniser:
                 phones,
                 self.run.record(trained, phones),
             )
+            if trained.split == "official" and settled.normalisation != "utterance":
+                without += (
+                    "; the run's test did not count the official development part, and this does"
+                )
             said = (
                 f"recordings are standardised as in the run's test (by {settled.normalisation}): "
                 f"{_counts(rows, settled)}; their labels depend on one another{without}"
