@@ -1106,8 +1106,8 @@ FAULTS = (
     Fault(
         "a recoloured source is not whitened",
         "features/recolouring.py",
-        "_power(source, ridge, -0.5) @ _power(target, ridge, 0.5)",
-        "_power(target, ridge, 0.5)",
+        "return whitened @ matrix_power(target",
+        "return matrix_power(target",
         "tests/features/test_recolouring.py",
     ),
     Fault(

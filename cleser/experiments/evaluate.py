@@ -20,6 +20,7 @@ from cleser.experiments.experiment import (
 )
 from cleser.experiments.one_sided import settle
 from cleser.experiments.saved import SavedRun, open_run, read_settings
+from cleser.experiments.selection import names_of, own_name
 from cleser.training.dataset import phones_of
 
 
@@ -82,9 +83,7 @@ def evaluate(
 
 def _called(spec: str) -> str:
     """A corpus by its reader, and a table also by its own name: ``emodb``, ``manifest-mine``."""
-    name, _, argument = spec.partition(":")
-    file = Path(argument.partition("?")[0])
-    return f"{name}-{file.stem}" if file.is_file() else name
+    return own_name(spec) if spec.startswith("manifest:") else names_of([spec])[0]
 
 
 def _check_folder(out: Path, on: tuple[str, ...]) -> None:

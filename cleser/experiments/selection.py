@@ -322,7 +322,7 @@ def names_of(pool: Sequence[str]) -> list[str]:
     ['manifest-a-list.csv', 'manifest-b-list.csv']
     """
     short = [spec.split(":", 1)[0] for spec in pool]
-    own = [f"{s}-{_stem(spec)}" for s, spec in zip(short, pool, strict=True)]
+    own = [own_name(spec) for spec in pool]
     whole = [re.sub(r"[^\w.-]+", "-", spec) for spec in pool]
     found = []
     for names in zip(short, own, whole, strict=True):
@@ -331,8 +331,14 @@ def names_of(pool: Sequence[str]) -> list[str]:
     return found
 
 
-def _stem(spec: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", Path(spec.partition(":")[2].partition("?")[0]).stem)
+def own_name(spec: str) -> str:
+    """A corpus' reader, and the name of its table or folder.
+
+    >>> own_name("manifest:lists/mine.csv?language=de")
+    'manifest-mine'
+    """
+    name, _, argument = spec.partition(":")
+    return re.sub(r"[^\w.-]+", "-", f"{name}-{Path(argument.partition('?')[0]).stem}")
 
 
 def _changed(config: Any, path: list[str], value: Any, whole: str) -> Any:

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from cleser.features.transport import matrix_power
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -81,7 +83,9 @@ def recolouring(source: Tensor, target: Tensor, *, ridge: float = 1.0) -> Tensor
         raise ValueError(
             f"covariances have shapes {tuple(source.shape)} and {tuple(target.shape)}, expected [..., C, C] of one C"
         )
-    return _power(source, ridge, -0.5) @ _power(target, ridge, 0.5)
+    added = ridge * torch.eye(source.shape[-1], dtype=torch.float64, device=source.device)
+    whitened = matrix_power(source.double() + added, -0.5)
+    return whitened @ matrix_power(target.double() + added, 0.5)
 
 
 def covariances(blocks: Iterable[Tensor], layers: Sequence[int]) -> Tensor:
@@ -108,11 +112,3 @@ def covariances(blocks: Iterable[Tensor], layers: Sequence[int]) -> Tensor:
         raise ValueError("found no utterance, expected some to find a covariance of")
     mean = total / count
     return squares / count - mean[:, :, None] * mean[:, None, :]
-
-
-def _power(covariance: Tensor, ridge: float, exponent: float) -> Tensor:
-    """(C + λI) to some power; its eigenvalues are λ and more, but for rounding."""
-    values, vectors = torch.linalg.eigh(covariance.double())
-    scaled = vectors * (values.clamp_min(0) + ridge).pow(exponent)[..., None, :]
-    power: Tensor = scaled @ vectors.mT
-    return power

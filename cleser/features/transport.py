@@ -67,9 +67,9 @@ def monge_map(source: Tensor, target: Tensor, *, ridge: float = 1e-6) -> MongeMa
     (from_mean, from_covariance), (to_mean, to_covariance) = (
         _moments(x.double(), ridge) for x in (source, target)
     )
-    root = _power(from_covariance, 0.5)
-    inverse = _power(from_covariance, -0.5)
-    matrix = inverse @ _power(root @ to_covariance @ root, 0.5) @ inverse
+    root = matrix_power(from_covariance, 0.5)
+    inverse = matrix_power(from_covariance, -0.5)
+    matrix = inverse @ matrix_power(root @ to_covariance @ root, 0.5) @ inverse
     return MongeMap(matrix, from_mean, to_mean)
 
 
@@ -106,9 +106,10 @@ def _moments(x: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
     return mean, centred.T @ centred / len(x) + diagonal
 
 
-def _power(symmetric: Tensor, exponent: float) -> Tensor:
-    """A power of a positive semidefinite matrix."""
+def matrix_power(symmetric: Tensor, exponent: float) -> Tensor:
+    """A power of positive semidefinite matrices [..., D, D]."""
     values, vectors = torch.linalg.eigh(symmetric)
     least = torch.finfo(values.dtype).tiny  # rounding may leave a root of zero below it
-    power: Tensor = (vectors * values.clamp_min(least) ** exponent) @ vectors.T
+    scaled = vectors * (values.clamp_min(least) ** exponent)[..., None, :]
+    power: Tensor = scaled @ vectors.mT
     return power
