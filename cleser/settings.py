@@ -45,6 +45,7 @@ def check_ranges(
     least: Mapping[str, float] | None = None,
     above: Mapping[str, float] | None = None,
     most: Mapping[str, float] | None = None,
+    below: Mapping[str, float] | None = None,
 ) -> None:
     """Refuse numbers that no method can work with, before anything is read or written.
 
@@ -53,6 +54,7 @@ def check_ranges(
         least: The least that a field may be, by its name.
         above: What a field has to exceed.
         most: The most that a field may be.
+        below: What a field must not reach.
 
     Raises:
         ValueError: A field is outside; fields that are None are no numbers and pass.
@@ -66,6 +68,7 @@ def check_ranges(
         (least, operator.ge, "{} or more"),
         (above, operator.gt, "more than {}"),
         (most, operator.le, "{} or less"),
+        (below, operator.lt, "less than {}"),
     ]
     for bounds, holds, said in rules:
         for name, bound in (bounds or {}).items():

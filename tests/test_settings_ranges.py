@@ -5,6 +5,7 @@ import math
 import pytest
 
 from cleser.cli import main
+from cleser.models import ModelConfig
 from cleser.recipes import METHODS
 from cleser.recipes.layer_anchoring import LayerAnchoringConfig
 from cleser.recipes.sapa import SAPAConfig
@@ -31,12 +32,24 @@ from tests.corpora.trees import write_corpus
         (LayerAnchoringConfig, "weight", -1.0, "0 or more"),
         (ZeroShotConfig, "temperature", 0.0, "more than 0"),
         (METHODS["coral"].config, "label_smoothing", 2.0, "1 or less"),
+        (SAPAConfig, "bank", 1.0, "less than 1"),
+        (ModelConfig, "dim", 0, "1 or more"),
+        (ModelConfig, "dropout", 1.0, "less than 1"),
+        (ModelConfig, "input_dropout", -0.1, "0 or more"),
+        (ModelConfig, "community_dropout", 1.5, "1 or less"),
     ],
 )
 def test_what_is_out_of_range_is_named(kind, name, value, said):
     with pytest.raises(ValueError, match=f"{name} is .*, expected {said}"):
         kind(**{name: value})
     kind()  # as it is by default
+
+
+def test_heads_share_the_channels():
+    with pytest.raises(
+        ValueError, match="dim is 128, expected a multiple of the attention heads, 3"
+    ):
+        ModelConfig(heads=3, depth=1, token_view=True)
 
 
 def test_the_command_says_so_in_a_line_and_leaves_no_folder(tmp_path, capsys):

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
@@ -24,6 +25,7 @@ from cleser.experiments.experiment import SELECTION, Experiment
 from cleser.experiments.methods import METHODS, check_task, unknown_recipe
 from cleser.experiments.selection import Selection, names_of, read_grid, select_by_transfer
 from cleser.experiments.variants import reference_of, variant
+from cleser.files import write_text
 from cleser.memory import peak, reset_peak
 from cleser.models.emotion import ModelConfig
 from cleser.progress import console, say_always, track
@@ -248,7 +250,6 @@ def paper_layout(table: pd.DataFrame, names: dict[str, str] | None = None) -> pd
 
 def write_tables(table: pd.DataFrame, out: Path) -> None:
     """The table as ``table.csv``, ``table.html`` and ``table.tex``."""
-    out.mkdir(parents=True, exist_ok=True)
     shares = [name for name in table.columns if name.removeprefix("control_").startswith("p")]
     rounded = table.round({name: 4 if name in shares else 1 for name in table.columns})
     for name, text in (
@@ -256,9 +257,7 @@ def write_tables(table: pd.DataFrame, out: Path) -> None:
         ("table.html", rounded.to_html(index=False, border=0, na_rep="–")),
         ("table.tex", rounded.to_latex(index=False, na_rep="--", float_format="%.4g")),
     ):
-        temporary = out / f"{name}.part"
-        temporary.write_text(text)
-        temporary.replace(out / name)
+        write_text(out / name, text)
 
 
 def cells_of(matrix: Matrix, corpora: dict[str, str], out: Path) -> Iterator[Cell]:
@@ -325,11 +324,23 @@ def _begin(workers: int, quiet: bool) -> None:
 
 
 def _attempt(job: Job) -> str:
-    """Run a cell; what went wrong, empty if nothing did."""
+    """Run a cell; what went wrong, empty if nothing did.
+
+    Of what is not foreseen, as memory or a disk that is full, the whole traceback is kept beside the cell's folder.
+    """
+    cell = job[0]
+    kept = cell.folder.with_name(f"{cell.folder.name}.failed.txt")
     try:
         _run(*job)
     except (ValueError, ImportError, FloatingPointError) as error:
         return str(error)
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        with suppress(OSError):
+            write_text(kept, traceback.format_exc())
+            said += f" ({kept} has the traceback)"
+        return said
+    kept.unlink(missing_ok=True)
     return ""
 
 
@@ -350,7 +361,7 @@ def _run(cell: Cell, matrix: Matrix, alignments: str | None) -> None:
         found.write(cell.folder / SELECTION)
     # What an interrupted attempt took before is not known: the time is that of the last.
     took = {"seconds": time.perf_counter() - began, "peak_bytes": peak()}
-    (cell.folder / "time.json").write_text(json.dumps(took))
+    write_text(cell.folder / "time.json", json.dumps(took))
 
 
 def experiment_of(cell: Cell, matrix: Matrix, alignments: str | None) -> tuple[Experiment, Any]:

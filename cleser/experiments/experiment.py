@@ -276,6 +276,10 @@ class Data:
         if self.sentences is not None:
             target, note = remove_unlabelled(target, self.sentences, self.backbone)
             self.notes.append(note)
+        if "votes" in self.seen.labels and "votes" not in target.labels:
+            # Nobody voted there; whoever learns from the target's utterances learns from one emotion each.
+            nobody = torch.zeros(len(target), len(self.vocabulary.emotions))
+            target = target.labelled({"votes": nobody})
         return target
 
     def learned(self, parts: Parts) -> Dataset:
@@ -728,7 +732,8 @@ def _write_embeddings(out: Path, target: Tensor, source: Dataset, embedded: Tens
     with replacing(out / "embeddings.safetensors") as part:
         save_file(found, part)
     columns = ["utterance", "corpus", "language", "speaker", "emotion"]
-    source.manifest[columns].to_parquet(out / "source.parquet")
+    with replacing(out / "source.parquet") as part:
+        source.manifest[columns].to_parquet(part)
 
 
 def _write_model(out: Path, tensors: dict[str, Tensor], data: Data) -> None:
@@ -768,9 +773,10 @@ def finish(
     """
     together = processes()
     if together.is_main_process:
-        predictions.to_parquet(experiment.out / "predictions.parquet")
-        if development is not None:
-            development.to_parquet(experiment.out / "development.parquet")
+        for name, rows in (("predictions", predictions), ("development", development)):
+            if rows is not None:
+                with replacing(experiment.out / f"{name}.parquet") as part:
+                    rows.to_parquet(part)
         write_results(experiment.out, left_out=left_out, temperatures=temperatures)
         shutil.rmtree(experiment.out / "checkpoints", ignore_errors=True)
     together.wait_for_everyone()

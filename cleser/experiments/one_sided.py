@@ -37,7 +37,7 @@ from cleser.corpora.protocol import Normalisation, Protocol
 from cleser.features.normalisation import StandardisedSummaries
 from cleser.features.pooled import Record
 from cleser.speech.backbones import Backbone
-from cleser.training.dataset import summaries_of
+from cleser.training.dataset import balance, summaries_of
 
 _RIDGE = 1.0  # times the mean variance of a channel
 _FEW = 2  # utterances of a speaker, whose own statistics would then count no more than those of the corpus
@@ -98,7 +98,7 @@ def learn(summaries: Iterable[Tensor], rows: pd.DataFrame, classes: Sequence[str
     """
     speakers = rows["speaker"].fillna(rows["corpus"])
     codes = torch.from_numpy(pd.Index(classes).get_indexer(pd.Index(rows["emotion"])))
-    weight = _balanced(rows)
+    weight = balance(rows).double() / len(rows)
     half = torch.from_numpy(
         speakers.groupby(rows["corpus"])
         .transform(lambda names: pd.factorize(names, sort=True)[0] % 2)
@@ -202,13 +202,6 @@ class _Flat:
         for x in self:
             yield x, torch.arange(first, first + len(x))
             first += len(x)
-
-
-def _balanced(rows: pd.DataFrame) -> Tensor:
-    """Weights [N] under which every corpus counts alike, and in it every emotion; of sum one."""
-    group = rows["corpus"].str.cat(rows["emotion"].fillna(""), sep="\n")
-    weight = torch.tensor((1 / group.map(group.value_counts())).to_numpy(float))
-    return weight / weight.sum()
 
 
 class _Products(NamedTuple):

@@ -239,8 +239,16 @@ class CoralLoss(nn.Module):
             self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
-        """The loss of a batch of each side."""
+        """The loss of a batch of each side.
+
+        Raises:
+            ValueError: The shapes are not [N, D] and [M, D].
+        """
         check_sides(source, target)
+        if source.ndim != 2:
+            raise ValueError(
+                f"source has shape {tuple(source.shape)}, expected [N, D]; of several layers at once: coral"
+            )
         if self.all_ranks:
             source, target = gather(source), gather(target)
         if not self.momentum or min(len(source), len(target)) < 2:

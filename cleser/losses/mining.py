@@ -58,6 +58,7 @@ def semihard(similarity: Tensor, positive: Tensor, negative: Tensor) -> Selectio
     detached = similarity.detach()
     values, order = detached.masked_fill(~negative, torch.inf).sort(dim=1)
     rank = torch.searchsorted(values, detached.contiguous()) - 1
+    rank = torch.where(values[:, -1:].isnan(), similarity.shape[1] - 1, rank)  # NaN is not hidden
     columns = torch.arange(similarity.shape[1], device=similarity.device)
     return Selection(
         columns.expand_as(rank), order.gather(1, rank.clamp_min(0)), positive & (rank >= 0)

@@ -57,8 +57,9 @@ def relational_triplet_loss(
                 f"{type(reducer).__name__} reduces one rank alone: set all_ranks=False"
             )
         everyone = slice(0, len(pairs.anchors))
-        block = pairs.block(everyone, similarity(pairs.anchors, pairs.candidates))
-        return _reduced(reducer, block, pairs, positive, negative, margin, mining, sharpness)
+        with torch.autocast(pairs.anchors.device.type, enabled=False):
+            block = pairs.block(everyone, similarity(pairs.anchors, pairs.candidates))
+            return _reduced(reducer, block, pairs, positive, negative, margin, mining, sharpness)
     rule = _rule(positive, negative, margin, mining, sharpness)
     return mean_over_anchors(pairs, rule, similarity=similarity, all_ranks=all_ranks)
 

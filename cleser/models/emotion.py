@@ -15,6 +15,7 @@ from cleser.models.input_dropout import InputDropout
 from cleser.models.layer_mix import LayerMix, Mix
 from cleser.models.segments import exporting, pool_segments
 from cleser.models.token_transformer import TokenTransformer
+from cleser.settings import check_ranges
 
 LayerViews = Literal["none", "utterances", "tokens"]
 
@@ -37,7 +38,8 @@ class ModelConfig:
         community_dropout: Share of the utterances whose speaker-style communities are withheld in training.
 
     Raises:
-        ValueError: There are Transformer layers over tokens that the network does not see.
+        ValueError: A number is outside its range; or there are Transformer layers over tokens that the network does not
+            see.
 
     >>> ModelConfig(dim=64, depth=2, token_view=True).heads
     4
@@ -54,6 +56,23 @@ class ModelConfig:
     community_dropout: float = 0.5
 
     def __post_init__(self) -> None:
+        dropouts = ("input_dropout", "token_dropout", "dropout")
+        check_ranges(
+            self,
+            least={
+                "dim": 1,
+                "depth": 0,
+                "heads": 1,
+                "community_dropout": 0,
+                **dict.fromkeys(dropouts, 0),
+            },
+            most={"community_dropout": 1},
+            below=dict.fromkeys(dropouts, 1),
+        )
+        if self.depth > 0 and self.dim % self.heads:
+            raise ValueError(
+                f"dim is {self.dim}, expected a multiple of the attention heads, {self.heads}, which share the channels"
+            )
         if self.depth > 0 and not self.token_view:
             raise ValueError(
                 f"depth is {self.depth}, Transformer layers over tokens, and without the token view they have no part "

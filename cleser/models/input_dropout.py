@@ -15,14 +15,16 @@ class InputDropout(nn.Dropout):
     r"""Dropout as :class:`torch.nn.Dropout` does it, but for 65,536 values or more on a processor.
 
     There eight values share one random number of 64 bits, a byte each: a value is dropped where its byte is less than
-    round(256 p), and the others are scaled so that the mean stays. p is then a multiple of 1/256.
+    round(256 p), and the others are scaled so that the mean stays. p is then a multiple of 1/256. Where
+    that would be 0 or 1, values are drawn as torch does.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop values of x, of any shape, in training."""
-        if not self.training or not self.p or x.device.type != "cpu" or x.numel() < _MANY:
-            return super().forward(x)
         threshold = round(256 * self.p)
+        drawn = 0 < threshold < 256  # with fewer or more nothing or all would be dropped
+        if not self.training or not drawn or x.device.type != "cpu" or x.numel() < _MANY:
+            return super().forward(x)
         dropped = empty(tuple(x.shape), x.dtype)
         pieces = (t.reshape(-1).split(_PIECE) for t in (dropped, x.detach()))
         for piece, values in zip(*pieces, strict=True):

@@ -15,13 +15,14 @@ On the command line::
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cleser.evaluation.concordance import mean_ccc, moment_matrix
+from cleser.evaluation.concordance import ccc, moment_matrix
 from cleser.losses import concordance_loss
 from cleser.models.batch import Batch
 from cleser.recipes.erm import ERM, ERMConfig
@@ -29,12 +30,13 @@ from cleser.training.dataset import Dataset
 from cleser.training.loop import Task, by_corpus, predict_attributes
 
 
-def attribute_loss(predicted: Tensor, actual: Tensor) -> Tensor:
+def attribute_loss(predicted: Tensor, actual: Tensor, *, all_ranks: bool = True) -> Tensor:
     """Sum over attributes of 1 − CCC.
 
     Args:
         predicted: [N, A].
         actual: [N, A]; NaN where an attribute is not known, which then counts nothing.
+        all_ranks: Under `torch.distributed`, take the utterances of all ranks as one batch.
 
     Returns:
         []. An attribute that is known of nobody adds zero, with a zero gradient.
@@ -45,7 +47,8 @@ def attribute_loss(predicted: Tensor, actual: Tensor) -> Tensor:
     """
     known = ~actual.isnan()
     single = [
-        concordance_loss(predicted[here, a], actual[here, a]) for a, here in enumerate(known.T)
+        concordance_loss(predicted[here, a], actual[here, a], all_ranks=all_ranks)
+        for a, here in enumerate(known.T)
     ]
     return torch.stack(single).sum()
 
@@ -80,20 +83,30 @@ class AttributeRegression(ERM):
         return {"loss": loss, "concordance": concordance}
 
     def dev_scores(self, dev: Dataset) -> dict[str, float]:
-        """Mean CCC over corpora and attributes, beside what there is to say of emotions."""
+        """Mean CCC over corpora and the attributes that each of them has, beside what there is to say of emotions."""
         found = predict_attributes(self, dev)
         actual = dev.labels["attributes"]
-        scores = [_mean_ccc(actual[inside], found[inside]) for inside in by_corpus(dev)]
-        known = [score for score in scores if not np.isnan(score)]
-        ccc = {"dev_ccc": float(np.mean(known)) if known else 0.0}
+        reached = {"dev_ccc": dev_ccc(found, actual, by_corpus(dev))}
         if self.classifies:
-            return {**super().dev_scores(dev), **ccc}
-        return {**ccc, "dev_loss": float(attribute_loss(found, actual))}
+            return {**super().dev_scores(dev), **reached}
+        return {**reached, "dev_loss": float(attribute_loss(found, actual, all_ranks=False))}
 
 
-def _mean_ccc(actual: Tensor, predicted: Tensor) -> float:
-    pairs = zip(actual.T.numpy(), predicted.T.numpy(), strict=True)
-    return float(mean_ccc(np.concatenate([moment_matrix(t, p) for t, p in pairs], axis=1)))
+def dev_ccc(predicted: Tensor, actual: Tensor, corpora: Sequence[Tensor]) -> float:
+    """Mean CCC over corpora and the attributes that each of them has; 0 where none has any.
+
+    Args:
+        predicted: [N, A].
+        actual: [N, A]; NaN where an attribute is not known.
+        corpora: Which utterances are of each corpus, bool [N].
+    """
+    each = [
+        float(ccc(moment_matrix(actual[at, a].numpy(), predicted[at, a].numpy())))
+        for at in corpora
+        for a in range(actual.shape[1])
+    ]
+    known = [value for value in each if not np.isnan(value)]
+    return float(np.mean(known)) if known else 0.0
 
 
 def build_erm(config: ERMConfig, task: Task) -> ERM:

@@ -136,9 +136,16 @@ class Classical:
 
     @classmethod
     def fit(cls, config: ClassicalConfig, source: Dataset, emotions: int) -> Classical:
-        """Fit to a source, or a sample of it; C by cross-validation with speakers held out, where none is given."""
+        """Fit to a source, or a sample of it.
+
+        Where C is not given, it is chosen by cross-validation with speakers held out, of a single speaker utterances.
+        """
         from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
-        from sklearn.model_selection import GridSearchCV, GroupKFold  # noqa: PLC0415
+        from sklearn.model_selection import (  # noqa: PLC0415
+            GridSearchCV,
+            GroupKFold,
+            StratifiedKFold,
+        )
         from sklearn.svm import SVC  # noqa: PLC0415
 
         source = source.sample(config.limit(source.shape))
@@ -146,13 +153,18 @@ class Classical:
             estimator, grid = SVC(), (0.1, 0.3, 1.0, 3.0)
         else:
             estimator, grid = LogisticRegression(max_iter=1000), (1e-4, 1e-3, 1e-2, 1e-1)
-        speakers = source.manifest["speaker"].fillna(source.manifest["utterance"])
-        folds = GroupKFold(min(5, speakers.nunique()))
-        choices = {"C": list(grid) if config.c is None else [config.c]}
-        search = GridSearchCV(estimator, choices, scoring="balanced_accuracy", cv=folds)
         x, y = source.summaries().flatten(1).numpy(), source.labels["emotion"].numpy()
-        best = search.fit(x, y, groups=speakers, sample_weight=source.weight.numpy())
-        return cls(_scores(best.best_estimator_), emotions)
+        weight = source.weight.numpy()
+        if config.c is not None:
+            best = estimator.set_params(C=config.c).fit(x, y, sample_weight=weight)
+            return cls(_scores(best), emotions)
+        speakers = source.manifest["speaker"].fillna(source.manifest["utterance"])
+        # Of two speakers, one is held out for development; of the other, only utterances can be.
+        alone = speakers.nunique() == 1
+        folds = StratifiedKFold(5) if alone else GroupKFold(min(5, speakers.nunique()))
+        search = GridSearchCV(estimator, {"C": grid}, scoring="balanced_accuracy", cv=folds)
+        search.fit(x, y, groups=speakers, sample_weight=weight)
+        return cls(_scores(search.best_estimator_), emotions)
 
     @classmethod
     def restore(

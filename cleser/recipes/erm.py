@@ -101,6 +101,7 @@ class ERM(Recipe):
     """
 
     shift: Tensor
+    prior: Tensor | None
 
     def __init__(
         self,
@@ -135,7 +136,8 @@ class ERM(Recipe):
             attributes=len(task.vocabulary.attributes),
         )
         self.register_buffer("shift", torch.zeros(len(task.vocabulary.emotions)))
-        self.prior = torch.tensor(task.prior) if task.prior else None
+        prior = torch.tensor(task.prior) if task.prior else None
+        self.register_buffer("prior", prior, persistent=False)  # a term of the protocol, no weight
 
     def embed(self, batch: Batch) -> Embedded:
         """Embed and classify a batch."""
@@ -143,7 +145,7 @@ class ERM(Recipe):
         return embedded._replace(logits=embedded.logits + self.shift)
 
     def step(self, source: Batch, target: Batch | None) -> dict[str, Tensor]:
-        """Cross-entropy on the source, every corpus and every emotion counting alike."""
+        """Cross-entropy on the source, every emotion of every corpus counting alike."""
         return {"loss": self.supervised(self.embed(source).logits, source)}
 
     def supervised(self, logits: Tensor, batch: Batch) -> Tensor:

@@ -34,6 +34,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -242,19 +243,20 @@ class Probe:
 
 
 def _ridge(config: ProbeConfig, source: Dataset, attributes: Sequence[str]) -> Ridge:
-    """Ridge regression on statistics that are scaled as the classifier's; every corpus counts alike.
+    """Ridge regression on statistics that are scaled as the classifier's.
 
-    The dataset's own weights make emotions count alike, and utterances without one nothing.
+    Of those of whom an attribute is known, every corpus counts alike. The dataset's own weights make emotions count
+    alike, and utterances without one nothing.
     """
     summaries = source.summaries()
     scale, x = layer_scale(summaries), summaries.flatten(1)
     varying = max(int((x != 0).any(0).sum()), 1)
-    corpus = source.manifest["corpus"]
-    weight = torch.tensor((len(corpus) / corpus.map(corpus.value_counts())).to_numpy())
-    weight = weight / weight.mean()
     y = source.labels["attributes"]
-    strength = config.penalty * float(weight.sum()) * varying
-    ridge = Ridge.fit(x * scale, y, weight, strength, attributes)
+    corpus = torch.from_numpy(pd.factorize(source.manifest["corpus"])[0])
+    known = (~y.isnan()).double()
+    of_corpus = torch.zeros(int(corpus.max()) + 1, len(attributes), dtype=torch.float64)
+    weight = known / of_corpus.index_add(0, corpus, known)[corpus].clamp_min(1)
+    ridge = Ridge.fit(x * scale, y, weight, config.penalty * varying, attributes)
     ridge.weights = ridge.weights * scale
     return ridge
 
@@ -348,7 +350,9 @@ class _LogisticRegressions:
     def fit(self, x: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Weights [K, R] and biases [K]; a class that nobody shows is never predicted."""
         model = self.model
-        model.C = 1 / (self.strength * float(weight.sum()))  # as scikit-learn has it
+        # As scikit-learn has it. Of two classes it learns one row w, the rows here are −w / 2 and w / 2: half the norm.
+        rows = 2 if len(y.unique()) == 2 else 1
+        model.C = rows / (self.strength * float(weight.sum()))
         model.fit(x.numpy(), y.numpy(), sample_weight=weight.numpy())
         coefficients, intercepts = (
             torch.from_numpy(v).double() for v in (model.coef_, model.intercept_)

@@ -9,22 +9,33 @@ corrected). The correction is only as good as the assumed prior.
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import torch
+from scipy import optimize, special
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from cleser.evaluation.metrics import Floats
+
 _NEVER = -1e4  # a logit; finite, so that averages of several networks stay numbers
+_CLOSE = 1e-7  # by how much shares of classes may miss those of the prior
 
 
-def prior_shift(logits: Tensor, prior: Tensor | None = None, *, steps: int = 100) -> Tensor:
+def prior_shift(logits: Tensor, prior: Tensor | None = None) -> Tensor:
     r"""The bias b under which the mean prediction is the prior.
 
     .. math:: \frac{1}{N} \sum_i \mathrm{softmax}(z_i + b) = \pi
+        \quad\Leftrightarrow\quad
+        b = \arg\min_b \; \frac{1}{N} \sum_i \log \sum_k e^{z_{ik} + b_k} - \pi^\top b
+
+    The minimum of a convex function, found by Newton steps within a trust region.
 
     Args:
         logits: z [N, K].
-        prior: π [K]; uniform by default. Of a class with π = 0, b is so low that it is never predicted.
-        steps: Of the fixed-point iteration, damped by half.
+        prior: π [K]; uniform by default. Of a class with π = 0, or that the classifier never predicts (all its logits
+            are thousands below the others'), b is so low that it is never predicted; the others share its part.
 
     Returns:
         b [K], of mean zero over the classes that can occur; zeros where there are no logits.
@@ -34,20 +45,40 @@ def prior_shift(logits: Tensor, prior: Tensor | None = None, *, steps: int = 100
     >>> (logits + shift).softmax(-1).mean(0)
     tensor([0.5000, 0.5000])
     """
-    classes = logits.shape[1]
-    shift = logits.new_zeros(classes)
+    shift = logits.new_zeros(logits.shape[1])
     if not len(logits):
         return shift
-    wanted = torch.full_like(shift, 1 / classes) if prior is None else prior.to(shift)
-    occurs = wanted > 0
-    kept, wanted = logits[:, occurs], wanted[occurs] / wanted.sum()
-    own = shift[occurs]
-    for _ in range(steps):
-        found = (kept + own).softmax(-1).mean(0)
-        own = own + 0.5 * (wanted.log() - found.clamp_min(1e-12).log())
+    wanted = torch.ones_like(shift) if prior is None else prior.to(shift)
+    occurs = (wanted > 0) & (logits.amax(0) > logits.amax() + _NEVER / 2)
+    own = _matching(
+        logits[:, occurs].detach().cpu().double().numpy(),
+        (wanted[occurs] / wanted[occurs].sum()).detach().cpu().double().numpy(),
+    )
     shift = shift.masked_fill(~occurs, _NEVER)
-    shift[occurs] = own - own.mean()
+    shift[occurs] = torch.from_numpy(own - own.mean()).to(shift)
     return shift
+
+
+def _matching(logits: Floats, prior: Floats) -> Floats:
+    """The bias [K] at which the function of `prior_shift` is least, for logits [N, K] and a prior without zeros."""
+    classes = len(prior)
+
+    def value(bias: Floats) -> tuple[float, Floats]:
+        moved = logits + bias
+        level = special.logsumexp(moved, 1, keepdims=True)
+        return float(level.mean() - prior @ bias), special.softmax(moved, 1).mean(0) - prior
+
+    def curvature(bias: Floats) -> Floats:
+        shares = special.softmax(logits + bias, 1)
+        found: Floats = np.diag(shares.mean(0)) - shares.T @ shares / len(shares)
+        return found + 1 / classes  # b + c is as good as b: this tells them apart
+
+    start = np.log(prior)
+    found = optimize.minimize(
+        value, start, jac=True, hess=curvature, method="trust-exact", options={"gtol": _CLOSE}
+    )
+    bias: Floats = found.x
+    return bias
 
 
 def decision_shift(logits: Tensor, prior: Tensor | None = None) -> Tensor:
@@ -72,7 +103,7 @@ def decision_shift(logits: Tensor, prior: Tensor | None = None) -> Tensor:
     shift = prior_shift(logits, prior)
     if prior is None or not len(logits):
         return shift
-    occurs = prior > 0
+    occurs = shift > _NEVER / 2
     own = shift[occurs] - prior.to(shift)[occurs].log()
     return shift.masked_scatter(occurs, own - own.mean())
 
@@ -109,6 +140,6 @@ def confident_labels(probabilities: Tensor, share: float) -> Tensor:
     for k in range(probabilities.shape[1]):
         at = (predicted == k).nonzero()[:, 0]
         best = at[confidence[at].argsort(descending=True, stable=True)]
-        kept = best[: int(-(-share * len(at) // 1))]
+        kept = best[: math.ceil(round(share * len(at), 9))]  # .07 · 100 is a little more than 7
         trusted[kept] = k
     return trusted

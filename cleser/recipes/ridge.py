@@ -2,12 +2,13 @@ r"""Ridge regression of arousal, valence and dominance in closed form: the linea
 
 .. math::
 
-    \min_{w, b} \sum_i s_i (y_i - b - w^\top x_i)^2 + \lambda \lVert w \rVert^2, \qquad
+    \min_{w, b} \frac{\sum_i s_i (y_i - b - w^\top x_i)^2}{\sum_i s_i} + \kappa \lVert w \rVert^2, \qquad
     w = (X^\top S X + \lambda I)^{-1} X^\top S y = X^\top (X X^\top + \lambda S^{-1})^{-1} y
 
-after the weighted means of X and y are subtracted (A. E. Hoerl, R. W. Kennard, *Ridge Regression: Biased Estimation for
-Nonorthogonal Problems*, 1970). The form with the smaller matrix is solved. Each attribute is learned from the
-utterances for which it is known. :math:`\lambda` follows from the probe's penalty as in Eq. 1 of the probe.
+with :math:`\lambda = \kappa \sum_i s_i`, after the weighted means of X and y are subtracted (A. E. Hoerl, R. W.
+Kennard, *Ridge Regression: Biased Estimation for Nonorthogonal Problems*, 1970). The form with the smaller matrix is
+solved. Each attribute is learned from the utterances for which it is known. :math:`\kappa` is the strength
+:math:`\lambda F` in Eq. 1 of the probe.
 """
 
 from __future__ import annotations
@@ -38,15 +39,15 @@ class Ridge:
         Args:
             x: Statistics [N, F].
             y: Attributes [N, A], NaN where unknown.
-            weight: How much each utterance counts, s [N].
-            strength: λ.
+            weight: How much each utterance counts for each attribute, s [N, A].
+            strength: κ.
             names: The attributes' names, for errors.
 
         Raises:
             ValueError: An attribute is known of fewer than two utterances.
 
         >>> x = torch.tensor([[-1.0], [0.0], [1.0]])
-        >>> ridge = Ridge.fit(x, 0.5 * x + 0.2, torch.ones(3), 1e-9, ["arousal"])
+        >>> ridge = Ridge.fit(x, 0.5 * x + 0.2, torch.ones(3, 1), 1e-9, ["arousal"])
         >>> ridge.weights.round(decimals=4).tolist(), ridge.biases.round(decimals=4).tolist()
         ([[0.5]], [0.2])
         """
@@ -57,7 +58,7 @@ class Ridge:
                 raise ValueError(
                     f"{name} is known of {int(known.sum())} utterances to learn from, expected two or more"
                 )
-            maps.append(_solved(x[known], y[known, a], weight[known], strength))
+            maps.append(_solved(x[known], y[known, a], weight[known, a], strength))
         weights, biases = zip(*maps, strict=True)
         return cls(torch.stack(weights), torch.stack(biases))
 
@@ -68,10 +69,10 @@ class Ridge:
 
 def _solved(x: Tensor, y: Tensor, weight: Tensor, strength: float) -> tuple[Tensor, Tensor]:
     """Weights [F] and bias of one attribute."""
-    x, y, weight = x.double(), y.double(), weight.double()
-    share = weight / weight.sum()
+    x, y = x.double(), y.double()
+    share = weight.double() / weight.double().sum()
     mean_x, mean_y = share @ x, share @ y
-    root = weight.sqrt()
+    root = share.sqrt()
     centred, target = root[:, None] * (x - mean_x), root * (y - mean_y)
     if len(x) < x.shape[1]:
         kernel = centred @ centred.T + strength * torch.eye(len(x), dtype=x.dtype)

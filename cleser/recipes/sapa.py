@@ -53,6 +53,7 @@ from cleser.losses import DualSpaceTriplet, RelationalTripletLoss
 from cleser.models.batch import Batch
 from cleser.models.emotion import Embedded, ModelConfig
 from cleser.progress import console
+from cleser.ranks import sum_over_ranks, world
 from cleser.recipes.erm import ERM, ERMConfig
 from cleser.recipes.pseudo_labels import as_shares, confident_labels, prior_shift
 from cleser.recipes.styles import KnownCommunities, speakers_of, without_communities
@@ -123,7 +124,8 @@ class SAPAConfig(ERMConfig):
                 "refresh": 0,
             },
             above={"confidence": 0, "final_confidence": 0, "resolution": 0},
-            most={"warm_up": 1, "confidence": 1, "final_confidence": 1, "bank": 1},
+            most={"warm_up": 1, "confidence": 1, "final_confidence": 1},
+            below={"bank": 1},
         )
         if self.phoneme_weight > 0 and not self.model.token_view:
             raise ValueError(
@@ -233,9 +235,11 @@ class SAPA(ERM):
         ours, theirs = self.embed(source), self.embed(target)
         terms = {"source": self.supervised(ours.logits, source)}
         confident = target.labels["emotion"] >= 0
-        if not confident.any():
+        # Of all processes, which have to agree on what they do, and whose means are averaged.
+        total = sum_over_ranks(confident.sum())
+        if not total:
             return {**terms, "loss": terms["source"]}
-        even = replace(target, weight=len(target) / confident.sum() * confident)
+        even = replace(target, weight=len(target) * world() / total * confident)
         terms["target"] = self.supervised(theirs.logits, even)
         terms |= self.anchoring_loss(source, target, ours, theirs)
         weights = {
@@ -384,11 +388,13 @@ class SAPA(ERM):
         """The labels that batches get: emotion [N], the speaker's communities [N, K], that of the emotion, language."""
         own = communities.gather(1, emotions.clamp_min(0)[:, None])[:, 0]
         languages = dataset.labels["language"]
+        # A language that no source speaks; where nobody knows the language, it is neither the same nor another.
+        foreign = (languages < 0) & torch.tensor(dataset.manifest["language"].notna().tolist())
         return {
             "emotion": emotions,
             "communities": communities,
             "community": own.masked_fill(emotions < 0, -1),
-            "language": languages.masked_fill(languages < 0, self.target_language),
+            "language": languages.masked_fill(foreign, self.target_language),
         }
 
 

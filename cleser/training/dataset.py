@@ -484,10 +484,17 @@ def shrinkage_of(
 
 
 def balance(rows: pd.DataFrame) -> Tensor:
-    """Every corpus counts alike, and in it every emotion; unknown emotions count nothing."""
+    """Every emotion of every corpus counts alike; unknown emotions count nothing. The mean of the known is one.
+
+    Corpora with the same emotions thus count alike. One with fewer emotions counts less: otherwise these would count
+    more than those that it lacks.
+
+    Returns:
+        [N], float32.
+    """
     known = rows["emotion"].notna()
     group = rows["corpus"].str.cat(rows["emotion"].fillna(""), sep="\n")
     size = group.map(group[known].value_counts()).astype(float)
     weight = (1 / size).where(known, 0.0).to_numpy(dtype=np.float32)
     total = float(weight.sum())
-    return torch.from_numpy(weight * (known.sum() / total) if total else weight)
+    return torch.from_numpy(weight * np.float32(known.sum() / total) if total else weight)

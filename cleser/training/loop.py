@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from torch import Tensor, nn
 
 from cleser.evaluation.metrics import confusion_matrix, uar
@@ -331,9 +331,7 @@ def train(
         ranks=accelerator.num_processes,
     )
     for epoch in range(state.epoch, config.epochs):
-        recipe.begin_epoch(epoch, source=source, dev=dev, target=target)
-        # Each process its own noise, the same whenever this epoch is walked again.
-        torch.manual_seed(derive(seed, epoch, accelerator.process_index))
+        _begin_epoch(recipe, (seed, epoch), loader.rank, source=source, dev=dev, target=target)
         module.train()
         ours = source.labelled(recipe.found.source)
         theirs = None if target is None else target.labelled(recipe.found.target)
@@ -370,6 +368,13 @@ def train(
     learner.eval()
     recipe.finish(target)
     return state.history
+
+
+def _begin_epoch(recipe: Recipe, seeds: tuple[int, int], rank: int, **datasets: Any) -> None:
+    """What a recipe finds anew, and the noise of the steps after it: the same whenever this epoch is walked again."""
+    set_seed(derive(*seeds))  # all processes have to find the same
+    recipe.begin_epoch(seeds[1], **datasets)
+    set_seed(derive(*seeds, rank))  # and each has its own noise
 
 
 def _accelerator() -> Accelerator:

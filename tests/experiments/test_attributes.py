@@ -26,7 +26,7 @@ from cleser.experiments.robustness import measure_robustness
 from cleser.features.stored import extract_features
 from cleser.losses import concordance_loss
 from cleser.models import ModelConfig
-from cleser.recipes.attributes import attribute_loss
+from cleser.recipes.attributes import attribute_loss, dev_ccc
 from cleser.recipes.erm import ERMConfig
 from cleser.recipes.probe import Probe, ProbeConfig
 from cleser.settings import to_plain
@@ -216,6 +216,20 @@ def test_a_bench_has_a_row_of_attributes(runs, specs, tmp_path):
 
 def _direction():
     return Direction(("a",), ("b",))
+
+
+def test_what_a_corpus_does_not_know_leaves_its_other_attributes_in():
+    """By loops over the attributes of each corpus; of an attribute that nobody knows, no number is made up."""
+    torch.manual_seed(0)
+    found, actual = torch.rand(2, 12, 2) - 0.5
+    actual[:6, 1] = torch.nan
+    corpora = [torch.arange(12) < 6, torch.arange(12) >= 6]
+    single = [
+        float(concordance(moment_matrix(actual[at, a], found[at, a])))
+        for at, a in ((slice(0, 6), 0), (slice(6, 12), 0), (slice(6, 12), 1))
+    ]
+    assert dev_ccc(found, actual, corpora) == pytest.approx(sum(single) / 3, abs=1e-6)
+    assert dev_ccc(found, torch.full_like(actual, torch.nan), corpora) == 0
 
 
 def test_the_loss_leaves_out_what_is_not_known():

@@ -9,6 +9,7 @@ import pytest
 
 from cleser.cli import main
 from cleser.evaluation import Run
+from cleser.experiments import bench
 from cleser.experiments.bench import (
     CONFIGS,
     Direction,
@@ -210,6 +211,26 @@ def test_mistakes_are_named(specs, tmp_path, capsys):
         == 2
     )
     assert "layout is 'no'" in capsys.readouterr().err
+
+
+def test_a_cell_that_breaks_is_said_and_the_others_go_on(specs, tmp_path, monkeypatch, capsys):
+    """Whatever the error: memory that is full fails one cell, and where it happened is kept until the cell succeeds."""
+    runs = bench._run
+
+    def broken(cell, *others):
+        if cell.recipe == "classical":
+            raise RuntimeError("not enough memory")
+        runs(cell, *others)
+
+    matrix = Matrix((Direction(("a",), ("b",)),), ("classical", "probe"))
+    monkeypatch.setattr(bench, "_run", broken)
+    assert run_matrix(matrix, specs, tmp_path)["recipe"].tolist() == ["probe"]
+    assert "classical failed: RuntimeError: not enough memory" in capsys.readouterr().err
+    kept = tmp_path / "a-to-b" / "classical.failed.txt"
+    assert "in broken" in kept.read_text()
+    monkeypatch.setattr(bench, "_run", runs)
+    assert run_matrix(matrix, specs, tmp_path)["recipe"].tolist() == ["classical", "probe"]
+    assert not kept.exists()
 
 
 @pytest.mark.slow

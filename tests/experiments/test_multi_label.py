@@ -20,6 +20,7 @@ from cleser.experiments.methods import METHODS
 from cleser.experiments.onnx_model import outputs_of
 from cleser.models import ModelConfig
 from cleser.recipes.erm import ERMConfig
+from cleser.recipes.sapa import SAPAConfig
 from cleser.settings import to_plain
 from cleser.speech import extract_features, load_audio, load_backbone
 from cleser.training import loop
@@ -147,6 +148,22 @@ def test_exported_models_give_the_probability_of_each_emotion(ran, tmp_path):
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     said = session.get_modelmeta().custom_metadata_map
     assert float(said["decided_at"]) == 0.5
+
+
+def test_votes_of_the_source_are_enough_to_learn_from_a_target_without(tmp_path, monkeypatch):
+    """Pseudo-labels of the target count whole there."""
+    monkeypatch.setenv("CLESER_CACHE", str(tmp_path / "cache"))
+    source = with_votes(tmp_path / "a", "a", language="de")
+    target = write_corpus(tmp_path / "b", "b", takes=2, speakers=3, seed=1)
+    config = SAPAConfig(
+        CONFIG.model, TrainingConfig(epochs=3, batch_size=8), targets="soft", phoneme_weight=0.0
+    )
+    experiment = Experiment(
+        "sapa", to_plain(config), Protocol((source,), (target,)), 1, tmp_path / "run"
+    )
+    METHODS["sapa"].run(experiment, config, load_backbone("acoustic"))
+    last = pd.read_json(tmp_path / "run" / "metrics.jsonl", lines=True).iloc[-1]
+    assert np.isfinite(last["train_target"])
 
 
 def test_utterances_are_recognised_once(ran, monkeypatch):

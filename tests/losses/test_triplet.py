@@ -314,22 +314,33 @@ def test_rows_of_zeros_and_equal_rows_have_finite_gradients(mining):
 
 @pytest.mark.parametrize("mining", MININGS)
 def test_bfloat16_is_close_to_float32(mining):
+    from pytorch_metric_learning.reducers import AvgNonZeroReducer
+
+    class Listing(AvgNonZeroReducer):
+        """Not theirs, so that all triplets are listed for it."""
+
     x, labels = random_batch(128)
     loss = RelationalTripletLoss(POSITIVE, NEGATIVE, mining=mining)
     layer = torch.nn.Linear(16, 16)
     exact = loss(layer(x), labels)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rough = loss(layer(x), labels)
+        listed = RelationalTripletLoss(POSITIVE, NEGATIVE, mining=mining, reducer=Listing())
+        assert listed(layer(x), labels).dtype == torch.float32
     rough.backward()
     assert rough.dtype == torch.float32
     assert all(p.grad.isfinite().all() for p in layer.parameters())
     torch.testing.assert_close(rough, exact, rtol=0.03, atol=0.01)
 
 
-def test_nan_is_not_hidden():
-    x, labels = random_batch(16)
-    x[3] = math.nan
-    assert RelationalTripletLoss(POSITIVE, NEGATIVE)(x, labels).isnan()
+@pytest.mark.parametrize("mining", MININGS)
+@pytest.mark.parametrize("emotion", [0, 1])
+def test_nan_is_not_hidden(mining, emotion):
+    """Neither of a positive nor of a negative; of an item that takes part in no triplet it may be."""
+    labels = {"emotion": [0, 0, 1], "language": [0, 1, 1]}
+    x = torch.randn(3, 4)
+    x[labels["emotion"].index(emotion)] = math.nan
+    assert RelationalTripletLoss(POSITIVE, NEGATIVE, mining=mining)(x, labels).isnan()
 
 
 def test_errors():

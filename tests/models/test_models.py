@@ -99,6 +99,16 @@ def test_keeping_each_layers_view_changes_nothing_else(mix, kept):
     torch.testing.assert_close(views, mix.states(seen).transpose(0, 1))
 
 
+@pytest.mark.parametrize("wanted", [0.001, 0.999])
+def test_rates_that_are_no_multiple_of_a_byte_are_drawn_as_torch_does(wanted):
+    x = torch.ones(1 << 17)
+    torch.manual_seed(0)
+    found = InputDropout(wanted)(x)
+    torch.manual_seed(0)
+    assert torch.equal(found, torch.nn.functional.dropout(x, wanted))
+    assert 0 < (found == 0).sum() < len(x)
+
+
 @pytest.mark.parametrize("wanted", [0.2, 0.5])
 def test_many_values_are_dropped_at_the_rate_that_is_asked_for_and_keep_their_mean(wanted):
     """Drawn eight at a time: each place of a word alike, neighbours independent; gradients are masked too."""

@@ -29,6 +29,26 @@ def cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("CLESER_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
+@pytest.mark.parametrize("c", [None, 0.5])
+def test_a_single_speaker_is_enough(c):
+    """As where one of two is held out for development; C is then chosen with utterances held out, or given."""
+    rng = np.random.default_rng(0)
+    y = np.arange(40) % 2
+    x = torch.tensor(rng.normal(size=(40, 1, 4)) + y[:, None, None], dtype=torch.float32)
+    rows = pd.DataFrame({
+        "utterance": map(str, range(40)), "corpus": "c", "speaker": "anna", "emotion": y.astype(str),
+    })  # fmt: skip
+    features = Features(rows["utterance"].tolist(), x[:0], torch.zeros(41, dtype=torch.long), x, [])
+    source = Dataset(rows, InMemory(features), {"emotion": torch.tensor(y)}, {}, balance(rows), [])
+    found = Classical.fit(ClassicalConfig(classifier="logistic", c=c), source, 2)
+    strengths = [c] if c else [1e-4, 1e-3, 1e-2, 1e-1]
+    weights = [
+        LogisticRegression(C=strength, max_iter=1000).fit(x[:, 0].numpy(), y).coef_[0]
+        for strength in strengths
+    ]
+    assert any(np.allclose(found.scores.weights[0], w, rtol=1e-3) for w in weights)
+
+
 @pytest.mark.parametrize("classes", [2, 3, 4])
 @pytest.mark.parametrize("estimator", [SVC(C=0.7), LogisticRegression(C=0.1)])
 def test_scores_are_those_of_scikit_learn(estimator, classes):

@@ -39,6 +39,28 @@ def dataset(seed, classes=3, count=60, shift=0.0, width=6):
 UNIFORM = torch.full((3,), 1 / 3, dtype=torch.float64)
 
 
+def least_of_equation_1(source, strength, classes):
+    """Weights [K, F] and biases [K] at the least value of Eq. 1 as it stands, for any number of classes."""
+    x, y = source.summaries().flatten(1).double(), source.labels["emotion"]
+    weight = source.weight.double()
+    found = torch.zeros(classes, x.shape[1] + 1, dtype=torch.float64, requires_grad=True)
+    optimiser = torch.optim.LBFGS(
+        [found], max_iter=2000, tolerance_grad=1e-10, line_search_fn="strong_wolfe"
+    )
+
+    def loss():
+        optimiser.zero_grad()
+        single = torch.nn.functional.cross_entropy(
+            x @ found[:, 1:].T + found[:, 0], y, reduction="none"
+        )
+        value = (weight * single).sum() / weight.sum() + strength / 2 * found[:, 1:].square().sum()
+        value.backward()
+        return value
+
+    optimiser.step(loss)
+    return found[:, 1:].detach(), found[:, 0].detach()
+
+
 # More utterances than channels, and fewer, which are described by their inner products alone.
 WIDTHS = pytest.mark.parametrize("width", [6, 300])
 
@@ -48,11 +70,10 @@ WIDTHS = pytest.mark.parametrize("width", [6, 300])
 def test_a_plain_probe_is_a_weighted_logistic_regression(classes, width):
     source, test = dataset(0, classes, width=width), dataset(1, classes, width=width)
     probe = Probe.fit(ProbeConfig(penalty=0.01), source, None, torch.ones(classes) / classes)
-    peer = LogisticRegression(C=1 / (0.01 * 60 * width), max_iter=1000, tol=1e-6).fit(
-        source.summaries().flatten(1).numpy(), source.labels["emotion"], source.weight.numpy()
-    )
+    weights, biases = least_of_equation_1(source, 0.01 * width, classes)
     shares, x = probe.predict(test)
-    np.testing.assert_allclose(shares, peer.predict_proba(x.numpy()), atol=5e-4)
+    expected = (x.double() @ weights.T + biases).softmax(-1)
+    np.testing.assert_allclose(shares, expected, atol=2e-3)  # to where scikit-learn stops
     again = Probe.restore(ProbeConfig(), probe.tensors(), classes).predict(test)[0]
     assert torch.equal(again, shares)
 
@@ -129,12 +150,13 @@ def test_ridge_regression_is_scikit_learns(count):
     rng = np.random.default_rng(count)
     x, y = rng.standard_normal((count, 8)), rng.uniform(-0.5, 0.5, (count, 2))
     y[1, 1] = np.nan
-    weight = rng.uniform(0.5, 2, count)
+    weight = rng.uniform(0.5, 2, (count, 2))
     given = (torch.from_numpy(v) for v in (x, y, weight))
-    found = Ridge.fit(*given, 2.0, ["arousal", "valence"])
+    found = Ridge.fit(*given, 0.1, ["arousal", "valence"])
     for a in range(2):
         known = ~np.isnan(y[:, a])
-        peer = linear_model.Ridge(alpha=2.0).fit(x[known], y[known, a], weight[known])
+        strength = 0.1 * weight[known, a].sum()  # the error of Ridge is a mean
+        peer = linear_model.Ridge(alpha=strength).fit(x[known], y[known, a], weight[known, a])
         np.testing.assert_allclose(found.weights[a], peer.coef_, atol=1e-10)
         np.testing.assert_allclose(found.biases[a], peer.intercept_, atol=1e-10)
     far = torch.full((1, 8), 100.0)
@@ -144,7 +166,28 @@ def test_ridge_regression_is_scikit_learns(count):
 def test_ridge_regression_needs_two_utterances():
     y = torch.tensor([[0.1], [torch.nan]])
     with pytest.raises(ValueError, match="valence is known of 1 utterances to learn from"):
-        Ridge.fit(torch.randn(2, 3), y, torch.ones(2), 1.0, ["valence"])
+        Ridge.fit(torch.randn(2, 3), y, torch.ones(2, 1), 1.0, ["valence"])
+
+
+def test_utterances_without_an_attribute_do_not_regularise_it():
+    """Nor do they make their corpus count more: among those known, each corpus counts alike."""
+    source = dataset(0)
+    y = source.summaries().flatten(1)[:, :1].clamp(-1, 1) + 0.1 * torch.randn(60, 1)
+    rows = source.manifest.assign(corpus=["a"] * 10 + ["b"] * 50)
+    known = replace(source, manifest=rows, labels={**source.labels, "attributes": y})
+
+    def fitted(data):
+        return Probe.fit(ProbeConfig(penalty=0.01), data, None, torch.zeros(0), ["arousal"]).ridge
+
+    nothing = torch.full_like(y, torch.nan)
+    unknown = replace(known, labels={**source.labels, "attributes": nothing})
+    unknown.manifest = unknown.manifest.assign(utterance=[f"more {i}" for i in range(60)])
+    expected, found = fitted(known), fitted(Dataset.join([known, unknown]))
+    torch.testing.assert_close(found.weights, expected.weights)
+    x = source.summaries().flatten(1).numpy()
+    even = np.repeat([1 / 10, 1 / 50], [10, 50])
+    peer = linear_model.Ridge(alpha=0.01 * 6 * 2).fit(x, y[:, 0].numpy(), even)
+    np.testing.assert_allclose(expected.weights[0], peer.coef_, atol=1e-6)
 
 
 def test_attributes_are_learned_without_any_emotion():

@@ -93,6 +93,21 @@ def test_sapa_labels_the_target_by_what_it_believes_alone(data):
     torch.testing.assert_close(terms["loss"], total)
 
 
+def test_sapa_knows_no_language_that_nobody_names(data):
+    """Such utterances are neither of the target's language nor of another, whichever side they stand on."""
+    for side in sides(data):
+        rows = side.manifest.copy()
+        rows.loc[:3, "language"] = None
+        nobody = torch.full((len(side), 4), -1)
+        language = side.labels["language"].clone()
+        language[:4] = -1
+        unknown = replace(side, manifest=rows, labels={**side.labels, "language": language})
+        recipe = build(data, "sapa")
+        found = recipe.labels_of(unknown, side.labels["emotion"], nobody)["language"]
+        assert found[:4].tolist() == [-1] * 4
+        assert (found[4:] >= 0).all()
+
+
 def test_sapa_refreshes_when_asked_and_a_resumed_run_knows_what_was_found(data):
     """Epochs in between hear nothing of the target, and a copy from the checkpoint's tensors does not either."""
     source, target = sides(data)

@@ -49,6 +49,13 @@ def test_every_emotion_of_every_corpus_counts_alike():
         assert total == pytest.approx(known / 4, rel=2e-6)  # sums of a few float32
 
 
+def test_a_corpus_of_fewer_emotions_does_not_make_these_count_more():
+    """Each emotion of each corpus counts alike, and weights are single precision, as losses are."""
+    joined = Dataset.join([dataset("few", ["anger"] * 4), dataset("all", ["anger", "sadness"] * 2)])
+    assert joined.weight.dtype == torch.float32
+    assert joined.weight.tolist() == pytest.approx([2 / 3] * 4 + [4 / 3] * 4)
+
+
 def test_a_part_is_balanced_by_itself_and_batches_carry_the_weights():
     joined = Dataset.join([dataset("small", SMALL), dataset("large", LARGE)])
     part = joined.subset(joined.manifest.iloc[[0, 1, 2, 4]])

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from cleser.alignment.aligners.ctc_phone_model import CTCPhoneModel
 from cleser.alignment.phones import Alignment
+from cleser.files import write_text
 
 _KERNELS, _STRIDES, _CHANNELS = (160, 10), (40, 4), (48, 64)
 _RATE: Final = 16000
@@ -172,4 +173,4 @@ def _save(model: Any, symbols: list[str], folder: Path) -> None:
     model.save_pretrained(folder)
     Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(folder)
     vocabulary = {symbol: number for number, symbol in enumerate(["<pad>", *symbols])}
-    (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False, indent=1))
+    write_text(folder / "vocab.json", json.dumps(vocabulary, ensure_ascii=False, indent=1))

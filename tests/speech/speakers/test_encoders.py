@@ -40,6 +40,24 @@ def sounds():
     return low + high
 
 
+def test_a_model_that_counts_its_batches_has_a_name(tmp_path):
+    """As one of Conformers, whose normalisation keeps a number without a dimension."""
+    from transformers import Wav2Vec2ConformerConfig, Wav2Vec2ConformerForXVector
+
+    config = Wav2Vec2ConformerConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24,
+        conv_dim=(8, 8), conv_kernel=(10, 8), conv_stride=(5, 8), num_feat_extract_layers=2,
+        num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=4, conv_depthwise_kernel_size=3,
+        tdnn_dim=(12, 12), tdnn_kernel=(5, 1), tdnn_dilation=(1, 1), xvector_output_dim=10,
+    )  # fmt: skip
+    names = set()
+    for seed in range(2):
+        torch.manual_seed(seed)
+        Wav2Vec2ConformerForXVector(config).save_pretrained(tmp_path)
+        names.add(TransformersSpeakerEncoder(str(tmp_path)).name)
+    assert len(names) == 2
+
+
 @pytest.fixture(scope="module")
 def xvector(tmp_path_factory):
     """A tiny model with random weights, saved as a pretrained one would be."""

@@ -1,0 +1,50 @@
+"""The training loop: what an epoch's randomness depends on."""
+
+import random
+
+import pytest
+import torch
+
+from cleser.models import ModelConfig
+from cleser.recipes import ERM, ERMConfig
+from cleser.training.loop import Task, TrainingConfig, train
+from tests.recipes.test_steps import CHANNELS, LAYERS, NAMES, dataset
+
+CONFIG = ERMConfig(ModelConfig(dim=8), TrainingConfig(epochs=3, batch_size=8, keep="last"))
+
+
+class Drawing(ERM):
+    """Draws something in the hook before each epoch, as a user's recipe may."""
+
+    def begin_epoch(self, epoch, **_datasets):
+        self.drawn[epoch] = (float(torch.rand(())), random.random())
+
+
+def trained(checkpoint, drawn, on_epoch=lambda _: None):
+    torch.manual_seed(0)
+    recipe = Drawing(CONFIG, Task(LAYERS, CHANNELS, NAMES, "concat"))
+    recipe.drawn = drawn
+    source = dataset(0, ["de", "fr"])
+    train(recipe, CONFIG.training, source=source, dev=source, target=None, seed=3,
+          checkpoint=checkpoint, on_epoch=on_epoch)  # fmt: skip
+    return recipe.state_dict()
+
+
+def test_a_resumed_epoch_draws_what_it_would_have_drawn(tmp_path):
+    """In hooks, too, and by Python as by torch."""
+    uninterrupted, drawn = {}, {}
+    expected = trained(tmp_path / "a", uninterrupted)
+
+    def interrupted(history):
+        if len(history) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "b", drawn, interrupted)
+    assert sorted(drawn) == [0, 1]
+    random.seed(9)
+    found = trained(tmp_path / "b", drawn)
+    assert drawn == uninterrupted
+    assert len({*map(str, drawn.values())}) == 3
+    for name, weight in expected.items():
+        assert torch.equal(found[name], weight), name
