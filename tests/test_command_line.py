@@ -89,6 +89,7 @@ def test_the_version(capsys):
             "data describe emobd:x",
             "unknown corpus 'emobd', expected one of .*; did you mean emodb?",
         ),
+        ("data describe mine:list.csv", "expected one of .*; a table is read as manifest:list.csv"),
         ("data describe emodb", "'emodb' is no corpus, expected NAME:ARGUMENT as emodb:PATH"),
     ],
 )

@@ -39,7 +39,7 @@ def align(
     from cleser.progress import track  # noqa: PLC0415
 
     settings = AlignmentSettings(aligner, _voices(voice), segment)
-    manifest = load(corpus)
+    manifest = load(corpus, labels=False)
     with track(corpus.partition(":")[0], len(manifest)) as advance:
         table = align_corpus(manifest, out, settings, workers=workers, advance=advance)
     console.print(_summary(table), highlight=False, soft_wrap=True)

@@ -15,16 +15,18 @@ if TYPE_CHECKING:
     from cleser.corpora.audit import Audit
 
 
-def data_describe(spec: Positional[str], *, probe: bool = True) -> None:
+def data_describe(spec: Positional[str], *, map: tuple[str, ...] = (), probe: bool = True) -> None:
     """Show a corpus: classes, speakers, hours and problems.
 
     Args:
         spec: The corpus, as NAME:FOLDER.
+        map: Emotions to rename, as calm=neutral.
         probe: Open every recording for its length and sampling rate.
     """
+    from cleser.cli.run import parse_map  # noqa: PLC0415
     from cleser.corpora import describe, load  # noqa: PLC0415
 
-    console.print(describe(load(spec), probe=probe))
+    console.print(describe(load(spec, parse_map(map)), probe=probe))
 
 
 def data_audit(
@@ -143,6 +145,7 @@ def data_convert(
     out: Positional[Path],
     *,
     to: Literal["cleser", "audformat", "emobox"] = "cleser",
+    map: tuple[str, ...] = (),
 ) -> None:
     """Write a corpus as a manifest, in the layout of cleser, audformat or EmoBox.
 
@@ -150,11 +153,13 @@ def data_convert(
         spec: The corpus, as NAME:FOLDER, or a manifest of any layout, as manifest:FILE.
         out: The file: .csv, .tsv or .parquet; .jsonl for EmoBox; for audformat also a folder, which becomes a database.
         to: The layout of the manifest.
+        map: Emotions to rename, as calm=neutral.
     """
+    from cleser.cli.run import parse_map  # noqa: PLC0415
     from cleser.corpora import load, problems  # noqa: PLC0415
     from cleser.corpora.convert import write_manifest  # noqa: PLC0415
 
-    manifest = load(spec)
+    manifest = load(spec, parse_map(map))
     write_manifest(manifest, out, to)
     left = problems(manifest)
     console.print(f"{out}: {len(manifest)} utterances, {len(left)} left out")
@@ -172,7 +177,7 @@ def data_folds(spec: Positional[str], *, split: str) -> None:
     from cleser.corpora import load  # noqa: PLC0415
     from cleser.corpora.folds import audit_folds, make_folds  # noqa: PLC0415
 
-    manifest = load(spec)
+    manifest = load(spec, labels=False)
     table = audit_folds(manifest, make_folds(manifest, split))
     console.print(table.to_string(index=False, float_format="{:.2f}".format))
     leaking = int((table["shared"] > 0).sum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
@@ -231,7 +232,7 @@ def validate(manifest: pd.DataFrame, further: tuple[str, ...] = ()) -> None:
     _check(manifest, "gender", _one_of(GENDERS), f"one of {list(GENDERS)} or nothing")
     classes = (*EMOTIONS, *(name for name in further if name not in EMOTIONS))
     others = sorted(set(manifest["emotion"].dropna()) - set(classes))
-    rename = f"; rename {others[:12]} (--map {others[0]}=other)" if others else ""
+    rename = f"; rename {others[:12]} (--map {shlex.quote(f'{others[0]}=CLASS')})" if others else ""
     _check(manifest, "emotion", _one_of(classes), f"one of {list(classes)} or nothing{rename}")
     _check(
         manifest,

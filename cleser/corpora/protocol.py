@@ -316,6 +316,12 @@ class Protocol:
         kept = renamed[renamed["emotion"].isin(self.labels)]
         if kept.empty:
             found = sorted(renamed["emotion"].dropna().unique())
+            if not found:
+                raise ValueError(
+                    f"{spec}: no utterance has an emotion, expected some of {list(self.labels)}. Of a target, label "
+                    "one utterance of each class, or more for scores that mean something: the method adapts to the "
+                    "others all the same, and cleser predict RUN --corpus then recognises all of them"
+                )
             raise ValueError(
                 f"{spec}: found the emotions {found}, expected some of {list(self.labels)}; "
                 f"map names with map={{'calm': 'neutral'}} (--map calm=neutral)"

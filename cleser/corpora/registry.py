@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import EntryPoint
 from itertools import combinations
+from pathlib import Path
 from typing import cast
 
 import pandas as pd
@@ -57,11 +58,8 @@ def load(
     Traceback (most recent call last):
     ValueError: emobd:data: unknown corpus 'emobd', expected one of ...; did you mean emodb?
     """
-    name, colon, argument = spec.partition(":")
-    if not colon or not argument:
-        raise ValueError(
-            f"{spec!r} is no corpus, expected NAME:ARGUMENT as emodb:PATH with one of {', '.join(corpora())}"
-        )
+    check_spec(spec)
+    name, _, argument = spec.partition(":")
     listing = Listing(*_reader(name, spec)(argument))
     check_usable(spec, listing)
     if not labels:
@@ -70,6 +68,25 @@ def load(
         return assemble(name, listing, rename)
     except ValueError as error:
         raise ValueError(f"{spec}: {error}") from error
+
+
+def check_spec(spec: str) -> None:
+    """Refuse what names no corpus that can be read; nothing is opened.
+
+    Raises:
+        ValueError: There is no colon, or nobody knows the name before it.
+
+    >>> check_spec("emodb:data")
+    >>> check_spec("mine:list.csv")
+    Traceback (most recent call last):
+    ValueError: mine:list.csv: unknown corpus 'mine', expected one of ...; a table is read as manifest:list.csv
+    """
+    name, colon, argument = spec.partition(":")
+    if not colon or not argument:
+        raise ValueError(
+            f"{spec!r} is no corpus, expected NAME:ARGUMENT as emodb:PATH with one of {', '.join(corpora())}"
+        )
+    _reader(name, spec)
 
 
 def load_all(
@@ -129,9 +146,11 @@ def _registered() -> dict[str, EntryPoint]:
 def _reader(name: str, spec: str) -> Reader:
     known = _registered()
     if name not in known:
+        argument = spec.partition(":")[2]
+        table = Path(argument.partition("?")[0]).suffix in (".csv", ".tsv", ".parquet", ".jsonl")
         raise ValueError(
             f"{spec}: unknown corpus {name!r}, expected one of {', '.join(sorted(known))}"
-            f"{did_you_mean(name, known)}"
+            f"{f'; a table is read as manifest:{argument}' if table else did_you_mean(name, known)}"
         )
     try:
         return cast(Reader, plugins.load(known[name], "reader"))

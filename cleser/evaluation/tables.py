@@ -57,6 +57,8 @@ def coverage(results: dict[str, Any]) -> str:
     """
     first, count = results[headline(results)], len(results["seeds"])
     seeds = f" and {count} seeds" if covers_seeds(first) else f"; {_UNCOVERED}"
+    if first["clusters"] < 2:
+        return f"no intervals: all tested utterances are of one speaker{f'; {_UNCOVERED}' if count == 1 else ''}"
     note = f"intervals cover {first['clusters']} {first['resampled']}{seeds}"
     if first["resampled"] == "utterances":
         note += " (no speakers are known: they are too narrow if speakers recur)"
@@ -100,6 +102,8 @@ def show_results(results: dict[str, Any]) -> Group:
         low, high = results[name]["ci95"]
         bounds = "–" if low is None else f"{100 * low:.1f} to {100 * high:.1f}"
         table.add_row(label, f"{percent(results[name], interval=False)} %", bounds)
+        if name == "accuracy":
+            table.add_row(*majority_row(results))
     for name in (name for name in results if name.startswith(("ccc", "rmse_"))):
         table.add_row(_label(name), *decimal(results[name]))
     for name, label in (("kl", "KL from the votes"), ("soft_accuracy", "soft accuracy")):
@@ -122,6 +126,17 @@ def show_results(results: dict[str, Any]) -> Group:
         note += f"; {len(results['left_out'])} recordings left out"
     notes = [note, *trust_notes(results)]
     return Group(table, Text("\n".join(notes), style="dim"))
+
+
+def majority_row(results: dict[str, Any]) -> tuple[str, str, str]:
+    """Label and value of the accuracy of whoever always answers the most frequent class, as text.
+
+    >>> majority_row({"per_class": {"anger": {"support": 1}, "neutral": {"support": 3}}})
+    ('  of always answering neutral', '75.0 %', '')
+    """
+    counts = {name: values["support"] for name, values in results["per_class"].items()}
+    name = max(counts, key=lambda one: counts[one])
+    return f"  of always answering {name}", f"{100 * counts[name] / sum(counts.values()):.1f} %", ""
 
 
 def gender_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -169,7 +184,8 @@ def trust_notes(results: dict[str, Any]) -> list[str]:
     said = ", ".join(f"{row['temperature']:.2f}" for row in found["temperatures"][:5])
     more = " …" if len(found["temperatures"]) > 5 else ""
     before, after = (found[when]["log_loss"]["mean"] for when in ("before", "after"))
-    verdict = "helps" if after < before else "does harm"
+    alike = f"{before:.2f}" == f"{after:.2f}"
+    verdict = "changes nothing" if alike else "helps" if after < before else "does harm"
     notes.append(
         f"calibration: temperatures {said}{more}, fitted to the source's development speakers; on the target that "
         f"{verdict} (log loss {before:.2f} before, {after:.2f} after)"

@@ -19,6 +19,7 @@ import torch
 
 from cleser.corpora import load
 from cleser.corpora.protocol import Protocol
+from cleser.corpora.registry import check_spec
 from cleser.evaluation import Run, compare_runs, holm
 from cleser.evaluation.tables import headline
 from cleser.experiments.experiment import SELECTION, Experiment
@@ -270,12 +271,14 @@ def cells_of(matrix: Matrix, corpora: dict[str, str], out: Path) -> Iterator[Cel
     corpora = {**matrix.corpora, **corpora}
     maps = {old: new for d in matrix.directions for old, new in d.map.items()}
     named = {n: corpora.get(n, "") for d in matrix.directions for n in (*d.source, *d.target)}
+    for spec in filter(None, named.values()):
+        check_spec(spec)  # before the first cell spends an hour
     for direction in matrix.directions:
         roles = [direction.source, direction.target, direction.auxiliary]
         if missing := [n for role in roles for n in role if n not in corpora]:
             raise ValueError(
                 f"{direction.name} needs the corpora {missing}, found {sorted(corpora)}: give them as "
-                "--corpora NAME:FOLDER"
+                f"--corpora NAME:FOLDER, or with the name in front, as {missing[0]}=manifest:FILE.csv"
             )
         source, target, auxiliary = (tuple(corpora[n] for n in role) for role in roles)
         plain = Protocol(source, target, auxiliary, map=dict(direction.map), **matrix.terms)

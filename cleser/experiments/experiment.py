@@ -505,10 +505,21 @@ def _prepare(
             workers=experiment.workers,
         )
         _ = data.target_phones if _sealed(experiment.protocol) else data.target
-        data.notes += _sample_note(config, data)
+        data.notes += [*_sample_note(config, data), *_prior_note(config, experiment.protocol)]
         for note in data.notes:
             _tell(note)
     return data
+
+
+def _prior_note(config: Any, protocol: Protocol) -> list[str]:
+    """That classes are taken to be alike, which costs much where they are not."""
+    matched = getattr(config, "match_prior", False) and protocol.target_access != "nothing"
+    if not matched or protocol.prior != "uniform":
+        return []
+    return [
+        "prior: every class is taken to be as frequent in the target as any other; if they are not, give their shares "
+        "(--prior), or --no-match-prior where nothing is known"
+    ]
 
 
 def _fit_all(

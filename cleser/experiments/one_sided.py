@@ -16,10 +16,10 @@ It is small if every speaker shows several emotions, and large if speakers diffe
 values: :math:`\rho_0` is that of its own held-out speakers, and :math:`\rho_1` that of the same utterances if each
 speaker is split into several speakers with one emotion each. If the target has
 
-.. math:: \rho > \sqrt{\rho_0 \rho_1} \qquad (2)
+.. math:: \sqrt\rho > \frac{\sqrt{\rho_0} + \sqrt{\rho_1}}{2} \qquad (2)
 
-its speakers are taken to show one emotion each. The same holds if half of the speakers or more have two utterances or
-fewer, which are too few to decide, or for statistics of their own.
+its speakers are taken to show one emotion each; the root of a share of variance is a correlation. The same holds if
+half of the speakers or more have two utterances or fewer, which are too few to decide, or for statistics of their own.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from cleser.training.dataset import balance, summaries_of
 
 _RIDGE = 1.0  # times the mean variance of a channel
 _FEW = 2  # utterances of a speaker, whose own statistics would then count no more than those of the corpus
-_FLOOR = 0.01  # of a correlation, so that no threshold is zero
+_CLOSE = 0.75  # of the threshold, from which on a user is told what to do if he knows better
 
 
 class OneSidedness(NamedTuple):
@@ -60,7 +60,7 @@ class OneSidedness(NamedTuple):
     @property
     def threshold(self) -> float:
         """Eq. 2; NaN where the source has no speaker with several utterances of an emotion."""
-        return float((max(self.several, _FLOOR) * max(self.single, _FLOOR)) ** 0.5)
+        return float(np.mean(np.sqrt([self.several, self.single])) ** 2)
 
     def correlation(self, summaries: Iterable[Tensor], rows: pd.DataFrame) -> float:
         """Eq. 1 of some utterances, whose emotions are not looked at.
@@ -163,21 +163,29 @@ def settle(
     summaries, rows = summaries_of(target, backbone, phones, title="target", record=record)
     each = rows["speaker"].value_counts()
     found = source.correlation(summaries, rows)
-    if each.empty or each.median() <= _FEW or np.isnan(found):
-        return protocol.normalised("corpus"), (
-            f"normalisation: by corpus; {len(each)} speakers of the target are known, and half of them have "
-            f"{0 if each.empty else each.median():.0f} utterances or fewer"
-        )
+    if each.median() <= _FEW or len(each) < 2 or np.isnan(found):
+        return protocol.normalised("corpus"), f"normalisation: by corpus; {_too_few(each)}"
     if np.isnan(source.threshold):
         return protocol.normalised("shrunk"), (
             f"normalisation: {_NAMES['shrunk']}; the source's speakers have too few utterances to say whether those of "
             "the target show one emotion each"
         )
     by: Normalisation = "corpus" if found > source.threshold else "shrunk"
+    advice = "; that is close: if each speaker shows several emotions, give --normalisation shrunk, else corpus"
     return protocol.normalised(by), (
-        f"normalisation: {_NAMES[by]}; {100 * found:.0f} % of the variance of a source classifier's scores lies "
-        f"between the target's speakers; more than {100 * source.threshold:.0f} % would mean one emotion each"
+        f"normalisation: {_NAMES[by]}; {100 * found:.1f} % of the variance of a source classifier's scores lies "
+        f"between the target's speakers; more than {100 * source.threshold:.1f} % would mean one emotion each"
+        f"{advice if _CLOSE < found / source.threshold < 1 / _CLOSE else ''}"
     )
+
+
+def _too_few(each: pd.Series[int]) -> str:
+    """Why the speakers of a target tell nothing, by their numbers of utterances."""
+    if each.empty:
+        return "no speakers of the target are known"
+    if len(each) == 1:
+        return "of the target one speaker is known, to whom nobody can be compared"
+    return f"half of the target's {len(each)} speakers have {each.median():.0f} utterances or fewer"
 
 
 _NAMES: dict[Normalisation, str] = {

@@ -314,15 +314,20 @@ def _trial(
 
 
 def names_of(pool: Sequence[str]) -> list[str]:
-    """What stands before the colon of each spec; of several of one kind their own names too, or else all of it.
+    """What stands before the colon of each spec, of a table its name; where these are alike both, or else all of it.
 
     >>> names_of(["emodb:A", "manifest:lists/mine.csv?language=de", "manifest:yours.csv"])
-    ['emodb', 'manifest-mine', 'manifest-yours']
+    ['emodb', 'mine', 'yours']
+    >>> names_of(["emodb:A", "emodb:B"])
+    ['emodb-A', 'emodb-B']
     >>> names_of(["manifest:a/list.csv", "manifest:b/list.csv"])
     ['manifest-a-list.csv', 'manifest-b-list.csv']
     """
-    short = [spec.split(":", 1)[0] for spec in pool]
     own = [own_name(spec) for spec in pool]
+    short = [
+        name.removeprefix("manifest-") if spec.startswith("manifest:") else spec.split(":", 1)[0]
+        for name, spec in zip(own, pool, strict=True)
+    ]
     whole = [re.sub(r"[^\w.-]+", "-", spec) for spec in pool]
     found = []
     for names in zip(short, own, whole, strict=True):

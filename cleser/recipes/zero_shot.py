@@ -86,7 +86,9 @@ class ZeroShotConfig(ERMConfig):
 
 
 class ZeroShot(ERM):
-    """Zero-shot: cross-entropy, contrast across languages and a speaker adversary; no speech of the target.
+    """Zero-shot: cross-entropy, contrast across languages and a speaker adversary; see --target-access nothing.
+
+    With this term, as in the paper, the target is not opened before the test; by default its statistics are used.
 
     >>> from cleser.training.dataset import Vocabulary
     >>> from cleser.training.loop import Task

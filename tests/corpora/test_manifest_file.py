@@ -5,6 +5,7 @@ import json
 import pandas as pd
 import pytest
 
+from cleser.cli import main
 from cleser.corpora import Protocol, load, problems
 from cleser.corpora.terms import CODES, to_emotions
 
@@ -150,6 +151,27 @@ def test_files_that_are_named_alike(write):
     manifest = load(f"manifest:{root}/own.csv")
     assert manifest["utterance"].tolist() == ["own/Sad/1234", "own/Calm/1234"]
     assert [p.reason for p in problems(manifest)] == ["has a second row"]
+    said = [frame.assign(emotion=["sad", "calm"]), frame.head(1).assign(emotion="anger")]
+    pd.concat(said).to_csv(root / "own.csv", index=False)
+    manifest = load(f"manifest:{root}/own.csv")
+    assert manifest["emotion"].tolist() == ["sadness", "calm"]
+    assert [p.reason for p in problems(manifest)] == [
+        "has a second row, of emotion anger, where the first one says sad"
+    ]
+
+
+def test_emotions_are_renamed_where_a_corpus_is_described_or_converted(write, capsys):
+    root = write("1.wav", "2.wav")
+    frame = pd.DataFrame({"path": ["1.wav", "2.wav"], "language": "it"})
+    frame.assign(emotion=["neutrale", "sad"]).to_csv(root / "own.csv", index=False)
+    spec = f"manifest:{root}/own.csv"
+    assert main(["data", "describe", spec, "--no-probe"]) == 2
+    assert "--map neutrale=CLASS" in " ".join(capsys.readouterr().err.split())
+    named = ["--map", "neutrale=neutral"]
+    assert main(["data", "describe", spec, "--no-probe", *named]) == 0
+    assert "neutral" in capsys.readouterr().out
+    assert main(["data", "convert", spec, str(root / "out.csv"), *named]) == 0
+    assert pd.read_csv(root / "out.csv")["emotion"].tolist() == ["neutral", "sadness"]
 
 
 def test_words_of_others(folder):
@@ -178,7 +200,7 @@ def test_words_of_others(folder):
         ({"path": ["a.wav"]}, r"expected also \['language'\].*manifest:own\.csv\?language=en"),
         (
             {"path": ["a.wav"], "language": "de", "emotion": "whisper"},
-            r"is 'whisper', .*--map whisper=other",
+            r"is 'whisper', .*--map whisper=CLASS",
         ),
         (
             {"path": ["a.wav"], "language": "de", "end": "soon"},

@@ -1,6 +1,7 @@
 """Roles, divisions and the hash that stands for them."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -106,6 +107,22 @@ def test_a_class_that_the_target_lacks_stops_before_any_work(specs, tmp_path):
         Protocol([specs[0]], [calm]).load()
     narrowed = Protocol([specs[0]], [calm], labels=("anger", "sadness")).load()
     assert set(narrowed.target["emotion"]) == {"anger", "sadness"}
+
+
+def test_a_target_without_any_label_is_told_what_to_do(specs, tmp_path):
+    bare = write_corpus(tmp_path / "c", "c", speakers=2)
+    path = Path(bare.removeprefix("manifest:"))
+    rows = pd.read_csv(path)
+    rows.drop(columns="emotion").to_csv(path, index=False)
+    with pytest.raises(
+        ValueError, match=r"no utterance has an emotion.*label one utterance of each"
+    ):
+        Protocol([specs[0]], [bare]).load()
+    few = rows["emotion"].where(~rows["emotion"].duplicated())
+    rows.assign(emotion=few).to_csv(path, index=False)
+    cast = Protocol([specs[0]], [bare]).load()
+    assert len(cast.target) == 4
+    assert len(cast.heard) == len(rows)  # as the message promises, all are adapted to
 
 
 def test_the_pool_is_not_filtered_by_labels_unless_asked(specs, tmp_path):

@@ -157,6 +157,15 @@ def shown(*parts):
     return console.export_text()
 
 
+def test_a_single_speaker_has_no_interval_and_the_majority_an_accuracy(folders):
+    results = json.loads((folders[0] / "results.json").read_text())
+    counts = {name: values["support"] for name, values in results["per_class"].items()}
+    share = 100 * max(counts.values()) / sum(counts.values())
+    assert re.search(rf"of always answering \w+ +│ {share:.1f} %", shown(show_results(results)))
+    results["uar"] |= {"clusters": 1, "ci95": [None, None]}
+    assert "no intervals: all tested utterances are of one speaker" in shown(show_results(results))
+
+
 def test_what_a_terminal_shows(folders):
     results = json.loads((folders[0] / "results.json").read_text())
     text = shown(show_results(results), show_comparison(compare_runs(folders[0], folders[1])))

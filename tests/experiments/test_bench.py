@@ -204,8 +204,12 @@ def test_mistakes_are_named(specs, tmp_path, capsys):
         run_matrix(Matrix((Direction(("a",), ("b",)),), ("ermm",)), specs, tmp_path)
     with pytest.raises(ValueError, match=r"no row .*; baseline is called erm now"):
         run_matrix(Matrix((Direction(("a",), ("b",)),), ("baseline",)), specs, tmp_path)
-    with pytest.raises(ValueError, match="a-to-z needs the corpora \\['z'\\]"):
-        run_matrix(Matrix((Direction(("a",), ("z",)),), ("erm",)), specs, tmp_path)
+    beyond = Matrix((Direction(("a",), ("z",)),), ("erm",))
+    with pytest.raises(ValueError, match=r"a-to-z needs the corpora \['z'\].*z=manifest:FILE.csv"):
+        run_matrix(beyond, specs, tmp_path)
+    with pytest.raises(ValueError, match=r"'z', expected .*; a table is read as manifest:list.csv"):
+        run_matrix(beyond, {**specs, "z": "z:list.csv"}, tmp_path / "nothing")
+    assert not (tmp_path / "nothing").exists()
     assert (
         main(["bench", "transfer", "--corpora", "x:y", "--out", str(tmp_path), "--layout", "no"])
         == 2
@@ -268,7 +272,7 @@ def test_two_tables_are_two_corpora(specs, tmp_path, capsys):
     assert list(alike.values()) == [specs["a"], specs["b"]]
     assert all(name.endswith(f"-{n}-manifest.csv") for name, n in zip(alike, "ab", strict=True))
     assert list(_by_name(["manifest:x/mine.csv", "manifest:y/yours.csv?language=de"])) == [
-        "manifest-mine", "manifest-yours"
+        "mine", "yours"
     ]  # fmt: skip
     assert list(_by_name(["emodb:DIR", "de=manifest:x.csv"])) == ["emodb", "de"]
     words = ["bench", "transfer", "--recipes", "classical", "--seeds", "1", "--out", str(tmp_path)]

@@ -79,6 +79,14 @@ def test_one_emotion_a_speaker_is_noticed(seed):
     assert several < source.threshold < single
 
 
+def test_the_threshold_lies_halfway_between_the_two_correlations():
+    """Of which the shares of variance are the squares."""
+    source = OneSidedness(torch.zeros(1, 1), 0.04, 0.64)
+    assert source.threshold == pytest.approx(0.5**2)
+    assert OneSidedness(torch.zeros(1, 1), 0.0, 0.36).threshold == pytest.approx(0.3**2)
+    assert np.isnan(OneSidedness(torch.zeros(1, 1), 0.1, np.nan).threshold)
+
+
 def test_labels_of_the_target_are_not_looked_at():
     source = learn(*corpus("a"), EMOTIONS)
     summaries, rows = corpus("b", seed=3)
@@ -125,6 +133,9 @@ def test_a_target_is_settled_from_its_sound(tmp_path, monkeypatch, takes):
     nobody = [None] * len(cast.source)
     learned = learn(*summaries_of(cast.source, backbone, nobody, title="a"), EMOTIONS)
 
+    def said(rows):
+        return settle(cast.protocol, learned, rows, backbone, [None] * len(rows))[1]
+
     def settled(rows):
         return settle(cast.protocol, learned, rows, backbone, [None] * len(rows))[0].normalisation
 
@@ -135,6 +146,10 @@ def test_a_target_is_settled_from_its_sound(tmp_path, monkeypatch, takes):
     pairs = rows.groupby("speaker").head(2)
     assert settled(pairs) == "corpus"
     assert settled(rows.assign(speaker=None)) == "corpus"
+    assert "no speakers of the target are known" in said(rows.assign(speaker=None))
+    assert settled(rows.assign(speaker="anna")) == "corpus"
+    assert "one speaker is known, to whom nobody" in said(rows.assign(speaker="anna"))
+    assert "half of the target's 6 speakers have 2 utterances" in said(pairs)
 
 
 def test_a_source_that_cannot_tell_says_so(tmp_path, monkeypatch):

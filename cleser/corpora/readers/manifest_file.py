@@ -295,9 +295,26 @@ def _usable(table: pd.DataFrame, source: Path) -> Listing:
     if "utterance" not in table:
         table = table.assign(utterance=_ids(table))
         again = table["utterance"].duplicated()
-        problems += [Problem(path, "has a second row") for path in table.loc[again, "path"]]
+        problems += _second_rows(table, again)
         table = table[~again]
     return Listing(table.reset_index(drop=True), problems)
+
+
+def _second_rows(table: pd.DataFrame, again: pd.Series[bool]) -> list[Problem]:
+    """Rows of recordings that have one already, which counts; a word on what they say otherwise."""
+    label = table["emotion"] if "emotion" in table else pd.Series(None, table.index, dtype="str")
+    first = label.groupby(table["utterance"]).transform("first")
+    return [
+        Problem(
+            path,
+            "has a second row"
+            if pd.isna(other) or other == counts
+            else f"has a second row, of emotion {other}, where the first one says {counts}",
+        )
+        for path, other, counts in zip(
+            table.loc[again, "path"], label[again], first[again], strict=True
+        )
+    ]
 
 
 def _seconds(column: pd.Series[Any], source: Path) -> pd.Series[float]:
