@@ -94,7 +94,8 @@ def learned(cast: Cast, backbone: Backbone, draws: int, most: int | None) -> pd.
                 rng = np.random.default_rng([draw, majority])
                 kept = np.sort(thin_out(truth, majority, share, len(classes), rng))
                 target = cast.target.iloc[kept].reset_index(drop=True)
-                data = Data(replace(cast, target=target, pool=target), backbone, auxiliary=False)
+                thinned = replace(cast, target=target, pool=target)
+                data = Data(thinned, backbone, auxiliary=False, tokens=False)
                 rows.append({"majority": share, **probes(data, truth[kept])})
     return pd.DataFrame(rows).groupby("majority").mean() * 100
 

@@ -17,6 +17,7 @@ from cleser.losses import (
     mmd,
 )
 from cleser.relations import differ, same
+from tests.elsewhere import DEVICE, Elsewhere
 from tests.losses.cases import leaf, random_batch
 
 POSITIVE, NEGATIVE = same("emotion") & differ("language"), differ("emotion")
@@ -80,6 +81,18 @@ def value_and_gradient(name, device, labels_on):
     value.backward()
     assert value.device == x.device
     return value.detach().cpu(), x.grad.cpu()
+
+
+@pytest.mark.parametrize("labels_on", [DEVICE, torch.device("cpu")], ids=["there", "on the CPU"])
+@pytest.mark.parametrize("block", [blockwise.BLOCK, 2**12], ids=["whole", "blocks"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_nothing_is_left_on_the_processor(name, block, labels_on, monkeypatch):
+    monkeypatch.setattr(blockwise, "BLOCK", block)
+    cpu = torch.device("cpu")
+    expected = value_and_gradient(name, cpu, cpu)
+    with Elsewhere():
+        found = value_and_gradient(name, DEVICE, labels_on)
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.cuda

@@ -181,7 +181,7 @@ def test_utterances_without_an_attribute_do_not_regularise_it():
 
     nothing = torch.full_like(y, torch.nan)
     unknown = replace(known, labels={**source.labels, "attributes": nothing})
-    unknown.manifest = unknown.manifest.assign(utterance=[f"more {i}" for i in range(60)])
+    unknown.manifest = rows.assign(utterance=[f"more {i}" for i in range(60)], corpus="a")
     expected, found = fitted(known), fitted(Dataset.join([known, unknown]))
     torch.testing.assert_close(found.weights, expected.weights)
     x = source.summaries().flatten(1).numpy()
