@@ -58,8 +58,9 @@ def measure(arguments: argparse.Namespace) -> pd.DataFrame:
             for held_out in names
         )
         matrix = Matrix(
-            directions, tuple(arguments.recipes), arguments.seeds, model={"token_view": True}
-        )
+            directions, tuple(arguments.recipes), arguments.seeds,
+            model={"token_view": True}, settings={"sapa": {"final_confidence": 0.5}},
+        )  # fmt: skip
         tables[epochs] = run_matrix(
             matrix,
             specs,

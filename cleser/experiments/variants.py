@@ -87,6 +87,7 @@ VARIANTS: dict[str, Variant] = {
     "probe": Variant("probe"),
     "probe-prior": Variant("probe", {"match_prior": True}),
     "probe-self-training": Variant("probe", {"match_prior": True, "rounds": 6}),
+    "probe-self-training-no-prior": Variant("probe", {"rounds": 6}),
     "probe-recoloured": Variant(
         "probe",
         {"match_prior": True, "rounds": 6, "recolour": True},

@@ -102,7 +102,7 @@ class SAPAConfig(ERMConfig):
     margin: float = 0.2
     warm_up: float = 1 / 3
     confidence: float = 0.5
-    final_confidence: float = 0.5
+    final_confidence: float = 1.0
     communities: int = 4
     conditioned: bool = True
     refine: bool = True
@@ -146,7 +146,7 @@ class SAPAConfig(ERMConfig):
     def trusted_share(self, epoch: int) -> float:
         """Share of each class' predictions that are trusted in an epoch after the warm-up."""
         steps = max(self.training.epochs - 1 - self.first_adapting, 1)
-        risen = (epoch - self.first_adapting) / steps
+        risen = min((epoch - self.first_adapting) / steps, 1.0)
         return self.confidence + risen * (self.final_confidence - self.confidence)
 
 
