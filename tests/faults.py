@@ -293,7 +293,7 @@ FAULTS = (
     Fault(
         "the unsure dilute the confident in sapa",
         "recipes/sapa.py",
-        "weight=len(target) / confident.sum() * confident",
+        "weight=len(target) * world() / total * confident",
         "weight=1.0 * confident",
         f"{_STEPS}::test_sapa_anchors_confident_target_items_to_the_source",
     ),
@@ -603,10 +603,10 @@ FAULTS = (
     ),
     Fault(
         "p-values are corrected in no order",
-        "anchors/consistency.py",
-        "np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))",
-        "values[order] * np.arange(len(values), 0, -1)",
-        "tests/anchors/test_consistency.py",
+        "multiple_tests.py",
+        "np.maximum.accumulate(factors * found[order])",
+        "factors * found[order]",
+        "tests/test_multiple_tests.py",
     ),
     Fault(
         "every epoch is the same",

@@ -14,6 +14,7 @@ FLOORS = (
         "console",
         "files",
         "memory",
+        "multiple_tests",
         "plugins",
         "progress",
         "ranks",

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cleser.multiple_tests import holm
+
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 _LABELS = ("phoneme", "emotion", "language", "speaker", "utterance")
@@ -128,20 +130,6 @@ def emotion_consistency(
         float(overall),
         float((1 + (null.mean(0) >= overall - 1e-12).sum()) / (1 + permutations)),
     )
-
-
-def holm(p: npt.ArrayLike) -> Floats:
-    """Holm's step-down correction of p-values [K].
-
-    >>> holm([0.01, 0.04, 0.03]).tolist()
-    [0.03, 0.06, 0.06]
-    """
-    values = np.asarray(p, float)
-    order = np.argsort(values, kind="stable")
-    corrected = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
-    placed = np.empty_like(corrected)
-    placed[order] = corrected.clip(max=1)
-    return placed
 
 
 _Of = dict[str, Integers]

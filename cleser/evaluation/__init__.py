@@ -28,7 +28,6 @@ from cleser.evaluation.metrics import (
     recall,
     uar,
 )
-from cleser.evaluation.multiple_tests import holm
 from cleser.evaluation.report import report, site
 from cleser.evaluation.results import (
     Comparison,
@@ -40,6 +39,7 @@ from cleser.evaluation.results import (
 )
 from cleser.evaluation.speakers import Clusters, cluster
 from cleser.evaluation.tables import as_text, show_comparison, show_results, show_robustness, table
+from cleser.multiple_tests import holm
 
 __all__ = [
     "Clusters",

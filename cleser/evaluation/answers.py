@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from cleser.evaluation.intervals import Difference
-from cleser.evaluation.multiple_tests import holm
 from cleser.evaluation.results import Run
 from cleser.evaluation.tables import coverage, covers_seeds, headline, p_text
 from cleser.evaluation.terms import in_words
+from cleser.multiple_tests import holm
 
 _ACCESS = {
     "nothing": "without anything known of the target before the test",

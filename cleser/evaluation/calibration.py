@@ -47,6 +47,7 @@ from scipy.optimize import minimize_scalar
 
 from cleser.evaluation.intervals import Interval, interval_of_sums
 from cleser.evaluation.metrics import Floats
+from cleser.evaluation.speakers import grouping
 
 _LEAST: Final = 1e-12  # a probability of zero, for logarithms
 _RANGE: Final = (
@@ -237,19 +238,14 @@ def reliability(
     )  # the last utterance of each bin but the last one
     edges = np.unique(np.sort(sure)[last])
     _, inside = np.unique(np.searchsorted(edges, sure), return_inverse=True)
-    speaker = predictions["speaker"]
-    unit: Literal["speakers", "utterances"] = "speakers" if speaker.notna().any() else "utterances"
-    names, group = np.unique(
-        speaker.fillna(predictions["utterance"]).astype(str), return_inverse=True
-    )
-    seeds, seed = np.unique(predictions["seed"], return_inverse=True)
-    size = (len(seeds), len(names), int(inside.max()) + 1)
-    flat = np.ravel_multi_index((seed, group, inside), size)
+    groups = grouping(predictions)
+    size = (len(groups.seeds), len(groups.names), int(inside.max()) + 1)
+    flat = np.ravel_multi_index((groups.seed, groups.group, inside), size)
     parts = [
         np.bincount(flat, weights=values, minlength=int(np.prod(size))).reshape(size)
         for values in (np.ones(len(p)), sure, hits, sure * (1 - sure), loss)
     ]
-    return Reliability(np.stack(parts, -1), unit)
+    return Reliability(np.stack(parts, -1), groups.unit)
 
 
 def fit_temperatures(development: pd.DataFrame, classes: list[str]) -> list[dict[str, Any]]:

@@ -21,7 +21,6 @@ from cleser.evaluation.answers import answer, method_text, name_of, question
 from cleser.evaluation.attribute_report import attribute_figures, attribute_rows
 from cleser.evaluation.intervals import Difference
 from cleser.evaluation.listening import confident_errors
-from cleser.evaluation.multiple_tests import holm
 from cleser.evaluation.plots import (
     MAP_METHOD,
     MOST_POINTS,
@@ -53,6 +52,7 @@ from cleser.evaluation.tables import (
 )
 from cleser.evaluation.terms import in_words
 from cleser.files import write_text
+from cleser.multiple_tests import holm
 from cleser.settings import as_yaml
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cleser.evaluation.intervals import Difference
-from cleser.evaluation.multiple_tests import holm
 from cleser.evaluation.results import Comparison, Run
 from cleser.evaluation.terms import uses_of
+from cleser.multiple_tests import holm
 
 
 def percent(metric: dict[str, Any], *, interval: bool = True) -> str:

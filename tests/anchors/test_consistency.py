@@ -5,7 +5,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from cleser.anchors.consistency import emotion_consistency, holm
+from cleser.anchors.consistency import emotion_consistency
+from cleser.multiple_tests import holm
 
 
 def simulate(seed, *, shared=(), own=(), whole=0.0, phonemes=6, noise=1.0, utterances=12, dim=8):

@@ -15,11 +15,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
-from cleser.evaluation.metrics import Floats
 
-
-def holm(p_values: Sequence[float | None]) -> Floats:
+def holm(p_values: Sequence[float | None]) -> npt.NDArray[np.float64]:
     """P-values corrected for their number, :eq:`holm`.
 
     Args:
