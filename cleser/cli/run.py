@@ -271,8 +271,9 @@ def select(experiment: Experiment, config: Any, arguments: Any, out: Path) -> Se
             f"select-on holds the target {', '.join(sorted(shared))}, expected other labelled corpora"
         )
     found = select_by_transfer(
-        experiment, config, choices, pool, out, seeds=arguments.selection_seeds
-    )
+        experiment, config, choices, pool, out,
+        seeds=arguments.selection_seeds, singly=len(experiment.protocol.source) == 1,
+    )  # fmt: skip
     console.print(found.shown, highlight=False, soft_wrap=True)
     return found
 

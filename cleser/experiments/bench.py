@@ -408,16 +408,21 @@ def backbone_of(cell: Cell, matrix: Matrix) -> str:
 
 
 def choose(experiment: Experiment, config: Any, cell: Cell) -> Selection:
-    """Settings for a cell by transfer validation; directions of the same pool share its trials."""
+    """Settings for a cell by transfer validation; directions of the same pool share its trials.
+
+    Those of a single source are chosen by trials from single sources.
+    """
     general = replace(experiment, protocol=replace(experiment.protocol, map=cell.renamed or {}))
     choices = read_grid(variant(cell.recipe).grid, config, experiment.backbone)
-    return select_by_transfer(general, config, choices, cell.pool, trials_of(cell))
+    alone = len(cell.sources) == 1
+    return select_by_transfer(general, config, choices, cell.pool, trials_of(cell), singly=alone)
 
 
 def trials_of(cell: Cell) -> Path:
-    """The folder of a cell's transfer validation, one for each pool and map."""
+    """The folder of a cell's transfer validation, one for each pool and map, and for single sources."""
+    alone = ["singly"] if len(cell.sources) == 1 else []
     renamed = (f"{old}={new}" for old, new in (cell.renamed or {}).items())
-    name = ",".join(["+".join(names_of(cell.pool)), *renamed])
+    name = ",".join(["+".join(names_of(cell.pool)), *renamed, *alone])
     return cell.folder.parents[1] / SELECTION / name / cell.recipe
 
 

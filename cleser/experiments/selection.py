@@ -2,7 +2,8 @@ r"""Transfer validation: settings chosen by recognising each labelled corpus fro
 
 Scores on development speakers of the training corpora say little about a language that the network has not seen. But
 without any label of the target one can measure whether settings transfer between the labelled corpora: each of them is
-left out in turn and recognised from the others,
+left out in turn and recognised from the others (or, for what will be learned from a single corpus, from each of them by
+itself, with the mean as its score),
 
 .. math:: s(\theta) = \frac{1}{|\mathcal{C}|} \sum_{c \in \mathcal{C}}
           \mathrm{UAR}_c\big(\mathrm{fit}_\theta(\mathcal{C} \setminus c)\big) \qquad (1)
@@ -217,6 +218,7 @@ def select_by_transfer(
     out: Path,
     *,
     seeds: int = 1,
+    singly: bool = False,
 ) -> Selection:
     """Try every choice on every corpus of a pool, Eq. 1; what is finished is not run again.
 
@@ -227,6 +229,8 @@ def select_by_transfer(
         pool: Specs of two or more labelled corpora, none of them the target.
         out: Folder of the trials; ``transfer.csv`` is written there.
         seeds: Trainings of each.
+        singly: Recognise each corpus from each other one by itself, and take the mean: for what will be learned from a
+            single corpus, since what suits several sources need not suit one.
 
     Returns:
         The table, and the choice to take.
@@ -244,18 +248,21 @@ def select_by_transfer(
     opened = load_backbone if experiment.tuning.from_audio else lru_cache(1)(load_backbone)
     rows = []
     tried: list[Choice] = []
-    with track("selection", len(choices) * len(pool)) as advance:
+    number = len(pool) * (len(pool) - 1 if singly else 1)
+    with track("selection", len(choices) * number) as advance:
         for suggested in choices:
             choice = suggested if isinstance(suggested, Choice) else Choice(suggested)
             tried.append(choice)
             scores = {}
             for name, left_out in names.items():
-                others = tuple(spec for spec in pool if spec != left_out)
-                scores[name] = _trial(
-                    experiment, config, choice, others, left_out, out / choice.folder / name, seeds,
-                    opened,
-                )  # fmt: skip
-                advance(1, f"{choice.name}, {name}: UAR {scores[name]:.1f} %")
+                found = []
+                for trial, sources in _sources_of(name, names, singly).items():
+                    folder = out / choice.folder / trial
+                    found.append(
+                        _trial(experiment, config, choice, sources, left_out, folder, seeds, opened)
+                    )
+                    advance(1, f"{choice.name}, {trial}: UAR {found[-1]:.1f} %")
+                scores[name] = float(np.mean(found))
             mean = float(np.mean([*scores.values()]))
             if isinstance(choices, OptunaSearch):
                 choices.tell(mean)
@@ -267,9 +274,25 @@ def select_by_transfer(
     # Optuna's trials stand in no order that says what is usual.
     ordered = not isinstance(choices, OptunaSearch)
     best = tried[_first_of_the_best(scored) if ordered else order[0]]
-    found = Selection(table, [tried[i] for i in order], tuple(names), best)
-    found.write(out)
-    return found
+    selection = Selection(table, [tried[i] for i in order], tuple(names), best)
+    selection.write(out)
+    return selection
+
+
+def _sources_of(
+    left_out: str, names: Mapping[str, str], singly: bool
+) -> dict[str, tuple[str, ...]]:
+    """What a corpus is recognised from, by the name of the trial: all others at once, or each by itself.
+
+    >>> _sources_of("a", {"a": "x:A", "b": "x:B", "c": "x:C"}, singly=False)
+    {'a': ('x:B', 'x:C')}
+    >>> _sources_of("a", {"a": "x:A", "b": "x:B", "c": "x:C"}, singly=True)
+    {'a-from-b': ('x:B',), 'a-from-c': ('x:C',)}
+    """
+    others = {name: spec for name, spec in names.items() if name != left_out}
+    if not singly:
+        return {left_out: tuple(others.values())}
+    return {f"{left_out}-from-{name}": (spec,) for name, spec in others.items()}
 
 
 def _first_of_the_best(scores: NDArray[np.float64]) -> int:

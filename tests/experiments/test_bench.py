@@ -264,6 +264,18 @@ def test_directions_share_the_trials_of_one_pool_and_no_others(tmp_path):
     assert folders[0] == folders[1] != folders[2] == folders[3]
 
 
+def test_directions_of_one_source_have_trials_of_their_own(tmp_path):
+    corpora = {name: f"{name}:1" for name in ("emodb", "ravdess", "nemo", "turev-db")}
+    directions = (
+        Direction(("emodb",), ("ravdess",)),
+        Direction(("emodb", "nemo", "turev-db"), ("ravdess",)),
+    )
+    single, several = cells_of(Matrix(directions, ("probe-selected",)), corpora, tmp_path)
+    assert set(single.pool) == set(several.pool)
+    assert trials_of(single) != trials_of(several)
+    assert "singly" in str(trials_of(single))
+
+
 def test_two_tables_are_two_corpora(specs, tmp_path, capsys):
     """Of one reader, with one file name or not; a name that is given to two is refused."""
     from cleser.cli.bench import _by_name

@@ -220,6 +220,28 @@ def test_optuna_finds_the_best_of_a_grid_and_runs_nothing_twice(tmp_path):
     assert searched() == tried
 
 
+def test_what_learns_from_one_corpus_is_chosen_by_trials_from_one(tmp_path, monkeypatch):
+    """Each corpus from each other one; its score is the mean, and no trial has two sources."""
+    asked = []
+
+    def trial(_experiment, _config, choice, sources, left_out, folder, *_rest):
+        asked.append((choice.changes["penalty"], sources, left_out, folder.name))
+        return 10.0 * len(asked)
+
+    monkeypatch.setattr("cleser.experiments.selection._trial", trial)
+    experiment = Experiment("probe", {}, Protocol(CORPORA[:1], CORPORA[1:2]), 1, tmp_path)
+    choices = [Choice({"penalty": p}) for p in (1.0, 2.0)]
+    pool = ["emodb:A", "ravdess:B", "nemo:C"]
+    found = select_by_transfer(experiment, ProbeConfig(), choices, pool, tmp_path, singly=True)
+    pairs = [(s, t) for t in pool for s in pool if s != t]
+    assert [(sources, target) for p, sources, target, _ in asked if p == 1.0] == [
+        ((s,), t) for s, t in pairs
+    ]
+    assert len({folder for p, *_, folder in asked if p == 1.0}) == 6
+    first = found.table.set_index("penalty").loc[1.0]
+    assert first[["emodb", "ravdess", "nemo", "mean"]].tolist() == [15.0, 35.0, 55.0, 35.0]
+
+
 def test_optuna_ranks_what_it_tried(tmp_path, monkeypatch):
     scores = {2.0: 40.0, 7.0: 60.0}
     monkeypatch.setattr(
