@@ -518,7 +518,7 @@ def _prior_note(config: Any, protocol: Protocol) -> list[str]:
         return []
     return [
         "prior: every class is taken to be as frequent in the target as any other; if they are not, give their shares "
-        "(--prior), or --no-match-prior where nothing is known"
+        "(--prior), or leave the prior out where there are several sources (--no-match-prior)"
     ]
 
 
