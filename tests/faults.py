@@ -146,8 +146,8 @@ FAULTS = (
     Fault(
         "the selection tests what it learned from",
         "experiments/selection.py",
-        "for spec in pool if spec != left_out",
-        "for spec in pool",
+        "for name, spec in names.items() if name != left_out",
+        "for name, spec in names.items()",
         f"{_SELECTION}::test_the_choice_is_that_of_runs_made_by_hand",
     ),
     Fault(
