@@ -822,6 +822,20 @@ FAULTS = (
         _FOLDS,
     ),
     Fault(
+        "a target without labels is taken to have some",
+        "corpora/protocol.py",
+        'return bool(terms.regressed) or bool(self.target["emotion"].notna().any())',
+        "return True",
+        "tests/experiments/test_unlabelled.py",
+    ),
+    Fault(
+        "seeds that disagree are said to agree",
+        "evaluation/unlabelled.py",
+        "(answers == 1).mean()",
+        "(answers >= 1).mean()",
+        "tests/experiments/test_unlabelled.py",
+    ),
+    Fault(
         "the fold's tested speakers are learned from",
         "corpora/protocol.py",
         '            source=of(self.source, "train", "dev", whole=True),',

@@ -280,14 +280,18 @@ def select(experiment: Experiment, config: Any, arguments: Any, out: Path) -> Se
 
 def run_experiment(experiment: Experiment, config: Any) -> dict[str, Any]:
     """Run a recipe and print its result and report."""
-    from cleser.evaluation import report, show_results  # noqa: PLC0415
+    from cleser.evaluation import Run, report, show_results  # noqa: PLC0415
     from cleser.experiments.methods import METHODS, check_task  # noqa: PLC0415
     from cleser.speech import load_backbone  # noqa: PLC0415
 
     check_task(experiment.recipe, experiment.protocol.task)
     results = METHODS[experiment.recipe].run(experiment, config, load_backbone(experiment.backbone))
-    page = report([experiment.out], experiment.out / "report.html")
     console.print(show_results(results))
+    if not Run(experiment.out).scored:
+        specs = " ".join(experiment.protocol.target)
+        console.print(f"now: cleser predict {experiment.out} --corpus {specs} --csv emotions.csv")
+        return results
+    page = report([experiment.out], experiment.out / "report.html")
     console.print(f"report: {page}")
     return results
 

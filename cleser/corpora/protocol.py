@@ -38,7 +38,7 @@ class Protocol:
 
     Args:
         source: Corpora to learn from, as NAME:FOLDER.
-        target: Corpora to recognise.
+        target: Corpora to recognise. If nothing in them has a label, all of it is recognised, and nothing is scored.
         auxiliary: Further labelled corpora, for methods that learn from them; never used to select.
         labels: The classes, in the order of the model's outputs. Other emotions are left out.
         split: Hold out whole source speakers for development and test on every target utterance ("speakers"), or keep
@@ -227,10 +227,11 @@ class Protocol:
         specs = (*self.source, *self.auxiliary, *self.target)
         renamed = {spec: load(spec, self.map) for spec in specs}
         check_distinct(renamed)
-        source, auxiliary, target = (
+        source, auxiliary = (
             _concatenated([self._labelled(spec, renamed[spec]) for spec in specs])
-            for specs in (self.source, self.auxiliary, self.target)
+            for specs in (self.source, self.auxiliary)
         )
+        target = _concatenated(self._tested(renamed))
         everything = _concatenated([renamed[spec] for spec in self.target])
         cast = Cast(
             self,
@@ -249,8 +250,9 @@ class Protocol:
             role = f"source of fold {one.fold.name}" if one.fold and cast.several else "source"
             self._check_classes(role, self.source, one.source, renamed)
             self._check_attributes(role, self.source, one.source)
-        self._check_classes("target", self.target, cast.target, renamed)
-        self._check_attributes("target", self.target, cast.target)
+        if cast.scored:
+            self._check_classes("target", self.target, cast.target, renamed)
+            self._check_attributes("target", self.target, cast.target)
         return cast
 
     def _notes(self, renamed: dict[str, pd.DataFrame]) -> tuple[str, ...]:
@@ -305,6 +307,25 @@ class Protocol:
                 "narrow them on purpose (--attributes)"
             )
 
+    def _tested(self, renamed: dict[str, pd.DataFrame]) -> list[pd.DataFrame]:
+        """The rows of the target's corpora that are recognised: those of a class, or all where nobody labelled any."""
+        bare = [spec for spec in self.target if renamed[spec]["emotion"].isna().all()]
+        if self.task != "emotion" or not bare:
+            return [self._labelled(spec, renamed[spec]) for spec in self.target]
+        if len(bare) < len(self.target):
+            raise ValueError(
+                f"the target {bare} has no emotion, but {[s for s in self.target if s not in bare]} has, expected "
+                "emotions in all of them or in none: recognise the corpora in runs of their own"
+            )
+        asked = {"split": self.split, "adapt": self.adapt, "target_access": self.target_access}
+        usual = {"split": "speakers", "adapt": "test"}
+        for name, value in asked.items():
+            if usual.get(name, value) != value or value == "labels":
+                raise ValueError(
+                    f"{name} is {value!r}, which needs emotions of the target, and {bare} has none: leave it out"
+                )
+        return [renamed[spec] for spec in bare]
+
     def _labelled(self, spec: str, renamed: pd.DataFrame) -> pd.DataFrame:
         if self.task == "avd":
             known = pd.DataFrame(attributes_of(renamed), renamed.index).notna().any(axis=1)
@@ -318,9 +339,8 @@ class Protocol:
             found = sorted(renamed["emotion"].dropna().unique())
             if not found:
                 raise ValueError(
-                    f"{spec}: no utterance has an emotion, expected some of {list(self.labels)}. Of a target, label "
-                    "one utterance of each class, or more for scores that mean something: the method adapts to the "
-                    "others all the same, and cleser predict RUN --corpus then recognises all of them"
+                    f"{spec}: no utterance has an emotion, expected some of {list(self.labels)}; a corpus without "
+                    "labels can be a target, to be recognised"
                 )
             raise ValueError(
                 f"{spec}: found the emotions {found}, expected some of {list(self.labels)}; "
@@ -394,7 +414,7 @@ class Cast:
         protocol: The terms.
         source: Labelled utterances to learn from and to select on.
         auxiliary: Labelled utterances of further corpora.
-        target: Labelled utterances to test.
+        target: Labelled utterances to test; of a target without any label all utterances, to recognise.
         pool: Utterances of the target of which a method may hear some, whatever they express.
         left_out: What could not be used, as ``{"path": …, "reason": …}``.
         notes: What the protocol asked for and the corpora lack, and what they hold beside its classes.
@@ -430,6 +450,20 @@ class Cast:
         pool = self.pool.iloc[:0] if nothing else _official("target", self.pool, "train")
         target = _official("target", self.target, *self.protocol.test)
         return replace(self, source=source, target=target, pool=pool)
+
+    @property
+    def scored(self) -> bool:
+        """Whether the target has labels; without, it is recognised, and nothing can be said of how well."""
+        terms = self.protocol
+        return bool(terms.regressed) or bool(self.target["emotion"].notna().any())
+
+    def needs_labels(self) -> None:
+        """Raise a ValueError if the target has no labels to test by."""
+        if not self.scored:
+            raise ValueError(
+                f"the target {list(self.protocol.target)} has no labels, so that nothing can be tested: cleser predict "
+                "RUN --corpus SPEC recognises it"
+            )
 
     @property
     def phones_on_one_side(self) -> bool:

@@ -98,11 +98,13 @@ def report(
         The file.
 
     Raises:
-        ValueError: There is no run, or a folder is not that of a finished one.
+        ValueError: There is no run, a folder is not that of a finished one, or a run has no scores.
     """
     if not folders:
         raise ValueError("there are no runs to report, expected at least one folder")
     runs = [Run(Path(folder)) for folder in folders]
+    for run in runs:
+        run.needs_scores()
     groups = [_group(of, controls or {}) for of in _by_direction(runs).values()]
     sections = [_section(run, f"run{number}", listen) for number, run in enumerate(runs)]
     title = groups[0]["direction"] if len(groups) == 1 else "Cross-lingual emotion recognition"

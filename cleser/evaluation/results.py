@@ -23,6 +23,7 @@ from cleser.evaluation.measures import Measure, measures
 from cleser.evaluation.metrics import METRICS, f1, precision, recall
 from cleser.evaluation.speakers import Clusters, cluster
 from cleser.evaluation.terms import differing
+from cleser.evaluation.unlabelled import summarise_unlabelled
 from cleser.files import write_text
 from cleser.recipe_names import with_current_name
 
@@ -77,6 +78,19 @@ class Run:
     def clusters(self) -> Clusters:
         """Confusions per speaker and seed."""
         return cluster(self.predictions, self.protocol["classes"])
+
+    @property
+    def scored(self) -> bool:
+        """Whether the target has labels; without, the run has recognised it, and has no scores."""
+        return bool(self.attributes) or bool(self.predictions["emotion"].notna().any())
+
+    def needs_scores(self) -> None:
+        """Raise a ValueError if the run has no scores."""
+        if not self.scored:
+            raise ValueError(
+                f"{self.folder} has no scores, since no utterance of its target has a label: cleser evaluate "
+                f"{self.folder} shows what was recognised, and cleser predict {self.folder} --corpus SPEC lists it"
+            )
 
     @property
     def attributes(self) -> list[str]:
@@ -142,9 +156,10 @@ def write_results(
         What was written; fractions from 0 to 1.
     """
     run = Run(folder)
-    results = {**summarise_run(run, run.predictions)}
     predictions = run.predictions
-    results |= {
+    found = summarise_run(run, predictions) if run.scored else _summarise_unlabelled(run)
+    results = {
+        **found,
         "n_utterances": int(predictions["utterance"].nunique()),
         "n_speakers": int(predictions["speaker"].nunique()),
         "seeds": sorted(int(s) for s in predictions["seed"].unique()),
@@ -152,7 +167,7 @@ def write_results(
         "protocol": run.protocol["hash"],
         "left_out": left_out or [],
     }
-    if classes := run.protocol["classes"]:
+    if (classes := run.protocol["classes"]) and run.scored:
         results["gender"] = gender_gap(predictions, classes)
         if has_probabilities(predictions, classes):
             results["calibration"] = _calibration(run, temperatures)
@@ -162,12 +177,24 @@ def write_results(
     return results
 
 
-def _calibration(run: Run, temperatures: list[dict[str, Any]] | None) -> dict[str, Any]:
+def _summarise_unlabelled(run: Run) -> dict[str, Any]:
+    """What is recognised where nobody knows what is right, and the temperatures for further recordings."""
     classes = run.protocol["classes"]
-    if temperatures is None:
-        own = run.development
-        temperatures = [] if own is None or own.empty else fit_temperatures(own, classes)
-    return summarise_calibration(run.predictions, classes, temperatures)
+    temperatures = _fitted_temperatures(run) if has_probabilities(run.predictions, classes) else []
+    return {
+        **summarise_unlabelled(run.predictions, classes),
+        "calibration": {"temperatures": temperatures},
+    }
+
+
+def _calibration(run: Run, temperatures: list[dict[str, Any]] | None) -> dict[str, Any]:
+    found = _fitted_temperatures(run) if temperatures is None else temperatures
+    return summarise_calibration(run.predictions, run.protocol["classes"], found)
+
+
+def _fitted_temperatures(run: Run) -> list[dict[str, Any]]:
+    own = run.development
+    return [] if own is None or own.empty else fit_temperatures(own, run.protocol["classes"])
 
 
 def _test_sets(run: Run) -> dict[str, Any]:
@@ -264,9 +291,12 @@ def compare_runs(a: Path, b: Path, *, force: bool = False) -> Comparison:
         force: Compare even if the protocols differ.
 
     Raises:
-        ValueError: The protocols differ, or the runs tested different utterances, if only in some seeds.
+        ValueError: The protocols differ, the runs tested different utterances, if only in some seeds, or a target has
+            no labels.
     """
     one, two = Run(a), Run(b)
+    one.needs_scores()
+    two.needs_scores()
     casts = one.protocol["cast"], two.protocol["cast"]
     if casts[0] != casts[1] and not force:
         raise ValueError(

@@ -16,6 +16,7 @@ from rich.text import Text
 from cleser.evaluation.intervals import Difference
 from cleser.evaluation.results import Comparison, Run
 from cleser.evaluation.terms import uses_of
+from cleser.evaluation.unlabelled import show_unlabelled
 from cleser.multiple_tests import holm
 
 
@@ -68,7 +69,13 @@ def coverage(results: dict[str, Any]) -> str:
 
 
 def headline(results: dict[str, Any]) -> str:
-    """The metric that a run is told by: ``"uar"``, or ``"ccc"`` where it predicts attributes alone."""
+    """The metric that a run is told by: ``"uar"``, or ``"ccc"`` where it predicts attributes alone.
+
+    Raises:
+        ValueError: There are no scores, since the target has no labels.
+    """
+    if "recognised" in results:
+        raise ValueError("the run has no scores, since no utterance of its target has a label")
     return "uar" if "uar" in results else "ccc"
 
 
@@ -85,6 +92,8 @@ def decimal(metric: dict[str, Any]) -> tuple[str, str]:
 
 def show_results(results: dict[str, Any]) -> Group:
     """What a terminal shows of ``results.json``."""
+    if "recognised" in results:
+        return show_unlabelled(results)
     table = Table(
         title=f"{results['recipe']} · protocol {results['protocol']}", title_justify="left"
     )
@@ -352,6 +361,8 @@ def frame(folders: Sequence[Path]) -> pd.DataFrame:
     by their hashes.
     """
     runs = [Run(Path(folder)) for folder in folders]
+    for run in runs:
+        run.needs_scores()
     columns = _columns(runs)
     cells: dict[str, dict[str, str]] = {}
     places = Counter(

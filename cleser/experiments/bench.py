@@ -173,7 +173,7 @@ def run_matrix(
 
     Returns:
         See :func:`tabulate`; also written to ``out`` as CSV, HTML and LaTeX. A cell that failed is reported on the
-        terminal and left out.
+        terminal and left out, and so is one whose target has no labels.
 
     Raises:
         ValueError: A corpus or a recipe is unknown.
@@ -185,7 +185,8 @@ def run_matrix(
             advance(1, f"{cell.direction.name} {cell.recipe}")
             if problem:
                 say_always(f"{cell.direction.name} {cell.recipe} failed: {problem}")
-    table = tabulate([cell for cell in cells if (cell.folder / "results.json").exists()])
+    finished = [cell for cell in cells if (cell.folder / "results.json").exists()]
+    table = tabulate([cell for cell in finished if Run(cell.folder).scored])
     if not table.empty:
         write_tables(table, out)
     return table
@@ -358,8 +359,10 @@ def _run(cell: Cell, matrix: Matrix, alignments: str | None) -> None:
     if found:
         experiment, config = found.apply(experiment, config)
     if experiment.finished():
+        Run(cell.folder).needs_scores()
         return
     METHODS[experiment.recipe].run(experiment, config, load_backbone(experiment.backbone))
+    Run(cell.folder).needs_scores()
     if found:
         found.write(cell.folder / SELECTION)
     # What an interrupted attempt took before is not known: the time is that of the last.

@@ -46,7 +46,8 @@ def evaluate(
         What ``results.json`` holds.
 
     Raises:
-        ValueError: The folder holds no finished run, or that of the results holds a test on other corpora.
+        ValueError: The folder holds no finished run, that of the results holds a test on other corpora, or the corpora
+            have no labels.
         LeakageError: The corpora overlap with what the run has learned from.
     """
     saved = open_run(run)
@@ -60,6 +61,7 @@ def evaluate(
     _check_folder(experiment.out, on)
     experiment.finished(overwrite=True)
     cast, notes = admit(experiment)
+    cast.needs_labels()
     phones = phones_of(cast.heard, alignments)
     settled, note = settle(
         protocol,

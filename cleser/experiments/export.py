@@ -116,6 +116,7 @@ def model_card(run: Run, backbone: Backbone, *, onnx: Input | None = None) -> st
         base_model=_source(pretrained_part(backbone)) if _on_hub(backbone) else None,
         protocol=run.protocol,
         results=run.results,
+        scored=run.scored,
         robustness=robustness_rows(run.robustness),
         robustness_metric=robustness_metric(run.robustness),
         attributes=attribute_rows(run.results, run.attributes),

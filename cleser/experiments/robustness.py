@@ -117,12 +117,13 @@ def measure_robustness(
         covers``, and ``utterances``.
 
     Raises:
-        ValueError: The folder holds no finished run, or results of other settings.
+        ValueError: The folder holds no finished run or results of other settings, or the recordings have no labels.
     """
     saved = open_run(run)
     protocol = protocol_on(saved.protocol, on) if on else saved.protocol
     out = out or run / "robustness"
     cast = protocol.load()
+    cast.needs_labels()
     parts = [cast.parts(number).test for number in range(len(saved.networks))]
     tested = pd.concat(parts).drop_duplicates("utterance", ignore_index=True)
     rows = draw(tested, files, seed)

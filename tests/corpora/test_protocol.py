@@ -109,20 +109,20 @@ def test_a_class_that_the_target_lacks_stops_before_any_work(specs, tmp_path):
     assert set(narrowed.target["emotion"]) == {"anger", "sadness"}
 
 
-def test_a_target_without_any_label_is_told_what_to_do(specs, tmp_path):
+def test_a_target_without_any_label_is_recognised_whole(specs, tmp_path):
     bare = write_corpus(tmp_path / "c", "c", speakers=2)
     path = Path(bare.removeprefix("manifest:"))
     rows = pd.read_csv(path)
     rows.drop(columns="emotion").to_csv(path, index=False)
-    with pytest.raises(
-        ValueError, match=r"no utterance has an emotion.*label one utterance of each"
-    ):
-        Protocol([specs[0]], [bare]).load()
+    cast = Protocol([specs[0]], [bare]).load()
+    assert not cast.scored
+    assert len(cast.target) == len(cast.parts().test) == len(cast.parts().adapt) == len(rows)
     few = rows["emotion"].where(~rows["emotion"].duplicated())
     rows.assign(emotion=few).to_csv(path, index=False)
     cast = Protocol([specs[0]], [bare]).load()
-    assert len(cast.target) == 4
-    assert len(cast.heard) == len(rows)  # as the message promises, all are adapted to
+    assert cast.scored
+    assert len(cast.target) == 4  # where some have labels, these are tested
+    assert len(cast.heard) == len(rows)
 
 
 def test_the_pool_is_not_filtered_by_labels_unless_asked(specs, tmp_path):
