@@ -65,6 +65,11 @@ def make_folds(manifest: pd.DataFrame, split: str) -> list[Fold]:
         return _emobox(manifest, Path(argument).expanduser())
     if split == _EACH_SPEAKER:
         speakers = _speakers(manifest)
+        if speakers.nunique() < 2:
+            raise ValueError(
+                f"{split} needs two speakers or more, found {', '.join(speakers.unique())} alone, from whom nobody is "
+                "left to learn"
+            )
         return [_tested(name, speakers == name) for name in sorted(speakers.unique())]
     if kind == "kfold":
         return _by_speakers(_speakers(manifest), int(argument))
@@ -204,21 +209,65 @@ def _matched(
 ) -> Fold:
     """The roles of the rows that a list names, by their ids, or by what their paths end in."""
     index = _Index(manifest)
+    found = [index.find(str(said)) for said in names]
+    _check_words(names, splits, source)
+    within_folders = any(match is not None and match.shared > 1 for match in found)
+    claims: dict[int, _Match] = {}  # the name that is most like a row has it
+    for match in found:
+        if match is not None and match.shared > claims.get(match.row, _NOT).shared:
+            claims[match.row] = match
     roles = pd.Series(None, index=manifest.index, dtype="object")
     unmatched = []
-    for said, split in zip(names, splits, strict=True):
-        row = index.find(str(said))
-        role = next((r for r in _ROLES if str(split).startswith(r)), None)
-        if row is None or role is None:
-            unmatched.append(str(said))
-        else:
-            roles.iloc[row] = role
+    for said, split, match in zip(map(str, names), splits, found, strict=True):
+        # Where a list and the manifest have folders in common, a name of another folder is another recording.
+        elsewhere = match is not None and match.shared == 1 and match.folders and within_folders
+        if match is None or elsewhere or match.shared < claims[match.row].shared:
+            unmatched.append(said)
+        elif (role := _role(split)) is not None:
+            before = roles.iloc[match.row]
+            if pd.notna(before) and before != role:
+                raise ValueError(
+                    f"{source}: {said} stands in {before} and in {role}, expected each recording in one part"
+                )
+            roles.iloc[match.row] = role
     if roles.isna().all():
         raise ValueError(
             f"{source}: names none of {len(manifest)} utterances, as {manifest['utterance'].iloc[0]}; "
             f"found {', '.join(map(str, names[:3]))}"
         )
     return Fold(name, roles.astype("str"), tuple(unmatched))
+
+
+def _role(split: object) -> str | None:
+    """The part that a cell names; none where it is empty."""
+    return next((role for role in _ROLES if str(split).startswith(role)), None)
+
+
+def _check_words(names: pd.Series[str], splits: pd.Series[str], source: Path) -> None:
+    """Raise a ValueError where a list names a part that nobody knows."""
+    unknown = splits.notna() & splits.map(_role).isna()
+    if unknown.any():
+        raise ValueError(
+            f"{source}: {names[unknown].iloc[0]} stands in {splits[unknown].iloc[0]!r} ({unknown.sum()} rows have such "
+            "words), expected train, dev (or valid) or test, or an empty cell for what takes no part"
+        )
+
+
+class _Match(NamedTuple):
+    """The row that a name stands for.
+
+    Attributes:
+        row: Its number.
+        shared: How much the name and the row's path have in common: the stem, and folders before it.
+        folders: Whether the name has folders.
+    """
+
+    row: int
+    shared: float
+    folders: bool
+
+
+_NOT: Final = _Match(-1, 0, folders=False)
 
 
 class _Index:
@@ -231,17 +280,17 @@ class _Index:
         for row, parts in enumerate(self.parts):
             self.stems.setdefault(parts[-1], []).append(row)
 
-    def find(self, name: str) -> int | None:
+    def find(self, name: str) -> _Match | None:
         """The row with this id, or the one whose path ends most like this one; None where two do."""
         if name in self.ids:
-            return self.ids[name]
+            return _Match(self.ids[name], np.inf, folders=False)
         wanted = _parts(name)
         rows = self.stems.get(wanted[-1], [])
-        if len(rows) < 2:
-            return rows[0] if rows else None
         alike = [_shared_end(self.parts[row], wanted) for row in rows]
-        best = max(alike)
-        return rows[alike.index(best)] if alike.count(best) == 1 else None
+        best = max(alike, default=0)
+        if alike.count(best) != 1:
+            return None
+        return _Match(rows[alike.index(best)], best, len(wanted) > 1)
 
 
 def _parts(path: str) -> tuple[str, ...]:

@@ -227,6 +227,8 @@ class Protocol:
         specs = (*self.source, *self.auxiliary, *self.target)
         renamed = {spec: load(spec, self.map) for spec in specs}
         check_distinct(renamed)
+        for role in _ROLES:
+            _check_given_once(role, getattr(self, role), renamed)
         source, auxiliary = (
             _concatenated([self._labelled(spec, renamed[spec]) for spec in specs])
             for specs in (self.source, self.auxiliary)
@@ -347,6 +349,19 @@ class Protocol:
                 f"map names with map={{'calm': 'neutral'}} (--map calm=neutral)"
             )
         return kept.reset_index(drop=True)
+
+
+def _check_given_once(role: str, specs: tuple[str, ...], renamed: dict[str, pd.DataFrame]) -> None:
+    """Raise a ValueError where two specs of a role hold the same recordings, which would count twice."""
+    first: dict[str, str] = {}
+    for spec in specs:
+        twice = [name for name in renamed[spec]["utterance"] if name in first]
+        if twice:
+            raise ValueError(
+                f"{role} names {len(twice)} recordings twice, in {first[twice[0]]} and in {spec}, as {twice[0]}; "
+                "expected each corpus once"
+            )
+        first.update(dict.fromkeys(renamed[spec]["utterance"], spec))
 
 
 def _concatenated(frames: list[pd.DataFrame]) -> pd.DataFrame:

@@ -95,7 +95,7 @@ def load_all(
     """Read several corpora as one manifest, in which each id names one recording.
 
     Args:
-        specs: As for :func:`load`; a corpus that is given twice is read once.
+        specs: As for :func:`load`; recordings of a corpus that is given twice are there once.
         rename: As for :func:`load`.
         labels: As for :func:`load`.
 
@@ -111,7 +111,11 @@ def load_all(
         raise ValueError("found no corpus, expected one or more as emodb:PATH")
     check_distinct(read)
     listed = [problem for rows in read.values() for problem in problems(rows)]
-    return with_problems(pd.concat(read.values(), ignore_index=True), listed)
+    # A folder can be written in many ways: what has one id by now is one recording.
+    rows = pd.concat(read.values(), ignore_index=True).drop_duplicates(
+        "utterance", ignore_index=True
+    )
+    return with_problems(rows, listed)
 
 
 def check_distinct(read: Mapping[str, pd.DataFrame]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from pathlib import Path
 from typing import Any, Final
@@ -44,10 +45,18 @@ def read_table(path: Path, *needed: str, **options: Any) -> pd.DataFrame:
         ValueError: A column is missing, or the rows cannot be told apart.
     """
     text = read_text(path)
-    options = {"sep": separator(text), **options}
+    options = {"sep": separator(text), "quoting": csv.QUOTE_MINIMAL, **options}
+    if _has_stray_quotes(text, options["sep"]):
+        options["quoting"] = csv.QUOTE_NONE
+    _check_first_row(path, text, options)
     try:
         table: pd.DataFrame = pd.read_csv(
-            io.StringIO(text), dtype="str", keep_default_na=False, na_values=[""], **options
+            io.StringIO(text),
+            dtype="str",
+            keep_default_na=False,
+            na_values=[""],
+            index_col=False,
+            **options,
         )
     except (ValueError, pd.errors.EmptyDataError) as error:
         raise ValueError(f"{path}: {str(error).strip()}, expected a table of text") from error
@@ -59,6 +68,29 @@ def read_table(path: Path, *needed: str, **options: Any) -> pd.DataFrame:
     if missing:
         raise ValueError(f"{path}: found the columns {list(table)}, expected also {missing}")
     return table
+
+
+def _has_stray_quotes(text: str, between: str) -> bool:
+    """Whether quotes are text: each line has all cells by itself, and in one a quote opens that none closes.
+
+    Such a quote would make one cell of all lines up to the next quote, and their rows would be gone.
+    """
+    lines = [line for line in text.splitlines() if line.strip()]
+    whole = all(line.count(between) == lines[0].count(between) for line in lines)
+    return whole and any(line.count('"') % 2 for line in lines)
+
+
+def _check_first_row(path: Path, text: str, options: dict[str, Any]) -> None:
+    """Raise a ValueError where the first row has more cells than columns: pandas would take one for its name."""
+    if "names" in options:
+        return
+    reading = {"delimiter": options["sep"], "quoting": options["quoting"]}
+    rows = [row for row, _ in zip(csv.reader(io.StringIO(text), **reading), range(2), strict=False)]
+    if len(rows) == 2 and any(cell.strip() for cell in rows[1][len(rows[0]) :]):
+        raise ValueError(
+            f"{path}: the first row has {len(rows[1])} cells, {rows[1]}, expected {len(rows[0])} as the columns "
+            f"{rows[0]}: put texts that hold {options['sep']!r} in quotes"
+        )
 
 
 def separator(text: str) -> str:

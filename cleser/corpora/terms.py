@@ -43,6 +43,12 @@ _MISSING: Final = frozenset(
         *("<na>", "no_agreement", "no agreement", "x"),
     }
 )
+_NOBODY: Final = _MISSING - {
+    "x",
+    "xxx",
+    "no_agreement",
+    "no agreement",
+}  # which may be somebody's code
 _GENDERS: Final = """\
 female: f w woman women girl
 male: m man men boy"""
@@ -172,6 +178,15 @@ def to_splits(names: pd.Series[str]) -> pd.Series[str]:
 def is_missing(names: pd.Series[str]) -> pd.Series[bool]:
     """Whether a cell says that nothing is known."""
     return names.isna() | names.str.strip().str.lower().isin(_MISSING)
+
+
+def is_nobody(names: pd.Series[str]) -> pd.Series[bool]:
+    """Whether a cell says that the speaker is not known; a speaker may be called X.
+
+    >>> is_nobody(pd.Series(["X", "unknown", "7"])).tolist()
+    [False, True, False]
+    """
+    return names.isna() | names.str.strip().str.lower().isin(_NOBODY)
 
 
 def _mapped(values: pd.Series[str], function: object) -> pd.Series[str]:

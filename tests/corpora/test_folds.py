@@ -39,6 +39,9 @@ def test_speakers_are_divided_whole(corpus):
         make_folds(
             manifest.assign(speaker=manifest["speaker"].mask(manifest.index == 3)), "kfold:2"
         )
+    alone = manifest[manifest["speaker"] == manifest["speaker"].iloc[0]]
+    with pytest.raises(ValueError, match="needs two speakers or more, found own/anna alone"):
+        make_folds(alone.reset_index(drop=True), "leave-one-speaker-out")
     for split in ("kfold:1", "kfold:x", "folds", "emobox:"):
         with pytest.raises(ValueError, match="expected"):
             make_folds(manifest, split)
@@ -99,6 +102,48 @@ def test_a_list_of_ones_own(corpus):
     rows.assign(utterance="x").to_csv(root / "split.csv", index=False)
     with pytest.raises(ValueError, match=r"split\.csv: names none of 12 utterances, as own/anna"):
         make_folds(manifest, f"{root}/split.csv")
+
+
+def test_a_list_that_contradicts_itself_or_uses_other_words_is_refused(corpus):
+    root, manifest = corpus
+    rows = pd.DataFrame({"path": NAMES, "split": "train"})
+    twice = pd.concat([rows, pd.DataFrame({"path": [NAMES[2]], "split": ["test"]})])
+    twice.to_csv(root / "split.csv", index=False)
+    with pytest.raises(ValueError, match=r"anna/hap/1\.wav stands in train and in test"):
+        make_folds(manifest, f"{root}/split.csv")
+    rows.assign(split=["evaluation"] * 2 + ["train"] * 10).to_csv(root / "split.csv", index=False)
+    with pytest.raises(ValueError, match=r"anna/sad/1\.wav stands in 'evaluation' \(2 rows"):
+        make_folds(manifest, f"{root}/split.csv")
+    rows.assign(split=[None, *["train"] * 11]).to_csv(root / "split.csv", index=False)
+    (fold,) = make_folds(manifest, f"{root}/split.csv")
+    assert fold.roles.isna().tolist() == [True] + [False] * 11  # an empty cell takes no part
+    assert fold.unmatched == ()
+
+
+def test_a_recording_that_is_missing_does_not_take_the_row_of_another_speaker(write):
+    root = write("DC/a01.wav", "DC/a02.wav", "JE/a02.wav")
+    paths = ["DC/a01.wav", "DC/a02.wav", "JE/a02.wav"]
+    table = {"path": paths, "speaker": ["DC", "DC", "JE"], "emotion": "sad", "language": "en"}
+    pd.DataFrame(table).to_csv(root / "own.csv", index=False)
+    manifest = load(f"manifest:{root}/own.csv")
+    names = [*paths, "JE/a01.wav"]
+    splits = ["train", "train", "test", "test"]
+    for order in (names, [f"downloads/own/{name}" for name in names]):
+        rows = pd.DataFrame({"path": order, "split": splits})
+        rows.to_csv(root / "split.csv", index=False)
+        (fold,) = make_folds(manifest, f"{root}/split.csv")
+        assert fold.roles.tolist() == splits[:3]
+        assert fold.unmatched == (order[-1],)
+        rows.iloc[[3, 2, 1]].to_csv(
+            root / "split.csv", index=False
+        )  # nor where DC/a01 is not listed
+        (fold,) = make_folds(manifest, f"{root}/split.csv")
+        assert fold.roles.fillna("").tolist() == ["", "train", "test"]
+        assert fold.unmatched == (order[-1],)
+    stems = pd.DataFrame({"path": ["a01.wav"], "split": "test"})  # names without folders
+    stems.to_csv(root / "split.csv", index=False)
+    (fold,) = make_folds(manifest, f"{root}/split.csv")
+    assert fold.roles.fillna("").tolist() == ["test", "", ""]
 
 
 @pytest.mark.parametrize(

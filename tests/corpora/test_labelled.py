@@ -212,7 +212,7 @@ def test_manifest_rows_without_a_usable_file_are_problems(table):
     ("name", "text", "expected"),
     [
         ("own.csv", "sound,language\na.wav,de\n", r"expected also \['path'\]"),
-        ("own.csv", "path,language,start\na.wav,de,soon\n", "expected start and end in seconds"),
+        ("own.csv", "path,language,start\na.wav,de,soon\n", "expected start in seconds"),
         ("own.xlsx", "path,language\n", r"found \.xlsx, expected one of \['\.csv', "),
         (
             "own.csv",

@@ -204,7 +204,7 @@ def test_words_of_others(folder):
         ),
         (
             {"path": ["a.wav"], "language": "de", "end": "soon"},
-            "found 'soon', expected start and end",
+            "found 'soon', expected end in seconds",
         ),
         (
             {"path": ["a.wav"], "language": "de", "emotion": "A"},
@@ -218,6 +218,63 @@ def test_what_is_missing_is_said_in_a_line(folder, rows, said):
         load(f"manifest:{folder}/own.csv")
     with pytest.raises(ValueError, match=r"found \['color'\] behind the question mark"):
         load(f"manifest:{folder}/own.csv?color=blue")
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "json", "parquet", "csv"])
+def test_a_gap_does_not_rename_the_speakers_who_are_numbers(folder, ending):
+    frame = pd.DataFrame({"path": ["a.wav", "sub/b.wav"], "language": "de", "speaker": [1, None]})
+    if ending in ("parquet", "csv"):
+        frame["speaker"] = frame["speaker"].astype("float64" if ending == "parquet" else "Int64")
+        getattr(frame, f"to_{ending}")(folder / f"own.{ending}", index=False)
+    else:
+        frame["speaker"] = frame["speaker"].astype("object").where(frame["speaker"].notna(), None)
+        rows = [{**row, "speaker": row["speaker"] and 1} for row in frame.to_dict("records")]
+        lines = [json.dumps(row) for row in rows]
+        text = "\n".join(lines) if ending == "jsonl" else f"[{','.join(lines)}]"
+        (folder / f"own.{ending}").write_text(text)
+    speakers = load(f"manifest:{folder}/own.{ending}")["speaker"]
+    assert speakers[0] == "own/1"
+    assert pd.isna(speakers[1])
+
+
+def test_who_is_called_x_is_somebody(folder):
+    frame = pd.DataFrame({**ROWS, "speaker": ["X", "unknown"]})
+    frame.to_csv(folder / "own.csv", index=False)
+    speakers = load(f"manifest:{folder}/own.csv")["speaker"]
+    assert speakers[0] == "own/X"
+    assert pd.isna(speakers[1])
+
+
+@pytest.mark.parametrize("first", ["start", "offset"])
+def test_a_stretch_ends_after_its_duration(folder, first):
+    frame = pd.DataFrame({"path": "a.wav", "language": "de", first: [0, 0.05], "duration": 0.05})
+    frame.to_csv(folder / "own.csv", index=False)
+    found = load(f"manifest:{folder}/own.csv")
+    assert found[["start", "end"]].to_numpy().tolist() == [[0, 0.05], [0.05, 0.1]]
+    frame.assign(end=[0.02, 0.09]).to_csv(folder / "own.csv", index=False)  # which says it
+    assert load(f"manifest:{folder}/own.csv")["end"].tolist() == [0.02, 0.09]
+
+
+@pytest.mark.parametrize("separator", ["\t", ","])
+def test_a_stray_quote_takes_no_other_rows(folder, separator):
+    rows = [("path", "text", "emotion", "language"), ("a.wav", '"Hello', "anger", "de"),
+            ("sub/b.wav", 'said "no"', "sad", "de")]  # fmt: skip
+    (folder / "own.tsv").write_text("\n".join(separator.join(row) for row in rows))
+    found = load(f"manifest:{folder}/own.tsv")
+    assert found["emotion"].tolist() == ["anger", "sadness"]
+    assert found["text"].tolist() == ['"Hello', 'said "no"']
+    quoted = pd.DataFrame({**ROWS, "text": ['two\nlines, "quoted"', "b"]})
+    quoted.to_csv(folder / "own.tsv", sep=separator, index=False)
+    assert load(f"manifest:{folder}/own.tsv")["text"].tolist() == quoted["text"].tolist()
+
+
+def test_a_first_row_with_more_cells_than_columns_is_named(folder):
+    text = "path,text,emotion,language\na.wav,Hello, you,anger,de\n"
+    (folder / "own.csv").write_text(text)
+    with pytest.raises(ValueError, match=r"own\.csv: the first row has 5 cells.*4 .*in quotes"):
+        load(f"manifest:{folder}/own.csv")
+    (folder / "own.csv").write_text("path,emotion,language\na.wav,anger,de,\nsub/b.wav,neu,de,\n")
+    assert kept(load(f"manifest:{folder}/own.csv")) == EXPECTED  # a comma at the end of each line
 
 
 @pytest.mark.parametrize("content", ["[1, 2]", "{", '"a"', '[{"path": 1}]', "[" * 99_999])

@@ -1,5 +1,7 @@
 """MSP-Podcast and BIIC-Podcast in the variants that are about, on generated trees."""
 
+import re
+
 import pytest
 
 from cleser.corpora import load, problems
@@ -154,7 +156,11 @@ CONSENSUS = (
 
 @pytest.mark.parametrize(
     ("name", "text", "refused"),
-    [("labels.csv", DISTRIBUTION, 1), ("labels_consensus.csv", CONSENSUS, 0)],
+    [
+        ("labels.csv", DISTRIBUTION, 1),
+        ("labels.csv", re.sub(r"([^,\n]+)", r'"\1"', DISTRIBUTION), 1),
+        ("labels_consensus.csv", CONSENSUS, 0),
+    ],
 )
 def test_biic_podcast(write, name, text, refused):
     names = [f"Audios/BIIC-PODCAST_1000_0321_000{n}.wav" for n in range(3, 6 + refused)]

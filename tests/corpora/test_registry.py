@@ -121,3 +121,14 @@ def test_commands_without_a_corpus_say_so(command, tmp_path, capsys):
         == 2
     )
     assert "found no corpus, expected one or more as emodb:PATH" in capsys.readouterr().err
+
+
+def test_a_corpus_that_is_spelt_in_two_ways_counts_once(tmp_path):
+    spec = write_corpus(tmp_path / "a", "a")
+    other = spec.replace("/a/", "/a/../a/")
+    rows = load_all([spec, other])
+    assert len(rows) == len(load(spec))
+    with pytest.raises(
+        ValueError, match=r"source names 16 recordings twice, in .* and in .*\.\./a"
+    ):
+        Protocol([spec, other], [write_corpus(tmp_path / "b", "b")]).load()

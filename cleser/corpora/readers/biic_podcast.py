@@ -23,7 +23,7 @@ from cleser.corpora.consensus import (
 )
 from cleser.corpora.folders import attach, existing, wrong_folder
 from cleser.corpora.manifest import Listing, Problem
-from cleser.corpora.tables import read_table, read_text, separator
+from cleser.corpora.tables import read_table
 
 EMOTIONS = {
     "angry": "anger",
@@ -69,8 +69,7 @@ def _distributions(root: Path) -> list[Path]:
 
 
 def _header(path: Path) -> list[str]:
-    text = read_text(path)
-    return [name.strip().lower() for name in text.partition("\n")[0].split(separator(text))]
+    return [name.lower() for name in read_table(path, nrows=0).columns]
 
 
 def _read_distribution(path: Path) -> tuple[pd.DataFrame, list[Problem]]:

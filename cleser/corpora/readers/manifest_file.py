@@ -25,7 +25,7 @@ from cleser.corpora.emobox import LANGUAGES, decode_emotions
 from cleser.corpora.folders import flaw, printable
 from cleser.corpora.manifest import COLUMNS, Listing, Problem, assemble, check_usable
 from cleser.corpora.tables import read_table, read_text
-from cleser.corpora.terms import is_missing
+from cleser.corpora.terms import is_missing, is_nobody
 
 ENDINGS: Final = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet", ".pq")
 _TABLE: Final = "table"  # of a database
@@ -40,7 +40,7 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "speaker": ("speaker_id", "speakers", "spk", "SpkrID", "spk_id", "speaker_name", "actor"),
     "gender": ("sex", "Gender", "Sex"),
     "emotion": ("emo", "EmoClass", "label", "emotion_label", "Emotion", "emotions", "emotion_class", "emotion_name"),
-    "start": ("start_time", "begin"),
+    "start": ("start_time", "begin", "offset"),
     "end": ("end_time",),
     "split": ("Split_Set", "Split", "partition", "subset"),
     "arousal": ("EmoAct", "activation", "act"),
@@ -153,6 +153,8 @@ def _with_our_names(raw: pd.DataFrame, source: Path, given: Mapping[str, str]) -
     for name in ("start", "end"):
         if name in table:
             table[name] = _seconds(table[name], source)
+    if "start" in table and "end" not in table and "duration" in table:
+        table["end"] = table["start"].fillna(0.0) + _seconds(table["duration"], source)
     return table
 
 
@@ -204,7 +206,13 @@ def _from_json(source: Path, *, lines: bool) -> pd.DataFrame:
 
 
 def _as_text(column: pd.Series[Any]) -> pd.Series[str]:
-    return column.map(str, na_action="ignore").astype("str")
+    """A column as texts; the speaker 1 stays 1, whom a gap in the column makes 1.0."""
+
+    def text(value: Any) -> str:
+        whole = pd.api.types.is_float(value) and float(value).is_integer()
+        return f"{value:.0f}" if whole else str(value)
+
+    return column.map(text, na_action="ignore").astype("str")
 
 
 def _argument(argument: str) -> tuple[Path, dict[str, str]]:
@@ -269,7 +277,7 @@ def _listing(table: pd.DataFrame, source: Path) -> Listing:
         table["corpus"] = source.stem
     table["corpus"] = table["corpus"].fillna(source.stem)
     if "speaker" in table:
-        table["speaker"] = table["speaker"].mask(is_missing(table["speaker"]))
+        table["speaker"] = table["speaker"].mask(is_nobody(table["speaker"]))
     if "split" in table and table["split"].str.fullmatch(r"[\d.]+").eq(True).any():
         table = table.rename(columns={"split": "fold"})  # numbers of folds are no splits
     return _usable(table, source)
@@ -329,7 +337,7 @@ def _seconds(column: pd.Series[Any], source: Path) -> pd.Series[float]:
         times = pd.to_timedelta(texts, errors="coerce")
         if times.isna().any():
             found = texts[times.isna()].iloc[0]
-            raise ValueError(f"{source}: found {found!r}, expected start and end in seconds")
+            raise ValueError(f"{source}: found {found!r}, expected {column.name} in seconds")
         numbers = numbers.astype("float64")
         numbers[texts.index] = times.dt.total_seconds()
     return numbers.astype("float64")
