@@ -79,6 +79,41 @@ def test_pinyin_syllables_are_their_initial_and_final(syllable, parts):
     assert to_ipa(syllable, "pinyin") == INITIALS.get(initial, "") + FINALS[final]
 
 
+@pytest.mark.parametrize(
+    ("symbol", "final"),
+    [
+        # THCHS-30's lexicon: z iy1 (姿), sh ix4 (视), r iz4 (日), l iu4, g ui1, l un2.
+        ("iy1", "ii"), ("ix4", "iii"), ("iz4", "iii"), ("iu4", "iou"), ("ui1", "uei"), ("un2", "uen"),
+        ("ng2", "eng"), ("r5", "er"), ("er2", "er"), ("ii1", "ii"), ("iii4", "iii"),
+    ],
+)  # fmt: skip
+def test_pinyin_finals_by_themselves(symbol, final):
+    assert to_ipa(symbol, "pinyin") == FINALS[final]
+
+
+def test_finals_of_the_same_sound_are_spelled_like_their_syllables():
+    """The i of zi, shi and ri: a syllable in one is its initial and final in two."""
+    for syllable, initial, final in (
+        ("zi1", "z", "iy1"),
+        ("shi4", "sh", "ix4"),
+        ("ri4", "r", "iz4"),
+    ):
+        assert to_ipa(syllable, "pinyin") == to_ipa(initial, "pinyin") + to_ipa(final, "pinyin")
+    assert detect_alphabet(["sh", "ix4", "sil", "j", "ian4"]) == "pinyin"
+
+
+@pytest.mark.parametrize(
+    ("syllable", "ipa"),
+    [
+        # -r takes the place of -n and of the ɪ that ends ai; the i of zi and shi becomes ə before it.
+        ("huar1", "xwaɻ"), ("niaor3", "njaʊɻ"), ("dour4", "toʊɻ"), ("pair2", "pʰaɻ"), ("wanr2", "waɻ"),
+        ("shir4", "ʂəɻ"), ("zir3", "tsəɻ"), ("nar", "naɻ"), ("ger1", "kɤɻ"), ("yangr4", "jaŋɻ"), ("er2", "aɻ"),
+    ],
+)  # fmt: skip
+def test_pinyin_with_erhua(syllable, ipa):
+    assert to_ipa(syllable, "pinyin") == ipa
+
+
 def test_pinyin_tones():
     tones = [parse_pinyin(f"ma{digit}").tone for digit in "12345"]
     assert tones == ["˥", "˧˥", "˨˩˦", "˥˩", ""]

@@ -84,8 +84,10 @@ _SPELLED: Final = {
     "un": "uen",
     "ue": "ve",
     "ng": "eng",
-    "ix": "ii",
-    "iy": "iii",
+    # THCHS-30's and AISHELL's lexicon: the i of zi, shi and ri.
+    "iy": "ii",
+    "ix": "iii",
+    "iz": "iii",
     "r": "er",
 }
 _TONES: Final = {"1": "˥", "2": "˧˥", "3": "˨˩˦", "4": "˥˩", "5": "", "0": "", "": ""}
@@ -95,7 +97,7 @@ _DENTAL, _RETROFLEX, _PALATAL = (
     frozenset(("zh", "ch", "sh", "r")),
     frozenset("jqx"),
 )
-_SYLLABLE: Final = re.compile(r"(zh|ch|sh|[bpmfdtnlgkhjqxrzcsyw])?([aeiouvê]+(?:ng|n|r)?)?(r)?")
+_SYLLABLE: Final = re.compile(r"(zh|ch|sh|[bpmfdtnlgkhjqxrzcsyw])?([aeiouvê]+(?:ng|n)?)(r)?")
 
 
 def parse_pinyin(symbol: str) -> Symbol | None:
@@ -109,14 +111,8 @@ def parse_pinyin(symbol: str) -> Symbol | None:
         return Symbol(INITIALS[letters])
     if letters in _GLIDES and not tone:
         return Symbol(_GLIDES[letters])
-    match = _SYLLABLE.fullmatch(letters)
-    if not match or not match[2] or tone not in _TONES:
-        return None
-    onset, final = _respelled(match[1] or "", match[2])
-    if final not in FINALS:
-        return None
-    rhotic = "ɻ" if match[3] else ""
-    return Symbol(INITIALS.get(onset, "") + FINALS[final] + rhotic, 0, _TONES[tone])
+    phone = _final(letters) or _syllable(letters)
+    return Symbol(phone, 0, _TONES[tone]) if phone and tone in _TONES else None
 
 
 def is_marked_pinyin(symbol: str) -> bool:
@@ -138,6 +134,27 @@ def _without_tone(symbol: str) -> tuple[str, str]:
             letters += letter
     letters = unicodedata.normalize("NFC", letters.replace("u:", "v"))
     return letters.replace("ü", "v"), tone
+
+
+def _final(letters: str) -> str:
+    return FINALS.get(_SPELLED.get(letters, letters), "")
+
+
+def _syllable(letters: str) -> str:
+    """The sounds of a syllable; none where it is none."""
+    match = _SYLLABLE.fullmatch(letters)
+    if not match:
+        return ""
+    onset, final = _respelled(match[1] or "", match[2])
+    if final not in FINALS:
+        return ""
+    rhyme = _rhotic(FINALS[final]) if match[3] else FINALS[final]
+    return INITIALS.get(onset, "") + rhyme
+
+
+def _rhotic(rhyme: str) -> str:
+    """A rhyme with -r, before which an n or ɪ at its end is lost, and the i of zi and shi becomes ə."""
+    return "əɻ" if "\u0329" in rhyme else rhyme.removesuffix("n").removesuffix("ɪ") + "ɻ"
 
 
 def _respelled(onset: str, final: str) -> tuple[str, str]:
