@@ -79,7 +79,7 @@ def split_symbol(symbol: str, alphabet: str) -> Symbol:
 
 @lru_cache(_KEPT)
 def is_silence(symbol: str) -> bool:
-    """Whether a mark stands for a pause, a noise or something unknown in place of a phone.
+    """Whether a mark stands for a pause, a noise or something unknown in place of a phone, in most alphabets.
 
     Anything in brackets does: ``<eps>``, ``[noise]``, ``(...)``, ``{SL}``.
 
@@ -194,11 +194,22 @@ class _Remembered(dict[str, _Found]):
 
 @cache
 def _table(alphabet: str) -> _Remembered[Symbol | tuple[()] | None]:
-    """The symbols of an alphabet."""
+    """The symbols of an alphabet.
+
+    A single sign that it has is a phone, also where others mean silence by it: espeak-ng's flap is ``*``.
+    """
     if alphabet not in _PARSERS:
         raise ValueError(f"there is no alphabet {alphabet!r}, expected one of {list(ALPHABETS)}")
     parse = _PARSERS[alphabet]
-    return _Remembered(lambda mark: None if is_silence(mark) else (parse(mark.strip()) or UNKNOWN))
+
+    def find(mark: str) -> Symbol | tuple[()] | None:
+        sign = mark.strip()
+        found = parse(sign)
+        if is_silence(sign) and not (found and len(sign) == 1):
+            return None
+        return found or UNKNOWN
+
+    return _Remembered(find)
 
 
 # Alphabets in order of preference, each with what makes a symbol typical of it. ARPABET comes in capitals, typical

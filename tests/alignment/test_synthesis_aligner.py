@@ -69,7 +69,7 @@ def test_one_speaker_alone_has_no_quality_and_no_speaker_is_refused():
         SynthesisAligner("en", speakers=[])
 
 
-@pytest.mark.parametrize("language", ["ru", "ja", "yue", "tr", "cmn"])
+@pytest.mark.parametrize("language", ["ru", "ja", "yue", "tr", "cmn", "da", "sv", "ga", "si"])
 def test_any_language_in_ipa(tmp_path, language):
     text = {
         "ru": "Привет, как дела?",
@@ -77,6 +77,10 @@ def test_any_language_in_ipa(tmp_path, language):
         "yue": "你好香港",
         "tr": "Yığın güneş",
         "cmn": "一二三",
+        "da": "rødgrød med fløde",
+        "sv": "sju sjösjuka sjömän",
+        "ga": "conas atá tú, a mhac",
+        "si": "අඹ කඳු",
     }
     said = synthesise(text[language], voice=language, variant="f3")
     waveform = torch.from_numpy(soxr.resample(said.samples, said.rate, 16000))

@@ -10,6 +10,7 @@ from cleser.phonetics.alphabets.arpabet import parse_arpabet
 from cleser.phonetics.alphabets.ipa import is_ipa
 from cleser.phonetics.alphabets.pinyin import FINALS, INITIALS, parse_pinyin
 from cleser.phonetics.alphabets.xsampa import _LETTERS, parse_xsampa
+from cleser.phonetics.symbols import read_symbols
 
 # CMUdict's 39 phonemes, as the dictionary's own page gives their sounds.
 CMU = {
@@ -173,6 +174,46 @@ def test_espeak_reads_what_espeak_writes():
     assert split_symbol("iɑɜ", "espeak") == Symbol("iɑ", 0, "˧˥")
     assert split_symbol("iA214", "espeak") == Symbol("iɑ", 0, "˨˩˦")
     assert split_symbol("iːɜ", "espeak").phone == "iɜ"  # German: no tone
+
+
+@pytest.mark.parametrize(
+    ("voice", "text", "phones"),
+    [
+        # Danish: ε is the Greek letter, and its table marks short vowels with ʔ or ?, as in fisk; no stop is meant.
+        ("da", "rødgrød med fløde", "ʁ œ ð ɡ ʁ œ ð m ɛ ð f l œ ð ə"),
+        ("da", "hus bog ben by", "h u s b ɒ w b e n b y"),
+        ("sv", "sjösjuka", "ɧ œ ɧ ʉ k a"),
+        ("ga", "mac cat", "m ɑ k k ɑ t̪"),
+        ("is", "jökull", "j œ ɡ y tɬ"),
+        ("yue", "靚", "l eŋ"),
+        ("de", "Beamter", "b ə a m t ɜ"),
+        ("ar", "سأل", "s a ʔ a l"),  # here it is a stop
+    ],
+)
+def test_what_espeaks_conversion_to_ipa_leaves(voice, text, phones):
+    speech = pytest.importorskip("cleser.synthesis.espeak")
+    pytest.importorskip("espeakng_loader")
+    said = speech.synthesise(text, voice=voice).phones
+    assert [to_ipa(symbol, "espeak") for symbol in said] == phones.split()
+
+
+def test_a_glottal_stop_by_itself_is_one():
+    assert to_ipa("ʔ", "espeak") == to_ipa("?", "espeak") == to_ipa("ʔ", "ipa") == "ʔ"
+    assert split_symbol("ˈʔe", "espeak") == split_symbol("'?e", "espeak") == Symbol("e", 1)
+    assert split_symbol("ˈA", "espeak") == split_symbol("'A", "espeak") == Symbol("ɑ", 1)
+
+
+def test_a_star_is_espeaks_flap_and_a_silence_elsewhere():
+    flap = ["p", "'e", "*", "o"]
+    assert [symbol and symbol.phone for symbol in read_symbols(flap, "espeak")] == [
+        "p",
+        "e",
+        "ɾ",
+        "o",
+    ]
+    assert read_symbols(flap) == read_symbols(flap, "espeak")
+    assert read_symbols(["p", "*", "h#"], "ipa") == [Symbol("p"), None, None]
+    assert read_symbols(["h#", "_", ""], "espeak") == [None, None, None]
 
 
 def test_silences():

@@ -17,6 +17,8 @@ from cleser.phonetics import Symbol, split_symbol
 
 # espeak-ng names its voices by ISO 639-1 too, but for these. English corpora of emotion are mostly American.
 _VOICES: Final = {"zh": "cmn", "en": "en-us", "no": "nb"}
+# Modifiers that some voices say as phones of their own: off-glides in Slavic ones, the nasal before a stop in Sinhala.
+_BY_THEMSELVES: Final = {"ʲ": "j", "ʰ": "h", "ᵐ": "m", "ⁿ": "n", "ᵑ": "ŋ"}
 
 
 class Aligner(Protocol):
@@ -88,6 +90,6 @@ def _parse(symbol: str) -> Symbol:
     for stop in range(len(symbol), 0, -1):
         with suppress(ValueError):
             return split_symbol(symbol[:stop], "espeak")
-    if symbol == "ʲ":  # palatal off-glides stand by themselves in Slavic voices
-        return Symbol("j")
+    if symbol in _BY_THEMSELVES:
+        return Symbol(_BY_THEMSELVES[symbol])
     raise ValueError(f"espeak-ng wrote the phone {symbol!r}, expected a symbol of the IPA")

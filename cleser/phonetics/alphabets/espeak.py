@@ -1,7 +1,8 @@
 """espeak-ng's symbols: its ASCII mnemonics, and its IPA with what is left of them.
 
 The mnemonics follow Kirshenbaum's ASCII-IPA, with digits and # for variants of a vowel. Its IPA keeps what
-the conversion does not know: Mandarin's retroflex ``ts.h``, digits for tones, and ``ɜ`` for the 3 of tone 35.
+the conversion does not know: Mandarin's retroflex ``ts.h``, digits for tones, ``ɜ`` for the 3 of tone 35, and
+Irish ``A``. In Danish a ``ʔ`` or ``?`` before a vowel, in one symbol with it, is no stop: it marks a short vowel.
 wav2vec 2.0 models of phones were trained on that IPA.
 """
 
@@ -56,10 +57,12 @@ _WHOLE: Final = {
     "a#": "ɐ",
     "I#": "ɨ",
     "U#": "ʉ",
+    "l#": "ɬ",
     "l^": "ʎ",
     "n^": "ɲ",
     "S;": "ɕ",
     "Z;": "ʑ",
+    "sx": "ɧ",
 }
 _MNEMONICS: Final = {**_LETTERS, **_WHOLE, ";": "ʲ", "#": ""}
 _TOKEN: Final = re.compile("|".join(map(re.escape, sorted(_MNEMONICS, key=len, reverse=True))))
@@ -67,7 +70,7 @@ _TOKEN: Final = re.compile("|".join(map(re.escape, sorted(_MNEMONICS, key=len, r
 _VARIANT: Final = re.compile(r"(?<=[A-Z@])[0-9]$")
 _TONE: Final = re.compile(r"(?<=[^\W\d]|[@.\-\u032a\[])[1-5]{1,3}$")
 _TONE_35: Final = re.compile(r"(?:[iuy][ɑaoəɛ]|[iuyɑaoəe])[iuoɡn.\-\u032a]*ɜ")
-_RETROFLEX: Final = {
+_LEFT: Final = {
     "ts.": "ʈʂ",
     "i.": "ɻ̩",
     "s.": "ʂ",
@@ -81,7 +84,12 @@ _RETROFLEX: Final = {
     "o-": "ɤ",
     "onɡ": "ʊŋ",
     "ong": "ʊŋ",
+    "nɡ": "ŋ",
+    "ng": "ŋ",
 }
+# Capitals that are left within IPA. Small letters are letters of IPA themselves.
+_CAPITAL: Final = re.compile("[A-Z]")
+_SHORT: Final = re.compile(rf"[ʔ?](?=[{VOWELS}])")
 _ASPIRATED: Final = re.compile(rf"(?<=[^{VOWELS}h])h$")
 
 
@@ -94,8 +102,10 @@ def parse_espeak(symbol: str) -> Symbol | None:
     text, tone = _without_tone(symbol)
     if text.isascii():
         text = _TOKEN.sub(lambda match: _MNEMONICS[match[0]], _VARIANT.sub("", text))
-    for written, meant in _RETROFLEX.items():
+    for written, meant in _LEFT.items():
         text = text.replace(written, meant)
+    text = _CAPITAL.sub(lambda match: _LETTERS.get(match[0], match[0]), text)
+    text = _SHORT.sub("", text)
     text = _ASPIRATED.sub("ʰ", text.replace("-", "").lstrip("%="))
     parsed = parse_ipa(text)
     return parsed if parsed is None or not tone else parsed._replace(tone=tone)

@@ -46,6 +46,9 @@ _SAME: Final = str.maketrans(
         "ᵿ": "ʉ",
         "ɿ": "ɹ\u0329",
         "ʅ": "ɻ\u0329",
+        "ε": "ɛ",  # letters of Greek, taken for those of IPA
+        "φ": "ɸ",
+        "Φ": "ɸ",
         "\u0361": "",
         "\u035c": "",
     }
