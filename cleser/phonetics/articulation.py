@@ -16,6 +16,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from cleser.phonetics.alphabets.ipa import BEFORE
+
 # By manner and place, voiceless before voiced; a blank where there is none.
 _CONSONANTS: Final = {
     "plosive": {
@@ -59,15 +61,16 @@ _VOWELS: Final = {
 _BACKNESS: Final = ("front", "central", "back")
 _UNROUNDED: Final = frozenset("ɚ")  # its second place in the row is rhoticity, not rounding
 _LIKE: Final = {"ɝ": "ɜ"}
+_FRICATIVES: Final = ("fricative", "lateral fricative")
 
-_DEVOICED, _NASAL, _NON_SYLLABIC = "\u0325", "\u0303", "\u032f"
+_DEVOICED, _VOICED, _NASAL, _NON_SYLLABIC = "\u0325", "\u032c", "\u0303", "\u032f"
 
 
 class Articulation(NamedTuple):
     """The class of a phone; of a diphthong or the end of a syllable, that of its first full vowel.
 
     Attributes:
-        manner: ``"vowel"``, or that of a consonant, as ``"plosive"`` or ``"affricate"``.
+        manner: ``"vowel"``, or that of a consonant, as ``"plosive"``, ``"affricate"`` or ``"lateral affricate"``.
         place: Of a consonant, as ``"alveolar"``; empty for vowels.
         voiced: Whether the vocal folds vibrate.
         height: Of a vowel, ``"close"`` to ``"open"``; empty for consonants.
@@ -137,8 +140,10 @@ def segments(ipa: str) -> tuple[str, ...]:
     >>> segments("aʊ"), segments("ʈʂʰ")
     (('a', 'ʊ'), ('ʈʂʰ',))
     """
+    letters = _letters(ipa)
+    spoken = letters.lstrip(BEFORE)
     sounds: list[str] = []
-    for letter in _letters(ipa):
+    for letter in spoken:
         if letter not in _TABLE and sounds:  # a diacritic
             if letter.isspace() or letter.isdecimal():
                 break
@@ -149,14 +154,15 @@ def segments(ipa: str) -> tuple[str, ...]:
             sounds.append(letter)
         else:
             break
-    if not sounds or len("".join(sounds)) != len(_letters(ipa)):
+    if not sounds or len("".join(sounds)) != len(spoken):
         raise ValueError(f"{ipa!r} is no phone of the IPA")
+    sounds[0] = letters.removesuffix(spoken) + sounds[0]
     return tuple(sounds)
 
 
 def _is_affricate(sound: str, letter: str) -> bool:
     before = _TABLE[sound[0]][0] == "plosive" and not any(s in _TABLE for s in sound[1:])
-    return before and _TABLE[letter][0] == "fricative" and letter not in "hɦ"
+    return before and _TABLE[letter][0] in _FRICATIVES and letter not in "hɦ"
 
 
 def phone_distance(a: str, b: str) -> float:
@@ -224,16 +230,18 @@ def _panphon() -> dict[str, npt.NDArray[np.float64]]:
 @cache
 def _articulation(ipa: str) -> Articulation:
     sounds = segments(ipa)
-    vowels = [s for s in sounds if _TABLE[s[0]][0] == "vowel" and _NON_SYLLABIC not in s]
+    vowels = [
+        s for s in sounds if _TABLE[s.lstrip(BEFORE)[0]][0] == "vowel" and _NON_SYLLABIC not in s
+    ]
     sound = vowels[0] if vowels else sounds[0]
-    manner, place, voiced, height, backness, rounded = _TABLE[sound[0]]
     letters = [letter for letter in sound if letter in _TABLE]
+    manner, place, voiced, height, backness, rounded = _TABLE[letters[0]]
     if len(letters) > 1:
-        manner, place = "affricate", _TABLE[letters[-1]][1]
+        release = _TABLE[letters[-1]]
+        manner, place = release[0].replace("fricative", "affricate"), release[1]
     nasal = manner == "nasal" or _NASAL in sound
-    return Articulation(
-        manner, place, voiced and _DEVOICED not in sound, height, backness, rounded, nasal
-    )
+    voiced = _VOICED in sound or (voiced and _DEVOICED not in sound)
+    return Articulation(manner, place, voiced, height, backness, rounded, nasal)
 
 
 _Entry = tuple[str, str, bool, str, str, bool]
@@ -245,8 +253,8 @@ def _letters(ipa: str) -> str:
 
 
 def _decomposed(ipa: str) -> str:
-    """Every diacritic by itself, but for ç, a letter of its own; without ties."""
-    plain = unicodedata.normalize("NFD", ipa).translate({0x361: None, 0x35C: None})
+    """Every diacritic by itself, but for ç, a letter of its own; without ties, and rings below."""
+    plain = unicodedata.normalize("NFD", ipa).translate({0x361: None, 0x35C: None, 0x30A: 0x325})
     return plain.replace("c\u0327", "ç")
 
 

@@ -246,7 +246,9 @@ def test_what_was_written_is_read_again(tmp_path):
         alignment = Alignment(
             edges[::2].round(9),
             edges[1::2].round(9),
-            tuple(random_.choice(["a", "ɪ", "tʃʰ", "ʔ", "ç"]) for _ in range(count)),
+            tuple(
+                random_.choice(["a", "ɪ", "tʃʰ", "ʔ", "ç", "k͡p", "cç", "ⁿd"]) for _ in range(count)
+            ),
             stress=[random_.choice([0, 1, 2]) for _ in range(count)] if count > 4 else None,
             tones=tuple(random_.choice(["", "˥", "˨˩˦"]) for _ in range(count))
             if count > 6

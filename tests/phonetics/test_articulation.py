@@ -52,6 +52,13 @@ def test_classes_agree_with_panphon(letter):
         ("tʃ", "affricate", "postalveolar"),
         ("ʈʂʰ", "affricate", "retroflex"),
         ("tɕ", "affricate", "alveolo-palatal"),
+        ("cç", "affricate", "palatal"),
+        ("t͡ɬ", "lateral affricate", "alveolar"),
+        ("dɮ", "lateral affricate", "alveolar"),
+        ("ʰp", "plosive", "bilabial"),
+        ("ⁿd", "plosive", "alveolar"),
+        ("ⁿdʒ", "affricate", "postalveolar"),
+        ("k͡p", "plosive", "velar"),
         ("l̩", "lateral approximant", "alveolar"),
         ("ɻ̩", "approximant", "retroflex"),
         ("ç", "fricative", "palatal"),
@@ -69,8 +76,26 @@ def test_phones_of_several_signs(ipa, manner, place):
     assert not articulation("ə̥").voiced
 
 
+@pytest.mark.parametrize(
+    ("ipa", "voiced"),
+    [
+        ("ŋ̊", False), ("ŋ̥", False), ("ɲ̊", False), ("ɡ̊", False), ("b̥", False), ("ɡ", True), ("ŋ", True),
+        ("t̬", True), ("s̬", True), ("t̬ʃ", True), ("t", False), ("dɮ", True), ("tɬ", False),
+    ],
+)  # fmt: skip
+def test_marks_of_voice(ipa, voiced):
+    assert articulation(ipa).voiced is voiced
+    np.testing.assert_array_equal(features("ɡ̊"), features("ɡ̥"))
+
+
+def test_modifiers_before_a_sound_are_its_own():
+    assert segments("ⁿdʒ") == ("ⁿdʒ",)
+    assert segments("k͡p") == ("k", "p")
+    assert phone_distance("ⁿd", "d") < phone_distance("ⁿd", "s")
+
+
 def test_what_is_no_phone():
-    for wrong in ("", "3", "Q", "a1", " "):
+    for wrong in ("", "3", "Q", "a1", " ", "ⁿ", "aⁿ1"):
         with pytest.raises(ValueError, match=r"is no (phone|sound) of the IPA"):
             articulation(wrong)
     with pytest.raises(ValueError, match="'s' is a fricative, expected a vowel"):

@@ -16,6 +16,8 @@ _PLOSIVES: Final = "pbtdʈɖcɟkɡqɢʔʡ"
 _FRICATIVES: Final = "ɸβfvθðszʃʒʂʐɕʑçʝxɣχʁħʕɬɮ"
 _SONORANTS: Final = "mɱnɳɲŋɴʙrʀⱱɾɽʋɹɻjɰlɭʎʟwɥʍɫɺ"
 _OTHERS: Final = "hɦʜʢɧʘǀǃǂǁɓɗʄɠʛ"
+BEFORE: Final = "ʰʱʷˀᵐᶬⁿᶯᶮᵑ"
+"""Modifiers that may stand before a consonant: what it begins with, as in ʰp and ⁿd."""
 
 _STRESS: Final = {"ˈ": 1, "ˌ": 2}
 _LENGTHS: Final = "ːˑ\u0306"
@@ -49,23 +51,30 @@ _SAME: Final = str.maketrans(
         "ε": "ɛ",  # letters of Greek, taken for those of IPA
         "φ": "ɸ",
         "Φ": "ɸ",
-        "\u0361": "",
-        "\u035c": "",
+        "\u035c": "\u0361",
+        "\u030a": "\u0325",  # the ring of ŋ̊ stands above where there is no room below
     }
 )
 _DIACRITICS: Final = r"[\u0303-\u036f\u02b0-\u02c6\u02d4-\u02e4ⁿᵊᶿᵝʼ]*"
 _CONSONANT: Final = f"[{_PLOSIVES}{_FRICATIVES}{_SONORANTS}{_OTHERS}]"
-# One consonant, an affricate, a long consonant written twice, or what a syllable may be without its onset.
+# ç is a c with a cedilla once it is decomposed.
+_FRICATIVE: Final = f"(?:[{_FRICATIVES}]|c\u0327)"
+_TIE: Final = "\u0361"
+# One consonant, an affricate, a long consonant written twice, two at once that a tie makes one, or what a syllable may
+# be without its onset.
 _SHAPE: Final = re.compile(
-    f"(?:{_CONSONANT}{_DIACRITICS}"
-    f"|[{_PLOSIVES}]{_DIACRITICS}[{_FRICATIVES}]{_DIACRITICS}"
+    f"(?:[{BEFORE}]?(?:{_CONSONANT}{_DIACRITICS}"
+    f"|[{_PLOSIVES}]{_DIACRITICS}{_FRICATIVE}{_DIACRITICS}"
     rf"|({_CONSONANT}{_DIACRITICS})\1"
+    f"|{_CONSONANT}{_DIACRITICS}{_TIE}{_CONSONANT}{_DIACRITICS})"
     f"|(?:[jwɥɰ]{_DIACRITICS})?(?:[{VOWELS}]{_DIACRITICS})+(?:[jwɥɰnŋmɹɻlɫ]{_DIACRITICS})?)"
 )
 
 
 def parse_ipa(symbol: str) -> Symbol | None:
     """A symbol of IPA in its parts; None where it is none.
+
+    A tie is kept where the phone is none without it, as in ``k͡p``; an affricate is the same with and without.
 
     >>> parse_ipa("ˈt͡ʃʰ"), parse_ipa("aː˥˩"), parse_ipa("AH0")
     (Symbol(phone='tʃʰ', stress=1, tone='', length=''), Symbol(phone='a', stress=0, tone='˥˩', length='ː'), None)
@@ -82,9 +91,10 @@ def parse_ipa(symbol: str) -> Symbol | None:
             tone += _TONES[letter]
         else:
             phone += letter
-    if not is_ipa(phone):
-        return None
-    return Symbol(unicodedata.normalize("NFC", phone), stress, tone, length)
+    for spelled in (phone.replace(_TIE, ""), phone):
+        if is_ipa(spelled):
+            return Symbol(unicodedata.normalize("NFC", spelled), stress, tone, length)
+    return None
 
 
 def is_ipa(phone: str) -> bool:
