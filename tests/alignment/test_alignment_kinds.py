@@ -81,6 +81,17 @@ def test_whatever_praat_writes(tmp_path, own, kind, encoding):
         call("Text writing preferences...", "try ASCII, then UTF-16")
     same(read_alignment(path), praats(path))
     assert read_alignment(path, tier=1).phones == ("ʃ", "a", "ts")
+    call(own, "Duplicate tier...", 3, 1, "tones")
+    call(own, f"Save as {kind}...", str(path))
+    assert (
+        read_alignment(path, tier=2).phones
+        == read_alignment(path, tier=-2).phones
+        == ("ʃ", "a", "ts")
+    )
+    with pytest.raises(AlignmentError, match=r"a\.TextGrid: tier 0 is 'tones' and holds points"):
+        read_alignment(path, tier=0)
+    with pytest.raises(AlignmentError, match="there is no tier 4, found 4"):
+        read_alignment(path, tier=4)
 
 
 @pytest.mark.parametrize("number", ["50%", "1/2", "5e-1", "+0.5", "0.500000000000000000", "05e-01"])
@@ -210,6 +221,9 @@ def test_timit_and_buckeye(tmp_path):
     path.write_text("0 1600 h#\n1600 3200 sh\n3200 3200 q\n3200 4800 iy\n4800 6400 kcl\n")
     found = read_alignment(path)
     assert found.phones == ("ʃ", "i", "k̚")
+    path.write_text("0 1600 h#\n1600 3200 hh\n3200 4800 ay\n4800 6400 h#\n")
+    assert read_alignment(path).phones == ("h", "aɪ")  # hh and ay could be IPA too
+    assert read_alignment(path, alphabet="ipa").phones == ("hh", "ay")
     assert found.starts.tolist() == [0.1, 0.2, 0.3]
     path.write_text("0 1600 h#\n1600 oops\n")
     with pytest.raises(AlignmentError, match=r"a\.PHN, line 2: found '1600 oops', expected first"):
@@ -221,6 +235,8 @@ def test_timit_and_buckeye(tmp_path):
     )
     found = read_alignment(path)
     assert found.phones == ("ð", "ʌ")
+    path.write_text(f"{head} 0.1 121 SIL\n 0.2 121 aa\n 0.3 122 n\n")
+    assert read_alignment(path).phones == ("ɑ", "n")
     assert found.starts.tolist() == [0.1, 0.25]
     path.write_text(head + "soon 121 SIL\n")
     with pytest.raises(AlignmentError, match=r"a\.phones, line 6: found 'soon 121 SIL'"):

@@ -31,11 +31,11 @@ def read_alignment(
 
     Args:
         path: The file; its suffix says the kind.
-        tier: Name or position (from 0) of the tier with phones; in a CTM file, name of the recording. By default
-            the tier that is named like one, ``phones`` or ``MAU``; else the one that is not named like words; else
-            the one with the most marks.
-        alphabet: One of :data:`cleser.anchors.ALPHABETS`; by default told by the symbols of the file, since
-            corpora mix them between files.
+        tier: Name of the tier with phones, or its position (from 0) among all tiers of the file; in a CTM file, name of
+            the recording. By default the tier that is named like one, ``phones`` or ``MAU``; else the one that is not
+            named like words; else the one with the most marks.
+        alphabet: One of :data:`cleser.anchors.ALPHABETS`; by default ARPABET in ``.PHN`` and ``.phones``, and elsewhere
+            told by the symbols of the file, since corpora mix them between files.
 
     Raises:
         AlignmentError: The file is broken, has no such tier, or most of its symbols belong to no alphabet; the message
@@ -62,7 +62,7 @@ def read_alignment(
         return to_alignment(read_json(path, tier), path, alphabet)
     if suffix in (".phn", ".phones"):
         found = read_phn(path) if suffix == ".phn" else read_phones(path)
-        return to_alignment(found, path, alphabet)
+        return to_alignment(found, path, alphabet or "arpabet")
     raise AlignmentError(path, f"found the suffix {suffix!r}, expected one of {list(SUFFIXES)}")
 
 

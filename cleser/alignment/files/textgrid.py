@@ -17,6 +17,7 @@ from typing import Final
 from cleser.alignment.files.textgrid_binary import MAGIC, read_binary
 from cleser.alignment.files.tiers import (
     AlignmentError,
+    Points,
     Tier,
     UnclearTierError,
     choose_tier,
@@ -56,25 +57,31 @@ def read_textgrid(content: bytes, path: str | Path, tier: str | int | None) -> t
     Raises:
         AlignmentError: The file is broken, or it does not say which tier holds phones.
     """
-    if content.startswith(MAGIC):
-        tiers = list(read_binary(content, path))
-    else:
-        tiers = _read_text(_Values(decode(content), path))
+    binary = content.startswith(MAGIC)
+    found = read_binary(content, path) if binary else _read_text(_Values(decode(content), path))
     try:
-        return _phones(tiers, tier)
+        return _phones(found, tier)
     except UnclearTierError as error:
         raise AlignmentError(path, str(error)) from None
 
 
-def _phones(tiers: list[Tier], tier: str | int | None) -> tuple[Tier, str]:
-    names = tuple([tier.name for tier in tiers])
-    if not names:
+def _phones(found: list[Tier | Points], tier: str | int | None) -> tuple[Tier, str]:
+    tiers = [one for one in found if isinstance(one, Tier)]
+    if not tiers:
         raise UnclearTierError("the file has no tier of intervals")
+    # A position counts all tiers, as Praat shows them; a name is that of one of intervals.
+    asked = found if isinstance(tier, int) else tiers
+    names = tuple([one.name for one in asked])
     at = choose_tier(names, tier)
+    chosen = most_marked(tiers) if at is None else asked[at]
+    if isinstance(chosen, Points):
+        raise UnclearTierError(
+            f"tier {tier} is {chosen.name!r} and holds points, expected one of intervals"
+        )
     remark = ""
     if tier is None and "alignment" in names:
         remark = " ".join(tiers[names.index("alignment")].marks)
-    return (most_marked(tiers) if at is None else tiers[at]), remark
+    return chosen, remark
 
 
 def read_content(path: str | Path) -> bytes:
@@ -334,7 +341,7 @@ def _shortened(text: str) -> str:
     return text if len(text) <= 40 else text[:40] + "…"
 
 
-def _read_text(values: _Values) -> list[Tier]:
+def _read_text(values: _Values) -> list[Tier | Points]:
     kind = values.string('"ooTextFile"')
     if kind == _CHRONOLOGICAL:
         return _read_chronological(values)
@@ -352,11 +359,10 @@ def _read_text(values: _Values) -> list[Tier]:
     tiers = [_read_tier(values) for _ in range(said)]
     while values.next_kind() == _TEXT:
         tiers.append(_read_tier(values))
-    return [tier for tier in tiers if tier is not None]
+    return tiers
 
 
-def _read_tier(values: _Values) -> Tier | None:
-    """The next tier; None for one of points."""
+def _read_tier(values: _Values) -> Tier | Points:
     kind, name = _tier_head(values)
     said = values.size(_BEFORE_INTERVALS, 3)
     if said is None:
@@ -364,7 +370,7 @@ def _read_tier(values: _Values) -> Tier | None:
         said = values.count("the number of intervals")
     if kind == "TextTier":
         _read_points(values, said)
-        return None
+        return Points(name)
     at = values.at
     starts, ends, marks = values.intervals(said) or _by_value(values, name, said)
     notes = _miscounted(name, said, len(marks))
@@ -411,7 +417,7 @@ def _read_points(values: _Values, said: int) -> None:
         read += 1
 
 
-def _read_chronological(values: _Values) -> list[Tier]:
+def _read_chronological(values: _Values) -> list[Tier | Points]:
     """All tiers' intervals in the order of their times, each with the number of its tier."""
     _pass_times(values, "the file")
     heads = []
@@ -429,7 +435,10 @@ def _read_chronological(values: _Values) -> list[Tier]:
         end = values.number("the end of an interval") if interval else start
         rows[int(of) - 1].append((start, end, values.string("a text"), place))
     named = zip(heads, rows, strict=True)
-    return [_collected(n, r, values) for (kind, n), r in named if kind == "IntervalTier"]
+    return [
+        _collected(name, found, values) if kind == "IntervalTier" else Points(name)
+        for (kind, name), found in named
+    ]
 
 
 def _collected(name: str, rows: Iterable[tuple[float, float, str, int]], values: _Values) -> Tier:

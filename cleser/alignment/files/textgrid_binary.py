@@ -6,15 +6,15 @@ import struct
 from pathlib import Path
 from typing import Any, Final
 
-from cleser.alignment.files.tiers import AlignmentError, Tier
+from cleser.alignment.files.tiers import AlignmentError, Points, Tier
 from cleser.alignment.files.trigraphs import to_unicode
 
 MAGIC: Final = b"ooBinaryFile"
 _WIDE: Final = 0xFFFF  # in place of a text's length: one of UTF-16 follows
 
 
-def read_binary(content: bytes, path: str | Path) -> list[Tier]:
-    """The tiers of intervals.
+def read_binary(content: bytes, path: str | Path) -> list[Tier | Points]:
+    """The tiers in their order.
 
     Raises:
         AlignmentError: The file is broken; the message names the byte.
@@ -28,11 +28,10 @@ def read_binary(content: bytes, path: str | Path) -> list[Tier]:
     if not exists:
         return []
     (count,) = reader.take(">i", "the number of tiers")
-    tiers = [_tier(reader) for _ in range(count)]
-    return [tier for tier in tiers if tier is not None]
+    return [_tier(reader) for _ in range(count)]
 
 
-def _tier(reader: _Reader) -> Tier | None:
+def _tier(reader: _Reader) -> Tier | Points:
     kind = reader.name("the class of a tier")
     if kind not in ("IntervalTier", "TextTier"):
         raise reader.error(f'found {kind!r}, expected "IntervalTier" or "TextTier"')
@@ -50,7 +49,7 @@ def _tier(reader: _Reader) -> Tier | None:
             start, end = reader.take(">dd", f"the times {of}")
             rows.append((start, end, reader.text(f"the text {of}"), at))
     if kind == "TextTier":
-        return None
+        return Points(name)
     starts, ends, marks, places = zip(*rows, strict=True) if rows else ((),) * 4
     return Tier(name, starts, ends, marks, lambda i: f"byte {places[i]}")
 

@@ -74,6 +74,12 @@ class Tier(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+class Points(NamedTuple):
+    """A tier of points, which holds no phones but counts among a file's tiers."""
+
+    name: str
+
+
 @lru_cache
 def choose_tier(names: tuple[str, ...], tier: str | int | None) -> int | None:
     """Position of the tier that is asked for, or of the one that is named like one of phones.
