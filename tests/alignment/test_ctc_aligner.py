@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from cleser.alignment import read_alignment
+from cleser.alignment import Alignment, read_alignment
 from cleser.alignment.aligners.base import spelled
 from cleser.alignment.aligners.ctc import CTCAligner, _division, _longest, _path
 from cleser.alignment.aligners.ctc_phone_model import CTCPhoneModel
+from cleser.alignment.aligners.ctc_training import _example, _save, train_phone_model
 from cleser.alignment.aligners.ctc_training import _model as tiny_model
-from cleser.alignment.aligners.ctc_training import _save, train_phone_model
 from cleser.alignment.aligners.pronunciation import Vocabulary, pronounce
 from cleser.alignment.corpus import textgrid_path
 from cleser.cli import main
@@ -187,6 +187,27 @@ def trained(tmp_path_factory):
         utterances.append((torch.from_numpy(said.samples), alignment))
     train_phone_model(utterances, folder, steps=110)
     return folder
+
+
+def test_utterances_without_phones_are_blank_throughout(tmp_path):
+    sound = torch.randn(4000, generator=torch.Generator().manual_seed(0))
+    silent, spoken = Alignment([], [], ()), Alignment([0.05, 0.1], [0.1, 0.15], ("a", "n"))
+    frames, phones = _example((sound, silent), ["a", "n"])[1:]
+    assert not frames.any()
+    assert not len(phones)
+    frames = _example((sound, spoken), ["a", "n"])[1].tolist()
+    assert [o for o, last in zip(frames, [None, *frames], strict=False) if o != last] == [
+        0,
+        1,
+        2,
+        0,
+    ]
+    utterances = [(sound, silent), (sound, silent), (sound, spoken)]
+    # Of some batches all are silent, in both halves of training.
+    model = train_phone_model(utterances, tmp_path / "model", steps=12)
+    assert all(weights.isfinite().all() for weights in model.model.parameters())
+    with pytest.raises(ValueError, match="have no phones, expected some to learn from"):
+        train_phone_model(utterances[:2], tmp_path / "none", steps=1)
 
 
 def near(wrong):

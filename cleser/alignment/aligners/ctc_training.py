@@ -118,10 +118,11 @@ def _example(utterance: Utterance, symbols: list[str]) -> tuple[Tensor, Tensor, 
     field = 1 + sum((k - 1) * math.prod(_STRIDES[:i]) for i, k in enumerate(_KERNELS))
     count = (len(sound) - field) // stride + 1
     middles = (field / 2 + stride * np.arange(count)) / _RATE
-    phones = np.array([symbols.index(phone) + 1 for phone in alignment.phones])
+    phones = np.array([symbols.index(phone) + 1 for phone in alignment.phones], np.int64)
     within = np.searchsorted(alignment.starts, middles, side="right") - 1
-    spoken = (within >= 0) & (middles < alignment.ends[within])
-    frames = np.where(spoken, phones[within], 0)
+    # Before the first phone this is -1, the last of these: blank, and over.
+    outputs, ends = np.append(phones, 0), np.append(alignment.ends, -np.inf)
+    frames = np.where(middles < ends[within], outputs[within], 0)
     return sound, torch.from_numpy(frames), torch.from_numpy(phones)
 
 
