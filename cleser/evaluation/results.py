@@ -64,9 +64,14 @@ class Run:
 
     @cached_property
     def robustness(self) -> list[dict[str, Any]]:
-        """What ``cleser evaluate --robustness`` found, by condition; empty where nobody has measured it."""
+        """What ``cleser evaluate --robustness`` found of the run's own test, by condition; empty if nothing was."""
         path = self.folder / "robustness" / "robustness.json"
-        return list(json.loads(path.read_text())["conditions"]) if path.exists() else []
+        if not path.exists():
+            return []
+        found = json.loads(path.read_text())
+        # Older versions put what they found on other corpora into the same folder.
+        own = found["on"] == list(self.settings["protocol"]["target"])
+        return list(found["conditions"]) if own else []
 
     @cached_property
     def selection(self) -> pd.DataFrame:

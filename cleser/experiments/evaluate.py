@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pandas as pd
 from cleser.corpora.protocol import Cast, Protocol, Uses
 from cleser.evaluation import Run
 from cleser.experiments.experiment import (
+    FOLDS,
     Experiment,
     admit,
     begin,
@@ -46,20 +48,15 @@ def evaluate(
         What ``results.json`` holds.
 
     Raises:
-        ValueError: The folder holds no finished run, that of the results holds a test on other corpora, or the corpora
-            have no labels.
+        ValueError: The folder holds no finished run, that of the results holds a trained run or another test, or the
+            corpora have no labels.
         LeakageError: The corpora overlap with what the run has learned from.
     """
     saved = open_run(run)
-    settings, trained = saved.settings, saved.protocol
-    protocol = protocol_on(trained, on, renamed)
-    names = "+".join(map(_called, on))
-    experiment = Experiment(
-        settings["recipe"], settings["config"], protocol, len(saved.networks), out or run / f"on-{names}",
-        settings["backbone"], saved.tuning, alignments,
-    )  # fmt: skip
-    _check_folder(experiment.out, on)
-    experiment.finished(overwrite=True)
+    protocol = protocol_on(saved.protocol, on, renamed)
+    names = called(on)
+    experiment = test_of(saved, protocol, out or run / f"on-{names}", alignments)
+    _check_folder(experiment)
     cast, notes = admit(experiment)
     cast.needs_labels()
     phones = phones_of(cast.heard, alignments)
@@ -73,6 +70,8 @@ def evaluate(
     )
     dataset = saved.dataset(cast.heard, settled, phones, title=names)
     uses = _uses(saved, cast, known=any(phone is not None for phone in phones))
+    # Of an earlier test on other terms: whoever finds results must not find them under these.
+    (experiment.out / "results.json").unlink(missing_ok=True)
     begin(experiment, cast, [*notes, note] if note else notes, uses)
     rows = []
     for seed, network in enumerate(saved.networks):
@@ -83,20 +82,50 @@ def evaluate(
     return finish(experiment, tested, left_out, temperatures=temperatures_of(run))
 
 
-def _called(spec: str) -> str:
-    """A corpus by its reader, and a table also by its own name: ``emodb``, ``manifest-mine``."""
-    return own_name(spec) if spec.startswith("manifest:") else names_of([spec])[0]
+def called(on: Sequence[str]) -> str:
+    """The corpora of a test in a name: each by its reader, and a table also by its own name.
+
+    >>> called(["emodb:DIR", "manifest:lists/mine.csv"])
+    'emodb+manifest-mine'
+    """
+    return "+".join(
+        own_name(spec) if spec.startswith("manifest:") else names_of([spec])[0] for spec in on
+    )
 
 
-def _check_folder(out: Path, on: tuple[str, ...]) -> None:
-    """Tests on different corpora of one name must not replace one another."""
-    if not (out / "config.yaml").exists():
-        return
-    tested = tuple(read_settings(out)["protocol"]["target"])
-    if tested != on:
+def test_of(saved: SavedRun, protocol: Protocol, out: Path, alignments: str | None) -> Experiment:
+    """A test of a finished run as an experiment of its own, in which nothing is trained.
+
+    Args:
+        saved: The run.
+        protocol: The terms, see :func:`protocol_on`.
+        out: Folder for the results.
+        alignments: Folder of alignments.
+    """
+    settings = saved.settings
+    return Experiment(
+        settings["recipe"], settings["config"], protocol, len(saved.networks), out,
+        settings["backbone"], saved.tuning, alignments,
+    )  # fmt: skip
+
+
+def _check_folder(test: Experiment) -> None:
+    """Nothing but an earlier test of the same run on the same corpora may be replaced."""
+    out, on = test.out, test.protocol.target
+    kept = [name for name in ("model.safetensors", "checkpoints", FOLDS) if (out / name).exists()]
+    if kept:
         raise ValueError(
-            f"{out} holds a test on {list(tested)}, found {list(on)}: give another folder (--out), or remove this one"
+            f"{out} holds a run that was trained there ({', '.join(kept)}), expected an empty folder or an earlier "
+            "test: give another folder (--out)"
         )
+    if (out / "config.yaml").exists():
+        tested = tuple(read_settings(out)["protocol"]["target"])
+        if tested != on:
+            raise ValueError(
+                f"{out} holds a test on {list(tested)}, found {list(on)}: give another folder (--out), or remove "
+                "this one"
+            )
+    test.finished(chosen=("protocol.map", "alignments"))  # which may be given anew
 
 
 def _uses(saved: SavedRun, cast: Cast, *, known: bool) -> Uses:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -118,19 +118,22 @@ class Experiment:
             **({"alignments": self.alignments} if self.alignments else {}),
         }
 
-    def finished(self, *, overwrite: bool = False) -> bool:
+    def finished(self, *, chosen: Collection[str] = ()) -> bool:
         """Whether the run folder already holds this run, finished; nothing is written.
+
+        Args:
+            chosen: Settings that may differ, as ``"config.penalty"``: the run chose them, or they are given anew.
 
         Raises:
             RunFolderError: The folder holds another run, or something that is no run.
         """
-        out, settings = self.out, self.settings()
+        out = self.out
         path = out / "config.yaml"
-        if path.exists() and not overwrite:
+        if path.exists():
             apart = differences(
-                _completed(with_current_name(read_yaml(path))), _completed(settings)
+                _completed(with_current_name(read_yaml(path))), _completed(self.settings())
             )
-            if apart:
+            if apart := [said for said in apart if not _begins(said, chosen)]:
                 raise RunFolderError(
                     f"{out} holds a run with other settings ({'; '.join(apart)}); choose another folder or remove it"
                 )
@@ -142,6 +145,11 @@ class Experiment:
         ):
             raise RunFolderError(f"{out} is not empty and holds no run; choose another folder")
         return False
+
+
+def _begins(said: str, names: Collection[str]) -> bool:
+    """Whether a difference is in one of these settings, or in a part of it."""
+    return any(said.startswith((f"{name} ", f"{name}.")) for name in names)
 
 
 def _others(folder: Path) -> set[str]:

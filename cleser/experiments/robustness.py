@@ -23,8 +23,8 @@ from cleser.alignment import Alignment
 from cleser.corpora.protocol import Protocol
 from cleser.evaluation.intervals import Interval, interval, interval_of_sums
 from cleser.evaluation.measures import Measure, measures
-from cleser.experiments.evaluate import protocol_on
-from cleser.experiments.experiment import predictions_of
+from cleser.experiments.evaluate import called, protocol_on, test_of
+from cleser.experiments.experiment import admit, predictions_of
 from cleser.experiments.one_sided import settle
 from cleser.experiments.saved import SavedRun, open_run
 from cleser.files import replacing, write_text
@@ -109,7 +109,8 @@ def measure_robustness(
         quick: Only :data:`QUICK` in place of :data:`CONDITIONS`.
         seed: Of the draw and of all noise: a recording's noise depends on it, the condition and the recording alone.
         alignments: Folder that says when phones sound, for a run that was trained with one.
-        out: Folder for the results; by default ``robustness`` within the run.
+        out: Folder for the results; by default ``robustness`` within the run, and of other corpora
+            ``robustness-on-<corpora>``.
 
     Returns:
         A row for each condition, also in ``robustness.json``: ``kind, value``, ``uar`` (without emotions ``ccc``, the
@@ -117,12 +118,18 @@ def measure_robustness(
         covers``, and ``utterances``.
 
     Raises:
-        ValueError: The folder holds no finished run or results of other settings, or the recordings have no labels.
+        ValueError: The folder holds no finished run or results of other settings, the recordings have no labels, or
+            ``files`` is negative.
+        LeakageError: The corpora overlap with what the run has learned from.
     """
+    if files < 0:
+        raise ValueError(
+            f"files is {files}, expected 0 for all recordings, or their largest number"
+        )
     saved = open_run(run)
     protocol = protocol_on(saved.protocol, on) if on else saved.protocol
-    out = out or run / "robustness"
-    cast = protocol.load()
+    out = out or run / (f"robustness-on-{called(on)}" if on else "robustness")
+    cast, _ = admit(test_of(saved, protocol, out, alignments))
     cast.needs_labels()
     parts = [cast.parts(number).test for number in range(len(saved.networks))]
     tested = pd.concat(parts).drop_duplicates("utterance", ignore_index=True)

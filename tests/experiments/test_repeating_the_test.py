@@ -117,6 +117,44 @@ def test_tests_on_corpora_of_one_name_do_not_replace_one_another(run, root, spec
     assert (run / "on-manifest-mine" / "results.json").exists()
 
 
+def test_a_test_replaces_no_other_run(run, root, specs):
+    """Neither one that was trained for the same corpus, nor the test of another run on it."""
+    other = root / "trained"
+    protocol = Protocol([specs[1]], [specs[0]])
+    trained = Experiment("probe", to_plain(ProbeConfig()), protocol, 1, other)
+    METHODS["probe"].run(trained, ProbeConfig(), load_backbone("acoustic"))
+    before = {path: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    with pytest.raises(
+        ValueError, match=r"run holds a run that was trained there \(model.safetens"
+    ):
+        evaluate(run, (specs[1],), out=run)
+    shutil.copytree(run, root / "folds", ignore=shutil.ignore_patterns("model.safetensors"))
+    (root / "folds" / "folds").mkdir()
+    with pytest.raises(ValueError, match=r"trained there \(folds\)"):
+        evaluate(run, (specs[1],), out=root / "folds")
+    one_more = write_corpus(root / "e", "e", language="pl", speakers=3, seed=5)
+    evaluate(run, (one_more,), out=root / "test")
+    with pytest.raises(ValueError, match=r"other settings \(backbone is .* seeds is 2 there and 1"):
+        evaluate(other, (one_more,), out=root / "test")
+    assert before == {path: path.read_bytes() for path in run.iterdir() if path.is_file()}
+
+
+def test_a_test_that_is_broken_off_leaves_no_results_of_other_terms(run, root, monkeypatch):
+    five = ("anger", "happiness", "neutral", "sadness", "fear")
+    other = write_corpus(root / "f", "f", speakers=3, emotions=five, seed=6)
+    out = root / "broken"
+    evaluate(run, (other,), out=out)
+
+    def broken(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cleser.experiments.evaluate.predictions_of", broken)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(run, (other,), renamed={"fear": "anger"}, out=out)
+    assert json.loads((out / "protocol.json").read_text())["map"] == {"fear": "anger"}
+    assert not (out / "results.json").exists()
+
+
 def test_adapting_while_tested_is_said_of_every_test(root, specs):
     config = ERMConfig(training=TrainingConfig(epochs=1), test_time="t3a", match_prior=True)
     protocol = Protocol([specs[0]], [specs[1]], normalisation="utterance")

@@ -1,6 +1,7 @@
 """A run on degraded recordings: what is undegraded is the run's own test, and the rest follows from the seed."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -8,8 +9,9 @@ import pytest
 import soundfile
 
 from cleser.cli import main
+from cleser.corpora.audit import LeakageError
 from cleser.corpora.protocol import Protocol
-from cleser.evaluation import report
+from cleser.evaluation import Run, report
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.export import export
 from cleser.experiments.methods import METHODS
@@ -82,6 +84,23 @@ def test_what_is_finished_is_not_done_again_and_all_follows_from_the_seed(run):
     assert other.stat().st_mtime_ns == kept
     with pytest.raises(ValueError, match=r"other settings \(seed differ\)"):
         measure_robustness(run, files=0, quick=True, seed=1)
+
+
+def test_other_corpora_are_audited_and_have_a_folder_of_their_own(run):
+    root = run.parent
+    with pytest.raises(LeakageError, match="the protocol leaks"):
+        measure_robustness(run, (f"manifest:{root / 'a' / 'manifest.csv'}",), files=4, quick=True)
+    other = write_corpus(root / "c", "c", speakers=3, seed=2)
+    found = measure_robustness(run, (other,), files=6, quick=True)
+    assert (run / "robustness-on-manifest-manifest" / "robustness.json").exists()
+    assert Run(run).robustness != found
+    older = shutil.copytree(run, root / "older")
+    shutil.copytree(
+        run / "robustness-on-manifest-manifest", older / "robustness", dirs_exist_ok=True
+    )
+    assert Run(older).robustness == []
+    with pytest.raises(ValueError, match="files is -3, expected 0 for all"):
+        measure_robustness(run, files=-3)
 
 
 def test_an_utterances_noise_depends_on_it_alone(tmp_path):
