@@ -270,12 +270,30 @@ def _section(run: Run, anchor: str, listen: int) -> dict[str, Any]:
         "trust": trust_notes(results),
         "robustness": robustness_rows(run.robustness),
         "robustness_metric": robustness_metric(run.robustness),
-        "selection": run.selection.round(1),
+        **_selected(run),
         "figures": _figures(run, anchor),
         "heard": heard,
         "heard_note": note,
         "method": method_text(run),
         "settings": as_yaml(run.settings),
+    }
+
+
+def _selected(run: Run) -> dict[str, Any]:
+    """What transfer validation tried: rows and their heads, and a note on what was taken."""
+    table = run.selection
+    settings = {*run.settings.get("config", {}), "backbone"}
+    names = [str(name) for name in table if name != "taken"]
+    scores = [name for name in names if name.split(".")[0] not in settings]
+    shown = table.assign(**{name: table[name].map("{:.1f}".format) for name in scores})
+    note = "the notes among the terms say which settings were taken"
+    if "taken" in table:
+        note = "the row that is marked was taken"
+        shown["taken"] = table["taken"].map({True: "yes", False: ""})
+    return {
+        "tried": shown.astype(object).to_numpy().tolist(),
+        "tried_heads": [*shown],
+        "taken": note,
     }
 
 

@@ -75,7 +75,10 @@ class Run:
 
     @cached_property
     def selection(self) -> pd.DataFrame:
-        """What transfer validation tried, the best first; empty where nothing was chosen so."""
+        """What transfer validation tried, the best first; empty where nothing was chosen so.
+
+        The column ``taken`` says which row was; older versions did not write it.
+        """
         path = self.folder / "selection" / "transfer.csv"
         return pd.read_csv(path) if path.exists() else pd.DataFrame()
 

@@ -16,7 +16,7 @@ class OptunaSearch:
     """Suggests combinations of a grid's values.
 
     Args:
-        values: The values to choose from, by setting. Numbers count as ordered, all else does not.
+        values: The values to choose from, by setting, in any order. Numbers count as ordered, all else does not.
         trials: How many suggestions are asked for; those that were tried before count too.
         seed: Of the sampler.
 
@@ -70,10 +70,26 @@ class OptunaSearch:
         self.study.tell(self._trial, score)
 
     def _place(self, name: str, of: Sequence[Any]) -> int:
-        """Which of the values is suggested."""
-        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in of):
-            return int(self._trial.suggest_int(name, 0, len(of) - 1))
-        return int(self._trial.suggest_categorical(name, list(range(len(of)))))
+        """Which of the values is suggested: by rank where they are ordered, since near ranks have near values."""
+        if not all(map(_is_number, of)):
+            return int(self._trial.suggest_categorical(name, list(range(len(of)))))
+        ranked = sorted(range(len(of)), key=lambda place: float(of[place]))
+        return ranked[int(self._trial.suggest_int(name, 0, len(of) - 1))]
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is a number, also one that YAML reads as text, as 3e-4 without its point.
+
+    >>> [_is_number(value) for value in (1, 0.5, "3e-4", "speaker", True, None)]
+    [True, True, True, False, False, False]
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return False
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _key(changes: Mapping[str, Any]) -> str:

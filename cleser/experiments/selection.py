@@ -97,7 +97,8 @@ class Selection:
     """What transfer validation found.
 
     Attributes:
-        table: A row for each choice: its settings, the UAR of each left-out corpus, and their mean, best first.
+        table: A row for each choice, best first: its settings, the UAR of each left-out corpus, their mean, and
+            whether it is ``taken``, which is true of one.
         ranked: The choices in that order.
         pool: Names of the corpora.
         best: The choice to take, Eq. 2.
@@ -128,7 +129,8 @@ class Selection:
     def shown(self) -> str:
         """The table as text, scores with one digit after the point."""
         scores = dict.fromkeys((*self.pool, "mean"), 1)
-        return self.table.round(scores).to_string(index=False)
+        taken = self.table["taken"].map({True: "yes", False: ""})
+        return self.table.round(scores).assign(taken=taken).to_string(index=False)
 
     @property
     def said(self) -> str:
@@ -161,9 +163,11 @@ def read_grid(
         seed: Of the draw.
 
     Raises:
-        ValueError: There is no grid, or it names a setting that the recipe lacks.
+        ValueError: There is no grid, it names a setting that the recipe lacks, or trials are fewer than one.
         ImportError: Optuna is asked for and not installed.
     """
+    if trials < 1:
+        raise ValueError(f"trials is {trials}, expected 1 or more")
     file = Path(path) if Path(path).suffix else GRIDS / f"{path}.yaml"
     if not file.exists():
         known = ", ".join(sorted(p.stem for p in GRIDS.glob("*.yaml")))
@@ -236,12 +240,16 @@ def select_by_transfer(
         The table, and the choice to take.
 
     Raises:
-        ValueError: The pool has fewer than two corpora, or holds a target's.
+        ValueError: The pool has fewer than two corpora, or one of them twice.
     """
     if len(pool) < 2:
         raise ValueError(
             f"found {len(pool)} labelled corpora to choose settings by ({', '.join(pool) or 'none'}), expected two or "
             "more: transfer validation recognises each from the others"
+        )
+    if twice := [spec for spec in dict.fromkeys(pool) if pool.count(spec) > 1]:
+        raise ValueError(
+            f"the corpora to choose settings by name {', '.join(twice)} several times, expected each once (--select-on)"
         )
     names = dict(zip(names_of(pool), pool, strict=True))
     # A grid changes its first setting last, so that one backbone serves many trials; one that is trained serves one.
@@ -274,6 +282,7 @@ def select_by_transfer(
     # Optuna's trials stand in no order that says what is usual.
     ordered = not isinstance(choices, OptunaSearch)
     best = tried[_first_of_the_best(scored) if ordered else order[0]]
+    table["taken"] = [tried[i] is best for i in order]
     selection = Selection(table, [tried[i] for i in order], tuple(names), best)
     selection.write(out)
     return selection

@@ -1,21 +1,26 @@
 """Settings chosen by recognising each labelled corpus from the others."""
 
 import json
+import re
 import statistics
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 import yaml
 
 from cleser.cli import main
 from cleser.corpora.protocol import Protocol
+from cleser.evaluation import report
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.methods import METHODS
+from cleser.experiments.optuna_search import OptunaSearch
 from cleser.experiments.selection import Choice, read_grid, select_by_transfer
 from cleser.recipes.erm import ERMConfig
 from cleser.recipes.probe import ProbeConfig
 from cleser.settings import to_plain
 from tests.corpora.trees import write_corpus
+from tests.evaluation.test_report import make_run
 
 CORPORA = (
     "synthetic:en?speakers=2&sentences=1",
@@ -84,6 +89,50 @@ def test_one_corpus_is_no_pool(tmp_path):
     experiment = Experiment("probe", {}, Protocol(CORPORA[:1], CORPORA[1:2]), 1, tmp_path)
     with pytest.raises(ValueError, match="found 1 labelled corpora"):
         select_by_transfer(experiment, ProbeConfig(), [Choice({})], CORPORA[:1], tmp_path)
+    with pytest.raises(ValueError, match=r"name synthetic:en.* several times, expected each once"):
+        select_by_transfer(experiment, ProbeConfig(), [Choice({})], CORPORA[:1] * 2, tmp_path)
+
+
+@pytest.mark.parametrize("search", ["grid", "random", "optuna"])
+@pytest.mark.parametrize("trials", [0, -1])
+def test_a_search_has_a_trial(search, trials, tmp_path):
+    path = grid(tmp_path, "penalty: [1.0, 2.0]\n")
+    with pytest.raises(ValueError, match=f"trials is {trials}, expected 1 or more"):
+        read_grid(path, ProbeConfig(), "acoustic", search=search, trials=trials)
+
+
+def test_the_row_that_was_taken_is_marked_and_settings_keep_their_digits(tmp_path, monkeypatch):
+    """The usual settings stand within a standard error of the best, and are taken though they are the second row."""
+    scores = iter((80.0, 60.0, 81.0, 59.9, 70.0, 50.0))
+    monkeypatch.setattr("cleser.experiments.selection._trial", lambda *_: next(scores))
+    folder = make_run(tmp_path / "run", neural=False)
+    settings = yaml.safe_load((folder / "config.yaml").read_text())
+    settings["config"] = {"penalty": 3e-4, "rounds": 6}
+    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
+    experiment = Experiment("probe", {}, Protocol(CORPORA[:1], CORPORA[1:2]), 1, tmp_path)
+    choices = [Choice({"penalty": p, "rounds": 6}) for p in (3e-4, 1e-3, 3e-3)]
+    pool = ("emodb:A", "ravdess:B")
+    found = select_by_transfer(experiment, ProbeConfig(), choices, pool, folder / "selection")
+    assert found.best == choices[0]
+    assert found.table["taken"].tolist() == [False, True, False]
+
+    def rows():
+        text = report([folder], tmp_path / "page.html").read_text("utf-8")
+        table = text.split("Settings that transfer validation tried</h3>")[1].split("</table>")[0]
+        return [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in table.split("<tr>")[2:]], text
+
+    shown, text = rows()
+    assert shown == [
+        ["0.001", "6", "81.0", "59.9", "70.5", ""],
+        ["0.0003", "6", "80.0", "60.0", "70.0", "yes"],
+        ["0.003", "6", "70.0", "50.0", "60.0", ""],
+    ]
+    assert "the row that is marked was taken" in text
+    path = folder / "selection" / "transfer.csv"
+    pd.read_csv(path).drop(columns="taken").to_csv(path, index=False)  # of an older version
+    shown, text = rows()
+    assert shown[1] == ["0.0003", "6", "80.0", "60.0", "70.0"]
+    assert "the notes among the terms say which settings were taken" in text
 
 
 def test_the_choice_is_that_of_runs_made_by_hand(tmp_path):
@@ -218,6 +267,20 @@ def test_optuna_finds_the_best_of_a_grid_and_runs_nothing_twice(tmp_path):
     assert (6.0, False) in tried
     assert len(tried) == len(set(tried)) <= 16
     assert searched() == tried
+
+
+@pytest.mark.parametrize("values", [[3e-4, 1e-5, 1e-1, 1e-3], ["3e-4", "1e-5", "1e-1", "1e-3"]])
+def test_optuna_hears_of_ranks(values):
+    """Whatever the order in the grid: what is near for the sampler is near."""
+    search = OptunaSearch({"penalty": values}, trials=20, seed=0)
+    ranks = sorted(values, key=float)
+    tried = 0
+    for changes in search:
+        assert ranks[search._trial.params["penalty"]] == changes["penalty"]
+        search.tell(0.0)
+        tried += 1
+    assert tried > 1
+    assert type(search.study.trials[0].distributions["penalty"]).__name__ == "IntDistribution"
 
 
 def test_what_learns_from_one_corpus_is_chosen_by_trials_from_one(tmp_path, monkeypatch):
