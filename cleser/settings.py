@@ -6,7 +6,8 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from types import UnionType
+from typing import Any, Final, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -95,17 +96,99 @@ def from_plain(kind: type[T], plain: dict[str, Any], where: str = "") -> T:
     Raises:
         ValueError: A name is not a setting.
     """
-    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
-    if unknown := sorted(set(plain) - known):
-        raise ValueError(
-            f"unknown settings {unknown} in {where or kind.__name__}, known: {sorted(known)}"
-        )
+    _check_names(kind, plain, where)
     hints = get_type_hints(kind)
     built = {
         name: from_plain(hints[name], value, name) if is_dataclass(hints[name]) else value
         for name, value in plain.items()
     }
     return kind(**built)
+
+
+def check_kinds(kind: type[Any], plain: Any, where: str) -> None:
+    """Refuse what a dataclass cannot be built from, as a user may have written it in a file.
+
+    Args:
+        kind: The dataclass.
+        plain: Its fields as plain data, in which lists stand for tuples.
+        where: Names the place in messages.
+
+    Raises:
+        ValueError: A name is not a field, a field without a default is missing, or a value is of another kind.
+
+    >>> from dataclasses import dataclass
+    >>> @dataclass
+    ... class Shape:
+    ...     dim: int
+    ...     names: tuple[str, ...] = ()
+    >>> check_kinds(Shape, {"dim": 8, "names": "a"}, "shape.yaml")
+    Traceback (most recent call last):
+    ValueError: shape.yaml: names is 'a', expected a list of text
+    """
+    if not isinstance(plain, Mapping):
+        raise ValueError(f"{where} is {plain!r}, expected names and values")
+    _check_names(kind, plain, where)
+    needed = [f.name for f in fields(kind) if f.default is f.default_factory is MISSING]
+    if missing := [name for name in needed if name not in plain]:
+        raise ValueError(f"{where} lacks {missing}, expected {needed}")
+    hints = get_type_hints(kind)
+    for name, value in plain.items():
+        _check_kind(value, hints[name], f"{where}: {name}")
+
+
+def _check_names(kind: type[Any], plain: Mapping[str, Any], where: str) -> None:
+    known = {f.name for f in fields(kind)}
+    if unknown := sorted(set(plain) - known, key=str):
+        raise ValueError(
+            f"unknown settings {unknown} in {where or kind.__name__}, known: {sorted(known)}"
+        )
+
+
+_KINDS: Final[dict[Any, tuple[Any, str]]] = {
+    bool: (bool, "true or false"),
+    int: (int, "a whole number"),
+    float: (int | float, "a number, with its point as 3.0e-4"),
+    str: (str, "text"),
+    tuple: (list | tuple, "a list"),
+    dict: (Mapping, "names and values"),
+    type(None): (type(None), "nothing"),
+}
+
+
+def _check_kind(value: Any, hint: Any, where: str) -> None:
+    """Refuse a value of another kind than a field's; kinds that plain data do not know pass."""
+    if is_dataclass(hint):
+        check_kinds(cast("type[Any]", hint), value, where)
+    elif not _is_of(value, hint):
+        raise ValueError(f"{where} is {value!r}, expected {_in_words(hint)}")
+    elif isinstance(value, Mapping) and get_origin(hint) is dict:
+        for name, inner in value.items():
+            _check_kind(name, str, f"{where}: the name {name!r}")
+            _check_kind(inner, get_args(hint)[1], f"{where}: {name}")
+
+
+def _is_of(value: Any, hint: Any) -> bool:
+    """Whether a value is of a kind, of names and values the outermost alone."""
+    origin, inner = get_origin(hint) or hint, get_args(hint)
+    if origin is Literal:
+        return value in inner
+    if origin in (Union, UnionType):
+        return any(_is_of(value, one) for one in inner)
+    known, _ = _KINDS.get(origin, (object, ""))
+    truth = isinstance(value, bool) and origin in (int, float)  # which Python counts as a number
+    if truth or not isinstance(value, known):
+        return False
+    return not (origin is tuple and inner) or all(_is_of(one, inner[0]) for one in value)
+
+
+def _in_words(hint: Any) -> str:
+    origin, inner = get_origin(hint) or hint, get_args(hint)
+    if origin is Literal:
+        return f"one of {', '.join(map(str, inner))}"
+    if origin in (Union, UnionType):
+        return " or ".join(map(_in_words, inner))
+    said = _KINDS[origin][1]
+    return f"{said} of {_in_words(inner[0])}" if origin is tuple and inner else said
 
 
 def completed(kind: type[Any], plain: dict[str, Any]) -> dict[str, Any]:

@@ -29,16 +29,18 @@ def bench_transfer(
     split: str | None = None,
     shared_speakers: bool = False,
     task: Task | None = None,
-) -> None:
+) -> int:
     """Run recipes in many directions between corpora, and write one table; finished runs are not repeated.
+
+    The exit status is 1 if any run has failed; the table is of the others.
 
     Args:
         out: Folder of all runs and tables.
         corpora: Corpora, each as NAME:FOLDER; en=synthetic:en gives the corpus synthetic:en the name en.
-        recipes: The rows of the table; all of them by default.
+        recipes: The rows of the table; by default those of --matrix, and without one all of them.
         matrix: Directions from a YAML file or by name (real, real-zero-shot, synthetic, whisper, whisper-pairs,
-            msp-podcast, msp-biic, zero-shot-five); by default from every corpus to every other, with the remaining ones
-            as auxiliary.
+            whisper-zero-shot, msp-podcast, msp-biic, zero-shot-five); by default from every corpus to every other, with
+            the remaining ones as auxiliary.
         seeds: Number of trainings of each cell; 5 by default.
         backbone: What turns recordings into frames of features, as in cleser run; takes the place of all backbones of
             the matrix, which may have one for each language.
@@ -70,9 +72,14 @@ def bench_transfer(
     if backbone is not None:
         plan = replace(plan, backbone=backbone, backbones={})
     plan = replace(plan, terms={**plan.terms, **_terms(split, shared_speakers, task)})
-    table = _run(plan, specs, out, workers, alignments)
+    if layout == "paper" and plan.terms.get("task") == "avd":
+        raise ValueError(
+            "--layout paper shows UAR and macro-F1, which runs of --task avd lack, expected --layout table"
+        )
+    table, failed = _run(plan, specs, out, workers, alignments)
     shown = paper_layout(table) if layout == "paper" else table.round(1).set_index("direction")
     _show(shown, out)
+    return failed
 
 
 def bench_within(
@@ -87,8 +94,10 @@ def bench_within(
     alignments: Path | None = None,
     workers: int = 1,
     task: Task | None = None,
-) -> None:
+) -> int:
     """Run recipes within each corpus, fold by fold, and write one table; finished runs are not repeated.
+
+    The exit status is 1 if any run has failed; the table is of the others.
 
     Args:
         out: Folder of all runs and tables.
@@ -108,8 +117,9 @@ def bench_within(
     directions = tuple(Direction((name,), (name,)) for name in specs)
     terms = _terms(split, shared_speakers, task)
     plan = Matrix(directions, recipes, seeds, backbone, terms)
-    table = _run(plan, specs, out, workers, alignments)
+    table, failed = _run(plan, specs, out, workers, alignments)
     _show(table.round(1).set_index("direction"), out)
+    return failed
 
 
 def _terms(split: str | None, shared_speakers: bool, task: Task | None) -> dict[str, Any]:
@@ -120,14 +130,22 @@ def _terms(split: str | None, shared_speakers: bool, task: Task | None) -> dict[
 
 def _run(
     plan: Matrix, specs: dict[str, str], out: Path, workers: int, alignments: Path | None
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, int]:
+    """The table, and the exit status: 1 if a cell failed, so that a script notices."""
     from cleser.experiments.bench import run_matrix  # noqa: PLC0415
+    from cleser.progress import say_always  # noqa: PLC0415
+
+    failures = []
+
+    def tell(said: str) -> None:
+        failures.append(said)
+        say_always(said)
 
     folder = str(alignments) if alignments else None
-    table = run_matrix(plan, specs, out, workers=workers, alignments=folder)
+    table = run_matrix(plan, specs, out, workers=workers, alignments=folder, tell=tell)
     if table.empty:
         raise ValueError(f"no run of {out} has finished")
-    return table
+    return table, 1 if failures else 0
 
 
 def _show(table: pd.DataFrame, out: Path) -> None:

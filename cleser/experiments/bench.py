@@ -7,10 +7,11 @@ import multiprocessing
 import os
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,13 +25,19 @@ from cleser.evaluation import Run, compare_runs, holm
 from cleser.evaluation.tables import headline
 from cleser.experiments.experiment import SELECTION, Experiment
 from cleser.experiments.methods import METHODS, check_task, unknown_recipe
-from cleser.experiments.selection import Selection, names_of, read_grid, select_by_transfer
+from cleser.experiments.selection import (
+    Selection,
+    chosen_settings,
+    names_of,
+    read_grid,
+    select_by_transfer,
+)
 from cleser.experiments.variants import reference_of, variant
 from cleser.files import write_text
 from cleser.memory import peak, reset_peak
 from cleser.models.emotion import ModelConfig
 from cleser.progress import console, say_always, track
-from cleser.settings import from_plain, read_yaml, to_plain
+from cleser.settings import check_kinds, from_plain, read_yaml, to_plain
 from cleser.speech import load_backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.training.loop import TrainingConfig
@@ -121,26 +128,42 @@ def load_matrix(name: str | Path) -> Matrix:
     """A matrix from a YAML file, or by the name of one that comes with the package.
 
     Raises:
-        ValueError: There is none, or it names an unknown field or recipe.
+        ValueError: There is none, or a field or recipe is unknown, missing or of another kind.
     """
     path = Path(name) if Path(name).suffix else CONFIGS / f"{name}.yaml"
     if not path.exists():
         known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.yaml")))
         raise ValueError(f"found no matrix {name}, expected a YAML file or one of {known}")
     plain = read_yaml(path)
-    if not isinstance(plain.get("directions"), list):
+    columns = plain.pop("directions", None)
+    if not isinstance(columns, list) or not columns:
         raise ValueError(
             f"{path} has no list of directions, expected one, as [{{source: [a], target: [b]}}]"
         )
-    directions = tuple(from_plain(Direction, _tupled(d)) for d in plain.pop("directions"))
+    for number, column in enumerate(columns, 1):
+        check_kinds(Direction, column, f"{path}: direction {number}")
+    directions = tuple(from_plain(Direction, _tupled(column)) for column in columns)
     for direction in directions:
-        from_plain(TrainingConfig, direction.training, f"{path}: {direction.name}")
-    from_plain(ModelConfig, plain.get("model", {}), f"{path}: model")
-    for recipe, fields in plain.get("settings", {}).items():
+        check_kinds(TrainingConfig, direction.training, f"{path}: {direction.name}")
+    check_kinds(Matrix, {**plain, "directions": directions}, str(path))
+    if not plain["recipes"]:
+        raise ValueError(f"{path}: recipes is empty, expected at least one, as [erm]")
+    _check_parts(plain, path)
+    return from_plain(Matrix, {**_tupled(plain), "directions": directions}, str(path))
+
+
+def _check_parts(plain: dict[str, Any], path: Path) -> None:
+    """Fields of a matrix that are settings of other things."""
+    check_kinds(ModelConfig, plain.get("model", {}), f"{path}: model")
+    check_kinds(FineTuning, plain.get("tuning", {}), f"{path}: tuning")
+    terms = plain.get("terms", {})
+    if own := sorted(set(terms) & {f.name for f in fields(Direction)}):
+        raise ValueError(f"{path}: terms holds {own}, which each direction says for itself")
+    check_kinds(Protocol, {**terms, "source": [], "target": []}, f"{path}: terms")
+    for recipe, settings in plain.get("settings", {}).items():
         if recipe not in METHODS:
             raise ValueError(f"{path}: settings: {unknown_recipe(recipe)}")
-        from_plain(METHODS[recipe].config, fields, f"{path}: settings: {recipe}")
-    return from_plain(Matrix, {**_tupled(plain), "directions": directions}, str(path))
+        check_kinds(METHODS[recipe].config, settings, f"{path}: settings: {recipe}")
 
 
 def all_pairs(names: Sequence[str], recipes: Sequence[str], **settings: Any) -> Matrix:
@@ -161,6 +184,7 @@ def run_matrix(
     *,
     workers: int = 1,
     alignments: str | None = None,
+    tell: Callable[[str], None] = say_always,
 ) -> pd.DataFrame:
     """Run what is not finished yet, and tabulate all.
 
@@ -170,23 +194,26 @@ def run_matrix(
         out: Folder of all runs.
         workers: Processes at a time.
         alignments: Folder of alignments, which say when each phone is spoken.
+        tell: Gets a sentence for each cell that failed; by default they are printed.
 
     Returns:
-        See :func:`tabulate`; also written to ``out`` as CSV, HTML and LaTeX. A cell that failed is reported on the
-        terminal and left out, and so is one whose target has no labels.
+        See :func:`tabulate`; also written to ``out`` as CSV, HTML and LaTeX. A cell that failed is told of and left
+        out, whatever its folder holds, and so is one whose target has no labels.
 
     Raises:
         ValueError: A corpus or a recipe is unknown.
     """
     cells = list(cells_of(matrix, corpora, out))
     jobs = [(cell, matrix, alignments) for cell in cells]
+    failed = set()
     with track("bench", len(jobs)) as advance:
         for cell, problem in _done(jobs, workers):
             advance(1, f"{cell.direction.name} {cell.recipe}")
             if problem:
-                say_always(f"{cell.direction.name} {cell.recipe} failed: {problem}")
-    finished = [cell for cell in cells if (cell.folder / "results.json").exists()]
-    table = tabulate([cell for cell in finished if Run(cell.folder).scored])
+                failed.add(cell.folder)
+                tell(f"{cell.direction.name} {cell.recipe} failed: {problem}")
+    # What failed may have results all the same, of another matrix.
+    table = tabulate([cell for cell in cells if cell.folder not in failed])
     if not table.empty:
         write_tables(table, out)
     return table
@@ -235,6 +262,8 @@ def tabulate(cells: Sequence[Cell]) -> pd.DataFrame:
 def paper_layout(table: pd.DataFrame, names: dict[str, str] | None = None) -> pd.DataFrame:
     """UAR / macro-F1 with a row a task and a column a recipe, and their average, as in the zero-shot paper's Table 2.
 
+    The average is over the directions in which every recipe has a result, and says how many where these are not all.
+
     Args:
         table: Of :func:`tabulate`.
         names: Headings of the recipes; others are left out. All by default.
@@ -244,7 +273,9 @@ def paper_layout(table: pd.DataFrame, names: dict[str, str] | None = None) -> pd
     cells = {}
     for metric in ("uar", "macro_f1"):
         wide = shown.pivot_table(index="direction", columns="recipe", values=metric, sort=False)
-        wide.loc["average"] = wide.mean()
+        whole = wide.dropna()  # averages of other directions would not be comparable
+        of = "" if len(whole) == len(wide) else f" of the {len(whole)} that all have"
+        wide.loc[f"average{of}"] = whole.mean()
         cells[metric] = wide.reindex(columns=list(names)).rename(columns=names)
     text = {m: w.map(lambda v: "–" if pd.isna(v) else f"{v:.2f}") for m, w in cells.items()}
     return (text["uar"] + " / " + text["macro_f1"]).rename_axis(None, axis=1)
@@ -257,7 +288,7 @@ def write_tables(table: pd.DataFrame, out: Path) -> None:
     for name, text in (
         ("table.csv", table.to_csv(index=False)),
         ("table.html", rounded.to_html(index=False, border=0, na_rep="–")),
-        ("table.tex", rounded.to_latex(index=False, na_rep="--", float_format="%.4g")),
+        ("table.tex", rounded.to_latex(index=False, na_rep="--", float_format="%.4g", escape=True)),
     ):
         write_text(out / name, text)
 
@@ -317,7 +348,11 @@ def _done(jobs: list[Job], workers: int) -> Iterator[tuple[Cell, str]]:
     ) as pool:
         coming = {pool.submit(_attempt, job): job[0] for job in jobs}
         for future in as_completed(coming):
-            yield coming[future], future.result()
+            try:
+                problem = future.result()
+            except BrokenProcessPool:
+                problem = "a worker was killed, perhaps for lack of memory; try fewer --workers"
+            yield coming[future], problem
 
 
 def _begin(workers: int, quiet: bool) -> None:
@@ -353,7 +388,8 @@ def _run(cell: Cell, matrix: Matrix, alignments: str | None) -> None:
     grid = variant(cell.recipe).grid
     began = time.perf_counter()
     reset_peak()
-    if grid and (cell.folder / "results.json").exists():
+    if grid and experiment.finished(chosen=chosen_settings(grid)):
+        Run(cell.folder).needs_scores()
         return  # with what was chosen, which the matrix does not know
     found = choose(experiment, config, cell) if grid else None
     if found:

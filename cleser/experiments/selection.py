@@ -168,14 +168,7 @@ def read_grid(
     """
     if trials < 1:
         raise ValueError(f"trials is {trials}, expected 1 or more")
-    file = Path(path) if Path(path).suffix else GRIDS / f"{path}.yaml"
-    if not file.exists():
-        known = ", ".join(sorted(p.stem for p in GRIDS.glob("*.yaml")))
-        raise ValueError(f"found no grid {path}, expected a YAML file or one of {known}")
-    plain = read_yaml(file)
-    for name, values in plain.items():
-        if not isinstance(values, list) or not values:
-            raise ValueError(f"{file}: {name} is {values!r}, expected a list of values to try")
+    plain = _values(path)
     if BACKBONE in plain:
         plain[BACKBONE] = _backbones(plain[BACKBONE], backbone)
     combinations = [dict(zip(plain, v, strict=True)) for v in product(*plain.values())]
@@ -188,6 +181,28 @@ def read_grid(
         drawn = sorted(random.Random(seed).sample(range(len(choices)), trials))
         choices = [choices[i] for i in drawn]
     return choices
+
+
+def _values(path: str | Path) -> dict[str, list[Any]]:
+    """The values of each setting of a grid, as the file has them."""
+    file = Path(path) if Path(path).suffix else GRIDS / f"{path}.yaml"
+    if not file.exists():
+        known = ", ".join(sorted(p.stem for p in GRIDS.glob("*.yaml")))
+        raise ValueError(f"found no grid {path}, expected a YAML file or one of {known}")
+    plain = read_yaml(file)
+    for name, values in plain.items():
+        if not isinstance(values, list) or not values:
+            raise ValueError(f"{file}: {name} is {values!r}, expected a list of values to try")
+    return plain
+
+
+def chosen_settings(path: str | Path) -> set[str]:
+    """The settings of a run that a grid chooses, as :meth:`Experiment.finished` names them.
+
+    >>> sorted(chosen_settings("probe"))
+    ['backbone', 'config.penalty']
+    """
+    return {name if name == BACKBONE else f"config.{name}" for name in _values(path)}
 
 
 def _backbones(asked: list[Any], given: str) -> list[str]:

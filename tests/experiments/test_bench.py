@@ -1,6 +1,9 @@
 """The bench: cells, resume, tables, and that the matrices of the repository load."""
 
 import json
+import os
+import re
+import signal
 import sys
 from dataclasses import replace
 
@@ -21,6 +24,7 @@ from cleser.experiments.bench import (
     paper_layout,
     run_matrix,
     trials_of,
+    write_tables,
 )
 from cleser.experiments.methods import METHODS
 from cleser.experiments.variants import VARIANTS
@@ -102,6 +106,26 @@ def test_the_papers_layout_has_an_average(table):
         pytest.approx(row["uar"], abs=0.01),
         pytest.approx(row["macro_f1"], abs=0.01),
     )
+
+
+def test_the_papers_average_is_over_what_every_recipe_has():
+    """A recipe that has the easy direction alone is not the better for it."""
+    rows = [("a-to-b", "erm", 50), ("a-to-b", "sapa", 60), ("c-to-b", "erm", 90)]
+    table = pd.DataFrame(rows, columns=["direction", "recipe", "uar"]).assign(macro_f1=40)
+    shown = paper_layout(table)
+    assert shown.index.tolist() == ["a-to-b", "c-to-b", "average of the 1 that all have"]
+    assert shown.iloc[-1].tolist() == ["50.00 / 40.00", "60.00 / 40.00"]
+    shown = paper_layout(table[1:])
+    assert shown.iloc[-1].tolist() == ["– / –", "– / –"]
+
+
+def test_the_table_for_latex_has_no_character_that_means_something_there(tmp_path):
+    rows = [("a_b-to-c#%", "erm", 50.0, 0.01), ("a_b-to-c#%", "$x^2$", 60.0, None)]
+    write_tables(pd.DataFrame(rows, columns=["direction", "recipe", "macro_f1", "p"]), tmp_path)
+    text = (tmp_path / "table.tex").read_text()
+    assert r"a\_b-to-c\#\%" in text
+    assert r"macro\_f1" in text
+    assert not re.findall(r"(?<!\\)[_%#$]", text)
 
 
 def test_all_pairs_name_the_others_as_auxiliary():
@@ -217,6 +241,56 @@ def test_mistakes_are_named(specs, tmp_path, capsys):
     assert "layout is 'no'" in capsys.readouterr().err
 
 
+DIRECTIONS = "directions: [{source: [a], target: [b]}]"
+WRONG = [
+    ("directions: [a, b]\nrecipes: [erm]", "direction 1 is 'a', expected names and values"),
+    ("directions: []\nrecipes: [erm]", "has no list of directions"),
+    (
+        "directions: [{source: emodb, target: [b]}]\nrecipes: [erm]",
+        "direction 1: source is 'emodb', expected a list of text",
+    ),
+    ("directions: [{source: [a]}]\nrecipes: [erm]", r"direction 1 lacks \['target'\]"),
+    (DIRECTIONS, r"m.yaml lacks \['recipes'\]"),
+    (f"{DIRECTIONS}\nrecipes: []", "recipes is empty, expected at least one"),
+    (f"{DIRECTIONS}\nrecipes: erm", "recipes is 'erm', expected a list of text"),
+    (f"{DIRECTIONS}\nrecipes: [erm]\nseeds: three", "seeds is 'three', expected a whole number"),
+    (f"{DIRECTIONS}\nrecipes: [erm]\nsettings:", "settings is None, expected names and values"),
+    (f"{DIRECTIONS}\nrecipes: [erm]\nmodel:", "model is None, expected names and values"),
+    (f"{DIRECTIONS}\nrecipes: [erm]\nmodel: {{dim: true}}", "model: dim is True, expected a whole"),
+    (f"{DIRECTIONS}\nrecipes: [erm]\nsettings: {{erm: 3}}", "settings: erm is 3, expected names"),
+    (
+        f"{DIRECTIONS}\nrecipes: [erm]\nsettings: {{erm: {{label_smoothing: 1e-1}}}}",
+        "settings: erm: label_smoothing is '1e-1', expected a number",
+    ),
+    (f"{DIRECTIONS}\nrecipes: [erm]\nterms: {{spit: official}}", r"\['spit'\] in .*m.yaml: terms"),
+    (f"{DIRECTIONS}\nrecipes: [erm]\nterms: {{source: [a]}}", r"terms holds \['source'\], which"),
+    (f"{DIRECTIONS}\nrecipes: [erm]\nbackbones: {{no: x}}", "the name False is False, expected text"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "said"), WRONG, ids=[text for text, _ in WRONG])
+def test_a_wrong_matrix_is_a_sentence_that_names_the_field(tmp_path, text, said):
+    (tmp_path / "m.yaml").write_text(text)
+    with pytest.raises(ValueError, match=said) as caught:
+        load_matrix(tmp_path / "m.yaml")
+    assert "m.yaml" in str(caught.value)
+
+
+def test_the_papers_layout_of_attributes_alone_is_refused_before_any_work(specs, tmp_path, capsys):
+    named = [f"{name}={spec}" for name, spec in specs.items()]
+    words = ["bench", "transfer", "--corpora", *named, "--recipes", "probe", "--layout", "paper"]
+    assert main([*words, "--task", "avd", "--out", str(tmp_path / "out")]) == 2
+    assert "--layout paper shows UAR" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_help_names_every_matrix(capsys):
+    with pytest.raises(SystemExit):
+        main(["bench", "transfer", "--help"])
+    said = capsys.readouterr().out
+    assert all(re.search(rf"\b{path.stem}\b(?!-)", said) for path in CONFIGS.glob("*.yaml"))
+
+
 def test_a_cell_that_breaks_is_said_and_the_others_go_on(specs, tmp_path, monkeypatch, capsys):
     """Whatever the error: memory that is full fails one cell, and where it happened is kept until the cell succeeds."""
     runs = bench._run
@@ -235,6 +309,62 @@ def test_a_cell_that_breaks_is_said_and_the_others_go_on(specs, tmp_path, monkey
     monkeypatch.setattr(bench, "_run", runs)
     assert run_matrix(matrix, specs, tmp_path)["recipe"].tolist() == ["classical", "probe"]
     assert not kept.exists()
+
+
+def test_a_cell_that_failed_has_no_figures_of_an_earlier_run(specs, tmp_path, capsys):
+    """Of another number of seeds, say; whoever started the bench learns of it by the exit status too."""
+    direction = Direction(("a",), ("b",))
+    assert len(run_matrix(Matrix((direction,), ("classical",), 1), specs, tmp_path)) == 1
+    told = []
+    again = Matrix((direction,), ("classical", "probe"), 2)
+    found = run_matrix(again, specs, tmp_path, tell=told.append)
+    assert found["recipe"].tolist() == ["probe"]
+    assert len(told) == 1
+    assert "a-to-b classical failed" in told[0]
+    assert "seeds is 1 there and 2 here" in told[0]
+    (tmp_path / "m.yaml").write_text(
+        "{directions: [{source: [a], target: [b]}], recipes: [classical, probe], seeds: 2}"
+    )
+    named = [f"{name}={specs[name]}" for name in ("a", "b")]
+    words = ["bench", "transfer", "--corpora", *named, "--matrix", str(tmp_path / "m.yaml")]
+    assert main([*words, "--out", str(tmp_path)]) == 1
+    shown = capsys.readouterr()
+    assert "classical failed" in shown.err
+    assert "probe" in shown.out and "classical" not in shown.out
+    assert main([*words, "--seeds", "1", "--recipes", "classical", "--out", str(tmp_path)]) == 0
+
+
+def test_a_finished_row_of_chosen_settings_is_that_of_the_matrix(specs, tmp_path):
+    """In all but what its grid chooses."""
+    matrix = Matrix((Direction(("a", "c"), ("b",)),), ("probe-selected",), 1)
+    told = []
+    found = run_matrix(matrix, specs, tmp_path, tell=told.append)
+    assert told == []
+    pd.testing.assert_frame_equal(run_matrix(matrix, specs, tmp_path, tell=told.append), found)
+    assert told == []
+    assert run_matrix(replace(matrix, seeds=2), specs, tmp_path, tell=told.append).empty
+    assert "seeds is 1 there and 2 here" in told.pop()
+    other = replace(matrix, settings={"probe": {"recolour": True}})
+    assert run_matrix(other, specs, tmp_path, tell=told.append).empty
+    assert "config.recolour is False there and True here" in told.pop()
+
+
+def killed(job):
+    """Stands for a system that is out of memory."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_worker_ends_no_bench(specs, tmp_path, monkeypatch):
+    direction = Direction(("a",), ("b",))
+    matrix = Matrix((direction,), ("classical", "probe"), 1)
+    monkeypatch.setattr(bench, "_attempt", killed)
+    told = []
+    assert run_matrix(matrix, specs, tmp_path, workers=2, tell=told.append).empty
+    assert sorted(said.split(" failed: ")[0] for said in told) == [
+        "a-to-b classical",
+        "a-to-b probe",
+    ]
+    assert all("a worker was killed, perhaps for lack of memory" in said for said in told)
 
 
 @pytest.mark.slow
