@@ -55,7 +55,7 @@ def evaluate(
     saved = open_run(run)
     protocol = protocol_on(saved.protocol, on, renamed)
     names = called(on)
-    experiment = test_of(saved, protocol, out or run / f"on-{names}", alignments)
+    experiment = as_experiment(saved, protocol, out or run / f"on-{names}", alignments)
     _check_folder(experiment)
     cast, notes = admit(experiment)
     cast.needs_labels()
@@ -93,7 +93,7 @@ def called(on: Sequence[str]) -> str:
     )
 
 
-def test_of(saved: SavedRun, protocol: Protocol, out: Path, alignments: str | None) -> Experiment:
+def as_experiment(saved: SavedRun, protocol: Protocol, out: Path, alignments: str | None) -> Experiment:
     """A test of a finished run as an experiment of its own, in which nothing is trained.
 
     Args:

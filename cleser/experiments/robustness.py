@@ -23,7 +23,7 @@ from cleser.alignment import Alignment
 from cleser.corpora.protocol import Protocol
 from cleser.evaluation.intervals import Interval, interval, interval_of_sums
 from cleser.evaluation.measures import Measure, measures
-from cleser.experiments.evaluate import called, protocol_on, test_of
+from cleser.experiments.evaluate import as_experiment, called, protocol_on
 from cleser.experiments.experiment import admit, predictions_of
 from cleser.experiments.one_sided import settle
 from cleser.experiments.saved import SavedRun, open_run
@@ -129,7 +129,7 @@ def measure_robustness(
     saved = open_run(run)
     protocol = protocol_on(saved.protocol, on) if on else saved.protocol
     out = out or run / (f"robustness-on-{called(on)}" if on else "robustness")
-    cast, _ = admit(test_of(saved, protocol, out, alignments))
+    cast, _ = admit(as_experiment(saved, protocol, out, alignments))
     cast.needs_labels()
     parts = [cast.parts(number).test for number in range(len(saved.networks))]
     tested = pd.concat(parts).drop_duplicates("utterance", ignore_index=True)
