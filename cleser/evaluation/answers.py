@@ -48,17 +48,22 @@ def question(run: Run) -> str:
 def answer(runs: Sequence[Run], controlled: Sequence[tuple[Run, Run, Difference]] = ()) -> str:
     """What came out, in a sentence: the best of the runs and, where it has one, its difference to its fair control.
 
+    Runs on other terms than the first are not compared with it. An oracle is the first only where all are.
+
     Args:
-        runs: Under like terms.
+        runs: In one direction.
         controlled: Runs with their controls and the differences in UAR.
     """
-    alike = [run for run in runs if headline(run.results) == headline(runs[0].results)]
-    metric = headline(runs[0].results)
+    first = next((run for run in runs if run.protocol["target_access"] != "labels"), runs[0])
+    metric, cast = headline(first.results), first.protocol["cast"]
+    alike = [
+        run for run in runs if headline(run.results) == metric and run.protocol["cast"] == cast
+    ]
     best = max(alike, key=lambda run: float(run.results[metric]["mean"]))
     found, classes = best.results[metric], best.protocol["classes"]
     low, high = found["ci95"]
     within = "" if low is None else f" (95 % interval {100 * low:.1f} to {100 * high:.1f})"
-    reaches = f"has the highest mean of {len(runs)} runs," if len(runs) > 1 else "reaches"
+    reaches = f"has the highest mean of {len(alike)} runs," if len(alike) > 1 else "reaches"
     said = (
         f"{name_of(best)} {reaches} {100 * found['mean']:.1f} % UAR{within}, where chance is "
         f"{100 / len(classes):.1f} %"
@@ -70,7 +75,11 @@ def answer(runs: Sequence[Run], controlled: Sequence[tuple[Run, Run, Difference]
         if run is best:
             said += f"; beside its fair control {name_of(control)} that is {100 * by.difference:+.1f} points"
             said += _sure(by, p)
-    if len(runs) > 1:
+    if others := len(runs) - len(alike):
+        said += (
+            f"; {others} run{'s' if others > 1 else ''} on other terms cannot be compared with it"
+        )
+    if len(alike) > 1:
         said += "; the table of differences says what is more than chance"
     return said + "."
 

@@ -101,8 +101,11 @@ class Moments(Clusters):
 
     @property
     def tested(self) -> Counts:
-        """How many utterances of a cluster a seed has tested, [S, G, 1, 1]."""
-        return self.counts[..., :1, :1]
+        """How many utterances of a cluster with each attribute a seed has tested, [S, G, A, 1].
+
+        The mean over attributes is one of equal shares, as UAR is over classes.
+        """
+        return self.counts[..., 0, ::3, None]
 
 
 def moments(predictions: pd.DataFrame, attributes: Sequence[str]) -> Moments:

@@ -1,4 +1,7 @@
-"""Figures of a run, for the report and for papers; colours that colour-blind readers can tell apart."""
+"""Figures of a run, for the report and for papers; colours that colour-blind readers can tell apart.
+
+Names of classes and speakers are a corpus' own. Between two dollar signs they are no formula.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +34,8 @@ def plot_confusion(counts: np.ndarray[Any, Any], classes: list[str]) -> Figure:
         colour = "white" if share[i, j] > 0.55 else "#222222"
         text = f"{100 * share[i, j]:.0f} %\n{counts[i, j]}"
         axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=8)
-    axes.set_xticks(range(len(classes)), classes, rotation=30, ha="right")
-    axes.set_yticks(range(len(classes)), classes)
+    axes.set_xticks(range(len(classes)), classes, rotation=30, ha="right", parse_math=False)
+    axes.set_yticks(range(len(classes)), classes, parse_math=False)
     axes.set(xlabel="recognised", ylabel="true")
     axes.grid(visible=False)
     return figure
@@ -56,7 +59,9 @@ def plot_speakers(clusters: Clusters) -> Figure:
         axes.scatter(position, 100 * seed[order], s=10, color=PALETTE[0], zorder=3)
     axes.axhline(100 / clusters.counts.shape[-1], color="#888888", ls="--", lw=1)
     step = max(1, len(names) // 30)
-    axes.set_xticks(position[::step], names[::step], rotation=60, ha="right", fontsize=7)
+    axes.set_xticks(
+        position[::step], names[::step], rotation=60, ha="right", fontsize=7, parse_math=False
+    )
     axes.set(ylabel="UAR %", ylim=(0, 100))
     return figure
 
@@ -186,6 +191,8 @@ def _scatter(axes: Axes, points: Floats, values: pd.Series[str], title: str) -> 
             loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=4, fontsize=8, markerscale=2.5
         )
         legend.set_frame_on(False)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
 
 
 def new_figure(width: float, height: float) -> tuple[Figure, Axes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from importlib.resources import files
@@ -35,8 +35,11 @@ from cleser.evaluation.plots import (
 from cleser.evaluation.results import Run, compare_runs
 from cleser.evaluation.tables import (
     CELLS,
+    OF_VOTES,
+    SHARES,
     calibration_rows,
     coverage,
+    decimal,
     difference_cells,
     difference_notes,
     direction,
@@ -141,9 +144,9 @@ def site(
     if not runs:
         raise ValueError("there are no runs to report, expected at least one folder")
     directions = _by_direction([Run(Path(folder)) for folder in runs])
-    pages = []
+    pages: list[dict[str, Any]] = []
     for name, of in directions.items():
-        file = re.sub(r"[^\w+.-]+", "-", name.replace("→", "to")) + ".html"
+        file = _file_of(name, {page["file"] for page in pages})
         # The plain one first: the others are compared with it.
         ordered = sorted(of, key=lambda run: run.folder.name != "erm")
         folders = [run.folder for run in ordered]
@@ -160,6 +163,19 @@ def site(
     )
     write_text(out / "index.html", page)
     return out / "index.html"
+
+
+def _file_of(name: str, taken: Collection[str]) -> str:
+    """A direction as a file is called; with a number where another one is called so.
+
+    >>> _file_of("a, b → c", {"a-b-to-c.html"})
+    'a-b-to-c-2.html'
+    """
+    stem = re.sub(r"[^\w+.-]+", "-", name.replace("→", "to"))
+    files = (
+        f"{stem}{number}.html" for number in ("", *(f"-{n}" for n in range(2, len(taken) + 3)))
+    )
+    return next(file for file in files if file not in taken)
 
 
 def _render(template: str, **values: Any) -> str:
@@ -261,6 +277,8 @@ def _section(run: Run, anchor: str, listen: int) -> dict[str, Any]:
         "direction": direction(run),
         "folder": run.folder.name,
         "results": results,
+        "cards": _cards(results),
+        "test_sets": _test_sets(results),
         "attributes": attribute_rows(results, run.attributes),
         "coverage": coverage(results),
         "protocol": run.protocol,
@@ -277,6 +295,51 @@ def _section(run: Run, anchor: str, listen: int) -> dict[str, Any]:
         "method": method_text(run),
         "settings": as_yaml(run.settings),
     }
+
+
+def _cards(results: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """The figures at the top of a run: label, mean, standard deviation over seeds and interval, as text."""
+    cards = []
+    for name, label in {**SHARES, "ccc": "mean CCC", **OF_VOTES}.items():
+        if name not in results:
+            continue
+        of, form = results[name], "{:.1f}" if name in SHARES else "{:.3f}"
+        factor = 100 if name in SHARES else 1
+        mean, sd, low, high = (
+            None if value is None else form.format(factor * value)
+            for value in (of["mean"], of["sd"], *of["ci95"])
+        )
+        cards.append(
+            (
+                label,
+                f"{mean} %" if name in SHARES else f"{mean}",
+                "one seed" if sd is None else f"± {sd} over seeds",
+                f"95 % interval {low} to {high}" if low else "too few speakers for an interval",
+            )
+        )
+    return cards
+
+
+def _test_sets(results: dict[str, Any]) -> dict[str, Any]:
+    """A row for each official test set, where there are several, and the ``heads`` of the columns."""
+    metrics = {
+        "uar": "UAR %",
+        "macro_f1": "macro-F1 %",
+        "accuracy": "accuracy %",
+        "ccc": "mean CCC",
+    }
+    sets = results.get("test_sets", {})
+    shown = {
+        name: head for name, head in metrics.items() if any(name in of for of in sets.values())
+    }
+    rows = [
+        [
+            name,
+            *(percent(of[m], interval=False) if m in SHARES else decimal(of[m])[0] for m in shown),
+        ]
+        for name, of in sets.items()
+    ]
+    return {"heads": ["set", *shown.values()], "rows": rows}
 
 
 def _selected(run: Run) -> dict[str, Any]:

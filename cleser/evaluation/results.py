@@ -253,14 +253,21 @@ def summarise(clusters: Clusters, classes: list[str]) -> dict[str, Any]:
 
 
 def _metric(measure: Measure) -> dict[str, Any]:
-    """A metric's mean and seeds, its interval, and what that rests on."""
+    """A metric's mean over the seeds that have a value, its seeds, its interval, and what that rests on."""
     clusters, metric, bounds = measure
+    each = metric(clusters.counts.sum(1))
+    # A seed that tested nobody whose arousal is known, say, has no value and says nothing of the others.
+    known = [
+        seed for seed, value in zip(clusters.seeds, each, strict=True) if not math.isnan(value)
+    ]
+    if 0 < len(known) < len(each):
+        clusters = clusters.only(known)
     values = metric(clusters.counts.sum(1))
     found = interval(clusters, metric, bounds=bounds)
     return {
-        "mean": float(values.mean()),
-        "sd": float(values.std(ddof=1)) if len(values) > 1 else None,
-        "seeds": [float(v) for v in values],
+        "mean": _or_none(float(values.mean())),
+        "sd": _or_none(float(values.std(ddof=1))) if len(values) > 1 else None,
+        "seeds": [_or_none(v) for v in each],
         "ci95": [_or_none(found.low), _or_none(found.high)],
         "covers": found.covers,
         "error": _or_none(found.error),
@@ -299,12 +306,13 @@ def compare_runs(a: Path, b: Path, *, force: bool = False) -> Comparison:
         force: Compare even if the protocols differ.
 
     Raises:
-        ValueError: The protocols differ, the runs tested different utterances, if only in some seeds, or a target has
-            no labels.
+        ValueError: The protocols differ, the runs tested different utterances, if only in some seeds, or tell other
+            classes apart, or a target has no labels.
     """
     one, two = Run(a), Run(b)
     one.needs_scores()
     two.needs_scores()
+    _refuse_different_classes(one, two)
     casts = one.protocol["cast"], two.protocol["cast"]
     if casts[0] != casts[1] and not force:
         raise ValueError(
@@ -322,7 +330,19 @@ def compare_runs(a: Path, b: Path, *, force: bool = False) -> Comparison:
         for name, measure in ours.items()
         if name in theirs
     }
+    if not differences:
+        raise ValueError(f"{a} and {b} have no metric in common, expected runs of one task")
     return Comparison(one, two, differences)
+
+
+def _refuse_different_classes(a: Run, b: Run) -> None:
+    """Raise where recalls are of other classes; a run of attributes alone has none."""
+    one, two = (list(run.protocol["classes"]) for run in (a, b))
+    if one and two and set(one) != set(two):
+        raise ValueError(
+            f"{a.folder} tells {', '.join(one)} apart, {b.folder} {', '.join(two)}: expected the same classes, "
+            "since a metric of others cannot be compared"
+        )
 
 
 def _refuse_different_tests(a: Run, b: Run) -> None:

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 from rich.console import Group
@@ -90,6 +90,18 @@ def decimal(metric: dict[str, Any]) -> tuple[str, str]:
     return f"{metric['mean']:.3f}{spread}", "–" if low is None else f"{low:.3f} to {high:.3f}"
 
 
+SHARES: Final = {
+    "uar": "UAR",
+    "macro_f1": "macro-F1",
+    "accuracy": "accuracy",
+    "multi_label_f1": "multi-label macro-F1",
+    "average_precision": "macro average precision",
+    "exact_match": "all emotions right",
+}
+"""Metrics that are told in per cent, with their names for a reader. All others are told as they are."""
+OF_VOTES: Final = {"kl": "KL from the votes", "soft_accuracy": "soft accuracy"}
+
+
 def show_results(results: dict[str, Any]) -> Group:
     """What a terminal shows of ``results.json``."""
     if "recognised" in results:
@@ -99,15 +111,7 @@ def show_results(results: dict[str, Any]) -> Group:
     )
     for heading in ("metric", "mean ± sd over seeds", "95 % interval"):
         table.add_column(heading)
-    shown = (
-        ("uar", "UAR"),
-        ("macro_f1", "macro-F1"),
-        ("accuracy", "accuracy"),
-        ("multi_label_f1", "multi-label macro-F1"),
-        ("average_precision", "macro average precision"),
-        ("exact_match", "all emotions right"),
-    )
-    for name, label in (pair for pair in shown if pair[0] in results):
+    for name, label in (pair for pair in SHARES.items() if pair[0] in results):
         low, high = results[name]["ci95"]
         bounds = "–" if low is None else f"{100 * low:.1f} to {100 * high:.1f}"
         table.add_row(label, f"{percent(results[name], interval=False)} %", bounds)
@@ -115,7 +119,7 @@ def show_results(results: dict[str, Any]) -> Group:
             table.add_row(*majority_row(results))
     for name in (name for name in results if name.startswith(("ccc", "rmse_"))):
         table.add_row(_label(name), *decimal(results[name]))
-    for name, label in (("kl", "KL from the votes"), ("soft_accuracy", "soft accuracy")):
+    for name, label in OF_VOTES.items():
         if name in results:
             table.add_row(label, *decimal(results[name]))
     for name, values in results.get("per_class", {}).items():
@@ -294,13 +298,14 @@ def show_comparison(comparison: Comparison) -> Group:
     found = comparison.differences
     corrected = holm([difference.p for difference in found.values()])
     for (name, difference), p in zip(found.items(), corrected, strict=True):
-        table.add_row(
-            name,
-            percent(a.results[name], interval=False),
-            percent(b.results[name], interval=False),
-            *difference_cells(difference),
-            p_text(p),
-        )
+        means = [
+            f"{percent(run.results[name], interval=False)} %"
+            if name in SHARES
+            else decimal(run.results[name])[0]
+            for run in (a, b)
+        ]
+        cells = difference_cells(difference, share=name in SHARES)
+        table.add_row(name, *means, *cells, p_text(p))
     lines = [
         *difference_notes(next(iter(found.values()))),
         *terms_notes(a, b),
@@ -311,12 +316,20 @@ def show_comparison(comparison: Comparison) -> Group:
     return Group(*runs, table, Text("\n".join(lines), style="dim"))
 
 
-def difference_cells(found: Difference) -> tuple[str, str, str]:
-    """A difference, its interval and its p-value as text; dashes where nothing can be said."""
-    shown = f"{100 * found.difference:+.1f}"
+def difference_cells(found: Difference, *, share: bool = True) -> tuple[str, str, str]:
+    """A difference, its interval and its p-value as text; dashes where nothing can be said.
+
+    Args:
+        found: The difference.
+        share: Whether it is told in points, as differences of shares are.
+    """
+
+    def said(value: float) -> str:
+        return f"{100 * value:+.1f}" if share else f"{value:+.3f}"
+
     if math.isnan(found.p):
-        return shown, "–", "–"
-    return shown, f"{100 * found.low:+.1f} to {100 * found.high:+.1f}", p_text(found.p)
+        return said(found.difference), "–", "–"
+    return said(found.difference), f"{said(found.low)} to {said(found.high)}", p_text(found.p)
 
 
 def p_text(p: float) -> str:
@@ -364,20 +377,27 @@ def frame(folders: Sequence[Path]) -> pd.DataFrame:
     for run in runs:
         run.needs_scores()
     columns = _columns(runs)
+    places_of = list(zip(runs, columns, strict=True))
     cells: dict[str, dict[str, str]] = {}
-    places = Counter(
-        (run.settings["recipe"], column) for run, column in zip(runs, columns, strict=True)
-    )
+    places = Counter((run.settings["recipe"], column) for run, column in places_of)
     several = {recipe for (recipe, _), count in places.items() if count > 1}
-    for run, column in zip(runs, columns, strict=True):
+    for run, column in places_of:
         recipe = run.settings["recipe"]
         row = run.folder.name if recipe in several else recipe
         if column in cells.get(row, {}):
-            row = f"{row} ({run.folder.parent.name})"
+            row = _told_apart(run.folder, [of.folder for of, its in places_of if its == column])
         metric = headline(run.results)
         mark = "" if metric == "uar" else "CCC "
         cells.setdefault(row, {})[column] = mark + percent(run.results[metric])
     return pd.DataFrame.from_dict(cells, orient="index").fillna("–").rename_axis("UAR %")
+
+
+def _told_apart(folder: Path, others: Sequence[Path]) -> str:
+    """A run's folder, and as much of the path to it as no other folder has."""
+    parts, theirs = folder.absolute().parts, [other.absolute().parts for other in others]
+    lengths = range(2, len(parts))
+    alone = (n for n in lengths if sum(of[-n:] == parts[-n:] for of in theirs) == 1)
+    return f"{folder.name} ({Path(*parts[-next(alone, len(parts)) : -1])})"
 
 
 def _columns(runs: Sequence[Run]) -> list[str]:
@@ -449,7 +469,7 @@ def as_text(folders: Sequence[Path], style: str) -> str:
     if style == "html":
         return cells.rename_axis(None).to_html(classes="runs", border=0)
     if style == "latex":
-        plain = cells.replace({"±": r"$\\pm$", "–": "--"}, regex=True)
-        plain.columns = plain.columns.str.replace("→", r"$\rightarrow$")
-        return plain.to_latex()
+        text = cells.to_latex(escape=True)
+        signs = {"±": r"$\pm$", "→": r"$\rightarrow$", "–": "--"}
+        return "".join(signs.get(letter, letter) for letter in text)
     raise ValueError(f"style is {style!r}, expected markdown, csv, latex or html")

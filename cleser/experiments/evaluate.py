@@ -93,7 +93,9 @@ def called(on: Sequence[str]) -> str:
     )
 
 
-def as_experiment(saved: SavedRun, protocol: Protocol, out: Path, alignments: str | None) -> Experiment:
+def as_experiment(
+    saved: SavedRun, protocol: Protocol, out: Path, alignments: str | None
+) -> Experiment:
     """A test of a finished run as an experiment of its own, in which nothing is trained.
 
     Args:

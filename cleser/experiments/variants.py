@@ -9,11 +9,10 @@ from typing import Any, Final
 
 from cleser.corpora.protocol import Protocol
 from cleser.evaluation.results import Run
-from cleser.evaluation.tables import direction
 from cleser.experiments.methods import METHODS
 from cleser.models.emotion import ModelConfig
 from cleser.recipe_names import new_name
-from cleser.settings import to_plain
+from cleser.settings import completed, to_plain
 from cleser.suggestions import did_you_mean
 from cleser.training.loop import TrainingConfig
 
@@ -194,6 +193,9 @@ _TOLD_APART_BY: Final = ("target_access", "adapt", "lexical_normalisation")  # r
 def controls_of(folders: Sequence[Path]) -> dict[Path, Path]:
     """The fair control of each run that has one among these: by folder, as :func:`cleser.evaluation.report` takes it.
 
+    It has the protocol, backbone and number of seeds of the run, and all settings that their rows share, as epochs. Of
+    several, that beside the run is taken.
+
     Args:
         folders: Run folders, of any directions.
     """
@@ -202,7 +204,28 @@ def controls_of(folders: Sequence[Path]) -> dict[Path, Path]:
     found = {}
     for run, name in zip(runs, names, strict=True):
         wanted = VARIANTS[name].control if name else ""
-        for other, its in zip(runs, names, strict=True):
-            if wanted and its == wanted and direction(other) == direction(run):
-                found[run.folder] = other.folder
+        if not name or not wanted:
+            continue
+        alike = [
+            other
+            for other, its in zip(runs, names, strict=True)
+            if its == wanted and _shared(run, name, wanted) == _shared(other, name, wanted)
+        ]
+        if alike:
+            # False comes before True.
+            nearest = min(alike, key=lambda other: other.folder.parent != run.folder.parent)
+            found[run.folder] = nearest.folder
     return found
+
+
+def _shared(run: Run, name: str, control: str) -> dict[str, Any]:
+    """What a run and its fair control have in common: the terms, and the settings in which their rows are alike."""
+    rows = [to_plain(VARIANTS[row].config()) for row in (name, control)]
+    alike = [setting for setting in rows[0] if rows[0][setting] == rows[1].get(setting)]
+    settings = run.settings
+    own = completed(METHODS[settings["recipe"]].config, settings.get("config", {}))
+    return {
+        "protocol": run.protocol["cast"],
+        **{term: settings.get(term) for term in ("seeds", "backbone", "tuning")},
+        **{setting: own.get(setting) for setting in alike},
+    }

@@ -1,5 +1,7 @@
 """CCC and RMSE: against definitions, and their intervals over speakers and seeds."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from cleser.evaluation.concordance import ccc, mean_ccc, moment_matrix, moments, rmse
-from cleser.evaluation.intervals import influence, interval, paired_difference
+from cleser.evaluation.intervals import (
+    influence,
+    interval,
+    paired_difference,
+    speakers_model,
+)
+from cleser.evaluation.measures import measures
+from cleser.evaluation.results import _metric
 from cleser.losses import concordance_loss
 
 NUMBERS = st.floats(-1, 1, allow_subnormal=False).map(lambda x: round(x, 3))
@@ -151,6 +160,45 @@ def test_the_mean_over_attributes():
     both = moments(rows, ["arousal", "valence"]).counts.sum(1)
     single = [ccc(moments(rows, [name]).counts.sum(1)) for name in ("arousal", "valence")]
     np.testing.assert_allclose(mean_ccc(both), np.mean(single, axis=0), atol=1e-12)
+
+
+def with_arousal(known):
+    """A table of two attributes, of which one is known of some utterances."""
+    rows = table().assign(
+        arousal=lambda t: t["valence"] ** 2, predicted_arousal=lambda t: t["predicted_valence"]
+    )
+    return rows.assign(arousal=rows["arousal"].where(known(rows)))
+
+
+def test_the_mean_over_attributes_does_not_depend_on_their_order():
+    """Also where one is known of other speakers than the other."""
+    rows = with_arousal(lambda t: t["speaker"] < "s4")
+    first, second = (
+        interval(moments(rows, names), mean_ccc, bounds=(-1, 1))
+        for names in (["arousal", "valence"], ["valence", "arousal"])
+    )
+    assert first.estimate == pytest.approx(second.estimate)
+    assert (first.low, first.high, first.dof) == pytest.approx(
+        (second.low, second.high, second.dof)
+    )
+    whole = rows.assign(arousal=rows["valence"])
+    both, one = moments(whole, ["arousal", "valence"]), moments(whole, ["valence"])
+    expected, found = speakers_model(one.tested), speakers_model(both.tested)
+    assert found == pytest.approx(expected)
+
+
+def test_a_seed_without_a_value_is_left_out_and_json_has_no_nan():
+    rows = with_arousal(lambda t: t["seed"] != 1)
+    found = _metric(measures(rows, [], ["arousal", "valence"])["ccc"])
+    others = rows[rows["seed"] != 1]
+    expected = _metric(measures(others, [], ["arousal", "valence"])["ccc"])
+    assert found.pop("seeds") == [expected["seeds"][0], None, expected["seeds"][1]]
+    expected.pop("seeds")
+    assert found == expected
+    never = rows.assign(arousal=rows["arousal"].where(rows["seed"] == 0))
+    never["valence"] = never["valence"].where(never["seed"] == 1)
+    nowhere = _metric(measures(never, [], ["arousal", "valence"])["ccc"])
+    json.dumps(nowhere, allow_nan=False)
 
 
 def test_without_a_truth_there_is_nothing_to_measure():

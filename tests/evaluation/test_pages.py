@@ -15,6 +15,7 @@ import yaml
 
 from cleser.cli import main
 from cleser.evaluation import compare_runs, report, runs_below, site
+from cleser.evaluation.answers import answer
 from cleser.evaluation.listening import LARGEST, confident_errors
 from cleser.evaluation.plots import MOST_SPEAKERS
 from cleser.evaluation.results import Run, write_results
@@ -234,6 +235,64 @@ def test_controls_are_found_by_name_or_by_settings(runs, tmp_path):
         (folder / "config.yaml").write_text(yaml.safe_dump(settings))
     both = [tmp_path / "my dann", tmp_path / "my erm"]
     assert controls_of(both) == {both[0]: both[1]}
+
+
+def test_a_control_is_trained_alike_and_the_nearest(tmp_path):
+    """Not any run of the direction: beside the run if there is one there, of the same terms in any case."""
+
+    def row(folder, name, config=None, **changes):
+        make_run(folder, recipe=name, neural=False, protocol=changes.pop("protocol", "0" * 12))
+        settings = yaml.safe_load((folder / "config.yaml").read_text())
+        settings |= {"config": config or to_plain(VARIANTS[name].config()), **changes}
+        (folder / "config.yaml").write_text(yaml.safe_dump(settings))
+        return folder
+
+    coral = row(tmp_path / "one" / "coral", "coral")
+    erm = row(tmp_path / "one" / "erm", "erm")
+    twin = row(tmp_path / "two" / "erm", "erm")
+    assert controls_of([twin, coral, erm, twin]) == {coral: erm}
+    assert controls_of([coral, twin]) == {coral: twin}
+    longer = to_plain(VARIANTS["erm"].config())
+    longer["training"] |= {"epochs": 99}
+    for number, changes in enumerate(
+        ({"config": longer}, {"seeds": 9}, {"backbone": "model"}, {"protocol": "1" * 12})
+    ):
+        other = row(tmp_path / str(number) / "erm", "erm", **changes)
+        assert controls_of([coral, other]) == {}
+
+
+def test_the_answer_is_of_runs_on_like_terms(tmp_path):
+    """An oracle is an upper bound, which has the highest mean of course."""
+    erm = make_run(tmp_path / "erm", neural=False, hit=0.5)
+    sapa = make_run(tmp_path / "sapa", recipe="sapa", neural=False, hit=0.6, seed=1)
+    labels = {"target_access": "labels"}
+    oracles = [
+        make_run(
+            tmp_path / f"oracle{n}",
+            neural=False,
+            hit=0.9,
+            seed=n,
+            protocol="f" * 12,
+            terms_of=labels,
+        )
+        for n in range(2)
+    ]
+    said = answer([Run(folder) for folder in (oracles[0], erm, sapa)])
+    assert said.startswith("sapa has the highest mean of 2 runs, ")
+    assert "; 1 run on other terms cannot be compared with it" in said
+    assert "has the highest mean of 2 runs" in answer([Run(folder) for folder in oracles])
+    assert answer([Run(oracles[0]), Run(erm)]).startswith("erm reaches ")
+
+
+def test_directions_of_like_names_have_pages_of_their_own(tmp_path):
+    one = make_run(tmp_path / "a" / "erm", terms_of={"source": ["a", "b"]}, neural=False)
+    two = make_run(
+        tmp_path / "b" / "erm", terms_of={"source": ["a-b"]}, neural=False, protocol="b" * 12
+    )
+    index = site([one, two], tmp_path / "pages").read_text("utf-8")
+    links = [a["href"] for tag, a in Page(index).tags if tag == "a"]
+    assert links == ["a-b-to-x.html", "a-b-to-x-2.html"]
+    assert "a-b → x" in (tmp_path / "pages" / "a-b-to-x-2.html").read_text("utf-8")
 
 
 def test_several_runs_need_a_name_for_their_page(folders, capsys):

@@ -125,6 +125,124 @@ def test_two_runs_of_one_recipe_keep_their_cells(folders, tmp_path):
     assert list(frame([folders[0], other, twin]).index) == ["one", "other", "other (again)"]
 
 
+def test_no_run_takes_the_cell_of_another(folders, tmp_path):
+    """However alike their paths are: each is named by as much of its own as no other has."""
+    runs = [make_run(tmp_path / name / "m" / "erm", seed=n) for n, name in enumerate("abc")]
+    cells = frame(runs)
+    assert list(cells.index) == ["erm", "erm (b/m)", "erm (c/m)"]
+    scores = [percent(json.loads((run / "results.json").read_text())["uar"]) for run in runs]
+    assert cells["a → x"].tolist() == scores
+
+
+def test_the_table_for_latex_has_no_character_that_means_something_there(tmp_path):
+    terms = {"source": ["a_b"], "target": ["50%"]}
+    run = make_run(tmp_path / "x_y", terms_of=terms)
+    text = as_text([run, make_run(tmp_path / "z#", terms_of=terms)], "latex")
+    assert r"UAR \%" in text
+    assert r"a\_b $\rightarrow$ 50\%" in text
+    assert r"x\_y" in text
+    assert r"z\#" in text
+    plain = text.replace(r"$\pm$", "").replace(r"$\rightarrow$", "")
+    assert not re.findall(r"(?<!\\)[_%#$]", plain)
+    plain.encode("ascii")
+
+
+def test_runs_that_tell_other_classes_apart_are_refused_by_name(folders, tmp_path):
+    fewer = with_terms(make_run(tmp_path / "fewer", protocol="c" * 12), classes=CLASSES[:3])
+    rows = pd.read_parquet(fewer / "predictions.parquet")
+    rows[rows["emotion"].isin(CLASSES[:3])].to_parquet(fewer / "predictions.parquet")
+    for force in (False, True):
+        with pytest.raises(ValueError, match=r"anger, .*, sadness apart, .*fewer anger") as caught:
+            compare_runs(folders[0], fewer, force=force)
+        assert "--force" not in str(caught.value)
+
+
+def with_terms(folder, **terms):
+    """A run whose protocol says something else."""
+    path = folder / "protocol.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | terms))
+    return folder
+
+
+def with_numbers(folder, noise, **kwargs):
+    """A run that predicts arousal, whose target has annotators' votes."""
+    with_terms(make_run(folder, **kwargs), attributes=["arousal"])
+    rows = pd.read_parquet(folder / "predictions.parquet")
+    truth = pd.factorize(rows["utterance"])[0] % 97 / 48 - 1
+    rng = np.random.default_rng(0)
+    rows["arousal"], rows["predicted_arousal"] = (
+        truth,
+        truth + noise * rng.standard_normal(len(rows)),
+    )
+    for name in CLASSES:
+        rows[f"votes.{name}"] = 1.0 + 3.0 * (rows["emotion"] == name)
+    rows.to_parquet(folder / "predictions.parquet")
+    write_results(folder)
+    return folder
+
+
+def test_a_comparison_has_points_for_shares_and_decimals_for_all_else(tmp_path):
+    runs = [with_numbers(tmp_path / str(n), n / 4, neural=False, seed=n) for n in (1, 2)]
+    found = compare_runs(*runs)
+    lines = [line for line in shown(show_comparison(found)).splitlines() if "│" in line]
+    cells = {
+        row[0]: row[1:] for row in ([c.strip() for c in x.strip("│").split("│")] for x in lines)
+    }
+    one, two = (json.loads((run / "results.json").read_text()) for run in runs)
+    assert set(cells) >= {"uar", "kl", "soft_accuracy", "ccc", "ccc_arousal", "rmse_arousal"}
+    for name, row in cells.items():
+        means = (one[name]["mean"], two[name]["mean"], found.differences[name].difference)
+        share = name in ("uar", "macro_f1", "accuracy")
+        said = [f"{100 * m:.1f}" if share else f"{m:.3f}" for m in means[:2]]
+        assert [row[0].split()[0], row[1].split()[0]] == said
+        assert [cell.endswith(" %") for cell in row[:2]] == [share] * 2
+        assert row[2] == (f"{100 * means[2]:+.1f}" if share else f"{means[2]:+.3f}")
+
+
+def test_the_page_has_a_card_for_each_metric_and_the_test_sets_of_attributes(tmp_path):
+    folder = with_numbers(tmp_path / "run", 0.3, neural=False)
+    results = json.loads((folder / "results.json").read_text())
+    text = report([folder], tmp_path / "page.html").read_text("utf-8")
+    cards = dict(re.findall(r'class="card"><span class="sub">(.*?)</span>\s*<b>(.*?)</b>', text))
+    assert cards == {
+        "UAR": f"{100 * results['uar']['mean']:.1f} %",
+        "macro-F1": f"{100 * results['macro_f1']['mean']:.1f} %",
+        "accuracy": f"{100 * results['accuracy']['mean']:.1f} %",
+        "mean CCC": f"{results['ccc']['mean']:.3f}",
+        "KL from the votes": f"{results['kl']['mean']:.3f}",
+        "soft accuracy": f"{results['soft_accuracy']['mean']:.3f}",
+    }
+    with_terms(folder, classes=[], split="official")
+    rows = pd.read_parquet(folder / "predictions.parquet")
+    first = rows["speaker"].str[-1].astype(int) % 2 == 0
+    rows.assign(split=first.map({True: "test1", False: "test2"})).to_parquet(
+        folder / "predictions.parquet"
+    )
+    sets = write_results(folder)["test_sets"]
+    text = report([folder], tmp_path / "page.html").read_text("utf-8")
+    table = text.split("Test sets</h3>")[1].split("</table>")[0]
+    found = re.findall(r"<td>(\w+)</td><td[^>]*>([-\d.]+)", table)
+    assert found == [(name, f"{of['ccc']['mean']:.3f}") for name, of in sets.items()]
+
+
+def test_dollars_in_names_are_no_formula(tmp_path):
+    """Matplotlib reads what stands between two of them as one, and stops where it is none."""
+    folder = make_run(tmp_path / "run")
+    for name in ("predictions", "source"):
+        rows = pd.read_parquet(folder / f"{name}.parquet")
+        rows["speaker"] = "$" + rows["speaker"] + r"_\frac$"
+        rows.to_parquet(folder / f"{name}.parquet")
+    odd = {name: f"${name}^$" for name in CLASSES}
+    rows = pd.read_parquet(folder / "predictions.parquet").rename(
+        columns={f"p_{name}": f"p_{new}" for name, new in odd.items()}
+    )
+    rows[["emotion", "predicted"]] = rows[["emotion", "predicted"]].replace(odd)
+    rows.to_parquet(folder / "predictions.parquet")
+    with_terms(folder, classes=[*odd.values()])
+    write_results(folder)
+    assert "<svg" in report([folder], tmp_path / "page.html").read_text("utf-8")
+
+
 def test_comparisons_need_like_terms_and_utterances(folders, tmp_path):
     found = compare_runs(folders[0], folders[1])
     assert found.differences["uar"].difference > 0
