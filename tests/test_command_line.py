@@ -15,6 +15,7 @@ import cleser
 from cleser import progress
 from cleser.cli import BY_RECIPE, COMMANDS, main
 from cleser.cli.completion import following, script
+from cleser.cli.extract import with_layers
 from cleser.console import PlainConsole
 from cleser.experiments.experiment import Experiment
 from cleser.files import check_writable
@@ -120,6 +121,7 @@ def folder(tmp_path, monkeypatch):
 
 
 DIRECTION = "--source synthetic:en --target synthetic:de --out out"
+CHOSEN = "--target nemo:c --out out"
 WRONG = [
     (f"run erm {DIRECTION} --seeds 0", "seeds is 0, expected 1 or more"),
     (f"run erm {DIRECTION} --prior open.yaml", "--prior open.yaml is no YAML"),
@@ -148,10 +150,59 @@ WRONG = [
     ("predict empty none.csv", "empty: found neither config.yaml nor config.json"),
     ("export empty --out out", "empty: found neither config.yaml nor config.json"),
     ("align emodb:empty --out out", "looked for recordings named as 03a01Fa.wav"),
+    ("run erm --config=gone.yaml --out out", "gone.yaml cannot be read (No such file"),
+    ("run erm --out out --config=part.yaml", "lacks ['backbone', 'config', 'protocol', 'seeds']"),
+    ("data audit emodb:empty emodb:empty", "found emodb:empty several times, expected each corpus once"),
+    ("communities emodb:empty --out out --communities 0", "--communities is 0, expected 1 or more"),
+    ("communities emodb:empty --out out --communities 2 --no-refine", "expected it without --no-refine"),
+    ("export empty --out out --push some/one@v1", "--push some/one@v1 is no name on the hub"),
+    (f"tune probe --source emodb:a ravdess:b {CHOSEN} --search random --trials 0", "trials is 0, expected 1"),
 ]  # fmt: skip
+IDLE = [
+    ("evaluate empty --map a=b", "--map has no effect here, expected --on CORPUS"),
+    ("evaluate empty --out out", "--out has no effect here, expected --on CORPUS"),
+    (
+        "evaluate empty --files 3 --quick",
+        "--files, --quick have no effect here, expected --robustness",
+    ),
+    (
+        "evaluate empty --on synthetic:en --seed 1",
+        "--seed has no effect here, expected --robustness",
+    ),
+    (
+        f"run probe {DIRECTION} --trials 5",
+        "--trials has no effect here, expected --select transfer",
+    ),
+    (
+        f"run probe {DIRECTION} --search random",
+        "--search has no effect here, expected --select trans",
+    ),
+    (
+        f"run erm {DIRECTION} --select-on emodb:a",
+        "--select-on has no effect here, expected --select",
+    ),
+    (
+        f"run probe --source emodb:a ravdess:b {CHOSEN} --select none --selection-seeds 2",
+        "--selection-seeds has no effect here, expected --select transfer",
+    ),
+    (
+        f"tune probe --source emodb:a ravdess:b {CHOSEN} --trials 5",
+        "--trials has no effect here, expected --search random or optuna",
+    ),
+    (
+        "export empty --out out --dry-run",
+        "--dry-run has no effect here, expected --push OWNER/NAME",
+    ),
+    (
+        "export empty --out out --private",
+        "--private has no effect here, expected --push OWNER/NAME",
+    ),
+]
 
 
-@pytest.mark.parametrize(("args", "said"), WRONG, ids=[args for args, _ in WRONG])
+@pytest.mark.parametrize(
+    ("args", "said"), [*WRONG, *IDLE], ids=[args for args, _ in [*WRONG, *IDLE]]
+)
 def test_what_is_wrong_is_a_sentence(folder, args, said, capsys):
     assert main(args.split()) == 2
     captured = capsys.readouterr()
@@ -160,6 +211,12 @@ def test_what_is_wrong_is_a_sentence(folder, args, said, capsys):
     assert len(captured.err.splitlines()) == 1
     assert not (folder / "out").exists()
     assert not (folder / "page.html").exists()
+
+
+@pytest.mark.parametrize("layers", ["9:4", "4:4", "4:x"])
+def test_layers_that_are_none_are_named(layers):
+    with pytest.raises(ValueError, match=f"--layers holds '{layers}', expected all, numbers"):
+        with_layers("owner/model", [layers])
 
 
 def test_a_run_folder_with_broken_settings_is_a_sentence(folder, capsys):

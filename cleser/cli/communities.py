@@ -56,8 +56,14 @@ def communities(
     """
     from cleser.graphs import CommunityRefiner, style_communities  # noqa: PLC0415
 
+    if communities is not None and communities < 1:
+        raise ValueError(f"--communities is {communities}, expected 1 or more")
+    if communities is not None and not refine:
+        raise ValueError(
+            f"--communities {communities} is a number that refinement keeps to, expected it without --no-refine"
+        )
     manifest, values, left_out = _embedded(corpora, encoder, parse_map(map), device)
-    refiner = CommunityRefiner(n_communities=communities) if communities else refine
+    refiner = refine if communities is None else CommunityRefiner(n_communities=communities)
     found = style_communities(
         values,
         speakers=manifest["speaker"],

@@ -85,6 +85,10 @@ def _parts(corpora: tuple[str, ...], files: dict[str, Path]) -> dict[str, pd.Dat
         )
     if files:
         return read_parts(files)
+    if twice := [spec for spec in dict.fromkeys(corpora) if corpora.count(spec) > 1]:
+        raise ValueError(
+            f"found {', '.join(twice)} several times, expected each corpus once: it shares all with itself"
+        )
     read = {spec: load(spec, labels=False) for spec in corpora}
     check_distinct(read)
     return _named(read)
@@ -106,7 +110,9 @@ def _show(parts: dict[str, pd.DataFrame], found: Audit) -> None:
         *(f"note: {note}" for note in found.notes),
         *(f"refused: {finding}" for finding in found.refused),
     ]
-    if not found.refused:
+    if len(parts) == 1:
+        lines.append("one corpus alone has nothing to be compared with")
+    elif not found.refused:
         lines.append("nothing is shared that would be refused")
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True, markup=False)

@@ -127,10 +127,14 @@ def with_layers(backbone: str, layers: Sequence[str]) -> str:
     numbers: list[int] = []
     for part in layers:
         first, colon, last = part.partition(":")
+        wrong = ValueError(
+            f"--layers holds {part!r}, expected all, numbers, a range as 4:9, lower, middle or upper"
+        )
         try:
-            numbers += range(int(first), int(last)) if colon else [int(first)]
+            meant = range(int(first), int(last)) if colon else [int(first)]
         except ValueError:
-            raise ValueError(
-                f"--layers holds {part!r}, expected all, numbers, a range as 4:9, lower, middle or upper"
-            ) from None
+            raise wrong from None
+        if not meant:
+            raise wrong
+        numbers += meant
     return f"{backbone},layers={'+'.join(map(str, numbers))}"

@@ -15,6 +15,7 @@ from rich.text import Text
 from tyro.conf import Positional, arg
 
 from cleser.cli.console import console
+from cleser.cli.idle import refuse_idle
 from cleser.files import write_bytes
 from cleser.progress import console as notes
 
@@ -115,7 +116,9 @@ def export(
 
     if takes != "features" and not onnx:
         raise ValueError(f"--from {takes} says what an ONNX model takes, expected --onnx beside it")
-    if push and not hub.is_name(push):
+    if not push:
+        refuse_idle({"--private": private, "--dry-run": dry_run}, "--push OWNER/NAME")
+    if push and not hub.is_repository(push):
         raise ValueError(f"--push {push} is no name on the hub, expected OWNER/NAME")
     folder = write(run, out, onnx=takes if onnx else None)
     print(f"{folder}: {', '.join(sorted(p.name for p in folder.iterdir()))}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from cleser.cli.console import console
+from cleser.cli.idle import refuse_idle
 from cleser.cli.run import parse_map
 
 
@@ -34,11 +35,17 @@ def evaluate(
         quick: Use seven conditions for --robustness in place of 28.
         seed: Seed of the noise and of the choice of recordings for --robustness.
         alignments: Folder of alignments, for a run that was trained with alignments.
-        out: Folder for the results; by default a folder within the run.
+        out: Folder for the results; by default a folder within the run, named after the corpora of --on.
     """
     from cleser.evaluation import Run, show_results, show_robustness  # noqa: PLC0415
     from cleser.experiments.evaluate import evaluate as transfer  # noqa: PLC0415
 
+    if not robustness:
+        of_robustness = {"--files": files != 200, "--quick": quick, "--seed": seed != 0}
+        refuse_idle(of_robustness, "--robustness")
+    if not robustness and not on:
+        of_both = {"--map": map, "--alignments": alignments, "--out": out}
+        refuse_idle(of_both, "--on CORPUS")
     folder = str(alignments) if alignments else None
     if robustness:
         from cleser.experiments.robustness import measure_robustness  # noqa: PLC0415

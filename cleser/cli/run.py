@@ -11,6 +11,7 @@ import tyro
 from tyro.conf import OmitArgPrefixes, arg
 
 from cleser.cli.console import console
+from cleser.cli.idle import refuse_idle
 from cleser.corpora.protocol import Protocol
 from cleser.recipe_names import with_current_name
 
@@ -170,11 +171,21 @@ def run(args: list[str]) -> None:
             f"--grid {arguments.grid} says what to choose among, but --select is none, expected auto or transfer"
         )
     asked = arguments.select == "transfer" or bool(arguments.grid)
-    if asked or (arguments.select == "auto" and selects_unasked(experiment, config, arguments)):
+    detailed = {
+        "--select-on": arguments.select_on,
+        "--search": arguments.search != RunArguments.search,
+        "--trials": arguments.trials != RunArguments.trials,
+        "--selection-seeds": arguments.selection_seeds != RunArguments.selection_seeds,
+    }
+    if not asked and not (
+        arguments.select == "auto" and selects_unasked(experiment, config, arguments)
+    ):
+        refuse_idle(detailed, "--select transfer")
+    else:
         try:
             selection = select(experiment, config, arguments, arguments.out / "selection")
         except ValueError as error:
-            if asked:
+            if asked or any(detailed.values()):
                 raise
             note = f"settings are not chosen by transfer but as given: {error}"
             experiment = replace(experiment, notes=(*experiment.notes, note))
@@ -261,6 +272,10 @@ def select(experiment: Experiment, config: Any, arguments: Any, out: Path) -> Se
     """Choose settings by transfer validation, and show what was found."""
     from cleser.experiments.selection import read_grid, select_by_transfer  # noqa: PLC0415
 
+    if arguments.search == "grid":
+        refuse_idle(
+            {"--trials": arguments.trials != RunArguments.trials}, "--search random or optuna"
+        )
     choices = read_grid(
         arguments.grid or experiment.recipe, config, experiment.backbone,
         search=arguments.search, trials=arguments.trials,
@@ -301,6 +316,8 @@ def _saved(args: list[str], name: str, kind: type[Any]) -> tuple[Any, list[str]]
     from cleser.settings import read_yaml, restored  # noqa: PLC0415
     from cleser.speech.backbones.fine_tuning import FineTuning  # noqa: PLC0415
 
+    words = (word.split("=", 1) if word.startswith("--config=") else [word] for word in args)
+    args = [part for word in words for part in word]
     if "--config" not in args:
         return None, args
     at = args.index("--config")

@@ -33,6 +33,15 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
+def is_repository(text: str) -> bool:
+    """Whether something can be the name of a model without a revision, as where one is uploaded.
+
+    >>> is_repository("someone/emotions"), is_repository("someone/emotions@v1")
+    (True, False)
+    """
+    return is_name(text) and "@" not in text
+
+
 def fetch(name: str) -> Path:
     """The folder of an exported run from the hub, downloaded unless the hub's cache holds it.
 
@@ -90,7 +99,7 @@ def push(folder: Path, name: str, *, private: bool = False, api: Any = None) -> 
     """
     from huggingface_hub import HfApi  # noqa: PLC0415
 
-    if not is_name(name) or "@" in name:
+    if not is_repository(name):
         raise ValueError(f"{name!r} is no name on the hub, expected OWNER/NAME")
     files = to_send(folder)
     api = api or HfApi(library_name="cleser")

@@ -49,6 +49,13 @@ def test_clean_corpora_pass(corpora, capsys):
     assert "nothing is shared that would be refused" in out
 
 
+def test_one_corpus_has_nothing_to_be_compared_with(corpora, capsys):
+    assert main(["data", "audit", corpora[0]]) == 0
+    out = said(capsys)
+    assert "one corpus alone has nothing to be compared with" in out
+    assert "nothing is shared" not in out
+
+
 def test_a_copy_in_two_corpora_is_refused_and_one_within_is_noted(corpora, tmp_path, capsys):
     shutil.copy(tmp_path / "a/s0-anger-0.wav", tmp_path / "a/s1-anger-0.wav")
     write(tmp_path / "b/s0-sadness-0.wav", 0.5 * babble(2))  # a/s0-neutral-0, quieter
