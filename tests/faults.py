@@ -61,6 +61,8 @@ _STYLES = "tests/graphs/test_styles.py"
 _SUPCON = "tests/losses/test_supcon.py"
 _ALIGNMENT_LOSSES = "tests/losses/test_alignment.py"
 _SELECTION = "tests/experiments/test_selection.py"
+_BENCH = "tests/experiments/test_bench.py"
+_PAGES = "tests/evaluation/test_pages.py"
 _JOINED = "tests/features/test_joined.py"
 _COPIES = "tests/corpora/test_copies.py"
 
@@ -128,6 +130,41 @@ FAULTS = (
         "for spec in cell.sources for name",
         "for spec in (*cell.sources, *cell.protocol.auxiliary) for name",
         "tests/experiments/test_bench.py::test_the_backbone_is_that_of_the_sources_language",
+    ),
+    Fault(
+        "a test is written over a trained run",
+        "experiments/evaluate.py",
+        '("model.safetensors", "checkpoints", FOLDS)',
+        "()",
+        "tests/experiments/test_repeating_the_test.py::test_a_test_replaces_no_other_run",
+    ),
+    Fault(
+        "degraded recordings of other corpora are the run's own",
+        "evaluation/results.py",
+        'found["on"] == list(self.settings["protocol"]["target"])',
+        "True",
+        "tests/experiments/test_robustness.py::test_other_corpora_are_audited_and_have_a_folder_of_their_own",
+    ),
+    Fault(
+        "a cell of a bench that failed keeps its old figures",
+        "experiments/bench.py",
+        "for cell in cells if cell.folder not in failed]",
+        'for cell in cells if (cell.folder / "results.json").exists()]',
+        f"{_BENCH}::test_a_cell_that_failed_has_no_figures_of_an_earlier_run",
+    ),
+    Fault(
+        "a finished row of chosen settings is that of any matrix in a bench",
+        "experiments/bench.py",
+        "experiment.finished(chosen=chosen_settings(grid))",
+        '(cell.folder / "results.json").exists()',
+        f"{_BENCH}::test_a_finished_row_of_chosen_settings_is_that_of_the_matrix",
+    ),
+    Fault(
+        "a killed worker ends the bench",
+        "experiments/bench.py",
+        "except BrokenProcessPool:",
+        "except ZeroDivisionError:",
+        f"{_BENCH}::test_a_killed_worker_ends_no_bench",
     ),
     Fault(
         "the selection takes the worst settings",
@@ -1340,6 +1377,27 @@ FAULTS = (
         "(pp - p**2) + (t - p) ** 2",
         "(pp - p**2)",
         "tests/evaluation/test_concordance.py::test_by_the_definition",
+    ),
+    Fault(
+        "the interval of a mean CCC rests on the first attribute",
+        "evaluation/concordance.py",
+        "self.counts[..., 0, ::3, None]",
+        "self.counts[..., :1, :1]",
+        "tests/evaluation/test_concordance.py::test_the_mean_over_attributes_does_not_depend_on_their_order",
+    ),
+    Fault(
+        "the answer of a report is an oracle's",
+        "evaluation/answers.py",
+        'run.protocol["target_access"] != "labels"',
+        "run",
+        f"{_PAGES}::test_the_answer_is_of_runs_on_like_terms",
+    ),
+    Fault(
+        "any run of a row is the fair control of a report",
+        "experiments/variants.py",
+        "if its == wanted and _shared(run, name, wanted) == _shared(other, name, wanted)",
+        "if its == wanted",
+        f"{_PAGES}::test_a_control_is_trained_alike_and_the_nearest",
     ),
     Fault(
         "a calibrated network has no error to expect",
