@@ -365,7 +365,7 @@ def frame(folders: Sequence[Path]) -> pd.DataFrame:
     """UAR of many runs: a row a recipe, a column for all that was seen of a target.
 
     Where a recipe has several runs under the same terms, as SAPA and self-training are, its rows are named after their
-    folders.
+    folders, and where these are alike, after as much of the path as tells them apart.
 
     Of runs that predict attributes alone it is 100 times their mean CCC, marked so.
 
