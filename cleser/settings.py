@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, fields, is_dataclass
+from dataclasses import MISSING, asdict, fields, is_dataclass, replace
 from pathlib import Path
 from types import UnionType
 from typing import Any, Final, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -103,6 +103,29 @@ def from_plain(kind: type[T], plain: dict[str, Any], where: str = "") -> T:
         for name, value in plain.items()
     }
     return kind(**built)
+
+
+def changed(config: T, changes: Mapping[str, Any]) -> T:
+    """A dataclass with other values; of a dataclass in it, names and values change those fields alone.
+
+    >>> from dataclasses import dataclass
+    >>> @dataclass
+    ... class Inner:
+    ...     a: int = 1
+    ...     b: int = 2
+    >>> @dataclass
+    ... class Outer:
+    ...     inner: Inner
+    >>> changed(Outer(Inner()), {"inner": {"b": 3}})
+    Outer(inner=Inner(a=1, b=3))
+    """
+    values = {
+        name: changed(getattr(config, name), value)
+        if is_dataclass(getattr(config, name)) and isinstance(value, Mapping)
+        else value
+        for name, value in changes.items()
+    }
+    return cast("T", replace(cast("Any", config), **values))
 
 
 def check_kinds(kind: type[Any], plain: Any, where: str) -> None:

@@ -12,7 +12,7 @@ from cleser.evaluation.results import Run
 from cleser.experiments.methods import METHODS
 from cleser.models.emotion import ModelConfig
 from cleser.recipe_names import new_name
-from cleser.settings import completed, to_plain
+from cleser.settings import changed, completed, to_plain
 from cleser.suggestions import did_you_mean
 from cleser.training.loop import TrainingConfig
 
@@ -44,7 +44,7 @@ class Variant:
         Args:
             usual: Of the method's rows here; those of this row come first.
         """
-        return replace(METHODS[self.method].config(), **{**(usual or {}), **self.settings})
+        return replace(changed(METHODS[self.method].config(), usual or {}), **self.settings)
 
     def protocol(self, protocol: Protocol) -> Protocol:
         """The protocol with the terms."""

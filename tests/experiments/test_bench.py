@@ -171,7 +171,7 @@ def test_the_repositorys_matrices_load(path):
 
 def test_a_matrix_sets_what_a_row_does_not(specs, tmp_path):
     """SAPA's ablations have weights of their own, which stay; ERM has none of these settings."""
-    usual = {"sapa": {"speaker_weight": 0.7, "margin": 0.4}}
+    usual = {"sapa": {"speaker_weight": 0.7, "margin": 0.4, "training": {"members": 2}}}
     matrix = Matrix((Direction(("a",), ("b",)),), ("sapa", "self-training", "erm"), settings=usual)
     sapa, alone, erm = (
         experiment_of(c, matrix, None)[1] for c in cells_of(matrix, specs, tmp_path)
@@ -179,6 +179,8 @@ def test_a_matrix_sets_what_a_row_does_not(specs, tmp_path):
     assert (sapa.speaker_weight, sapa.margin) == (0.7, 0.4)
     assert (alone.speaker_weight, alone.margin) == (0.0, 0.4)
     assert erm == METHODS["erm"].config()
+    trained = METHODS["sapa"].config().training  # but for what is set, one field of several
+    assert sapa.training == alone.training == replace(trained, members=2)
     path = tmp_path / "wrong.yaml"
     for settings, problem in (
         ("{sap: {margin: 1}}", "wrong.yaml: settings: there is no recipe 'sap'.*did you mean sapa"),
