@@ -311,12 +311,7 @@ def train(
     backbone = None if encoder is None else encoder.backbone
     if tuning.shard and backbone is not None and accelerator.num_processes > 1:
         shard(learner, backbone, accelerator.device, accelerator.num_processes)
-    optimiser = torch.optim.AdamW(
-        _groups(learner, config, tuning),
-        config.learning_rate,
-        weight_decay=config.weight_decay,
-        fused=True,  # one pass over a weight and its moments, not ten
-    )
+    optimiser = _optimiser(learner, config, tuning)
     state = Checkpoint.load(checkpoint, learner, optimiser)
     if state.epoch and accelerator.is_main_process:
         on_epoch(state.history)
@@ -381,6 +376,25 @@ def _accelerator() -> Accelerator:
     # A step need not touch every weight: a recipe may leave a view of the utterance out, a backbone its last norm.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
     return Accelerator(cpu=on_cpu(), kwargs_handlers=[unused])
+
+
+def _optimiser(learner: Learner, config: TrainingConfig, tuning: FineTuning) -> torch.optim.AdamW:
+    """AdamW, whose steps are seen by whoever keeps something of the weights until they change."""
+    optimiser = torch.optim.AdamW(
+        _groups(learner, config, tuning),
+        config.learning_rate,
+        weight_decay=config.weight_decay,
+        fused=True,  # one pass over a weight and its moments, not ten
+    )
+    optimiser.register_step_post_hook(_count_changes)
+    return optimiser
+
+
+def _count_changes(optimiser: torch.optim.Optimizer, *_unused: Any) -> None:
+    """Count a change of each weight, as torch does whenever one is written to, but not in a fused step."""
+    for group in optimiser.param_groups:
+        for weight in group["params"]:
+            torch.autograd.graph.increment_version(weight)
 
 
 def _groups(learner: Learner, config: TrainingConfig, tuning: FineTuning) -> list[dict[str, Any]]:

@@ -32,6 +32,7 @@ from cleser.models import ModelConfig
 from cleser.recipes import METHODS, ClassicalConfig, ERMConfig
 from cleser.settings import from_plain, to_plain
 from cleser.speech import Alignment, load_backbone, write_textgrid
+from cleser.speech.backbones import long_convolution
 from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.training import loop
 from cleser.training.audio import PADDING, AudioEncoder, Sounds
@@ -448,6 +449,29 @@ run("erm", {specs!r}, Path({str(tmp_path / "killed")!r}), {models["wav2vec2"]!r}
     run("erm", specs, tmp_path / "killed", models["wav2vec2"], tuning, config=config, workers=1)
     for name in ("metrics.jsonl", "results.json"):
         assert (tmp_path / "killed" / name).read_text() == (tmp_path / "whole" / name).read_text()
+
+
+def test_epochs_are_judged_by_the_weights_that_they_reached(specs, models, tmp_path, monkeypatch):
+    """What is kept of the weights between two uses follows every step; a resumed run keeps nothing from before."""
+    tuning = FineTuning("full", learning_rate=1e-2)
+
+    def lines(name):
+        run("erm", specs, tmp_path / name, models["xls-r"], tuning)
+        return (tmp_path / name / "metrics.jsonl").read_text()
+
+    found = lines("kept")
+
+    def stop(history):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:  # interrupted after the first epoch, and resumed
+        report = loop.Checkpoint.save
+        patch.setattr(loop.Checkpoint, "save", lambda *a: report(*a) or stop(a))
+        with pytest.raises(KeyboardInterrupt):
+            lines("resumed")
+    assert lines("resumed") == found
+    monkeypatch.setattr(long_convolution, "_spectrum", long_convolution._transform)
+    assert lines("fresh") == found
 
 
 def test_what_learns_from_features_alone_is_told(specs, tmp_path):
