@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple, cast
 
+import numpy as np
 import pandas as pd
-import soundfile
 import torch
 from torch import Tensor
 
@@ -17,6 +17,7 @@ from cleser.alignment import Alignment
 from cleser.alignment.packed import PackedAlignments
 from cleser.corpora.manifest import problems
 from cleser.corpora.protocol import Protocol
+from cleser.corpora.recording import RecordingError, read_header
 from cleser.corpora.registry import load_all
 from cleser.evaluation.multi_label import DECIDED_AT
 from cleser.experiments import hub
@@ -25,7 +26,7 @@ from cleser.experiments.one_sided import settle
 from cleser.experiments.recordings import as_utterances, files_in, read_speakers, reasons
 from cleser.experiments.saved import SavedRun, open_run
 from cleser.experiments.windows import LONGEST, SHORTEST
-from cleser.training.dataset import Dataset, phones_of
+from cleser.training.dataset import Dataset, NothingUsableError, phones_of
 
 _PORTION: Final = (
     240.0  # seconds of sound whose features are in memory at once, if they can be by themselves
@@ -169,19 +170,24 @@ class Recogniser:
         self, rows: pd.DataFrame, terms: Terms, phones: list[Alignment | None], title: str
     ) -> tuple[Tensor, dict[str, str]]:
         """What `_outputs` gives, NaN where there is nothing, and why not, by utterance."""
-        dataset = self.run.dataset(
-            rows.reset_index(drop=True),
-            terms.protocol,
-            phones,
-            title=title,
-            together=terms.together,
-        )
-        networks = self.run.networks
-        found = [self._outputs(network, dataset, terms.together) for network in networks]
-        shares = torch.full((len(rows), found[0].shape[1]), torch.nan)
-        heard = rows["utterance"].isin(set(dataset.manifest["utterance"])).to_numpy()
-        shares[torch.tensor(heard)] = torch.stack(found).mean(0)
-        said = {problem["path"]: problem["reason"] for problem in dataset.left_out}
+        shares = torch.full((len(rows), len(self._outputs_named)), torch.nan)
+        heard = np.zeros(len(rows), dtype=bool)
+        try:
+            dataset = self.run.dataset(
+                rows.reset_index(drop=True),
+                terms.protocol,
+                phones,
+                title=title,
+                together=terms.together,
+            )
+        except NothingUsableError as error:  # the recordings of other portions may be
+            left_out = error.left_out
+        else:
+            found = [self._outputs(n, dataset, terms.together) for n in self.run.networks]
+            heard = rows["utterance"].isin(set(dataset.manifest["utterance"])).to_numpy()
+            shares[torch.tensor(heard)] = torch.stack(found).mean(0)
+            left_out = dataset.left_out
+        said = {problem["path"]: problem["reason"] for problem in left_out}
         others = rows[~heard]
         why = others["path"].map(said).fillna("cannot be used")
         return shares, dict(zip(others["utterance"], why, strict=True))
@@ -336,8 +342,9 @@ def _end(path: str, end: float) -> float:
     if not math.isnan(end):
         return end
     try:  # NaN stands for the recording's end
-        return float(soundfile.info(path).duration)
-    except (OSError, soundfile.LibsndfileError):
+        header = read_header(path)
+        return header.frames / header.samplerate
+    except RecordingError:
         return float("nan")
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
-import soundfile
 
+from cleser.corpora.recording import RecordingError, read_header
 from cleser.speech.audio import AudioError, read_mono
 
 LONGEST: Final = 30.0  # seconds of a recording that is recognised as a whole
@@ -47,10 +47,9 @@ def cut(
         AudioError: The file cannot be read as audio.
     """
     try:
-        info = soundfile.info(path)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise AudioError(f"{path}: cannot be read as audio ({error})") from error
-    rate, total = info.samplerate, info.frames
+        rate, _, total = read_header(path)  # libsndfile's own guess may be nothing, or 2⁶³
+    except RecordingError as error:
+        raise AudioError(f"{path}: {error}") from error
     if total <= longest * rate:
         return [Window(0.0, float("nan"), total / rate)]
     # In whole samples, so that no window has one more than the others.

@@ -34,6 +34,18 @@ if TYPE_CHECKING:
     from cleser.training.audio import AudioEncoder, Sounds
 
 
+class NothingUsableError(ValueError):
+    """None of some recordings can be used.
+
+    Attributes:
+        left_out: Why, of each.
+    """
+
+    def __init__(self, said: str, left_out: list[dict[str, str]]) -> None:
+        super().__init__(said)
+        self.left_out = left_out
+
+
 @dataclass
 class Dataset:
     """Utterances ready for batching: rows, labels, and where their features stand.
@@ -233,7 +245,8 @@ def picked(
     rows = manifest[at >= 0].reset_index(drop=True)
     index = torch.from_numpy(at[at >= 0])
     labels = {name: values[index] for name, values in dataset.labels.items()}
-    labels["emotion"] = labels["emotion"].masked_fill(torch.tensor(rows["emotion"].isna()), -1)
+    unknown = torch.tensor(rows["emotion"].isna().to_numpy(dtype=bool))  # bool of no rows, too
+    labels["emotion"] = labels["emotion"].masked_fill(unknown, -1)
     if "votes" in labels:
         labels["votes"] = labels["votes"].masked_fill((labels["emotion"] < 0)[:, None], 0)
     if "attributes" in labels:
@@ -350,7 +363,7 @@ def load_dataset(
         The dataset, and the statistics of its features before standardisation (a reference for others).
 
     Raises:
-        ValueError: None of the recordings can be used.
+        NothingUsableError: None of the recordings can be used.
     """
     stored = stored_features(manifest, backbone, alignments, title=title, record=record)
     rows = manifest.iloc[stored.rows].reset_index(drop=True)
@@ -390,7 +403,8 @@ def stored_features(
     """The features of some utterances in the cache's store, extracted where they are not there yet.
 
     Raises:
-        ValueError: None of the recordings can be used, or tokens are wanted of several backbones.
+        NothingUsableError: None of the recordings can be used.
+        ValueError: Tokens are wanted of several backbones.
     """
     views, record = backbone.views, record or Record()
     if len(views) > 1 and record.tokens != "none":
@@ -413,7 +427,9 @@ def stored_features(
     stored = found[0] if len(views) == 1 else JoinedFeatures.of(found)
     if not len(stored):
         reasons = "; ".join(f"{p['path']}: {p['reason']}" for p in stored.left_out[:3])
-        raise ValueError(f"{title}: none of {len(manifest)} recordings can be used ({reasons})")
+        raise NothingUsableError(
+            f"{title}: none of {len(manifest)} recordings can be used ({reasons})", stored.left_out
+        )
     return stored
 
 

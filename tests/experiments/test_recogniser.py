@@ -17,6 +17,7 @@ import cleser
 import cleser.corpora
 from cleser.cli import main
 from cleser.corpora.protocol import Protocol
+from cleser.experiments import recogniser
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.export import export
 from cleser.models import ModelConfig
@@ -123,6 +124,37 @@ def test_what_cannot_be_recognised_is_said(runs, recordings, tmp_path):
         model.predict([])
     with pytest.raises(ValueError, match="found 1 usable recordings of 1, expected two"):
         model.predict(recordings[:1], together=True)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_corpus_of_unusable_recordings_has_reasons(runs, tmp_path, monkeypatch, together):
+    """However few of its recordings are looked at together, and if all of them are like that."""
+    spec = write_corpus(tmp_path / "d", "d", speakers=1, takes=1)
+    files = sorted((tmp_path / "d").glob("*.wav"))
+    model = cleser.load_model(runs["speaker"])
+    monkeypatch.setattr(recogniser, "_FILES", 1)
+    files[1].write_bytes(b"RIFF")
+    found = model.predict(corpora=[spec], alone=not together)
+    assert found["emotion"].isna().tolist() == [False, True, *[False] * (len(files) - 2)]
+    assert found["reason"].notna().tolist() == [False, True, *[False] * (len(files) - 2)]
+    for path in files:
+        path.write_bytes(b"RIFF")
+    found = model.predict(corpora=[spec], alone=not together)
+    assert found["emotion"].isna().all() and found["reason"].str.contains("cannot be read").all()
+
+
+def test_where_an_utterance_of_a_corpus_ends_is_found_though_its_header_does_not_say(
+    runs, tmp_path
+):
+    spec = write_corpus(tmp_path / "d", "d", speakers=1, takes=1)
+    path = next((tmp_path / "d").glob("*.wav"))
+    content = bytearray(path.read_bytes())
+    at = content.index(b"data") + 4
+    samples = int.from_bytes(content[at : at + 4], "little") // 2
+    content[at : at + 4] = bytes(4)
+    path.write_bytes(content)
+    found = cleser.load_model(runs["utterance"]).predict(corpora=[spec])
+    assert found.set_index("path")["end"][str(path)] == pytest.approx(samples / 16000)
 
 
 def test_an_exported_model_predicts_the_same(runs, recordings, tmp_path):

@@ -66,6 +66,11 @@ def test_a_part_is_balanced_by_itself_and_batches_carry_the_weights():
     assert (blank.labels["emotion"] == -1).all()
 
 
+def test_a_part_may_be_empty():
+    part = dataset("small", SMALL).subset(dataset("other", SMALL).manifest)
+    assert len(part) == len(part.labels["emotion"]) == 0
+
+
 def test_parts_of_parts_and_joins_of_parts_are_the_features_of_their_rows():
     """Each utterance's features are its number within its corpus, whatever became of the order."""
     small, large = dataset("small", SMALL), dataset("large", LARGE)
