@@ -1164,8 +1164,8 @@ FAULTS = (
     Fault(
         "a method that adapts while tested keeps it from the terms",
         "experiments/experiment.py",
-        'getattr(config, "adapts", False) or test_time != "none"',
-        'getattr(config, "adapts", False)',
+        'adapts = getattr(config, "adapts", False) or getattr(config, "test_time", "none") != "none"',
+        'adapts = getattr(config, "adapts", False)',
         "tests/recipes/test_recipes.py::test_adapting_while_tested_is_among_the_terms_and_refused_where_they_forbid_it",
     ),
     Fault(

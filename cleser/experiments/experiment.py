@@ -372,13 +372,12 @@ class Repeat(NamedTuple):
     report: Callable[[list[dict[str, float]]], None]
 
 
-def uses_of(config: Any, cast: Cast, backbone: Backbone, *, alignments: bool) -> Uses:
-    """What a method with these settings makes of the target's unlabelled recordings under a protocol.
+def check_access(config: Any, protocol: Protocol) -> None:
+    """Refuse a method that needs more of the target than a protocol lets it have.
 
     Raises:
-        ValueError: It adapts while it is tested, and the protocol does not let it.
+        ValueError: It learns from the target's recordings, or from those that it is tested on, and may not.
     """
-    protocol = cast.protocol
     test_time = getattr(config, "test_time", "none")
     terms = (protocol.target_access, protocol.adapt, protocol.split)
     if test_time != "none" and terms != ("audio", "test", "speakers"):
@@ -386,13 +385,29 @@ def uses_of(config: Any, cast: Cast, backbone: Backbone, *, alignments: bool) ->
             f"test_time {test_time!r} learns from the utterances that are tested, but the protocol has target_access "
             f"{terms[0]!r}, adapt {terms[1]!r} and split {terms[2]!r}, expected 'audio', 'test' and 'speakers'"
         )
+    if getattr(config, "adapts", False) and protocol.target_access == "nothing":
+        raise ValueError(
+            "a recipe with these settings learns from unlabelled recordings of the target, but the protocol has "
+            "target_access 'nothing': give --target-access audio, or take a recipe that needs none of them, as erm, "
+            "zero-shot or the plain probe"
+        )
+
+
+def uses_of(config: Any, cast: Cast, backbone: Backbone, *, alignments: bool) -> Uses:
+    """What a method with these settings makes of the target's unlabelled recordings under a protocol.
+
+    Raises:
+        ValueError: It learns from recordings that the protocol does not let it hear.
+    """
+    protocol = cast.protocol
+    check_access(config, protocol)
     if protocol.target_access == "nothing":
         return Uses(alignments=alignments)
     said: Literal["none", "texts", "sound"] = "none"
     if protocol.removes_content and protocol.classes and backbone.content_layer is not None:
         said = "texts" if cast.heard["text"].notna().any() else "sound"
     matched = getattr(config, "match_prior", False)
-    adapts = getattr(config, "adapts", False) or test_time != "none"
+    adapts = getattr(config, "adapts", False) or getattr(config, "test_time", "none") != "none"
     return Uses(adapts or matched, protocol.prior if matched else "none", alignments, said)
 
 
@@ -419,10 +434,12 @@ def run_experiment(
     Raises:
         RunFolderError: The folder holds another run.
         LeakageError: The protocol would test on what was seen.
+        ValueError: The method learns from recordings that the protocol does not let it hear.
     """
     if experiment.finished():
         console.print(f"{experiment.out} is finished; nothing to do")
         return Run(experiment.out).results
+    check_access(config, experiment.protocol)
     together = processes()
     together.wait_for_everyone()  # nobody looks into the folder once one has begun to write
     cast, notes = admit(experiment)
@@ -520,9 +537,14 @@ def _prepare(
 
 
 def _prior_note(config: Any, protocol: Protocol) -> list[str]:
-    """That classes are taken to be alike, which costs much where they are not."""
-    matched = getattr(config, "match_prior", False) and protocol.target_access != "nothing"
-    if not matched or protocol.prior != "uniform":
+    """That classes are taken to be alike, which costs much where they are not; or that no prior can be matched."""
+    if not getattr(config, "match_prior", False):
+        return []
+    if _sealed(protocol):
+        return [
+            "prior: not matched, since target_access 'nothing' shows no recording to match it on"
+        ]
+    if protocol.prior != "uniform":
         return []
     return [
         "prior: every class is taken to be as frequent in the target as any other; if they are not, give their shares "

@@ -182,7 +182,8 @@ def _fit_member(
         training,
         source=data.learned(parts),
         dev=data.seen.subset(parts.dev),
-        target=data.target.subset(parts.adapt) if recipe.sees_target else None,
+        # Where there is nothing to adapt to, the target may be sealed: its recordings stay closed.
+        target=data.target.subset(parts.adapt) if recipe.sees_target and len(parts.adapt) else None,
         seed=seed,
         checkpoint=checkpoint,
         encoder=encoder,

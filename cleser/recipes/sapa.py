@@ -389,7 +389,8 @@ class SAPA(ERM):
         own = communities.gather(1, emotions.clamp_min(0)[:, None])[:, 0]
         languages = dataset.labels["language"]
         # A language that no source speaks; where nobody knows the language, it is neither the same nor another.
-        foreign = (languages < 0) & torch.tensor(dataset.manifest["language"].notna().tolist())
+        named = torch.tensor(dataset.manifest["language"].notna().to_numpy(dtype=bool))
+        foreign = (languages < 0) & named
         return {
             "emotion": emotions,
             "communities": communities,

@@ -365,6 +365,40 @@ def test_an_unseen_target_is_not_opened_before_the_test(
     assert opened == ["source", "target"]
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_under_a_sealed_target_a_recipe_runs_or_says_what_it_lacks(name, specs, tmp_path):
+    """And is refused before any work."""
+    protocol = Protocol([specs[0]], [specs[1]], [specs[2]], target_access="nothing")
+    config = METHODS[name].config()
+    if hasattr(config, "training"):
+        config = replace(config, training=replace(QUICK.training, epochs=2))
+    refused = [config] if name in ("coral", "dann", "sapa", "layer-anchoring") else []
+    if name == "probe":
+        refused = [replace(config, rounds=1), replace(config, recolour=True)]
+    nowhere = replace(protocol, source=("manifest:missing.csv",))  # nobody gets to look for it
+    for settings in refused:
+        with pytest.raises(
+            ValueError, match=r"target_access 'nothing': give --target-access audio"
+        ):
+            run(name, nowhere, tmp_path / "run", settings)
+        assert not (tmp_path / "run").exists()
+    if config not in refused:
+        run(name, protocol, tmp_path / "run", config, seeds=1)
+        assert uses_of(Run(tmp_path / "run").protocol) == []
+
+
+@pytest.mark.parametrize("name", ["erm", "probe"])
+def test_a_prior_that_nothing_can_be_matched_on_is_said(name, specs, tmp_path):
+    protocol = Protocol([specs[0]], [specs[1]], target_access="nothing")
+    plain = METHODS[name].config() if name == "probe" else QUICK
+    for config in (plain, replace(plain, match_prior=True)):
+        run(name, protocol, tmp_path / str(config.match_prior), config, seeds=1)
+    one, other = Run(tmp_path / "True"), Run(tmp_path / "False")
+    pd.testing.assert_frame_equal(one.predictions, other.predictions)
+    assert uses_of(one.protocol) == []
+    assert any(note.startswith("prior: not matched") for note in one.protocol["notes"])
+
+
 def test_a_leak_that_only_an_unsealed_target_shows_leaves_no_folder(specs, tmp_path):
     """A recording of the source under another name is in the target, which nobody may open before the test."""
     copied = tmp_path / "copied"
