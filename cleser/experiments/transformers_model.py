@@ -90,10 +90,15 @@ class CleserForAudioClassification(PreTrainedModel):
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
-        cls, name: str | Path, *args: Any, config: CleserConfig | None = None, **options: Any
+        cls,
+        name: str | Path,
+        *args: Any,
+        config: CleserConfig | None = None,
+        revision: str | None = None,
+        **options: Any,
     ) -> CleserForAudioClassification:
         """Open an exported run, from its folder or from the hub; options of other models are of no use here."""
-        return cls(config or CleserConfig(), open_run(_folder(name)))
+        return cls(config or CleserConfig(), open_run(_folder(name, revision)))
 
     @property
     def device(self) -> torch.device:
@@ -150,9 +155,11 @@ class CleserForAudioClassification(PreTrainedModel):
         )
 
 
-def _folder(name: str | Path) -> Path:
+def _folder(name: str | Path, revision: str | None) -> Path:
     path = Path(name)
-    return path if path.exists() or not hub.is_name(str(name)) else hub.fetch(str(name))
+    if path.exists() or not hub.is_name(str(name)):
+        return path
+    return hub.fetch(f"{name}@{revision}" if revision else str(name))
 
 
 AutoConfig.register("cleser", CleserConfig, exist_ok=True)

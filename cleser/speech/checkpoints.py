@@ -33,7 +33,7 @@ def open_checkpoint(
         The model in eval mode, and the checkpoint's own extractor, else its family's default one.
 
     Raises:
-        ValueError: Nothing of the kind can be loaded there, or weights are missing.
+        ValueError: Nothing of the kind can be loaded there, weights are missing, or its extractor cannot be read.
     """
     import transformers  # noqa: PLC0415  (seconds to import)
 
@@ -53,7 +53,7 @@ def open_checkpoint(
         raise ValueError(
             f"{source} lacks {len(missing)} weights, the first being {missing[0]!r}, expected all of a {role}"
         )
-    return model.eval(), _extractor(source, revision, model.config)
+    return model.eval(), _extractor(source, role, revision, model.config)
 
 
 @contextmanager
@@ -82,23 +82,60 @@ def copy_checkpoint(source: str | Path, folder: Path) -> None:
         missing = report["missing_keys"]
         kept = {name: t for name, t in model.state_dict().items() if name not in missing}
         model.save_pretrained(folder, state_dict=kept)
-    _extractor(source, None, model.config).save_pretrained(folder)
+    _extractor(source, "backbone", None, model.config).save_pretrained(folder)
 
 
 def not_loaded(source: str | Path, role: str, error: Exception) -> ValueError:
     """What is raised where a checkpoint cannot be loaded."""
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return ValueError(f"{source} cannot be loaded as a {role}: {reason}")
+    return ValueError(f"{source} cannot be loaded as a {role}: {_reason(error)}")
 
 
-def _extractor(source: str | Path, revision: str | None, config: Any) -> Any:
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _extractor(source: str | Path, role: str, revision: str | None, config: Any) -> Any:
+    """A checkpoint's own extractor, or its family's default one where it is known to have none."""
     import transformers  # noqa: PLC0415
 
     try:
         return transformers.AutoFeatureExtractor.from_pretrained(
             source, revision=revision, trust_remote_code=False
         )
+    except (OSError, ValueError) as error:
+        if not all(_lacks(source, name, revision) for name in _EXTRACTORS):
+            raise ValueError(
+                f"{source} cannot be loaded as a {role}: {_EXTRACTORS[0]}, which says its sampling rate and "
+                f"normalisation, cannot be read ({_reason(error)}); fetch the model anew, or save it and its feature "
+                "extractor to a folder"
+            ) from error
+    if config.model_type == "whisper":
+        return transformers.WhisperFeatureExtractor(feature_size=config.num_mel_bins)
+    return transformers.Wav2Vec2FeatureExtractor()
+
+
+_EXTRACTORS = ("preprocessor_config.json", "processor_config.json")  # either may describe one
+
+
+def _lacks(source: str | Path, name: str, revision: str | None) -> bool:
+    """Whether a checkpoint is known not to have a file; that it cannot be reached says nothing."""
+    from huggingface_hub import (  # noqa: PLC0415
+        _CACHED_NO_EXIST,
+        hf_hub_download,
+        try_to_load_from_cache,
+    )
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError  # noqa: PLC0415
+
+    if Path(source).is_dir():
+        return not (Path(source) / name).exists()
+    if try_to_load_from_cache(str(source), name, revision=revision) is _CACHED_NO_EXIST:
+        return True
+    try:
+        hf_hub_download(str(source), name, revision=revision)
+    except LocalEntryNotFoundError:  # is an EntryNotFoundError too
+        return False
+    except EntryNotFoundError:
+        return True
     except (OSError, ValueError):
-        if config.model_type == "whisper":
-            return transformers.WhisperFeatureExtractor(feature_size=config.num_mel_bins)
-        return transformers.Wav2Vec2FeatureExtractor()
+        return False
+    return False

@@ -116,6 +116,28 @@ def test_a_pipeline_of_transformers_gives_what_a_lone_recording_gets(run, files,
     np.testing.assert_allclose(together, expected.filter(like="p_"), atol=1e-5)
 
 
+def test_transformers_gets_the_revision_that_it_asks_for(run, files, tmp_path):
+    from transformers import AutoModelForAudioClassification
+
+    from cleser.experiments.transformers_model import CleserConfig, CleserForAudioClassification
+
+    folder = export(run, tmp_path / "model")
+    hub.push(folder, "someone/emotions", api=files)
+    snapshots = tmp_path / "hub" / "models--someone--emotions" / "snapshots"
+    older = snapshots / ("f" * 40)
+    shutil.copytree(snapshots / COMMIT, older)
+    shutil.rmtree(snapshots / COMMIT)  # main is not here any more
+    name, config = "someone/emotions", CleserConfig.from_pretrained(folder)
+    with pytest.raises(ValueError, match="cannot be opened from the hub"):
+        CleserForAudioClassification.from_pretrained(name)
+    for opened in (
+        CleserForAudioClassification.from_pretrained(name, revision=older.name),
+        AutoModelForAudioClassification.from_pretrained(name, config=config, revision=older.name),
+        CleserForAudioClassification.from_pretrained(folder, revision="main"),
+    ):
+        assert opened.run.protocol.classes == ("anger", "happiness", "neutral", "sadness")
+
+
 def test_what_would_be_uploaded_is_said(run, files, tmp_path, capsys):
     arguments = ["export", str(run), "--out", str(tmp_path / "model"), "--dry-run"]
     assert main([*arguments, "--push", "someone"]) == 2

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import shutil
 
+import huggingface_hub
 import pytest
 import torch
 import transformers
@@ -105,3 +107,33 @@ def test_an_encoder_without_its_decoder_is_opened_and_copied_without_a_word(tmp_
     copied = load_file(tmp_path / "copy" / "model.safetensors")
     assert copied.keys() == kept.keys()
     assert TransformersBackbone(tmp_path / "copy").fingerprint == opened.fingerprint
+
+
+@pytest.mark.parametrize("content", ['{"do_normalize": fal', '{"sampling_rate": "of the ', ""])
+def test_a_damaged_extractor_is_not_taken_for_none(kind, folder, tmp_path, content):
+    """The defaults would be another sampling rate or normalisation, in silence."""
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "preprocessor_config.json").write_text(content)
+    with pytest.raises(
+        ValueError, match=r"cannot be loaded as a .*: preprocessor_config\.json, which"
+    ):
+        OPENERS[kind](tmp_path)
+    (tmp_path / "preprocessor_config.json").unlink()
+    assert OPENERS[kind](tmp_path).rate == 16000  # a folder without one gets the defaults
+
+
+def test_an_extractor_that_cannot_be_reached_is_not_taken_for_none(tmp_path, monkeypatch):
+    """Off line, unless the hub once said that there is none."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    commit, repository = "0" * 40, tmp_path / "models--some--model"
+    save_tiny("wav2vec2", repository / "snapshots" / commit, processor=False)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    with pytest.raises(ValueError, match=r"some/model cannot be loaded.*fetch the model anew"):
+        TransformersBackbone("some/model")
+    known = repository / ".no_exist" / commit
+    known.mkdir(parents=True)
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        (known / name).touch()
+    assert TransformersBackbone("some/model").rate == 16000

@@ -177,16 +177,27 @@ def _has_group_norm(layer: Any) -> bool:
 def _group_norm(layer: Any, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """What the group normalisation multiplies and adds, [B, C] each; the convolution's bias cancels.
 
+    In single precision whatever the layers compute in: a filter's variance is a sum that cancels, and rounded to
+    half precision it comes out negative for filters of frequencies that the recording lacks.
+
     Raises:
         ValueError: A group has more than one channel.
     """
-    conv, norm = layer.conv, layer.layer_norm
+    with torch.autocast(waveforms.device.type, enabled=False):
+        scale, shift = _scale_and_shift(layer.conv, layer.layer_norm, waveforms.float(), lengths)
+    return scale.to(waveforms.dtype), shift.to(waveforms.dtype)
+
+
+def _scale_and_shift(
+    conv: nn.Conv1d, norm: nn.GroupNorm, waveforms: Tensor, lengths: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The same in single precision."""
     if norm.num_groups != conv.out_channels:
         raise ValueError(
             f"found {norm.num_groups} groups of {conv.out_channels} channels, expected a group a channel"
         )
     kernel, stride = conv.kernel_size[0], conv.stride[0]
-    windows = waveforms.float().unfold(-1, kernel, stride)
+    windows = waveforms.unfold(-1, kernel, stride)
     count = (lengths - kernel).div(stride, rounding_mode="floor") + 1
     frames = count[:, None, None]
     if len(waveforms) == 1:
@@ -199,6 +210,5 @@ def _group_norm(layer: Any, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor,
         centred = (windows - mean) * inside[..., None]
     weight = conv.weight[:, 0].float()
     variance = ((weight @ (centred.mT @ centred / frames)) * weight).sum(-1)
-    scale = norm.weight * (variance + norm.eps).rsqrt()
-    shift = norm.bias - scale * (mean @ weight.mT)[:, 0]
-    return scale.to(waveforms.dtype), shift.to(waveforms.dtype)
+    scale = norm.weight * (variance.clamp_min(0) + norm.eps).rsqrt()  # rounding can go below
+    return scale, norm.bias - scale * (mean @ weight.mT)[:, 0]
