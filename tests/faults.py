@@ -1499,6 +1499,50 @@ FAULTS = (
         "asked = list(tiers)",
         "tests/alignment/test_alignment_kinds.py::test_whatever_praat_writes",
     ),
+    # Backbones and their training
+    Fault(
+        "a fused step of the optimiser goes unseen",
+        "training/loop.py",
+        "    optimiser.register_step_post_hook(_count_changes)\n",
+        "",
+        "tests/training/test_audio.py::test_epochs_are_judged_by_the_weights_that_they_reached",
+    ),
+    Fault(
+        "settings that the weights do not show are not in a backbone's name",
+        "speech/backbones/pretrained.py",
+        "if unusual := _unusual(model.config, extractor):",
+        "if unusual := {}:",
+        "tests/speech/test_pretrained.py::test_settings_that_the_weights_do_not_show_are_in_the_name",
+    ),
+    Fault(
+        "a group normalisation's variance is taken in half precision",
+        "speech/backbones/convolutions.py",
+        "with torch.autocast(waveforms.device.type, enabled=False):",
+        "if True:",
+        "tests/speech/test_pretrained.py::test_statistics_of_filters_are_taken_in_single_precision",
+    ),
+    Fault(
+        "an extractor that cannot be read is taken for none",
+        "speech/checkpoints.py",
+        "if not all(_lacks(source, name, revision) for name in _EXTRACTORS):",
+        "if False:",
+        "tests/speech/test_checkpoints.py",
+    ),
+    # Protocols and predictions
+    Fault(
+        "a recipe that needs the target's recordings begins without them",
+        "experiments/experiment.py",
+        'if getattr(config, "adapts", False) and protocol.target_access == "nothing":',
+        "if False:",
+        "tests/experiments/test_experiment.py::test_under_a_sealed_target_a_recipe_runs_or_says_what_it_lacks",
+    ),
+    Fault(
+        "a sealed target is opened for a prior that cannot be matched",
+        "experiments/neural.py",
+        "if recipe.sees_target and len(parts.adapt) else None",
+        "if recipe.sees_target else None",
+        "tests/experiments/test_experiment.py::test_an_unseen_target_is_not_opened_before_the_test",
+    ),
 )
 
 

@@ -361,7 +361,7 @@ def test_an_unseen_target_is_not_opened_before_the_test(
         [specs[0]], [specs[1]], normalisation=normalisation, target_access="nothing"
     )
     assert not protocol.transductive
-    run("erm", protocol, tmp_path / "run", seeds=1)
+    run("erm", protocol, tmp_path / "run", replace(QUICK, match_prior=True), seeds=1)
     assert opened == ["source", "target"]
 
 

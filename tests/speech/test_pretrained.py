@@ -1,6 +1,7 @@
 import itertools
+import json
 import logging
-from collections.abc import Callable
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from cleser.speech import AcousticBackbone, TransformersBackbone, load_backbone
 from cleser.speech.backbones import convolutions
 from cleser.speech.backbones.convolutions import convolve_batch, convolve_rows
+from cleser.speech.backbones.pretrained import _unusual
 from tests.speech.tiny_models import FAMILIES, save_tiny
 
 WAVES = [name for name in FAMILIES if name != "whisper"]
@@ -338,6 +340,57 @@ def test_the_name_changes_whenever_the_numbers_would(
     assert all(a != b for a, b in itertools.combinations(names, 2))
 
 
+@pytest.mark.parametrize(
+    ("family", "file", "name", "value"),
+    [
+        ("hubert", "config.json", "num_attention_heads", 4),
+        ("hubert", "config.json", "layer_norm_eps", 1e-3),
+        ("hubert", "config.json", "hidden_act", "relu"),
+        ("hubert", "config.json", "feat_extract_activation", "relu"),
+        ("hubert", "config.json", "conv_stride", [5, 4, 3]),
+        ("hubert", "config.json", "do_stable_layer_norm", True),
+        ("wavlm", "config.json", "max_bucket_distance", 16),
+        ("whisper", "config.json", "encoder_attention_heads", 4),
+        ("whisper", "config.json", "activation_function", "relu"),
+        ("whisper", "preprocessor_config.json", "hop_length", 320),
+        ("whisper", "preprocessor_config.json", "n_fft", 512),
+    ],
+)
+def test_settings_that_the_weights_do_not_show_are_in_the_name(
+    family: str, file: str, name: str, value: object, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(folders[family], tmp_path / folders[family].name))
+    found = json.loads((copy / file).read_text())
+    assert found.get(name) != value
+    (copy / file).write_text(json.dumps({**found, name: value}))
+    assert TransformersBackbone(copy).name != TransformersBackbone(folders[family]).name
+
+
+def test_published_models_are_called_as_before_their_settings_counted() -> None:
+    """Or all that was ever extracted with them would be extracted anew."""
+    import transformers
+
+    large = {"hidden_size": 1024, "num_attention_heads": 16}
+    stable = {"feat_extract_norm": "layer", "do_stable_layer_norm": True}
+    one_billion = {"hidden_size": 1280, "num_attention_heads": 16, **stable}
+    published = [
+        *(("Wav2Vec2", x) for x in ({}, large, large | stable, one_billion, {**one_billion, "hidden_size": 1920})),
+        *((kind, x) for kind in ("Hubert", "WavLM", "UniSpeech", "UniSpeechSat") for x in ({}, large | stable)),
+        ("Hubert", one_billion),
+        *(("Data2VecAudio", x) for x in ({}, large)),
+        *(("Whisper", {"d_model": 64 * heads, "encoder_attention_heads": heads}) for heads in (6, 8, 12, 16, 20)),
+    ]  # fmt: skip
+    for kind, own in published:
+        config = getattr(transformers, f"{kind}Config")(**own)
+        whisper = kind == "Whisper"
+        extractor = (
+            transformers.WhisperFeatureExtractor
+            if whisper
+            else transformers.Wav2Vec2FeatureExtractor
+        )
+        assert _unusual(config, extractor()) == {}, (kind, own)
+
+
 def test_some_layers_know_what_all_of_them_are_called(
     folders: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -364,30 +417,22 @@ def test_half_precision_stays_near(folders: dict[str, Path]) -> None:
             assert (a - b.float()).norm() < 0.05 * a.norm()
 
 
-@pytest.mark.native
-@pytest.mark.parametrize("way", [convolve_batch, convolve_rows])
-def test_filters_of_what_a_recording_lacks_are_finite_in_half_precision(
-    way: Callable[..., torch.Tensor], folders: dict[str, Path]
-) -> None:
-    """Their variance is a sum that cancels: of high frequencies in telephone speech, say."""
-    encoder = TransformersBackbone(folders["wav2vec2"]).encoder
-    layers = list(encoder.model.feature_extractor.conv_layers)[:1]
+def test_statistics_of_filters_are_taken_in_single_precision(folders: dict[str, Path]) -> None:
+    """Their variance is a sum that cancels where a recording lacks their frequencies, as telephone speech does."""
+    layer = TransformersBackbone(folders["wav2vec2"]).encoder.model.feature_extractor.conv_layers[0]
     differences = torch.tensor([1.0, -4.0, 6.0, -4.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0])
     low = torch.sin(2 * torch.pi * 300 * torch.arange(16_000) / 16_000)
     waveforms, lengths = torch.stack([low, low.roll(5)]), torch.tensor([16_000, 12_000])
     with torch.no_grad():
-        for i, channel in enumerate(layers[0].conv.weight):
+        for i, channel in enumerate(layer.conv.weight):
             channel[0] = 10 * differences.roll(i % 6)
         for rows in (1, 2):
-            full = way(layers, waveforms[:rows], lengths[:rows])
+            full = convolutions._group_norm(layer, waveforms[:rows], lengths[:rows])
             with torch.autocast("cpu", torch.bfloat16):
-                half = way(layers, waveforms[:rows], lengths[:rows]).float()
-            assert half.isfinite().all()
-            scale, _ = convolutions._group_norm(layers[0], waveforms[:rows], lengths[:rows])
-            with torch.autocast("cpu", torch.bfloat16):
-                other, _ = convolutions._group_norm(layers[0], waveforms[:rows], lengths[:rows])
-            assert torch.equal(scale, other)
-            assert full.isfinite().all()
+                half = convolutions._group_norm(layer, waveforms[:rows], lengths[:rows])
+            for one, other in zip(full, half, strict=True):
+                assert one.isfinite().all()
+                assert torch.equal(one, other)
 
 
 def test_half_of_the_layers_has_a_name_for_any_depth(folders: dict[str, Path]) -> None:

@@ -113,6 +113,8 @@ class TransformersBackbone(Backbone):
             "rate": self.rate,
             "normalise": getattr(self.encoder, "normalise", None),
         }
+        if unusual := _unusual(model.config, extractor):
+            self._settings["unusual"] = unusual
         self._used: tuple[tuple[int, ...], str] | None = None
         self._loaded: tuple[str, str] | None = None
         if max(self.layers) < self._n_states - 1:
@@ -127,7 +129,7 @@ class TransformersBackbone(Backbone):
 
     @property
     def name(self) -> str:
-        """Identity of what is computed, for stores, of version, source, revision, layers, type and weights."""
+        """Identity of what is computed, for stores: version, source, revision, layers, type, settings and weights."""
         return self._name_with(self.layers)
 
     @property
@@ -258,6 +260,39 @@ def _load(source: str, revision: str | None, dtype: torch.dtype) -> tuple[Any, A
         config=config,
         dtype=dtype,
     )
+
+
+def _unusual(config: Any, extractor: Any) -> dict[str, Any]:
+    """Settings that change the numbers and not the weights, as far as they are not those of published models.
+
+    They are part of the name. That of a model with the usual settings needs none of them, and stays as it was before
+    they were: stores of features go by it.
+    """
+    published: dict[str, Any]
+    if config.model_type == "whisper":
+        published = {
+            "encoder_attention_heads": config.d_model // 64,
+            "activation_function": "gelu",
+            "hop_length": 160,
+            "n_fft": 400,
+        }
+    else:
+        width = config.hidden_size
+        published = {
+            "num_attention_heads": 16 if width >= 1024 else width // 64,
+            "hidden_act": "gelu",
+            "feat_extract_activation": "gelu",
+            "layer_norm_eps": 1e-5,
+            "conv_stride": [5, 2, 2, 2, 2, 2, 2],
+            "do_stable_layer_norm": getattr(config, "feat_extract_norm", None) == "layer",
+            "max_bucket_distance": 800,
+        }
+    own = {
+        name: getattr(config, name, getattr(extractor, name, usual))
+        for name, usual in published.items()
+    }
+    own = {name: list(v) if isinstance(v, tuple) else v for name, v in own.items()}
+    return {name: value for name, value in own.items() if value != published[name]}
 
 
 def _resolve(layers: str | Sequence[int], n_states: int, source: str) -> tuple[int, ...]:
