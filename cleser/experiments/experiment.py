@@ -46,6 +46,7 @@ from cleser.recipes.several_emotions import has_emotions, vote_shares
 from cleser.settings import as_yaml, completed, differences, read_yaml, to_plain
 from cleser.speech.backbones import Backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
+from cleser.speech.backbones.open import located
 from cleser.training.dataset import (
     Dataset,
     Vocabulary,
@@ -110,7 +111,7 @@ class Experiment:
         return {
             "recipe": self.recipe,
             **({"package": package} if package else {}),
-            "backbone": self.backbone,
+            "backbone": located(self.backbone),
             "seeds": self.seeds,
             "protocol": to_plain(self.protocol),
             "config": self.config,
@@ -162,11 +163,13 @@ def _completed(settings: dict[str, Any]) -> dict[str, Any]:
     kinds: dict[str, type[Any]] = {"protocol": Protocol, "tuning": FineTuning}
     if name in METHODS:
         kinds["config"] = METHODS[name].config
-    parts = {
+    parts: dict[str, Any] = {
         k: completed(kind, settings[k])
         for k, kind in kinds.items()
         if isinstance(settings.get(k), dict)
     }
+    if isinstance(settings.get("backbone"), str):  # older versions wrote a folder as it was given
+        parts["backbone"] = located(settings["backbone"])
     return {**settings, **parts}
 
 

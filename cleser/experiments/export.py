@@ -14,6 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import cleser
+from cleser.corpora.folds import without_folders
 from cleser.evaluation.attribute_report import attribute_rows
 from cleser.evaluation.results import Run
 from cleser.evaluation.tables import (
@@ -32,7 +33,7 @@ from cleser.experiments.saved import BACKBONE_FOLDER, open_run
 from cleser.files import replacing
 from cleser.speech.backbones import Backbone
 from cleser.speech.backbones.open import BESIDE, pretrained_part
-from cleser.speech.backbones.pretrained import TransformersBackbone
+from cleser.speech.backbones.pretrained import TransformersBackbone, parts_of
 from cleser.speech.checkpoints import copy_checkpoint
 
 ONNX_MODELS: Final = {"features": "classifier.onnx", "audio": "recordings.onnx"}
@@ -135,6 +136,7 @@ def _anonymous(settings: dict[str, Any], backbone: Backbone) -> dict[str, Any]:
     protocol = dict(settings["protocol"])
     for role in ("source", "auxiliary", "target"):
         protocol[role] = [spec.split(":", 1)[0] for spec in protocol[role]]
+    protocol["split"] = without_folders(protocol["split"])
     kept = {name: value for name, value in settings.items() if name != "alignments"}
     spec = _portable(settings["backbone"], backbone)
     library = f"cleser {cleser.__version__}"
@@ -145,7 +147,7 @@ def _portable(spec: str, backbone: Backbone) -> str:
     """What opens the backbone again, on any machine that has the exported folder."""
     if len(backbone.views) > 1:
         return BESIDE + _portable(spec.removeprefix(BESIDE), pretrained_part(backbone))
-    _, *options = spec.split(",")
+    _, options = parts_of(spec)
     if not isinstance(backbone, TransformersBackbone):
         return spec
     if not _on_hub(backbone):

@@ -35,6 +35,7 @@ from cleser.settings import as_yaml, from_plain, to_plain
 from cleser.speech import Alignment, load_backbone, write_textgrid
 from cleser.training.loop import TrainingConfig, predict
 from tests.corpora.trees import write_corpus
+from tests.speech.tiny_models import save_tiny
 
 QUICK = ERMConfig(
     ModelConfig(dim=16, token_view=True, input_dropout=0.0, dropout=0.1),
@@ -335,6 +336,27 @@ def test_what_was_learned_outlives_a_failure(specs, tmp_path, monkeypatch):
 def test_evaluating_on_the_source_is_refused(finished, specs):
     with pytest.raises(LeakageError):
         evaluate(finished, (specs[0],), out=finished.parent / "on-a")
+
+
+@pytest.mark.parametrize("given", ["m", "../here/m,layers=upper", "acoustic+./m,layers=0+1"])
+def test_a_folder_of_a_backbone_is_found_from_anywhere(given, specs, tmp_path, monkeypatch):
+    """Its whole path is kept; a run that an older version began with another is still the same run."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    save_tiny("wavlm", Path("m"))
+    config, out = METHODS["probe"].config(), tmp_path / "run"
+    experiment = Experiment(
+        "probe", to_plain(config), Protocol([specs[0]], [specs[1]]), 1, out, given
+    )
+    METHODS["probe"].run(experiment, config, load_backbone(given))
+    kept = yaml.safe_load((out / "config.yaml").read_text())
+    assert str(tmp_path / "here" / "m") in kept["backbone"] and ".." not in kept["backbone"]
+    (out / "config.yaml").write_text(as_yaml({**kept, "backbone": given}))
+    assert experiment.finished()
+    (out / "config.yaml").write_text(as_yaml(kept))
+    assert experiment.finished()
+    monkeypatch.chdir(tmp_path)
+    assert open_run(out).backbone.n_layers == load_backbone(kept["backbone"]).n_layers
 
 
 @pytest.mark.parametrize("normalisation", ["corpus", "utterance"])

@@ -1,9 +1,11 @@
 """Recordings recognised by a finished run, and the folder that it is handed on as."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -179,6 +181,17 @@ def test_nothing_private_leaves_with_an_export(runs, root, tmp_path):
         assert b"a/s1" not in content
     config = json.loads((out / "config.json").read_text())
     assert config["protocol"]["source"] == ["manifest"]
+
+
+def test_the_folder_of_a_split_stays_here(runs, root, recordings, tmp_path):
+    run = Path(shutil.copytree(runs["utterance"], tmp_path / "run"))
+    settings = yaml.safe_load((run / "config.yaml").read_text())
+    settings["protocol"] |= {"split": str(root / "lists" / "mine.csv"), "fold": "1"}
+    (run / "config.yaml").write_text(yaml.safe_dump(settings))
+    out = export(run, tmp_path / "model")
+    assert json.loads((out / "config.json").read_text())["protocol"]["split"] == "mine.csv"
+    assert not any(str(root).encode() in path.read_bytes() for path in out.iterdir())
+    assert cleser.load_model(out).predict(recordings[:1])["emotion"].notna().all()
 
 
 def test_the_card_says_what_was_measured(runs, tmp_path):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from cleser.speech import AcousticBackbone, TransformersBackbone, load_backbone
 from cleser.speech.backbones import convolutions
 from cleser.speech.backbones.convolutions import convolve_batch, convolve_rows
+from cleser.speech.backbones.open import located
 from cleser.speech.backbones.pretrained import _unusual
 from tests.speech.tiny_models import FAMILIES, save_tiny
 
@@ -459,6 +460,18 @@ def test_a_spec_says_layers_type_and_revision(folders: dict[str, Path]) -> None:
     }.items():
         with pytest.raises(ValueError, match=message):
             load_backbone(spec)
+
+
+def test_a_folders_name_may_hold_commas(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Path(shutil.copytree(folders["wavlm"], tmp_path / "my model, layers=1"))
+    for spec, layers in ((str(copy), (0, 1, 2, 3)), (f"{copy},layers=0+2", (0, 2))):
+        assert load_backbone(spec).source == str(copy)
+        assert load_backbone(spec).layers == layers
+        assert load_backbone(f"acoustic+{spec}").views[1].layers == layers
+        monkeypatch.chdir(tmp_path)
+        assert located(spec.removeprefix(f"{tmp_path}/")) == spec
 
 
 def test_what_cannot_be_loaded_is_said_plainly(folders: dict[str, Path], tmp_path: Path) -> None:

@@ -326,13 +326,25 @@ def _half(layers: str, n_states: int) -> tuple[int, ...]:
     return tuple(i for i in range(n_states) if begin * top <= i <= end * top)
 
 
+def parts_of(spec: str) -> tuple[str, list[str]]:
+    """The folder or name of a model in front of a spec, and the settings behind it; a folder's name may hold commas.
+
+    >>> parts_of("OWNER/NAME,layers=0+6,dtype=bfloat16")
+    ('OWNER/NAME', ['layers=0+6', 'dtype=bfloat16'])
+    """
+    words = spec.split(",")
+    ends = range(len(words), 0, -1)
+    end = next((n for n in ends if Path(",".join(words[:n])).expanduser().is_dir()), 1)
+    return ",".join(words[:end]), words[end:]
+
+
 def parse_spec(spec: str) -> TransformersBackbone:
     """The backbone that ``NAME_OR_PATH,layers=0+6+12,dtype=bfloat16,revision=…`` describes.
 
     Raises:
         ValueError: A setting is not known or cannot be read, or the model cannot be loaded.
     """
-    source, *settings = spec.split(",")
+    source, settings = parts_of(spec)
     options: dict[str, Any] = {}
     for setting in settings:
         key, _, value = setting.partition("=")
