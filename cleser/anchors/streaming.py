@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
+
+_TOGETHER: Final = 512  # stretches of an utterance that are pooled by one matrix
+
+
+class _Block(NamedTuple):
+    """Some stretches of each utterance, and the frames from the first to the last of theirs.
+
+    Attributes:
+        frames: From where to where, of all utterances.
+        average: The stretches' rows of W there, [B, S, T].
+    """
+
+    frames: slice
+    average: Tensor
 
 
 class StreamingPool:
@@ -15,7 +30,9 @@ class StreamingPool:
 
     .. math:: m = W h, \qquad s = \sqrt{W (h - \bar h)^2 - (m - \bar h)^2},
 
-    with :math:`\bar h` the utterance's own mean, around which squares lose no digits. Sums are taken in float32.
+    with :math:`\bar h` the utterance's own mean, around which squares lose no digits. Sums are taken in float32. Most
+    of W is zero in a long recording; its rows are taken some hundred at a time, and their columns from the first frame
+    to the last that any of them holds, so that memory grows with the recording and not with its square.
 
     Args:
         bounds: For each utterance its stretches' first frame and the frame after their last, int64 [S_i, 2]; or what
@@ -34,7 +51,7 @@ class StreamingPool:
         self._given = bounds
         self.layers = layers
         self.std = std
-        self._average: Tensor | None = None
+        self._blocks: list[_Block] = []
         self._values: list[Tensor | None] = [None] * layers
 
     def __call__(self, layer: int, hidden: Tensor, mask: Tensor) -> None:
@@ -43,31 +60,45 @@ class StreamingPool:
             self._pool(layer, hidden, mask)
 
     def _pool(self, layer: int, hidden: Tensor, mask: Tensor) -> None:
-        if self._average is None:
-            self._average = self._averages(mask)
+        if not self._blocks:
+            self._blocks = self._averages(mask)
         frames = hidden.float()
-        if not self.std:
-            self._values[layer] = (self._average @ frames)[self._inside]
-            return
-        centre = self._whole @ frames  # [B, 1, D]
-        mean = self._average @ (frames - centre)
-        spread = self._average @ (frames - centre).square() - mean.square()
-        pooled = torch.cat([mean + centre, spread.clamp_min(0).sqrt()], -1)
-        self._values[layer] = pooled[self._inside]
+        centre = self._whole @ frames if self.std else None  # [B, 1, D]
+        pooled = [self._means(block, frames[:, block.frames], centre) for block in self._blocks]
+        self._values[layer] = torch.cat(pooled, 1)[self._inside]
 
-    def _averages(self, mask: Tensor) -> Tensor:
+    def _means(self, block: _Block, frames: Tensor, centre: Tensor | None) -> Tensor:
+        """A block's means [B, S, D], and standard deviations if wanted, of its frames [B, T, D]."""
+        if centre is None:
+            return block.average @ frames
+        mean = block.average @ (frames - centre)
+        spread = block.average @ (frames - centre).square() - mean.square()
+        return torch.cat([mean + centre, spread.clamp_min(0).sqrt()], -1)
+
+    def _averages(self, mask: Tensor) -> list[_Block]:
+        """W for the mask of the frames that count, and what else is known by it."""
         self.bounds = list(self._given(mask) if callable(self._given) else self._given)
         most = max(len(b) for b in self.bounds)
         first = torch.zeros(len(self.bounds), most, 1, dtype=torch.int64)
         last = torch.zeros_like(first)
         for i, b in enumerate(self.bounds):
             first[i, : len(b), 0], last[i, : len(b), 0] = b[:, 0], b[:, 1]
-        time = torch.arange(mask.shape[1], device=mask.device)
-        held = (time >= first.to(mask.device)) & (time < last.to(mask.device)) & mask[:, None]
-        count = held.sum(-1, keepdim=True)
-        self._inside, self._count = count[..., 0] > 0, count[..., 0]
+        blocks, counts = [], []
+        for starts, ends in zip(first.split(_TOGETHER, 1), last.split(_TOGETHER, 1), strict=True):
+            there = starts < ends  # an utterance may have fewer stretches than another
+            begin, end = (0, 0)
+            if there.any():
+                begin, end = int(starts[there].min()), int(ends[there].max())
+            frames = slice(begin, min(end, mask.shape[1]))
+            time = torch.arange(frames.start, frames.stop, device=mask.device)
+            held = (time >= starts.to(mask.device)) & (time < ends.to(mask.device))
+            held &= mask[:, None, frames]
+            counts.append(held.sum(-1, keepdim=True))
+            blocks.append(_Block(frames, held / counts[-1].clamp_min(1)))
+        self._count = torch.cat(counts, 1)[..., 0]
+        self._inside = self._count > 0
         self._whole = mask.float()[:, None] / mask.sum(-1).clamp_min(1)[:, None, None]
-        return held / count.clamp_min(1)
+        return blocks
 
     def values(self) -> list[tuple[Tensor, Tensor]]:
         """What has been pooled: for each utterance [S_i, L, C], and which of its stretches had frames, bool [S_i].
@@ -78,7 +109,7 @@ class StreamingPool:
             ValueError: A layer is still to come.
         """
         done = [v for v in self._values if v is not None]
-        if len(done) < self.layers or self._average is None:
+        if len(done) < self.layers or not self._blocks:
             raise ValueError(f"found {len(done)} layers pooled, expected {self.layers}")
         inside = self._inside.cpu()
         pooled = torch.stack(done, 1).cpu().split(inside.sum(-1).tolist())

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from cleser.anchors import pool_phones
+from cleser.anchors import pool_phones, streaming
 from cleser.anchors.streaming import StreamingPool
 
 BOUNDS = [torch.tensor([[0, 3], [2, 7], [7, 8]]), torch.tensor([[0, 5]]), torch.zeros(0, 2).long()]
@@ -18,7 +18,11 @@ def layers(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("std", [False, True])
-def test_layers_pooled_one_by_one_are_those_pooled_at_once(std: bool) -> None:
+@pytest.mark.parametrize("together", [1, 2, 512])
+def test_layers_pooled_one_by_one_are_those_pooled_at_once(
+    std: bool, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "_TOGETHER", together)
     hidden, mask = layers()
     pool = StreamingPool(BOUNDS, 4, std=std)
     for layer in (2, 0, 3, 1):
@@ -47,6 +51,29 @@ def test_frames_that_do_not_count_are_left_out_and_so_are_stretches_without_any(
     torch.testing.assert_close(first[1, 0], hidden[0, 0, 3:7].mean(0))
     torch.testing.assert_close(second[0, 0], hidden[0, 1, :5].mean(0))
     assert third.shape == (0, 1, 6)
+
+
+def test_memory_grows_with_a_recording_and_not_with_its_square() -> None:
+    """A whole recording and each of its tenths of a second, as a store has them."""
+    held = []
+    for count in (6_000, 12_000, 24_000):
+        first = torch.arange(0, count, 10)
+        bounds = torch.cat([torch.tensor([[0, count]]), torch.stack([first, first + 10], 1)])
+        frames = torch.arange(count, dtype=torch.float32)[None, :, None]
+        pool = StreamingPool([bounds], 1)
+        pool(0, frames, torch.ones(1, count, dtype=torch.bool))
+        means = pool.values()[0][0].flatten()
+        torch.testing.assert_close(means[1:], first + 4.5)
+        assert means[0].item() == pytest.approx((count - 1) / 2, rel=1e-5)
+        held.append(sum(block.average.numel() for block in pool._blocks))
+    assert held[1] < 3 * held[0] and held[2] < 3 * held[1]  # twice in the limit, not four times
+
+
+def test_nothing_to_pool_is_no_error() -> None:
+    hidden, mask = layers()
+    pool = StreamingPool([torch.zeros(0, 2).long()] * 3, 1)
+    pool(0, hidden[0], mask)
+    assert [values.shape[0] for values, _ in pool.values()] == [0, 0, 0]
 
 
 def test_half_precision_is_summed_in_float32() -> None:

@@ -7,10 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from cleser.speech import AcousticBackbone, TransformersBackbone, load_backbone
+from cleser.speech import TransformersBackbone, load_backbone
 from cleser.speech.backbones import convolutions
 from cleser.speech.backbones.convolutions import convolve_batch, convolve_rows
 from cleser.speech.backbones.open import located
@@ -245,43 +243,6 @@ def test_published_sizes_have_the_frames_that_papers_say() -> None:
     assert (encoder.stride, encoder.receptive_field, encoder.first_centre) == (320, 400, 200)
     samples = torch.tensor([400, 719, 720, 16000, 48000])
     assert encoder.count(samples).tolist() == [1, 1, 2, 49, 149]
-
-
-@given(
-    bounds=st.lists(st.integers(0, 400), min_size=2, max_size=12, unique=True),
-    count=st.integers(1, 60),
-)
-@settings(deadline=None, max_examples=60)
-def test_stretches_get_the_frames_whose_middle_they_hold(bounds: list[int], count: int) -> None:
-    backbone = AcousticBackbone()
-    backbone.frame_rate, backbone.first_frame = 50.0, 0.0125
-    edges = sorted(b / 200 for b in bounds)
-    starts, ends = edges[:-1], edges[1:]
-    found = backbone.frame_bounds(starts, ends, count).tolist()
-    taken = []
-    for (first, last), start, end in zip(found, starts, ends, strict=True):
-        held = [
-            t
-            for t in range(count)
-            if start <= 0.0125 + t / 50 + 1e-9 and 0.0125 + t / 50 + 1e-9 < end
-        ]
-        if held:
-            assert (first, last) == (held[0], held[-1] + 1)
-            taken += held
-        else:
-            middle = ((start + end) / 2 - 0.0125) * 50
-            distances = [abs(t - middle) for t in range(count)]
-            assert last == first + 1 and distances[first] <= min(distances) + 1e-9
-    assert len(taken) == len(set(taken))
-
-
-def test_frame_bounds_refuses_what_has_no_frames() -> None:
-    backbone = AcousticBackbone()
-    with pytest.raises(ValueError, match="found 0 frames"):
-        backbone.frame_bounds([0.0], [1.0], 0)
-    with pytest.raises(ValueError, match="expected ends after starts"):
-        backbone.frame_bounds([1.0], [0.5], 10)
-    assert backbone.frame_bounds([], [], 5).shape == (0, 2)
 
 
 def test_normalisation_is_the_processors(folders: dict[str, Path], tmp_path: Path) -> None:

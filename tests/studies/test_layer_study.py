@@ -74,8 +74,8 @@ def test_languages_are_compared_on_pooled_utterances_and_vowels(study, model, co
         pooled["utterance"].append(torch.stack([x.mean(1) for x in encoded], 1))
         vowels = []
         for x in encoded[1:]:
-            starts, ends = torch.tensor(PHONES.starts), torch.tensor(PHONES.ends)
-            bounds = backbone.frame_bounds(starts, ends, x.shape[1])[[1, 3]]
+            edges = torch.tensor(np.stack([PHONES.starts, PHONES.ends], 1) * backbone.frame_rate)
+            bounds = edges.round().long()[[1, 3]]
             vowels.append(torch.stack([pool_phones([layer], [bounds]) for layer in x]))
         pooled["vowel"].append(torch.cat(vowels, 1))
     for units, sides in pooled.items():

@@ -137,39 +137,3 @@ class Backbone(nn.Module, ABC):
         lengths = torch.tensor([len(w) for w in waveforms])
         frames = self(pad_sequence(list(waveforms), batch_first=True), lengths)
         return [frames.hidden_states[:, i, m] for i, m in enumerate(frames.mask)]
-
-    def frame_bounds(
-        self, starts: Sequence[float] | Tensor, ends: Sequence[float] | Tensor, count: int
-    ) -> Tensor:
-        """The frames that lie in stretches of time: those whose middle does.
-
-        Stretches that follow one another share no frame and leave none out. One too short to hold a frame's
-        middle gets the frame nearest to its own.
-
-        Args:
-            starts: Where each stretch begins, in seconds.
-            ends: Where each ends.
-            count: Frames of the utterance.
-
-        Returns:
-            First frame and the frame after the last, int64 [S, 2], within 0 and ``count``.
-
-        Raises:
-            ValueError: There are no frames, or a stretch ends before it begins.
-        """
-        start = torch.as_tensor(starts, dtype=torch.float64)
-        end = torch.as_tensor(ends, dtype=torch.float64)
-        if count < 1 or bool((end < start).any()):
-            raise ValueError(
-                f"found {count} frames and stretches {starts} to {ends}, expected ends after starts"
-            )
-
-        def place(time: Tensor) -> Tensor:
-            # Times are exact multiples of frames more often than not: rounding must not move a bound.
-            return ((time - self.first_frame) * self.frame_rate - 1e-6).ceil().long()
-
-        first, last = place(start).clamp(0, count), place(end).clamp(0, count)
-        middle = ((start + end) / 2 - self.first_frame) * self.frame_rate
-        nearest = middle.round().long().clamp(0, count - 1)
-        empty = last <= first
-        return torch.stack([first.where(~empty, nearest), last.where(~empty, nearest + 1)], 1)
