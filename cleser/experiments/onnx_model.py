@@ -25,10 +25,13 @@ input          shape       what
 ``lengths``    [B] int64   how many samples of each are its own; what follows is padding
 =============  ==========  ==========================================================================
 
-and gives the same outputs, whatever a recording is padded with. Its backbone has to be one model of transformers, in
-single precision as it is computed here; a run that was trained from audio brings the backbone of each seed. Phones of
-an alignment are not known to it: tokens are stretches of .1 s, as they are in ``cleser predict`` without alignments.
-Nor are a speaker's other recordings, whose statistics a run's test may have used.
+and gives the same outputs, whatever a recording is padded with. One of fewer samples than ``shortest`` in the metadata,
+of more than ``longest`` (which is there if the backbone has such a limit) or of more than N gets NaN. The backbone has
+to be one model of transformers, and is computed in single precision, also where the run's is not
+(``dtype=bfloat16``): probabilities then differ by the rounding of the run's. A run that was trained from audio brings
+the backbone of each seed. Phones of an alignment are not known to it: tokens are stretches of .1 s, as they are in
+``cleser predict`` without alignments. Nor are a speaker's other recordings, whose statistics a run's test may have
+used.
 """
 
 from __future__ import annotations
@@ -167,11 +170,12 @@ class RecordingClassifier(nn.Module):
             RecordingFeatures(_backbone(part), tokens=part.tokens) for part in runs
         )
         backbone = _backbone(runs[0])
-        self.shortest, self.longest = backbone.shortest, backbone.longest or 4 * backbone.rate
+        self.shortest, self.longest = backbone.shortest, backbone.longest
 
     def examples(self, utterances: int) -> tuple[Tensor, ...]:
         """Noise of B lengths, from about a quarter of a second on, the longest first."""
-        longest = min(self.longest, 4000 + 1777 * utterances)
+        longest = 4000 + 1777 * utterances
+        longest = longest if self.longest is None else min(self.longest, longest)
         lengths = torch.linspace(longest, max(self.shortest, longest // 2), utterances).long()
         inside = torch.arange(longest) < lengths[:, None]
         return 0.1 * torch.randn(utterances, longest) * inside, lengths
@@ -184,7 +188,19 @@ class RecordingClassifier(nn.Module):
         ]
         # Behind the recordings stands what holds the padding of their tokens.
         means = (torch.stack(of).mean(0) for of in zip(*found, strict=True))
-        return tuple(mean[: waveforms.shape[0]] for mean in means)
+        heard = self._heard(lengths, waveforms.shape[1])[:, None]
+        return tuple(torch.where(heard, mean[: waveforms.shape[0]], torch.nan) for mean in means)
+
+    def _heard(self, lengths: Tensor, samples: int) -> Tensor:
+        """Which recordings the backbone can hear, bool [B]."""
+        possible = (lengths >= self.shortest) & (lengths <= samples)
+        return possible if self.longest is None else possible & (lengths <= self.longest)
+
+    @property
+    def limits(self) -> dict[str, str]:
+        """How many samples a recording must and may have, by name."""
+        found = {"shortest": self.shortest, "longest": self.longest}
+        return {name: str(samples) for name, samples in found.items() if samples is not None}
 
 
 def _backbone(run: SavedRun) -> Backbone:
@@ -238,7 +254,7 @@ def _module(fitted: Fitted, recipe: str) -> nn.Module:
 
 
 def write_onnx(run: SavedRun, path: Path, *, takes: Input = "features") -> Path:
-    """Write a run as ONNX, once onnxruntime has given the numbers that the run gives.
+    """Write a run as ONNX, once onnxruntime has given the numbers that torch gives in single precision.
 
     Args:
         run: Opened from its folder.
@@ -286,6 +302,8 @@ def write_onnx(run: SavedRun, path: Path, *, takes: Input = "features") -> Path:
     }
     if run.recognises_several:
         described["decided_at"] = str(DECIDED_AT)
+    if isinstance(model, RecordingClassifier):
+        described |= model.limits
     program.model.metadata_props.update(described)
     with _quiet():
         program.save(path, external_data=False)

@@ -138,7 +138,7 @@ def extract_to_store(
                 work.run(todo, readers, scribe, writer)
             store.refresh()
     left_out = [{"path": str(i.path), "reason": i.problem} for i in items if i.problem is not None]
-    _note(store.folder / f"left-out-{rank}.jsonl", left_out)
+    _note(store.folder / f"left-out-{rank}.jsonl", left_out, set(manifest["path"]))
     keys = [i.key if i.problem is None else None for i in items]
     return Extraction(store, keys, left_out, work.padding)
 
@@ -449,9 +449,17 @@ def _write(
             item.problem = str(error).removeprefix(f"{item.key}: ")
 
 
-def _note(path: Path, left_out: list[dict[str, str]]) -> None:
-    """A line a recording that could not be used; no file where all could."""
-    if not left_out:
+def _note(path: Path, left_out: list[dict[str, str]], seen: set[str]) -> None:
+    """A line for each recording that could not be used; no file if all could.
+
+    Args:
+        path: The file; what it says of recordings of other extractions into this store stays.
+        left_out: What could not be used this time.
+        seen: Paths of all recordings that were asked for this time.
+    """
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    others = [row for row in map(json.loads, lines) if row["path"] not in seen]
+    if not (rows := [*others, *left_out]):
         path.unlink(missing_ok=True)
         return
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in left_out))
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))

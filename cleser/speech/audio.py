@@ -37,7 +37,7 @@ def load_audio(
         Samples, float32 [T], full scale at ±1.
 
     Raises:
-        AudioError: The file is missing, damaged, cut off, empty, not finite, or ends before ``start``.
+        AudioError: The file is missing, damaged, cut off, not finite, ends before ``start``, or holds no sample.
 
     >>> from tempfile import TemporaryDirectory
     >>> import soundfile
@@ -49,7 +49,12 @@ def load_audio(
     """
     mono, native = read_mono(path, start=start, end=end)
     if native != rate:
+        found = len(mono)
         mono = soxr.resample(mono, native, rate)
+        if not len(mono):
+            raise AudioError(
+                f"{path}: has {found} samples at {native} Hz, expected enough for one at {rate} Hz"
+            )
     return torch.from_numpy(np.ascontiguousarray(mono, dtype=np.float32))
 
 

@@ -1,6 +1,7 @@
 """Recordings in an ONNX model: the graph's own front end against the backbones, and a whole run of Whisper."""
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from torch.nn.utils.rnn import pad_sequence
@@ -59,6 +60,28 @@ def run(tmp_path_factory):
         yield root / "run"
 
 
+@pytest.mark.parametrize("family", ["whisper", "wavlm"])
+def test_a_length_that_cannot_be_has_no_probabilities(family, run, tmp_path):
+    """And takes nothing from the others; the limits are in the file's metadata."""
+    opened = cleser.load_model(run).run
+    backbone = opened.backbone
+    if family != "whisper":
+        backbone = load_backbone(str(save_tiny(family, tmp_path, num_hidden_layers=1)))
+    model = RecordingClassifier(opened._replace(backbone=backbone)).eval()
+    expected = {"shortest": str(backbone.shortest), "longest": str(backbone.longest)}
+    assert model.limits == {n: v for n, v in expected.items() if v != "None"}
+    torch.manual_seed(0)
+    longest = backbone.longest or 20_000
+    waveforms = 0.1 * torch.randn(6, longest)
+    lengths = torch.tensor([backbone.shortest - 1, backbone.shortest, 0, longest, longest + 1, -5])
+    with torch.no_grad():
+        (found,) = model(waveforms, lengths)
+        assert found.isfinite().all(1).tolist() == [False, True, False, True, False, False]
+        assert found.isnan().all(1).tolist() == [True, False, True, False, True, True]
+        (own,) = model(waveforms[[1, 3]], lengths[[1, 3]])
+    torch.testing.assert_close(found[[1, 3]], own, atol=1e-5, rtol=0)
+
+
 @pytest.mark.slow
 def test_a_run_of_whisper_takes_recordings(run, tmp_path, capsys):
     """Of other lengths and numbers than the model was made with, alone or padded, with what it is padded with."""
@@ -78,6 +101,14 @@ def test_a_run_of_whisper_takes_recordings(run, tmp_path, capsys):
         }
         found = outputs_of(out / "recordings.onnx", inputs)["probabilities"]
         torch.testing.assert_close(found, expected[some], atol=1e-4, rtol=0)
+    lengths = torch.tensor([0, len(waveforms[2])])
+    inputs = {"waveforms": waveforms[2].expand(2, -1).contiguous(), "lengths": lengths}
+    found = outputs_of(out / "recordings.onnx", inputs)["probabilities"]
+    assert found[0].isnan().all()
+    torch.testing.assert_close(found[1], expected[2], atol=1e-4, rtol=0)
+    session = onnxruntime.InferenceSession(out / "recordings.onnx")
+    said = session.get_modelmeta().custom_metadata_map
+    assert (said["shortest"], said["longest"]) == ("1", "32000")
     whole = [
         load_audio(path) for path in recordings
     ]  # as cleser predict does, but for its half precision

@@ -149,6 +149,32 @@ def test_what_cannot_be_used_is_said_and_stops_nothing(
     assert [json.loads(line) for line in lines] == found.left_out
 
 
+def test_each_extraction_into_a_store_says_what_it_left_out(
+    model: Path, manifest: pd.DataFrame, tmp_path: Path
+) -> None:
+    """And nothing of recordings that others were about; what can be used by now is said no longer."""
+    backbone, store = TransformersBackbone(model), tmp_path / "store"
+    rows = pd.DataFrame(
+        [{"utterance": n, "path": str(tmp_path / n), "start": 0.0, "end": np.nan} for n in "abc"]
+    )
+    noted = store / "left-out-0.jsonl"
+
+    def extracted(part: pd.DataFrame) -> list[str]:
+        extract_to_store(part, backbone, store)
+        lines = noted.read_text().splitlines() if noted.exists() else []
+        return [Path(json.loads(line)["path"]).name for line in lines]
+
+    assert extracted(rows[:2]) == ["a", "b"]
+    assert extracted(manifest[:2]) == ["a", "b"]
+    assert extracted(rows[2:]) == ["a", "b", "c"]
+    shutil.copy(manifest["path"][0], tmp_path / "a")
+    assert extracted(rows[:2]) == ["c", "b"]
+    for name in "bc":
+        shutil.copy(manifest["path"][0], tmp_path / name)
+    assert extracted(rows) == []
+    assert not noted.exists()
+
+
 def test_a_stopped_extraction_goes_on_and_does_nothing_twice(
     model: Path, manifest: pd.DataFrame, tmp_path: Path
 ) -> None:

@@ -50,6 +50,7 @@ def test_useless_recordings_are_named(tmp_path):
     nan = np.full(100, np.nan, dtype="float32")
     soundfile.write(tmp_path / "nan.wav", nan, 16000, subtype="FLOAT")
     soundfile.write(tmp_path / "short.wav", tone(16000), 16000)
+    soundfile.write(tmp_path / "click.wav", [0.1], 44100)  # no sample at 16 kHz
     for name, kwargs in [
         ("missing.wav", {}),
         ("text.wav", {}),
@@ -57,6 +58,7 @@ def test_useless_recordings_are_named(tmp_path):
         ("nan.wav", {}),
         ("short.wav", {"start": 0.5}),
         ("short.wav", {"start": 0.3, "end": 0.2}),
+        ("click.wav", {}),
     ]:
         with pytest.raises(AudioError, match=name):
             load_audio(tmp_path / name, **kwargs)

@@ -1,6 +1,7 @@
 """Vectors of a corpus: from the cache the same, around broken recordings, and after an interruption."""
 
 import pytest
+import soundfile
 import torch
 
 from cleser.corpora.registry import load
@@ -53,11 +54,14 @@ def test_broken_recordings_are_left_out_and_listed(manifest, encoder, tmp_path):
     broken = manifest["path"][5]
     with open(broken, "wb") as file:  # noqa: PTH123
         file.write(b"RIFF nothing")
+    click = manifest["path"][6]
+    soundfile.write(click, [0.1], 44100)
     found = embed_speakers(manifest, encoder, cache=tmp_path)
-    assert len(found) == len(found.values) == len(manifest) - 1
-    assert manifest["utterance"][5] not in found.utterances
-    assert [problem["path"] for problem in found.left_out] == [broken]
+    assert len(found) == len(found.values) == len(manifest) - 2
+    assert not set(manifest["utterance"][5:7]) & set(found.utterances)
+    assert [problem["path"] for problem in found.left_out] == [broken, click]
     assert "cannot be read" in found.left_out[0]["reason"]
+    assert found.left_out[1]["reason"].startswith("has 1 samples at 44100 Hz, expected enough")
 
 
 def test_an_empty_manifest_is_an_error(manifest, encoder):
