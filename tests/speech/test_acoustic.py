@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cleser.speech import AcousticBackbone
+from cleser.speech import AcousticBackbone, AcousticSpeakerEncoder
 from cleser.speech.backbones.acoustic import VERSION
 from tests.speech.test_pitch import harmonics
 
@@ -71,9 +71,14 @@ def test_a_click_is_no_error(backbone, samples):
     assert torch.isfinite(frames).all()
 
 
-def test_digital_silence_gives_finite_frames(backbone):
-    (frames,) = backbone.extract([torch.zeros(8000)])
-    assert torch.isfinite(frames).all()
+def test_digital_silence_is_no_speech(backbone):
+    """Nothing of it is louder than the rest; what is recorded, however quietly, is as it was."""
+    found = backbone(torch.zeros(1, 8000), torch.tensor([8000]))
+    assert not found.mask.any() and torch.isfinite(found.hidden_states).all()
+    quiet = 1e-6 * torch.randn(8000)
+    (frames,) = backbone.extract([quiet])
+    assert frames.shape[1] == 51
+    assert AcousticSpeakerEncoder().embed_each([torch.zeros(8000), quiet])[0] is None
 
 
 def test_bad_waveforms_are_named(backbone):

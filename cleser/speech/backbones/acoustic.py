@@ -95,11 +95,13 @@ class AcousticBackbone(Backbone):
         power = self._power(waveforms)
         counts = self.count_frames(lengths)
         inside = torch.arange(power.shape[1], device=power.device) < counts[:, None]
-        level = _decibel(power.sum(-1))
+        total = power.sum(-1)
+        level = _decibel(total)
         loud = _quantile(level, inside, 0.95)[:, None]
         peak = _quantile(_decibel(power.amax(-1)), inside, 0.95)[:, None, None]
         power = power.clamp_min(_undo_decibel(peak - self.noise_floor))
-        speech = inside & (level > loud - self.silence)
+        # Where nothing is loud, no frame is far below it: without any power there is no speech either.
+        speech = inside & (level > loud - self.silence) & (total > 0)
         track = track_pitch(waveforms, inside, speech, rate=self.rate, hop=self.hop)
 
         cepstrum = _decibel(power @ self.mel) @ self.dct / 10
