@@ -139,6 +139,9 @@ class Classical:
         """Fit to a source, or a sample of it.
 
         Where C is not given, it is chosen by cross-validation with speakers held out, of a single speaker utterances.
+
+        Raises:
+            ValueError: The source is too small for that.
         """
         from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
         from sklearn.model_selection import (  # noqa: PLC0415
@@ -161,9 +164,19 @@ class Classical:
         speakers = source.manifest["speaker"].fillna(source.manifest["utterance"])
         # Of two speakers, one is held out for development; of the other, only utterances can be.
         alone = speakers.nunique() == 1
-        folds = StratifiedKFold(5) if alone else GroupKFold(min(5, speakers.nunique()))
-        search = GridSearchCV(estimator, {"C": grid}, scoring="balanced_accuracy", cv=folds)
-        search.fit(x, y, groups=speakers, sample_weight=weight)
+        classes = source.labels["emotion"].unique(return_counts=True)[1]
+        count = min(5, int(classes.max()) if alone else speakers.nunique())
+        try:
+            folds = StratifiedKFold(count) if alone else GroupKFold(count)
+            search = GridSearchCV(estimator, {"C": grid}, scoring="balanced_accuracy", cv=folds)
+            search.fit(x, y, groups=speakers, sample_weight=weight)
+        except ValueError as error:
+            corpora = ", ".join(sorted(source.manifest["corpus"].unique()))
+            reason = str(error).strip().splitlines()[0]
+            raise ValueError(
+                f"{corpora}: found {len(y)} utterances of {speakers.nunique()} speakers to learn from, too few to "
+                f"choose C by cross-validation ({reason}); give it (--c 1), or a larger source"
+            ) from error
         return cls(_scores(search.best_estimator_), emotions)
 
     @classmethod

@@ -103,7 +103,9 @@ class KnownCommunities(nn.Module):
             shares: Their emotions, as probabilities [N, K].
         """
         unknown = torch.full(shares.shape, -1, dtype=torch.int64)
-        if not self.found.any() or speakers_of(dataset).nunique() < 2:
+        combinations = self.combinations[(self.combinations >= 0).any(1)].cpu()
+        # In a small corpus no speaker may have a community: then there is nobody to be like.
+        if not self.found.any() or not len(combinations) or speakers_of(dataset).nunique() < 2:
             return unknown
         nodes, styles = speaker_styles(**_described([dataset], [shares]))
         if nodes.empty:  # nobody has said enough in any emotion
@@ -112,7 +114,6 @@ class KnownCommunities(nn.Module):
         own = torch.nn.functional.normalize(torch.tensor(styles), dim=-1)
         known = torch.nn.functional.normalize(self.styles.cpu(), dim=-1)[emotions]
         alike = torch.einsum("md,mcd->mc", own, known)
-        combinations = self.combinations[(self.combinations >= 0).any(1)].cpu()
         of_node = combinations[:, emotions].T  # [nodes, combinations]
         suits = alike.gather(1, of_node.clamp_min(0)) * (of_node >= 0)
         speakers = torch.from_numpy(pd.factorize(nodes["speaker"])[0])

@@ -29,17 +29,36 @@ def cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("CLESER_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
+def of_one_speaker(count):
+    """Utterances of two emotions."""
+    rng = np.random.default_rng(0)
+    y = np.arange(count) % 2
+    x = torch.tensor(rng.normal(size=(count, 1, 4)) + y[:, None, None], dtype=torch.float32)
+    rows = pd.DataFrame({
+        "utterance": map(str, range(count)), "corpus": "c", "speaker": "anna", "emotion": y.astype(str),
+    })  # fmt: skip
+    offsets = torch.zeros(count + 1, dtype=torch.long)
+    features = Features(rows["utterance"].tolist(), x[:0], offsets, x, [])
+    return Dataset(rows, InMemory(features), {"emotion": torch.tensor(y)}, {}, balance(rows), [])
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_a_source_too_small_to_choose_by_is_named(count):
+    """Or is enough where there is nothing to choose, or two utterances of each emotion to choose by."""
+    source = of_one_speaker(count)
+    assert Classical.fit(ClassicalConfig(c=1.0), source, 2).scores.classes.tolist() == [0, 1]
+    if count > 2:
+        assert Classical.fit(ClassicalConfig(), source, 2).scores.classes.tolist() == [0, 1]
+        return
+    with pytest.raises(ValueError, match=r"c: found 2 utterances of 1 speakers.*give it \(--c 1\)"):
+        Classical.fit(ClassicalConfig(), source, 2)
+
+
 @pytest.mark.parametrize("c", [None, 0.5])
 def test_a_single_speaker_is_enough(c):
     """As where one of two is held out for development; C is then chosen with utterances held out, or given."""
-    rng = np.random.default_rng(0)
-    y = np.arange(40) % 2
-    x = torch.tensor(rng.normal(size=(40, 1, 4)) + y[:, None, None], dtype=torch.float32)
-    rows = pd.DataFrame({
-        "utterance": map(str, range(40)), "corpus": "c", "speaker": "anna", "emotion": y.astype(str),
-    })  # fmt: skip
-    features = Features(rows["utterance"].tolist(), x[:0], torch.zeros(41, dtype=torch.long), x, [])
-    source = Dataset(rows, InMemory(features), {"emotion": torch.tensor(y)}, {}, balance(rows), [])
+    source = of_one_speaker(40)
+    x, y = source.summaries(), source.labels["emotion"].numpy()
     found = Classical.fit(ClassicalConfig(classifier="logistic", c=c), source, 2)
     strengths = [c] if c else [1e-4, 1e-3, 1e-2, 1e-1]
     weights = [

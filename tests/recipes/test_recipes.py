@@ -160,6 +160,8 @@ def test_a_stranger_gets_the_community_of_his_like(data):
         source.manifest[source.manifest["speaker"] == source.manifest["speaker"][0]]
     )
     assert (recipe.book.look_up(one, torch.ones(len(one), 4)) == -1).all()
+    recipe.book.combinations.fill_(-1)  # as where the source's speakers say too little to have any
+    assert (recipe.book.look_up(source, known) == -1).all()
 
 
 def test_communities_keep_their_numbers(data):
