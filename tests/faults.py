@@ -1543,6 +1543,20 @@ FAULTS = (
         "if recipe.sees_target else None",
         "tests/experiments/test_experiment.py::test_an_unseen_target_is_not_opened_before_the_test",
     ),
+    Fault(
+        "a backbone's folder is kept as it was given",
+        "experiments/experiment.py",
+        '"backbone": located(self.backbone),',
+        '"backbone": self.backbone,',
+        "tests/experiments/test_experiment.py::test_a_folder_of_a_backbone_is_found_from_anywhere",
+    ),
+    Fault(
+        "a length that cannot be has probabilities",
+        "experiments/onnx_model.py",
+        "(lengths >= self.shortest) & (lengths <= samples)",
+        "lengths <= samples",
+        "tests/experiments/test_onnx_audio.py::test_a_length_that_cannot_be_has_no_probabilities",
+    ),
 )
 
 

@@ -371,7 +371,7 @@ def _attempt(job: Job) -> str:
     kept = cell.folder.with_name(f"{cell.folder.name}.failed.txt")
     try:
         _run(*job)
-    except (ValueError, ImportError, FloatingPointError) as error:
+    except (ValueError, ImportError) as error:
         return str(error)
     except Exception as error:
         said = f"{type(error).__name__}: {error}"

@@ -45,7 +45,7 @@ from cleser.recipe_names import with_current_name
 from cleser.recipes.several_emotions import has_emotions, vote_shares
 from cleser.settings import as_yaml, completed, differences, read_yaml, to_plain
 from cleser.speech.backbones import Backbone
-from cleser.speech.backbones.fine_tuning import FineTuning
+from cleser.speech.backbones.fine_tuning import FineTuning, check_crop
 from cleser.speech.backbones.open import located
 from cleser.training.dataset import (
     Dataset,
@@ -437,12 +437,14 @@ def run_experiment(
     Raises:
         RunFolderError: The folder holds another run.
         LeakageError: The protocol would test on what was seen.
-        ValueError: The method learns from recordings that the protocol does not let it hear.
+        ValueError: The method learns from recordings that the protocol does not let it hear, or from parts of
+            recordings that are too short for the backbone.
     """
     if experiment.finished():
         console.print(f"{experiment.out} is finished; nothing to do")
         return Run(experiment.out).results
     check_access(config, experiment.protocol)
+    check_crop(backbone, experiment.tuning)
     together = processes()
     together.wait_for_everyone()  # nobody looks into the folder once one has begun to write
     cast, notes = admit(experiment)

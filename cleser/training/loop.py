@@ -304,6 +304,9 @@ def train(
 
     Returns:
         One line of numbers an epoch.
+
+    Raises:
+        ValueError: The training has diverged.
     """
     tuning = tuning or FineTuning()
     accelerator = _accelerator()
@@ -352,7 +355,7 @@ def train(
             for name, value in terms.items():
                 totals[name] = totals.get(name, 0.0) + value.item() / len(steps)
         line = {"seed": seed, "epoch": epoch, **_over_processes(totals, accelerator)}
-        _check_finite(line)
+        _check_finite(line, config, tuning)
         line |= learner.eval().recipe.dev_scores(dev)
         state.record(learner, line, optimiser, keep=config.keep)
         if accelerator.is_main_process:
@@ -460,12 +463,21 @@ def _over_processes(totals: dict[str, float], accelerator: Accelerator) -> dict[
     return {f"train_{name}": means[name] for name in totals}
 
 
-def _check_finite(line: dict[str, float]) -> None:
-    """Stop where the loss of an epoch is no number."""
-    if not math.isfinite(line["train_loss"]):
-        raise FloatingPointError(
-            f"seed {line['seed']}, epoch {line['epoch']}: the loss is {line['train_loss']}"
-        )
+def _check_finite(line: dict[str, float], config: TrainingConfig, tuning: FineTuning) -> None:
+    """Stop where the loss of an epoch is no number.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if math.isfinite(line["train_loss"]):
+        return
+    rates = f"--learning-rate (it is {config.learning_rate:g})"
+    if tuning.from_audio:
+        rates += f" or --tune.learning-rate (it is {tuning.learning_rate:g})"
+    raise ValueError(
+        f"seed {line['seed']}, epoch {line['epoch']}: the loss is {line['train_loss']}, expected a number: "
+        f"the training has diverged; give a smaller {rates}"
+    )
 
 
 def predict(recipe: Recipe, dataset: Dataset, *, size: int | None = None) -> tuple[Tensor, Tensor]:

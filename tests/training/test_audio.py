@@ -474,6 +474,17 @@ def test_epochs_are_judged_by_the_weights_that_they_reached(specs, models, tmp_p
     assert lines("fresh") == found
 
 
+def test_a_crop_too_short_for_the_backbone_is_said_at_the_start(specs, models, tmp_path):
+    tuning = FineTuning("head", crop=0.002)
+    out, nowhere = tmp_path / "run", ("manifest:missing.csv", *specs[1:])
+    with pytest.raises(
+        ValueError, match=r"crop is 0\.002 s.* at 16000 Hz: give --tune\.crop 0\.003 or more"
+    ):
+        run("erm", nowhere, out, models["wav2vec2"], tuning)
+    assert not out.exists()
+    run("erm", specs, out, models["wav2vec2"], replace(tuning, crop=0.003))
+
+
 def test_what_learns_from_features_alone_is_told(specs, tmp_path):
     with pytest.raises(ValueError, match="cannot learn from audio"):
         run(

@@ -7,6 +7,7 @@ import torch
 
 from cleser.models import ModelConfig
 from cleser.recipes import ERM, ERMConfig
+from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.training.loop import Task, TrainingConfig, train
 from tests.recipes.test_steps import CHANNELS, LAYERS, NAMES, dataset
 
@@ -48,3 +49,19 @@ def test_a_resumed_epoch_draws_what_it_would_have_drawn(tmp_path):
     assert len({*map(str, drawn.values())}) == 3
     for name, weight in expected.items():
         assert torch.equal(found[name], weight), name
+
+
+def test_a_training_that_diverges_says_what_to_change(tmp_path):
+    class Diverging(ERM):
+        def step(self, source, target):
+            terms = super().step(source, target)
+            return {**terms, "loss": terms["loss"] / 0}
+
+    recipe = Diverging(CONFIG, Task(LAYERS, CHANNELS, NAMES, "concat"))
+    source = dataset(0, ["de", "fr"])
+    common = {"source": source, "dev": source, "target": None, "seed": 3}
+    for tuning, said in ((FineTuning(), "$"), (FineTuning("head"), r" or --tune\.learning-rate")):
+        with pytest.raises(
+            ValueError, match=rf"seed 3, epoch 0: .* --learning-rate \(it is 0\.001\){said}"
+        ):
+            train(recipe, CONFIG.training, checkpoint=tmp_path / "a", tuning=tuning, **common)

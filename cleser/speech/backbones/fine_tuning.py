@@ -8,6 +8,7 @@ the three ways of parameter-efficient tuning that the zero-shot paper combines.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -105,6 +106,20 @@ class Adapter(nn.Module):
         """Adapt hidden states [..., D]."""
         change: Tensor = self.up(nn.functional.gelu(self.down(self.norm(x))))
         return x + self.gate * change
+
+
+def check_crop(backbone: Backbone, tuning: FineTuning) -> None:
+    """Refuse parts of recordings that are too short for a backbone.
+
+    Raises:
+        ValueError: They are.
+    """
+    least = backbone.shortest / backbone.rate
+    if tuning.from_audio and round(tuning.crop * backbone.rate) < backbone.shortest:
+        raise ValueError(
+            f"crop is {tuning.crop:g} s, but {backbone.name} hears no less than {backbone.shortest} samples at "
+            f"{backbone.rate} Hz: give --tune.crop {math.ceil(1000 * least) / 1000:g} or more"
+        )
 
 
 def tune(backbone: Backbone, tuning: FineTuning) -> Backbone:
