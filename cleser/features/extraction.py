@@ -458,8 +458,9 @@ def _note(path: Path, left_out: list[dict[str, str]], seen: set[str]) -> None:
         seen: Paths of all recordings that were asked for this time.
     """
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    others = [row for row in map(json.loads, lines) if row["path"] not in seen]
-    if not (rows := [*others, *left_out]):
+    before = [json.loads(line) for line in lines]
+    rows = [*(row for row in before if row["path"] not in seen), *left_out]
+    if not rows:
         path.unlink(missing_ok=True)
-        return
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    elif rows != before:  # what has nothing new to say writes nothing
+        write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
