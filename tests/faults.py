@@ -868,8 +868,8 @@ FAULTS = (
     Fault(
         "a stray quote takes the rows behind it",
         "corpora/tables.py",
-        'if _has_stray_quotes(text, options["sep"]):',
-        "if False:",
+        "return csv.QUOTE_NONE if len(alone) == 1 else csv.QUOTE_MINIMAL",
+        "return csv.QUOTE_MINIMAL",
         "tests/corpora/test_manifest_file.py",
     ),
     Fault(
@@ -1395,8 +1395,8 @@ FAULTS = (
     Fault(
         "any run of a row is the fair control of a report",
         "experiments/variants.py",
-        "if its == wanted and _shared(run, name, wanted) == _shared(other, name, wanted)",
-        "if its == wanted",
+        "alike = [other for other in others if _shared(other, name, wanted) == own]",
+        "alike = list(others)",
         f"{_PAGES}::test_a_control_is_trained_alike_and_the_nearest",
     ),
     Fault(
@@ -1503,8 +1503,8 @@ FAULTS = (
     Fault(
         "a fused step of the optimiser goes unseen",
         "training/loop.py",
-        "    optimiser.register_step_post_hook(_count_changes)\n",
-        "",
+        "        optimiser.register_step_post_hook(_count_changes)\n",
+        "        pass\n",
         "tests/training/test_audio.py::test_epochs_are_judged_by_the_weights_that_they_reached",
     ),
     Fault(
@@ -1524,8 +1524,8 @@ FAULTS = (
     Fault(
         "an extractor that cannot be read is taken for none",
         "speech/checkpoints.py",
-        "if not all(_lacks(source, name, revision) for name in _EXTRACTORS):",
-        "if False:",
+        "there = [name for name in _EXTRACTORS if not _lacks(source, name, revision)]",
+        "there = []",
         "tests/speech/test_checkpoints.py",
     ),
     # Protocols and predictions

@@ -89,7 +89,7 @@ class StreamingPool:
             begin, end = (0, 0)
             if there.any():
                 begin, end = int(starts[there].min()), int(ends[there].max())
-            frames = slice(begin, min(end, mask.shape[1]))
+            frames = slice(min(begin, mask.shape[1]), min(end, mask.shape[1]))
             time = torch.arange(frames.start, frames.stop, device=mask.device)
             held = (time >= starts.to(mask.device)) & (time < ends.to(mask.device))
             held &= mask[:, None, frames]

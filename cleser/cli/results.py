@@ -91,7 +91,7 @@ def report(runs: Positional[tuple[Path, ...]], *, out: Path | None = None, liste
     from cleser.evaluation import runs_below, site, table  # noqa: PLC0415
     from cleser.experiments.variants import controls_of  # noqa: PLC0415
 
-    folders = [run for folder in runs for run in runs_below(folder)]
+    folders = [run for folder in runs for run in _scored(folder, runs_below(folder))]
     if not folders:
         raise ValueError("there are no runs to report, expected at least one folder")
     matrix = len(runs) == 1 and folders != list(runs)
@@ -104,3 +104,16 @@ def report(runs: Positional[tuple[Path, ...]], *, out: Path | None = None, liste
     else:
         page = write(folders, out or folders[0] / "report.html", controls=controls, listen=listen)
     console.print(f"report: {page}")
+
+
+def _scored(folder: Path, runs: list[Path]) -> list[Path]:
+    """The runs in a folder that have scores; one that is named itself is left to be refused."""
+    from cleser.evaluation import Run  # noqa: PLC0415
+
+    bare = [run for run in runs if run != folder and not Run(run).scored]
+    if bare:
+        named = ", ".join(str(run) for run in bare[:3])
+        console.print(
+            f"left out, since their targets have no labels: {named}{' …' * (len(bare) > 3)}"
+        )
+    return [run for run in runs if run not in bare]

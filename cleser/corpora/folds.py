@@ -210,8 +210,9 @@ def _matched(
     """The roles of the rows that a list names, by their ids, or by what their paths end in."""
     index = _Index(manifest)
     found = [index.find(str(said)) for said in names]
-    _check_words(names, splits, source)
-    within_folders = any(match is not None and match.shared > 1 for match in found)
+    there = pd.Series([match is not None for match in found], index=names.index)
+    _check_words(names[there], splits[there], source)
+    within_folders = any(match is not None and 1 < match.shared < np.inf for match in found)
     claims: dict[int, _Match] = {}  # the name that is most like a row has it
     for match in found:
         if match is not None and match.shared > claims.get(match.row, _NOT).shared:

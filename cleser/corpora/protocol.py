@@ -340,9 +340,13 @@ class Protocol:
         if kept.empty:
             found = sorted(renamed["emotion"].dropna().unique())
             if not found:
+                way = (
+                    f"task {self.task!r} needs them; a target without labels takes the task 'emotion'"
+                    if spec in self.target and spec not in self.source
+                    else "a corpus without labels can be a target, to be recognised"
+                )
                 raise ValueError(
-                    f"{spec}: no utterance has an emotion, expected some of {list(self.labels)}; a corpus without "
-                    "labels can be a target, to be recognised"
+                    f"{spec}: no utterance has an emotion, expected some of {list(self.labels)}; {way}"
                 )
             raise ValueError(
                 f"{spec}: found the emotions {found}, expected some of {list(self.labels)}; "

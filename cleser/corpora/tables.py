@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import warnings
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import pandas as pd
 
@@ -44,22 +45,20 @@ def read_table(path: Path, *needed: str, **options: Any) -> pd.DataFrame:
     Raises:
         ValueError: A column is missing, or the rows cannot be told apart.
     """
-    text = read_text(path)
-    options = {"sep": separator(text), "quoting": csv.QUOTE_MINIMAL, **options}
-    if _has_stray_quotes(text, options["sep"]):
-        options["quoting"] = csv.QUOTE_NONE
-    _check_first_row(path, text, options)
+    text = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
+    between = options.pop("sep", None) or separator(text)
+    quoting = _quoting(text, between)
+    named = "names" not in options and _has_row_names(path, text, between, quoting)
     try:
-        table: pd.DataFrame = pd.read_csv(
-            io.StringIO(text),
-            dtype="str",
-            keep_default_na=False,
-            na_values=[""],
-            index_col=False,
-            **options,
-        )
+        with warnings.catch_warnings():  # of blank cells at the end of lines, which are cut off
+            warnings.simplefilter("ignore", pd.errors.ParserWarning)
+            table: pd.DataFrame = pd.read_csv(
+                io.StringIO(text), sep=between, quoting=quoting, index_col=None if named else False,
+                dtype="str", keep_default_na=False, na_values=[""], **options,
+            )  # fmt: skip
     except (ValueError, pd.errors.EmptyDataError) as error:
         raise ValueError(f"{path}: {str(error).strip()}, expected a table of text") from error
+    table = table.reset_index(drop=True)
     for name in table.columns:
         stripped = table[name].str.strip()
         table[name] = stripped.where(stripped != "")
@@ -70,27 +69,62 @@ def read_table(path: Path, *needed: str, **options: Any) -> pd.DataFrame:
     return table
 
 
-def _has_stray_quotes(text: str, between: str) -> bool:
-    """Whether quotes are text: each line has all cells by itself, and in one a quote opens that none closes.
+def _quoting(text: str, between: str) -> Literal[0, 3]:
+    """Whether quotes enclose cells, or are text.
 
-    Such a quote would make one cell of all lines up to the next quote, and their rows would be gone.
+    They are text if with quotes rows are of different lengths, or do not end, and without them of one length: a quote
+    that nobody closed would take all rows up to the next one. Cells between tabs hold none.
     """
-    lines = [line for line in text.splitlines() if line.strip()]
-    whole = all(line.count(between) == lines[0].count(between) for line in lines)
-    return whole and any(line.count('"') % 2 for line in lines)
+    if '"' not in text:
+        return csv.QUOTE_MINIMAL
+    lengths, tabs = _lengths(text, between, csv.QUOTE_MINIMAL)
+    if len(lengths) == 1 and not (tabs and between == "\t"):
+        return csv.QUOTE_MINIMAL
+    alone, _ = _lengths(text, between, csv.QUOTE_NONE)
+    return csv.QUOTE_NONE if len(alone) == 1 else csv.QUOTE_MINIMAL
 
 
-def _check_first_row(path: Path, text: str, options: dict[str, Any]) -> None:
-    """Raise a ValueError where the first row has more cells than columns: pandas would take one for its name."""
-    if "names" in options:
-        return
-    reading = {"delimiter": options["sep"], "quoting": options["quoting"]}
-    rows = [row for row, _ in zip(csv.reader(io.StringIO(text), **reading), range(2), strict=False)]
-    if len(rows) == 2 and any(cell.strip() for cell in rows[1][len(rows[0]) :]):
-        raise ValueError(
-            f"{path}: the first row has {len(rows[1])} cells, {rows[1]}, expected {len(rows[0])} as the columns "
-            f"{rows[0]}: put texts that hold {options['sep']!r} in quotes"
-        )
+def _lengths(text: str, between: str, quoting: Literal[0, 3]) -> tuple[set[int], bool]:
+    """How many cells rows have, none if a quote does not end where a cell does; and whether a cell holds a tab."""
+    lengths, tabs = set(), False
+    try:
+        for row in csv.reader(io.StringIO(text), delimiter=between, quoting=quoting, strict=True):
+            if row:
+                lengths.add(len(row))
+                tabs |= any("\t" in cell for cell in row)
+    except csv.Error:
+        return set(), False
+    return lengths, tabs
+
+
+def _has_row_names(path: Path, text: str, between: str, quoting: Literal[0, 3]) -> bool:
+    """Whether each row begins with its number, under no name of a column, as R writes tables.
+
+    Raises:
+        ValueError: Another row has more cells than there are columns.
+    """
+    reading = csv.reader(io.StringIO(text), delimiter=between, quoting=quoting)
+    surplus: tuple[int, list[str]] | None = None
+    names, lengths = [], set()
+    try:
+        header = next(filter(None, reading), [])
+        for row in filter(None, reading):
+            names.append(row[0])
+            lengths.add(len(row))
+            if surplus is None and any(cell.strip() for cell in row[len(header) :]):
+                surplus = reading.line_num, row
+    except csv.Error:  # of which pandas will tell
+        return False
+    if surplus is None:
+        return False
+    numbers = [[str(first + row) for row in range(len(names))] for first in (0, 1)]
+    if lengths == {len(header) + 1} and names in numbers:
+        return True
+    line, row = surplus
+    raise ValueError(
+        f"{path}: line {line} has {len(row)} cells, {row}, expected {len(header)} as the columns {header}: put texts "
+        f"that hold {between!r} in quotes, or name the column that lacks a name"
+    )
 
 
 def separator(text: str) -> str:

@@ -90,7 +90,7 @@ class Run:
     @property
     def scored(self) -> bool:
         """Whether the target has labels; without, the run has recognised it, and has no scores."""
-        return bool(self.attributes) or bool(self.predictions["emotion"].notna().any())
+        return "recognised" not in self.results
 
     def needs_scores(self) -> None:
         """Raise a ValueError if the run has no scores."""
@@ -165,7 +165,8 @@ def write_results(
     """
     run = Run(folder)
     predictions = run.predictions
-    found = summarise_run(run, predictions) if run.scored else _summarise_unlabelled(run)
+    scored = bool(run.attributes) or bool(predictions["emotion"].notna().any())
+    found = summarise_run(run, predictions) if scored else _summarise_unlabelled(run)
     results = {
         **found,
         "n_utterances": int(predictions["utterance"].nunique()),
@@ -175,7 +176,7 @@ def write_results(
         "protocol": run.protocol["hash"],
         "left_out": left_out or [],
     }
-    if (classes := run.protocol["classes"]) and run.scored:
+    if (classes := run.protocol["classes"]) and scored:
         results["gender"] = gender_gap(predictions, classes)
         if has_probabilities(predictions, classes):
             results["calibration"] = _calibration(run, temperatures)

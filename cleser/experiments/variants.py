@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,8 @@ from cleser.experiments.methods import METHODS
 from cleser.models.emotion import ModelConfig
 from cleser.recipe_names import new_name
 from cleser.settings import changed, completed, to_plain
+from cleser.speech.backbones.fine_tuning import FineTuning
+from cleser.speech.backbones.open import located
 from cleser.suggestions import did_you_mean
 from cleser.training.loop import TrainingConfig
 
@@ -201,16 +204,17 @@ def controls_of(folders: Sequence[Path]) -> dict[Path, Path]:
     """
     runs = [Run(Path(folder)) for folder in folders]
     names = [variant_of(run) for run in runs]
+    by_terms: dict[tuple[str | None, str], list[Run]] = {}
+    for run, name in zip(runs, names, strict=True):
+        by_terms.setdefault((name, run.protocol["cast"]), []).append(run)
     found = {}
     for run, name in zip(runs, names, strict=True):
         wanted = VARIANTS[name].control if name else ""
-        if not name or not wanted:
+        others = by_terms.get((wanted, run.protocol["cast"]), [])
+        if not name or not others:
             continue
-        alike = [
-            other
-            for other, its in zip(runs, names, strict=True)
-            if its == wanted and _shared(run, name, wanted) == _shared(other, name, wanted)
-        ]
+        own = _shared(run, name, wanted)
+        alike = [other for other in others if _shared(other, name, wanted) == own]
         if alike:
             # False comes before True.
             nearest = min(alike, key=lambda other: other.folder.parent != run.folder.parent)
@@ -219,13 +223,19 @@ def controls_of(folders: Sequence[Path]) -> dict[Path, Path]:
 
 
 def _shared(run: Run, name: str, control: str) -> dict[str, Any]:
-    """What a run and its fair control have in common: the terms, and the settings in which their rows are alike."""
-    rows = [to_plain(VARIANTS[row].config()) for row in (name, control)]
-    alike = [setting for setting in rows[0] if rows[0][setting] == rows[1].get(setting)]
+    """What a run and its fair control have in common beside the terms: settings in which their rows are alike."""
     settings = run.settings
     own = completed(METHODS[settings["recipe"]].config, settings.get("config", {}))
     return {
-        "protocol": run.protocol["cast"],
-        **{term: settings.get(term) for term in ("seeds", "backbone", "tuning")},
-        **{setting: own.get(setting) for setting in alike},
+        "seeds": settings.get("seeds"),
+        "backbone": located(settings.get("backbone", "")),
+        "tuning": completed(FineTuning, settings.get("tuning", {})),
+        **{setting: own.get(setting) for setting in _alike(name, control)},
     }
+
+
+@cache
+def _alike(name: str, control: str) -> tuple[str, ...]:
+    """The settings in which two rows are alike."""
+    one, other = (to_plain(VARIANTS[row].config()) for row in (name, control))
+    return tuple(setting for setting in one if one[setting] == other.get(setting))

@@ -174,8 +174,8 @@ class Classical:
             corpora = ", ".join(sorted(source.manifest["corpus"].unique()))
             reason = str(error).strip().splitlines()[0]
             raise ValueError(
-                f"{corpora}: found {len(y)} utterances of {speakers.nunique()} speakers to learn from, too few to "
-                f"choose C by cross-validation ({reason}); give it (--c 1), or a larger source"
+                f"{corpora}: C cannot be chosen by cross-validation over {len(y)} utterances of {speakers.nunique()} "
+                f"speakers ({reason}); give it (--c 1), or a larger source"
             ) from error
         return cls(_scores(search.best_estimator_), emotions)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,9 +104,10 @@ def _extractor(source: str | Path, role: str, revision: str | None, config: Any)
             source, revision=revision, trust_remote_code=False
         )
     except (OSError, ValueError) as error:
-        if not all(_lacks(source, name, revision) for name in _EXTRACTORS):
+        there = [name for name in _EXTRACTORS if not _lacks(source, name, revision)]
+        if there:
             raise ValueError(
-                f"{source} cannot be loaded as a {role}: {_EXTRACTORS[0]}, which says its sampling rate and "
+                f"{source} cannot be loaded as a {role}: {there[0]}, which says its sampling rate and "
                 f"normalisation, cannot be read ({_reason(error)}); fetch the model anew, or save it and its feature "
                 "extractor to a folder"
             ) from error
@@ -115,6 +117,16 @@ def _extractor(source: str | Path, role: str, revision: str | None, config: Any)
 
 
 _EXTRACTORS = ("preprocessor_config.json", "processor_config.json")  # either may describe one
+
+
+def _describes_one(path: Path) -> bool:
+    """Whether a file is there and describes an extractor, or cannot be read; a processor may be a tokeniser alone."""
+    if path.name == _EXTRACTORS[0] or not path.exists():
+        return path.exists()
+    try:
+        return "feature_extractor" in json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return True
 
 
 def _lacks(source: str | Path, name: str, revision: str | None) -> bool:
@@ -127,7 +139,7 @@ def _lacks(source: str | Path, name: str, revision: str | None) -> bool:
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError  # noqa: PLC0415
 
     if Path(source).is_dir():
-        return not (Path(source) / name).exists()
+        return not _describes_one(Path(source) / name)
     if try_to_load_from_cache(str(source), name, revision=revision) is _CACHED_NO_EXIST:
         return True
     try:

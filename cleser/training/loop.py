@@ -389,7 +389,8 @@ def _optimiser(learner: Learner, config: TrainingConfig, tuning: FineTuning) -> 
         weight_decay=config.weight_decay,
         fused=True,  # one pass over a weight and its moments, not ten
     )
-    optimiser.register_step_post_hook(_count_changes)
+    if learner.encoder is not None:
+        optimiser.register_step_post_hook(_count_changes)
     return optimiser
 
 

@@ -69,6 +69,15 @@ def test_memory_grows_with_a_recording_and_not_with_its_square() -> None:
     assert held[1] < 3 * held[0] and held[2] < 3 * held[1]  # twice in the limit, not four times
 
 
+def test_stretches_behind_the_last_frame_have_none() -> None:
+    first = torch.arange(1200)
+    pool = StreamingPool([torch.stack([first, first + 1], 1)], 1)
+    pool(0, torch.arange(100.0)[None, :, None], torch.ones(1, 100, dtype=torch.bool))
+    ((values, kept),) = pool.values()
+    assert values.flatten().tolist() == list(range(100))
+    assert kept.tolist() == [True] * 100 + [False] * 1100
+
+
 def test_nothing_to_pool_is_no_error() -> None:
     hidden, mask = layers()
     pool = StreamingPool([torch.zeros(0, 2).long()] * 3, 1)

@@ -114,6 +114,9 @@ def test_a_list_that_contradicts_itself_or_uses_other_words_is_refused(corpus):
     rows.assign(split=["evaluation"] * 2 + ["train"] * 10).to_csv(root / "split.csv", index=False)
     with pytest.raises(ValueError, match=r"anna/sad/1\.wav stands in 'evaluation' \(2 rows"):
         make_folds(manifest, f"{root}/split.csv")
+    unused = pd.concat([rows, pd.DataFrame({"path": ["gone.wav"], "split": ["unused"]})])
+    unused.to_csv(root / "split.csv", index=False)  # of what is not there no word matters
+    assert make_folds(manifest, f"{root}/split.csv")[0].unmatched == ("gone.wav",)
     rows.assign(split=[None, *["train"] * 11]).to_csv(root / "split.csv", index=False)
     (fold,) = make_folds(manifest, f"{root}/split.csv")
     assert fold.roles.isna().tolist() == [True] + [False] * 11  # an empty cell takes no part
@@ -140,6 +143,11 @@ def test_a_recording_that_is_missing_does_not_take_the_row_of_another_speaker(wr
         (fold,) = make_folds(manifest, f"{root}/split.csv")
         assert fold.roles.fillna("").tolist() == ["", "train", "test"]
         assert fold.unmatched == (order[-1],)
+    # That one is named by its id says nothing of folders.
+    mixed = pd.DataFrame({"path": ["own/DC/a01", "old/JE/a02.mp3"], "split": "test"})
+    mixed.to_csv(root / "split.csv", index=False)
+    (fold,) = make_folds(manifest, f"{root}/split.csv")
+    assert fold.roles.fillna("").tolist() == ["test", "", "test"]
     stems = pd.DataFrame({"path": ["a01.wav"], "split": "test"})  # names without folders
     stems.to_csv(root / "split.csv", index=False)
     (fold,) = make_folds(manifest, f"{root}/split.csv")

@@ -263,15 +263,45 @@ def test_a_stray_quote_takes_no_other_rows(folder, separator):
     found = load(f"manifest:{folder}/own.tsv")
     assert found["emotion"].tolist() == ["anger", "sadness"]
     assert found["text"].tolist() == ['"Hello', 'said "no"']
+
+
+def test_quotes_that_close_enclose_cells(folder):
     quoted = pd.DataFrame({**ROWS, "text": ['two\nlines, "quoted"', "b"]})
-    quoted.to_csv(folder / "own.tsv", sep=separator, index=False)
-    assert load(f"manifest:{folder}/own.tsv")["text"].tolist() == quoted["text"].tolist()
+    for separator in ("\t", ",", ";"):
+        quoted.to_csv(folder / "own.csv", sep=separator, index=False)
+        found = load(f"manifest:{folder}/own.csv")
+        assert found["text"].tolist() == quoted["text"].tolist()
+    # Each line has as many commas as the first, which is chance.
+    text = 'path,text\na.wav,"a\nb, c"\nsub/b.wav,"e"\n'
+    (folder / "own.csv").write_text(text)
+    assert load(f"manifest:{folder}/own.csv?language=de")["text"].tolist() == ["a\nb, c", "e"]
+    (folder / "own.csv").write_text('path\n"a.wav"\n"sub/b.wav"\n')
+    assert len(load(f"manifest:{folder}/own.csv?language=de")) == 2
+
+
+def test_a_quote_that_never_closes_in_a_long_table_is_text(folder):
+    rows = ["path,text,language", 'a.wav,"oh,de', *(f"no-{n}.wav,hm hm,de" for n in range(9000))]
+    (folder / "own.csv").write_text("\n".join(rows))
+    assert load(f"manifest:{folder}/own.csv")["text"].tolist() == ['"oh']
+
+
+def test_lines_of_old_programs_and_rows_with_numbers(folder):
+    (folder / "own.csv").write_bytes(b"path,emotion,language\ra.wav,anger,de\rsub/b.wav,neu,de\r")
+    assert kept(load(f"manifest:{folder}/own.csv")) == EXPECTED
+    frame = pd.DataFrame(ROWS)
+    for first in (0, 1):
+        frame.index += first
+        frame.to_csv(folder / "own.csv", index_label=False)
+        assert kept(load(f"manifest:{folder}/own.csv")) == EXPECTED
+    (folder / "own.csv").write_text("path,language\na.wav,de,\nsub/b.wav,de,more\n")
+    with pytest.raises(ValueError, match=r"line 3 has 3 cells.*\['path', 'language'\]"):
+        load(f"manifest:{folder}/own.csv")
 
 
 def test_a_first_row_with_more_cells_than_columns_is_named(folder):
     text = "path,text,emotion,language\na.wav,Hello, you,anger,de\n"
     (folder / "own.csv").write_text(text)
-    with pytest.raises(ValueError, match=r"own\.csv: the first row has 5 cells.*4 .*in quotes"):
+    with pytest.raises(ValueError, match=r"own\.csv: line 2 has 5 cells.*4 .*in quotes"):
         load(f"manifest:{folder}/own.csv")
     (folder / "own.csv").write_text("path,emotion,language\na.wav,anger,de,\nsub/b.wav,neu,de,\n")
     assert kept(load(f"manifest:{folder}/own.csv")) == EXPECTED  # a comma at the end of each line

@@ -237,7 +237,7 @@ def test_controls_are_found_by_name_or_by_settings(runs, tmp_path):
     assert controls_of(both) == {both[0]: both[1]}
 
 
-def test_a_control_is_trained_alike_and_the_nearest(tmp_path):
+def test_a_control_is_trained_alike_and_the_nearest(tmp_path, monkeypatch):
     """Not any run of the direction: beside the run if there is one there, of the same terms in any case."""
 
     def row(folder, name, config=None, **changes):
@@ -252,6 +252,11 @@ def test_a_control_is_trained_alike_and_the_nearest(tmp_path):
     twin = row(tmp_path / "two" / "erm", "erm")
     assert controls_of([twin, coral, erm, twin]) == {coral: erm}
     assert controls_of([coral, twin]) == {coral: twin}
+    (tmp_path / "model").mkdir()  # which older versions wrote as it was given
+    monkeypatch.chdir(tmp_path)
+    old = row(tmp_path / "old" / "erm", "erm", backbone="model")
+    new = row(tmp_path / "old" / "coral", "coral", backbone=str(tmp_path / "model"))
+    assert controls_of([new, old]) == {new: old}
     longer = to_plain(VARIANTS["erm"].config())
     longer["training"] |= {"epochs": 99}
     for number, changes in enumerate(

@@ -136,6 +136,10 @@ def test_a_bench_leaves_it_out_and_says_so(specs, bare, tmp_path, capsys):
         found = run_matrix(matrix, corpora, tmp_path / "bench")
         assert found["direction"].tolist() == ["a-to-c"]
         assert "no scores" in capsys.readouterr().err.replace("\n", " ")
+    assert main(["report", str(tmp_path / "bench")]) == 0
+    said = capsys.readouterr().out.replace("\n", "")
+    assert "left out, since their targets have no labels" in said
+    assert "a-to-b/probe" in said
 
 
 def test_terms_that_need_labels_are_refused(specs, bare, tmp_path):
@@ -148,5 +152,7 @@ def test_terms_that_need_labels_are_refused(specs, bare, tmp_path):
             Protocol([specs[0]], [bare], **terms).load()
     with pytest.raises(ValueError, match=r"in all of them or in none"):
         Protocol([specs[0]], [bare, specs[2]]).load()
+    with pytest.raises(ValueError, match=r"task 'both' needs them.* takes the task 'emotion'"):
+        Protocol([specs[0]], [bare], task="both").load()
     with pytest.raises(ValueError, match=r"no utterance has an emotion.*can be a target"):
         Protocol([bare], [specs[2]]).load()

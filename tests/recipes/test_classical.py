@@ -50,7 +50,10 @@ def test_a_source_too_small_to_choose_by_is_named(count):
     if count > 2:
         assert Classical.fit(ClassicalConfig(), source, 2).scores.classes.tolist() == [0, 1]
         return
-    with pytest.raises(ValueError, match=r"c: found 2 utterances of 1 speakers.*give it \(--c 1\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"c: C cannot be chosen .*over 2 utterances of 1 speakers.*give it \(--c 1\)",
+    ):
         Classical.fit(ClassicalConfig(), source, 2)
 
 

@@ -120,6 +120,12 @@ def test_a_damaged_extractor_is_not_taken_for_none(kind, folder, tmp_path, conte
         OPENERS[kind](tmp_path)
     (tmp_path / "preprocessor_config.json").unlink()
     assert OPENERS[kind](tmp_path).rate == 16000  # a folder without one gets the defaults
+    processor = tmp_path / "processor_config.json"
+    processor.write_text('{"processor_class": "WhisperProcessor"}')  # says nothing of sounds
+    assert OPENERS[kind](tmp_path).rate == 16000
+    processor.write_text('{"feature_extractor": {"sampling_r')
+    with pytest.raises(ValueError, match=r": processor_config\.json, which"):
+        OPENERS[kind](tmp_path)
 
 
 def test_an_extractor_that_cannot_be_reached_is_not_taken_for_none(tmp_path, monkeypatch):
