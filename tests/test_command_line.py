@@ -144,7 +144,7 @@ WRONG = [
     ("data describe manifest:table.csv", "found the columns ['a', 'b']"),
     ("data folds manifest:table.csv --split kfold:2", "found the columns ['a', 'b']"),
     ("evaluate empty --on synthetic:en", "empty: found neither config.yaml nor config.json"),
-    ("compare empty empty", "empty: found no protocol.json"),
+    ("compare empty empty", "empty: found no results.json"),
     ("report empty --out page.html", "empty: found no results.json"),
     ("report --out page.html", "there are no runs to report"),
     ("predict empty none.csv", "empty: found neither config.yaml nor config.json"),
