@@ -363,6 +363,13 @@ FAULTS = (
         f"{_STEPS}::test_zero_shot_is_equation_12",
     ),
     Fault(
+        "zero-shot balances batches that are balanced",
+        "recipes/zero_shot.py",
+        'return (source.labels["emotion"] >= 0).float()',
+        "return source.weight",
+        "tests/recipes/test_recipes.py::test_what_a_batch_has_balanced_is_not_balanced_again",
+    ),
+    Fault(
         "the speaker adversary weighs ten in zero-shot",
         "recipes/zero_shot.py",
         'weights["speaker"] = self.config.adversary_weight',
@@ -735,6 +742,13 @@ FAULTS = (
         "models/layer_mix.py",
         "self.weights.softmax(0)",
         "torch.ones_like(self.weights) / len(self.weights)",
+        "tests/models/test_models.py",
+    ),
+    Fault(
+        "a layer's gradient goes to another layer",
+        "models/layer_mix.py",
+        "x.transpose(0, 1), out=",
+        "x.transpose(0, 1).flip(0), out=",
         "tests/models/test_models.py",
     ),
     Fault(

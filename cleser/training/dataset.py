@@ -117,6 +117,10 @@ class Dataset:
         """The same utterances with labels that have been found, beside their own or in place of these."""
         return replace(self, labels={**self.labels, **found})
 
+    def weighted(self, weight: Tensor) -> Dataset:
+        """The same utterances, of which each counts so much in a supervised loss [N]."""
+        return replace(self, weight=weight)
+
     def encoded_by(self, encoder: AudioEncoder) -> Dataset:
         """The same utterances, encoded by this where they are recordings."""
         return replace(self, source=self.source.encoded_by(encoder))

@@ -160,6 +160,14 @@ class Recipe(nn.Module, ABC):
         """Positions of the source utterances of each step of an epoch: all, shuffled, by default."""
         yield from torch.from_numpy(rng.permutation(len(source))).split(size)
 
+    def weights(self, source: Dataset) -> Tensor:
+        """How much each source utterance counts in a supervised loss [N], one on average over a batch.
+
+        By default the dataset's own weights, by which every emotion of every corpus counts alike. Batches in which they
+        occur alike already need others.
+        """
+        return source.weight
+
     def target_batches(
         self, target: Dataset, size: int, rng: np.random.Generator
     ) -> Iterator[Tensor]:
@@ -331,7 +339,7 @@ def train(
     for epoch in range(state.epoch, config.epochs):
         _begin_epoch(recipe, (seed, epoch), loader.rank, source=source, dev=dev, target=target)
         module.train()
-        ours = source.labelled(recipe.found.source)
+        ours = source.labelled(recipe.found.source).weighted(recipe.weights(source))
         theirs = None if target is None else target.labelled(recipe.found.target)
         steps = list(_steps(recipe, ours, theirs, config.batch_size, (seed, epoch), loader.ranks))
         totals: dict[str, float] = {}

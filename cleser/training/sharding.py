@@ -80,5 +80,6 @@ def clip_gradients(parameters: Iterable[nn.Parameter], largest: float) -> None:
     if not norms:
         return
     factor = (largest / (torch.stack(norms).norm() + 1e-6)).clamp(max=1).item()
-    for gradient in gradients:
-        gradient.mul_(factor)
+    if factor != 1:  # mostly it is, and gradients need not be gone over once more
+        for gradient in gradients:
+            gradient.mul_(factor)

@@ -175,6 +175,38 @@ def test_layers_states_join_to_their_mix(mix):
     assert layers.states(x).shape == (7, 3, 5)
 
 
+@pytest.mark.parametrize("shape", [(7,), (2, 3), (), (0,)])
+def test_gradients_of_layers_states_are_those_of_plain_products(shape):
+    torch.manual_seed(0)
+    layers = LayerMix(3, 4, 5, "concat").double()
+    x = torch.randn(*shape, 3, 4, dtype=torch.float64, requires_grad=True)
+    inputs = (x, layers.project.weight, layers.project.bias)
+
+    def by_hand(x, weight, bias):
+        return (
+            torch.stack([x[..., i, :] @ weight[:, 4 * i : 4 * i + 4].T for i in range(3)], -2)
+            + bias / 3
+        )
+
+    wanted, found = by_hand(*inputs), layers.states(x)
+    torch.testing.assert_close(found, wanted)
+    with torch.no_grad():
+        torch.testing.assert_close(layers.states(x), wanted)
+    g = torch.randn_like(wanted)
+    for a, b in zip(
+        torch.autograd.grad(found, inputs, g), torch.autograd.grad(wanted, inputs, g), strict=True
+    ):
+        torch.testing.assert_close(a, b)
+
+
+def test_layers_states_in_half_precision_give_gradients_as_the_weights_are():
+    layers = LayerMix(3, 4, 5, "concat")
+    with torch.autocast("cpu", torch.bfloat16):
+        states = layers.states(torch.randn(7, 3, 4))
+        layers.join(states).float().sum().backward()
+    assert layers.project.weight.grad.dtype == torch.float32
+
+
 def test_tokens_carry_their_utterances_labels():
     batch = make_batch()
     found = batch.token_labels()

@@ -17,8 +17,8 @@ from cleser.recipes.layer_anchoring import LayerAnchoringConfig
 from cleser.recipes.sapa import SAPAConfig
 from cleser.settings import to_plain
 from cleser.speech import load_backbone
-from cleser.training.dataset import phones_of
-from cleser.training.loop import Found, Task, TrainingConfig
+from cleser.training.dataset import balance, phones_of
+from cleser.training.loop import Found, Task, TrainingConfig, train
 from tests.corpora.trees import write_corpus
 
 SMALL = ModelConfig(dim=8, token_view=True, input_dropout=0.0, dropout=0.1)
@@ -223,6 +223,29 @@ def test_zero_shot_batches_are_hierarchical_and_its_ablations_leave_terms_out(da
     assert {"contrast", "speaker"} <= set(recipe.train().step(batch, None))
     assert "contrast" not in build(data, "zero-shot", contrast_weight=0.0).step(batch, None)
     assert "speaker" not in build(data, "zero-shot", adversary_weight=0.0).step(batch, None)
+
+
+@pytest.mark.parametrize("name", ["zero-shot", "erm"])
+def test_what_a_batch_has_balanced_is_not_balanced_again(data, name, tmp_path):
+    """Eq. 12 has the mean over a batch that has as many utterances of each emotion of each language."""
+    source, _ = sides(data)
+    rows = source.manifest
+    few = rows.groupby("emotion").cumcount() < 3
+    source = source.subset(rows[few | (rows["emotion"] != "anger")])
+    source = source.weighted(balance(source.manifest))
+    recipe = build(data, name)
+    seen, step = [], recipe.step
+    recipe.step = lambda ours, theirs: seen.append(ours) or step(ours, theirs)
+    train(recipe, TrainingConfig(epochs=1, batch_size=8), source=source, dev=source, target=None, seed=0,
+          checkpoint=tmp_path / "checkpoint")  # fmt: skip
+    share = sum(b.weight[b.labels["emotion"] == 0].sum() for b in seen) / sum(
+        b.weight.sum() for b in seen
+    )
+    assert abs(share - 0.25) < 0.01
+    if name == "zero-shot":
+        assert all((b.weight == 1).all() for b in seen)
+    else:
+        assert max(b.weight.max() for b in seen) > 1.5
 
 
 @pytest.mark.parametrize("name", ["coral", "dann", "layer-anchoring", "sapa"])
