@@ -72,7 +72,6 @@ def extract(
     model = load_backbone(with_layers(backbone, layers)).to(device or state.device)
     record = Record(tokens, std=statistics == "mean-std")
     folder = out or store_folder(model, record)
-    on_gpu = str(device or state.device).startswith("cuda")
     began = time.perf_counter()
     mine = len(range(state.process_index, len(manifest), state.num_processes))
     with track(f"process {state.process_index}", mine) as advance:
@@ -83,7 +82,7 @@ def extract(
             record=record,
             alignments=phones,
             dtype=dtype or model.kept,
-            seconds=seconds or (480.0 if on_gpu else 32.0),
+            seconds=seconds,
             share=(state.process_index, state.num_processes),
             advance=advance,
             announce=lambda said: console.print(f"{folder}: {said}", highlight=False),

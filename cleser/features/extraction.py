@@ -36,7 +36,7 @@ from cleser.features.store import PooledStore, StoreSettings, StoreWriter
 from cleser.files import write_text
 from cleser.speech.audio import AudioError, load_audio
 from cleser.speech.backbones import Backbone
-from cleser.speech.backbones.crew import Crew, device_of
+from cleser.speech.backbones.crew import Crew, device_of, moved_to
 from cleser.speech.batching import batches_by_length
 from cleser.speech.digests import file_digest, utterance_key
 
@@ -73,7 +73,8 @@ def extract_to_store(
     record: Record | None = None,
     alignments: Sequence[Alignment | None] | None = None,
     dtype: Literal["float16", "float32"] = "float16",
-    seconds: float = 32.0,
+    seconds: float | None = None,
+    device: torch.device | None = None,
     share: tuple[int, int] = (0, 1),
     workers: int | None = None,
     advance: Callable[[int], object] | None = None,
@@ -84,13 +85,14 @@ def extract_to_store(
 
     Args:
         manifest: Rows with ``path, start, end``.
-        backbone: On the device where it shall run.
+        backbone: What turns sound into frames.
         folder: Of the store; one that is there goes on, if it holds the same.
         record: What to keep; by default the mean over each utterance.
         alignments: When each utterance's phones sound, one for each row, None where nobody knows.
         dtype: How values are kept.
-        seconds: How much sound a batch may hold, padding included. Some 30 on a CPU, hundreds on a GPU. A corpus that
-            gives the workers no more than a few such batches is cut into smaller ones.
+        seconds: How much sound a batch may hold, padding included; by default 32 on a CPU and 480 on a GPU. A corpus
+            that gives the workers no more than a few such batches is cut into smaller ones.
+        device: Where the backbone runs meanwhile; by default where it is.
         share: ``(rank, ranks)``: of the rows, those whose number is rank modulo ranks.
         workers: Batches encoded at once, by threads that divide torch's among them; by default one for each of these
             on a CPU, and one on a GPU.
@@ -121,8 +123,7 @@ def extract_to_store(
     rank, ranks = share
     paths, starts, ends = (manifest[c].tolist()[rank::ranks] for c in ("path", "start", "end"))
     rows = list(zip(paths, starts, ends, range(rank, len(known), ranks), strict=True))
-    crew = Crew(backbone, workers)
-    work = _Work(crew, record, seconds, advance)
+    padding = 0.0
     with ThreadPoolExecutor(os.cpu_count()) as readers:
         items = list(readers.map(lambda row: _Item.look(*row, known=known, record=record), rows))
         done = {i.key for i in items if i.key is not None and i.key in store}
@@ -132,15 +133,24 @@ def extract_to_store(
         if todo:
             plan = _Plan.of(todo, store, record)
             plan.check(store.folder)
-            if announce and plan.seconds >= announce_from:
-                announce(plan.said(backbone, crew.size))
-            with writer_of(store, rank) as writer, crew, ThreadPoolExecutor(1) as scribe:
-                work.run(todo, readers, scribe, writer)
+            with moved_to(backbone, device):
+                crew = Crew(backbone, workers)
+                if announce and plan.seconds >= announce_from:
+                    announce(plan.said(backbone, crew.size))
+                work = _Work(crew, record, seconds or _batch(crew.device), advance)
+                with writer_of(store, rank) as writer, crew, ThreadPoolExecutor(1) as scribe:
+                    work.run(todo, readers, scribe, writer)
+            padding = work.padding
             store.refresh()
     left_out = [{"path": str(i.path), "reason": i.problem} for i in items if i.problem is not None]
     _note(store.folder / f"left-out-{rank}.jsonl", left_out, set(manifest["path"]))
     keys = [i.key if i.problem is None else None for i in items]
-    return Extraction(store, keys, left_out, work.padding)
+    return Extraction(store, keys, left_out, padding)
+
+
+def _batch(device: torch.device) -> float:
+    """How much sound a batch holds, in seconds."""
+    return 480.0 if device.type == "cuda" else 32.0
 
 
 class _Plan(NamedTuple):

@@ -137,6 +137,7 @@ def store_features(
     alignments: Sequence[Alignment | None] | None = None,
     record: Record | None = None,
     cache: Path | None = None,
+    device: torch.device | None = None,
     advance: Callable[[int], object] | None = None,
     announce: Announce | None = None,
 ) -> StoredFeatures:
@@ -148,6 +149,7 @@ def store_features(
         alignments: When each phone sounds, one for each row, None where nobody knows.
         record: What is kept of an utterance.
         cache: Folder of the stores, one for each backbone and record; by default :func:`cleser.files.cache_folder`.
+        device: Where the backbone runs while it extracts; by default where it is.
         advance: Called with the number of utterances finished, for progress.
         announce: Called before longer work with what it will take.
 
@@ -172,6 +174,7 @@ def store_features(
         record=record,
         alignments=alignments,
         dtype=backbone.kept,
+        device=device,
         advance=advance,
         announce=announce,
     )

@@ -18,6 +18,7 @@ from torch import Tensor
 from cleser.losses import DomainAdversary, Warmup, coral
 from cleser.models.batch import Batch
 from cleser.recipes.erm import ERM, ERMConfig
+from cleser.settings import check_ranges
 from cleser.training.loop import Task
 
 
@@ -35,6 +36,10 @@ class CoralConfig(ERMConfig):
     adapts: ClassVar[bool] = True
 
     weight: float = 100.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ranges(self, least={"weight": 0})
 
 
 class Coral(ERM):
@@ -78,6 +83,10 @@ class DannConfig(ERMConfig):
 
     weight: float = 0.3
     warm_up: int = 200
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ranges(self, least={"weight": 0, "warm_up": 1})
 
 
 class Dann(ERM):

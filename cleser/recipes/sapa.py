@@ -206,8 +206,9 @@ class SAPA(ERM):
         assert target is not None
         first = self.config.first_adapting
         adapts = epoch >= first
-        if adapts and self.model.styles is not None:
-            if epoch == first:
+        decided = max(first, 1)  # before the first epoch nobody's community is known
+        if epoch >= decided and self.model.styles is not None:
+            if epoch == decided:
                 self.told.fill_(self.communities_help(dev))
             self.model.styles.dropout = 0.0  # decided: it may now rely on them
         if self.found.source and (epoch - first) % self.refresh_every(target):

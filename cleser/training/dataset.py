@@ -27,6 +27,7 @@ from cleser.models.batch import Batch
 from cleser.progress import console, track
 from cleser.speech.backbones import Backbone
 from cleser.training.heard import Heard
+from cleser.training.processes import processes
 from cleser.training.reading import Excerpt, Wanted
 from cleser.training.sources import Bare, Recoloured, Source, Stored
 
@@ -424,7 +425,7 @@ def stored_features(
         found = [
             store_features(
                 manifest, view, alignments=alignments, record=record, advance=advance,
-                announce=announce,
+                announce=announce, device=processes().device,
             )
             for view in views
         ]  # fmt: skip

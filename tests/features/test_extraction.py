@@ -3,6 +3,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ from cleser.speech import (
     load_backbone,
 )
 from cleser.speech.backbones import Backbone
+from cleser.training.dataset import stored_features
 from tests.speech.tiny_models import save_tiny
 
 SECONDS = (0.9, 0.31, 1.4, 0.9, 0.62, 1.1, 0.33, 0.35)
@@ -67,6 +69,26 @@ def test_a_store_holds_each_utterances_mean_of_every_layer(
         if std:
             expected = torch.cat([expected, frames.std(1, correction=0)], -1)
         torch.testing.assert_close(found.store[key][0], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_model_runs_where_it_is_asked_to_and_only_if_there_is_work(
+    model: Path, manifest: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commands that extract on the way (run, tune, bench, predict) open a model on the processor."""
+    moves: list[str] = []
+    monkeypatch.setattr(TransformersBackbone, "to", lambda self, device: moves.append(str(device)))
+    gpu = SimpleNamespace(device=torch.device("cuda", 0))
+    monkeypatch.setattr("cleser.training.dataset.processes", lambda: gpu)
+    monkeypatch.setenv("CLESER_CACHE", str(tmp_path))
+    backbone = TransformersBackbone(model)
+    for _ in range(2):
+        found = stored_features(manifest, backbone, None, title="source", record=Record("none"))
+        assert len(found) == len(manifest)
+        assert moves == ["cuda:0", "cpu"]  # the second time, all is there
+    monkeypatch.setattr("cleser.features.extraction._Work.run", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        extract_to_store(manifest, backbone, tmp_path / "other", device=gpu.device)
+    assert moves == ["cuda:0", "cpu"] * 2
 
 
 @pytest.mark.parametrize("family", ["wavlm", "whisper"])

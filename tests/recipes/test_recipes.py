@@ -108,6 +108,24 @@ def test_sapa_knows_no_language_that_nobody_names(data):
         assert (found[4:] >= 0).all()
 
 
+@pytest.mark.parametrize(("warm_up", "decided"), [(0, 1), (0.5, 2)])
+def test_sapa_decides_about_communities_once_some_are_known(data, warm_up, decided):
+    source, target = sides(data)
+    recipe = build(data, "sapa", warm_up=warm_up)
+    recipe.config = replace(recipe.config, training=TrainingConfig(epochs=4))
+    asked = []
+
+    def communities_help(dev):
+        asked.append((epoch, bool(recipe.book.found.any())))
+        return True
+
+    recipe.communities_help = communities_help
+    for epoch in range(4):
+        recipe.begin_epoch(epoch, source=source, dev=source, target=target)
+        assert (recipe.model.styles.dropout == 0) == (epoch >= decided)
+    assert asked == [(decided, True)]
+
+
 def test_sapa_refreshes_when_asked_and_a_resumed_run_knows_what_was_found(data):
     """Epochs in between hear nothing of the target, and a copy from the checkpoint's tensors does not either."""
     source, target = sides(data)
@@ -352,3 +370,12 @@ def test_tokens_that_could_change_nothing_are_refused():
     assert not SAPAConfig(ModelConfig(), phoneme_weight=0.0).uses_tokens
     with pytest.raises(ValueError, match=r"units is 'vowel'.*--token-view"):
         LayerAnchoringConfig(units="vowel")
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [("coral", {"weight": -1.0}), ("dann", {"weight": -1.0}), ("dann", {"warm_up": 0})],
+)
+def test_weights_and_steps_that_no_training_can_have_are_refused_at_once(name, changes):
+    with pytest.raises(ValueError, match=next(iter(changes))):
+        METHODS[name].config(**changes)

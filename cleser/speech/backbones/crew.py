@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import chain
 from typing import TypeVar
 
@@ -74,6 +75,20 @@ class Crew:
             return work(item, self.mine)
 
         return list(self.pool.map(one, items))
+
+
+@contextmanager
+def moved_to(backbone: Backbone, device: torch.device | None) -> Iterator[None]:
+    """A backbone on another device for a while; None leaves it where it is."""
+    home = device_of(backbone)
+    if device is None or device == home:
+        yield
+        return
+    backbone.to(device)
+    try:
+        yield
+    finally:
+        backbone.to(home)
 
 
 def device_of(backbone: Backbone) -> torch.device:
