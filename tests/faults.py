@@ -1542,6 +1542,13 @@ FAULTS = (
         "there = []",
         "tests/speech/test_checkpoints.py",
     ),
+    Fault(
+        "whoever computes with features must be able to read recordings",
+        "speech/audio.py",
+        "import numpy.typing as npt\nimport torch\n",
+        "import numpy.typing as npt\nimport soxr\nimport torch\n",
+        "tests/speech/test_audio.py::test_who_reads_no_recordings_needs_nothing_that_does",
+    ),
     # Protocols and predictions
     Fault(
         "a recipe that needs the target's recordings begins without them",

@@ -12,11 +12,13 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
+
+if TYPE_CHECKING:
+    import soundfile
 
 RATES: Final = (1_000, 768_000)
 """Sampling rates of speech, in Hz; a header that says another is broken."""
@@ -76,6 +78,8 @@ def read_samples(
     Raises:
         RecordingError: The file cannot be read, is cut off, or ends before ``start``.
     """
+    import soundfile  # noqa: PLC0415  (as below: who computes with features needs no recordings)
+
     with open_recording(path) as file:
         first = round(start * file.samplerate)
         last = file.frames if end is None else round(end * file.samplerate)
@@ -103,6 +107,8 @@ def open_recording(path: str | Path) -> soundfile.SoundFile:
     Raises:
         RecordingError: The file cannot be read, or is cut off.
     """
+    import soundfile  # noqa: PLC0415
+
     try:
         # From memory rather than the path: it may need another header.
         with Path(path).open("rb") as file:
@@ -154,6 +160,8 @@ def samples_between(
 
 
 def _read_last(file: soundfile.SoundFile) -> None:
+    import soundfile  # noqa: PLC0415
+
     try:
         file.seek(file.frames - 1)
         found = len(file.read(1))

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import pandas as pd
-import soundfile
-import soxr
 
 from cleser.corpora.protocol import Protocol
 from cleser.corpora.registry import load
@@ -96,6 +94,9 @@ def confident_errors(run: Run, count: int) -> tuple[list[Heard], str]:
 
 def _sound(place: dict[Any, Any]) -> tuple[str, str]:
     """A recording as a ``data:`` address, and what has to be said of it."""
+    import soundfile  # noqa: PLC0415  (reports of features need no recordings)
+    import soxr  # noqa: PLC0415
+
     try:
         samples, rate = read_mono(place["path"], start=place["start"], end=place["end"])
     except AudioError as error:

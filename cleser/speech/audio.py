@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import soxr
 import torch
 
 from cleser.corpora.recording import RecordingError, read_samples
@@ -49,6 +48,8 @@ def load_audio(
     """
     mono, native = read_mono(path, start=start, end=end)
     if native != rate:
+        import soxr  # noqa: PLC0415  (backbones need no recordings)
+
         found = len(mono)
         mono = soxr.resample(mono, native, rate)
         if not len(mono):

@@ -11,7 +11,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import soxr
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 from scipy.ndimage import uniform_filter1d
 
@@ -82,6 +81,8 @@ def speak(text: str, voice: Voice, manner: Manner | None = None, *, seed: int = 
     Returns:
         16 kHz speech within ±1, with exact phone times.
     """
+    import soxr  # noqa: PLC0415  (what is aligned is not always synthesised)
+
     manner = manner or Manner()
     said = synthesise(text, voice=voice.language, variant=voice.variant, **_settings(voice, manner))
     sound = np.asarray(soxr.resample(said.samples, said.rate * voice.tract, RATE), dtype=np.float64)

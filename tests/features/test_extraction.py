@@ -8,8 +8,12 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
 import torch
+
+pytest.importorskip("soundfile")
+pytest.importorskip("soxr")
+pytest.importorskip("tyro")
+import soundfile
 
 from cleser.cli import main
 from cleser.features import Record, store_folder

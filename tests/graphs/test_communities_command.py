@@ -4,6 +4,8 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+pytest.importorskip("soundfile")
+pytest.importorskip("tyro")
 from cleser.cli import main
 from cleser.cli.communities import _verdict
 from tests.corpora.trees import write_corpus

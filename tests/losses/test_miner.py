@@ -3,6 +3,8 @@
 import pytest
 import torch
 from hypothesis import given, settings
+
+pytest.importorskip("pytorch_metric_learning")
 from pytorch_metric_learning import losses
 from pytorch_metric_learning.distances import CosineSimilarity, LpDistance
 

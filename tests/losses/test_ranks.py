@@ -4,6 +4,7 @@ import os
 import time
 from datetime import timedelta
 from functools import partial
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -20,7 +21,6 @@ from cleser.losses import (
     MmdLoss,
     MultiLabelSupCon,
     RelationalTripletLoss,
-    RelationMiner,
     SpeakerAdversary,
     blockwise,
     coral,
@@ -168,7 +168,8 @@ def work(rank, folder, small_blocks):
     if small_blocks:
         blockwise.BLOCK = 100
     results = {name: train_once(Model(make()), *share(rank), rank) for name, make in LOSSES.items()}
-    results["pml"] = pml_wrappers(rank)
+    if find_spec("pytorch_metric_learning"):
+        results["pml"] = pml_wrappers(rank)
     results["own"] = {name: float(make()(*share(rank)).detach()) for name, make in OWN.items()}
     ranks.PATIENCE = timedelta(seconds=2)
     if rank == 0:
@@ -193,6 +194,8 @@ def pml_wrappers(rank):
         DistributedLossWrapper,
         DistributedMinerWrapper,
     )
+
+    from cleser.losses import RelationMiner
 
     x, labels = batch()
     # Their gathering wants equal shares.
@@ -246,6 +249,7 @@ def test_a_rank_may_keep_to_its_own_items(name, two_ranks):
 
 @pytest.mark.slow
 def test_miner_works_in_their_distributed_wrappers(two_ranks):
+    pytest.importorskip("pytorch_metric_learning")
     loss, (gradient,) = pml_wrappers(None)
     for rank, results in enumerate(two_ranks):
         found, (own,) = results["pml"]

@@ -1,5 +1,8 @@
 """Decoding: channels, rates, stretches, and recordings that cannot be used."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import soundfile
@@ -10,6 +13,16 @@ from cleser.speech import AudioError, load_audio
 
 def tone(rate, seconds=0.5, hertz=440.0):
     return np.sin(2 * np.pi * hertz * np.arange(int(rate * seconds)) / rate).astype("float32") / 2
+
+
+def test_who_reads_no_recordings_needs_nothing_that_does():
+    """Machines for computing seldom have it; features are stored, or waveforms come from elsewhere."""
+    code = (
+        "import sys; sys.modules |= dict.fromkeys(['soundfile', 'soxr'])\n"  # imports of them fail
+        "import cleser.features.extraction, cleser.recipes, cleser.speech, cleser.training.audio"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac"])

@@ -15,10 +15,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
 import torch
 from safetensors import safe_open
 from torch.nn.utils.rnn import pad_sequence
+
+pytest.importorskip("soundfile")
+pytest.importorskip("soxr")
+import soundfile
 
 import cleser
 from cleser import progress
