@@ -162,16 +162,16 @@ def run(name: str, folder: Path, epochs: int) -> dict[str, float]:
     number = rows["speaker"].str[1:].astype(int)
     home = rows["language"] != "zh"
     held = number % 10 == 1
+    method = METHODS[name]
+    config = method.config()
+    uses = getattr(config, "uses_tokens", False)
     began = time.perf_counter()
     source, dev, target = (
-        dataset_of(store, rows, np.flatnonzero(which), names)
+        replace(dataset_of(store, rows, np.flatnonzero(which), names), tokens=uses)
         for which in (home & ~held, home & held, ~home)
     )
     statistics = time.perf_counter() - began
-    method = METHODS[name]
-    config = method.config()
     reads = [source, target] if getattr(config, "adapts", False) else [source]
-    uses = getattr(config, "uses_tokens", False)
     began = time.perf_counter()
     for dataset in reads:
         for at in torch.arange(len(dataset)).split(128):

@@ -16,8 +16,9 @@ what other programs take.
 From audio, utterances of two corpora (by default of the synthetic one) through a backbone with random weights, whose
 speed is a trained one's. A step is cut where its parts meet: forward and backward pass of the backbone; pooling of
 frames into tokens and summaries with their standardisation; the recipe's network (its embedding of the same batches,
-by itself); and what remains, which is losses and anchors. ``epoch`` is what is refreshed between epochs (communities,
-pseudo-labels), as a share of the steps of an epoch. Medians over steps; on a GPU each part is waited for.
+by itself); and what remains, which is losses and anchors. A batch is encoded in one piece, so that each part happens
+once; by default training takes as many as keep padding small. ``epoch`` is what is refreshed between epochs
+(communities, pseudo-labels), as a share of the steps of an epoch. Medians over steps; on a GPU each part is waited for.
 """
 
 from __future__ import annotations
@@ -258,7 +259,7 @@ def _row(name: str, data: Data, tuning: FineTuning, steps: int) -> None:
     recipe = method.build(config, Task(*data.shape, data.vocabulary, data.backbone.mix)).to(DEVICE)
     encoder = encoder_for(data.backbone, tuning, data.vocabulary, data.cast.protocol)
     assert encoder is not None
-    encoder.to(DEVICE)
+    encoder.to(DEVICE).together = True
     parts = data.cast.parts(0)
     source, dev = (
         d.encoded_by(encoder) for d in (data.learned(parts), data.seen.subset(parts.dev))
@@ -298,7 +299,7 @@ def _loaded(dataset: Dataset, at: Tensor, crop: float) -> Any:
 def _step(recipe: Recipe, encoder: AudioEncoder, sounds: list[Sounds]) -> Times:
     """One step, cut where gradients pass from one part to the next."""
     watch = _Watch()
-    frames = [encoder._frames(s) for s in sounds]
+    frames = [encoder._frames(s, encoder.backbone) for s in sounds]
     watch.note("backbone")
     heard = [f._replace(hidden_states=_leaf(f.hidden_states)) for f in frames]
     batches = [_pooled(encoder, f, s) for f, s in zip(heard, sounds, strict=True)]
@@ -324,7 +325,7 @@ def _step(recipe: Recipe, encoder: AudioEncoder, sounds: list[Sounds]) -> Times:
 def _pooled(encoder: AudioEncoder, frames: Any, sounds: Sounds) -> Batch:
     """The encoder's batch of frames that are there already."""
     own = encoder._frames
-    encoder._frames = lambda _: frames  # type: ignore[method-assign]
+    encoder._frames = lambda *_: frames  # type: ignore[method-assign]
     try:
         batch: Batch = encoder(sounds)
         return batch
