@@ -59,6 +59,7 @@ from cleser.features.normalisation import Moments
 from cleser.graphs import cosine_knn
 from cleser.losses import CrossLingualSupCon, DualSpaceTriplet, LayerAnchorLoss, SpeakerAdversary
 from cleser.models import Batch, EmotionModel, ModelConfig
+from cleser.precision import float32_products
 from cleser.relations import Relation, differ, same
 from cleser.speech import Alignment, TransformersBackbone
 from cleser.speech.backbones.fine_tuning import FineTuning, parameter_groups, tune
@@ -278,16 +279,9 @@ def about(job: Job) -> str:
 @contextmanager
 def precision(name: str) -> Iterator[None]:
     """Products in float32, in TensorFloat-32, or by autocast in bfloat16."""
-    settings = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
-    before = [s.fp32_precision for s in settings]
-    for s in settings:
-        s.fp32_precision = "tf32" if name == "TF32" else "ieee"
-    try:
-        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=name == "bfloat16"):
-            yield
-    finally:
-        for s, value in zip(settings, before, strict=True):
-            s.fp32_precision = value
+    half = torch.autocast(DEVICE.type, torch.bfloat16, enabled=name == "bfloat16")
+    with float32_products(rounded=name == "TF32"), half:
+        yield
 
 
 def synchronise() -> None:

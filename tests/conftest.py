@@ -8,6 +8,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from cleser.precision import float32_products
+
 # No example fails for being slow: how fast a busy machine is says nothing of the code.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
@@ -30,8 +32,5 @@ def corpora_root() -> Path:
 @pytest.fixture
 def full_float32() -> Iterator[None]:
     """Convolutions on a GPU without TensorFloat-32, which is their default there."""
-    convolutions = torch.backends.cudnn.conv
-    before = convolutions.fp32_precision
-    convolutions.fp32_precision = "ieee"
-    yield
-    convolutions.fp32_precision = before
+    with float32_products():
+        yield

@@ -1549,6 +1549,13 @@ FAULTS = (
         "import numpy.typing as npt\nimport soxr\nimport torch\n",
         "tests/speech/test_audio.py::test_who_reads_no_recordings_needs_nothing_that_does",
     ),
+    Fault(
+        "products are told in full precision in the words of the newest torch alone",
+        "precision.py",
+        'if hasattr(backends.cuda.matmul, "fp32_precision"):',
+        "if True:",
+        "tests/test_precision.py",
+    ),
     # Protocols and predictions
     Fault(
         "a recipe that needs the target's recordings begins without them",

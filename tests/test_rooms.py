@@ -16,6 +16,7 @@ FLOORS = (
         "memory",
         "multiple_tests",
         "plugins",
+        "precision",
         "progress",
         "ranks",
         "recipe_names",

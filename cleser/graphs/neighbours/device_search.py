@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 import torch
 from torch import Tensor
 
 from cleser.graphs.neighbours.packing import NONE, pack
+from cleser.precision import float32_products
 from cleser.relations import Labels, Relation
 
 _PAIRS: Final = 2**26  # similarities held at once
@@ -40,7 +39,9 @@ def search_on_device(
             continue
         rows = slice(start, min(start + height, n))
         mask = _admissible(where, labels, rows, n, units.device)
-        with _full_float32():
+        with (
+            float32_products()
+        ):  # TensorFloat-32's errors leave hardly a row sure of its neighbours
             approximate = (wide[rows] @ wide.T).masked_fill_(~mask, -torch.inf)
         highest, candidates = approximate.topk(min(k + _SPARE, n), dim=1)
         result[rows] = _settle(units, rows, highest, candidates, k)
@@ -60,21 +61,6 @@ def _admissible(
     mask = torch.ones(rows.stop - rows.start, n, dtype=torch.bool, device=device)
     mask.diagonal(rows.start).fill_(False)
     return mask
-
-
-@contextmanager
-def _full_float32() -> Iterator[None]:
-    """No TensorFloat-32, whatever the process allows: its errors leave hardly a row sure of its neighbours."""
-    matmul = torch.backends.cuda.matmul
-    # torch before 2.9 has a switch instead of a precision.
-    named = hasattr(matmul, "fp32_precision")
-    name, full = ("fp32_precision", "ieee") if named else ("allow_tf32", False)
-    before = getattr(matmul, name)
-    setattr(matmul, name, full)
-    try:
-        yield
-    finally:
-        setattr(matmul, name, before)
 
 
 def _unsure(best: Tensor, k: int, n: int, dim: int) -> Tensor:
