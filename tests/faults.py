@@ -1585,6 +1585,13 @@ FAULTS = (
         "lengths <= samples",
         "tests/experiments/test_onnx_audio.py::test_a_length_that_cannot_be_has_no_probabilities",
     ),
+    Fault(
+        "a flag that is repeated forgets what it was given first",
+        "cli/lists.py",
+        "own = values.setdefault(name, [])",
+        "own = values[name] = []",
+        "tests/test_command_line.py::test_a_list_may_be_given_at_once_or_a_value_at_a_time",
+    ),
 )
 
 

@@ -1,6 +1,7 @@
 """The command line: help at every level, near misses, wrong input as sentences, and how far long work has come."""
 
 import contextlib
+import dataclasses
 import io
 import os
 import re
@@ -16,6 +17,8 @@ from cleser import progress
 from cleser.cli import BY_RECIPE, COMMANDS, main
 from cleser.cli.completion import following, script
 from cleser.cli.extract import with_layers
+from cleser.cli.lists import list_flags, merged
+from cleser.cli.run import asked_for
 from cleser.console import PlainConsole
 from cleser.experiments.experiment import Experiment
 from cleser.files import check_writable
@@ -211,6 +214,72 @@ def test_what_is_wrong_is_a_sentence(folder, args, said, capsys):
     assert len(captured.err.splitlines()) == 1
     assert not (folder / "out").exists()
     assert not (folder / "page.html").exists()
+
+
+_SAID_AT_ONCE = "--source a:x b:y --target c:z d:w --labels anger sadness --map x=anger y=sadness"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        _SAID_AT_ONCE,
+        "--source a:x --target=c:z --source b:y --labels anger --labels sadness --target d:w "
+        "--map=x=anger --map y=sadness",
+    ],
+)
+def test_a_list_may_be_given_at_once_or_a_value_at_a_time(said, tmp_path):
+    flags = f"erm {said} --auxiliary e:1 --seeds 2 --auxiliary f:2 --out {tmp_path / 'run'}"
+    found = asked_for("run", flags.split())
+    assert found is not None
+    terms = found[0].protocol
+    assert (terms.source, terms.target) == (("a:x", "b:y"), ("c:z", "d:w"))
+    assert terms.labels == ("anger", "sadness")
+    assert terms.map == {"x": "anger", "y": "sadness"}
+    assert terms.auxiliary == ("e:1", "f:2")
+    assert found[0].seeds == 2
+
+
+def test_a_repeated_list_takes_no_word_that_is_none_of_its_values():
+    args = [
+        "--corpus=a",
+        "x.wav",
+        "--on_top",
+        "b",
+        "--json",
+        "--on-top=c",
+        "y.wav",
+        "--corpus",
+        "d",
+    ]
+    assert merged(args, {"--corpus", "--on-top"}) == [
+        "x.wav", "--json", "y.wav", "--corpus", "a", "d", "--on-top", "b", "c",
+    ]  # fmt: skip
+    once = ["--corpus", "a", "b", "--seeds", "1", "--seeds", "2"]
+    assert merged(once, {"--corpus"}) == once
+
+
+def test_both_maps_of_a_command_are_heard(capsys):
+    maps = ["--map", "anger=fear", "--no-probe", "--map", "sadness=disgust"]
+    assert main(["data", "describe", "synthetic:en?speakers=2&sentences=1", *maps]) == 0
+    said = capsys.readouterr().out
+    assert "fear" in said
+    assert "disgust" in said
+    assert "anger" not in said
+
+
+def test_the_lists_of_a_command_are_known_by_their_types():
+    @dataclasses.dataclass
+    class Part:
+        some: tuple[int, ...] = ()
+        pair: tuple[int, int] = (0, 0)
+        word: str = ""
+
+    @dataclasses.dataclass
+    class Whole:
+        inner_part: Part
+        names: list[str] | None = None
+
+    assert list_flags(Whole, "a.") == {"--a.inner-part.some", "--a.names"}
 
 
 @pytest.mark.parametrize("layers", ["9:4", "4:4", "4:x"])

@@ -26,6 +26,7 @@ from rich.text import Text
 
 from cleser import __version__
 from cleser.cli.console import console
+from cleser.cli.lists import list_flags, merged
 from cleser.console import PlainConsole
 from cleser.files import cache_folder, check_writable
 from cleser.progress import console as notes
@@ -143,6 +144,7 @@ def dispatch(args: list[str]) -> int:
             command, rest = _load(name), args[len(words) :]
             if name in BY_RECIPE:
                 return command(rest) or 0
+            rest = merged(rest, list_flags(command))
             return tyro.cli(_trying_files(command), args=rest, prog=f"cleser {name}") or 0
     group = [name for name in COMMANDS if args and name.split()[:-1] == args[:1]]
     if not (args[1:] if group else args) or args[-1] in ("--help", "-h"):

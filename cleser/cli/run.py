@@ -12,6 +12,7 @@ from tyro.conf import OmitArgPrefixes, arg
 
 from cleser.cli.console import console
 from cleser.cli.idle import refuse_idle
+from cleser.cli.lists import list_flags, merged
 from cleser.corpora.protocol import Protocol
 from cleser.recipe_names import with_current_name
 
@@ -228,7 +229,10 @@ def asked_for(command: str, args: list[str]) -> tuple[Experiment, Any, Any] | No
         raise ValueError(unknown_recipe(args[0]))
     name, *rest = args
     method = METHODS[name]
-    default, rest = _saved(rest, name, method.config)
+    flags = list_flags(RunArguments) | list_flags(Terms) | list_flags(method.config)
+    default, rest = _saved(
+        merged(rest, flags | list_flags(FineTuning, "tune.")), name, method.config
+    )
     arguments = tyro.cli(
         RunArguments[method.config, FineTuning],  # type: ignore[name-defined]
         args=rest,
