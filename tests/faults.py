@@ -1592,6 +1592,22 @@ FAULTS = (
         "own = values[name] = []",
         "tests/test_command_line.py::test_a_list_may_be_given_at_once_or_a_value_at_a_time",
     ),
+    Fault(
+        "recordings are left out without a word of why",
+        "experiments/experiment.py",
+        "    for said in reasons(left_out):\n        _tell(said)",
+        "    del left_out",
+        "tests/experiments/test_experiment.py::"
+        "test_why_recordings_are_left_out_is_said_before_training_and_what_is_lost",
+    ),
+    Fault(
+        "a class of which nothing can be used is learned from nothing",
+        "experiments/experiment.py",
+        'used = cast.source["utterance"].isin(data.seen.manifest["utterance"])',
+        'used = cast.source["utterance"].notna()',
+        "tests/experiments/test_experiment.py::"
+        "test_a_class_of_which_nothing_can_be_used_stops_the_run_with_the_reasons",
+    ),
 )
 
 

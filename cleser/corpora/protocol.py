@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
@@ -19,6 +19,7 @@ import pandas as pd
 
 from cleser.corpora.attributes import ATTRIBUTES, attributes_of, without_labels
 from cleser.corpora.folds import FORMS, Fold, check_split, make_folds, without_folders
+from cleser.corpora.left_out import lost_classes, reasons
 from cleser.corpora.registry import check_distinct, load
 from cleser.suggestions import did_you_mean
 
@@ -241,7 +242,7 @@ class Protocol:
             auxiliary=source.iloc[:0] if auxiliary.empty else auxiliary,
             target=target,
             pool=everything if self.pool == "all" else target,
-            left_out=[problem for f in renamed.values() for problem in f.attrs.get("problems", [])],
+            left_out=_left_out(renamed.values()),
             notes=self._notes(renamed),
         )
         if self.split == "official":
@@ -278,7 +279,12 @@ class Protocol:
                     f"{role}: {others.sum()} of {counts.sum()} labelled utterances express other emotions and are not "
                     f"{verb}: {listed}"
                 )
-        return tuple(notes)
+        return (*notes, *self._lost(renamed))
+
+    def _lost(self, renamed: dict[str, pd.DataFrame]) -> list[str]:
+        """Corpora to learn from of which a class may be among what cannot be used."""
+        learned = (*self.source, *self.auxiliary)
+        return [said for spec in learned for said in lost_classes(self.classes, renamed[spec])]
 
     def _check_classes(
         self,
@@ -295,9 +301,11 @@ class Protocol:
             counts = of["emotion"].value_counts()
             found = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
             part = "" if by_speakers else f" part of {without_folders(self.split)}"
+            unused = "".join(f"; {said}" for said in reasons(_left_out(renamed[s] for s in specs)))
             raise ValueError(
                 f"the {role}{part} {list(specs)} holds no utterance of {missing}, expected all of {list(self.labels)}; "
                 f"found {found}: map one of them (--map calm=neutral), or narrow the classes on purpose (--labels)"
+                f"{unused}"
             )
 
     def _check_attributes(self, role: str, specs: tuple[str, ...], rows: pd.DataFrame) -> None:
@@ -366,6 +374,11 @@ def _check_given_once(role: str, specs: tuple[str, ...], renamed: dict[str, pd.D
                 "expected each corpus once"
             )
         first.update(dict.fromkeys(renamed[spec]["utterance"], spec))
+
+
+def _left_out(manifests: Iterable[pd.DataFrame]) -> list[dict[str, str]]:
+    """What the readers of corpora could not use."""
+    return [problem for rows in manifests for problem in rows.attrs.get("problems", [])]
 
 
 def _concatenated(frames: list[pd.DataFrame]) -> pd.DataFrame:

@@ -26,6 +26,7 @@ from cleser.alignment import Alignment
 from cleser.alignment.folder import existing_folder
 from cleser.corpora.attributes import ATTRIBUTES, attributes_of
 from cleser.corpora.audit import SHARED, LeakageError, audit
+from cleser.corpora.left_out import reasons
 from cleser.corpora.protocol import Cast, Parts, Protocol, Uses
 from cleser.corpora.votes import VOTES, vote_columns
 from cleser.evaluation import Run, write_results
@@ -505,6 +506,8 @@ def _run_cast(
     if _sealed(experiment.protocol):
         _audit_unsealed(experiment, cast)
     tested, development = _test_all(experiment, data, networks)
+    if _sealed(experiment.protocol):
+        _tell_left_out(data.target.left_out)
     left_out = [*cast.left_out, *data.seen.left_out, *data.target.left_out]
     results = finish(experiment, tested, left_out, development=development)
     trackers.finish(results)
@@ -534,11 +537,38 @@ def _prepare(
             tokens=getattr(config, "uses_tokens", False),
             workers=experiment.workers,
         )
-        _ = data.target_phones if _sealed(experiment.protocol) else data.target
+        sealed = _sealed(experiment.protocol)
+        _ = data.target_phones if sealed else data.target
         data.notes += [*_sample_note(config, data), *_prior_note(config, experiment.protocol)]
+        _tell_left_out([*data.seen.left_out, *([] if sealed else data.target.left_out)])
+        data.notes += _unheard(cast, data)
         for note in data.notes:
-            _tell(note)
+            _tell(note, _style(note))
     return data
+
+
+def _unheard(cast: Cast, data: Data) -> list[str]:
+    """Source corpora of which a class is gone because no recording of it can be used.
+
+    Raises:
+        ValueError: It is gone from all of them.
+    """
+    used = cast.source["utterance"].isin(data.seen.manifest["utterance"])
+    left, gone = cast.source[used], cast.source[~used]
+    if missing := [name for name in cast.protocol.classes if name not in set(left["emotion"])]:
+        raise ValueError(
+            f"the source {list(cast.protocol.source)} holds no usable recording of {missing}, expected all of "
+            f"{list(cast.protocol.classes)}; {'; '.join(reasons(data.seen.left_out))}"
+        )
+    notes = []
+    for corpus, rows in gone.groupby("corpus"):
+        kept = set(left["emotion"][left["corpus"] == corpus])
+        if lost := sorted(set(rows["emotion"]) - kept) if cast.protocol.classes else []:
+            notes.append(
+                f"warning: of {corpus} no {' and no '.join(lost)} is learned, since none of these recordings can be "
+                "used"
+            )
+    return notes
 
 
 def _prior_note(config: Any, protocol: Protocol) -> list[str]:
@@ -649,6 +679,16 @@ def _tell(note: str, style: str = "dim") -> None:
     console.print(note, style=style, highlight=False)
 
 
+def _style(note: str) -> str:
+    return "bold yellow" if note.startswith((SHARED, "warning")) else "dim"
+
+
+def _tell_left_out(left_out: Sequence[dict[str, str]]) -> None:
+    """Say why recordings cannot be used, before anything is learned without them."""
+    for said in reasons(left_out):
+        _tell(said)
+
+
 def admit(experiment: Experiment) -> tuple[Cast, list[str]]:
     """Load the protocol's corpora, and refuse leakage and a wrong folder; nothing is written.
 
@@ -658,6 +698,7 @@ def admit(experiment: Experiment) -> tuple[Cast, list[str]]:
     if experiment.alignments is not None:
         existing_folder(experiment.alignments)
     cast = experiment.protocol.load()
+    _tell_left_out(cast.left_out)
     asked = [*cast.notes]
     if experiment.alignments is None and cast.phones_on_one_side:
         cast = cast.without_phones()
@@ -676,9 +717,9 @@ def admit(experiment: Experiment) -> tuple[Cast, list[str]]:
             advance=lambda: advance(1),
         )
     for note in findings.notes:
-        _tell(f"audit: {note}", "bold yellow" if note.startswith(SHARED) else "dim")
+        _tell(f"audit: {note}", _style(note))
     for note in (*asked, *experiment.notes):
-        _tell(note)
+        _tell(note, _style(note))
     return cast, [*findings.notes, *asked, *experiment.notes]
 
 

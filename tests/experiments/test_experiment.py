@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -470,6 +471,50 @@ def test_broken_recordings_are_counted_and_left_out(specs, tmp_path):
     results = run("classical", Protocol([specs[0]], [spec]), tmp_path / "run", seeds=1)
     assert results["n_utterances"] == 15
     assert any("s0-anger-0.wav" in problem["path"] for problem in results["left_out"])
+
+
+def _broken(folder, pattern, *, gone):
+    """Damage these recordings, or take them away."""
+    for path in folder.glob(pattern):
+        if gone:
+            path.unlink()
+        else:
+            path.write_bytes(b"RIFF")
+
+
+def test_why_recordings_are_left_out_is_said_before_training_and_what_is_lost(
+    specs, tmp_path, capsys
+):
+    damaged = write_corpus(tmp_path / "d", "d", speakers=4, seed=3)
+    _broken(tmp_path / "d", "*-sadness-*", gone=False)
+    missing = write_corpus(tmp_path / "e", "e", speakers=4, seed=4)
+    _broken(tmp_path / "e", "*-anger-*", gone=True)
+    run("classical", Protocol([damaged, missing], [specs[1]]), tmp_path / "run", seeds=1)
+    said = capsys.readouterr().err
+    absent = "4 recordings left out: is missing, as " + str(tmp_path / "e" / "s0-anger-0.wav")
+    assert said.count(absent) == 1
+    assert "4 recordings left out: cannot be read (Format not recognised), as " in said
+    without = "warning: of e no anger is learned, and 4 recordings of it could not be used"
+    unheard = "warning: of d no sadness is learned, since none of these recordings can be used"
+    notes = Run(tmp_path / "run").protocol["notes"]
+    for one in (without, unheard):
+        assert one in said
+        assert any(note.startswith(one) for note in notes)
+
+
+def test_a_class_of_which_nothing_can_be_used_stops_the_run_with_the_reasons(specs, tmp_path):
+    damaged = write_corpus(tmp_path / "d", "d", speakers=4, seed=3)
+    _broken(tmp_path / "d", "*-sadness-*", gone=False)
+    missing = write_corpus(tmp_path / "e", "e", speakers=4, seed=4)
+    _broken(tmp_path / "e", "*-anger-*", gone=True)
+    for spec, lost, why in (
+        (damaged, "usable recording of ['sadness']", "cannot be read"),
+        (missing, "utterance of ['anger']", "is missing"),
+    ):
+        words = rf"holds no {re.escape(lost)}.*; 4 recordings left out: {why}.*, as /"
+        with pytest.raises(ValueError, match=words):
+            run("classical", Protocol([spec], [specs[1]]), tmp_path / "run", seeds=1)
+        assert not (tmp_path / "run").exists()
 
 
 def test_an_oracle_learns_from_the_target_and_tests_on_others(specs, tmp_path):

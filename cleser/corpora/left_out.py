@@ -1,0 +1,56 @@
+"""Recordings that cannot be used, said by their reasons: a number alone does not show that a whole class is gone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import pandas as pd
+
+_MOST: Final = 8  # reasons that are said; a corpus may have a message of its own for every file
+
+
+def reasons(left_out: Iterable[Mapping[str, str]]) -> list[str]:
+    """How many recordings were left out for each reason, the most frequent first, with an example.
+
+    Reasons that differ only in their numbers are one.
+
+    Args:
+        left_out: What was left out, as ``{"path": …, "reason": …}``.
+
+    >>> reasons([{"path": "a.wav", "reason": "ends at 3 of 9"}, {"path": "b.wav", "reason": "ends at 4 of 9"}])
+    ['2 recordings left out: ends at 3 of 9, as a.wav']
+    """
+    alike: dict[str, list[Mapping[str, str]]] = {}
+    for one in {problem["path"]: problem for problem in left_out}.values():
+        alike.setdefault(re.sub(r"\d+([.,]\d+)*", "0", one["reason"]), []).append(one)
+    counted = sorted(alike.values(), key=lambda found: -len(found))
+    lines = [
+        f"{_recordings(len(found))} left out: {found[0]['reason']}, as {found[0]['path']}"
+        for found in counted[:_MOST]
+    ]
+    if rest := counted[_MOST:]:
+        lines.append(f"{_recordings(sum(map(len, rest)))} left out for {len(rest)} further reasons")
+    return lines
+
+
+def lost_classes(classes: Sequence[str], rows: pd.DataFrame) -> list[str]:
+    """What is said of a corpus that lacks a class, and of which recordings could not be used, perhaps those.
+
+    Args:
+        classes: The classes that are learned.
+        rows: The corpus' manifest, which knows what its reader could not use.
+    """
+    missing = [name for name in classes if name not in set(rows["emotion"])]
+    count = len({problem["path"] for problem in rows.attrs.get("problems", [])})
+    if not missing or not count:
+        return []
+    return [
+        f"warning: of {rows['corpus'].iloc[0]} no {' and no '.join(missing)} is learned, and {_recordings(count)} of "
+        "it could not be used, which may be why"
+    ]
+
+
+def _recordings(count: int) -> str:
+    return "1 recording" if count == 1 else f"{count:,} recordings"
