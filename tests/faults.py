@@ -1556,6 +1556,13 @@ FAULTS = (
         "if True:",
         "tests/test_precision.py",
     ),
+    Fault(
+        "every layer that is pooled makes a GPU wait",
+        "anchors/streaming.py",
+        "torch.cat(pooled, 1).flatten(0, 1).index_select(0, self._places)",
+        "torch.cat(pooled, 1)[self._inside]",
+        "tests/anchors/test_streaming.py::test_no_layer_but_the_first_makes_a_gpu_wait",
+    ),
     # Protocols and predictions
     Fault(
         "a recipe that needs the target's recordings begins without them",

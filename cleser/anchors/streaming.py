@@ -65,7 +65,7 @@ class StreamingPool:
         frames = hidden.float()
         centre = self._whole @ frames if self.std else None  # [B, 1, D]
         pooled = [self._means(block, frames[:, block.frames], centre) for block in self._blocks]
-        self._values[layer] = torch.cat(pooled, 1)[self._inside]
+        self._values[layer] = torch.cat(pooled, 1).flatten(0, 1).index_select(0, self._places)
 
     def _means(self, block: _Block, frames: Tensor, centre: Tensor | None) -> Tensor:
         """A block's means [B, S, D], and standard deviations if wanted, of its frames [B, T, D]."""
@@ -95,8 +95,10 @@ class StreamingPool:
             held &= mask[:, None, frames]
             counts.append(held.sum(-1, keepdim=True))
             blocks.append(_Block(frames, held / counts[-1].clamp_min(1)))
-        self._count = torch.cat(counts, 1)[..., 0]
+        # Where stretches have frames is looked up once, for all layers: a mask makes a GPU wait.
+        self._count = torch.cat(counts, 1)[..., 0].cpu()
         self._inside = self._count > 0
+        self._places = self._inside.flatten().nonzero()[:, 0].to(mask.device)
         self._whole = mask.float()[:, None] / mask.sum(-1).clamp_min(1)[:, None, None]
         return blocks
 
@@ -111,12 +113,10 @@ class StreamingPool:
         done = [v for v in self._values if v is not None]
         if len(done) < self.layers or not self._blocks:
             raise ValueError(f"found {len(done)} layers pooled, expected {self.layers}")
-        inside = self._inside.cpu()
-        pooled = torch.stack(done, 1).cpu().split(inside.sum(-1).tolist())
-        kept = [inside[i, : len(b)] for i, b in enumerate(self.bounds)]
+        pooled = torch.stack(done, 1).cpu().split(self._inside.sum(-1).tolist())
+        kept = [self._inside[i, : len(b)] for i, b in enumerate(self.bounds)]
         return list(zip(pooled, kept, strict=True))
 
     def counts(self) -> list[Tensor]:
         """How many frames each of these stretches is made of, int64 [S_i] for each utterance."""
-        inside = self._inside.cpu()
-        return list(self._count.cpu()[inside].split(inside.sum(-1).tolist()))
+        return list(self._count[self._inside].split(self._inside.sum(-1).tolist()))

@@ -1,8 +1,13 @@
+from typing import Any
+
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
 
 from cleser.anchors import pool_phones, streaming
 from cleser.anchors.streaming import StreamingPool
+from tests.elsewhere import DEVICE, Elsewhere
 
 BOUNDS = [torch.tensor([[0, 3], [2, 7], [7, 8]]), torch.tensor([[0, 5]]), torch.zeros(0, 2).long()]
 COUNTS = (8, 5, 6)
@@ -112,6 +117,53 @@ def test_sums_stay_in_float32_under_autocast(std: bool) -> None:
             pool(0, hidden[0], mask)
         values.append(torch.cat([v for v, _ in pool.values()]))
     assert torch.equal(*values)
+
+
+class Waits(TorchDispatchMode):
+    """Counts operations whose results' shapes or values the processor waits for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        at = tree_flatten(args[1:])[0]
+        masks = any(isinstance(t, torch.Tensor) and t.dtype == torch.bool for t in at)
+        if any(name in str(func) for name in ("nonzero", "masked_select", "scalar_dense")) or (
+            "index" in str(func) and masks
+        ):
+            self.found.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("std", [False, True])
+def test_no_layer_but_the_first_makes_a_gpu_wait(std: bool) -> None:
+    hidden, mask = layers()
+    pool = StreamingPool(BOUNDS, 4, std=std)
+    with Waits() as waits:
+        pool(0, hidden[0], mask)
+        assert waits.found
+        waits.found.clear()
+        for layer in (1, 2, 3):
+            pool(layer, hidden[layer], mask)
+    assert not waits.found
+
+
+@pytest.mark.parametrize("std", [False, True])
+def test_another_device_pools_as_the_processor_does(std: bool) -> None:
+    hidden, mask = layers()
+    here, there = (StreamingPool(BOUNDS, 4, std=std) for _ in range(2))
+    for layer in range(4):
+        here(layer, hidden[layer], mask)
+    with Elsewhere():
+        for layer in range(4):
+            there(layer, hidden[layer].to(DEVICE), mask.to(DEVICE))
+        values, counts = there.values(), there.counts()
+    for (one, kept), (other, kept_too) in zip(here.values(), values, strict=True):
+        assert torch.equal(one, other) and torch.equal(kept, kept_too)
+    assert (
+        [c.tolist() for c in counts] == [c.tolist() for c in here.counts()] == [[3, 5, 1], [5], []]
+    )
 
 
 @pytest.mark.cuda
