@@ -1563,6 +1563,20 @@ FAULTS = (
         "torch.cat(pooled, 1)[self._inside]",
         "tests/anchors/test_streaming.py::test_no_layer_but_the_first_makes_a_gpu_wait",
     ),
+    Fault(
+        "what phonemes have stays on the processor",
+        "training/audio.py",
+        "self.table.to(device),",
+        "self.table,",
+        "tests/training/test_audio.py::test_what_phonemes_have_is_moved_with_the_batch_and_taken_off_their_frames_alone",
+    ),
+    Fault(
+        "the last phoneme's content is taken off frames of unknown phones",
+        "training/heard.py",
+        "table=content.with_zero,",
+        "table=content.table,",
+        "tests/training/test_audio.py::test_what_is_said_is_taken_out_on_both_roads",
+    ),
     # Protocols and predictions
     Fault(
         "a recipe that needs the target's recordings begins without them",

@@ -171,6 +171,7 @@ class LexicalOffsets:
         table: [P, L, D].
         rows: For each corpus, where its phonemes stand in the table.
         corpus: Each utterance's corpus, int64 [N].
+        with_zero: The table and a last row of zeros: δ of phonemes that are not known, whose row is −1.
     """
 
     table: Tensor
@@ -178,8 +179,7 @@ class LexicalOffsets:
     corpus: Tensor
 
     def __post_init__(self) -> None:
-        # A last row of zeros is the δ of phonemes that are not known, whose row is −1.
-        self._with_zero = torch.cat([self.table, torch.zeros_like(self.table[:1])])
+        self.with_zero = torch.cat([self.table, torch.zeros_like(self.table[:1])])
 
     def remove(self, features: Features, at: Tensor) -> Features:
         """Take δ off the utterances at some positions, Eq. 2; in float32, and in the features' own memory."""
@@ -191,7 +191,7 @@ class LexicalOffsets:
         for i, (begin, end) in enumerate(pairwise(features.offsets.tolist())):
             own = slice(begin, end)
             if (rows[own] >= 0).any():
-                delta = self._with_zero[rows[own]]
+                delta = self.with_zero[rows[own]]
                 _take_off(features.tokens[own], features.summaries[i], delta, shares[own])
         return features
 

@@ -40,21 +40,23 @@ class Sounds:
         waveforms: [B, N], zero beyond each length.
         lengths: In samples, int64 [B].
         alignments: When each one's phones sound, None where nobody knows.
-        content: What is taken off the frames of each phoneme, [L, D], for each recording.
+        content: For each recording, the rows of `table` that are taken off the frames of each phoneme.
         moments: What each one's tokens and summary are standardised by, [B, L, C].
         labels: As in the batch.
         weight: As in the batch; one each by default.
         encoder: What encodes them where nobody trains it.
+        table: What is taken off the frames of phonemes, [P, L, D]; the last row is zero.
     """
 
     waveforms: Tensor
     lengths: Tensor
     alignments: list[Alignment | None]
-    content: list[dict[str, Tensor]]
+    content: list[dict[str, int]]
     moments: Moments
     labels: dict[str, Tensor] = field(default_factory=dict)
     weight: Tensor = field(default_factory=lambda: torch.empty(0))
     encoder: AudioEncoder | None = None
+    table: Tensor = field(default_factory=lambda: torch.empty(0))
 
     def __post_init__(self) -> None:
         if not len(self.weight):
@@ -75,6 +77,7 @@ class Sounds:
             {name: values[places] for name, values in self.labels.items()},
             self.weight[places],
             self.encoder,
+            self.table,
         )
 
     def to(self, device: torch.device | str) -> Sounds:
@@ -88,6 +91,7 @@ class Sounds:
             {name: values.to(device) for name, values in self.labels.items()},
             self.weight.to(device),
             self.encoder,
+            self.table.to(device),
         )
 
     def encoded(self) -> Batch:
@@ -209,7 +213,8 @@ class AudioEncoder(nn.Module):
             if not mask.all():
                 heard = heard[:, mask.nonzero()[:, 0].to(heard.device)]
             heard = heard.transpose(0, 1)
-            spoken.append(_without(heard, within, symbols, sounds.content[i]).flatten(1))
+            heard = _without(heard, within, symbols, sounds.content[i], sounds.table)
+            spoken.append(heard.flatten(1))
             bounds.append(within)
             phones += symbols
         whole = [torch.tensor([[0, len(x)]]) for x in spoken]
@@ -244,20 +249,16 @@ class AudioEncoder(nn.Module):
 
 
 def _without(
-    frames: Tensor, bounds: Tensor, phones: list[str], content: dict[str, Tensor]
+    frames: Tensor, bounds: Tensor, phones: list[str], rows: dict[str, int], table: Tensor
 ) -> Tensor:
     """Take off the frames [T, L, D] of each phone what all of its kind have, see :class:`LexicalContent`."""
-    known = [
-        (begin, end, content[phone])
-        for (begin, end), phone in zip(bounds.tolist(), phones, strict=True)
-        if phone in content
-    ]
-    if not known:
+    if rows.keys().isdisjoint(phones):
         return frames
-    shift = torch.zeros_like(frames)
-    for begin, end, offset in known:
-        shift[begin:end] = offset
-    return frames - shift
+    found = torch.full((len(frames),), -1)  # the row of zeros
+    for (begin, end), phone in zip(bounds.tolist(), phones, strict=True):
+        if phone in rows:
+            found[begin:end] = rows[phone]
+    return frames - table[found.to(table.device)]
 
 
 def _standard(values: Tensor, mean: Tensor, std: Tensor) -> Tensor:

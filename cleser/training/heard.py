@@ -73,18 +73,14 @@ class Heard:
         waves = [torch.from_numpy(one.wave) for one in read]
         standards = self.stored.standards
         content = standards.content
-        corpora = content.corpus[at].tolist()
-        by_phone = {
-            corpus: {phone: content.table[i] for phone, i in content.rows[corpus].items()}
-            for corpus in set(corpora)
-        }
         return Sounds(
             pad_sequence(waves, batch_first=True),
             torch.tensor([len(w) for w in waves]),
             [one.alignment for one in read],
-            [by_phone[corpus] for corpus in corpora],
+            [content.rows[corpus] for corpus in content.corpus[at].tolist()],
             Moments(*(m[standards.group[at]] for m in standards.moments)),
             encoder=self.encoder,
+            table=content.with_zero,
         )
 
     def before_training(self) -> Stored:

@@ -38,12 +38,13 @@ from cleser.speech import Alignment, load_backbone, write_textgrid
 from cleser.speech.backbones import long_convolution
 from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.training import loop
-from cleser.training.audio import PADDING, AudioEncoder, Sounds
+from cleser.training.audio import PADDING, AudioEncoder, Sounds, _without
 from cleser.training.dataset import load_dataset
 from cleser.training.heard import Heard
 from cleser.training.loop import Task, TrainingConfig, embedded
 from cleser.training.reading import Excerpt, stretch
 from tests.corpora.trees import write_corpus
+from tests.elsewhere import DEVICE, Elsewhere
 from tests.speech.tiny_models import save_tiny
 
 FAMILIES = ("wav2vec2", "hubert", "wavlm", "xls-r", "whisper")
@@ -176,6 +177,30 @@ def test_what_is_said_is_taken_out_on_both_roads(specs, tmp_path):
         torch.testing.assert_close(found.summaries, expected.summaries, atol=2e-3, rtol=1e-3)
         assert torch.equal(found.phonemes, expected.phonemes)
         assert (found.phonemes >= 0).all()
+        assert not other.load(everyone).table[-1].any()  # of frames of phones that nobody knows
+
+
+def test_what_phonemes_have_is_moved_with_the_batch_and_taken_off_their_frames_alone():
+    """At once: a copy of its own for each phone would have a GPU wait as often."""
+    generator = torch.Generator().manual_seed(0)
+    frames, table = (torch.randn(n, 3, 4, generator=generator) for n in (9, 5))
+    table[-1] = 0
+    rows, phones = {"p": 2, "a": 0, "i": 3}, ["a", "x", "p", "a"]  # nobody knows x
+    bounds = torch.tensor([[1, 3], [3, 4], [4, 5], [6, 9]])
+    expected = frames.clone()
+    for first, last, row in ((1, 3, 0), (4, 5, 2), (6, 9, 0)):
+        expected[first:last] -= table[row]
+    assert torch.equal(_without(frames, bounds, phones, rows, table), expected)
+    assert _without(frames, bounds, ["x", "", "x", ""], rows, table) is frames
+    moments = Moments(*torch.zeros(4, 2, 3, 8))
+    alignments = [None, Alignment([0.0], [0.5], "a")]
+    sounds = Sounds(torch.zeros(2, 8), torch.tensor([8, 6]), alignments, [rows, {}], moments, table=table)  # fmt: skip
+    assert sounds.pick([1]).content == [{}] and torch.equal(sounds.pick([1]).table, table)
+    with Elsewhere():
+        there = sounds.to(DEVICE)
+        found = _without(frames.to(DEVICE), bounds, phones, there.content[0], there.table)
+        assert found.device == DEVICE
+        assert torch.equal(found.cpu(), expected)
 
 
 def test_an_epoch_of_many_steps_says_how_far_it_has_come(specs, tmp_path, monkeypatch, capsys):
