@@ -1,6 +1,7 @@
 """What each normalisation gives, also where speakers recorded one emotion each, or few utterances.
 
-    python benchmarks/normalisation.py --corpora FOLDER [--names emodb …] [--backbone acoustic] [--noticed] [--quick]
+    python benchmarks/normalisation.py --corpora FOLDER [--names emodb …] [--backbone acoustic] [--noticed]
+        [--few DRAWS] [--quick]
 
 Every corpus is recognised from each other one and from all others together, by logistic regression on utterance
 statistics (strength 0.01), from the corpora as they were recorded. Then the target's speakers are dealt out anew:
@@ -12,7 +13,9 @@ statistics (strength 0.01), from the corpora as they were recorded. Then the tar
 Printed is UAR in per cent by speaker, by corpus and with the default, and what the default loses against the better of
 the two. Nothing here chooses anything: the labels of the target score what was decided without them. With --noticed,
 nothing is recognised, and printed is what the default decides by: the share of the variance of a source classifier's
-scores that lies between the target's speakers, and the most that is taken for speakers of several emotions.
+scores that lies between the target's speakers, and the most that is taken for speakers of several emotions. With --few,
+targets of 2, 4 and 6 random speakers are decided about, as recorded and with one emotion each, from each other corpus
+and from its speakers of either gender: printed is how often they are taken to show one emotion each.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import argparse
 import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +34,7 @@ from sklearn.linear_model import LogisticRegression
 from cleser.corpora.protocol import Cast, Protocol
 from cleser.evaluation import confusion_matrix, uar
 from cleser.experiments.experiment import Data
-from cleser.experiments.one_sided import learn
+from cleser.experiments.one_sided import OneSidedness, learn
 from cleser.speech import load_backbone
 from cleser.speech.backbones import Backbone
 from cleser.training.dataset import record_for, summaries_of
@@ -48,6 +52,7 @@ def main() -> None:
     parser.add_argument("--backbone", default="acoustic")
     parser.add_argument("--out", type=Path, help="CSV file of all numbers")
     parser.add_argument("--noticed", action="store_true", help="what the default notices, alone")
+    parser.add_argument("--few", type=int, metavar="DRAWS", help="draws of a few speakers, alone")
     parser.add_argument("--quick", action="store_true", help="the first two corpora, two layouts")
     arguments = parser.parse_args()
     names, layouts = arguments.names, LAYOUTS
@@ -59,7 +64,9 @@ def main() -> None:
         f"{', '.join(source)} → {target}": cast_of(source, target, arguments.corpora)
         for source, target in directions(names)
     }
-    if arguments.noticed:
+    if arguments.few:
+        print_few(casts, arguments.few, backbone)
+    elif arguments.noticed:
         print_noticed(casts, layouts, backbone)
     else:
         print_scores(casts, layouts, backbone, arguments.out)
@@ -72,6 +79,34 @@ def print_noticed(casts: dict[str, Cast], layouts: Sequence[str], backbone: Back
     print("|---" * (2 + len(layouts)) + "|")
     for direction, cast in casts.items():
         print(f"| {direction} |", noticed(cast, layouts, backbone), flush=True)
+
+
+def print_few(casts: dict[str, Cast], draws: int, backbone: Backbone) -> None:
+    """How often a few speakers are taken to show one emotion each, by the source's speakers."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for cast in (c for c in casts.values() if c.source["corpus"].nunique() == 1):
+        for group, source in by_gender(cast.source).items():
+            learned = learned_from(replace(cast, source=source), backbone)
+            for layout, number, _ in product(("recorded", "all"), (2, 4, 6), range(draws)):
+                speakers = cast.target["speaker"].unique()
+                if number <= len(speakers):
+                    chosen = rng.choice(speakers, number, replace=False)
+                    few = cast.target[cast.target["speaker"].isin(chosen)]
+                    share = share_of(
+                        deal(replace(cast, target=few, pool=few), layout), learned, backbone
+                    )
+                    rows.append((layout, group, number, 100 * (share > learned.threshold)))
+    table = pd.DataFrame(rows, columns=["layout", "source", "speakers", "taken"])
+    found = table.groupby(["layout", "source", "speakers"], sort=False)["taken"]
+    print(found.agg(["mean", "size"]).round(1).to_string())
+
+
+def by_gender(source: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """All speakers and, where three or more of a gender are known, these alone."""
+    genders = source["gender"] if "gender" in source else pd.Series(pd.NA, source.index)
+    parts = {"one gender: " + str(g): rows for g, rows in source.groupby(genders)}
+    return {"all": source} | {n: rows for n, rows in parts.items() if rows["speaker"].nunique() > 2}
 
 
 def print_scores(
@@ -138,19 +173,27 @@ def deal(cast: Cast, layout: str) -> Cast:
 
 def noticed(cast: Cast, layouts: Sequence[str], backbone: Backbone) -> str:
     """Cells of the largest share that is taken for several emotions a speaker, and of each layout's share."""
-    record = record_for(cast.protocol, tokens=False, phones=False)
-    source = learn(
-        *summaries_of(cast.source, backbone, None, title="source", record=record),
-        cast.protocol.labels,
-    )
+    source = learned_from(cast, backbone)
     cells = [f"{source.threshold:.2f}"]
     for layout in layouts:
-        target = deal(cast, layout).target
-        share = source.correlation(
-            *summaries_of(target, backbone, None, title="target", record=record)
-        )
+        share = share_of(deal(cast, layout), source, backbone)
         cells.append(f"{share:.2f}{'*' if share > source.threshold else ''}")
     return " | ".join(cells) + " |"
+
+
+def learned_from(cast: Cast, backbone: Backbone) -> OneSidedness:
+    """What the default knows of the source."""
+    record = record_for(cast.protocol, tokens=False, phones=False)
+    found = summaries_of(cast.source, backbone, None, title="source", record=record)
+    return learn(*found, cast.protocol.labels)
+
+
+def share_of(cast: Cast, source: OneSidedness, backbone: Backbone) -> float:
+    """Share of the variance of the source's scores that lies between the target's speakers."""
+    record = record_for(cast.protocol, tokens=False, phones=False)
+    return source.correlation(
+        *summaries_of(cast.target, backbone, None, title="target", record=record)
+    )
 
 
 def score(cast: Cast, by: str, backbone: Backbone) -> tuple[float, str]:
