@@ -966,7 +966,7 @@ FAULTS = (
     Fault(
         "the audit lets every split share speakers",
         "corpora/audit.py",
-        "[] if cast.protocol.shared_speakers else _speakers(named, apart)",
+        "[] if cast.protocol.shared_speakers else _speakers(named, apart, _drawn(cast, parts))",
         "[]",
         _FOLD_PROTOCOLS,
     ),
@@ -1628,6 +1628,30 @@ FAULTS = (
         'used = cast.source["utterance"].notna()',
         "tests/experiments/test_experiment.py::"
         "test_a_class_of_which_nothing_can_be_used_stops_the_run_with_the_reasons",
+    ),
+    Fault(
+        "utterances of a source's one speaker are held out though another source has speakers",
+        "corpora/protocol.py",
+        'divisible = ~frame["corpus"].isin([*lone])\n    if not divisible.any():',
+        'divisible = frame["corpus"].notna()\n    if lone:',
+        "tests/corpora/test_protocol.py::"
+        "test_a_source_of_one_speaker_is_learned_from_where_others_have_some_to_hold_out",
+    ),
+    Fault(
+        "one speaker in the official train and dev parts is no leak",
+        "corpora/audit.py",
+        'drawn = parts.dev[~(given & parts.dev["split"].eq("dev"))]\n    return',
+        "drawn = parts.dev\n    return",
+        "tests/corpora/test_protocol.py::"
+        "test_one_speaker_in_official_train_and_dev_is_still_a_leak",
+    ),
+    Fault(
+        "settings are chosen for a run that is refused",
+        "cli/run.py",
+        "        _check_first(experiment)\n",
+        "",
+        "tests/experiments/test_selection.py::"
+        "test_what_the_run_would_refuse_is_refused_before_settings_are_chosen",
     ),
 )
 

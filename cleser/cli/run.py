@@ -183,6 +183,7 @@ def run(args: list[str]) -> None:
     ):
         refuse_idle(detailed, "--select transfer")
     else:
+        _check_first(experiment)
         try:
             selection = select(experiment, config, arguments, arguments.out / "selection")
         except ValueError as error:
@@ -193,6 +194,14 @@ def run(args: list[str]) -> None:
         else:
             experiment, config = selection.apply(experiment, config)
     run_experiment(experiment, config)
+
+
+def _check_first(experiment: Experiment) -> None:
+    """Refuse what the run itself would refuse before settings are chosen for it, which may take hours."""
+    from cleser.experiments.experiment import admit  # noqa: PLC0415
+
+    if not (experiment.out / "results.json").exists():
+        admit(experiment)
 
 
 def tune(args: list[str]) -> None:

@@ -23,7 +23,7 @@ from cleser.corpora.copies import Copies, find_copies
 from cleser.corpora.folds import without_folders
 from cleser.corpora.manifest import Problem
 from cleser.corpora.people import shared_people
-from cleser.corpora.protocol import Cast, Normalisation, Parts
+from cleser.corpora.protocol import Cast, Normalisation, Parts, lone_speakers
 
 SHARED: Final = "shared speakers"
 """Begins the note that a protocol lets speakers train and be tested."""
@@ -98,7 +98,7 @@ def audit(
         *_shared(cast),
         *_lists(cast),
         *_unknown(cast),
-        *_undivided(cast, parts),
+        *_undivided(first, parts),
         *_texts("source", _seen_texts(first), "target", first.target),
         *_texts("train", parts.train, "dev", parts.dev),
         *_statistics(cast, alignments),
@@ -156,7 +156,7 @@ def _leaks(cast: Cast, parts: Parts, copies: Copies) -> list[str]:
     """What one seed of one fold must not share."""
     named = {**_seen(parts), "test": parts.test}
     apart = [pair for pair in combinations(named, 2) if pair != ("train", "auxiliary")]
-    speakers = [] if cast.protocol.shared_speakers else _speakers(named, apart)
+    speakers = [] if cast.protocol.shared_speakers else _speakers(named, apart, _drawn(cast, parts))
     if speakers and cast.protocol.split != "speakers":
         speakers.append(
             f"{_share(cast)} of the utterances that {without_folders(cast.protocol.split)} tests are of speakers it "
@@ -199,9 +199,28 @@ def _lists(cast: Cast) -> list[str]:
     return lacking * bool(unmatched) + unlisted * bool(most)
 
 
-def _speakers(parts: dict[str, pd.DataFrame], apart: list[tuple[str, str]]) -> list[str]:
+def _drawn(cast: Cast, parts: Parts) -> frozenset[str]:
+    """Speakers who have a source to themselves, and of whom utterances were held out since nobody else could be."""
+    given = cast.protocol.split != "speakers"
+    drawn = parts.dev[~(given & parts.dev["split"].eq("dev"))]
+    return frozenset(drawn["speaker"].dropna()) & frozenset(lone_speakers(cast.source).values())
+
+
+def _speakers(
+    parts: dict[str, pd.DataFrame],
+    apart: list[tuple[str, str]],
+    drawn: frozenset[str] = frozenset(),
+) -> list[str]:
+    """Who stands in two parts, but in train and dev of those whose utterances were drawn."""
     speakers = {name: set(frame["speaker"].dropna()) for name, frame in parts.items()}
-    found = [(one, other, sorted(speakers[one] & speakers[other])) for one, other in apart]
+    found = [
+        (
+            one,
+            other,
+            sorted((speakers[one] & speakers[other]) - (drawn if other == "dev" else frozenset())),
+        )
+        for one, other in apart
+    ]
     return [
         f"{len(shared)} speakers stand in {one} and {other}: {_some(shared)}"
         for one, other, shared in found
@@ -325,14 +344,27 @@ def _without_speakers(parts: dict[str, pd.DataFrame]) -> list[str]:
 
 
 def _undivided(cast: Cast, parts: Parts) -> list[str]:
-    """Corpora without speakers, whose development part was drawn by utterances."""
+    """Corpora without speakers or with one, whose development part was drawn by utterances, or which have none."""
     given = cast.protocol.split != "speakers"
     unknown = parts.dev[parts.dev["speaker"].isna() & ~(given & parts.dev["split"].eq("dev"))]
-    return [
-        f"{corpus} names no speakers, so that single utterances were held out for development: the same people may "
-        "speak in train and dev, and what is selected there may look better than it is"
+    by_utterance = {
+        corpus: f"{corpus} names no speakers, so that single utterances were held out for development: the same people "
+        "may speak in train and dev"
         for corpus in sorted(unknown["corpus"].unique())
-    ]
+    }
+    drawn = _drawn(cast, parts)
+    whole = []
+    for corpus, name in lone_speakers(cast.source).items():
+        if name in drawn:
+            by_utterance[corpus] = (
+                f"{corpus} has one speaker, of whom single utterances were held out for development"
+            )
+        elif name not in set(parts.dev["speaker"]):
+            whole.append(
+                f"{corpus} has one speaker, who is learned from and not held out for development"
+            )
+    optimistic = ", and what is selected there may look better than it is"
+    return [*(said + optimistic for said in by_utterance.values()), *whole]
 
 
 def _seen_texts(cast: Cast) -> pd.DataFrame:

@@ -656,7 +656,7 @@ class Cast:
         """Divide the cast for one training seed; each ``repeat`` draws its own development speakers.
 
         Raises:
-            ValueError: There are several folds, of which each has its own parts; a corpus of which speakers are to
+            ValueError: There are several folds, of which each has its own parts; a target of which speakers are to
                 be held out has one alone; or no division leaves every class to learn from, or to test.
         """
         if self.several:
@@ -720,6 +720,8 @@ def _select_on(
     """The dev part of a fold; of corpora that have none in it, held-out speakers."""
     given = source["split"].eq("dev")
     divided = source["corpus"].isin(source["corpus"][given].unique())
+    if given.any():  # and somebody is held out: corpora of a single speaker are then learned from
+        divided |= source["corpus"].isin([*lone_speakers(source)])
     rest = source[~divided]
     needed = [name for name in classes if name not in set(source["emotion"][divided & ~given])]
     train, dev = _hold_out(rest, share, rng, needed) if len(rest) else (rest, rest)
@@ -738,6 +740,18 @@ def _unit(frame: pd.DataFrame) -> pd.Series[str]:
     return frame["speaker"].fillna(frame["utterance"])
 
 
+def lone_speakers(frame: pd.DataFrame) -> dict[str, str]:
+    """The corpora in which one speaker says everything, and who that is.
+
+    >>> lone_speakers(pd.DataFrame({"corpus": ["a", "a", "b"], "utterance": ["1", "2", "3"],
+    ...                             "speaker": ["a/x", "a/x", None]}))
+    {'a': 'a/x'}
+    """
+    known = frame.groupby("corpus")["speaker"].agg(["nunique", "first", "size", "count"])
+    alone = known[(known["nunique"] == 1) & (known["size"] == known["count"])]
+    return {str(corpus): str(name) for corpus, name in alone["first"].items()}
+
+
 def _hold_out(
     frame: pd.DataFrame,
     share: float,
@@ -748,24 +762,35 @@ def _hold_out(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Hold out about this share of the speakers of every corpus (at least one, never all).
 
-    Where speakers are unknown, utterances are drawn instead: nothing better can be known. If the part that is to be
-    whole, of those kept and those held out, lacks a class, others are drawn.
+    Where speakers are unknown, utterances are drawn instead: nothing better can be known. A corpus of a single speaker
+    is kept whole where another one has speakers to hold out; where none has, its utterances are drawn. If the part that
+    is to be whole, of those kept and those held out, lacks a class, others are drawn.
     """
+    found = _unit(frame)
+    lone = lone_speakers(frame)
+    if lone and whole == "held":
+        raise ValueError(
+            f"corpus {next(iter(lone))} has one speaker ({next(iter(lone.values()))}), expected two or more to divide "
+            "them: give a corpus with more speakers"
+        )
+    divisible = ~frame["corpus"].isin([*lone])
+    if not divisible.any():
+        found, divisible = frame["utterance"], frame["corpus"].notna()
     units = [
-        (corpus, np.sort(names.unique())) for corpus, names in _unit(frame).groupby(frame["corpus"])
+        (corpus, np.sort(names.unique()))
+        for corpus, names in found[divisible].groupby(frame["corpus"][divisible])
     ]
     for corpus, names in units:
         if len(names) < 2:
             raise ValueError(
-                f"corpus {corpus} has one speaker ({names[0]}), expected two or more to hold one out: give a corpus "
-                "with more speakers, or one with a division of its own (--split official)"
+                f"corpus {corpus} has one utterance of the classes ({names[0]}), expected more, to hold some out"
             )
     for _ in range(_DRAWS):
         held: list[str] = []
         for _corpus, names in units:
             count = int(np.clip(round(share * len(names)), 1, len(names) - 1))
             held.extend(rng.permutation(names)[:count])
-        out = _unit(frame).isin(held)
+        out = found.isin(held)
         kept_whole = frame["emotion"][out if whole == "held" else ~out]
         missing = [name for name in classes if name not in set(kept_whole)]
         if not missing:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cleser.corpora.audit import audit
+from cleser.corpora.audit import LeakageError, audit
 from cleser.corpora.protocol import Protocol, Uses
 from tests.corpora.trees import write_corpus
 
@@ -44,6 +44,52 @@ def test_every_source_corpus_gives_dev_speakers(specs, tmp_path):
     third = write_corpus(tmp_path / "c", "c", speakers=3, seed=2)
     parts = Protocol([specs[0], specs[1]], [third]).load().parts()
     assert set(parts.dev["corpus"]) == set(parts.train["corpus"]) == {"a", "b"}
+
+
+def test_a_source_of_one_speaker_is_learned_from_where_others_have_some_to_hold_out(
+    specs, tmp_path
+):
+    alone = write_corpus(tmp_path / "one", "one", speakers=1, takes=3, seed=2)
+    cast = Protocol([specs[0], alone], [specs[1]]).load()
+    for repeat in range(5):
+        parts = cast.parts(repeat)
+        assert set(parts.dev["corpus"]) == {"a"}
+        assert parts.train["corpus"].value_counts()["one"] == 12
+        # whoever is held out of the others is whoever was without it
+        others = Protocol([specs[0]], [specs[1]]).load().parts(repeat)
+        assert set(parts.dev["utterance"]) == set(others.dev["utterance"])
+    notes = audit(cast, content=False).notes
+    assert "one has one speaker, who is learned from and not held out for development" in notes
+
+
+def test_of_the_only_speaker_of_a_source_utterances_are_held_out(specs, tmp_path):
+    alone = write_corpus(tmp_path / "one", "one", speakers=1, takes=3, seed=2)
+    cast = Protocol([alone], [specs[1]]).load()
+    parts = cast.parts()
+    assert len(parts.dev) == 2
+    assert len(parts.train) == 10
+    assert set(parts.train["emotion"]) == set(cast.protocol.labels)
+    notes = audit(cast, content=False).notes
+    assert any("one has one speaker, of whom single utterances were held out" in n for n in notes)
+    assert any("selected there may look better than it is" in n for n in notes)
+
+
+def test_one_speaker_in_official_train_and_dev_is_still_a_leak(specs, tmp_path):
+    alone = write_corpus(tmp_path / "one", "one", speakers=1, takes=3, seed=2)
+    for spec in (alone, specs[1]):
+        path = spec.removeprefix("manifest:")
+        rows = pd.read_csv(path)
+        parts = ["train", "dev", "test"]
+        rows.assign(split=[parts[i % 3] for i in range(len(rows))]).to_csv(path, index=False)
+    cast = Protocol([alone], [specs[1]], split="official").load()
+    with pytest.raises(LeakageError, match="1 speakers stand in train and dev"):
+        audit(cast, content=False)
+
+
+def test_a_target_of_one_speaker_cannot_be_divided(specs, tmp_path):
+    alone = write_corpus(tmp_path / "one", "one", speakers=1, takes=3, seed=2)
+    with pytest.raises(ValueError, match=r"corpus one has one speaker \(one/s0\), expected two"):
+        Protocol([specs[0]], [alone], adapt="disjoint").load().parts()
 
 
 def test_what_the_target_shows(specs):

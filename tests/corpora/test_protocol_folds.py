@@ -211,3 +211,26 @@ def test_a_class_that_a_fold_cannot_learn_is_named(tmp_path):
     rows.to_csv(path, index=False)
     with pytest.raises(ValueError, match=r"source of fold a/s1 .* no utterance of \['anger'\]"):
         Protocol([spec], [spec], split="leave-one-speaker-out").load()
+
+
+def test_a_source_of_one_speaker_is_learned_from_where_a_fold_has_a_dev_part(specs, tmp_path):
+    alone = write_corpus(tmp_path / "one", "one", speakers=1, takes=3, seed=2)
+    parts = {"s0": "dev", "s1": "test"}
+    split = listed(specs[0], tmp_path, lambda row: parts.get(row["speaker"], "train"))
+    cast = Protocol([specs[0], alone], [specs[0]], split=split).load()
+    found = cast.parts()
+    assert set(found.dev["speaker"]) == {"a/s0"}
+    assert found.train["corpus"].value_counts()["one"] == 12
+    assert "one has one speaker, who is learned from and not held out for development" in (
+        audit(cast, content=False).notes
+    )
+
+
+def test_of_two_speakers_one_is_tested_and_utterances_of_the_other_are_held_out(tmp_path):
+    spec = write_corpus(tmp_path / "two", "two", speakers=2, takes=3, seed=2)
+    cast = Protocol([spec], [spec], split="leave-one-speaker-out").load()
+    for fold in cast.folds:
+        parts = fold.parts()
+        assert set(parts.train["speaker"]) == set(parts.dev["speaker"])
+        assert not set(parts.train["speaker"]) & set(parts.test["speaker"])
+    assert any("of whom single utterances" in n for n in audit(cast, content=False).notes)

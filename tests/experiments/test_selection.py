@@ -249,6 +249,18 @@ def test_what_cannot_be_chosen_unasked_is_said_and_run_as_given(tmp_path):
     assert main(["run", *common, "--select", "transfer", "--out", str(tmp_path / "asked")]) == 2
 
 
+def test_what_the_run_would_refuse_is_refused_before_settings_are_chosen(tmp_path, capsys):
+    one, two = (
+        write_corpus(tmp_path / n, n, language=n, speakers=3, takes=2, seed=i)
+        for i, n in enumerate(("de", "fr"))
+    )
+    alone = write_corpus(tmp_path / "en", "en", speakers=1, seed=3)
+    flags = ["run", "probe", "--source", one, two, "--seeds", "1", "--out", str(tmp_path / "run")]
+    assert main([*flags, "--target", alone, "--adapt", "disjoint"]) == 2
+    assert "corpus en has one speaker" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_optuna_finds_the_best_of_a_grid_and_runs_nothing_twice(tmp_path):
     """A planted score of two settings, one of which has no order."""
     path = grid(
