@@ -616,6 +616,20 @@ FAULTS = (
         "    other = known & False",
         _STYLES,
     ),
+    Fault(
+        "languages are dealt to speakers who show other emotions",
+        "graphs/styles/style_mixing.py",
+        '    shown[found._speakers.of(found.nodes["speaker"]), emotion] = True',
+        '    shown[found._speakers.of(found.nodes["speaker"]), emotion] = False',
+        f"{_STYLES}::test_p_values_hold_their_level_whoever_shows_which_emotion",
+    ),
+    Fault(
+        "emotions of one language enter the mean of chance",
+        "graphs/styles/style_mixing.py",
+        "    counted = known & ~np.isnan(values)",
+        "    counted = ~np.isnan(values)",
+        f"{_STYLES}::test_means_over_emotions_are_of_those_that_are_known_as_languages_are",
+    ),
     # Anchors
     Fault(
         "the spread is that of a sample",

@@ -135,14 +135,17 @@ def _summary(
 _LEVEL = 0.05
 _READING = (
     "Entropy is 0 where each community has one language and 1 where all mix; assortativity is 1 where edges keep\n"
-    "within a language and about 0 where they ignore it. `_chance` is the mean when languages are dealt to speakers\n"
-    "at random; `_p` the share of such deals in which languages keep apart as much: small means that they do."
+    "within a language and about 0 where they ignore it. `_chance` is the mean when languages are dealt at random\n"
+    "among speakers who show the same emotions; `_p` the share of such deals in which languages keep apart as much:\n"
+    "small means that they do."
 )
 
 
 def _narrow(mixing: pd.DataFrame) -> str:
     """The table for a terminal of 80 columns; all of it is in mixing.csv."""
-    shown = mixing.drop(columns=["nodes", "languages"]).rename(columns={"assortativity": "assort."})
+    shown = mixing.drop(columns=["nodes", "languages", "untested"]).rename(
+        columns={"assortativity": "assort."}
+    )
     header = [name.rpartition("_")[2] for name in shown.columns]
     return str(shown.round(3).to_string(index=False, header=header))
 
@@ -154,8 +157,15 @@ def _verdict(mixing: pd.DataFrame) -> str:
         each = mixing[mixing["emotion"] != "all"]
         apart = each.loc[each[kept] <= _LEVEL, "emotion"].tolist()
         where = ", ".join(map(str, apart)) or "no emotion"
-        said.append(f"by {name} in {where} (all: p = {mixing[kept].iloc[-1]:.3g})")
-    return f"Languages keep apart more than by chance (p ≤ {_LEVEL:g}) {'; '.join(said)}."
+        p = mixing[kept].iloc[-1]
+        said.append(f"by {name} in {where} (all: {f'p = {p:.3g}' if p >= 0 else 'not tested'})")
+    text = f"Languages keep apart more than by chance (p ≤ {_LEVEL:g}) {'; '.join(said)}."
+    untested = mixing[(mixing["emotion"] != "all") & (mixing["untested"] != "")]
+    why = [
+        f"{emotion} ({reason})"
+        for emotion, reason in zip(untested["emotion"], untested["untested"], strict=True)
+    ]
+    return f"{text} Not tested: {', '.join(why)}." if why else text
 
 
 def _table(frame: pd.DataFrame) -> str:

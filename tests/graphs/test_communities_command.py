@@ -46,12 +46,28 @@ def test_the_verdict_names_the_emotions_in_which_languages_keep_apart():
             "emotion": ["anger", "fear", "all"],
             "entropy_p": [0.2, 0.05, 0.01],
             "assortativity_p": [0.3, float("nan"), 0.2],
+            "untested": ["", "", ""],
         }
     )
     assert _verdict(mixing) == (
         "Languages keep apart more than by chance (p ≤ 0.05) by communities in fear (all: p = 0.01); "
         "by edges in no emotion (all: p = 0.2)."
     )
+
+
+def test_the_verdict_says_what_is_not_tested_and_why():
+    nothing = [float("nan")] * 2
+    mixing = pd.DataFrame(
+        {
+            "emotion": ["fear", "all"],
+            "entropy_p": nothing,
+            "assortativity_p": nothing,
+            "untested": ["one language"] * 2,
+        }
+    )
+    said = _verdict(mixing)
+    assert "(all: not tested)" in said
+    assert said.endswith("Not tested: fear (one language).")
 
 
 def test_a_number_of_communities(corpora, tmp_path):

@@ -1,6 +1,7 @@
 """Style communities: planted styles are found, whatever voices and languages add, and mixing is told as it is."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -242,20 +243,101 @@ def test_mixing_sees_languages_that_keep_apart():
         assert (table["assortativity_p"] == 1 / 20).all()
 
 
-def test_refitting_holds_its_level_where_there_is_no_language():
+def without_language(plan, seed, styles=3, dim=16):
+    """Utterances that no language changes: for each language its number of speakers and the emotions they show."""
+    rng = np.random.default_rng(seed)
+    who = [(language, shown) for language, (count, shown) in enumerate(plan) for _ in range(count)]
+    rows = [(s, e, t) for s, (t, shown) in enumerate(who) for e in shown for _ in range(2)]
+    speakers, emotions, languages = np.array(rows).T
+    centres = rng.standard_normal((8, styles, dim))
+    x = centres[emotions, rng.integers(0, styles, len(who))[speakers]]
+    names = {"speakers": speakers, "emotions": emotions, "languages": languages}
+    return x + 0.8 * rng.standard_normal(x.shape), names
+
+
+KEPT = {"language_offsets": "keep", "speaker_offsets": "keep"}
+
+
+@pytest.mark.parametrize(
+    ("plan", "settings", "refit", "runs"),
+    [
+        ([(10, (0,)), (10, (0,)), (20, (1, 2, 3, 4))], KEPT, False, 40),
+        ([(6, (0, 1)), (6, (0, 1)), (6, (0, 1))], {}, True, 20),
+        ([(6, (0, 1)), (6, (0, 1)), (18, (1, 2))], {}, True, 30),
+    ],
+)
+def test_p_values_hold_their_level_whoever_shows_which_emotion(plan, settings, refit, runs):
     p = []
-    for seed in range(6):
-        x = planted_styles(language_offset=0.0, speakers=6, emotions=2, dim=16, seed=seed)
-        found = style_communities(x.embeddings, **columns(x), refine=False)
-        p.append(found.mixing(permutations=9, refit=True)["assortativity_p"].iloc[-1])
-    assert 0.25 < np.mean(p) < 0.75
-    assert np.mean(np.array(p) <= 0.1) <= 0.5
+    for seed in range(runs):
+        x, names = without_language(plan, seed)
+        found = style_communities(x, **names, **settings, refine=False)
+        table = found.mixing(permutations=9, seed=seed + 1000, refit=refit).set_index("emotion")
+        p.append(
+            [table.loc[row, f"{n}_p"] for row in (0, "all") for n in ("entropy", "assortativity")]
+        )
+    p = np.array(p, dtype=float)
+    assert (np.mean(p <= 0.1, axis=0) < 0.1 + 3 * (0.1 * 0.9 / runs) ** 0.5).all()
+    assert (np.mean(p, axis=0) > 0.4).all()
+
+
+def test_languages_are_dealt_among_speakers_who_show_the_same_emotions():
+    """The three of the second kind are of one language, whatever is dealt: emotion 2 is theirs alone."""
+    x, names = without_language([(3, (0, 1)), (3, (0, 1)), (3, (1, 2))], seed=0)
+    found = style_communities(x, **names, refine=False)
+    again, dealt = found._again, []
+    replace(found, _again=lambda spoken: dealt.append(spoken) or again(spoken)).mixing(
+        permutations=9, refit=True
+    )
+    assert all(spoken[6:].tolist() == [2, 2, 2] for spoken in dealt)
+    assert all(sorted(spoken[:6]) == [0, 0, 0, 1, 1, 1] for spoken in dealt)
+    assert len({tuple(spoken) for spoken in dealt}) > 1
+
+
+def test_where_all_show_all_languages_are_dealt_to_anybody():
+    """The draws of a seed are those of earlier versions, so that published p-values stay."""
+    x = planted_styles(speakers=3, emotions=2, seed=1)
+    found = style_communities(x.embeddings, **columns(x), refine=False)
+    again, dealt = found._again, []
+    replace(found, _again=lambda spoken: dealt.append(spoken) or again(spoken)).mixing(
+        permutations=3, seed=7, refit=True
+    )
+    rng = np.random.default_rng(7)
+    assert [d.tolist() for d in dealt] == [rng.permutation(found._spoken).tolist() for _ in dealt]
+
+
+def test_nobody_to_deal_with_is_said():
+    x, names = without_language([(4, (0, 1)), (4, (0, 2))], seed=0)
+    table = style_communities(x, **names).mixing(permutations=3).set_index("emotion")
+    nobody = "no speakers of two languages show the same emotions"
+    assert table["untested"].to_dict() == {
+        0: nobody,
+        1: "one language",
+        2: "one language",
+        "all": nobody,
+    }
+    assert table[["entropy_p", "assortativity_p", "entropy_chance"]].isna().all(axis=None)
+    assert 0 <= table.loc[0, "entropy"] <= 1
+
+
+def test_means_over_emotions_are_of_those_that_are_known_as_languages_are():
+    """Of emotion 0 the only edge joins speakers of one language; dealt at random, it may join two."""
+    x = planted_styles(speakers=4, languages=2, emotions=2, seed=3)
+    found = style_communities(x.embeddings, **columns(x), refine=False)
+    edges = found.graph.tolil()
+    own = np.flatnonzero(found.nodes["emotion"] == 0)
+    edges[own] = 0
+    edges[own[0], own[1]] = 1
+    table = replace(found, graph=edges.tocsr()).mixing(permutations=19).set_index("emotion")
+    assert math.isnan(table.loc[0, "assortativity"])
+    names = ["assortativity", "assortativity_chance", "assortativity_p"]
+    assert table.loc["all", names].tolist() == table.loc[1, names].tolist()
 
 
 def test_mixing_of_one_language_is_unknown():
     x = planted_styles(languages=1, seed=15)
     table = style_communities(x.embeddings, **columns(x)).mixing(permutations=5)
     assert all(math.isnan(value) for value in table["entropy_p"])
+    assert (table["untested"] == "one language").all()
 
 
 def test_a_figure_has_a_panel_an_emotion():

@@ -90,8 +90,13 @@ class StyleCommunities:
     ) -> pd.DataFrame:
         """How languages mix within the communities of each emotion, against chance.
 
+        Chance deals the languages of speakers at random among those who show the same emotions. That assumes that such
+        speakers differ in nothing else that goes with language, as in how many utterances they have. Where the
+        speakers of one language show emotions that those of no other show, there is nobody to deal with: give the
+        utterances of the emotions that all languages have.
+
         Args:
-            permutations: How often languages are dealt to speakers at random.
+            permutations: How often languages are dealt at random.
             seed: Of the permutations.
             refit: Find communities anew for every permutation, which is exact. Otherwise communities stay as they are;
                 where offsets were removed they were removed by the true languages, which makes those mix a little
@@ -100,8 +105,9 @@ class StyleCommunities:
         Returns:
             A row an emotion: ``nodes, languages, communities``; ``entropy`` (0 apart, 1 mixed) and ``assortativity``
             (1 apart, 0 mixed), each with its ``_chance`` (mean over permutations) and ``_p``: the share of permutations
-            in which languages keep apart as much. NaN where an emotion has but one language. The last row, *all*,
-            holds the means over emotions.
+            in which languages keep apart as much. NaN where an emotion has but one language, or chance nothing to
+            deal: ``untested`` says which, and is empty elsewhere. The last row, *all*, holds the means over the
+            emotions whose value is known.
         """
         return mixing(self, self._spoken, self._again, permutations, seed, refit)
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+_ONE = "one language"
+_NOBODY = "no speakers of two languages show the same emotions"
 
 
 def mixing(
@@ -32,7 +34,7 @@ def mixing(
         found: The communities.
         spoken: Language of each speaker.
         again: Finds communities for speakers of other languages.
-        permutations: How often languages are dealt to speakers at random.
+        permutations: How often languages are dealt at random, among speakers who show the same emotions.
         seed: Of the permutations.
         refit: Find communities anew for every permutation.
     """
@@ -40,13 +42,21 @@ def mixing(
         raise ValueError(f"permutations is {permutations}, expected at least 1")
     rng = np.random.default_rng(seed)
     observed = _statistics(found, spoken)
+    alike = _alike(found, len(spoken))
     drawn = np.empty((permutations, *observed.shape))
     for number in range(permutations):
-        dealt = rng.permutation(spoken)
+        dealt = spoken.copy()
+        for own in alike:
+            dealt[own] = rng.permutation(spoken[own])
         drawn[number] = _statistics(again(dealt) if refit else found, dealt)
+    known = ~np.isnan(observed)
+    observed, drawn = _with_mean(observed, known), _with_mean(drawn, known)
     rows = []
     emotions = found.nodes["emotion"].drop_duplicates().sort_values().tolist()
-    for number, emotion in enumerate([*emotions, "all"]):
+    reasons = _untested(found, spoken, alike, emotions)
+    for number, (emotion, reason) in enumerate(zip([*emotions, "all"], reasons, strict=True)):
+        if reason:
+            drawn[:, number] = np.nan
         entropy = against(observed[number, 0], drawn[:, number, 0])
         along = against(observed[number, 1], drawn[:, number, 1])
         nodes = found.nodes[found.nodes["community"] >= 0]
@@ -63,13 +73,44 @@ def mixing(
                 "assortativity": along.observed,
                 "assortativity_chance": along.expected,
                 "assortativity_p": along.p_high,
+                "untested": reason,
             }
         )
     return pd.DataFrame(rows)
 
 
+def _alike(found: StyleCommunities, speakers: int) -> list[Ints]:
+    """Groups of speakers who show the same emotions.
+
+    What is left of a speaker's emotion depends on which others there are: on the mean that is removed, and on what
+    emotions say of each other. Only within a group may a language be anybody's.
+    """
+    emotion = found._emotions.of(found.nodes["emotion"])
+    shown = np.zeros((speakers, len(found._emotions.names)), dtype=bool)
+    shown[found._speakers.of(found.nodes["speaker"]), emotion] = True
+    group = np.unique(shown, axis=0, return_inverse=True)[1].ravel()
+    return [np.flatnonzero(group == number) for number in range(group.max(initial=-1) + 1)]
+
+
+def _untested(
+    found: StyleCommunities, spoken: Ints, alike: list[Ints], emotions: list[object]
+) -> list[str]:
+    """Why each emotion, and all together, cannot be tested; empty where they can."""
+    mixed = [own for own in alike if len(np.unique(spoken[own])) > 1]
+    dealt = np.concatenate(mixed) if mixed else np.empty(0, dtype=np.int64)
+    speaker = found._speakers.of(found.nodes["speaker"])
+    reasons = []
+    for emotion in emotions:
+        own = speaker[(found.nodes["emotion"] == emotion).to_numpy()]
+        several = len(np.unique(spoken[own])) > 1
+        tested = bool(np.isin(own, dealt).any())
+        reasons.append("" if tested else _NOBODY if several else _ONE)
+    every = "" if "" in reasons else _NOBODY if _NOBODY in reasons else _ONE
+    return [*reasons, every]
+
+
 def _statistics(found: StyleCommunities, spoken: Ints) -> Floats:
-    """Entropy and assortativity of each emotion, and their means over emotions, [E + 1, 2]."""
+    """Entropy and assortativity of each emotion, [E, 2]."""
     nodes = found.nodes
     language = spoken[found._speakers.of(nodes["speaker"])]
     rows = []
@@ -77,8 +118,18 @@ def _statistics(found: StyleCommunities, spoken: Ints) -> Floats:
         own = np.flatnonzero((nodes["emotion"] == emotion) & (nodes["community"] >= 0))
         entropy = language_entropy(nodes["community"].to_numpy()[own], language[own])
         rows.append([entropy, assortativity(found.graph[own][:, own], language[own])])
-    values = np.array(rows).reshape(-1, 2)
-    known = ~np.isnan(values)
-    total = np.where(known, values, 0).sum(axis=0)
-    mean = np.divide(total, known.sum(axis=0), out=np.full(2, np.nan), where=known.any(axis=0))
-    return np.vstack([values, mean])
+    return np.array(rows).reshape(-1, 2)
+
+
+def _with_mean(values: Floats, known: npt.NDArray[np.bool_]) -> Floats:
+    """Statistics [..., E, 2] and, as a last row, their means over emotions.
+
+    Args:
+        values: Statistics; NaN is unknown.
+        known: Where the observed ones are known, [E, 2]. Permuted languages may give a value to an emotion that has
+            none as it is; a mean with it could not be compared with the observed one.
+    """
+    counted = known & ~np.isnan(values)
+    total, count = np.where(counted, values, 0).sum(axis=-2), counted.sum(axis=-2)
+    mean = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return np.concatenate([values, mean[..., None, :]], axis=-2)
