@@ -612,9 +612,30 @@ FAULTS = (
     Fault(
         "a speaker may have two languages",
         "graphs/styles/style_communities.py",
-        "    other = known & (language[who.codes] != tongue.codes)",
-        "    other = known & False",
+        "    other = rows[language[who.codes[rows]] != tongue.codes[rows]]",
+        "    other = rows[:0]",
         _STYLES,
+    ),
+    Fault(
+        "who does not listen listens to itself alone",
+        "graphs/communities/refine.py",
+        "    loop[strength + loop == 0] = 1.0",
+        "    loop[loop == 0] = 1.0",
+        "tests/graphs/test_refine.py::test_it_is_its_equations",
+    ),
+    Fault(
+        "communities that were empty before stay so",
+        "graphs/communities/leiden.py",
+        "    empty.extend([c for c in range(n) if size[c] == 0])",
+        "    empty.extend([-1])",
+        f"{_COMMUNITIES}::test_a_node_leaves_for_a_community_that_was_empty",
+    ),
+    Fault(
+        "no edges are looked up",
+        "graphs/neighbours/cosine_knn.py",
+        "    if not graph.nnz:  # SciPy cannot look up no entries",
+        "    if graph.nnz < 0:",
+        f"{_NEIGHBOURS}::test_mutual_neighbours_of_nobody",
     ),
     Fault(
         "languages are dealt to speakers who show other emotions",

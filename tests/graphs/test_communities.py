@@ -9,6 +9,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.metrics import adjusted_rand_score
 
 from cleser.graphs import communities, modularity
+from cleser.graphs.communities.leiden import _move
 from cleser.graphs.communities.modularity import by_size, undirected
 
 
@@ -88,6 +89,15 @@ def test_every_community_is_connected(seed, density, resolution):
     for community in range(labels.max() + 1):
         inside = labels == community
         assert connected_components(graph[inside][:, inside])[0] == 1
+
+
+def test_a_node_leaves_for_a_community_that_was_empty():
+    """Communities of a smaller graph are fewer than its nodes; of all together, each is better off alone."""
+    edges = sparse.csr_array(np.ones((4, 4)) - np.eye(4))
+    labels, strength = np.zeros(4, dtype=np.int64), np.full(4, 3.0)
+    parts = (edges.indptr.astype(np.int64), edges.indices.astype(np.int64), edges.data)
+    _move(*parts, strength, labels, 3.0, np.arange(4), 1e-10)
+    assert len(set(labels.tolist())) == 4
 
 
 def test_a_ring_of_cliques_is_cut_into_its_cliques():

@@ -114,3 +114,12 @@ def test_large_graphs_are_exact_in_either_precision(spread, where, low_precision
     x = crowded(generator, 2300, 24, spread)
     labels = random_labels(generator, len(x))
     assert stored(cosine_knn(x, 12, where=where, labels=labels)) == by_hand(x, 12, where, labels)
+
+
+def test_mutual_neighbours_of_nobody():
+    x = np.random.default_rng(0).standard_normal((5, 3))
+    alone = {"where": differ("a"), "labels": {"a": np.zeros(5, dtype=int)}}
+    for asked in ({"min_similarity": 2.0}, alone):
+        assert cosine_knn(x, 3, mutual=True, **asked).shape == (5, 5)
+        assert cosine_knn(x, 3, mutual=True, **asked).nnz == 0
+    assert cosine_knn(np.zeros((0, 3)), 3, mutual=True).shape == (0, 0)

@@ -46,7 +46,7 @@ def by_loops(graph, x, start, *, steps, listen, temperature, rounds=50):
     return h, q
 
 
-@pytest.mark.parametrize(("steps", "listen"), [(0, 2.0), (1, 2.0), (2, 0.5)])
+@pytest.mark.parametrize(("steps", "listen"), [(0, 2.0), (1, 2.0), (2, 0.5), (1, 0.0)])
 def test_it_is_its_equations(steps, listen):
     graph, x, truth = planted(0, size=8)
     start = np.where(np.arange(len(truth)) % 5 == 0, (truth + 1) % 4, truth)
@@ -57,6 +57,12 @@ def test_it_is_its_equations(steps, listen):
     assert adjusted_rand_score(found.labels, q.argmax(1)) == 1
     order = [int(q.argmax(1)[np.argmax(found.labels == c)]) for c in range(found.labels.max() + 1)]
     np.testing.assert_allclose(found.membership, q[:, order], atol=1e-3)
+
+
+def test_a_node_without_edges_keeps_its_features_though_it_does_not_listen():
+    graph = sparse.csr_array(np.array([[0, 1.0, 0], [1, 0, 0], [0, 0, 0]]))
+    found = CommunityRefiner(listen=0.0).fit(graph, np.eye(3), [0, 0, 1])
+    np.testing.assert_allclose(found.embeddings, np.eye(3)[[1, 0, 2]], atol=1e-6)
 
 
 def test_it_repairs_communities_that_were_spoilt():

@@ -217,6 +217,15 @@ def test_nobody_at_all():
     assert found.plot() is not None
 
 
+@pytest.mark.parametrize("emotions", [[0, 1, 0, 1], np.eye(2)[[0, 1, 0, 1]]])
+def test_nobody_known(emotions):
+    x = np.random.default_rng(0).standard_normal((4, 3))
+    found = style_communities(x, speakers=[-1] * 4, emotions=emotions, languages=[0] * 4)
+    assert len(found.nodes) == 0
+    assert found.labels([-1, 0], [0, 0]).tolist() == [-1, -1]
+    assert found.mixing(permutations=2)["emotion"].tolist() == ["all"]
+
+
 def test_the_same_seed_gives_the_same():
     x = planted_styles(noise=6.0, seed=12)
     first, second = (style_communities(x.embeddings, **columns(x), seed=3) for _ in range(2))

@@ -88,8 +88,8 @@ def _move(
     for i in range(n):
         total[labels[i]] += strength[i]
         size[labels[i]] += 1
-    empty = [c for c in range(n) if size[c] == 0]
-    empty.append(-1)  # gives the list its type where no community is empty
+    empty = [-1]  # gives the list its type, and lies below those that are empty
+    empty.extend([c for c in range(n) if size[c] == 0])
     link = np.zeros(n)  # weight between the node at hand and each community
     queue, waiting = order.copy(), np.ones(n, np.bool_)
     head, length = 0, n

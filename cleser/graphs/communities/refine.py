@@ -254,11 +254,12 @@ def _checked(n: int, features: npt.ArrayLike, initial: npt.ArrayLike) -> tuple[T
 
 
 def _propagation(edges: Any, listen: float) -> Tensor:
-    """Edges with loops, normalised: sparse [N, N]."""
+    """Edges with loops, normalised: sparse [N, N]; a node that has neither keeps its features."""
     strength = np.asarray(edges.sum(axis=1)).ravel()
-    loop = listen * strength.mean() or 1.0
+    loop = np.full(len(strength), listen * strength.mean())
+    loop[strength + loop == 0] = 1.0
     scale = sparse.diags_array(1 / np.sqrt(strength + loop))
-    return sparse_tensor(scale @ (edges + loop * sparse.eye_array(len(strength))) @ scale)
+    return sparse_tensor(scale @ (edges + sparse.diags_array(loop)) @ scale)
 
 
 def _propagate(values: Tensor, matrix: Tensor, steps: int) -> Tensor:

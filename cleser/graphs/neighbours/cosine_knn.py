@@ -182,6 +182,8 @@ def _by_column(found: Tensor, least: float, n: int) -> tuple[Any, Any, Any]:
 
 def _mutual(graph: csr_array) -> csr_array:
     """Only the entries whose mirror image is stored too, be they zeros."""
+    if not graph.nnz:  # SciPy cannot look up no entries
+        return graph
     stored = csr_array((np.ones(graph.nnz, bool), graph.indices, graph.indptr), graph.shape)
     rows = np.repeat(np.arange(graph.shape[0]), np.diff(graph.indptr))
     keep = np.asarray(stored.T.tocsr()[rows, graph.indices]).ravel()

@@ -309,9 +309,10 @@ def _language_of(who: Coded, tongue: Coded) -> Ints:
         raise ValueError(f"languages[{row}] is unknown, expected the language of every utterance")
     language = np.full(len(who.names), -1, dtype=np.int64)
     language[who.codes[known]] = tongue.codes[known]
-    other = known & (language[who.codes] != tongue.codes)
-    if other.any():
-        row = int(np.flatnonzero(other)[0])
+    rows = np.flatnonzero(known)
+    other = rows[language[who.codes[rows]] != tongue.codes[rows]]
+    if len(other):
+        row = int(other[0])
         both = sorted({tongue.names[tongue.codes[row]], tongue.names[language[who.codes[row]]]})
         raise ValueError(
             f"speaker {who.names[who.codes[row]]!r} speaks {both}, expected one language: make it two speakers"
