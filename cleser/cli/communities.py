@@ -10,6 +10,7 @@ from tyro.conf import Positional
 from cleser.cli.console import console
 from cleser.cli.run import parse_map
 from cleser.files import write_bytes
+from cleser.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +24,7 @@ def communities(
     out: Path,
     encoder: str = "acoustic",
     map: tuple[str, ...] = (),
+    emotions: tuple[str, ...] = (),
     communities: int | None = None,
     k: int = 15,
     resolution: float = 1.0,
@@ -43,6 +45,7 @@ def communities(
         out: Folder for the results.
         encoder: acoustic, resemblyzer, or a speaker-verification model of transformers.
         map: Emotions to rename, as calm=neutral.
+        emotions: Emotions to look at; by default all. Languages are compared only among speakers who show the same.
         communities: Number of communities in each emotion; by default as many as are found.
         k: Number of neighbours of a speaker in the graph.
         resolution: Resolution of the search; larger values give smaller communities.
@@ -56,13 +59,22 @@ def communities(
     """
     from cleser.graphs import CommunityRefiner, style_communities  # noqa: PLC0415
 
-    if communities is not None and communities < 1:
-        raise ValueError(f"--communities is {communities}, expected 1 or more")
+    least = {"communities": communities, "k": k, "permutations": permutations}
+    for flag, value in least.items():
+        if value is not None and value < 1:
+            raise ValueError(f"--{flag} is {value}, expected 1 or more")
+    if not 0 <= resolution < float("inf"):
+        raise ValueError(f"--resolution is {resolution:g}, expected a finite number from 0 on")
+    if seed < 0:
+        raise ValueError(f"--seed is {seed}, expected 0 or more")
     if communities is not None and not refine:
         raise ValueError(
             f"--communities {communities} is a number that refinement keeps to, expected it without --no-refine"
         )
-    manifest, values, left_out = _embedded(corpora, encoder, parse_map(map), device)
+    told, silent = _labelled(corpora, parse_map(map), emotions)
+    if communities is not None:
+        _check_speakers(told, communities, alone=speaker_offsets == "keep")
+    manifest, values, left_out = _embedded(told, encoder, device)
     refiner = refine if communities is None else CommunityRefiner(n_communities=communities)
     found = style_communities(
         values,
@@ -77,29 +89,71 @@ def communities(
         speaker_offsets=speaker_offsets,
     )
     mixing = found.mixing(permutations=permutations, refit=refit, seed=seed)
-    settings = {
-        "corpora": " ".join(corpora), "encoder": encoder, "k": k, "resolution": resolution,
+    settings: dict[str, object] = {
+        "corpora": " ".join(corpora), "encoder": encoder, "map": " ".join(map) or "none",
+        "emotions": " ".join(emotions) or "all", "communities": communities or "as found",
+        "k": k, "resolution": resolution,
         "language offsets": language_offsets, "speaker offsets": speaker_offsets,
         "refined": bool(refiner), "seed": seed, "permutations": permutations, "refit": refit,
     }  # fmt: skip
-    _write(out, manifest, found, mixing, _summary(settings, found, mixing, left_out))
+    _write(out, manifest, found, mixing, _summary(settings, found, mixing, left_out, silent))
     console.print(_narrow(mixing), highlight=False, soft_wrap=True)
     console.print(_verdict(mixing), highlight=False)
     console.print(f"{out}: {found.nodes['community'].max() + 1} communities", highlight=False)
 
 
-def _embedded(
-    corpora: tuple[str, ...], encoder: str, renamed: dict[str, str], device: str
-) -> tuple[pd.DataFrame, object, list[dict[str, str]]]:
-    """Labelled utterances that can be read, their vectors, and what was left out."""
+def _labelled(
+    corpora: tuple[str, ...], renamed: dict[str, str], emotions: tuple[str, ...]
+) -> tuple[pd.DataFrame, int]:
+    """Utterances with a speaker and an emotion that is looked at, and how many lack either."""
     from cleser.corpora.registry import load_all  # noqa: PLC0415
+
+    manifest = load_all(corpora, renamed)
+    told = manifest[manifest["emotion"].notna() & manifest["speaker"].notna()]
+    if told.empty:
+        raise ValueError(f"no utterance of {' '.join(corpora)} has an emotion and a speaker")
+    silent = len(manifest) - len(told)
+    check_emotions(emotions, told["emotion"])
+    return (told[told["emotion"].isin(emotions)] if emotions else told), silent
+
+
+def check_emotions(asked: tuple[str, ...], shown: pd.Series[str]) -> None:
+    """Refuse --emotions that no utterance shows."""
+    known = sorted(shown.dropna().unique())
+    for emotion in asked:
+        if emotion not in known:
+            raise ValueError(
+                f"--emotions {emotion}: no utterance shows it, expected some of {', '.join(known)}"
+                f"{did_you_mean(emotion, known)}"
+            )
+
+
+def _check_speakers(told: pd.DataFrame, wanted: int, *, alone: bool) -> None:
+    """Refuse more communities than an emotion has speakers, before any recording is read.
+
+    Args:
+        told: Utterances.
+        wanted: Communities of each emotion.
+        alone: Whether speakers of one emotion count; nothing is left of them where their mean is removed.
+    """
+    shown = told[["speaker", "emotion"]].drop_duplicates()
+    if not alone:
+        shown = shown[shown.groupby("speaker")["emotion"].transform("size") > 1]
+    speakers = shown.groupby("emotion").size()
+    if len(speakers) and wanted > speakers.min():
+        raise ValueError(
+            f"--communities is {wanted}, expected at most {speakers.min()}, the speakers who show {speakers.idxmin()}"
+            f"{'' if alone else ' and another emotion'}"
+        )
+
+
+def _embedded(
+    manifest: pd.DataFrame, encoder: str, device: str
+) -> tuple[pd.DataFrame, object, list[dict[str, str]]]:
+    """Utterances that can be read, their vectors, and what was left out."""
     from cleser.progress import track  # noqa: PLC0415
     from cleser.speech import embed_speakers, load_speaker_encoder  # noqa: PLC0415
 
-    manifest = load_all(corpora, renamed)
-    manifest = manifest[manifest["emotion"].notna() & manifest["speaker"].notna()]
-    if manifest.empty:
-        raise ValueError(f"no utterance of {' '.join(corpora)} has an emotion and a speaker")
     model = load_speaker_encoder(encoder, device=device)
     with track(f"speakers by {encoder}", len(manifest)) as advance:
         embedded = embed_speakers(manifest, model, advance=advance)
@@ -112,6 +166,7 @@ def _summary(
     found: StyleCommunities,
     mixing: pd.DataFrame,
     left_out: list[dict[str, str]],
+    silent: int,
 ) -> str:
     nodes = found.nodes
     lines = ["# Style communities", "", "| setting | |", "|---|---|"]
@@ -121,6 +176,8 @@ def _summary(
         f"{nodes['speaker'].nunique()} speakers, {int(nodes['utterances'].sum())} utterances",
     ]
     lines[-1] += f", {len(left_out)} recordings left out."
+    if silent:
+        lines[-1] += f" {silent} more utterances have no emotion or no speaker."
     lines += ["", "![communities](styles.svg)", "", "## Do languages mix?", ""]
     lines += [_table(mixing.round(3)), "", _verdict(mixing), "", _READING, ""]
     lines += ["## Who is where", ""]
@@ -181,17 +238,15 @@ def _write(
 
     from scipy import sparse  # noqa: PLC0415
 
+    from cleser.studies.layer_maps import save_figure  # noqa: PLC0415
+
     out.mkdir(parents=True, exist_ok=True)
     labels = found.labels(manifest["speaker"], manifest["emotion"])
     who = manifest[["utterance", "speaker", "language", "emotion"]].assign(community=labels)
     graph = io.BytesIO()
     sparse.save_npz(graph, found.graph.tocsr())
-    figure, files = found.plot(), {}
-    for kind in ("svg", "png"):
-        drawn = io.BytesIO()
-        figure.savefig(drawn, format=kind, dpi=150)
-        files[f"styles.{kind}"] = drawn.getvalue()
-    files |= {
+    save_figure(found.plot(), out / "styles")
+    files = {
         "nodes.csv": found.nodes.to_csv(index=False).encode(),
         "utterances.csv": who.to_csv(index=False).encode(),
         "mixing.csv": mixing.to_csv(index=False).encode(),

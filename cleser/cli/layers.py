@@ -51,12 +51,19 @@ def layers(
     from cleser.speech import load_backbone  # noqa: PLC0415
     from cleser.studies.layers import study_layers  # noqa: PLC0415
 
+    if group < 1:
+        raise ValueError(f"--group is {group}, expected 1 or more")
     manifest = load_all(corpora)
     stated = "phones" in manifest and manifest["phones"].notna().all()
     phones = load_alignments(manifest, alignments) if alignments or stated else None
     if phones is not None and phones.problems:
         console.print(phones.summary(), highlight=False)
     model = load_backbone(backbone).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if group > model.n_layers:
+        console.print(
+            f"--group {group}: the backbone gives {model.n_layers} layers, which are the group",
+            highlight=False,
+        )
     with track("utterances", len(manifest)) as advance:
         study = study_layers(
             manifest, model, alignments=phones, between=between, emotions=emotions,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
+from cleser.cli.communities import check_emotions
 from cleser.cli.console import console
 from cleser.files import write_text
 
@@ -51,6 +52,13 @@ def phonemes(
     from cleser.studies.layer_maps import save_figure  # noqa: PLC0415
     from cleser.studies.phonemes import plot_vowels, study_phonemes  # noqa: PLC0415
 
+    for flag, value, least in (
+        ("minimum", minimum, 1),
+        ("permutations", permutations, 1),
+        ("seed", seed, 0),
+    ):
+        if value < least:
+            raise ValueError(f"--{flag} is {value}, expected {least} or more")
     if len(alignments) not in (0, 1, len(corpora)):
         raise ValueError(
             f"--alignments names {len(alignments)} folders, expected one, or one for each of {len(corpora)} corpora"
@@ -59,16 +67,22 @@ def phonemes(
     if not manifests:
         raise ValueError("found no corpus, expected one or more as emodb:PATH")
     check_distinct(manifests)
+    rows = pd.concat(manifests.values(), ignore_index=True)
+    languages = sorted(rows["language"].unique())
+    if len(languages) < 2:
+        raise ValueError(f"the corpora are all in {languages[0]}, expected two languages or more")
+    check_emotions(emotions, rows["emotion"])
+    if len(set(emotions)) == 1:
+        raise ValueError(f"--emotions names {emotions[0]} alone, expected two or more")
     known: list[Alignment | None] = []
     folders = alignments * len(corpora) if len(alignments) == 1 else alignments
     for i, (spec, manifest) in enumerate(manifests.items()):
         found = load_alignments(manifest, folders[i] if folders else None)
         console.print(f"{spec}: {found.summary()}", highlight=False, soft_wrap=True)
         known += found
-    manifest = pd.concat(manifests.values(), ignore_index=True)
-    with track("phones", len(manifest)) as advance:
+    with track("phones", len(rows)) as advance:
         study = study_phonemes(
-            manifest,
+            rows,
             known,
             load_backbone(backbone),
             emotions=emotions,

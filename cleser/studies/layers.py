@@ -81,7 +81,7 @@ def study_layers(
         scaled: Divide each channel by its standard deviation over all utterances, or all vowels. In pretrained
             encoders a few channels are many times as large as the others and would decide alone, and CORAL would
             prefer layers of small values.
-        size: Layers of a group.
+        size: Layers of a group; all where there are fewer.
         cache: Folder of the features; by default :func:`cleser.files.cache_folder`. A study that was stopped goes on.
         advance: Called with the number of utterances finished, for progress.
 

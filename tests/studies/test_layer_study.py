@@ -118,6 +118,15 @@ def test_tables_and_maps_are_written(study):
     assert not list(study.rglob("*.part"))
 
 
+def test_a_group_has_a_layer_and_at_most_all(corpora, tmp_path, capsys):
+    specs = [f"manifest:{corpora / name}.csv" for name in ("en", "tr")]
+    command = ["layers", *specs, "--device", "cpu", "--out", str(tmp_path)]
+    assert main([*command, "--group", "0"]) == 2
+    assert "--group is 0, expected 1 or more" in capsys.readouterr().err
+    assert main([*command, "--group", "99"]) == 0
+    assert "--group 99: the backbone gives" in capsys.readouterr().out
+
+
 def test_what_cannot_be_compared_is_refused(corpora, tmp_path: Path, capsys):
     command = ["layers", f"manifest:{corpora / 'en.csv'}", "--out", str(tmp_path)]
     assert main(command) == 2

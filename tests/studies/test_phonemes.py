@@ -87,6 +87,24 @@ def test_the_command(tmp_path, capsys):
     assert main([*command, "--alignments", "a", "b", "c"]) == 2
 
 
+@pytest.mark.parametrize(
+    ("corpora", "flags", "said"),
+    [
+        (SPECS, "--seed -3", "--seed is -3, expected 0 or more"),
+        (SPECS, "--permutations 0", "--permutations is 0, expected 1 or more"),
+        (SPECS, "--permutations -5", "--permutations is -5, expected 1 or more"),
+        (SPECS, "--minimum 0", "--minimum is 0, expected 1 or more"),
+        (SPECS, "--emotions anger angr", "--emotions angr: no utterance shows it"),
+        (SPECS, "--emotions anger", "--emotions names anger alone, expected two or more"),
+        (SPECS[:1], "", "the corpora are all in en, expected two languages or more"),
+    ],
+)
+def test_what_cannot_be_is_refused_at_once(tmp_path, capsys, corpora, flags, said, monkeypatch):
+    monkeypatch.setattr("cleser.speech.load_backbone", None)
+    assert main(["phonemes", *corpora, "--out", str(tmp_path / "out"), *flags.split()]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
 def test_one_folder_may_hold_the_alignments_of_all(manifest, tmp_path, capsys):
     known = load_alignments(manifest)
     for row, alignment in zip(manifest.to_dict("records"), known, strict=True):
