@@ -908,6 +908,13 @@ FAULTS = (
         _FOLDS,
     ),
     Fault(
+        "letters of corpora that nobody named are lost",
+        "corpora/terms.py",
+        "if not strange:",
+        "if not strange or not own:",
+        "tests/corpora/test_manifest_file.py::test_letters_of_nobody_known_are_refused",
+    ),
+    Fault(
         "a gap renames the speakers who are numbers",
         "corpora/readers/manifest_file.py",
         'return f"{value:.0f}" if whole else str(value)',

@@ -146,8 +146,8 @@ def assemble(
     manifest = with_mapped_attributes(manifest)
     corpora = manifest["corpus"].unique()
     source = str(corpora[0]) if len(corpora) == 1 else corpus
-    used = _used(rename or {}, manifest["emotion"], source)
-    manifest["emotion"] = to_emotions(manifest["emotion"], rename, source)
+    used = _used(rename or {}, manifest)
+    manifest["emotion"] = _emotions(manifest, rename)
     manifest = with_named_votes(manifest, rename, source)
     manifest["language"] = to_languages(manifest["language"])
     manifest["gender"] = to_genders(manifest["gender"])
@@ -157,12 +157,22 @@ def assemble(
     return with_problems(manifest, listing.problems)
 
 
-def _used(rename: Mapping[str, str], labels: pd.Series[str], corpus: str) -> list[str]:
+def _emotions(manifest: pd.DataFrame, rename: Mapping[str, str] | None) -> pd.Series[str]:
+    """Emotions of the rows, by the letters of each row's own corpus."""
+    named = manifest["emotion"].copy()
+    for corpus, labels in manifest.groupby("corpus")["emotion"]:
+        named[labels.index] = to_emotions(labels, rename, str(corpus))
+    return named
+
+
+def _used(rename: Mapping[str, str], manifest: pd.DataFrame) -> list[str]:
     """The names to be called otherwise that there are."""
     if not rename:
         return []
-    there = {text.strip().casefold() for text in labels.dropna().unique()}
-    there |= {name.casefold() for name in to_emotions(labels, None, corpus).dropna().unique()}
+    there = {text.strip().casefold() for text in manifest["emotion"].dropna().unique()}
+    # A letter that is to be called otherwise need not be known.
+    letters = {name: name for name in rename if len(name) == 1}
+    there |= {name.casefold() for name in _emotions(manifest, letters).dropna().unique()}
     return [name for name in rename if name.casefold() in there]
 
 

@@ -61,12 +61,22 @@ CODES: Final[dict[str, dict[str, str]]] = {
         "A": "anger", "S": "sadness", "H": "happiness", "U": "surprise", "F": "fear", "D": "disgust",
         "C": "contempt", "N": "neutral", "O": "other", "X": "",
     },
+    "msp-improv": {"A": "anger", "H": "happiness", "N": "neutral", "O": "other", "S": "sadness"},
     "emodb": {
         "W": "anger", "L": "boredom", "E": "disgust", "A": "fear", "F": "happiness", "T": "sadness", "N": "neutral",
     },
     "cafe": {
         "C": "anger", "D": "disgust", "J": "happiness", "N": "neutral", "P": "fear", "S": "surprise", "T": "sadness",
     },
+    "oreau": {
+        "C": "anger", "D": "disgust", "J": "happiness", "N": "neutral", "P": "fear", "S": "surprise", "T": "sadness",
+    },
+    "shemo": {
+        "A": "anger", "F": "fear", "H": "happiness", "N": "neutral", "S": "sadness", "W": "surprise",
+    },
+    "urdu": {"A": "anger", "H": "happiness", "N": "neutral", "S": "sadness"},
+    "savee": {"A": "anger", "D": "disgust", "F": "fear", "H": "happiness", "N": "neutral"},
+    "aesdd": {"A": "anger", "D": "disgust", "F": "fear", "H": "happiness", "S": "sadness"},
 }  # fmt: skip
 """Letters for emotions, which mean something else in each corpus; empty for no agreement."""
 
@@ -89,23 +99,22 @@ def to_emotions(
     Args:
         labels: As a table has them.
         rename: Labels, or names of emotions, to call otherwise.
-        corpus: Where single letters come from; without it the letters tell, unless they mean different things in
-            different corpora.
+        corpus: Whose single letters they are.
 
     Raises:
-        ValueError: Single letters could mean different emotions.
+        ValueError: There are single letters, and the corpus is none whose letters are known.
 
     >>> to_emotions(pd.Series(["hap", "Angry", " FEAR", "unknown", "whisper"])).tolist()
     ['happiness', 'anger', 'fear', nan, 'whisper']
-    >>> to_emotions(pd.Series(["F", "W"])).tolist(), to_emotions(pd.Series(["F"]), corpus="msp-podcast").tolist()
-    (['happiness', 'anger'], ['fear'])
+    >>> to_emotions(pd.Series(["F"]), corpus="emodb").tolist(), to_emotions(pd.Series(["F"]), corpus="shemo").tolist()
+    (['happiness'], ['fear'])
     """
     rename = rename or {}
     folded = {name.casefold(): new for name, new in rename.items() if len(name) > 1}
     found = labels.dropna().unique()
-    letters = {text.strip() for text in found if len(text.strip()) == 1 and text.strip().isalpha()}
-    letters -= set(rename)
-    codes = _codes_of({letter.upper() for letter in letters}, corpus) if letters else {}
+    plain_labels = {text.strip() for text in found} - set(rename)
+    letters = {text for text in plain_labels if _is_letter(text)}
+    codes = _codes_of(letters, corpus) if letters else {}
     names: dict[str, str | None] = {}
     for text in found:
         plain = text.strip()
@@ -120,18 +129,53 @@ def _emotion(text: str) -> str:
     return "" if plain in _MISSING else _EMOTION_TABLE.get(plain, text)
 
 
+def _is_letter(text: str) -> bool:
+    """Whether a label is one letter, which says an emotion by somebody's table; ``X`` says none in any."""
+    return len(text) == 1 and text.isascii() and text.isalpha() and text.lower() not in _MISSING
+
+
 def _codes_of(letters: set[str], corpus: str) -> dict[str, str]:
-    known = CODES.get(corpus.lower().replace("_", "-"))
-    fitting = [known] if known else [c for c in CODES.values() if letters <= c.keys()]
-    if not fitting:
-        return {}
-    meanings = {tuple(codes.get(letter) for letter in sorted(letters)) for codes in fitting}
-    if len(meanings) > 1:
+    """The table of a corpus, which holds all the letters.
+
+    Letters do not tell by themselves whose they are: ``A, F, N`` are fear, joy and neutral in EMO-DB, and anger, fear
+    and neutral in ShEMO.
+    """
+    own = _table_of(corpus)
+    strange = sorted(letter for letter in letters if letter.upper() not in own)
+    if not strange:
+        return own
+    classes = " ".join(f"{letter}=CLASS" for letter in strange)
+    if own:
         raise ValueError(
-            f"emotion holds the letters {sorted(letters)}, which mean different things in {', '.join(CODES)}: say "
-            "whose they are (manifest:FILE?corpus=emodb)"
+            f"emotion holds the letters {strange}, expected some of {corpus}'s, {', '.join(own)}; say what they mean "
+            f"(--map {classes})"
         )
-    return fitting[0]
+    raise ValueError(
+        f"emotion holds the letters {strange}, which mean something else in each corpus: {_guesses(strange)} what they "
+        f"mean (--map {classes})"
+    )
+
+
+def _table_of(corpus: str) -> dict[str, str]:
+    """Letters of a corpus, however its name is spelt; none where they are not known."""
+
+    def key(name: str) -> str:
+        return re.sub(r"[\W_]", "", name.lower())
+
+    return next((codes for name, codes in CODES.items() if key(name) == key(corpus)), {})
+
+
+def _guesses(letters: list[str]) -> str:
+    """What the letters would mean in the corpora that have them all, and how to say that it is one of these."""
+    known: dict[str, list[str]] = {}
+    for corpus, codes in CODES.items():
+        if all(letter.upper() in codes for letter in letters):
+            said = " ".join(f"{letter}={codes[letter.upper()]}" for letter in letters)
+            known.setdefault(said, []).append(corpus)
+    if not known:
+        return f"none of {', '.join(CODES)} has them all; say"
+    listed = "; ".join(f"{said} in {', '.join(corpora)}" for said, corpora in known.items())
+    return f"{listed}; say whose they are (a column corpus, or manifest:FILE?corpus=NAME), or"
 
 
 def to_languages(names: pd.Series[str]) -> pd.Series[str]:

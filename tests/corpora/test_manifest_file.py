@@ -1,5 +1,6 @@
 """Manifests as people have them: every layout, encoding and name of a column, or a line that says what is missing."""
 
+import importlib
 import json
 
 import pandas as pd
@@ -208,7 +209,7 @@ def test_words_of_others(folder):
         ),
         (
             {"path": ["a.wav"], "language": "de", "emotion": "A"},
-            "letters .'A'., which mean different",
+            "letters .'A'., which mean something else in each corpus",
         ),
     ],
 )
@@ -330,8 +331,65 @@ def test_letters_mean_what_their_corpus_says(corpus):
     expected = [name or None for name in CODES[corpus].values()]
     found = to_emotions(letters, corpus=corpus)
     assert [None if pd.isna(name) else name for name in found] == expected
-    # All letters together belong to one corpus alone.
-    assert to_emotions(letters).fillna("").tolist() == found.fillna("").tolist()
+    with pytest.raises(ValueError, match=f"in .*{corpus}.*; say whose they are"):
+        to_emotions(letters)
+
+
+@pytest.mark.parametrize("corpus", CODES)
+def test_letters_in_tables_mean_what_the_reader_of_the_corpus_takes_them_for(corpus):
+    file = "consensus" if corpus == "msp-podcast" else f"readers.{corpus.replace('-', '_')}"
+    module = importlib.import_module(f"cleser.corpora.{file}")
+    own = {code.upper(): name for code, name in module.EMOTIONS.items() if len(code) == 1}
+    assert {code: name for code, name in CODES[corpus].items() if name} == own
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        # No corpus has them all; they became no label, without a word.
+        (
+            "RGTN",
+            r"\['G', 'N', 'R', 'T'\].* has them all; say .*--map G=CLASS N=CLASS R=CLASS T=CL",
+        ),
+        (["R", "anger"], r"letters \['R'\].*--map R=CLASS"),
+        # EMO-DB and ShEMO have them all, and mean different emotions.
+        (
+            "AFN",
+            "A=anger F=fear N=neutral in msp-podcast, shemo, savee; A=fear F=happiness N=neutral in emodb;",
+        ),
+        ("ETN", r"E=disgust N=neutral T=sadness in emodb; .*manifest:FILE\?corpus=NAME"),
+    ],
+)
+def test_letters_of_nobody_known_are_refused(folder, labels, said):
+    frame = pd.DataFrame({"path": "a.wav", "language": "es", "emotion": list(labels)})
+    frame.assign(start=frame.index / 100, end=0.1).to_csv(folder / "own.csv", index=False)
+    spec = f"manifest:{folder}/own.csv"
+    with pytest.raises(ValueError, match=said):
+        load(spec)
+    with pytest.raises(ValueError, match=said):
+        load(f"{spec}?corpus=aesop")
+    named = {label: "anger" for label in labels if len(label) == 1}
+    assert load(spec, named)["emotion"].tolist() == ["anger"] * len(frame)
+    assert load(spec, named).attrs["renamed"] == list(named)
+
+
+@pytest.mark.parametrize("name", ["emodb", "EMO-DB", "emo_db"])
+def test_letters_are_of_the_corpus_that_a_row_names(folder, name):
+    frame = pd.DataFrame({"path": ["a.wav", "sub/b.wav"], "language": "de", "emotion": ["F", "F"]})
+    frame.assign(corpus=[name, "shemo"]).to_csv(folder / "own.csv", index=False)
+    assert load(f"manifest:{folder}/own.csv")["emotion"].tolist() == ["happiness", "fear"]
+    frame.assign(corpus=[name, "own"]).to_csv(folder / "own.csv", index=False)
+    with pytest.raises(ValueError, match=r"letters \['F'\]"):
+        load(f"manifest:{folder}/own.csv")
+    frame.assign(corpus=name, emotion=["F", "Q"]).to_csv(folder / "own.csv", index=False)
+    with pytest.raises(ValueError, match=rf"letters \['Q'\], expected some of {name}'s, W, L"):
+        load(f"manifest:{folder}/own.csv")
+
+
+def test_x_is_no_emotion_whose_letters_are_known_or_not(folder):
+    frame = pd.DataFrame({**ROWS, "emotion": ["X", "neu"]})
+    frame.to_csv(folder / "own.csv", index=False)
+    assert load(f"manifest:{folder}/own.csv")["emotion"].fillna("").tolist() == ["", "neutral"]
 
 
 @pytest.mark.parametrize("header", ["Path,Speaker,EMOTION,Lang", "File,SPK,Label,Language"])
