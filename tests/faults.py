@@ -915,6 +915,13 @@ FAULTS = (
         "tests/corpora/test_manifest_file.py::test_letters_of_nobody_known_are_refused",
     ),
     Fault(
+        "an MP3 is used before the WAV that it was made of",
+        "corpora/folders.py",
+        "pd.concat([found[~lossy], found[lossy]])",
+        "pd.concat([found[lossy], found[~lossy]])",
+        "tests/corpora/test_named.py::test_what_lost_nothing_is_used_before_its_copies",
+    ),
+    Fault(
         "a gap renames the speakers who are numbers",
         "corpora/readers/manifest_file.py",
         'return f"{value:.0f}" if whole else str(value)',

@@ -13,6 +13,7 @@ from cleser.corpora.manifest import Listing, Problem
 from cleser.corpora.recording import POINTER
 
 AUDIO = (".wav", ".flac", ".aiff", ".aif", ".mp3", ".ogg", ".opus", ".sph")
+_LOSSY = (".mp3", ".ogg", ".opus")
 EMPTY = "is empty (0 bytes)"
 _POINTERS = (b"version https://git-lfs", b"/annex/objects/")  # what stands in place of a large file
 _POINTER_SIZE = 512  # bytes that no pointer has
@@ -172,18 +173,53 @@ def _tail(path: str, above: int) -> str:
 def usable(found: pd.DataFrame, key: str = "stem") -> tuple[pd.DataFrame, list[Problem]]:
     """Leave out files with a flaw and second copies.
 
+    Of the copies of an utterance the first that lost nothing when it was encoded stays, or else the first.
+
     Args:
-        found: Recordings with ``path, flaw``.
+        found: Recordings with ``path, flaw``, in the order of their paths.
         key: Column that is the same for copies of one utterance.
     """
     flawed = found["flaw"] != ""
     listed = [Problem(*pair) for pair in found.loc[flawed, ["path", "flaw"]].to_numpy(object)]
     found = found[~flawed]
-    again = found[key].duplicated()
-    listed += [
-        Problem(path, "is a further copy of an utterance") for path in found.loc[again, "path"]
-    ]
-    return found[~again], listed
+    if not found[key].duplicated().any():
+        return found, listed
+    lossy = found["path"].str.lower().str.endswith(_LOSSY)
+    ranked = pd.concat([found[~lossy], found[lossy]])
+    again = ranked[key].duplicated()
+    kept = ranked[~again].set_index(key)["path"]
+    copies = ranked.loc[again, [key, "path"]].sort_values("path")
+    pairs = [(path, str(kept[name])) for name, path in copies.to_numpy(object)]
+    return found[~again.loc[found.index]], [*listed, *_copies(pairs)]
+
+
+def _copies(pairs: list[tuple[str, str]]) -> list[Problem]:
+    """Second copies, each with the file that is used: in a line for each folder or format that copies another."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for copy, used in pairs:
+        alike.setdefault(_apart(Path(copy), Path(used)), []).append(copy)
+    listed = []
+    for (folder, which), copies in alike.items():
+        if len(copies) == 1:
+            listed.append(Problem(copies[0], "is a further copy of an utterance"))
+        else:
+            said = f"holds {len(copies)} further copies of utterances{which} used"
+            listed.append(Problem(folder or os.path.commonpath(copies), said))
+    return listed
+
+
+def _apart(copy: Path, used: Path) -> tuple[str, str]:
+    """The folder that a copy is in, from where it parts with the one that is used, and what that is.
+
+    Copies of another format in the same folder are told by their endings, in whichever folder.
+    """
+    if copy.parent == used.parent:
+        same = copy.suffix == used.suffix
+        return (str(copy), "") if same else ("", f" as {copy.suffix}; the {used.suffix} are")
+    folders = zip(copy.parts, (*used.parts, ""), strict=False)
+    count = next(n for n, (own, other) in enumerate(folders) if own != other) + 1
+    left, right = (Path(*path.parent.parts[:count]) for path in (copy, used))
+    return str(left), f"; those in {right} are"
 
 
 def attach(table: pd.DataFrame, found: pd.DataFrame, source: Path) -> Listing:

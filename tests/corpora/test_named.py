@@ -1,6 +1,7 @@
 """Corpora whose file names say all, on generated trees."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,52 @@ def test_what_cannot_be_used_is_listed_and_left_out(write):
         ("wav/03a01Wa.wav", "is empty (0 bytes)"),
         ("wav/03a02Wa.wav", "cannot be read (No such file or directory)"),
     }
+
+
+CREMA = [f"{speaker}_DFA_{code}_XX" for speaker in (1001, 1002) for code in ("ANG", "SAD", "NEU")]
+
+
+def copies_of_crema(write, first, second):
+    root = write(*(first.format(name) for name in CREMA), *(second.format(name) for name in CREMA))
+    manifest = load(f"crema-d:{root}")
+    assert len(manifest) == len(CREMA)
+    (copies,) = problems(manifest)
+    used = {path.removeprefix(f"{root}/") for path in manifest["path"]}
+    return used, copies.path, copies.reason.replace(str(root), "ROOT"), root
+
+
+@pytest.mark.parametrize("lossless", ["wav", "flac", "aiff"])
+def test_what_lost_nothing_is_used_before_its_copies(write, lossless):
+    names = f"AudioWAV/{{}}.{lossless}", "AudioMP3/{}.mp3"
+    used, path, reason, root = copies_of_crema(write, *names)
+    assert used == {names[0].format(name) for name in CREMA}
+    assert path == str(root / "AudioMP3")
+    assert reason == "holds 6 further copies of utterances; those in ROOT/AudioWAV are used"
+
+
+def test_copies_in_a_folder_or_below_are_told_in_a_line(write, tmp_path):
+    used, path, reason, root = copies_of_crema(write, "a/{}.mp3", "a/{}.wav")
+    assert used == {f"a/{name}.wav" for name in CREMA}
+    assert (path, reason) == (
+        str(root / "a"),
+        "holds 6 further copies of utterances as .mp3; the .wav are used",
+    )
+    other = partial(write, root=tmp_path / "other")
+    used, path, reason, root = copies_of_crema(other, "{}.wav", "48k/a/{}.wav")
+    assert used == {f"{name}.wav" for name in CREMA}
+    assert path == str(root / "48k")
+    assert reason == "holds 6 further copies of utterances; those in ROOT are used"
+    last = partial(write, root=tmp_path / "last")
+    used, path, reason, root = copies_of_crema(last, "192k/x/{}.wav", "48k/x/{}.wav")
+    assert used == {f"192k/x/{name}.wav" for name in CREMA}
+    assert path == str(root / "48k")
+
+
+def test_a_copy_stands_in_for_what_is_empty(write):
+    root = write(*(f"AudioMP3/{name}.mp3" for name in CREMA), f"AudioWAV/{CREMA[1]}.wav")
+    (root / f"AudioWAV/{CREMA[0]}.wav").touch()
+    endings = load(f"crema-d:{root}").set_index("utterance")["path"].str.rpartition(".")[2]
+    assert endings.loc[[f"crema-d/{name}" for name in CREMA[:3]]].tolist() == ["mp3", "wav", "mp3"]
 
 
 def test_songs_of_ravdess_are_left_out(write):
