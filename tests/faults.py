@@ -922,6 +922,13 @@ FAULTS = (
         "tests/corpora/test_named.py::test_what_lost_nothing_is_used_before_its_copies",
     ),
     Fault(
+        "any two letters are a language",
+        "corpora/languages.py",
+        "return LANGUAGES.get(name) == name or (",
+        "return len(name) == 2 or LANGUAGES.get(name) == name or (",
+        "tests/corpora/test_manifest.py::test_a_country_is_no_language",
+    ),
+    Fault(
         "a gap renames the speakers who are numbers",
         "corpora/readers/manifest_file.py",
         'return f"{value:.0f}" if whole else str(value)',

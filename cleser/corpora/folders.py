@@ -187,9 +187,9 @@ def usable(found: pd.DataFrame, key: str = "stem") -> tuple[pd.DataFrame, list[P
     lossy = found["path"].str.lower().str.endswith(_LOSSY)
     ranked = pd.concat([found[~lossy], found[lossy]])
     again = ranked[key].duplicated()
-    kept = ranked[~again].set_index(key)["path"]
+    kept = dict(ranked.loc[~again, [key, "path"]].to_numpy(object))
     copies = ranked.loc[again, [key, "path"]].sort_values("path")
-    pairs = [(path, str(kept[name])) for name, path in copies.to_numpy(object)]
+    pairs = [(path, kept[name]) for name, path in copies.to_numpy(object)]
     return found[~again.loc[found.index]], [*listed, *_copies(pairs)]
 
 

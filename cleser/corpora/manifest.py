@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from cleser.corpora.attributes import with_mapped_attributes
+from cleser.corpora.languages import is_code, meant
 from cleser.corpora.terms import to_emotions, to_genders, to_languages, to_splits
 from cleser.corpora.votes import with_named_votes
 
@@ -238,7 +239,10 @@ def validate(manifest: pd.DataFrame, further: tuple[str, ...] = ()) -> None:
     for name in _REQUIRED:
         _check(manifest, name, lambda c: c.notna() & (c != ""), "a value")
     _check(manifest, "utterance", lambda c: ~c.duplicated(), "another id in every row")
-    _check(manifest, "language", _matches("[a-z]{2}"), "an ISO 639-1 code, as de or en")
+    languages = manifest["language"].unique()
+    known = [name for name in languages if is_code(name)]
+    hint = next((meant(name) for name in languages if name not in known), "")
+    _check(manifest, "language", lambda c: c.isin(known), f"an ISO 639-1 code, as de or en{hint}")
     _check(manifest, "gender", _one_of(GENDERS), f"one of {list(GENDERS)} or nothing")
     classes = (*EMOTIONS, *(name for name in further if name not in EMOTIONS))
     others = sorted(set(manifest["emotion"].dropna()) - set(classes))

@@ -12,7 +12,7 @@ from typing import Final
 
 import pandas as pd
 
-from cleser.corpora.languages import LANGUAGES
+from cleser.corpora.languages import code_of
 
 # A line an emotion: its name here, then its others.
 _EMOTIONS: Final = """\
@@ -179,18 +179,12 @@ def _guesses(letters: list[str]) -> str:
 
 
 def to_languages(names: pd.Series[str]) -> pd.Series[str]:
-    """Codes of ISO 639-1 for codes, English names and tags as BCP 47 has them.
+    """Codes of ISO 639-1 for codes, English names and tags as BCP 47 has them, of ISO 639-3 for languages without.
 
-    >>> to_languages(pd.Series(["English", "cmn-Hans-CN", "de_DE", "Klingon"])).tolist()
-    ['en', 'zh', 'de', 'Klingon']
+    >>> to_languages(pd.Series(["English", "cmn-Hans-CN", "de_DE", "yue", "Klingon"])).tolist()
+    ['en', 'zh', 'de', 'yue', 'Klingon']
     """
-
-    def code(name: str) -> str:
-        plain = name.strip().lower()
-        first = re.split(r"[-_]", plain)[0]
-        return LANGUAGES.get(plain) or LANGUAGES.get(first) or name
-
-    return _mapped(names, code)
+    return _mapped(names, lambda name: code_of(name) or name)
 
 
 def to_genders(names: pd.Series[str]) -> pd.Series[str]:

@@ -52,6 +52,12 @@ def test_problems_survive_parquet(tmp_path):
         ("utterance", ["x", "x"], r"row 1 \(x\): utterance is 'x', expected another id"),
         ("path", ["x", ""], r"row 1 .*path is '', expected a value"),
         ("language", ["de", "deu"], r"row 1 .*language is 'deu', expected an ISO 639-1"),
+        (
+            "language",
+            ["de", "cn"],
+            r"'cn', expected an ISO 639-1 code, as de or en; did you mean zh",
+        ),
+        ("language", ["de", "qq"], r"'qq', expected an ISO 639-1 code, as de or en$"),
         ("language", ["de", None], r"row 1 .*language is nan, expected a value"),
         ("gender", ["female", "f"], r"row 1 .*gender is 'f', expected one of"),
         ("emotion", ["angry", None], r"row 0 .*emotion is 'angry', expected one of.*'anger'"),
@@ -88,3 +94,31 @@ def test_copies_of_a_manifest_share_its_problems():
     found = assemble("mine", Listing(ROWS, [Problem("c.wav", "is missing")]))
     part = found[found["emotion"] == "anger"].copy(deep=True)
     assert part.attrs["problems"] is found.attrs["problems"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [("cn", "zh"), ("jp", "ja"), ("gr", "el"), ("cz", "cs"), ("kr", "ko"), ("sp", "es"),
+     ("cn-TW", "zh"), ("JP", "ja"), ("jap", "ja")],
+)  # fmt: skip
+def test_a_country_is_no_language(wrong, right):
+    listing = Listing(ROWS.assign(language=wrong), [])
+    with pytest.raises(ValueError, match=f"language is '{wrong}', .*did you mean {right}"):
+        assemble("mine", listing)
+    assert set(assemble("mine", Listing(ROWS.assign(language=right), []))["language"]) == {right}
+
+
+@pytest.mark.parametrize(
+    ("written", "code"),
+    [("yue", "yue"), ("zh-yue", "yue"), ("zh-yue-HK", "yue"), ("zh-HK", "zh"), ("zh-cmn", "zh"),
+     ("Cantonese", "yue"), ("arz", "arz"), ("eng-USA", "en"), ("abk", "ab"), ("Romansh", "rm")],
+)  # fmt: skip
+def test_a_language_has_a_code_of_two_letters_or_else_of_three(written, code):
+    found = assemble("mine", Listing(ROWS.assign(language=written), []))
+    assert set(found["language"]) == {code}
+
+
+@pytest.mark.parametrize("none", ["und", "mul", "nan", "q", "abcd"])
+def test_what_stands_for_no_language_is_refused(none):
+    with pytest.raises(ValueError, match=f"language is '{none}', expected an ISO 639-1 code"):
+        assemble("mine", Listing(ROWS.assign(language=none), []))
