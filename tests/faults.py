@@ -929,6 +929,21 @@ FAULTS = (
         "tests/corpora/test_manifest.py::test_a_country_is_no_language",
     ),
     Fault(
+        "columns with blanks in their names are ignored",
+        "corpora/readers/manifest_file.py",
+        'return re.sub(r"[\\W_]+", "", name.casefold())',
+        "return name.casefold()",
+        "tests/corpora/test_manifest_file.py::test_columns_are_known_however_they_are_spelt",
+    ),
+    Fault(
+        "columns that may hold the emotion are not told",
+        "corpora/manifest.py",
+        "return dict.fromkeys(missing, others) if others else {}",
+        "return {}",
+        "tests/corpora/test_manifest_file.py"
+        "::test_columns_that_nobody_knows_are_told_where_emotions_or_speakers_are_missing",
+    ),
+    Fault(
         "a gap renames the speakers who are numbers",
         "corpora/readers/manifest_file.py",
         'return f"{value:.0f}" if whole else str(value)',

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from cleser.console import plain_row
 from cleser.corpora.attributes import describe_attributes
-from cleser.corpora.manifest import Problem, problems
+from cleser.corpora.manifest import Problem, problems, unused_columns
 from cleser.corpora.probe import probe as read_headers
 from cleser.corpora.votes import describe_votes
 
@@ -118,6 +118,9 @@ def _gather(manifest: pd.DataFrame) -> dict[str, str]:
         )
     if without:
         facts["Without a speaker"] = f"{without:,} utterances"
+    if unused := unused_columns(manifest):
+        others = next(iter(unused.values()))
+        facts["Columns not used"] = f"{', '.join(others)} ({' and '.join(unused)} not found)"
     if "duration" in manifest:
         lengths = manifest["duration"]
         facts["Hours"] = f"{lengths.sum() / 3600:.2f}"

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from cleser.corpora.attributes import with_mapped_attributes
+from cleser.corpora.attributes import ATTRIBUTES, ORIGINAL_SCALE, with_mapped_attributes
 from cleser.corpora.languages import is_code, meant
 from cleser.corpora.terms import to_emotions, to_genders, to_languages, to_splits
-from cleser.corpora.votes import with_named_votes
+from cleser.corpora.votes import VOTES, with_named_votes
 
 COLUMNS = (
     "utterance",
@@ -53,6 +53,9 @@ GENDERS = ("female", "male")
 
 _REQUIRED = ("utterance", "path", "corpus", "language")
 _TIMES = ("start", "end")
+# What readers and probe put behind the columns.
+_HEADER = ("duration", "samplerate", "channels", "frames")
+_KNOWN = {*COLUMNS, *ATTRIBUTES, ORIGINAL_SCALE, *_HEADER, "fold", "style", "intensity"}
 
 
 class Problem(NamedTuple):
@@ -211,6 +214,24 @@ def problems(manifest: pd.DataFrame) -> list[Problem]:
     [Problem(path='a.wav', reason='is empty (0 bytes)')]
     """
     return [Problem(**problem) for problem in manifest.attrs.get("problems", [])]
+
+
+def unused_columns(manifest: pd.DataFrame) -> dict[str, list[str]]:
+    """Columns of which nothing is known here, if there are such, for each of emotion and speaker that no row has.
+
+    One of them may be what is missing, under a name that nobody knows.
+
+    >>> rows = pd.DataFrame({"utterance": ["1"], "path": ["1.wav"], "language": "de", "speaker": "a", "Gefühl": "x"})
+    >>> unused_columns(assemble("mine", Listing(rows, [])))
+    {'emotion': ['Gefühl']}
+    """
+    others = [
+        str(name)
+        for name in manifest
+        if name not in _KNOWN and not str(name).startswith((VOTES, "Unnamed: "))
+    ]
+    missing = [name for name in ("emotion", "speaker") if manifest[name].isna().all()]
+    return dict.fromkeys(missing, others) if others else {}
 
 
 def validate(manifest: pd.DataFrame, further: tuple[str, ...] = ()) -> None:

@@ -20,6 +20,7 @@ import pandas as pd
 from cleser.corpora.attributes import ATTRIBUTES, attributes_of, without_labels
 from cleser.corpora.folds import FORMS, Fold, check_split, make_folds, without_folders
 from cleser.corpora.left_out import lost_classes, reasons
+from cleser.corpora.manifest import unused_columns
 from cleser.corpora.registry import check_distinct, load
 from cleser.suggestions import did_you_mean
 
@@ -266,6 +267,11 @@ class Protocol:
             f"map: no corpus has the emotion {name!r}, so that nothing is renamed{did_you_mean(name, found)}"
             for name in self.map
             if name not in used
+        ]
+        notes += [
+            f"{spec}: no {name} was found, and the columns {', '.join(others)} are not used"
+            for spec, rows in renamed.items()
+            for name, others in unused_columns(rows).items()
         ]
         for role in ("source", "auxiliary", "target") if self.classes else ():
             specs = getattr(self, role)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from cleser.cli import main
-from cleser.corpora import Protocol, load, problems
+from cleser.corpora import Protocol, describe, load, problems
 from cleser.corpora.terms import CODES, to_emotions
 
 ROWS = {
@@ -392,12 +392,35 @@ def test_x_is_no_emotion_whose_letters_are_known_or_not(folder):
     assert load(f"manifest:{folder}/own.csv")["emotion"].fillna("").tolist() == ["", "neutral"]
 
 
-@pytest.mark.parametrize("header", ["Path,Speaker,EMOTION,Lang", "File,SPK,Label,Language"])
-def test_columns_are_known_in_capitals_too(folder, header):
+@pytest.mark.parametrize(
+    "header",
+    ["Path,Speaker,EMOTION,Lang", "File,SPK,Label,Language",
+     "Filename,Speaker ID,Emotion Label,language code", "FILE-NAME,SpeakerID,Emotion-Class,Lang"],
+)  # fmt: skip
+def test_columns_are_known_however_they_are_spelt(folder, header):
     (folder / "own.csv").write_text(f"{header}\na.wav,01,Angry,de\nsub/b.wav,02,neu,de\n")
     manifest = load(f"manifest:{folder}/own.csv")
     assert kept(manifest) == EXPECTED
     assert manifest["speaker"].tolist() == ["own/01", "own/02"]
+
+
+def test_attributes_are_known_in_capitals_too(folder):
+    (folder / "own.csv").write_text("Path,language,Arousal,SCALE\na.wav,de,7,1..7\n")
+    assert load(f"manifest:{folder}/own.csv")["arousal"].tolist() == [1.0]
+
+
+def test_columns_that_nobody_knows_are_told_where_emotions_or_speakers_are_missing(folder):
+    frame = pd.DataFrame({**ROWS, "talker": "02", "take": 1})
+    spec = f"manifest:{folder}/own.csv"
+    frame.to_csv(folder / "own.csv", index=False)
+    assert "Columns not used" not in describe(load(spec), probe=True).facts
+    unknown = frame.drop(columns="speaker").rename(columns={"emotion": "Gefühl"})
+    unknown.to_csv(folder / "own.csv", index=False)
+    said = describe(load(spec), probe=True).facts["Columns not used"]
+    assert said == "Gefühl, talker, take (emotion and speaker not found)"
+    frame.drop(columns="speaker").to_csv(folder / "own.csv", index=False)
+    cast = Protocol([spec], [spec], labels=("anger", "neutral")).load()
+    assert f"{spec}: no speaker was found, and the columns talker, take are not used" in cast.notes
 
 
 def test_who_is_named_is_no_path_and_what_is_said_no_id(folder):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +18,7 @@ from urllib.parse import parse_qsl
 import numpy as np
 import pandas as pd
 
-from cleser.corpora.attributes import SCALE
+from cleser.corpora.attributes import ATTRIBUTES, SCALE
 from cleser.corpora.audformat_database import HEADER, read_database
 from cleser.corpora.consensus import ATTRIBUTES as CONSENSUS_ATTRIBUTES
 from cleser.corpora.consensus import SCALE as CONSENSUS_SCALE
@@ -243,23 +244,28 @@ def _named(table: pd.DataFrame) -> pd.DataFrame:
         other = next((other for other in others if other in table), None)
         if name not in table and other is not None and other not in taken:
             taken[other] = name
-    return _in_any_case(table.rename(columns=taken).copy())
+    return _however_spelt(table.rename(columns=taken).copy())
 
 
-def _in_any_case(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with the columns that it still lacks, where they are there in capitals.
+def _however_spelt(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the columns that it still lacks, where they are there in capitals, with blanks or hyphens.
 
     Not ids, since MELD's ``Utterance`` is a text, and not the path by ``Name``, who may be a person.
     """
-    spelt = {name.strip().lower(): name for name in reversed(table.columns)}
+    spelt = {_folded(name): name for name in reversed(table.columns)}
     taken: dict[str, str] = {}
-    for name in COLUMNS:
-        others = (other.lower() for other in (name, *_NAMES.get(name, ())) if other != "name")
+    for name in (*COLUMNS, *ATTRIBUTES, SCALE):
+        others = (_folded(other) for other in (name, *_NAMES.get(name, ())) if other != "name")
         other = next((spelt[o] for o in others if o in spelt and spelt[o] not in taken), None)
         known = other in COLUMNS or other in taken
         if name not in table and name != "utterance" and other is not None and not known:
             taken[other] = name
     return table.rename(columns=taken)
+
+
+def _folded(name: str) -> str:
+    """What is the same for ``Speaker ID``, ``speaker-id``, ``speaker_id`` and ``SpeakerID``."""
+    return re.sub(r"[\W_]+", "", name.casefold())
 
 
 def _are_sentences(column: pd.Series[Any]) -> bool:
