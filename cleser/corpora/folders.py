@@ -11,6 +11,7 @@ import pandas as pd
 
 from cleser.corpora.manifest import Listing, Problem
 from cleser.corpora.recording import POINTER
+from cleser.corpora.terms import composed, to_composed
 
 AUDIO = (".wav", ".flac", ".aiff", ".aif", ".mp3", ".ogg", ".opus", ".sph")
 _LOSSY = (".mp3", ".ogg", ".opus")
@@ -79,7 +80,7 @@ def _scan(
                         Problem(printable(entry.path), "has a name that is not UTF-8: rename it")
                     )
                 else:
-                    stem = entry.name.rpartition(".")[0]
+                    stem = composed(entry.name.rpartition(".")[0])
                     found.append((entry.path, name, stem, flaw(entry)))
             elif entry.is_dir():
                 below.append(entry.path)
@@ -167,7 +168,7 @@ def _tail(path: str, above: int) -> str:
     >>> _tail("corpus/anna/happy/01.wav", 1)
     'happy/01'
     """
-    return "/".join(path.rpartition(".")[0].replace("\\", "/").split("/")[-above - 1 :])
+    return "/".join(composed(path).rpartition(".")[0].replace("\\", "/").split("/")[-above - 1 :])
 
 
 def usable(found: pd.DataFrame, key: str = "stem") -> tuple[pd.DataFrame, list[Problem]]:
@@ -234,6 +235,7 @@ def attach(table: pd.DataFrame, found: pd.DataFrame, source: Path) -> Listing:
         The rows that have a recording, with its ``path``. Rows without one, recordings without a row,
         second rows and second copies are problems.
     """
+    table = table.assign(utterance=to_composed(table["utterance"]))
     again = table["utterance"].duplicated()
     heard, unusable = usable(found, key="utterance")
     # One join instead of a look-up each way: this is where a large corpus spends its time.

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from cleser.corpora.readers.manifest_file import read_rows
-from cleser.corpora.terms import to_splits
+from cleser.corpora.terms import composed, to_splits
 
 _ROLES: Final = ("train", "dev", "test")
 _FILES: Final = {"train": "train", "valid": "dev", "val": "dev", "dev": "dev", "test": "test"}
@@ -275,7 +275,7 @@ class _Index:
     """Rows of a manifest by what lists call them."""
 
     def __init__(self, manifest: pd.DataFrame) -> None:
-        self.ids = {name: row for row, name in enumerate(manifest["utterance"])}
+        self.ids = {composed(name): row for row, name in enumerate(manifest["utterance"])}
         self.parts = [_parts(path) for path in manifest.get("path", manifest["utterance"])]
         self.stems: dict[str, list[int]] = {}
         for row, parts in enumerate(self.parts):
@@ -283,8 +283,8 @@ class _Index:
 
     def find(self, name: str) -> _Match | None:
         """The row with this id, or the one whose path ends most like this one; None where two do."""
-        if name in self.ids:
-            return _Match(self.ids[name], np.inf, folders=False)
+        if composed(name) in self.ids:
+            return _Match(self.ids[composed(name)], np.inf, folders=False)
         wanted = _parts(name)
         rows = self.stems.get(wanted[-1], [])
         alike = [_shared_end(self.parts[row], wanted) for row in rows]
@@ -296,7 +296,7 @@ class _Index:
 
 def _parts(path: str) -> tuple[str, ...]:
     """Folders and stem; lists may name another ending, as that of a video."""
-    plain = PurePosixPath(path.replace("\\", "/"))
+    plain = PurePosixPath(composed(path).replace("\\", "/"))
     return (*plain.parts[:-1], plain.stem)
 
 

@@ -10,7 +10,14 @@ import pandas as pd
 
 from cleser.corpora.attributes import ATTRIBUTES, ORIGINAL_SCALE, with_mapped_attributes
 from cleser.corpora.languages import is_code, meant
-from cleser.corpora.terms import to_emotions, to_genders, to_languages, to_splits
+from cleser.corpora.terms import (
+    composed,
+    to_composed,
+    to_emotions,
+    to_genders,
+    to_languages,
+    to_splits,
+)
 from cleser.corpora.votes import VOTES, with_named_votes
 
 COLUMNS = (
@@ -145,6 +152,8 @@ def assemble(
     further = [name for name in rows.columns if name not in COLUMNS]
     types = {name: "float64" if name in _TIMES else "str" for name in COLUMNS}
     manifest = rows[[*COLUMNS, *further]].astype(types)
+    for name in ("utterance", "corpus", "speaker", "text"):
+        manifest[name] = to_composed(manifest[name])
     for name in ("utterance", "speaker"):
         manifest[name] = _prefixed(manifest[name], manifest["corpus"])
     manifest = with_mapped_attributes(manifest)
@@ -173,11 +182,11 @@ def _used(rename: Mapping[str, str], manifest: pd.DataFrame) -> list[str]:
     """The names to be called otherwise that there are."""
     if not rename:
         return []
-    there = {text.strip().casefold() for text in manifest["emotion"].dropna().unique()}
+    there = {composed(text.strip()).casefold() for text in manifest["emotion"].dropna().unique()}
     # A letter that is to be called otherwise need not be known.
     letters = {name: name for name in rename if len(name) == 1}
     there |= {name.casefold() for name in _emotions(manifest, letters).dropna().unique()}
-    return [name for name in rename if name.casefold() in there]
+    return [name for name in rename if composed(name).casefold() in there]
 
 
 def _prefixed(ids: pd.Series[str], corpus: pd.Series[str]) -> pd.Series[str]:

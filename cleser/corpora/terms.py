@@ -7,6 +7,7 @@ can rename it (``--map``) or is told.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Final
 
@@ -91,6 +92,20 @@ _GENDER_TABLE: Final = _table(_GENDERS)
 _SPLIT_TABLE: Final = _table(_SPLITS)
 
 
+def composed(text: str) -> str:
+    """A text in the one form (NFC) in which texts are compared: Macs and some archives write é as e and its accent."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def to_composed(names: pd.Series[str]) -> pd.Series[str]:
+    """Names or texts in one form, so that one who is written in two is one.
+
+    >>> to_composed(pd.Series(["José", "Jose\u0301"])).nunique()
+    1
+    """
+    return _mapped(names, composed)
+
+
 def to_emotions(
     labels: pd.Series[str], rename: Mapping[str, str] | None = None, corpus: str = ""
 ) -> pd.Series[str]:
@@ -109,15 +124,14 @@ def to_emotions(
     >>> to_emotions(pd.Series(["F"]), corpus="emodb").tolist(), to_emotions(pd.Series(["F"]), corpus="shemo").tolist()
     (['happiness'], ['fear'])
     """
-    rename = rename or {}
+    rename = {composed(name): new for name, new in (rename or {}).items()}
     folded = {name.casefold(): new for name, new in rename.items() if len(name) > 1}
     found = labels.dropna().unique()
-    plain_labels = {text.strip() for text in found} - set(rename)
-    letters = {text for text in plain_labels if _is_letter(text)}
+    letters = {text.strip() for text in found if _is_letter(text.strip())} - set(rename)
     codes = _codes_of(letters, corpus) if letters else {}
     names: dict[str, str | None] = {}
     for text in found:
-        plain = text.strip()
+        plain = composed(text.strip())
         name = codes.get(plain.upper()) if plain in letters else _emotion(plain)
         other = folded.get(plain.casefold(), rename.get(name or "", name or None))
         names[text] = rename.get(plain, other)

@@ -2,12 +2,14 @@
 
 import importlib
 import json
+import unicodedata
 
 import pandas as pd
 import pytest
 
 from cleser.cli import main
 from cleser.corpora import Protocol, describe, load, problems
+from cleser.corpora.folds import make_folds
 from cleser.corpora.terms import CODES, to_emotions
 
 ROWS = {
@@ -421,6 +423,70 @@ def test_columns_that_nobody_knows_are_told_where_emotions_or_speakers_are_missi
     frame.drop(columns="speaker").to_csv(folder / "own.csv", index=False)
     cast = Protocol([spec], [spec], labels=("anger", "neutral")).load()
     assert f"{spec}: no speaker was found, and the columns talker, take are not used" in cast.notes
+
+
+COMPOSED, DECOMPOSED = "\u00e9t\u00e9", "e\u0301te\u0301"
+
+
+@pytest.mark.parametrize(
+    ("listed", "there"),
+    [
+        (f"{COMPOSED}.wav", f"{DECOMPOSED}.wav"),
+        (f"{DECOMPOSED}.wav", f"{COMPOSED}.wav"),
+        (f"{COMPOSED}/{COMPOSED}/1.wav", f"{DECOMPOSED}/{COMPOSED}/1.wav"),
+        ("Anna/1.wav", "anna/1.WAV"),
+    ],
+)
+def test_files_are_found_in_another_form_or_in_capitals(write, listed, there):
+    root = write(there, "b.wav")
+    frame = pd.DataFrame({"path": [listed, "b.wav"], "language": "fr"})
+    frame.to_csv(root / "own.csv", index=False)
+    found = load(f"manifest:{root}/own.csv")
+    assert found["path"].tolist() == [str(root / there), str(root / "b.wav")]
+    assert problems(found) == []
+    stem = there.rpartition("/")[2].rpartition(".")[0]
+    assert found["utterance"][0] == f"own/{unicodedata.normalize('NFC', stem)}"
+
+
+def test_a_file_that_two_names_may_mean_is_missing(write):
+    root = write("a.WAV", "A.wav", "b.WAV")
+    frame = pd.DataFrame({"path": ["a.wav", "b.wav", "b.WAV"], "language": "fr"})
+    frame.to_csv(root / "own.csv", index=False)
+    found = load(f"manifest:{root}/own.csv")
+    assert found["path"].tolist() == [str(root / "b.WAV")]
+    assert [p.reason for p in problems(found)] == ["is missing"] * 2
+
+
+@pytest.mark.parametrize("there", [COMPOSED, DECOMPOSED])
+@pytest.mark.parametrize("named", [COMPOSED, DECOMPOSED, COMPOSED.upper()])
+def test_labels_and_people_are_the_same_in_another_form(folder, there, named):
+    frame = pd.DataFrame({**ROWS, "emotion": there, "speaker": [COMPOSED, DECOMPOSED]})
+    frame.to_csv(folder / "own.csv", index=False)
+    found = load(f"manifest:{folder}/own.csv", {named: "anger"})
+    assert found["emotion"].tolist() == ["anger"] * 2
+    assert found["speaker"].nunique() == 1
+    assert found.attrs["renamed"] == [named]
+
+
+def test_lists_of_folds_are_read_in_another_form(write):
+    root = write(f"{DECOMPOSED}1.wav", f"{COMPOSED}2.wav")
+    frame = pd.DataFrame({"path": [f"{COMPOSED}1.wav", f"{COMPOSED}2.wav"], "language": "fr"})
+    frame.to_csv(root / "own.csv", index=False)
+    split = frame.assign(path=[f"{COMPOSED}1.wav", f"{DECOMPOSED}2.wav"], split=["train", "test"])
+    split.to_csv(root / "split.csv", index=False)
+    (fold,) = make_folds(load(f"manifest:{root}/own.csv"), str(root / "split.csv"))
+    assert list(fold.roles) == ["train", "test"]
+
+
+def test_times_may_have_a_decimal_comma(folder):
+    frame = pd.DataFrame({"path": "a.wav", "language": "de", "start": ["0,01", "00:00:00,05"]})
+    frame["end"] = ["0,05", "0.1"]
+    frame.to_csv(folder / "own.csv", index=False, sep=";")
+    found = load(f"manifest:{folder}/own.csv")
+    assert found[["start", "end"]].to_numpy().tolist() == [[0.01, 0.05], [0.05, 0.1]]
+    frame.assign(end=["1.234,5", "2"]).to_csv(folder / "own.csv", index=False, sep=";")
+    with pytest.raises(ValueError, match=r"found '1\.234,5', expected end in seconds"):
+        load(f"manifest:{folder}/own.csv")
 
 
 def test_who_is_named_is_no_path_and_what_is_said_no_id(folder):

@@ -11,6 +11,8 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -26,7 +28,7 @@ from cleser.corpora.emobox import LANGUAGES, decode_emotions
 from cleser.corpora.folders import flaw, printable
 from cleser.corpora.manifest import COLUMNS, Listing, Problem, assemble, check_usable
 from cleser.corpora.tables import read_table, read_text
-from cleser.corpora.terms import is_missing, is_nobody
+from cleser.corpora.terms import composed, is_missing, is_nobody
 
 ENDINGS: Final = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet", ".pq")
 _TABLE: Final = "table"  # of a database
@@ -299,6 +301,9 @@ def _usable(table: pd.DataFrame, source: Path) -> Listing:
     shown = table["path"]
     table = table.assign(path=[_resolved(path, source.parent) for path in shown])
     flaws = _flaws(table["path"])
+    if spelt := _otherwise_spelt(table["path"], flaws):
+        table["path"] = table["path"].replace(spelt)
+        flaws |= _flaws(table["path"])
     said = table["path"].map(lambda path: flaws.get(path, "is missing")).astype("str")
     problems += [
         Problem(path, reason)
@@ -332,20 +337,24 @@ def _second_rows(table: pd.DataFrame, again: pd.Series[bool]) -> list[Problem]:
 
 
 def _seconds(column: pd.Series[Any], source: Path) -> pd.Series[float]:
-    """Times in seconds, from numbers, timedeltas, and texts as ``0 days 00:00:01.5`` or ``00:00:01,5``."""
+    """Times in seconds, from numbers, timedeltas, and texts as ``0 days 00:00:01.5``, ``00:00:01,5`` or ``1,5``."""
     if pd.api.types.is_timedelta64_dtype(column):
         seconds: pd.Series[float] = column.dt.total_seconds()
         return seconds
     numbers = pd.to_numeric(column, errors="coerce")
-    texts = column[numbers.isna() & column.notna()].astype("str").str.replace(",", ".")
+    texts = column[numbers.isna() & column.notna()].astype("str")
     texts = texts[~is_missing(texts) & (texts != "NaT")]
     if len(texts):
-        times = pd.to_timedelta(texts, errors="coerce")
+        pointed = texts.str.replace(",", ".")
+        times = pd.to_numeric(pointed, errors="coerce").astype("float64")
+        times = times.fillna(
+            pd.to_timedelta(pointed[times.isna()], errors="coerce").dt.total_seconds()
+        )
         if times.isna().any():
             found = texts[times.isna()].iloc[0]
             raise ValueError(f"{source}: found {found!r}, expected {column.name} in seconds")
         numbers = numbers.astype("float64")
-        numbers[texts.index] = times.dt.total_seconds()
+        numbers[texts.index] = times
     return numbers.astype("float64")
 
 
@@ -370,10 +379,41 @@ def _flaws(paths: pd.Series[str]) -> dict[str, str]:
     return {path: found for path, found in flaws.items() if printable(path) == path}
 
 
+def _otherwise_spelt(paths: pd.Series[str], there: Mapping[str, str]) -> dict[str, str]:
+    """Files for the paths that are missing, which differ in their Unicode form or in capitals alone.
+
+    Tables and archives go from one system to another, of which some compose letters and some do not mind capitals.
+    """
+
+    @cache
+    def names(folder: str) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        with suppress(OSError, ValueError), os.scandir(folder) as scan:
+            for entry in scan:
+                found.setdefault(composed(entry.name).casefold(), []).append(entry.name)
+        return found
+
+    @cache
+    def near(path: str) -> str | None:
+        """The one path that differs so, of those that there are."""
+        folder, name = os.path.split(path)
+        above = folder if not name or os.path.isdir(folder) else near(folder)  # noqa: PTH112
+        if not name or above is None:
+            return above
+        alike = names(above).get(composed(name).casefold(), [])
+        alike = [one for one in alike if composed(one) == composed(name)] or alike
+        return os.path.join(above, alike[0]) if len(alike) == 1 else None  # noqa: PTH118
+
+    found = {path: near(path) for path in paths.unique() if path not in there}
+    # A file that the table names itself is that row's.
+    taken = set(paths)
+    return {path: other for path, other in found.items() if other and other not in taken}
+
+
 def _ids(table: pd.DataFrame) -> list[str]:
     """Names of utterances: their files', with folders where these are alike, with times where a file has several."""
     files = table["path"].drop_duplicates()
-    stems = files.map(lambda path: Path(path).stem)
+    stems = files.map(lambda path: composed(Path(path).stem))
     if stems.duplicated().any():
         above = os.path.commonpath([os.path.dirname(path) for path in files])  # noqa: PTH120
         stems = files.map(lambda path: Path(path).relative_to(above).with_suffix("").as_posix())
