@@ -121,7 +121,8 @@ def named(
     Args:
         corpus: Name of the corpus, for messages.
         argument: The folder.
-        pattern: Regular expression of the whole stem with named groups.
+        pattern: Regular expression of the whole stem with named groups. Names of which it fits the lower or upper
+            case are read as those.
         example: A file name that follows it, for messages.
         above: How many folders above the file say something too: the pattern is of ``folder/stem`` then.
         released: Suffix of the files that the corpus is distributed as, where their sound has to be extracted first.
@@ -138,17 +139,36 @@ def named(
     found, unlisted = recordings(root)
     if above:
         found["stem"] = found["path"].map(lambda path: _tail(path, above)).astype("str")
+    found["stem"] = _in_capitals_of(pattern, found["stem"])
     fits = found["stem"].str.fullmatch(pattern)
     own, foreign = found[fits], found[~fits]
     if len(own) <= len(foreign):
         _refuse_unconverted(corpus, root, example, released)
         looked_for = f"recordings named as {example}"
-        raise wrong_folder(corpus, root, looked_for, lambda folder: _holds(folder, pattern, above))
+        error = wrong_folder(
+            corpus, root, looked_for, lambda folder: _holds(folder, pattern, above)
+        )
+        if len(foreign):
+            count = "1 recording is" if len(foreign) == 1 else f"{len(foreign)} recordings are"
+            first = Path(foreign["path"].iloc[0]).relative_to(root).as_posix()
+            error = WrongFolderError(f"{error}; {count} named otherwise, as {first}")
+        raise error
     strange = [Problem(p, f"is not named as {example}") for p in foreign["path"]]
     own, unusable = usable(own)
     groups = own["stem"].str.extract(f"^{pattern}$")
     rows = own[["path", "folder"]].assign(utterance=own["stem"])
     return Listing(rows.join(groups), [*unlisted, *strange, *unusable])
+
+
+def _in_capitals_of(pattern: str, stems: pd.Series[str]) -> pd.Series[str]:
+    """Names as a pattern has them: those that it does not fit in lower or upper case, if it fits that.
+
+    Some copies of a corpus were renamed as a whole.
+    """
+    for folded in (stems.str.lower(), stems.str.upper()):
+        other = ~stems.str.fullmatch(pattern) & folded.str.fullmatch(pattern)
+        stems = stems.where(~other, folded)
+    return stems
 
 
 def _refuse_unconverted(corpus: str, root: Path, example: str, released: str) -> None:
@@ -321,6 +341,8 @@ def _holds(folder: Path, pattern: str, above: int) -> bool:
                 if seen > _LOOKED_AT:
                     return own > foreign
                 if entry.name.lower().endswith(AUDIO):
-                    fits = re.fullmatch(pattern, _tail(entry.path, above)) is not None
+                    tail = _tail(entry.path, above)
+                    names = (tail, tail.lower(), tail.upper())
+                    fits = any(re.fullmatch(pattern, name) for name in names)
                     own, foreign = own + fits, foreign + (not fits)
     return own > foreign

@@ -62,7 +62,7 @@ _REQUIRED = ("utterance", "path", "corpus", "language")
 _TIMES = ("start", "end")
 # What readers and probe put behind the columns.
 _HEADER = ("duration", "samplerate", "channels", "frames")
-_KNOWN = {*COLUMNS, *ATTRIBUTES, ORIGINAL_SCALE, *_HEADER, "fold", "style", "intensity"}
+_KNOWN = {*COLUMNS, *ATTRIBUTES, ORIGINAL_SCALE, *_HEADER, "fold", "style", "intensity", "phones"}
 
 
 class Problem(NamedTuple):

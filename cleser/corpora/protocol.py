@@ -272,6 +272,7 @@ class Protocol:
             f"{spec}: no {name} was found, and the columns {', '.join(others)} are not used"
             for spec, rows in renamed.items()
             for name, others in unused_columns(rows).items()
+            if name == "speaker" or self.classes
         ]
         for role in ("source", "auxiliary", "target") if self.classes else ():
             specs = getattr(self, role)

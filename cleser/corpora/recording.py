@@ -27,6 +27,10 @@ _BLOCK: Final = 1 << 20  # frames: what a header promises is not allocated befor
 _UNKNOWN: Final = 1 << 40  # frames that libsndfile reports where it does not know them
 _SLIP: Final = 64  # bytes: some programs count a header of 44 or 58 bytes among the samples
 _STREAMED: Final = 0x7FFFF000  # sizes from here on stand for "until the end": written to a pipe
+_UNREAD: Final = (
+    *(".m4a", ".m4b", ".aac", ".wma", ".amr", ".3gp"),
+    *(".mp4", ".avi", ".mkv", ".mov", ".webm", ".flv", ".wmv", ".mpg", ".mpeg"),
+)
 _OGG_PAGE: Final = 65_307  # bytes of the longest page
 
 
@@ -121,13 +125,21 @@ def open_recording(path: str | Path) -> soundfile.SoundFile:
     except OSError as error:
         raise RecordingError(f"cannot be read ({error.strerror or error})") from error
     except soundfile.LibsndfileError as error:
-        raise RecordingError(f"cannot be read ({said(error)})") from error
+        raise RecordingError(f"cannot be read ({said(error)}){_conversion(Path(path))}") from error
     try:
         _check_claims(found)
     except RecordingError:
         found.close()
         raise
     return found
+
+
+def _conversion(path: Path) -> str:
+    """The end of a message about sound or a film that libsndfile does not read: how it is converted, or nothing."""
+    ending = path.suffix.lower()
+    if ending not in _UNREAD:
+        return ""
+    return f": convert it with ffmpeg -i NAME{ending} -ac 1 -ar 16000 NAME.wav"
 
 
 def _check_claims(file: soundfile.SoundFile) -> None:

@@ -223,6 +223,21 @@ def test_what_is_missing_is_said_in_a_line(folder, rows, said):
         load(f"manifest:{folder}/own.csv?color=blue")
 
 
+def test_what_has_to_be_converted_first_is_told_how(folder):
+    (folder / "a.m4a").write_bytes(b"....ftypM4A and so on")
+    (folder / "c.wav").write_bytes(b"no sound")
+    frame = pd.DataFrame({"path": ["a.m4a", "sub/b.wav", "c.wav"], "language": "de"})
+    frame.to_csv(folder / "own.csv", index=False)
+    reasons = [p.reason for p in describe(load(f"manifest:{folder}/own.csv")).problems]
+    assert reasons[0].endswith(": convert it with ffmpeg -i NAME.m4a -ac 1 -ar 16000 NAME.wav")
+    assert "ffmpeg" not in reasons[1]
+    (folder / "own.xlsx").touch()
+    with pytest.raises(
+        ValueError, match=r"found \.xlsx, expected one of .*: save the sheet as CSV"
+    ):
+        load(f"manifest:{folder}/own.xlsx")
+
+
 @pytest.mark.parametrize("ending", ["jsonl", "json", "parquet", "csv"])
 def test_a_gap_does_not_rename_the_speakers_who_are_numbers(folder, ending):
     frame = pd.DataFrame({"path": ["a.wav", "sub/b.wav"], "language": "de", "speaker": [1, None]})

@@ -80,6 +80,28 @@ def test_a_foreign_name_is_a_problem_and_a_foreign_folder_an_error(write, corpus
         load(f"{corpus}:{other}")
 
 
+@pytest.mark.parametrize(
+    ("corpus", "written", "released"),
+    [
+        ("emovo", "F1/DIS-F1-B1.WAV", "dis-f1-b1"),
+        ("shemo", "f21n05.wav", "F21N05"),
+        ("crema-d", "1001_dfa_ang_xx.wav", "1001_DFA_ANG_XX"),
+        ("casia", "WANGZHE/FEAR/239.wav", "wangzhe/fear/239"),
+    ],
+)
+def test_names_in_other_capitals_are_read_as_those_of_the_release(write, corpus, written, released):
+    manifest = load(f"{corpus}:{write(written)}")
+    assert manifest["utterance"].tolist() == [f"{corpus}/{released}"]
+    assert manifest["emotion"].notna().all()
+    assert problems(manifest) == []
+
+
+def test_how_recordings_are_named_that_are_none_of_the_corpus_is_said(write):
+    root = write(*(f"f1/{n}_rabbia.wav" for n in range(3)))
+    with pytest.raises(WrongFolderError, match=r"; 3 recordings are named otherwise, as f1/0_rabb"):
+        load(f"emovo:{root}")
+
+
 def test_files_of_casia_that_are_named_alike_are_different_utterances(write):
     names = [
         f"{who}/{what}/239.wav" for who in ("wangzhe", "liuchanhg") for what in ("sad", "fear")

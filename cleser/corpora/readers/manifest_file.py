@@ -31,6 +31,7 @@ from cleser.corpora.tables import read_table, read_text
 from cleser.corpora.terms import composed, is_missing, is_nobody
 
 ENDINGS: Final = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet", ".pq")
+_SHEETS: Final = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 _TABLE: Final = "table"  # of a database
 # What others call our columns; the first that there is counts.
 _NAMES: Final[dict[str, tuple[str, ...]]] = {
@@ -181,7 +182,10 @@ def read_rows(source: Path) -> pd.DataFrame:
         return _from_json(source, lines=suffix != ".json")
     if suffix in (".csv", ".tsv", ".txt"):
         return read_table(source)
-    raise ValueError(f"{source}: found {suffix or 'no ending'}, expected one of {list(ENDINGS)}")
+    hint = ": save the sheet as CSV (UTF-8) and give that" * (suffix in _SHEETS)
+    raise ValueError(
+        f"{source}: found {suffix or 'no ending'}, expected one of {list(ENDINGS)}{hint}"
+    )
 
 
 def _from_json(source: Path, *, lines: bool) -> pd.DataFrame:
@@ -302,7 +306,7 @@ def _usable(table: pd.DataFrame, source: Path) -> Listing:
     table = table.assign(path=[_resolved(path, source.parent) for path in shown])
     flaws = _flaws(table["path"])
     if spelt := _otherwise_spelt(table["path"], flaws):
-        table["path"] = table["path"].replace(spelt)
+        table["path"] = [spelt.get(path, path) for path in table["path"]]
         flaws |= _flaws(table["path"])
     said = table["path"].map(lambda path: flaws.get(path, "is missing")).astype("str")
     problems += [
