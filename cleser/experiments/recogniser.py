@@ -32,6 +32,9 @@ _PORTION: Final = (
     240.0  # seconds of sound whose features are in memory at once, if they can be by themselves
 )
 _FILES: Final = 128  # recordings of a portion at most
+_FEW: Final = (
+    2  # recordings whose statistics are those of what they say: too few to standardise them by
+)
 
 
 class Terms(NamedTuple):
@@ -147,17 +150,24 @@ class Recogniser:
         phones = phones_of(usable, None if alignments is None else str(alignments))
         known = bool(corpora) or speakers is not None
         terms = self._terms(usable, phones, known=known, together=together, alone=alone)
+        few = pd.Series(False, usable.index)
+        if not corpora and known and not alone and terms.protocol.transductive:
+            few = _of_few(usable, terms.protocol)
+        by_source = self._by_source("")
         shares = torch.full((len(usable), len(self._outputs_named)), torch.nan)
-        for at in _portions(usable, whole=terms.together):
-            part = usable.iloc[at]
-            shares[at], found = self._shares(part, terms, [phones[i] for i in at], title)
-            rows["reason"] = rows["reason"].fillna(rows["utterance"].map(found).astype("str"))
+        for those, how in ((~few, terms), (few, by_source)):
+            places = np.flatnonzero(those)
+            for portion in _portions(usable.iloc[places], whole=how.together):
+                at = places[portion].tolist()
+                part = usable.iloc[at]
+                shares[at], found = self._shares(part, how, [phones[i] for i in at], title)
+                rows["reason"] = rows["reason"].fillna(rows["utterance"].map(found).astype("str"))
         unsound = usable["utterance"].isin(rows["utterance"][~sound])
         shares[torch.from_numpy(unsound.to_numpy(bool, copy=True))] = torch.nan
         table = self._table(rows, usable, shares)
         if corpora:
             table = _with_problems(table, rows)
-        table.attrs["terms"] = terms.said
+        table.attrs["terms"] = _said_of(terms, usable, few)
         return table if corpora else table.drop(columns="utterance")
 
     @property
@@ -250,7 +260,7 @@ class Recogniser:
                 replace(trained, normalisation="corpus", target_access="audio"), True, said
             )
         if known and not alone:
-            settled, _ = settle(
+            settled, note = settle(
                 trained,
                 self.run.one_sided,
                 rows,
@@ -263,15 +273,58 @@ class Recogniser:
                     "; the run's test did not count the official development part, and this does"
                 )
             said = (
-                f"recordings are standardised as in the run's test (by {settled.normalisation}): "
-                f"{_counts(rows, settled)}; their labels depend on one another{without}"
+                f"recordings are standardised {self._as_tested(settled, note)}: "
+                f"{_counts(rows)}; their labels depend on one another{without}"
             )
             return Terms(settled, True, said)
         if trained.removes_content and self.run.vocabulary.phonemes:
             without = "; what is said is left in them, which the run took out"
         why = "as asked" if alone else "since no speakers were given (--speakers, --together)"
-        said = f"recordings are standardised by the source's statistics, {why}{_cost(trained)}{without}"
-        return Terms(replace(trained, normalisation="corpus", target_access="nothing"), False, said)
+        return self._by_source(f", {why}{_cost(trained)}{without}")
+
+    def _by_source(self, why: str) -> Terms:
+        """By the source's statistics: no label depends on the other recordings."""
+        said = f"recordings are standardised by the source's statistics{why}"
+        bare = replace(self.run.protocol, normalisation="corpus", target_access="nothing")
+        return Terms(bare, False, said)
+
+    def _as_tested(self, settled: Protocol, note: str) -> str:
+        """How recordings are standardised, and whether the run's own test was: "auto" decides for each set anew."""
+        by, tested = settled.normalisation, self.run.settled
+        if by == tested:
+            return f"as in the run's test (by {by})"
+        why = note.partition("; ")[2] or note
+        if not tested:
+            return f"by {by}, as decided for these recordings ({why})"
+        return (
+            f"by {by}, unlike the run's test (by {tested}), as decided for these recordings ({why})"
+        )
+
+
+def _of_few(rows: pd.DataFrame, protocol: Protocol) -> pd.Series[bool]:
+    """Recordings whose statistics would rest on two or fewer, and take away what is to be recognised.
+
+    Speakers' statistics that are shrunk lean on all recordings together, and these count then.
+    """
+    by = protocol.normalisation
+    if by == "utterance":
+        return pd.Series(False, rows.index)
+    groups = rows["speaker"].fillna(rows["corpus"]) if by == "speaker" else rows["corpus"]
+    return groups.map(groups.value_counts()) <= _FEW
+
+
+def _said_of(terms: Terms, rows: pd.DataFrame, few: pd.Series[bool]) -> str:
+    """How recordings were standardised, also those of which there are too few."""
+    if not few.any():
+        single = int((rows["speaker"].value_counts() == 1).sum())
+        if terms.protocol.normalisation != "speaker" or not single:
+            return terms.said
+        # As in the test: it is its speaker's mean, and no more than that mean remains to be recognised.
+        return f"{terms.said}; {single} speakers have a single one, whose label says nothing"
+    why = f"by the source's statistics, since {_FEW} or fewer say too little about a speaker"
+    if few.all():
+        return f"recordings are standardised {why}; with more of each speaker they would be as in the run's test"
+    return f"{terms.said}; {few.sum()} of the recordings are standardised {why}"
 
 
 def load_model(folder: str | Path) -> Recogniser:
@@ -365,18 +418,14 @@ def _portions(rows: pd.DataFrame, *, whole: bool) -> Iterator[list[int]]:
         yield portion
 
 
-def _counts(rows: pd.DataFrame, trained: Protocol) -> str:
+def _counts(rows: pd.DataFrame) -> str:
     """How many recordings there are of how many speakers."""
     each = rows["speaker"].value_counts()
     if each.empty:
         return f"{len(rows)} recordings of unknown speakers"
     least, most = each.min(), each.max()
     some = f"{most}" if least == most else f"{least} to {most}"
-    said = f"{len(each)} speakers with {some} recordings each"
-    if trained.normalisation == "speaker" and least == 1:
-        # It is its speaker's mean, and no more than that mean remains to be recognised.
-        said += f", {(each == 1).sum()} of them with a single one, whose label says nothing"
-    return said
+    return f"{len(each)} speakers with {some} recordings each"
 
 
 def _cost(trained: Protocol) -> str:

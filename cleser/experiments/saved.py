@@ -47,6 +47,7 @@ class SavedRun(NamedTuple):
         one_sided: What decides ``normalisation="auto"`` for a target; None where nothing has to.
         sentences: What decides whether sentences' means are taken off a target; None where none are.
         tokens: Whether its batches hold tokens.
+        settled: The normalisation that its test had, of ``"auto"`` what that came to; empty where nobody wrote it down.
     """
 
     settings: dict[str, Any]
@@ -60,6 +61,7 @@ class SavedRun(NamedTuple):
     one_sided: OneSidedness | None
     tokens: bool
     sentences: SentenceCheck | None
+    settled: str = ""
 
     @property
     def recognises_several(self) -> bool:
@@ -176,6 +178,17 @@ def open_run(folder: Path) -> SavedRun:
         one_sided,
         tokens,
         sentences,
+        _settled(folder, protocol),
+    )
+
+
+def _settled(folder: Path, protocol: Protocol) -> str:
+    """The normalisation of the run's test; an exported model does not know what "auto" came to."""
+    path = folder / "protocol.json"
+    if protocol.normalisation != "auto":
+        return protocol.normalisation
+    return (
+        str(json.loads(path.read_text()).get("settled_normalisation", "")) if path.exists() else ""
     )
 
 

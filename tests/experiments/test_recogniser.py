@@ -301,10 +301,61 @@ def test_the_command_follows_the_protocol(runs, recordings, specs, root, tmp_pat
         str(path) for path in recordings if path.stem in ("s0-anger-0", "s1-anger-0", "s1-anger-1")
     ]
     assert main(["predict", run, *one, "--speakers", str(tmp_path / "s.csv")]) == 0
-    assert (
-        "2 speakers with 1 to 2 recordings each, 1 of them with a single" in capsys.readouterr().err
-    )
+    assert "by the source's statistics, since 2 or fewer say too little" in capsys.readouterr().err
     assert min(differs[2:]) > 1e-3
+
+
+def _by_speakers(recordings):
+    return pd.DataFrame({"path": map(str, recordings), "speaker": [p.stem[:2] for p in recordings]})
+
+
+def test_a_speaker_of_a_recording_or_two_is_standardised_by_the_source(runs, recordings):
+    """By its own statistics nothing would be left of it; those of whom there is more get their own as before."""
+    model = cleser.load_model(runs["speaker"])
+    many = [path for path in recordings if path.stem.startswith("s1-")]
+    few = [path for path in recordings if path.stem in ("s0-anger-0", "s2-anger-0", "s2-anger-1")]
+    found = model.predict([*many, *few], speakers=_by_speakers(recordings))
+    alone = model.predict(few).filter(like="p_")
+    own = model.predict(many, speakers=_by_speakers(recordings)).filter(like="p_")
+    shares = found.filter(like="p_")
+    np.testing.assert_allclose(shares[len(many) :], alone, atol=1e-6)
+    np.testing.assert_allclose(shares[: len(many)], own, atol=1e-6)
+    said = found.attrs["terms"]
+    assert "as in the run's test (by speaker)" in said
+    assert f"; {len(few)} of the recordings are standardised by the source's statistics" in said
+
+
+def test_in_a_corpus_a_speaker_of_one_recording_is_treated_as_in_the_test(runs, root, specs):
+    rows = pd.read_csv(root / "b" / "manifest.csv")
+    rows[(rows["speaker"] != "s0") | (rows["utterance"] == "s0-anger-0")].to_csv(
+        root / "b" / "fewer.csv", index=False
+    )
+    found = cleser.load_model(runs["speaker"]).predict(corpora=[f"manifest:{root / 'b'}/fewer.csv"])
+    assert "1 speakers have a single one, whose label says nothing" in found.attrs["terms"]
+    first = found[found["utterance"] == "b/s0-anger-0"].filter(like="p_")
+    alone = cleser.load_model(runs["speaker"]).predict([root / "b" / "s0-anger-0.wav"])
+    assert np.abs(first.to_numpy() - alone.filter(like="p_").to_numpy()).max() > 1e-3
+
+
+def test_a_set_that_auto_decides_otherwise_than_the_runs_test_says_so(
+    root, specs, recordings, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("CLESER_CACHE", str(root / "cache"))
+    out = tmp_path / "run"
+    experiment = Experiment("classical", {}, Protocol([specs[0]], [specs[1]]), 1, out)
+    METHODS["classical"].run(experiment, METHODS["classical"].config(), load_backbone("acoustic"))
+    tested = json.loads((out / "protocol.json").read_text())["settled_normalisation"]
+    assert tested == "shrunk"
+    model = cleser.load_model(out)
+    assert "as in the run's test (by shrunk)" in model.predict(corpora=specs[1:]).attrs["terms"]
+    one = [path for path in recordings if path.stem.startswith("s1-")]
+    said = model.predict(one, speakers=_by_speakers(recordings)).attrs["terms"]
+    assert "by corpus, unlike the run's test (by shrunk), as decided for these recordings" in said
+    assert "one speaker is known" in said
+    single = model.predict(one[:1], speakers=_by_speakers(recordings))
+    assert "by the source's statistics" in single.attrs["terms"]
+    alone = model.predict(one[:1]).filter(like="p_")
+    np.testing.assert_allclose(single.filter(like="p_"), alone, atol=1e-6)
 
 
 @pytest.mark.parametrize(
