@@ -44,13 +44,12 @@ class LayerMix(nn.Module):
         if self.mix == "weighted":
             projected: Tensor = self.project(x)
             return projected
-        weight = self.project.weight.unflatten(1, x.shape[-2:])
+        items = x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:])
         if torch.is_grad_enabled():
-            items = x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:])
-            states = _ByLayer.apply(items, weight)  # type: ignore[no-untyped-call]
-            states = states.reshape(*x.shape[:-1], len(weight))
+            states = _ByLayer.apply(items, self.project.weight)  # type: ignore[no-untyped-call]
         else:
-            states = torch.einsum("...lc,dlc->...ld", x, weight)
+            states = _by_layer(items, self.project.weight)
+        states = states.reshape(*x.shape[:-1], self.project.out_features)
         # The bias is shared out, so that the states add up to the mix.
         shared: Tensor = states + self.project.bias / x.shape[-2]
         return shared
@@ -76,17 +75,22 @@ class LayerMix(nn.Module):
         return self.weights.softmax(0)
 
 
-class _ByLayer(torch.autograd.Function):
-    """Each layer's product W_l x_l, of x [N, L, C] and W [D, L, C].
+def _by_layer(x: Tensor, weight: Tensor) -> Tensor:
+    """Each layer's product W_l x_l [N, L, D], of x [N, L, C] and W [D, L · C]."""
+    return torch.einsum("nlc,dlc->nld", x, weight.unflatten(1, x.shape[1:]))
 
-    The gradient of W is written where it belongs. Left to torch, it would be found in another order and copied: with
-    several megabytes of new memory at each step, which the system has to clear first, a step took half as long again.
+
+class _ByLayer(torch.autograd.Function):
+    """`_by_layer`, whose gradient of W is written where it belongs.
+
+    Left to torch, it would be found in another order and copied: with several megabytes of new memory at each step,
+    which the system has to clear first, a step took half as long again.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return torch.einsum("nlc,dlc->nld", x, weight)
+        return _by_layer(x, weight)
 
     @staticmethod
     @once_differentiable
@@ -94,6 +98,9 @@ class _ByLayer(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         wide = gradient.to(weight.dtype)  # which autocast may have narrowed
         of_weight = torch.empty_like(weight)
-        torch.bmm(wide.permute(1, 2, 0), x.transpose(0, 1), out=of_weight.transpose(0, 1))
-        of_x = torch.einsum("nld,dlc->nlc", wide, weight) if ctx.needs_input_grad[0] else None
+        by_layer = of_weight.unflatten(1, x.shape[1:]).transpose(0, 1)  # [L, D, C]
+        torch.bmm(wide.permute(1, 2, 0), x.transpose(0, 1), out=by_layer)
+        of_x = None
+        if ctx.needs_input_grad[0]:
+            of_x = torch.einsum("nld,dlc->nlc", wide, weight.unflatten(1, x.shape[1:]))
         return of_x, of_weight
