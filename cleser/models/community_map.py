@@ -33,7 +33,20 @@ class CommunityMap(nn.Module):
         self.maps = nn.Parameter(torch.zeros(emotions, communities, dim, dim))
 
     def forward(self, x: Tensor, communities: Tensor) -> Tensor:
-        """Map x [B, D], whose speakers' communities are integers [B, K], −1 where unknown."""
+        """Map x [B, D].
+
+        Args:
+            x: Channels.
+            communities: Of their speakers, integers [B, K]; those that are not from 0 to C − 1 are unknown.
+
+        Raises:
+            ValueError: There is not one of each emotion.
+        """
+        if communities.ndim != 2 or communities.shape[1] != self.maps.shape[0]:
+            raise ValueError(
+                f"communities have shape {list(communities.shape)}, expected [B, {self.maps.shape[0]}]: "
+                "one of each emotion"
+            )
         if self.training and self.dropout:
             withheld = torch.rand(len(x), 1, device=x.device) < self.dropout
             communities = communities.masked_fill(withheld, -1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -143,6 +143,10 @@ class EmotionModel(nn.Module):
         layer_views: LayerViews = "none",
     ) -> None:
         super().__init__()
+        if layer_views not in get_args(LayerViews):
+            raise ValueError(
+                f"layer_views is {layer_views!r}, expected one of {list(get_args(LayerViews))}"
+            )
         self.layer_views = layer_views
         self.input_dropout = InputDropout(config.input_dropout)
         self.token_mix = LayerMix(layers, channels, config.dim, mix)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,8 @@ class LayerMix(nn.Module):
 
     def __init__(self, layers: int, channels: int, dim: int, mix: Mix = "weighted") -> None:
         super().__init__()
+        if mix not in get_args(Mix):
+            raise ValueError(f"mix is {mix!r}, expected one of {list(get_args(Mix))}")
         self.mix = mix
         if mix == "weighted":
             self.weights = nn.Parameter(torch.zeros(layers))

@@ -36,6 +36,8 @@ class TokenTransformer(nn.Module):
         """Contextualise tokens [S, D] of utterances that begin at ``offsets`` [B + 1]."""
         if self.encoder is None:
             return tokens
+        if not exporting() and not len(tokens):
+            return tokens
         if exporting():  # without padding, whose size depends on the data
             owner = owners(offsets, tokens.shape[0])
             alone: Tensor = self.encoder(

@@ -244,6 +244,39 @@ def test_community_maps_equal_their_equation():
         torch.testing.assert_close(found, expected)
 
 
+def test_communities_are_one_of_each_emotion():
+    maps, x = CommunityMap(emotions=2, communities=3, dim=4), torch.randn(2, 4)
+    torch.nn.init.normal_(maps.maps)
+    unknown = maps(x, torch.tensor([[0, -1], [1, -1]]))
+    assert torch.equal(maps(x, torch.tensor([[0, 3], [1, 7]])), unknown)
+    for wrong in ([[0], [1]], [0, 1]):
+        with pytest.raises(ValueError, match=r"expected \[B, 2\]: one of each emotion"):
+            maps(x, torch.tensor(wrong))
+
+
+@pytest.mark.parametrize("utterances", [0, 2])
+def test_batches_without_tokens(utterances):
+    model = EmotionModel(
+        ModelConfig(dim=8, token_view=True, depth=1, heads=2), layers=2, channels=4, classes=3
+    )
+    batch = Batch(
+        torch.zeros(0, 2, 4), torch.zeros(utterances + 1, dtype=torch.long), torch.randn(utterances, 2, 4),
+        {"emotion": torch.zeros(utterances, dtype=torch.long)}, torch.zeros(0, dtype=torch.long),
+        torch.ones(utterances),
+    )  # fmt: skip
+    logits = model(batch).logits
+    assert logits.shape == (utterances, 3)
+    assert logits.isfinite().all()
+    logits.sum().backward()
+
+
+def test_a_misspelt_choice_is_refused():
+    with pytest.raises(ValueError, match=r"mix is 'weigthed', expected one of \['weighted', 'conc"):
+        LayerMix(3, 8, 4, "weigthed")
+    with pytest.raises(ValueError, match="layer_views is 'token', expected one of"):
+        EmotionModel(ModelConfig(dim=8), layers=2, channels=4, classes=3, layer_views="token")
+
+
 def test_communities_are_withheld_from_some_utterances_in_training():
     torch.manual_seed(0)
     maps = CommunityMap(emotions=2, communities=2, dim=3, dropout=0.5)
