@@ -154,11 +154,11 @@ def _consistencies(
         )
         for relative in (False, True)
     ]
-    languages = labels["language"]
-    in_all = set.intersection(
-        *(set(labels["emotion"][languages == k]) for k in np.unique(languages))
-    )
-    emotions = [str(names["emotion"][1][code]) for code in sorted(in_all - {-1})]
+    # Those that the statistics know: of tokens whose phoneme, language and emotion are known.
+    known = np.all([labels[name] >= 0 for name in ("phoneme", "language", "emotion")], axis=0)
+    languages, shown = labels["language"][known], labels["emotion"][known]
+    in_all = set.intersection(*(set(shown[languages == k]) for k in np.unique(languages)))
+    emotions = [str(names["emotion"][1][code]) for code in sorted(in_all)]
     plain, relative_ = (
         Named(one, [str(p) for p in phonemes[one.phonemes]], emotions) for one in found
     )

@@ -2,10 +2,12 @@
 
 import json
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from cleser.alignment import write_textgrid
 from cleser.alignment.corpus import textgrid_path
@@ -13,7 +15,7 @@ from cleser.anchors import is_vowel, to_ipa, vowel_position
 from cleser.cli import main
 from cleser.corpora import load
 from cleser.speech import AcousticBackbone, load_alignments
-from cleser.studies.phonemes import _spread, overlap, plot_vowels, study_phonemes
+from cleser.studies.phonemes import _consistencies, _spread, overlap, plot_vowels, study_phonemes
 
 pytest.importorskip("espeakng_loader")
 SPECS = [f"synthetic:{language}?speakers=2&sentences=2" for language in ("en", "de")]
@@ -127,3 +129,21 @@ def test_vowels_of_one_place_stand_apart_rounded_ones_to_the_right():
 def test_without_phones_there_is_nothing_to_study(manifest):
     with pytest.raises(ValueError, match="no utterance has an alignment"):
         study_phonemes(manifest, [None] * len(manifest), AcousticBackbone())
+
+
+def test_an_emotion_without_a_known_phoneme_in_a_language_is_not_compared():
+    emotion, language = (
+        np.array(["anger", "calm", "joy"])[np.arange(60) % 3],
+        np.repeat(["de", "en"], 30),
+    )
+    silent = (emotion == "calm") & (language == "en")
+    features = SimpleNamespace(
+        utterances=[f"u{i}" for i in range(60)], offsets=torch.arange(61) * 4,
+        tokens=torch.randn(240, 2, 3, generator=torch.Generator().manual_seed(0)),
+        phones=["" if silent[i // 4] else "aeio"[i % 4] for i in range(240)],
+    )  # fmt: skip
+    rows = {"utterance": features.utterances, "emotion": emotion, "language": language}
+    rows = pd.DataFrame({**rows, "speaker": language})
+    plain, relative = _consistencies(features, rows, 2, 9, 0)
+    assert plain.emotions == relative.emotions == ["anger", "joy"]
+    assert plain.found.by_emotion.shape == (4, 2)
