@@ -382,9 +382,9 @@ def integer_column(values: Any, argument: str) -> Any:
                 f"{argument} is of {values.dtype}, expected integers: {_remedy(values)}"
             )
         # A copy where memory is read-only, as of a Series, for PyTorch warns of it.
-        signed = values.astype(
-            np.int64, copy=values.dtype.kind != "i" or not values.flags.writeable
-        )
+        # And no tensor is of an array that runs backwards.
+        copied = values.dtype.kind != "i" or not values.flags.writeable
+        signed = values.astype(np.int64, order="C", copy=copied)
         wraps = values.dtype == np.uint64
     if wraps and (signed < 0).any():
         raise ValueError(f"{argument} has values of 2⁶³ and more, expected int64")

@@ -75,7 +75,7 @@ def test_a_number_of_communities(corpora, tmp_path):
     words = ["communities", *corpora, "--out", str(out), "--communities", "2"]
     assert main([*words, "--permutations", "2", "--no-refit"]) == 0
     nodes = pd.read_csv(out / "nodes.csv")
-    assert nodes.groupby("emotion")["community"].nunique().max() <= 2
+    assert (nodes.groupby("emotion")["community"].nunique() == 2).all()
 
 
 @pytest.mark.parametrize(

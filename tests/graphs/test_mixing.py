@@ -89,6 +89,9 @@ def test_p_values_find_what_is_there():
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="permutations is 0"):
         permutation_test(lambda codes: 0.0, [0, 1], permutations=0)
+    for languages in ([0, 1], [0, 1, 0, 1]):
+        with pytest.raises(ValueError, match=r"expected \(3,\): one a node"):
+            assortativity(sparse.csr_array(np.ones((3, 3))), languages)
     with pytest.raises(ValueError, match=r"expected \[N\] each"):
         language_entropy([0, 1], [0])
     unknown = permutation_test(lambda codes: float("nan"), [0, 1])

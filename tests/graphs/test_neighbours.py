@@ -123,3 +123,36 @@ def test_mutual_neighbours_of_nobody():
         assert cosine_knn(x, 3, mutual=True, **asked).shape == (5, 5)
         assert cosine_knn(x, 3, mutual=True, **asked).nnz == 0
     assert cosine_knn(np.zeros((0, 3)), 3, mutual=True).shape == (0, 0)
+
+
+def test_embeddings_and_labels_come_as_they_are():
+    x = np.random.default_rng(0).standard_normal((20, 4)).astype(np.float32)
+    labels = np.arange(20) % 3
+    expected = cosine_knn(x, 3, where=same("a"), labels={"a": labels})
+    backwards = x[::-1].copy()[::-1], labels[::-1].copy()[::-1]
+    for embeddings, known in (
+        backwards, (x.astype(">f4"), labels.astype(">i8")), (x.astype(object), labels.tolist()),
+        (torch.tensor(x, requires_grad=True), torch.tensor(labels)),
+    ):  # fmt: skip
+        found = cosine_knn(embeddings, np.int64(3), where=same("a"), labels={"a": known})
+        assert (found != expected).nnz == 0
+    half = torch.from_numpy(x).bfloat16()
+    assert (cosine_knn(half, 3) != cosine_knn(half.float(), 3)).nnz == 0
+    with torch.autocast("cpu", torch.bfloat16):
+        assert (cosine_knn(x, 3) != cosine_knn(x, 3, where=None)).nnz == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"k": 3.0}, r"k is 3\.0, expected a whole number"),
+        ({"where": "same", "labels": {}}, "where is 'same', expected a relation"),
+        ({"min_similarity": float("nan")}, "min_similarity is nan"),
+        ({"embeddings": np.ones((2, 2), dtype=complex)}, "embeddings are of complex128"),
+        ({"embeddings": torch.ones(2, 2, dtype=torch.complex64)}, "embeddings are of complex64"),
+        ({"embeddings": [["a"], ["b"]]}, "embeddings are of <U1, expected real numbers"),
+    ],
+)
+def test_what_is_none_is_refused_by_name(changes, said):
+    with pytest.raises(ValueError, match=said):
+        cosine_knn(**{"embeddings": np.eye(3), **changes})

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import adjusted_rand_score
 
 from cleser.graphs import pseudo_speakers, recordings_of
@@ -65,3 +66,19 @@ def test_bad_input_is_refused():
 def test_names_of_podcasts():
     names = ["a/MSP-PODCAST_0866_0074_0002.wav", "msp-podcast/MSP-PODCAST_0001_0008", "03a01Fa.wav"]
     assert recordings_of(names) == ["MSP-PODCAST_0866", "MSP-PODCAST_0001", None]
+
+
+def test_half_precision_and_tensors_say_the_same():
+    x, _, recordings = voices(5)
+    plain = pseudo_speakers(x, recordings=recordings)
+    for scale in (
+        1e-3,
+        1.0,
+        2000.0,
+    ):  # squares of which have no digits in half precision, or overflow
+        half = (x * scale).astype(np.float16)
+        assert adjusted_rand_score(plain, pseudo_speakers(half, recordings=recordings)) > 0.95
+    tensor = torch.tensor(x, requires_grad=True)
+    found = pseudo_speakers(tensor, recordings=torch.from_numpy(recordings))
+    assert found.tolist() == plain.tolist()
+    assert len(pseudo_speakers(tensor.bfloat16(), recordings=recordings)) == len(x)

@@ -108,6 +108,14 @@ def test_a_number_of_communities_can_be_asked_for(wanted):
     assert refiner.fit(graph, x, communities(graph)).labels.max() + 1 == wanted
 
 
+def test_the_number_that_is_asked_for_is_kept_when_nodes_move():
+    for seed in range(20):
+        x = np.random.default_rng(seed).standard_normal((24, 4))
+        graph = cosine_knn(x, 5, min_similarity=0.0)
+        refiner = CommunityRefiner(n_communities=8, caution=0.0, temperature=0.5)
+        assert refiner.fit(graph, x, communities(graph)).labels.max() + 1 == 8
+
+
 def test_merging_takes_the_most_alike():
     x = np.array([[1, 0], [1, 0.1], [0, 1], [1, 0.2]], dtype=float)
     found = CommunityRefiner(n_communities=2, caution=50.0).fit(
@@ -205,6 +213,7 @@ def test_without_edges_features_decide():
         (np.ones((3, 2)), [0, 0], r"expected \[2, D\]"),
         (np.ones((2, 2)), [0], r"expected \(2,\)"),
         (np.array([[1.0, 1], [np.nan, 1]]), [0, 0], r"features\[1\] is not finite"),
+        (np.ones((2, 2)), [0.0, np.nan], "initial is of float64, expected integers"),
     ],
 )
 def test_bad_input_is_refused(features, initial, said):
@@ -212,10 +221,37 @@ def test_bad_input_is_refused(features, initial, said):
         CommunityRefiner().fit(sparse.csr_array((2, 2)), features, initial)
 
 
+@pytest.mark.parametrize(
+    "weights", [[1.0], [1.0, 2.0, 3.0], [1.0, 0.0], [-1.0, 1.0], [1.0, np.nan], [[1.0], [1.0]]]
+)
+def test_weights_are_one_a_node_and_above_zero(weights):
+    with pytest.raises(ValueError, match="expected 2 finite numbers above 0"):
+        CommunityRefiner().fit(sparse.csr_array((2, 2)), np.eye(2), [0, 1], weights=weights)
+
+
+def test_what_surrounds_the_call_changes_nothing():
+    graph, x, _ = planted(5, size=10)
+    start, refiner = communities(graph), CommunityRefiner(epochs=3)
+    plain = refiner.fit(graph, x, start)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = [refiner.fit(graph, x, start)]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for context in (torch.autocast("cpu", torch.bfloat16), torch.no_grad(), torch.inference_mode()):
+        with context:
+            found.append(refiner.fit(graph, x, start))
+    for other in found:
+        np.testing.assert_array_equal(other.membership, plain.membership)
+        np.testing.assert_array_equal(other.embeddings, plain.embeddings)
+
+
 def test_bad_settings_are_refused():
-    with pytest.raises(ValueError, match="temperature 0"):
-        CommunityRefiner(temperature=0)
-    with pytest.raises(ValueError, match="n_communities is 0"):
-        CommunityRefiner(n_communities=0)
+    for name, value in (
+        ("temperature", 0), ("temperature", float("nan")), ("caution", float("nan")), ("listen", -1),
+        ("contrast", float("inf")), ("n_communities", 0), ("n_communities", 2.5), ("dim", 0), ("steps", -1),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=f"{name} is {value}"):
+            CommunityRefiner(**{name: value})
     with pytest.raises(ValueError, match="at most the 2 nodes"):
         CommunityRefiner(n_communities=3).fit(sparse.csr_array((2, 2)), np.ones((2, 1)), [0, 0])

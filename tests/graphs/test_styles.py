@@ -138,6 +138,20 @@ def test_certain_posteriors_are_labels():
     assert asked.tolist() == hard.labels(x.speakers[:5], x.emotions[:5]).tolist()
 
 
+def test_posteriors_that_say_nothing_are_of_no_emotion():
+    x = planted_styles(speakers=4, seed=5)
+    found = style_communities(x.embeddings, **columns(x), refine=False)
+    said = np.array([[0, 0, 0, 0], [np.nan] * 4, [0, 0.1, np.nan, 0]])
+    assert found.labels([0, 0, 0], said).tolist() == [-1, -1, found.labels([0], [1])[0]]
+    assert found.labels([0], torch.eye(4, requires_grad=True)[1:2]) == found.labels([0], [1])
+    with pytest.raises(ValueError, match=r"posteriors of 6, communities of \[0, 1, 2, 3\]"):
+        found.labels([0], np.eye(6)[5:])
+    named = np.array(["a", "b", "c", "d"])[x.emotions]
+    named = style_communities(x.embeddings, **{**columns(x), "emotions": named}, refine=False)
+    with pytest.raises(ValueError, match="posteriors of 4, communities of"):
+        named.labels([0], np.eye(4)[:1])
+
+
 def test_uncertain_posteriors_of_one_language_still_find_styles():
     x = planted_styles(noise=2.0, seed=6)
     rng = np.random.default_rng(0)

@@ -29,6 +29,7 @@ the docs).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -43,6 +44,7 @@ from torch import Tensor
 from cleser.graphs.communities.agreement import Agreement
 from cleser.graphs.communities.modularity import by_size, undirected
 from cleser.graphs.communities.symmetric import convolution, sparse_tensor
+from cleser.graphs.neighbours.inputs import matrix
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -101,8 +103,9 @@ class CommunityRefiner:
     """Refines communities by features smoothed over the graph.
 
     Args:
-        n_communities: K; None keeps as many as are given, less those that lose all nodes. Where it is given,
-            communities that are most alike are merged, or the least coherent split, until there are K.
+        n_communities: K, of each part; None keeps as many as are given, less those that lose all nodes. Where it is
+            given, communities that are most alike are merged, or the least coherent split, until there are K, and no
+            move leaves one empty.
         steps: Rounds of message passing.
         listen: ρ, weight of a node's own features against its neighbours', in strengths of a mean node.
         temperature: τ of the membership.
@@ -134,13 +137,20 @@ class CommunityRefiner:
         contrast: float = 0.5,
         seed: int = 0,
     ) -> None:
-        if n_communities is not None and n_communities < 1:
-            raise ValueError(f"n_communities is {n_communities}, expected at least 1")
-        if min(steps, epochs, listen, agreement) < 0 or temperature <= 0:
-            raise ValueError(
-                f"steps {steps}, epochs {epochs}, listen {listen}, agreement {agreement} or temperature {temperature}: "
-                "expected none below 0, and a temperature above it"
-            )
+        whole = {"steps": (steps, 0), "epochs": (epochs, 0), "dim": (dim, 1), "seed": (seed, 0)}
+        if n_communities is not None:
+            whole["n_communities"] = n_communities, 1
+        for name, (value, least) in whole.items():
+            if value != int(value) or value < least:
+                raise ValueError(f"{name} is {value}, expected a whole number from {least} on")
+        real = {"listen": listen, "agreement": agreement, "contrast": contrast}
+        for name, number in real.items():
+            if not 0 <= number < math.inf:
+                raise ValueError(f"{name} is {number}, expected a finite number from 0 on")
+        if not caution >= 0:
+            raise ValueError(f"caution is {caution}, expected a number from 0 on")
+        if not 0 < temperature < math.inf:
+            raise ValueError(f"temperature is {temperature}, expected a finite number above 0")
         self.n_communities = n_communities
         self.steps = steps
         self.listen = listen
@@ -169,7 +179,8 @@ class CommunityRefiner:
             weights: w, how much each node counts in its prototype, [N]; by default all the same.
 
         Raises:
-            ValueError: Shapes do not agree, or features are not finite.
+            ValueError: Shapes do not agree, features are not finite, weights not finite and above 0, or communities no
+                integers.
         """
         return self.fit_together([Part(graph, features, initial, weights=weights)])[0]
 
@@ -177,24 +188,36 @@ class CommunityRefiner:
         """Refine the communities of several graphs in which the same speakers have nodes.
 
         Raises:
-            ValueError: Shapes do not agree, features are not finite, or a speaker has two nodes in one part.
+            ValueError: As of `fit`, or a speaker has two nodes in one part.
         """
+        # What surrounds the call changes nothing: training needs gradients, and sums of few digits are other sums.
+        with torch.inference_mode(False), torch.autocast("cpu", enabled=False):
+            return self._fit(parts)
+
+    def _fit(self, parts: Sequence[Part]) -> list[Refinement]:
         ready = [self._smooth(part) for part in parts]
         agreement = Agreement(
             [start for _, start, _ in ready], [part.speakers for part in parts], self.agreement
         )
         memberships = _alternate(ready, agreement, self.temperature)
         return [
-            _in_order(_cautious(q, start, self.caution), q, h)
+            _in_order(self._moved(q, start), q, h)
             for q, (h, start, _) in zip(memberships, ready, strict=True)
         ]
+
+    def _moved(self, membership: Tensor, start: Tensor) -> Tensor:
+        """The communities of the nodes, of which none is empty where a number of them is asked for."""
+        if not len(start):
+            return start
+        odds = membership.clamp_min(1e-30).log()
+        gain = odds.amax(1) - odds.gather(1, start[:, None]).squeeze(1)
+        labels = torch.where(gain > self.caution, membership.argmax(1), start)
+        return labels if self.n_communities is None else _refilled(labels, start, gain)
 
     def _smooth(self, part: Part) -> _Ready:
         edges = undirected(part.graph)
         x, start = _checked(edges.shape[0], part.features, part.initial)
-        weight = torch.ones(len(x))
-        if part.weights is not None:
-            weight = torch.as_tensor(np.asarray(part.weights)).float()
+        weight = _checked_weights(part.weights, len(x))
         if not len(x):
             return _Ready(x, start, weight)
         matrix = _propagation(edges, self.listen)
@@ -242,15 +265,28 @@ class _Ready(NamedTuple):
 
 
 def _checked(n: int, features: npt.ArrayLike, initial: npt.ArrayLike) -> tuple[Tensor, Tensor]:
-    x, start = np.asarray(features, dtype=np.float32), np.asarray(initial)
+    x, start = matrix(features, "features").astype(np.float32), np.asarray(initial)
     if x.ndim != 2 or len(x) != n:
         raise ValueError(f"features have shape {x.shape}, expected [{n}, D]: one row a node")
     if start.shape != (n,):
         raise ValueError(f"initial has shape {start.shape}, expected ({n},): one community a node")
     if not np.isfinite(x).all():
         raise ValueError(f"features[{int(np.argmin(np.isfinite(x).all(axis=1)))}] is not finite")
+    if n and start.dtype.kind not in "iub":
+        raise ValueError(f"initial is of {start.dtype}, expected integers")
     codes = np.unique(start, return_inverse=True)[1]
     return torch.from_numpy(x.copy()), torch.from_numpy(codes.astype(np.int64))
+
+
+def _checked_weights(weights: npt.ArrayLike | None, n: int) -> Tensor:
+    if weights is None:
+        return torch.ones(n, dtype=torch.float32)
+    values = np.asarray(weights, dtype=np.float64)
+    if values.shape != (n,) or not (np.isfinite(values) & (values > 0)).all():
+        raise ValueError(
+            f"weights have shape {values.shape}, expected {n} finite numbers above 0: one a node"
+        )
+    return torch.from_numpy(values.astype(np.float32))
 
 
 def _propagation(edges: Any, listen: float) -> Tensor:
@@ -298,12 +334,13 @@ def _hard(start: Tensor) -> Tensor:
     return F.one_hot(start) if len(start) else torch.zeros(0, 0)
 
 
-def _cautious(membership: Tensor, start: Tensor, caution: float) -> Tensor:
-    if not len(start):
-        return start
-    odds = membership.clamp_min(1e-30).log()
-    gain = odds.amax(1) - odds.gather(1, start[:, None]).squeeze(1)
-    return torch.where(gain > caution, membership.argmax(1), start)
+def _refilled(labels: Tensor, start: Tensor, gain: Tensor) -> Tensor:
+    """Communities that all nodes have left get back the node that gained least; so may others that this one leaves."""
+    labels, count = labels.clone(), int(start.max()) + 1
+    while len(missing := torch.nonzero(torch.bincount(labels, minlength=count) == 0)):
+        community = int(missing[0])
+        labels[int(torch.where(start == community, gain, torch.inf).argmin())] = community
+    return labels
 
 
 def _in_order(labels: Tensor, membership: Tensor, h: Tensor) -> Refinement:

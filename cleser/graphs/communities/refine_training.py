@@ -15,6 +15,7 @@ _SAMPLE = 1024  # nodes whose neighbours a step contrasts with as many others: a
 _CONTRAST_TEMPERATURE, _RATE, _DECAY = 0.2, 0.01, 1e-3
 
 
+@torch.enable_grad()
 def train_map(
     edges: Any,
     x: Tensor,
@@ -99,6 +100,7 @@ def _sample(n: int, generator: torch.Generator) -> Tensor:
 
 
 def _orthogonal(rows: int, columns: int, generator: torch.Generator) -> Tensor:
-    full = torch.randn(max(rows, columns), min(rows, columns), generator=generator)
+    shape = max(rows, columns), min(rows, columns)
+    full = torch.randn(shape, generator=generator, dtype=torch.float32)
     basis: Tensor = torch.linalg.qr(full).Q
     return (basis if rows >= columns else basis.T).contiguous()

@@ -11,6 +11,7 @@ from torch import Tensor, distributed
 
 from cleser.graphs.neighbours.approximate import search_approximately
 from cleser.graphs.neighbours.device_search import nearest, search_on_device
+from cleser.graphs.neighbours.inputs import matrix
 from cleser.graphs.neighbours.packing import unpack
 from cleser.graphs.neighbours.row_search import search_rows, wants_rows
 from cleser.graphs.neighbours.search import search
@@ -49,10 +50,10 @@ def cosine_knn(
         labels: What the relation reads: name → integers [N], −1 unknown.
         mutual: Keep only the neighbours that have each other.
         min_similarity: Keep only neighbours at least so similar.
-
         all_ranks: Under `torch.distributed`, the items are those of all ranks in the order of the ranks, and so are
             labels. Ranks share the work, and each gets the whole graph.
-        approximate: Search by faiss, for some millions of items: `cleser.graphs.neighbours.approximate`.
+        approximate: Search by faiss, for some millions of items: `cleser.graphs.neighbours.approximate`. Under a
+            relation that admits nearly all pairs, as ``differ("speaker")`` does, it is slower than the exact search.
 
     Returns:
         float32 [N, N]: row i holds the similarities of i's neighbours, columns ascending. Not symmetric, unless
@@ -60,7 +61,8 @@ def cosine_knn(
 
     Raises:
         ValueError: ``embeddings`` is not of two dimensions, or has a row that is zero or not finite; ``k`` is less
-            than one; a label is missing or of another length.
+            no whole number from one on; a label is missing or of another length; ``where`` is no relation, or
+            ``min_similarity`` NaN.
         ImportError: faiss is wanted, but not installed.
 
     >>> from cleser.relations import differ
@@ -74,15 +76,26 @@ def cosine_knn(
            [0. , 0. , 0.6],
            [0. , 0.6, 0. ]], dtype=float32)
     """
-    if k < 1:
-        raise ValueError(f"k is {k}, expected at least 1")
+    _check(k, where, min_similarity)
     units = unit_rows(embeddings)
     known = {} if where is None else _checked_labels(where, labels, len(units), units.device)
     if all_ranks and world() > 1:
         units, known = gather(units), {name: gather(values) for name, values in known.items()}
-    found = _search(units, where, known, min(k, max(len(units) - 1, 1)), all_ranks, approximate)
+    with torch.autocast(units.device.type, enabled=False):  # the bounds are those of whole float32
+        found = _search(units, where, known, min(k, max(len(units) - 1, 1)), all_ranks, approximate)
     graph = _graph(found.cpu(), -np.inf if min_similarity is None else min_similarity)
     return _mutual(graph) if mutual else graph
+
+
+def _check(k: int, where: Relation | None, min_similarity: float | None) -> None:
+    if not isinstance(k, (int, np.integer)):
+        raise ValueError(f"k is {k!r}, expected a whole number")
+    if k < 1:
+        raise ValueError(f"k is {k}, expected at least 1")
+    if where is not None and not isinstance(where, Relation):
+        raise ValueError(f"where is {where!r}, expected a relation, such as same('emotion')")
+    if min_similarity is not None and np.isnan(min_similarity):
+        raise ValueError("min_similarity is nan, expected a number, or None for all")
 
 
 def unit_rows(embeddings: Any) -> Tensor:
@@ -91,7 +104,9 @@ def unit_rows(embeddings: Any) -> Tensor:
     Raises:
         ValueError: As of `cosine_knn`.
     """
-    x = embeddings if isinstance(embeddings, Tensor) else torch.as_tensor(np.asarray(embeddings))
+    x = embeddings
+    if not isinstance(x, Tensor) or x.is_complex():
+        x = torch.from_numpy(matrix(embeddings, "embeddings"))
     if x.ndim != 2:
         raise ValueError(f"embeddings have shape {list(x.shape)}, expected [N, D]")
     units = torch.empty(x.shape, dtype=torch.int32, device=x.device)

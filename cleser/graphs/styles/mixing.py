@@ -73,12 +73,19 @@ def assortativity(graph: Any, languages: npt.ArrayLike) -> float:
         graph: Sparse weights [N, N] ≥ 0.
         languages: Integers or names [N].
 
+    Raises:
+        ValueError: The graph is none, or the languages are not N.
+
     >>> from scipy.sparse import csr_array
     >>> pairs = csr_array([[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0]])
     >>> assortativity(pairs, ["de", "de", "en", "en"]), assortativity(pairs, ["de", "en", "de", "en"])
     (1.0, -1.0)
     """
     edges = undirected(graph).tocoo()
+    if np.shape(languages) != edges.shape[:1]:
+        raise ValueError(
+            f"languages have shape {np.shape(languages)}, expected {edges.shape[:1]}: one a node"
+        )
     codes = np.unique(np.asarray(languages), return_inverse=True)[1]
     return _assortativity(codes[edges.coords[0]], codes[edges.coords[1]], edges.data)
 
@@ -103,8 +110,8 @@ def permutation_test(
     """Compare a statistic of labels with its values when the labels are permuted.
 
     Args:
-        statistic: Of labels, integers [N].
-        labels: As they are, [N].
+        statistic: Of labels, as integers [N]: each stands for the label of this place among all labels, sorted.
+        labels: As they are, integers or names [N].
         permutations: How many.
         seed: Of the permutations.
 

@@ -18,6 +18,7 @@ from scipy import sparse
 
 from cleser.graphs.communities.modularity import by_size, communities
 from cleser.graphs.neighbours.cosine_knn import cosine_knn
+from cleser.graphs.neighbours.inputs import matrix
 from cleser.relations import same
 
 Ints = npt.NDArray[np.int64]
@@ -73,7 +74,7 @@ def pseudo_speakers(
     >>> pseudo_speakers(voices + 0.1 * rng.normal(size=(20, 8)), k=5).tolist()
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
     """
-    x = np.asarray(embeddings.detach().cpu() if hasattr(embeddings, "detach") else embeddings)
+    x = matrix(embeddings, "embeddings")
     if not len(x):
         return np.empty(0, dtype=np.int64)
     if recordings is None:
@@ -95,7 +96,8 @@ def pseudo_speakers(
 def _codes(recordings: npt.ArrayLike, n: int) -> Ints:
     import pandas as pd  # noqa: PLC0415
 
-    values = pd.Series(recordings).to_numpy(dtype=object)
+    given = recordings.detach().cpu().numpy() if hasattr(recordings, "detach") else recordings
+    values = pd.Series(given).to_numpy(dtype=object)
     if values.shape != (n,):
         raise ValueError(f"recordings have shape {values.shape}, expected ({n},): one an utterance")
     unknown = [pd.isna(v) or (not isinstance(v, str) and v == -1) for v in values]
@@ -118,5 +120,8 @@ def _threshold(x: npt.NDArray[Any], codes: Ints, seed: int) -> float:
         apart, quantile = a != b, 0.5
     if not apart.any():
         return 0.0
-    units = x / np.linalg.norm(x, axis=1, keepdims=True)
-    return float(np.quantile((units[a[apart]] * units[b[apart]]).sum(axis=1), quantile))
+    # In half precision squares overflow, and sums of them lose their digits.
+    length = np.sqrt(np.einsum("nd,nd->n", x, x, dtype=np.float64))
+    a, b = a[apart], b[apart]
+    product = np.einsum("nd,nd->n", x[a], x[b], dtype=np.float64)
+    return float(np.quantile(product / (length[a] * length[b]), quantile))

@@ -20,6 +20,7 @@ from scipy import sparse
 from cleser.graphs.communities.modularity import communities
 from cleser.graphs.communities.refine import CommunityRefiner, Part
 from cleser.graphs.neighbours.cosine_knn import cosine_knn
+from cleser.graphs.neighbours.inputs import matrix
 from cleser.graphs.styles.nodes import Coded, Nodes, encode, pool
 from cleser.graphs.styles.offsets import remove_offsets
 from cleser.graphs.styles.style_mixing import mixing
@@ -61,10 +62,14 @@ class StyleCommunities:
 
         Args:
             speakers: [N].
-            emotions: [N], or posteriors [N, K], of which the largest counts.
+            emotions: [N], or posteriors [N, K], of which the largest counts, where any is above 0.
 
         Returns:
             int64 [N]; −1 where speaker or emotion are unknown, or their node is in no community.
+
+        Raises:
+            ValueError: There are not as many speakers as emotions, or posteriors of other emotions than the communities
+                have.
 
         >>> from cleser.graphs import planted_styles
         >>> x = planted_styles(speakers=6, seed=1)
@@ -73,9 +78,8 @@ class StyleCommunities:
         >>> found.labels([0, 0, 99], [1, -1, 1]).tolist()[1:]
         [-1, -1]
         """
-        given = np.asarray(emotions)
-        names = given.argmax(axis=1) if given.ndim == 2 else emotions
-        who, what = self._speakers.of(speakers), self._emotions.of(names)
+        what = self._emotion_of(emotions)
+        who = self._speakers.of(speakers)
         if who.shape != what.shape:
             raise ValueError(
                 f"found {len(who)} speakers and {len(what)} emotions, expected as many"
@@ -84,6 +88,20 @@ class StyleCommunities:
         place = (self._speakers.of(self.nodes["speaker"]), self._emotions.of(self.nodes["emotion"]))
         table[place] = self.nodes["community"]
         return np.asarray(table[who, what], dtype=np.int64)
+
+    def _emotion_of(self, emotions: Any) -> Ints:
+        """Codes of the emotions that are named, or most likely."""
+        given = emotions.detach().cpu() if hasattr(emotions, "detach") else emotions
+        if np.ndim(given) != 2:
+            return self._emotions.of(given)
+        posteriors, known = matrix(given, "emotions"), self._emotions.names
+        if known != list(range(posteriors.shape[1])):
+            raise ValueError(
+                f"emotions are posteriors of {posteriors.shape[1]}, communities of {known}: expected the same"
+            )
+        likely = np.nanmax(posteriors, axis=1, initial=0) > 0
+        best = np.where(np.isnan(posteriors), -1.0, posteriors).argmax(axis=1)
+        return np.where(likely, best, -1)
 
     def mixing(
         self, *, permutations: int = 999, seed: int = 0, refit: bool = False
@@ -274,8 +292,7 @@ class _Found:
 
 
 def _finite(embeddings: Any) -> Floats:
-    given = embeddings.detach().cpu().numpy() if hasattr(embeddings, "detach") else embeddings
-    x = np.asarray(given, dtype=np.float64)
+    x = matrix(embeddings, "embeddings").astype(np.float64)
     if x.ndim != 2:
         raise ValueError(f"embeddings have shape {x.shape}, expected [N, D]")
     whole = np.isfinite(x).all(axis=1)
@@ -286,9 +303,9 @@ def _finite(embeddings: Any) -> Floats:
 
 def _emotion_weights(emotions: npt.ArrayLike, n: int) -> tuple[Coded, sparse.csr_array]:
     """Names of the emotions, and how far each utterance is of each, [N, K]."""
-    given = emotions.detach().cpu().numpy() if hasattr(emotions, "detach") else emotions
+    given: Any = emotions.detach().cpu() if hasattr(emotions, "detach") else emotions
     if np.ndim(given) == 2:
-        posteriors = np.asarray(given, dtype=np.float64)
+        posteriors = matrix(given, "emotions").astype(np.float64)
         if len(posteriors) != n or not (np.isfinite(posteriors).all() and (posteriors >= 0).all()):
             raise ValueError(
                 f"emotions of shape {posteriors.shape}, expected posteriors [{n}, K] ≥ 0, finite"
