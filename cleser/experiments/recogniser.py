@@ -25,7 +25,8 @@ from cleser.experiments.experiment import Fitted, Regression, multi_label
 from cleser.experiments.one_sided import settle
 from cleser.experiments.recordings import as_utterances, files_in, read_speakers, reasons
 from cleser.experiments.saved import SavedRun, open_run
-from cleser.experiments.windows import LONGEST, SHORTEST
+from cleser.experiments.windows import LONGEST
+from cleser.speech.audio import SHORTEST
 from cleser.training.dataset import Dataset, NothingUsableError, phones_of
 
 _PORTION: Final = (
@@ -145,7 +146,7 @@ class Recogniser:
             raise ValueError(
                 f"found {sound.sum()} usable recordings of {len(rows)}, expected two or more to standardise together"
             )
-        # A run counts a corpus' silent and short utterances in the statistics of their speakers; so does this.
+        # A run counts a corpus' silent utterances in the statistics of their speakers; so does this.
         usable = rows if corpora else rows[sound].reset_index(drop=True)
         phones = phones_of(usable, None if alignments is None else str(alignments))
         known = bool(corpora) or speakers is not None

@@ -8,10 +8,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from cleser.corpora.recording import RecordingError, read_header
-from cleser.speech.audio import AudioError, read_mono
+from cleser.speech.audio import SHORTEST, AudioError, read_mono
 
 LONGEST: Final = 30.0  # seconds of a recording that is recognised as a whole
-SHORTEST: Final = 0.2  # seconds of one that is recognised at all
 SILENT: Final = -80.0  # decibels re full scale: some three steps of 16-bit samples
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -80,6 +80,7 @@ def extract_to_store(
     advance: Callable[[int], object] | None = None,
     announce: Announce | None = None,
     announce_from: float = _LONG,
+    shortest: float = 0.0,
 ) -> Extraction:
     """Encode a manifest's utterances and keep them pooled, from all the backbone's layers.
 
@@ -99,6 +100,7 @@ def extract_to_store(
         advance: Called with the number of utterances finished, for progress.
         announce: Called before the work with what it will take of the disk and about how long.
         announce_from: Seconds of sound from which on it is called.
+        shortest: Seconds below which an utterance is left out.
 
     Raises:
         ValueError: The store holds something else, the alignments are not as many as the rows, or the disk is too
@@ -125,7 +127,11 @@ def extract_to_store(
     rows = list(zip(paths, starts, ends, range(rank, len(known), ranks), strict=True))
     padding = 0.0
     with ThreadPoolExecutor(os.cpu_count()) as readers:
-        items = list(readers.map(lambda row: _Item.look(*row, known=known, record=record), rows))
+        items = list(
+            readers.map(
+                lambda row: _Item.look(*row, known=known, record=record, shortest=shortest), rows
+            )
+        )
         done = {i.key for i in items if i.key is not None and i.key in store}
         todo = [i for i in items if i.problem is None and i.key not in done]
         if advance:
@@ -291,7 +297,7 @@ class _Item:
     @classmethod
     def look(
         cls, path: str, start: float, end: float, number: int, *,
-        known: Sequence[Alignment | None], record: Record,
+        known: Sequence[Alignment | None], record: Record, shortest: float = 0.0,
     ) -> _Item:  # fmt: skip
         """Find out its name and length without decoding it."""
         item = cls(path, start, end, number, known)
@@ -307,7 +313,12 @@ class _Item:
             item.problem = str(error)
         if item.problem is None and not item.seconds > 0:
             item.problem = f"holds {whole:.3f} s of sound, expected some at {start} to {end} s"
+        if item.problem is None and item.seconds < shortest - _ROUNDED:
+            item.problem = f"lasts {item.seconds:.3f} s, expected {shortest} s or more"
         return item
+
+
+_ROUNDED: Final = 1e-4  # seconds by which the difference of two times may be off
 
 
 class _Encoded(NamedTuple):

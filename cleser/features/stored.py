@@ -140,6 +140,7 @@ def store_features(
     device: torch.device | None = None,
     advance: Callable[[int], object] | None = None,
     announce: Announce | None = None,
+    shortest: float = 0.0,
 ) -> StoredFeatures:
     """Extract what the cache's store does not hold yet, and give a view of all usable utterances.
 
@@ -152,6 +153,7 @@ def store_features(
         device: Where the backbone runs while it extracts; by default where it is.
         advance: Called with the number of utterances finished, for progress.
         announce: Called before longer work with what it will take.
+        shortest: Seconds below which an utterance is left out.
 
     Raises:
         ValueError: The manifest is empty, or the alignments are not as many as its rows.
@@ -177,6 +179,7 @@ def store_features(
         device=device,
         advance=advance,
         announce=announce,
+        shortest=shortest,
     )
     used = [i for i, key in enumerate(extraction.keys) if key is not None]
     return StoredFeatures(

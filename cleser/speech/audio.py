@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from cleser.corpora.recording import RecordingError, read_samples
+
+SHORTEST: Final = 0.2  # seconds of a recording in which an emotion is learned, tested or recognised
 
 
 class AudioError(ValueError):

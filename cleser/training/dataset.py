@@ -25,6 +25,7 @@ from cleser.features.standards import Standards, measure
 from cleser.features.stored import BLOCK, StoredFeatures, store_features
 from cleser.models.batch import Batch
 from cleser.progress import console, track
+from cleser.speech.audio import SHORTEST
 from cleser.speech.backbones import Backbone
 from cleser.training.heard import Heard
 from cleser.training.processes import processes
@@ -425,7 +426,7 @@ def stored_features(
         found = [
             store_features(
                 manifest, view, alignments=alignments, record=record, advance=advance,
-                announce=announce, device=processes().device,
+                announce=announce, device=processes().device, shortest=SHORTEST,
             )
             for view in views
         ]  # fmt: skip

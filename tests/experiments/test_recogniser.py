@@ -145,6 +145,30 @@ def test_a_corpus_of_unusable_recordings_has_reasons(runs, tmp_path, monkeypatch
     assert found["emotion"].isna().all() and found["reason"].str.contains("cannot be read").all()
 
 
+def test_what_is_too_short_to_be_recognised_is_neither_learned_nor_tested(
+    root, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("CLESER_CACHE", str(root / "cache"))
+    source = write_corpus(tmp_path / "a", "a", language="de", speakers=3, seed=7)
+    target = write_corpus(tmp_path / "b", "b", speakers=3, seed=8)
+    for folder in ("a", "b"):
+        path = tmp_path / folder / "s0-anger-0.wav"
+        soundfile.write(path, soundfile.read(path)[0][:3000], 16000)
+    out = tmp_path / "run"
+    experiment = Experiment("classical", {}, Protocol([source], [target]), 1, out)
+    results = METHODS["classical"].run(
+        experiment, METHODS["classical"].config(), load_backbone("acoustic")
+    )
+    why = "lasts 0.188 s, expected 0.2 s or more"
+    assert [row["reason"] for row in results["left_out"]] == [why, why]
+    assert results["n_utterances"] == 11
+    found = cleser.load_model(out).predict(corpora=[target])
+    assert found[found["reason"].notna()]["reason"].tolist() == [why]
+    shares = found.dropna(subset="p_anger").set_index("utterance").filter(like="p_")
+    tested = pd.read_parquet(out / "predictions.parquet").set_index("utterance")
+    np.testing.assert_allclose(shares, tested.loc[shares.index, shares.columns], atol=1e-6)
+
+
 def test_where_an_utterance_of_a_corpus_ends_is_found_though_its_header_does_not_say(
     runs, tmp_path
 ):
