@@ -64,7 +64,11 @@ def coverage(results: dict[str, Any]) -> str:
     if first["resampled"] == "utterances":
         note += " (no speakers are known: they are too narrow if speakers recur)"
     elif results["unknown_speakers"]:
-        note += f" ({results['unknown_speakers']} utterances without a speaker count as one each)"
+        count = results["unknown_speakers"]
+        note += (
+            f" ({count} utterances without a speaker count as one each: intervals are too narrow if speakers recur "
+            "among these)"
+        )
     return note
 
 
@@ -137,7 +141,7 @@ def show_results(results: dict[str, Any]) -> Group:
     note = f"{results['n_utterances']} utterances; {coverage(results)}"
     if results["left_out"]:
         note += f"; {len(results['left_out'])} recordings left out"
-    notes = [note, *trust_notes(results)]
+    notes = [note, *trust_notes(results), *majority_notes(results)]
     return Group(table, Text("\n".join(notes), style="dim"))
 
 
@@ -147,9 +151,36 @@ def majority_row(results: dict[str, Any]) -> tuple[str, str, str]:
     >>> majority_row({"per_class": {"anger": {"support": 1}, "neutral": {"support": 3}}})
     ('  of always answering neutral', '75.0 %', '')
     """
+    name, share = _majority(results)
+    return f"  of always answering {name}", f"{100 * share:.1f} %", ""
+
+
+def _majority(results: dict[str, Any]) -> tuple[str, float]:
+    """The most frequent class, and its share of the tested utterances."""
     counts = {name: values["support"] for name, values in results["per_class"].items()}
     name = max(counts, key=lambda one: counts[one])
-    return f"  of always answering {name}", f"{100 * counts[name] / sum(counts.values()):.1f} %", ""
+    return name, counts[name] / sum(counts.values())
+
+
+def majority_notes(results: dict[str, Any]) -> list[str]:
+    """A sentence where fewer utterances are recognised than whoever always answers the most frequent class gets right.
+
+    >>> classes = {"anger": {"support": 1}, "neutral": {"support": 3}}
+    >>> majority_notes({"accuracy": {"mean": 0.6}, "uar": {"mean": 0.65}, "per_class": classes})
+    ['accuracy: 60.0 % is less than the 75.0 % of always answering neutral; UAR, 65.0 %, is above chance (50.0 %)']
+    """
+    if "per_class" not in results:
+        return []
+    name, share = _majority(results)
+    accuracy, uar = results["accuracy"]["mean"], results["uar"]["mean"]
+    if accuracy > share - 1e-9:  # means over seeds are rounded
+        return []
+    chance = 1 / sum(values["support"] > 0 for values in results["per_class"].values())
+    than = "is above chance" if uar > chance else "is no better than chance"
+    return [
+        f"accuracy: {100 * accuracy:.1f} % is less than the {100 * share:.1f} % of always answering {name}; UAR, "
+        f"{100 * uar:.1f} %, {than} ({100 * chance:.1f} %)"
+    ]
 
 
 def gender_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:

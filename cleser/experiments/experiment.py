@@ -541,7 +541,7 @@ def _prepare(
         _ = data.target_phones if sealed else data.target
         data.notes += [*_sample_note(config, data), *_prior_note(config, experiment.protocol)]
         _tell_left_out([*data.seen.left_out, *([] if sealed else data.target.left_out)])
-        data.notes += _unheard(cast, data)
+        data.notes += [*_shares_note(data), *_unheard(cast, data)]
         for note in data.notes:
             _tell(note, _style(note))
     return data
@@ -569,6 +569,17 @@ def _unheard(cast: Cast, data: Data) -> list[str]:
                 "used"
             )
     return notes
+
+
+def _shares_note(data: Data) -> list[str]:
+    """That statistics of a whole target make its classes' shares look like the source's."""
+    by_group = data.protocol.transductive and data.cast.protocol.classes
+    if not by_group or data.cast.heard["speaker"].notna().any():
+        return []
+    return [
+        "normalisation: no speakers of the target are known, so that all of its utterances are standardised together: "
+        "that takes its class shares to be like the source's, and costs accuracy where they are not"
+    ]
 
 
 def _prior_note(config: Any, protocol: Protocol) -> list[str]:

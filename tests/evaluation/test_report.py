@@ -284,6 +284,38 @@ def test_a_single_speaker_has_no_interval_and_the_majority_an_accuracy(folders):
     assert "no intervals: all tested utterances are of one speaker" in shown(show_results(results))
 
 
+def test_speakers_known_of_some_alone_make_intervals_too_narrow(folders):
+    results = json.loads((folders[0] / "results.json").read_text())
+    assert "too narrow" not in shown(show_results(results))
+    results["unknown_speakers"] = 40
+    said = (
+        "(40 utterances without a speaker count as one each: intervals are too narrow if speakers"
+    )
+    assert said in shown(show_results(results)).replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "uar", "said"),
+    [
+        (
+            0.4,
+            0.6,
+            "40.0 % is less than the 70.0 % of always answering fear; UAR, 60.0 %, is above",
+        ),
+        (0.4, 0.5, "UAR, 50.0 %, is no better than chance (50.0 %)"),
+        (0.7, 0.5, None),
+    ],
+)
+def test_fewer_right_than_by_always_answering_one_class_is_said(accuracy, uar, said, folders):
+    results = json.loads((folders[0] / "results.json").read_text())
+    results["accuracy"]["mean"], results["uar"]["mean"] = accuracy, uar
+    found = dict.fromkeys(("recall", "precision", "f1"), 0.5)
+    supports = {"fear": 70, "anger": 30, "joy": 0}
+    results["per_class"] = {name: {**found, "support": n} for name, n in supports.items()}
+    text = shown(show_results(results)).replace("\n", " ")
+    assert said in text if said else "accuracy:" not in text
+
+
 def test_what_a_terminal_shows(folders):
     results = json.loads((folders[0] / "results.json").read_text())
     text = shown(show_results(results), show_comparison(compare_runs(folders[0], folders[1])))

@@ -517,6 +517,21 @@ def test_a_class_of_which_nothing_can_be_used_stops_the_run_with_the_reasons(spe
         assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("known", ["all", "some", "none"])
+def test_a_target_without_speakers_is_said_to_be_taken_for_one_of_the_sources_shares(
+    known, specs, tmp_path
+):
+    spec = write_corpus(tmp_path / "d", "d", speakers=4, seed=3)
+    path = Path(spec.removeprefix("manifest:"))
+    rows = pd.read_csv(path)
+    rows.loc[: {"all": -1, "some": 3, "none": len(rows)}[known], "speaker"] = None
+    rows.to_csv(path, index=False)
+    run("classical", Protocol([specs[0]], [spec]), tmp_path / "run", seeds=1)
+    notes = Run(tmp_path / "run").protocol["notes"]
+    said = "takes its class shares to be like the source's"
+    assert any(said in note for note in notes) == (known == "none")
+
+
 def test_an_oracle_learns_from_the_target_and_tests_on_others(specs, tmp_path):
     protocol = Protocol([specs[0]], [specs[1]], target_access="labels")
     run("erm", protocol, tmp_path / "oracle", seeds=1)
