@@ -6,6 +6,7 @@ import torch
 from sklearn.metrics import adjusted_rand_score
 
 from cleser.graphs import pseudo_speakers, recordings_of
+from cleser.graphs.styles.pseudo_speakers import _threshold
 
 
 def voices(seed, recordings=8, speakers=2, utterances=12, dim=48, noise=0.6):
@@ -78,6 +79,9 @@ def test_half_precision_and_tensors_say_the_same():
     ):  # squares of which have no digits in half precision, or overflow
         half = (x * scale).astype(np.float16)
         assert adjusted_rand_score(plain, pseudo_speakers(half, recordings=recordings)) > 0.95
+        assert _threshold(half, recordings, 0) == pytest.approx(
+            _threshold(x, recordings, 0), abs=0.01
+        )
     tensor = torch.tensor(x, requires_grad=True)
     found = pseudo_speakers(tensor, recordings=torch.from_numpy(recordings))
     assert found.tolist() == plain.tolist()
