@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cleser.corpora.manifest import Listing, Problem
+from cleser.corpora.manifest import Listing, Problem, Spare
 from cleser.corpora.recording import POINTER
 from cleser.corpora.terms import composed, to_composed
 
@@ -219,13 +219,13 @@ def _copies(pairs: list[tuple[str, str]]) -> list[Problem]:
     alike: dict[tuple[str, str], list[str]] = {}
     for copy, used in pairs:
         alike.setdefault(_apart(Path(copy), Path(used)), []).append(copy)
-    listed = []
+    listed: list[Problem] = []
     for (folder, which), copies in alike.items():
         if len(copies) == 1:
-            listed.append(Problem(copies[0], "is a further copy of an utterance"))
+            listed.append(Spare(copies[0], "is a further copy of an utterance"))
         else:
             said = f"holds {len(copies)} further copies of utterances{which} used"
-            listed.append(Problem(folder or os.path.commonpath(copies), said))
+            listed.append(Spare(folder or os.path.commonpath(copies), said))
     return listed
 
 
@@ -267,7 +267,7 @@ def attach(table: pd.DataFrame, found: pd.DataFrame, source: Path) -> Listing:
     absent -= set(found.loc[found["flaw"] != "", "utterance"])
     unlisted = joined.loc[joined["where"] == "right_only", "path"]
     listed = [
-        *(Problem(f"{source}: {n}", "is a second row") for n in table.loc[again, "utterance"]),
+        *(Spare(f"{source}: {n}", "is a second row") for n in table.loc[again, "utterance"]),
         *(Problem(f"{source}: {n}", "has no recording") for n in sorted(absent)),
         *(Problem(path, f"has no row in {source.name}") for path in unlisted),
     ]

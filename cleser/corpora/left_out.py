@@ -11,19 +11,20 @@ import pandas as pd
 _MOST: Final = 8  # reasons that are said; a corpus may have a message of its own for every file
 
 
-def reasons(left_out: Iterable[Mapping[str, str]]) -> list[str]:
+def reasons(left_out: Iterable[dict[str, str]]) -> list[str]:
     """How many recordings were left out for each reason, the most frequent first, with an example.
 
-    Reasons that differ only in their numbers are one.
+    Reasons that differ only in their numbers are one. Copies and second rows, which lose nothing, are told last.
 
     Args:
-        left_out: What was left out, as ``{"path": …, "reason": …}``.
+        left_out: What was left out, as ``{"path": …, "reason": …}``, of copies with a ``kind``.
 
     >>> reasons([{"path": "a.wav", "reason": "ends at 3 of 9"}, {"path": "b.wav", "reason": "ends at 4 of 9"}])
     ['2 recordings left out: ends at 3 of 9, as a.wav']
     """
+    left_out = list(left_out)
     alike: dict[str, list[Mapping[str, str]]] = {}
-    for one in {problem["path"]: problem for problem in left_out}.values():
+    for one in {problem["path"]: problem for problem in lost(left_out)}.values():
         alike.setdefault(re.sub(r"\d+([.,]\d+)*", "0", one["reason"]), []).append(one)
     counted = sorted(alike.values(), key=lambda found: -len(found))
     lines = [
@@ -32,6 +33,25 @@ def reasons(left_out: Iterable[Mapping[str, str]]) -> list[str]:
     ]
     if rest := counted[_MOST:]:
         lines.append(f"{_recordings(sum(map(len, rest)))} left out for {len(rest)} further reasons")
+    return [*lines, *_spare(problem for problem in left_out if "kind" in problem)]
+
+
+def lost(left_out: Iterable[dict[str, str]]) -> list[dict[str, str]]:
+    """What was left out but copies and second rows: the recordings that cannot be used."""
+    return [problem for problem in left_out if "kind" not in problem]
+
+
+def _spare(problems: Iterable[Mapping[str, str]]) -> list[str]:
+    """What is said of copies and second rows: a line for each reason, since one folder may hold copies of two."""
+    alike: dict[str, dict[str, None]] = {}
+    for problem in problems:
+        alike.setdefault(problem["reason"], {})[problem["path"]] = None
+    lines = []
+    for reason, paths in alike.items():
+        first, *others = paths
+        lines.append(f"{first} {reason}" + f" (and {len(others):,} more alike)" * bool(others))
+    if (rest := len(lines) - _MOST) > 0:
+        lines[_MOST:] = [f"{rest:,} further kinds of copies and second rows"]
     return lines
 
 
@@ -43,7 +63,7 @@ def lost_classes(classes: Sequence[str], rows: pd.DataFrame) -> list[str]:
         rows: The corpus' manifest, which knows what its reader could not use.
     """
     missing = [name for name in classes if name not in set(rows["emotion"])]
-    count = len({problem["path"] for problem in rows.attrs.get("problems", [])})
+    count = len({problem["path"] for problem in lost(rows.attrs.get("problems", []))})
     if not missing or not count:
         return []
     return [

@@ -80,6 +80,12 @@ class Problem(NamedTuple):
     reason: str
 
 
+class Spare(Problem):
+    """A copy of a recording or a further row of it, without which nothing is lost."""
+
+    __slots__ = ()
+
+
 class Listing(NamedTuple):
     """What a corpus' reader returns.
 
@@ -201,7 +207,10 @@ def _prefixed(ids: pd.Series[str], corpus: pd.Series[str]) -> pd.Series[str]:
 def with_problems(manifest: pd.DataFrame, found: Iterable[Problem]) -> pd.DataFrame:
     """The manifest with these problems in place of those that it had."""
     # Plain dicts, so that attrs survive Parquet and JSON.
-    manifest.attrs["problems"] = _Shared(problem._asdict() for problem in found)
+    manifest.attrs["problems"] = _Shared(
+        problem._asdict() | ({"kind": "spare"} if isinstance(problem, Spare) else {})
+        for problem in found
+    )
     return manifest
 
 
@@ -222,7 +231,10 @@ def problems(manifest: pd.DataFrame) -> list[Problem]:
     >>> problems(with_problems(pd.DataFrame(), [Problem("a.wav", "is empty (0 bytes)")]))
     [Problem(path='a.wav', reason='is empty (0 bytes)')]
     """
-    return [Problem(**problem) for problem in manifest.attrs.get("problems", [])]
+    return [
+        (Spare if "kind" in problem else Problem)(problem["path"], problem["reason"])
+        for problem in manifest.attrs.get("problems", [])
+    ]
 
 
 def unused_columns(manifest: pd.DataFrame) -> dict[str, list[str]]:

@@ -19,7 +19,7 @@ import pandas as pd
 
 from cleser.corpora.attributes import ATTRIBUTES, attributes_of, without_labels
 from cleser.corpora.folds import FORMS, Fold, check_split, make_folds, without_folders
-from cleser.corpora.left_out import lost_classes, reasons
+from cleser.corpora.left_out import lost, lost_classes, reasons
 from cleser.corpora.manifest import unused_columns
 from cleser.corpora.registry import check_distinct, load
 from cleser.suggestions import did_you_mean
@@ -649,7 +649,7 @@ class Cast:
                 role: len(frame) for role, frame in (*roles.items(), ("pool", self.pool))
             },
             "speakers": {role: int(frame["speaker"].nunique()) for role, frame in roles.items()},
-            "left_out": len(self.left_out),
+            "left_out": len(lost(self.left_out)),
         }
 
     @property

@@ -26,7 +26,7 @@ from cleser.alignment import Alignment
 from cleser.alignment.folder import existing_folder
 from cleser.corpora.attributes import ATTRIBUTES, attributes_of
 from cleser.corpora.audit import SHARED, LeakageError, audit
-from cleser.corpora.left_out import reasons
+from cleser.corpora.left_out import lost, reasons
 from cleser.corpora.protocol import Cast, Parts, Protocol, Uses
 from cleser.corpora.votes import VOTES, vote_columns
 from cleser.evaluation import Run, write_results
@@ -875,7 +875,7 @@ def finish(
             if rows is not None:
                 with replacing(experiment.out / f"{name}.parquet") as part:
                     rows.to_parquet(part)
-        write_results(experiment.out, left_out=left_out, temperatures=temperatures)
+        write_results(experiment.out, left_out=lost(left_out), temperatures=temperatures)
         shutil.rmtree(experiment.out / "checkpoints", ignore_errors=True)
     together.wait_for_everyone()
     return Run(experiment.out).results

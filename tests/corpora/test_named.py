@@ -4,10 +4,13 @@ import os
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from cleser.corpora import Problem, describe, load, problems
 from cleser.corpora.folders import WrongFolderError
+from cleser.corpora.left_out import lost, lost_classes, reasons
+from cleser.corpora.manifest import Spare
 
 CASES = [
     (
@@ -119,6 +122,34 @@ def test_copies_in_a_folder_or_below_are_told_in_a_line(write, tmp_path):
     used, path, reason, root = copies_of_crema(last, "192k/x/{}.wav", "48k/x/{}.wav")
     assert used == {f"192k/x/{name}.wav" for name in CREMA}
     assert path == str(root / "48k")
+
+
+def test_of_copies_nothing_is_lost(write, tmp_path):
+    names = [f"a/{name}.wav" for name in CREMA] + [f"{at}/{CREMA[0]}.wav" for at in "bc"]
+    root = write(*names, *(f"{at}/{CREMA[1]}.wav" for at in "bc"), f"b/{CREMA[0]}.mp3")
+    manifest = load(f"crema-d:{root}")
+    manifest.to_parquet(tmp_path / "m.parquet")
+    for rows in (manifest, pd.read_parquet(tmp_path / "m.parquet")):
+        left = rows.attrs["problems"]
+        assert all(isinstance(one, Spare) for one in problems(rows))
+        assert lost_classes(["fear"], rows) == [] == lost(left)
+        assert reasons(left) == [
+            f"{root / 'b'} holds 3 further copies of utterances; those in {root / 'a'} are used",
+            f"{root / 'c'} holds 2 further copies of utterances; those in {root / 'a'} are used",
+        ]
+    (root / f"a/{CREMA[2]}.wav").write_bytes(b"")
+    rows = load(f"crema-d:{root}")
+    assert "1 recording of it could not be used" in lost_classes(["fear"], rows)[0]
+    assert reasons(rows.attrs["problems"])[0].startswith("1 recording left out: is empty")
+
+
+def test_copies_and_second_rows_are_told_by_their_reasons():
+    kind = {"kind": "spare"}
+    found = [{"path": path, "reason": "has a second row"} | kind for path in "abac"]
+    found += [{"path": "a", "reason": reason} | kind for reason in ("holds x", "holds y")]
+    assert reasons(found) == ["a has a second row (and 2 more alike)", "a holds x", "a holds y"]
+    many = [{"path": "a", "reason": f"holds {n}"} | kind for n in range(10)]
+    assert reasons(many)[8:] == ["2 further kinds of copies and second rows"]
 
 
 def test_a_copy_stands_in_for_what_is_empty(write):

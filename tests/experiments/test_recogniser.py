@@ -169,6 +169,15 @@ def test_what_is_too_short_to_be_recognised_is_neither_learned_nor_tested(
     np.testing.assert_allclose(shares, tested.loc[shares.index, shares.columns], atol=1e-6)
 
 
+def test_a_second_row_is_no_recording_without_a_label(runs, tmp_path):
+    spec = write_corpus(tmp_path / "d", "d", speakers=1, takes=1)
+    path = tmp_path / "d" / "manifest.csv"
+    rows = pd.read_csv(path).drop(columns="utterance")
+    pd.concat([rows, rows.head(1)]).to_csv(path, index=False)
+    found = cleser.load_model(runs["utterance"]).predict(corpora=[spec])
+    assert found["emotion"].notna().tolist() == [True] * len(rows)
+
+
 def test_where_an_utterance_of_a_corpus_ends_is_found_though_its_header_does_not_say(
     runs, tmp_path
 ):

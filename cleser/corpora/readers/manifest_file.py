@@ -26,7 +26,7 @@ from cleser.corpora.consensus import ATTRIBUTES as CONSENSUS_ATTRIBUTES
 from cleser.corpora.consensus import SCALE as CONSENSUS_SCALE
 from cleser.corpora.emobox import LANGUAGES, decode_emotions
 from cleser.corpora.folders import flaw, printable
-from cleser.corpora.manifest import COLUMNS, Listing, Problem, assemble, check_usable
+from cleser.corpora.manifest import COLUMNS, Listing, Problem, Spare, assemble, check_usable
 from cleser.corpora.tables import read_table, read_text
 from cleser.corpora.terms import composed, is_missing, is_nobody
 
@@ -328,7 +328,7 @@ def _second_rows(table: pd.DataFrame, again: pd.Series[bool]) -> list[Problem]:
     label = table["emotion"] if "emotion" in table else pd.Series(None, table.index, dtype="str")
     first = label.groupby(table["utterance"]).transform("first")
     return [
-        Problem(
+        Spare(
             path,
             "has a second row"
             if pd.isna(other) or other == counts
