@@ -19,6 +19,7 @@ from cleser.alignment.packed import PackedAlignments
 from cleser.alignment.phones import Alignment
 from cleser.corpora.folders import printable
 from cleser.corpora.recording import RecordingError, read_header
+from cleser.corpora.terms import composed
 
 LATE: Final = 0.1
 """Seconds that a phone may end after its recording does: aligners count in frames."""
@@ -318,14 +319,15 @@ class _Row(NamedTuple):
 
 
 class _Shelf:
-    """Files of alignments by what they are named."""
+    """Files of alignments by what they are named, in the one form in which ids of utterances are."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.files: dict[str, list[Path]] = {}
         self.problems: list[dict[str, str]] = []
         for path in _walk(folder, self.problems):
-            self.files.setdefault(path.stem.removesuffix("_annot"), []).append(path)  # as emuR's
+            name = composed(path.stem).removesuffix("_annot")  # as emuR's
+            self.files.setdefault(name, []).append(path)
         self.recordings: dict[str, tuple[Path, Tier]] | None = None
 
     def get(self, row: _Row, name: str) -> Path | None:
@@ -387,7 +389,7 @@ def _nearness(file: Path, row: _Row) -> tuple[int, int, int]:
 def _shared_folders(file: Path, recording: PurePath) -> int:
     count = 0
     for a, b in zip(reversed(file.parent.parts), reversed(recording.parent.parts), strict=False):
-        if a != b:
+        if composed(a) != composed(b):
             break
         count += 1
     return count
@@ -398,8 +400,8 @@ def _rank(file: Path) -> int:
 
 
 def _find(shelf: _Shelf, row: _Row, tier: str | int | None, alphabet: str | None) -> _Found | None:
-    own = row.utterance.rsplit("/", 1)[-1]
-    for name in dict.fromkeys((own, row.path.stem)):
+    own, recording = composed(row.utterance.rsplit("/", 1)[-1]), composed(row.path.stem)
+    for name in dict.fromkeys((own, recording)):
         file = shelf.get(row, name)
         if file is not None:
             of = name if _is_ctm(file) else tier
@@ -409,7 +411,7 @@ def _find(shelf: _Shelf, row: _Row, tier: str | int | None, alphabet: str | None
             whole = to_alignment(spoken[1], file, alphabet)
         else:
             continue
-        of_recording = name == row.path.stem and row.is_part
+        of_recording = name == recording and row.is_part
         end = row.end if row.end == row.end else None
         part = whole.cut(row.start, end) if of_recording else whole
         return _Found(part, whole, str(file))

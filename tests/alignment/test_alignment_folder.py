@@ -1,6 +1,7 @@
 """The alignments of a corpus are found, matched to utterances, and what is missing is said."""
 
 import json
+import unicodedata
 
 import numpy as np
 import pandas as pd
@@ -90,6 +91,21 @@ def test_one_ctm_file_for_many(tmp_path):
     assert said(load_alignments(manifest(*ROWS), tmp_path)) == ["hə", "a"]
     (tmp_path / "03a01Fa.ctm").write_text("03a01Fa 1 0.0 0.1 K\n")
     assert said(load_alignments(manifest(ROWS[0]), tmp_path)) == ["k"]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("named", ["NFC", "NFD"])
+def test_names_are_found_in_another_form(tmp_path, form, named):
+    """Ids of utterances have one form, and files that of the system which they come from."""
+    own, recording, spoken = (unicodedata.normalize(named, f"é{n}") for n in range(3))
+    write(tmp_path / f"{own}.TextGrid", "a")
+    write(tmp_path / f"{recording}.TextGrid", "abcdef")
+    (tmp_path / "all.ctm").write_text(f"{spoken} 1 0.0 0.1 K\n")
+    (tmp_path / f"{spoken}x.ctm").write_text(f"{spoken}x 1 0.0 0.1 HH\n")
+    names = ("c/é0", "long.wav", 0.5, 0.7), ("c/x", "é1.wav", 0.2, 0.4), ("c/é2", "y.wav", 0, 0.1)
+    rows = [tuple(unicodedata.normalize(form, n) if i < 2 else n for i, n in enumerate(row))
+            for row in (*names, ("c/é2x", "z.wav", 0, 0.1))]  # fmt: skip
+    assert said(load_alignments(manifest(*rows), tmp_path)) == ["a", "cd", "k", "h"]
 
 
 def test_what_is_missing_or_broken_is_said(tmp_path):

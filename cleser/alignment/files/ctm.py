@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cleser.alignment.files.textgrid import decode
 from cleser.alignment.files.tiers import AlignmentError, Tier
+from cleser.corpora.terms import composed
 
 _Row = tuple[float, float, str, int]
 
@@ -34,7 +35,7 @@ def read_ctm(path: Path) -> dict[str, Tier]:
                 f"found {line.strip()[:80]!r}, expected recording, channel, start, duration, symbol",
                 f"line {number}",
             ) from None
-        rows.setdefault(recording, {}).setdefault(channel, []).append(row)
+        rows.setdefault(composed(recording), {}).setdefault(channel, []).append(row)
     named = {
         recording if len(channels) == 1 else f"{recording}-{channel}": found
         for recording, channels in rows.items()

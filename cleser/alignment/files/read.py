@@ -15,6 +15,7 @@ from cleser.alignment.files.label_file import read_phn, read_phones
 from cleser.alignment.files.textgrid import quality_of, read_content, read_textgrid
 from cleser.alignment.files.tiers import AlignmentError, Tier, to_alignment
 from cleser.alignment.phones import Alignment
+from cleser.corpora.terms import composed
 
 SUFFIXES: Final = (".textgrid", ".ctm", ".json", ".phn", ".phones")
 
@@ -77,8 +78,8 @@ def _read_textgrid(path: str, tier: str | int | None, alphabet: str | None) -> A
 def _recording(tiers: dict[str, Tier], name: str | int | None, path: Path) -> Tier:
     if name is None and len(tiers) == 1:
         return next(iter(tiers.values()))
-    if isinstance(name, str) and name in tiers:
-        return tiers[name]
+    if isinstance(name, str) and composed(name) in tiers:
+        return tiers[composed(name)]
     if channels := channels_of(tiers, str(name)):
         raise AlignmentError(path, f"{name!r} has several channels, name one of {channels} as tier")
     asked = "expected one" if name is None else f"none is {name!r}"
