@@ -10,6 +10,7 @@ import pytest
 from cleser.cli import main
 from cleser.corpora import Protocol, describe, load, problems
 from cleser.corpora.folds import make_folds
+from cleser.corpora.manifest import unused_columns
 from cleser.corpora.terms import CODES, to_emotions
 
 ROWS = {
@@ -426,6 +427,23 @@ def test_attributes_are_known_in_capitals_too(folder):
     assert load(f"manifest:{folder}/own.csv")["arousal"].tolist() == [1.0]
 
 
+@pytest.mark.parametrize(
+    ("values", "query", "taken"),
+    [(["positive", "negative"], "", False), ([4.2, 1.0], "", False), ([0.2, ""], "", True),
+     ([4.2, ""], "?scale=1..5", True), (["positive", "4"], "?scale=1..5", False)],
+)  # fmt: skip
+def test_attributes_in_capitals_are_taken_where_they_may_be_such(folder, values, query, taken):
+    frame = pd.DataFrame({**ROWS, "Valence": values})
+    frame.to_csv(folder / "own.csv", index=False)
+    found = load(f"manifest:{folder}/own.csv{query}")
+    assert kept(found) == EXPECTED
+    assert ("valence" in found) == taken
+    assert ("Valence" in found) == (not taken)
+    frame.drop(columns="speaker").to_csv(folder / "own.csv", index=False)
+    unused = unused_columns(load(f"manifest:{folder}/own.csv{query}"))
+    assert unused == ({} if taken else {"speaker": ["Valence"]})
+
+
 def test_columns_that_nobody_knows_are_told_where_emotions_or_speakers_are_missing(folder):
     frame = pd.DataFrame({**ROWS, "talker": "02", "take": 1})
     spec = f"manifest:{folder}/own.csv"
@@ -470,6 +488,25 @@ def test_a_file_that_two_names_may_mean_is_missing(write):
     found = load(f"manifest:{root}/own.csv")
     assert found["path"].tolist() == [str(root / "b.WAV")]
     assert [p.reason for p in problems(found)] == ["is missing"] * 2
+
+
+def test_a_file_that_two_rows_may_mean_is_of_neither(write):
+    root = write("a.wav", f"{DECOMPOSED}.wav")
+    listed = ["A.wav", "a.WAV", f"{COMPOSED}.wav", f"./{COMPOSED}.wav"]
+    frame = pd.DataFrame({"path": listed, "language": "fr", "start": range(4)})
+    frame.to_csv(root / "own.csv", index=False)
+    found = load(f"manifest:{root}/own.csv")
+    assert found["path"].tolist() == [str(root / f"{DECOMPOSED}.wav")] * 2
+    assert [p.reason for p in problems(found)] == ["is missing"] * 2
+
+
+def test_two_files_whose_names_differ_in_their_form_alone_are_two(write):
+    names = [f"{DECOMPOSED}.wav", f"{COMPOSED}.wav", "b.wav"]
+    root = write(*names)
+    pd.DataFrame({"path": names, "language": "fr"}).to_csv(root / "own.csv", index=False)
+    found = load(f"manifest:{root}/own.csv")
+    assert found["path"].tolist() == [str(root / name) for name in names]
+    assert found["utterance"].tolist() == [f"own/{COMPOSED}", f"own/{COMPOSED}_2", "own/b"]
 
 
 @pytest.mark.parametrize("there", [COMPOSED, DECOMPOSED])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
@@ -132,7 +133,7 @@ def _table(source: Path, given: Mapping[str, str]) -> pd.DataFrame:
 
 
 def _with_our_names(raw: pd.DataFrame, source: Path, given: Mapping[str, str]) -> pd.DataFrame:
-    table = _named(raw)
+    table = _named(raw, scaled=SCALE in given)
     if "scale" not in table and any(name in raw for name in CONSENSUS_ATTRIBUTES):
         table["scale"] = CONSENSUS_SCALE
     for name, value in given.items():
@@ -239,7 +240,7 @@ def _argument(argument: str) -> tuple[Path, dict[str, str]]:
     return source, given
 
 
-def _named(table: pd.DataFrame) -> pd.DataFrame:
+def _named(table: pd.DataFrame, *, scaled: bool) -> pd.DataFrame:
     """The table with our names of columns, where others stand for them."""
     table = table.rename(columns={name: str(name) for name in table.columns})
     table = table.loc[:, ~table.columns.duplicated()]
@@ -250,23 +251,34 @@ def _named(table: pd.DataFrame) -> pd.DataFrame:
         other = next((other for other in others if other in table), None)
         if name not in table and other is not None and other not in taken:
             taken[other] = name
-    return _however_spelt(table.rename(columns=taken).copy())
+    return _however_spelt(table.rename(columns=taken).copy(), scaled=scaled)
 
 
-def _however_spelt(table: pd.DataFrame) -> pd.DataFrame:
+def _however_spelt(table: pd.DataFrame, *, scaled: bool) -> pd.DataFrame:
     """The table with the columns that it still lacks, where they are there in capitals, with blanks or hyphens.
 
-    Not ids, since MELD's ``Utterance`` is a text, and not the path by ``Name``, who may be a person.
+    Not ids, since MELD's ``Utterance`` is a text, not the path by ``Name``, who may be a person, and not attributes
+    that are words or on a scale that nobody says (``scaled``): a table is read for its emotions without them.
     """
     spelt = {_folded(name): name for name in reversed(table.columns)}
+    scaled = scaled or SCALE in spelt
     taken: dict[str, str] = {}
     for name in (*COLUMNS, *ATTRIBUTES, SCALE):
         others = (_folded(other) for other in (name, *_NAMES.get(name, ())) if other != "name")
         other = next((spelt[o] for o in others if o in spelt and spelt[o] not in taken), None)
         known = other in COLUMNS or other in taken
+        if name in ATTRIBUTES and other is not None and not _are_values(table[other], scaled):
+            continue
         if name not in table and name != "utterance" and other is not None and not known:
             taken[other] = name
     return table.rename(columns=taken)
+
+
+def _are_values(column: pd.Series[Any], scaled: bool) -> bool:
+    """Whether an attribute may have the values of a column: numbers, from −1 to 1 where no other scale is named."""
+    numbers = pd.to_numeric(column, errors="coerce")
+    inside = numbers.notna() if scaled else numbers.between(-1, 1)
+    return bool((inside | column.isna()).all())
 
 
 def _folded(name: str) -> str:
@@ -409,21 +421,34 @@ def _otherwise_spelt(paths: pd.Series[str], there: Mapping[str, str]) -> dict[st
         return os.path.join(above, alike[0]) if len(alike) == 1 else None  # noqa: PTH118
 
     found = {path: near(path) for path in paths.unique() if path not in there}
-    # A file that the table names itself is that row's.
+    # A file that the table names itself is that row's, and one that two names may mean is nobody's.
     taken = set(paths)
-    return {path: other for path, other in found.items() if other and other not in taken}
+    meant: dict[str | None, set[str]] = {}
+    for path, other in found.items():
+        meant.setdefault(other, set()).add(composed(path))
+    return {
+        path: other
+        for path, other in found.items()
+        if other and other not in taken and len(meant[other]) == 1
+    }
 
 
 def _ids(table: pd.DataFrame) -> list[str]:
     """Names of utterances: their files', with folders where these are alike, with times where a file has several."""
-    files = table["path"].drop_duplicates()
-    stems = files.map(lambda path: composed(Path(path).stem))
+    files = {path: composed(path) for path in table["path"].unique()}
+    paths = pd.Series([*dict.fromkeys(files.values())], dtype="str")
+    stems = paths.map(lambda path: Path(path).stem)
     if stems.duplicated().any():
-        above = os.path.commonpath([os.path.dirname(path) for path in files])  # noqa: PTH120
-        stems = files.map(lambda path: Path(path).relative_to(above).with_suffix("").as_posix())
+        above = os.path.commonpath([os.path.dirname(path) for path in paths])  # noqa: PTH120
+        stems = paths.map(lambda path: Path(path).relative_to(above).with_suffix("").as_posix())
         if stems.duplicated().any():  # a.wav and a.flac
-            stems = files.map(lambda path: Path(path).relative_to(above).as_posix())
-    names = dict(zip(files, stems, strict=True))
+            stems = paths.map(lambda path: Path(path).relative_to(above).as_posix())
+    stem_of = dict(zip(paths, stems, strict=True))
+    names: dict[str, str] = {}
+    alike: Counter[str] = Counter()  # files whose paths are one but for the form of their letters
+    for file, path in files.items():
+        alike[path] += 1
+        names[file] = stem_of[path] + f"_{alike[path]}" * (alike[path] > 1)
     several = table["path"].duplicated(keep=False)
     if not several.any() or "start" not in table:
         return [names[path] for path in table["path"]]
