@@ -810,8 +810,8 @@ FAULTS = (
     Fault(
         "a layer's gradient goes to another layer",
         "models/layer_mix.py",
-        "x.transpose(0, 1), out=",
-        "x.transpose(0, 1).flip(0), out=",
+        "items.transpose(0, 1), out=",
+        "items.transpose(0, 1).flip(0), out=",
         "tests/models/test_models.py",
     ),
     Fault(

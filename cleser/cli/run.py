@@ -183,7 +183,6 @@ def run(args: list[str]) -> None:
     ):
         refuse_idle(detailed, "--select transfer")
     else:
-        _check_first(experiment)
         try:
             selection = select(experiment, config, arguments, arguments.out / "selection")
         except ValueError as error:
@@ -194,14 +193,6 @@ def run(args: list[str]) -> None:
         else:
             experiment, config = selection.apply(experiment, config)
     run_experiment(experiment, config)
-
-
-def _check_first(experiment: Experiment) -> None:
-    """Refuse what the run itself would refuse before settings are chosen for it, which may take hours."""
-    from cleser.experiments.experiment import admit  # noqa: PLC0415
-
-    if not (experiment.out / "results.json").exists():
-        admit(experiment)
 
 
 def tune(args: list[str]) -> None:
@@ -298,12 +289,21 @@ def select(experiment: Experiment, config: Any, arguments: Any, out: Path) -> Se
         raise ValueError(
             f"select-on holds the target {', '.join(sorted(shared))}, expected other labelled corpora"
         )
+    _check_first(experiment)
     found = select_by_transfer(
         experiment, config, choices, pool, out,
         seeds=arguments.selection_seeds, singly=len(experiment.protocol.source) == 1,
     )  # fmt: skip
     console.print(found.shown, highlight=False, soft_wrap=True)
     return found
+
+
+def _check_first(experiment: Experiment) -> None:
+    """Refuse what the run itself would refuse before settings are chosen for it, which may take hours."""
+    from cleser.experiments.experiment import admit  # noqa: PLC0415
+
+    if not (experiment.out / "results.json").exists():
+        admit(experiment)
 
 
 def run_experiment(experiment: Experiment, config: Any) -> dict[str, Any]:

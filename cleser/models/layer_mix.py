@@ -47,7 +47,7 @@ class LayerMix(nn.Module):
             projected: Tensor = self.project(x)
             return projected
         items = x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:])
-        if torch.is_grad_enabled():
+        if self.project.weight.requires_grad and _plainly_eager():
             states = _ByLayer.apply(items, self.project.weight)  # type: ignore[no-untyped-call]
         else:
             states = _by_layer(items, self.project.weight)
@@ -77,13 +77,19 @@ class LayerMix(nn.Module):
         return self.weights.softmax(0)
 
 
+def _plainly_eager() -> bool:
+    """Whether gradients are kept, and neither a compiler nor a transform of `torch.func` looks on."""
+    watched = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    return torch.is_grad_enabled() and not watched
+
+
 def _by_layer(x: Tensor, weight: Tensor) -> Tensor:
     """Each layer's product W_l x_l [N, L, D], of x [N, L, C] and W [D, L · C]."""
     return torch.einsum("nlc,dlc->nld", x, weight.unflatten(1, x.shape[1:]))
 
 
 class _ByLayer(torch.autograd.Function):
-    """`_by_layer`, whose gradient of W is written where it belongs.
+    """`_by_layer`, whose gradient of W is written where it belongs; it has no derivative of its own.
 
     Left to torch, it would be found in another order and copied: with several megabytes of new memory at each step,
     which the system has to clear first, a step took half as long again.
@@ -98,11 +104,11 @@ class _ByLayer(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor]:
         x, weight = ctx.saved_tensors
-        wide = gradient.to(weight.dtype)  # which autocast may have narrowed
+        wide, items = (t.to(weight.dtype) for t in (gradient, x))  # autocast takes narrow ones
         of_weight = torch.empty_like(weight)
         by_layer = of_weight.unflatten(1, x.shape[1:]).transpose(0, 1)  # [L, D, C]
-        torch.bmm(wide.permute(1, 2, 0), x.transpose(0, 1), out=by_layer)
+        torch.bmm(wide.permute(1, 2, 0), items.transpose(0, 1), out=by_layer)
         of_x = None
         if ctx.needs_input_grad[0]:
-            of_x = torch.einsum("nld,dlc->nlc", wide, weight.unflatten(1, x.shape[1:]))
+            of_x = torch.einsum("nld,dlc->nlc", wide, weight.unflatten(1, x.shape[1:])).to(x.dtype)
         return of_x, of_weight

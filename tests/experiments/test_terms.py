@@ -64,7 +64,9 @@ def test_every_term_is_looked_at():
 def test_a_term_is_a_flag_and_comes_back_from_saved_settings(name, tmp_path):
     _, wanted = with_other(name, Protocol(["a:1"], ["b:2"]))
     beside = [word for term, value in BESIDE.get(name, {}).items() for word in (f"--{term}", value)]
-    words = [*shlex.split(f"--source a:1 --target b:2 {OTHERS[name][1]} --out"), str(tmp_path)]
+    usual = {"source": "--source a:1", "target": "--target b:2"}
+    flags = " ".join((usual | {name: OTHERS[name][1]}).values())
+    words = [*shlex.split(flags), "--out", str(tmp_path)]
     experiment, _, arguments = asked_for("run", ["erm", *beside, *words])
     assert experiment.protocol == arguments.terms.protocol() == wanted
     assert type(experiment.protocol) is Protocol

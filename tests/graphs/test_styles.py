@@ -342,6 +342,16 @@ def test_nobody_to_deal_with_is_said():
     assert 0 <= table.loc[0, "entropy"] <= 1
 
 
+def test_a_node_in_no_community_is_nobody_to_deal_with():
+    """Speakers of one emotion lose all that there is of them with their mean."""
+    x, names = without_language([(5, (0, 1, 2)), (5, (0, 1))], seed=0)
+    lone = np.full(1, 99), np.full(1, 2), names["languages"][-1:]
+    x = np.concatenate([x, x[:1]])
+    names = {n: np.concatenate([v, w]) for (n, v), w in zip(names.items(), lone, strict=True)}
+    table = style_communities(x, **names).mixing(permutations=3).set_index("emotion")
+    assert math.isnan(table.loc[2, "entropy"]) and table.loc[2, "untested"] == "one language"
+
+
 def test_means_over_emotions_are_of_those_that_are_known_as_languages_are():
     """Of emotion 0 the only edge joins speakers of one language; dealt at random, it may join two."""
     x = planted_styles(speakers=4, languages=2, emotions=2, seed=3)

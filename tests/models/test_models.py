@@ -199,12 +199,26 @@ def test_gradients_of_layers_states_are_those_of_plain_products(shape):
         torch.testing.assert_close(a, b)
 
 
-def test_layers_states_in_half_precision_give_gradients_as_the_weights_are():
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_layers_states_in_half_precision_give_gradients_as_the_weights_are(dtype):
     layers = LayerMix(3, 4, 5, "concat")
+    x = torch.randn(7, 3, 4).to(dtype).requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):
-        states = layers.states(torch.randn(7, 3, 4))
-        layers.join(states).float().sum().backward()
+        layers.join(layers.states(x)).float().sum().backward()
     assert layers.project.weight.grad.dtype == torch.float32
+    assert x.grad.dtype == dtype
+
+
+def test_layers_states_can_be_transformed_compiled_and_frozen():
+    layers = LayerMix(3, 4, 5, "concat")
+    x = torch.randn(7, 3, 4)
+    torch.testing.assert_close(torch.func.vmap(layers.states)(x), layers.states(x))
+    compiled = torch.compile(layers.states, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), layers.states(x))
+    layers.requires_grad_(False)
+    x.requires_grad_()
+    layers.states(x).sum().backward()
+    assert layers.project.weight.grad is None and x.grad is not None
 
 
 def test_tokens_carry_their_utterances_labels():

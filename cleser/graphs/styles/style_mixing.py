@@ -101,10 +101,12 @@ def _untested(
     speaker = found._speakers.of(found.nodes["speaker"])
     reasons = []
     for emotion in emotions:
-        own = speaker[(found.nodes["emotion"] == emotion).to_numpy()]
-        several = len(np.unique(spoken[own])) > 1
-        tested = bool(np.isin(own, dealt).any())
-        reasons.append("" if tested else _NOBODY if several else _ONE)
+        inside = (found.nodes["emotion"] == emotion) & (found.nodes["community"] >= 0)
+        own = speaker[inside.to_numpy()]
+        if len(np.unique(spoken[own])) < 2:
+            reasons.append(_ONE)
+        else:
+            reasons.append("" if np.isin(own, dealt).any() else _NOBODY)
     every = "" if "" in reasons else _NOBODY if _NOBODY in reasons else _ONE
     return [*reasons, every]
 
