@@ -94,11 +94,12 @@ def audit(
             break
     pairs, first = copies.pairs(everyone), cast.folds[0]
     parts = first.parts()
+    undivided = [note for fold in cast.folds for note in _undivided(fold, fold.parts())]
     notes = [
         *_shared(cast),
         *_lists(cast),
         *_unknown(cast),
-        *_undivided(first, parts),
+        *dict.fromkeys(undivided),
         *_texts("source", _seen_texts(first), "target", first.target),
         *_texts("train", parts.train, "dev", parts.dev),
         *_statistics(cast, alignments),

@@ -169,6 +169,24 @@ def test_every_fold_is_audited(tmp_path):
         audit(every.load())
 
 
+def test_of_each_fold_is_said_who_could_not_be_held_out(specs, tmp_path):
+    """In the first fold there are two speakers to learn from, in the second but one."""
+    own = write_corpus(tmp_path / "c", "c", speakers=3, takes=2, seed=2)
+    rows = pd.read_csv(own.removeprefix("manifest:"))
+    tested = {"1": ["s0"], "2": ["s1", "s2"]}
+    lists = [
+        rows.assign(
+            fold=fold, split=rows["speaker"].isin(names).map({True: "test", False: "train"})
+        )
+        for fold, names in tested.items()
+    ]
+    pd.concat(lists)[["path", "split", "fold"]].to_csv(tmp_path / "split.csv", index=False)
+    protocol = Protocol([own, specs[1]], [own], split=str(tmp_path / "split.csv"))
+    said = "c has one speaker, who is learned from and not held out for development"
+    assert said not in audit(replace(protocol, fold="1").load(), content=False).notes
+    assert audit(protocol.load(), content=False).notes.count(said) == 1
+
+
 def test_what_the_list_and_the_corpus_lack_is_told(specs, tmp_path):
     roles = {"s0": "test", "s1": "test", "s5": "unlisted"}
     split = Path(listed(specs[0], tmp_path, lambda row: roles.get(row["speaker"], "train")))
