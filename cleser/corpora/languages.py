@@ -43,13 +43,20 @@ LANGUAGES: Final = {
 }
 """Code of ISO 639-1 for each code and name."""
 
-# Chinese languages that ISO 639-1 has no code for, which tags write as ``zh-yue`` or ``yue``.
-_CHINESE: Final = frozenset({"yue", "nan", "hak", "wuu", "gan", "hsn", "cdo", "cjy", "mnp"})
-# Codes of countries, old codes and abbreviations that people write for languages.
+# Chinese languages that ISO 639-1 has no code for, which tags write as ``zh-yue`` or ``yue``; but ``nan``, Min Nan,
+# which tables write for nothing: ``zh-nan`` is ``zh``.
+_CHINESE: Final = frozenset({"yue", "hak", "wuu", "gan", "hsn", "cdo", "cjy", "mnp"})
+# Codes of countries, old codes and abbreviations that people write for languages. Those of three letters are of larger
+# countries; some are languages of few as well (``usa``, Usarufa), whom a table of speech hardly means.
 _MISTAKEN: Final = {
     "cn": "zh", "jp": "ja", "gr": "el", "cz": "cs", "kr": "ko", "sp": "es", "dk": "da", "vn": "vi", "ua": "uk",
     "ir": "fa", "in": "id", "iw": "he", "il": "he", "ji": "yi", "jw": "jv", "mo": "ro", "us": "en", "gb": "en",
     "mx": "es", "pk": "ur", "bd": "bn", "al": "sq", "ge": "ka", "chn": "zh", "jap": "ja", "esp": "es", "prt": "pt",
+    "sh": "sr", "bh": "bho", "usa": "en", "gbr": "en", "can": "en", "aus": "en", "nzl": "en", "irl": "en", "bra": "pt",
+    "mex": "es", "col": "es", "chl": "es", "cub": "es", "egy": "ar", "sau": "ar", "irq": "ar", "dza": "ar", "irn": "fa",
+    "pak": "ur", "bgd": "bn", "twn": "zh", "hkg": "yue", "vnm": "vi", "phl": "tl", "mys": "ms", "npl": "ne",
+    "isr": "he", "dnk": "da", "aut": "de", "rou": "ro", "bgr": "bg", "svk": "sk", "svn": "sl", "srb": "sr", "ltu": "lt",
+    "lva": "lv",
 }  # fmt: skip
 # What stands for no language: several, none, one without a code, nobody knows.
 _NO_LANGUAGE: Final = frozenset({"mul", "zxx", "mis", "und", "nan", "unk", "xxx"})

@@ -178,9 +178,13 @@ def assemble(
 
 def _emotions(manifest: pd.DataFrame, rename: Mapping[str, str] | None) -> pd.Series[str]:
     """Emotions of the rows, by the letters of each row's own corpus."""
-    named = manifest["emotion"].copy()
-    for corpus, labels in manifest.groupby("corpus")["emotion"]:
-        named[labels.index] = to_emotions(labels, rename, str(corpus))
+    labels, rename = manifest["emotion"], rename or {}
+    letters = labels.str.strip().str.len() == 1
+    named = to_emotions(
+        labels.mask(letters), rename
+    )  # words once: a table may name thousands of corpora
+    for corpus, some in labels[letters].groupby(manifest.loc[letters, "corpus"]):
+        named[some.index] = to_emotions(some, rename, str(corpus))
     return named
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from cleser.corpora import COLUMNS, Listing, Problem, problems, validate
 from cleser.corpora.manifest import assemble
+from cleser.corpora.terms import to_emotions
 
 ROWS = pd.DataFrame(
     {
@@ -99,7 +100,8 @@ def test_copies_of_a_manifest_share_its_problems():
 @pytest.mark.parametrize(
     ("wrong", "right"),
     [("cn", "zh"), ("jp", "ja"), ("gr", "el"), ("cz", "cs"), ("kr", "ko"), ("sp", "es"),
-     ("cn-TW", "zh"), ("JP", "ja"), ("jap", "ja")],
+     ("cn-TW", "zh"), ("JP", "ja"), ("jap", "ja"), ("usa", "en"), ("GBR", "en"), ("bra", "pt"), ("sh", "sr"),
+     ("bh", "bho")],
 )  # fmt: skip
 def test_a_country_is_no_language(wrong, right):
     listing = Listing(ROWS.assign(language=wrong), [])
@@ -111,6 +113,7 @@ def test_a_country_is_no_language(wrong, right):
 @pytest.mark.parametrize(
     ("written", "code"),
     [("yue", "yue"), ("zh-yue", "yue"), ("zh-yue-HK", "yue"), ("zh-HK", "zh"), ("zh-cmn", "zh"),
+     ("zh-nan", "zh"), ("zh-nan-TW", "zh"), ("zh-hak", "hak"),
      ("Cantonese", "yue"), ("arz", "arz"), ("eng-USA", "en"), ("abk", "ab"), ("Romansh", "rm")],
 )  # fmt: skip
 def test_a_language_has_a_code_of_two_letters_or_else_of_three(written, code):
@@ -122,3 +125,19 @@ def test_a_language_has_a_code_of_two_letters_or_else_of_three(written, code):
 def test_what_stands_for_no_language_is_refused(none):
     with pytest.raises(ValueError, match=f"language is '{none}', expected an ISO 639-1 code"):
         assemble("mine", Listing(ROWS.assign(language=none), []))
+
+
+def test_words_are_read_once_however_many_corpora_there_are(monkeypatch):
+    calls = []
+
+    def counted(labels, rename=None, corpus=""):
+        calls.append(corpus)
+        return to_emotions(labels, rename, corpus)
+
+    monkeypatch.setattr("cleser.corpora.manifest.to_emotions", counted)
+    labels = ["hap", "A", " F ", "sad", None]
+    rows = pd.DataFrame({"utterance": [*"abcde"], "path": [*"abcde"], "language": "de"})
+    rows = rows.assign(emotion=labels, corpus=["emodb", "emodb", "shemo", "own", "other"])
+    found = assemble("mine", Listing(rows, []))["emotion"].fillna("").tolist()
+    assert found == ["happiness", "fear", "fear", "sadness", ""]
+    assert calls == ["", "emodb", "shemo"]
