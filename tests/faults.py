@@ -1768,7 +1768,7 @@ FAULTS = (
     Fault(
         "settings are chosen for a run that is refused",
         "cli/run.py",
-        "        _check_first(experiment)\n",
+        "    _check_first(experiment)\n",
         "",
         "tests/experiments/test_selection.py::"
         "test_what_the_run_would_refuse_is_refused_before_settings_are_chosen",
