@@ -51,7 +51,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
         rows.append({"utterance": f"u{i}", "path": str(path), "start": 0.0, "end": np.nan})
     rows.append({**rows[2], "utterance": "u2-part", "start": 0.2, "end": 0.9})
     table = pd.DataFrame(rows)
-    return table.assign(corpus="noise", language="xx", speaker="s", emotion="neutral")
+    return table.assign(corpus="noise", language="de", speaker="s", emotion="neutral")
 
 
 def sound(row: pd.Series, rate: int) -> torch.Tensor:
