@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from cleser.losses.blockwise import functional
+
 Mix = Literal["weighted", "concat"]
 
 
@@ -79,8 +81,7 @@ class LayerMix(nn.Module):
 
 def _plainly_eager() -> bool:
     """Whether gradients are kept, and neither a compiler nor a transform of `torch.func` looks on."""
-    watched = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
-    return torch.is_grad_enabled() and not watched
+    return torch.is_grad_enabled() and not (torch.compiler.is_compiling() or functional())
 
 
 def _by_layer(x: Tensor, weight: Tensor) -> Tensor:
