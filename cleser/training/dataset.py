@@ -30,7 +30,7 @@ from cleser.speech.backbones import Backbone
 from cleser.training.heard import Heard
 from cleser.training.processes import processes
 from cleser.training.reading import Excerpt, Wanted
-from cleser.training.sources import Bare, Recoloured, Source, Stored
+from cleser.training.sources import WITH_TOKENS, Bare, Recoloured, Source, Stored
 
 if TYPE_CHECKING:
     from cleser.training.audio import AudioEncoder, Sounds
@@ -85,6 +85,11 @@ class Dataset:
     def shape(self) -> tuple[int, int]:
         """Layers L and channels C of the features."""
         return self.source.shape
+
+    @property
+    def at_once(self) -> int:
+        """How many utterances to recognise together."""
+        return min(self.source.at_once, WITH_TOKENS) if self.tokens else self.source.at_once
 
     def subset(self, manifest: pd.DataFrame) -> Dataset:
         """The utterances that also stand in another manifest, with its emotions (which may be blank)."""

@@ -532,7 +532,7 @@ def embedded(
     shared = dataset.source.shared_out and len(dataset) >= world()
     at = torch.arange(len(dataset))[own_share(len(dataset)) if shared else slice(None)]
     found: dict[str, list[Tensor]] = {name: [] for name in names}
-    parts = at.split(size or dataset.source.at_once)
+    parts = at.split(size or dataset.at_once)
     # Only from audio does it take so long that somebody waits for it.
     progress = track("recognising", len(at)) if dataset.source.shared_out else nullcontext()
     # Weights spread over processes cannot be gathered in inference mode.

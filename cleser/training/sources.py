@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cleser.training.reading import Excerpt, Excerpts
 
 AT_ONCE: Final = 128  # utterances whose stored features are recognised together
+WITH_TOKENS: Final = 32  # the same with their tokens: a larger batch leaves the processor's cache, and takes longer
 
 
 class Source(Interface):
