@@ -1706,6 +1706,13 @@ FAULTS = (
         "tests/experiments/test_experiment.py::test_under_a_sealed_target_a_recipe_runs_or_says_what_it_lacks",
     ),
     Fault(
+        "a recipe that is given the target need not say so",
+        "experiments/neural.py",
+        "            check_declared(recipe, config)\n",
+        "",
+        "tests/recipes/test_own_recipe.py::test_who_is_given_the_target_must_say_so",
+    ),
+    Fault(
         "a sealed target is opened for a prior that cannot be matched",
         "experiments/neural.py",
         "if recipe.sees_target and len(parts.adapt) else None",

@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 
 from cleser.corpora.readers.manifest_file import read_rows
+from cleser.corpora.tables import ENDINGS
 from cleser.corpora.terms import composed, to_splits
 
 _ROLES: Final = ("train", "dev", "test")
 _FILES: Final = {"train": "train", "valid": "dev", "val": "dev", "dev": "dev", "test": "test"}
 _PATHS: Final = ("path", "file", "wav", "file_name", "filename")
-_TABLES: Final = (".csv", ".tsv", ".jsonl", ".parquet")
 _EACH_SPEAKER: Final = "leave-one-speaker-out"
 FORMS: Final = f"FILE.csv, emobox:FOLDER, kfold:NUMBER or {_EACH_SPEAKER}"
 """How a split is written."""
@@ -81,7 +81,7 @@ def check_split(split: str, forms: str = FORMS) -> None:
     kind, _, argument = split.partition(":")
     if kind == "kfold" and not (argument.isdecimal() and int(argument) > 1):
         raise ValueError(f"split is {split!r}, expected kfold:NUMBER with 2 folds or more")
-    listed = Path(split).suffix.lower() in _TABLES or (kind == "emobox" and argument)
+    listed = Path(split).suffix.lower() in ENDINGS or (kind == "emobox" and argument)
     if not (listed or kind == "kfold" or split == _EACH_SPEAKER):
         raise ValueError(f"split is {split!r}, expected {forms}")
 
@@ -95,7 +95,7 @@ def without_folders(split: str) -> str:
     kind, colon, argument = split.partition(":")
     if kind == "emobox":
         return kind + colon + Path(argument).expanduser().name
-    return Path(split).name if Path(split).suffix.lower() in _TABLES else split
+    return Path(split).name if Path(split).suffix.lower() in ENDINGS else split
 
 
 def audit_folds(manifest: pd.DataFrame, folds: Iterable[Fold]) -> pd.DataFrame:

@@ -11,6 +11,8 @@ import pandas as pd
 from cleser.corpora.attributes import ATTRIBUTES, ORIGINAL_SCALE, with_mapped_attributes
 from cleser.corpora.languages import is_code, meant
 from cleser.corpora.terms import (
+    EMOTIONS,
+    GENDERS,
     composed,
     to_composed,
     to_emotions,
@@ -33,30 +35,6 @@ COLUMNS = (
     "split",
     "text",
 )
-EMOTIONS = (
-    "anger",
-    "happiness",
-    "neutral",
-    "sadness",
-    "fear",
-    "disgust",
-    "surprise",
-    "contempt",
-    "calm",
-    "boredom",
-    "amusement",
-    "anxiety",
-    "excitement",
-    "frustration",
-    "guilt",
-    "interest",
-    "pride",
-    "relief",
-    "shame",
-    "sleepiness",
-    "other",
-)
-GENDERS = ("female", "male")
 
 _REQUIRED = ("utterance", "path", "corpus", "language")
 _TIMES = ("start", "end")

@@ -20,6 +20,7 @@ import pandas as pd
 
 from cleser import plugins
 from cleser.corpora.manifest import Listing, assemble, check_usable, problems, with_problems
+from cleser.corpora.tables import ENDINGS
 from cleser.plugins import registered
 from cleser.suggestions import did_you_mean
 
@@ -151,7 +152,7 @@ def _reader(name: str, spec: str) -> Reader:
     known = _registered()
     if name not in known:
         argument = spec.partition(":")[2]
-        table = Path(argument.partition("?")[0]).suffix in (".csv", ".tsv", ".parquet", ".jsonl")
+        table = Path(argument.partition("?")[0]).suffix.lower() in ENDINGS
         raise ValueError(
             f"{spec}: unknown corpus {name!r}, expected one of {', '.join(sorted(known))}"
             f"{f'; a table is read as manifest:{argument}' if table else did_you_mean(name, known)}"

@@ -12,6 +12,8 @@ import pandas as pd
 
 _MARKS: Final = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _SEPARATORS: Final = ",;\t|"
+ENDINGS: Final = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet", ".pq")
+"""Of the files that a manifest or a list of folds may be."""
 
 
 def read_text(path: Path, fallback: str = "cp1252") -> str:

@@ -87,6 +87,12 @@ def _table(text: str) -> dict[str, str]:
     return {word: name for name, others in pairs for word in (name, *others.split())}
 
 
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(line.partition(":")[0] for line in text.splitlines())
+
+
+EMOTIONS: Final = _names(_EMOTIONS)
+GENDERS: Final = _names(_GENDERS)
 _EMOTION_TABLE: Final = _table(_EMOTIONS)
 _GENDER_TABLE: Final = _table(_GENDERS)
 _SPLIT_TABLE: Final = _table(_SPLITS)

@@ -140,11 +140,7 @@ class Experiment:
                     f"{out} holds a run with other settings ({'; '.join(apart)}); choose another folder or remove it"
                 )
             return (out / "results.json").exists()
-        if (
-            out.exists()
-            and not path.exists()
-            and not (out.is_dir() and _others(out) <= {SELECTION})
-        ):
+        if out.exists() and not (out.is_dir() and _others(out) <= {SELECTION}):
             raise RunFolderError(f"{out} is not empty and holds no run; choose another folder")
         return False
 

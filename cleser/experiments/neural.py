@@ -194,12 +194,36 @@ def _fit_member(
     return Learner(recipe, encoder)
 
 
+def check_declared(recipe: Recipe, config: Any) -> None:
+    """Refuse a recipe that is given the target's recordings while its settings do not say so.
+
+    The protocol's terms, and with them the hash and the report, follow the settings.
+
+    Raises:
+        ValueError: ``recipe.sees_target`` is true, and neither ``config.adapts`` nor ``config.match_prior`` is.
+    """
+    if recipe.sees_target and not (
+        getattr(config, "adapts", False) or getattr(config, "match_prior", False)
+    ):
+        names = type(recipe).__name__, type(config).__name__
+        raise ValueError(
+            f"{names[0]} has sees_target=True, but its settings {names[1]} do not say that it learns from the target's "
+            f"unlabelled recordings, and the terms of the run would be wrong: give {names[1]} the class attribute "
+            "adapts = True"
+        )
+
+
 def runner(build: Callable[[Any, Task], Recipe]) -> Callable[..., dict[str, Any]]:
     """What runs an experiment with the networks that ``build`` makes of a config and a task."""
 
     def run(experiment: Experiment, config: Any, backbone: Backbone) -> dict[str, Any]:
         def fit(repeat: Repeat) -> FittedRecipe:
-            return fit_recipe(lambda task: build(config, task), config.training, repeat)
+            return fit_recipe(declared, config.training, repeat)
+
+        def declared(task: Task) -> Recipe:
+            recipe = build(config, task)
+            check_declared(recipe, config)
+            return recipe
 
         return run_experiment(experiment, config, fit, backbone, auxiliary=config.all_languages)
 

@@ -1,4 +1,4 @@
-"""How an utterance is heard depends on whose it is: a linear map of each speaker-style community."""
+"""Adds one linear map per speaker-style community to a network."""
 
 from __future__ import annotations
 

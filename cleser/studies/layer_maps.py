@@ -103,7 +103,7 @@ def _step(names: list[str]) -> int:
 
 
 def _least(cells: Any) -> float:
-    """The tenth below the least: on a scale from 0 layers that are all nearly alike would be one colour."""
+    """Lower end of the colour scale: on a scale from 0, layers that are all nearly alike would be one colour."""
     return float(np.floor(10 * np.nanmin(cells, initial=0.9)) / 10)
 
 

@@ -9,7 +9,7 @@ from accelerate import PartialState
 
 
 def on_cpu() -> bool:
-    """Whether training runs on the processor: accelerate wants to be told, or takes its processes for strangers."""
+    """Whether training runs on the processor: accelerate must be told to use the CPU."""
     asked = os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("1", "true", "yes")
     return asked or not torch.accelerator.is_available()
 

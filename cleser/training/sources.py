@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from cleser.training.reading import Excerpt, Excerpts
 
 AT_ONCE: Final = 128  # utterances whose stored features are recognised together
-WITH_TOKENS: Final = 32  # the same with their tokens: a larger batch leaves the processor's cache, and takes longer
+# The same with their tokens: a larger batch leaves the processor's cache, and takes longer.
+WITH_TOKENS: Final = 32
 
 
 class Source(Interface):

@@ -28,10 +28,9 @@ from cleser.corpora.consensus import SCALE as CONSENSUS_SCALE
 from cleser.corpora.emobox import LANGUAGES, decode_emotions
 from cleser.corpora.folders import flaw, printable
 from cleser.corpora.manifest import COLUMNS, Listing, Problem, Spare, assemble, check_usable
-from cleser.corpora.tables import read_table, read_text
+from cleser.corpora.tables import ENDINGS, read_table, read_text
 from cleser.corpora.terms import composed, is_missing, is_nobody
 
-ENDINGS: Final = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet", ".pq")
 _SHEETS: Final = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 _TABLE: Final = "table"  # of a database
 # What others call our columns; the first that there is counts.

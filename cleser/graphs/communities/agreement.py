@@ -69,7 +69,7 @@ class Agreement:
                 self.common[a, b] = own, other
 
     def evidence(self, memberships: Sequence[Tensor], part: int) -> Tensor:
-        """What the others say of a part's nodes, in log-odds [N, K]; 0 of speakers they do not know."""
+        """Log-odds [N, K] of a part's nodes from the other emotions' graphs; 0 for speakers in none of them."""
         said = torch.zeros_like(memberships[part])
         for (a, b), (own, other) in self.common.items():
             if a == part:

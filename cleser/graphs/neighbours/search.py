@@ -1,4 +1,4 @@
-"""Exact search on the processor: products of tiles in low precision, sifted, and the last word in whole numbers."""
+"""Exact search on the processor: low precision proposes neighbours, tile by tile, and integers decide."""
 
 from __future__ import annotations
 
