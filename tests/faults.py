@@ -1710,7 +1710,7 @@ FAULTS = (
         "experiments/neural.py",
         "            check_declared(recipe, config)\n",
         "",
-        "tests/recipes/test_own_recipe.py::test_who_is_given_the_target_must_say_so",
+        "tests/experiments/test_experiment.py::test_who_is_given_the_target_must_say_so",
     ),
     Fault(
         "a sealed target is opened for a prior that cannot be matched",

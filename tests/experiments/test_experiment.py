@@ -7,8 +7,9 @@ import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ from cleser.experiments.evaluate import evaluate
 from cleser.experiments.experiment import Data, Experiment, RunFolderError
 from cleser.experiments.saved import open_run
 from cleser.models import ModelConfig
-from cleser.recipes import METHODS, ERMConfig
+from cleser.recipes import ERM, METHODS, ERMConfig
 from cleser.recipes.classical import Classical
 from cleser.recipes.probe import Probe
 from cleser.settings import as_yaml, from_plain, to_plain
@@ -698,3 +699,27 @@ def test_only_what_uses_tokens_reads_them(name, specs, tmp_path, monkeypatch):
     np.testing.assert_allclose(
         found.set_index("utterance").loc[again.index, columns], again[columns], atol=1e-4
     )
+
+
+class Peeking(ERM):
+    """Is given the target's recordings, which its settings say nothing of."""
+
+    def __init__(self, config, task):
+        super().__init__(config, task)
+        self.sees_target = True
+
+
+@dataclass(frozen=True)
+class Honest(ERMConfig):
+    adapts: ClassVar[bool] = True
+
+
+def test_who_is_given_the_target_must_say_so(specs, tmp_path):
+    """The terms follow the settings: by ERM's, this run would read as one that has not learned from the target."""
+    experiment = Experiment("peeking", {}, Protocol([specs[0]], [specs[1]]), 1, tmp_path / "run")
+    short = {"training": TrainingConfig(epochs=1, batch_size=8), "model": ModelConfig(dim=16)}
+    backbone = load_backbone("acoustic")
+    with pytest.raises(ValueError, match="Peeking has sees_target=True, but its settings ERMC"):
+        neural.network(ERMConfig, Peeking).run(experiment, ERMConfig(**short), backbone)
+    neural.network(Honest, Peeking).run(experiment, Honest(**short), backbone)
+    assert json.loads((tmp_path / "run" / "protocol.json").read_text())["uses"]["training"]

@@ -2,22 +2,14 @@
 
 import json
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import pandas as pd
 import pytest
 import yaml
 
 from cleser.cli import main
-from cleser.corpora import Protocol
-from cleser.experiments.experiment import Experiment
-from cleser.experiments.neural import network
-from cleser.models.emotion import ModelConfig
-from cleser.recipes import ERM, METHODS, ERMConfig
-from cleser.speech import load_backbone
-from cleser.training.loop import TrainingConfig
+from cleser.recipes import METHODS
 from tests.corpora.trees import write_corpus
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "sapa_supcon"
@@ -153,29 +145,3 @@ def test_its_package_holds_the_module_that_it_registers():
     assert (EXAMPLE / module).exists()
     (entry,) = told["project"]["entry-points"]["cleser.recipes"].values()
     assert entry.split(":")[0] == module.removesuffix(".py")
-
-
-class Peeking(ERM):
-    """Is given the target's recordings, which its settings say nothing of."""
-
-    def __init__(self, config, task):
-        super().__init__(config, task)
-        self.sees_target = True
-
-
-@dataclass(frozen=True)
-class Honest(ERMConfig):
-    adapts: ClassVar[bool] = True
-
-
-def test_who_is_given_the_target_must_say_so(finished, tmp_path, monkeypatch):
-    """The terms follow the settings: by ERM's, this run would read as one that has not learned from the target."""
-    monkeypatch.setenv("CLESER_CACHE", str(tmp_path / "cache"))
-    _, specs = finished
-    experiment = Experiment("peeking", {}, Protocol([specs[0]], [specs[1]]), 1, tmp_path / "run")
-    short = {"training": TrainingConfig(epochs=1, batch_size=8), "model": ModelConfig(dim=16)}
-    backbone = load_backbone("acoustic")
-    with pytest.raises(ValueError, match="Peeking has sees_target=True, but its settings ERMC"):
-        network(ERMConfig, Peeking).run(experiment, ERMConfig(**short), backbone)
-    network(Honest, Peeking).run(experiment, Honest(**short), backbone)
-    assert json.loads((tmp_path / "run" / "protocol.json").read_text())["uses"]["training"]
