@@ -45,8 +45,8 @@ def pool_phones(
         frames is zero.
 
     Raises:
-        ValueError: A phone reaches outside its utterance, the two arguments differ in length, or bounds are not [S, 2],
-            or are floats without a frame rate.
+        ValueError: A phone reaches outside its utterance, the two arguments differ in length or hold no utterance, or
+            bounds are not [S, 2], floats without a frame rate, or integers with one.
 
     >>> frames = torch.tensor([[[1.0], [3.0], [5.0]]])
     >>> pool_phones(frames, [torch.tensor([[0, 2], [2, 3]])]).flatten().tolist()

@@ -1,4 +1,4 @@
-"""Losses for cross-lingual transfer: tensors in, scalars out; needs torch alone."""
+"""Losses for cross-lingual transfer: tensors in, scalars out; needs torch and NumPy alone."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -41,7 +41,8 @@ class Adversary(nn.Module):
         all_ranks: Under `torch.distributed`, take the mean over the items of all ranks (`cleser.ranks`).
 
     Raises:
-        ValueError: Shapes do not fit, or a label is beyond ``n_classes``.
+        ValueError: ``n_classes`` is below 1, shapes do not fit, or a label is not from −1 to ``n_classes`` − 1; labels
+            are not checked on a GPU or under `torch.compile`.
 
     >>> adversary = Adversary(4, n_classes=2, hidden=8)
     >>> loss = adversary(torch.randn(6, 4, requires_grad=True), torch.tensor([0, 1, 0, 1, -1, -1]))  # two are unknown

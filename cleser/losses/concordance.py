@@ -1,6 +1,6 @@
 r"""Loss for numbers such as arousal: one minus the concordance of predicted and actual values.
 
-L. I. Lin, *A Concordance Correlation Coefficient to Evaluate Reproducibility*, Biometrics 45, 1989.
+From L. I. Lin, *A Concordance Correlation Coefficient to Evaluate Reproducibility*, Biometrics 45, 1989.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 r"""Correlation alignment: the distance between two sets' covariances.
 
-B. Sun, K. Saenko, *Deep CORAL: Correlation Alignment for Deep Domain Adaptation*, ECCV Workshops 2016, Eqs. 1–3.
+From B. Sun, K. Saenko, *Deep CORAL: Correlation Alignment for Deep Domain Adaptation*, ECCV Workshops 2016, Eqs. 1–3.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def coral_debiased(source: Tensor, target: Tensor, *, all_ranks: bool = True) ->
               - \frac{2}{n - 2} 1^\top K^2 1 \right)
 
     with :math:`K = X X^\top` and a zero diagonal: u is the unbiased HSIC of the items with themselves (L. Song, A.
-    Smola, A. Gretton, J. Bedo, K. Borgwardt, *Feature Selection via Dependence Maximization*, JMLR 13, 2012, Eq. 4),
-    whose expectation is :math:`\lVert \Sigma \rVert_F^2`. It may be negative.
+    Smola, A. Gretton, J. Bedo, K. Borgwardt, *Feature Selection via Dependence Maximization*, JMLR 13, 2012), whose
+    expectation is :math:`\lVert \Sigma \rVert_F^2`. It may be negative.
 
     Args:
         source: [..., N, D]; leading dimensions, such as layers, are separate problems.
@@ -199,9 +199,14 @@ class StreamingCovariance(nn.Module):
 class CoralLoss(nn.Module):
     r"""`coral` of two batches, of equal or unequal size, or of running covariances.
 
-    A covariance of a small batch is rough. With a momentum μ each side's covariance is the running one,
-    :math:`C \leftarrow \mu C + (1 - \mu) C_{\text{batch}}`, whose gradient flows through the batch; without, it is
-    the batch's alone.
+    A covariance of a small batch is rough. Without a momentum the loss compares the covariances of the two batches.
+    With a momentum μ it compares running means :math:`\hat C_t` of each side, corrected for their start at zero as in
+    Adam, whose gradient flows through the batch:
+
+    .. math:: R_t = \mu R_{t-1} + (1 - \mu) C_{\text{batch}}, \qquad R_0 = 0, \qquad
+              \hat C_t = \frac{R_t}{1 - \mu^t}
+
+    In eval mode the loss is computed in the same way, but R and t stay as they are.
 
     Shapes:
         ``source`` [N, D], ``target`` [M, D]; result [].

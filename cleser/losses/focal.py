@@ -68,7 +68,8 @@ class FocalLoss(nn.Module):
         all_ranks: Under `torch.distributed`, the mean is over the items of all ranks (`cleser.ranks`).
 
     Raises:
-        ValueError: γ or a weight is negative, shapes do not fit, or a label is not from −1 to K − 1.
+        ValueError: γ or a weight is negative, shapes do not fit, or a label is not from −1 to K − 1; labels are not
+            checked on a GPU or under `torch.compile`.
 
     >>> loss = FocalLoss(gamma=2.0)
     >>> round(loss(torch.zeros(2, 2), [1, -1]).item(), 4)  # (1 − 1/2)² log 2

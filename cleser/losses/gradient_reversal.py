@@ -1,6 +1,6 @@
 r"""Gradient reversal: identity forward, a negative multiple of the gradient back.
 
-Y. Ganin et al., *Domain-Adversarial Training of Neural Networks*, JMLR 17(59), 2016.
+From Y. Ganin et al., *Domain-Adversarial Training of Neural Networks*, JMLR 17(59), 2016.
 """
 
 from __future__ import annotations
@@ -48,6 +48,9 @@ class Warmup:
         steps: T.
         peak: :math:`\lambda_{\max}`.
         gamma: γ, 10 in the paper.
+
+    Raises:
+        ValueError: ``steps`` is below 1.
 
     >>> Warmup(100)(50).item()
     0.986...

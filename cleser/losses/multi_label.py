@@ -74,7 +74,8 @@ class MultiLabelSupCon(nn.Module):
         all_ranks: Under `torch.distributed`, take the items of all ranks as one batch (`cleser.ranks`).
 
     Raises:
-        ValueError: The temperature is not positive, shapes do not fit, or labels are not from −1 to 1.
+        ValueError: The temperature is not positive, shapes do not fit, or labels are not from −1 to 1, which is not
+            checked on a GPU or under `torch.compile`.
 
     Without a positive, or where all share all labels, the loss is zero, with a zero gradient.
 

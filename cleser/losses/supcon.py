@@ -83,7 +83,8 @@ class CrossLingualSupCon(nn.Module):
     −log(N − 1), and a batch of one class would add that number and pull at nothing but differences between positives.
     Such an item counts as one without a positive (so in pytorch-metric-learning too).
 
-    Rows are treated block by block and only [N, D] is kept for the backward pass: memory is linear in N.
+    Above 1,024 items, rows are treated block by block and only [N, D] is kept for the backward pass: memory is linear
+    in N.
 
     Shapes:
         ``embeddings`` [N, D] and each label [N]; ``ref_embeddings`` [M, D] and each of their labels [M]; result [].

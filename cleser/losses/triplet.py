@@ -84,7 +84,7 @@ class RelationalTripletLoss(nn.Module):
         negative: Which items repel it.
         margin: m.
         mining: ``"all"``, ``"hard"``, ``"semihard"`` or ``"soft"``.
-        sharpness: κ of soft mining.
+        sharpness: κ of soft mining; the larger, the more do the most violated triplets outweigh the others.
         distance: A distance object of pytorch-metric-learning; cosine similarity if None.
         reducer: A reducer object of pytorch-metric-learning, which gets a loss per triplet (per anchor under soft
             mining) and, where it asks for labels, those of the first name in ``positive``. All but

@@ -105,9 +105,10 @@ class Embedded(NamedTuple):
 class EmotionModel(nn.Module):
     """Utterance and token embeddings and emotion logits from pooled layers.
 
-    The utterance embedding adds two views of the utterance: its summary statistics, and the mean and spread of
-    its tokens in context. The first alone is a strong classical model and the second learns a corpus by heart
-    sooner, so it starts small, by a scale of its own a channel (LayerScale, Touvron et al., 2021).
+    By default the utterance embedding sees the utterance's summary statistics alone, which are a strong classical
+    model. With ``config.token_view`` (SAPA's default) a second view is added: the mean and spread of its tokens in
+    context. That learns a corpus by heart sooner, so it starts small, by a scale of its own a channel (LayerScale,
+    Touvron et al., 2021).
 
     Args:
         config: Shape of the network.
@@ -120,6 +121,9 @@ class EmotionModel(nn.Module):
             read from ``batch.labels["communities"]`` [B, K] where it has them, see :class:`CommunityMap`.
         layer_views: Of what to keep each layer's view, which takes a matrix product for every layer: "utterances",
             "tokens" or "none".
+
+    Raises:
+        ValueError: ``mix`` or ``layer_views`` is none of these.
 
     >>> from cleser.models import Batch
     >>> batch = Batch(tokens=torch.zeros(3, 2, 8), offsets=torch.tensor([0, 2, 3]), summaries=torch.zeros(2, 2, 8),

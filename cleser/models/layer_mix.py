@@ -27,6 +27,9 @@ class LayerMix(nn.Module):
             the same thing ever more abstractly; ``"concat"`` projects each layer by its own matrix, for
             layers whose channels mean different things.
 
+    Raises:
+        ValueError: ``mix`` is neither of these.
+
     >>> mix = LayerMix(layers=3, channels=8, dim=4)
     >>> mix(torch.zeros(5, 3, 8)).shape, mix.weights.softmax(0)
     (torch.Size([5, 4]), tensor([0.3333, 0.3333, 0.3333], grad_fn=<SoftmaxBackward0>))

@@ -54,7 +54,7 @@ class Knobs:
 
     Attributes:
         language: One of :data:`VOICES`.
-        speakers: Number of speakers, half of them women, styles in turn.
+        speakers: Number of speakers, who take styles in turn. Half are women if it is a multiple of 2 × ``styles``.
         sentences: Sentences that each speaker says in each emotion.
         styles: Number of planted styles, 1 to 4.
         style: How far styles differ: 0 not at all, 1 until the cues in conflict mean nothing by themselves.

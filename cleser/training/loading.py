@@ -45,8 +45,9 @@ def default_workers(processes: int = 1) -> int:
 class StepLoader:
     """Reads the features or recordings of training steps in advance.
 
-    Stored features are gathered by a thread. Recordings are decoded, resampled and cropped by worker processes, two
-    steps ahead, each of which reads whole steps; without workers, by threads, one step ahead. Both read the same.
+    Stored features are gathered by a thread. Recordings are decoded, resampled and cropped by worker processes, each
+    of which reads whole steps, two ahead, so that four are eight steps ahead; without workers, by threads, one step
+    ahead. Both read the same.
 
     If several processes train together, each has its share of every step. They average their gradients, and shares
     may differ by an utterance. A supervised loss is a mean of weighted utterances over the share: the weights are

@@ -56,8 +56,8 @@ class LayerMoments:
         r"""An unbiased estimate of :math:`\lVert \Sigma \rVert_F^2` [L], Σ the true covariance; NaN of under 4 items.
 
         The squared norm of a sample covariance is too large, by far when there are fewer items than dimensions. This
-        is the unbiased HSIC (Song et al. 2012, Eq. 5) of a linear kernel with itself, of which neither the Gram
-        matrix [n, n] nor the items are needed.
+        is the unbiased HSIC (Song et al., 2012) of a linear kernel with itself, of which neither the Gram matrix
+        [n, n] nor the items are needed.
         """
         n = self.count
         if n < 4:

@@ -2,7 +2,7 @@ r"""How similarly the layers of a model describe the same items: linear CKA of a
 
 S. Kornblith, M. Norouzi, H. Lee, G. Hinton, *Similarity of Neural Network Representations Revisited*, ICML 2019;
 debiased as in L. Song, A. Smola, A. Gretton, J. Bedo, K. Borgwardt, *Feature Selection via Dependence Maximization*,
-JMLR 2012, Eq. 5; averaged over parts as in T. Nguyen, M. Raghu, S. Kornblith, *Do Wide and Deep Networks Learn the
+JMLR 13, 2012; averaged over parts as in T. Nguyen, M. Raghu, S. Kornblith, *Do Wide and Deep Networks Learn the
 Same Things?*, ICLR 2021.
 """
 

@@ -30,7 +30,7 @@ def communities(graph: Any, *, resolution: float = 1.0, seed: int = 0) -> Ints:
         int64 [N]: 0 is the largest community, and of equal ones the first to occur comes first.
 
     Raises:
-        ValueError: The graph is not square, or a weight is negative or not finite.
+        ValueError: The graph is not square, or a weight or the resolution is negative or not finite.
 
     >>> pairs = sparse.csr_array(np.kron(np.eye(2), 1 - np.eye(3)))  # two triangles
     >>> communities(pairs)

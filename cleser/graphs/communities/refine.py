@@ -116,6 +116,10 @@ class CommunityRefiner:
         contrast: β.
         seed: Of the map's start and of the nodes that a training step samples.
 
+    Raises:
+        ValueError: A setting is out of range: ``n_communities`` and ``dim`` are at least 1, ``temperature`` is above 0,
+            all others are at least 0.
+
     >>> from scipy.sparse import csr_array
     >>> graph = csr_array(np.kron(np.eye(2), 1 - np.eye(3)))  # two triangles
     >>> features = np.repeat(np.eye(2), 3, axis=0)

@@ -60,8 +60,8 @@ def cosine_knn(
         ``mutual``.
 
     Raises:
-        ValueError: ``embeddings`` is not of two dimensions, or has a row that is zero or not finite; ``k`` is less
-            no whole number from one on; a label is missing or of another length; ``where`` is no relation, or
+        ValueError: ``embeddings`` is not of two dimensions, or has a row that is zero or not finite; ``k`` is
+            no whole number of at least 1; a label is missing or of another length; ``where`` is no relation, or
             ``min_similarity`` NaN.
         ImportError: faiss is wanted, but not installed.
 

@@ -11,7 +11,8 @@ def neighbour_recall(found: Any, true: Any) -> float:
     .. math:: R = \frac{\sum_i |F_i \cap T_i|}{\sum_i |T_i|}
 
     Args:
-        found: Sparse matrix or array [N, M]; a row's stored entries are its neighbours F, whatever their values.
+        found: SciPy sparse matrix or sparse array [N, M]; a row's stored entries are its neighbours F, whatever their
+            values.
         true: Likewise, with the neighbours T.
 
     Returns:

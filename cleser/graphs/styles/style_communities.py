@@ -126,6 +126,9 @@ class StyleCommunities:
             in which languages keep apart as much. NaN where an emotion has but one language, or chance nothing to
             deal: ``untested`` says which, and is empty elsewhere. The last row, *all*, holds the means over the
             emotions whose value is known.
+
+        Raises:
+            ValueError: ``permutations`` is below 1.
         """
         return mixing(self, self._spoken, self._again, permutations, seed, refit)
 
@@ -172,7 +175,7 @@ def style_communities(
 
     Raises:
         ValueError: Shapes do not agree, embeddings are not finite, posteriors are negative, an utterance lacks a
-            language, or a speaker has two.
+            language, a speaker has two, or a treatment of offsets is none of the above.
 
     >>> from cleser.graphs import planted_styles
     >>> x = planted_styles(speakers=6, seed=1)

@@ -1,8 +1,8 @@
 """Which weights of a backbone are trained: all, some, or few new ones beside them.
 
 Low-rank updates are LoRA (Hu et al., 2022), by peft; bottleneck adapters are those of Houlsby et al. (2019), one
-behind each block, with a gate. With the weights of the layer mix, which every recipe's network learns, these are
-the three ways of parameter-efficient tuning that the zero-shot paper combines.
+behind each block, with a gate. The zero-shot paper combines both with one learned weight for each layer; instead of
+these weights, networks here project each layer by a matrix of its own (`cleser.models.LayerMix` with "concat").
 """
 
 from __future__ import annotations
