@@ -31,7 +31,7 @@ class AnchorBank(nn.Module):
     with the same prototypes.
 
     Args:
-        dim: D.
+        dim: Channels D of an embedding.
         sizes: Name → number of values; a label is below it, or −1 for unknown.
         momentum: μ in [0, 1); 0 keeps the latest batch alone.
         min_count: Number of items that a prototype must have seen before `prototypes` returns it.

@@ -79,7 +79,7 @@ def emotion_consistency(
         relative: Whether to take away what the whole utterance does.
         minimum: Phones that a language must have of a phoneme in each emotion.
         permutations: Their number; the smallest p is 1 / (permutations + 1).
-        seed: Of the permutations.
+        seed: Seed of the permutations.
 
     Raises:
         ValueError: A label is missing or of another length, a feature is not finite, an utterance has two emotions,

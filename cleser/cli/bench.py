@@ -39,8 +39,8 @@ def bench_transfer(
         corpora: Corpora, each as NAME:FOLDER; en=synthetic:en gives the corpus synthetic:en the name en.
         recipes: The rows of the table; by default those of --matrix, and without one all of them.
         matrix: Directions from a YAML file or by name (real, real-zero-shot, synthetic, whisper, whisper-pairs,
-            whisper-zero-shot, msp-podcast, msp-biic, zero-shot-five); by default from every corpus to every other, with
-            the remaining ones as auxiliary.
+            whisper-phones, whisper-zero-shot, msp-podcast, msp-biic, zero-shot-five); by default from every corpus to
+            every other, with the remaining ones as auxiliary.
         seeds: Number of trainings of each cell; 5 by default.
         backbone: What turns recordings into frames of features, as in cleser run; takes the place of all backbones of
             the matrix, which may have one for each language.

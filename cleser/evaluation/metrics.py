@@ -32,7 +32,7 @@ def confusion_matrix(
     Args:
         truth: Integers [N] from 0 to ``n_classes`` − 1.
         predicted: The same.
-        n_classes: C.
+        n_classes: Number of classes C.
 
     Returns:
         Counts [C, C], rows are the truth.

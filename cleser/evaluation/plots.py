@@ -152,7 +152,7 @@ def plot_map(
         embeddings: [N, D].
         who: N rows with ``emotion, language, speaker``.
         most: Points drawn, at random if there are more.
-        seed: Of the drawing and the projection.
+        seed: Seed of the drawing and the projection.
     """
     from sklearn.decomposition import PCA  # noqa: PLC0415
     from sklearn.manifold import TSNE  # noqa: PLC0415

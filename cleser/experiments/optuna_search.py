@@ -18,7 +18,7 @@ class OptunaSearch:
     Args:
         values: The values to choose from, by setting, in any order. Numbers count as ordered, all else does not.
         trials: How many suggestions are asked for; those that were tried before count too.
-        seed: Of the sampler.
+        seed: Seed of the sampler.
 
     Raises:
         ImportError: optuna is not installed.

@@ -107,7 +107,7 @@ def measure_robustness(
         on: Specs of corpora; those of the run's test by default.
         files: Most recordings, drawn so that speakers and emotions are as even as can be; 0 for all.
         quick: Only :data:`QUICK` in place of :data:`CONDITIONS`.
-        seed: Of the draw and of all noise: a recording's noise depends on it, the condition and the recording alone.
+        seed: Seed of the draw and of all noise. A recording's depends on it, the condition and the recording alone.
         alignments: Folder that says when phones sound, for a run that was trained with one.
         out: Folder for the results; by default ``robustness`` within the run, and of other corpora
             ``robustness-on-<corpora>``.
@@ -168,7 +168,7 @@ def draw(rows: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
     Args:
         rows: Utterances with ``speaker, emotion``.
         most: How many; 0 for all.
-        seed: Of the draw.
+        seed: Seed of the draw.
     """
     if not most or len(rows) <= most:
         return rows.reset_index(drop=True)

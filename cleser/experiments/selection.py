@@ -160,7 +160,7 @@ def read_grid(
         search: Whether all combinations are tried, ``trials`` of them drawn without repetition, or as many suggested by
             Optuna, each by the scores of those before.
         trials: How many are drawn or suggested.
-        seed: Of the draw.
+        seed: Seed of the draw.
 
     Raises:
         ValueError: There is no grid, it names a setting that the recipe lacks, or trials are fewer than one.

@@ -66,7 +66,7 @@ def recolouring(source: Tensor, target: Tensor, *, ridge: float = 1.0) -> Tensor
     Args:
         source: C_S [..., C, C].
         target: C_T [..., C, C].
-        ridge: λ.
+        ridge: The ridge λ.
 
     Returns:
         [..., C, C].

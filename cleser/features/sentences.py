@@ -43,7 +43,7 @@ def find_sentences(content: np.ndarray, *, apart: float = _APART, seed: int = 0)
         content: Of N utterances [N, D]: the mean over time of a state that knows words, standardised by speaker. Of
             more than 4,000 utterances a sample is grouped, and the others join the nearest group.
         apart: The least mean silhouette; below it nothing is taken to be repeated.
-        seed: Of the sample.
+        seed: Seed of the sample.
 
     Returns:
         The number of each utterance's sentence, int64 [N]; −1 for all where no sentences are found.

@@ -33,7 +33,7 @@ class Adversary(nn.Module):
         ``embeddings`` [N, D], ``labels`` [N]; result [].
 
     Args:
-        dim: D.
+        dim: Channels D of an embedding.
         n_classes: Number of classes.
         hidden: Width of the hidden layer.
         dropout: Dropout after the hidden layer.

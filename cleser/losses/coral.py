@@ -130,7 +130,7 @@ class StreamingCovariance(nn.Module):
     of products are buffers in float64, so that checkpoints carry them.
 
     Args:
-        dim: D.
+        dim: Channels D of an embedding.
 
     >>> x = torch.tensor([[0.0, 1.0], [2.0, 5.0], [4.0, 0.0]])
     >>> stream = StreamingCovariance(2)

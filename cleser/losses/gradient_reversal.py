@@ -45,8 +45,8 @@ class Warmup:
     .. math:: \lambda(t) = \lambda_{\max} \left( \frac{2}{1 + e^{-\gamma \min(t / T, 1)}} - 1 \right)
 
     Args:
-        steps: T.
-        peak: :math:`\lambda_{\max}`.
+        steps: Number of steps T after which λ is at its peak.
+        peak: The largest λ, :math:`\lambda_{\max}`.
         gamma: γ, 10 in the paper.
 
     Raises:

@@ -70,7 +70,7 @@ class MultiLabelSupCon(nn.Module):
         ``embeddings`` [N, D], ``labels`` [N, K]; result [].
 
     Args:
-        temperature: τ.
+        temperature: The temperature τ.
         all_ranks: Under `torch.distributed`, take the items of all ranks as one batch (`cleser.ranks`).
 
     Raises:

@@ -90,8 +90,8 @@ class CrossLingualSupCon(nn.Module):
         ``embeddings`` [N, D] and each label [N]; ``ref_embeddings`` [M, D] and each of their labels [M]; result [].
 
     Args:
-        temperature: τ.
-        cross_lingual_weight: λ.
+        temperature: The temperature τ.
+        cross_lingual_weight: The weight λ of positives of another language.
         positive: Which items attract each other, by default ``same("emotion")``.
         boost: Which of them have the weight λ, by default ``same("emotion") & differ("language")``.
         all_ranks: Under `torch.distributed`, take the items of all ranks as one batch (`cleser.ranks`).

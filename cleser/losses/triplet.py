@@ -82,7 +82,7 @@ class RelationalTripletLoss(nn.Module):
     Args:
         positive: Which items attract an anchor.
         negative: Which items repel it.
-        margin: m.
+        margin: The margin m.
         mining: ``"all"``, ``"hard"``, ``"semihard"`` or ``"soft"``.
         sharpness: κ of soft mining; the larger, the more do the most violated triplets outweigh the others.
         distance: A distance object of pytorch-metric-learning; cosine similarity if None.

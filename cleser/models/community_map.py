@@ -15,7 +15,7 @@ class CommunityMap(nn.Module):
     this utterance expresses. Maps begin at zero; an unknown community adds nothing.
 
     Args:
-        emotions: K.
+        emotions: Number of emotions K.
         communities: Most communities C of an emotion.
         dim: Channels D.
         dropout: Share of the utterances whose communities are withheld in training, so that the network can do

@@ -20,9 +20,9 @@ class LayerMix(nn.Module):
     .. math:: y = W \sum_{l=1}^{L} \mathrm{softmax}(w)_l \, x_l \quad\text{or}\quad y = \sum_{l=1}^{L} W_l x_l
 
     Args:
-        layers: L.
-        channels: C.
-        dim: D.
+        layers: Number of layers L.
+        channels: Channels C of a layer.
+        dim: Channels D of the mix.
         mix: ``"weighted"`` learns one weight a layer (Yang et al., SUPERB, 2021), for layers that describe
             the same thing ever more abstractly; ``"concat"`` projects each layer by its own matrix, for
             layers whose channels mean different things.

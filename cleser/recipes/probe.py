@@ -338,7 +338,7 @@ class _LogisticRegressions:
 
     Args:
         strength: λ F of Eq. 1.
-        classes: K.
+        classes: Number of classes K.
     """
 
     def __init__(self, strength: float, classes: int) -> None:

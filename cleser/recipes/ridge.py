@@ -40,7 +40,7 @@ class Ridge:
             x: Statistics [N, F].
             y: Attributes [N, A], NaN where unknown.
             weight: How much each utterance counts for each attribute, s [N, A].
-            strength: κ.
+            strength: The strength κ of the penalty.
             names: The attributes' names, for errors.
 
         Raises:

@@ -41,7 +41,7 @@ def has_emotions(shares: Tensor, threshold: float) -> Tensor:
 
     Args:
         shares: q, as of `vote_shares`, [N, K].
-        threshold: θ.
+        threshold: The threshold θ.
 
     >>> has_emotions(torch.tensor([[0.6, 0.2, 0.2], [0.0, 0.0, 0.0]]), 0.2).tolist()
     [[True, True, True], [False, False, False]]

@@ -35,7 +35,7 @@ class KnownCommunities(nn.Module):
     source speaker that fits best.
 
     Args:
-        emotions: K.
+        emotions: Number of emotions K.
         communities: Largest number C of communities of an emotion; if there are more, the largest communities are kept.
         dim: Numbers F that describe an utterance, see :func:`cleser.features.projection.described_by`.
         refine: Refine the communities that Leiden finds by a graph neural network.

@@ -40,7 +40,7 @@ def transported_prior(
         sources: Features of each source, [N_s, D].
         labels: Their classes, integers [N_s]; −1 is unknown, and such items are left out.
         target: Features, [N, D].
-        classes: K.
+        classes: Number of classes K.
         regularisation: ε, as a share of the mean squared distance.
         steps: At most.
         tolerance: Of the change of h at which to stop.

@@ -68,7 +68,7 @@ def study_phonemes(
         emotions: Those to compare; by default all that the languages share.
         minimum: Phones that a language must have of a phoneme in each emotion.
         permutations: Of emotions, to know chance.
-        seed: Of the permutations.
+        seed: Seed of the permutations.
         advance: Called with the number of utterances described, for progress.
 
     Raises:

@@ -60,7 +60,7 @@ class Knobs:
         style: How far styles differ: 0 not at all, 1 until the cues in conflict mean nothing by themselves.
         gap: How far languages differ; 0 not at all.
         jitter: Chance in expression; 0 none.
-        seed: Of all chance. Languages that shall share styles and gap take the same.
+        seed: Seed of all chance. Languages that shall share styles and gap take the same.
         annotators: How many vote for the emotion of each utterance. Its label is then the one with most votes, none
             where there is no such, and ``intended`` says what was expressed. With 0 that is the label.
         blend: How much of another emotion an utterance may express beside its own; 0 none, 1 as much as of its own.

@@ -76,7 +76,7 @@ def speak(text: str, voice: Voice, manner: Manner | None = None, *, seed: int = 
         text: What to say.
         voice: Who speaks.
         manner: How; None is plainly. What espeak-ng cannot do is brought to its nearest limit.
-        seed: Of the aspiration noise.
+        seed: Seed of the aspiration noise.
 
     Returns:
         16 kHz speech within ±1, with exact phone times.

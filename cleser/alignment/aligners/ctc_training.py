@@ -45,7 +45,7 @@ def train_phone_model(
         utterances: Recordings [T] at 16 kHz with their phones.
         folder: Where to save it.
         steps: Updates, of four utterances each.
-        seed: Of weights and order.
+        seed: Seed of weights and order.
         advance: Called with the number of updates done, for progress.
 
     Returns:

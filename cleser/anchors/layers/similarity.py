@@ -55,8 +55,8 @@ class LayerSimilarity:
     come: to keep a target's labels out, give −1 or pseudo-labels.
 
     Args:
-        n_layers: L.
-        dim: D.
+        n_layers: Number of layers L.
+        dim: Channels D of a layer.
         names: For labels, what their values are called in the tables, e.g. ``{"language": ["en", "de"]}``; else their
             numbers.
         chunk: Items of which layer pairs are compared at a time (see `cleser.anchors.layers.pairs.LayerPairs`); 0

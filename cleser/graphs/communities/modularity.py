@@ -24,7 +24,7 @@ def communities(graph: Any, *, resolution: float = 1.0, seed: int = 0) -> Ints:
         graph: Sparse edge weights [N, N], at least 0. Neighbour lists need not be mutual: an edge weighs the mean of
             both directions. Loops are ignored.
         resolution: γ; larger values give smaller communities.
-        seed: Of the order in which nodes are visited. The result depends on nothing else.
+        seed: Seed of the order in which nodes are visited. The result depends on nothing else.
 
     Returns:
         int64 [N]: 0 is the largest community, and of equal ones the first to occur comes first.
@@ -55,7 +55,7 @@ def modularity(graph: Any, labels: npt.ArrayLike, *, resolution: float = 1.0) ->
     Args:
         graph: As of `communities`.
         labels: Community of each node, integers [N].
-        resolution: γ.
+        resolution: The resolution γ; larger values give smaller communities.
 
     Raises:
         ValueError: The graph is none that `communities` takes, or the labels are not N.

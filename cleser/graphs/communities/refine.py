@@ -113,8 +113,8 @@ class CommunityRefiner:
         agreement: α, weight of what a speaker's communities in other parts say; 0 refines each part alone.
         epochs: Steps of training; 0 trains nothing.
         dim: Dimensions that the trained map keeps.
-        contrast: β.
-        seed: Of the map's start and of the nodes that a training step samples.
+        contrast: The weight β of the contrast.
+        seed: Seed of the map's start and of the nodes that a training step samples.
 
     Raises:
         ValueError: A setting is out of range: ``n_communities`` and ``dim`` are at least 1, ``temperature`` is above 0,

@@ -39,7 +39,7 @@ def train_map(
         epochs: Steps.
         temperature: Of the membership.
         contrast: Weight of the contrast.
-        seed: Of the start and of the sampling.
+        seed: Seed of the start and of the sampling.
     """
     generator = torch.Generator().manual_seed(seed)
     matrix = _orthogonal(x.shape[1], dim, generator).requires_grad_()

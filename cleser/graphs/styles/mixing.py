@@ -113,7 +113,7 @@ def permutation_test(
         statistic: Of labels, as integers [N]: each stands for the label of this place among all labels, sorted.
         labels: As they are, integers or names [N].
         permutations: How many.
-        seed: Of the permutations.
+        seed: Seed of the permutations.
 
     Returns:
         p-values count the labels as they are among the permutations (Phipson & Smyth, 2010), hence are never 0, and are

@@ -52,16 +52,16 @@ def planted_styles(
 
     Args:
         noise: δ, length of the noise of one utterance where a style's is 1.
-        styles: K; speakers take them in turn in each language.
-        speakers: Of each language.
-        languages: How many.
-        emotions: How many.
+        styles: Number of styles K; speakers take them in turn in each language.
+        speakers: Number of speakers of each language.
+        languages: Number of languages.
+        emotions: Number of emotions.
         utterances: Mean number of each speaker in each emotion: it is drawn from 1 to twice as many less one.
-        dim: D.
-        language_offset: λ.
-        speaker_offset: σ.
+        dim: Channels D of an utterance.
+        language_offset: Length λ of languages' offsets, where a style's is 1.
+        speaker_offset: Length σ of speakers' offsets, where a style's is 1.
         kept: Whether a speaker has the same style in all emotions, or one drawn for each.
-        seed: Of all chance.
+        seed: Seed of all that is drawn.
 
     >>> x = planted_styles(speakers=6, seed=1)
     >>> x.embeddings.shape, np.unique(x.styles).tolist(), len(np.unique(x.speakers))

@@ -61,7 +61,7 @@ def pseudo_speakers(
         recordings: Of each utterance, names or integers [N]; None, NaN and −1 are unknown, and count as one recording.
         k: Neighbours of an utterance.
         resolution: Of the modularity; larger values give more speakers.
-        seed: Of Leiden.
+        seed: Seed of Leiden.
 
     Returns:
         int64 [N], from 0 on; the speaker with most utterances first.

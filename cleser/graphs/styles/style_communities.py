@@ -115,7 +115,7 @@ class StyleCommunities:
 
         Args:
             permutations: How often languages are dealt at random.
-            seed: Of the permutations.
+            seed: Seed of the permutations.
             refit: Find communities anew for every permutation, which is exact. Otherwise communities stay as they are;
                 where offsets were removed they were removed by the true languages, which makes those mix a little
                 better than others would: the p-values are then too large.
@@ -166,7 +166,7 @@ def style_communities(
         languages: Names or integers [N]; a speaker has one.
         k: Neighbours of a node.
         refine: Refine with the default refiner, with the given one, or not at all.
-        seed: Of Leiden.
+        seed: Seed of Leiden.
         resolution: Of the modularity; larger values give smaller communities.
         language_offsets: ``"centre"`` removes the mean of each language in each emotion; ``"relation"`` removes only
             that of each emotion, but lets nodes be neighbours only across languages; ``"keep"`` removes only that of

@@ -35,7 +35,7 @@ def mixing(
         spoken: Language of each speaker.
         again: Finds communities for speakers of other languages.
         permutations: How often languages are dealt at random, among speakers who show the same emotions.
-        seed: Of the permutations.
+        seed: Seed of the permutations.
         refit: Find communities anew for every permutation.
     """
     if permutations < 1:

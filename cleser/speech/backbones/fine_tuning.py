@@ -89,7 +89,7 @@ class Adapter(nn.Module):
     with a learned gate g, which starts at one; W₂ starts at zero.
 
     Args:
-        dim: D.
+        dim: Channels D of a layer.
         width: Width of the bottleneck.
     """
 
