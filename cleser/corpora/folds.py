@@ -77,7 +77,10 @@ def make_folds(manifest: pd.DataFrame, split: str) -> list[Fold]:
 
 
 def check_split(split: str, forms: str = FORMS) -> None:
-    """Raise a ValueError unless a split is written in one of its forms; no file is opened."""
+    """Raise a ValueError unless a split is written in one of its forms; no file is opened.
+
+    >>> check_split("lists/mine.JSON")  # whatever a manifest may be
+    """
     kind, _, argument = split.partition(":")
     if kind == "kfold" and not (argument.isdecimal() and int(argument) > 1):
         raise ValueError(f"split is {split!r}, expected kfold:NUMBER with 2 folds or more")
