@@ -39,7 +39,7 @@ On the command line::
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pandas as pd
 import torch
@@ -162,11 +162,11 @@ class SAPA(ERM):
     (0.2, True)
     """
 
-    told: Tensor
+    uses_communities: Tensor
 
     def __init__(self, config: SAPAConfig, task: Task) -> None:
-        told = config.communities if config.conditioned else 0
-        super().__init__(config, task, communities=told)
+        given = config.communities if config.conditioned else 0
+        super().__init__(config, task, communities=given)
         self.config = config
         self.sees_target = True
         emotions, phonemes = len(task.vocabulary.emotions), len(task.vocabulary.phonemes)
@@ -179,9 +179,9 @@ class SAPA(ERM):
             speaker_weight=config.speaker_weight,
             phoneme_weight=config.phoneme_weight if phonemes else 0.0,
         )
-        self.register_buffer("told", torch.tensor(bool(told)))
+        self.register_buffer("uses_communities", torch.tensor(bool(given)))
         self.share = config.confidence  # of each class' predictions, trusted in this epoch
-        self.book = KnownCommunities(
+        self.known_communities = KnownCommunities(
             emotions,
             max(config.communities, 1),
             described_by(task.layers * task.channels),
@@ -194,10 +194,18 @@ class SAPA(ERM):
         kept = config.bank > 0 and self.anchoring.phoneme_weight > 0
         self.bank = AnchorBank(config.model.dim, sizes, momentum=config.bank) if kept else None
 
+    def _load_from_state_dict(self, tensors: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        """Older versions called two parts by other names."""
+        for name in [name for name in tensors if name.startswith(prefix)]:
+            tensors[prefix + _present_name(name.removeprefix(prefix))] = tensors.pop(name)
+        super()._load_from_state_dict(tensors, prefix, *args)
+
     def embed(self, batch: Batch) -> Embedded:
         """Embed and classify a batch, by its communities where that has been found to help."""
         known = "communities" in batch.labels
-        return super().embed(without_communities(batch) if known and not self.told else batch)
+        return super().embed(
+            without_communities(batch) if known and not self.uses_communities else batch
+        )
 
     def begin_epoch(
         self, epoch: int, *, source: Dataset, dev: Dataset, target: Dataset | None
@@ -209,7 +217,7 @@ class SAPA(ERM):
         decided = max(first, 1)  # before the first epoch nobody's community is known
         if epoch >= decided and self.model.styles is not None:
             if epoch == decided:
-                self.told.fill_(self.communities_help(dev))
+                self.uses_communities.fill_(self.communities_help(dev))
             self.model.styles.dropout = 0.0  # decided: it may now rely on them
         if self.found.source and (epoch - first) % self.refresh_every(target):
             return
@@ -224,7 +232,7 @@ class SAPA(ERM):
         ours, theirs = torch.full_like(known, -1).long(), nobody
         if self.config.communities:
             ours = self.communities(source, known, *((target, shares) if adapts else ()))
-            theirs = self.book.look_up(target, shares) if adapts else nobody
+            theirs = self.known_communities.look_up(target, shares) if adapts else nobody
         self.found = Found(
             self.labels_of(source, source.labels["emotion"], ours),
             self.labels_of(target, trusted, theirs),
@@ -272,8 +280,8 @@ class SAPA(ERM):
             shares: Those beliefs [M, K].
         """
         if target is None or shares is None:
-            return self.book.search([source], [known])[0]
-        return self.book.search([source, target], [known, shares])[0]
+            return self.known_communities.search([source], [known])[0]
+        return self.known_communities.search([source, target], [known, shares])[0]
 
     def anchoring_loss(
         self, source: Batch, target: Batch, ours: Embedded, theirs: Embedded
@@ -327,14 +335,14 @@ class SAPA(ERM):
         views = embedded(self, dataset, ["views"])[0]
         shares = self.beliefs(self._logits(views, None))
         for _ in range(2 if self._knows_communities else 0):
-            communities = self.book.look_up(dataset, shares)
+            communities = self.known_communities.look_up(dataset, shares)
             dataset = replace(dataset, labels={**dataset.labels, "communities": communities})
             shares = self.beliefs(self._logits(views, communities))
         return dataset, shares
 
     @property
     def _knows_communities(self) -> bool:
-        return bool(self.told and self.book.found.any())
+        return bool(self.uses_communities and self.known_communities.found.any())
 
     @torch.no_grad()
     def _logits(self, views: Tensor, communities: Tensor | None) -> Tensor:
@@ -352,11 +360,11 @@ class SAPA(ERM):
         Utterances of a speaker succeed or fail together. Counted one by one, two speakers who happen to gain would
         look like proof.
         """
-        without, told = (
+        without, with_them = (
             cross_entropy(recognise(self, d)[0], dev.labels["emotion"], reduction="none")
             for d in (without_communities(dev), self.prepare(dev))
         )
-        gains = pd.Series(((without - told) * dev.weight).numpy(), index=dev.manifest.index)
+        gains = pd.Series(((without - with_them) * dev.weight).numpy(), index=dev.manifest.index)
         by_speaker = gains.groupby(speakers_of(dev)).mean()
         by_chance = special.stdtrit(len(by_speaker) - 1, 1 - _EVIDENCE) * by_speaker.sem()
         return bool(by_speaker.mean() > by_chance)  # a single speaker shows nothing: NaN
@@ -404,6 +412,16 @@ _NAMES = ("emotion", "community", "language")
 _EVIDENCE = 0.05  # the largest p at which held-out speakers show that communities help
 _FROM_AUDIO = 5  # epochs from one search to the next where recordings have to be encoded for it
 _AT_ONCE = 4096  # utterances, on which all communities' maps are tried together
+
+
+def _present_name(name: str) -> str:
+    """The name of a part of the state, which older versions may have called otherwise.
+
+    >>> _present_name("told"), _present_name("book.found"), _present_name("shift")
+    ('uses_communities', 'known_communities.found', 'shift')
+    """
+    part, dot, rest = name.partition(".")
+    return {"told": "uses_communities", "book": "known_communities"}.get(part, part) + dot + rest
 
 
 def _second(first: Tensor, second: Tensor) -> Tensor:

@@ -122,8 +122,8 @@ def test_any_set_of_recordings_is_recognised(
             pd.testing.assert_frame_equal(exported.predict(some, **given), found)
     if name == "sapa":
         recipe = model.run.networks[0].members[0].recipe
-        assert recipe.told
-        assert recipe.book.found.any()
+        assert recipe.uses_communities
+        assert recipe.known_communities.found.any()
 
 
 @pytest.mark.parametrize(("name", "road"), CASES)

@@ -63,7 +63,7 @@ def gradients(name: str, rank: int | None) -> dict[str, torch.Tensor]:
     if name == "layer-anchoring":
         recipe.anchors = LayerAnchorLoss([0, 1])
     if name.startswith("sapa"):
-        recipe.told.fill_(False)
+        recipe.uses_communities.fill_(False)
     for _ in range(2):  # the second time with prototypes of the first
         recipe.zero_grad()
         recipe.step(*(share(side, rank) for side in STEPS[name]()))["loss"].backward()

@@ -60,6 +60,26 @@ def told(recipe, source, target):
     return source.labelled(recipe.found.source), target.labelled(recipe.found.target)
 
 
+def test_a_state_of_an_older_version_is_loaded_by_its_present_names(data):
+    """Parts that were called ``told`` and ``book``, alone and within another module."""
+    kept = build(data, "sapa")
+    kept.uses_communities.fill_(False)
+    kept.known_communities.found.fill_(True)
+    state = kept.state_dict()
+    older = {
+        n.replace("uses_communities", "told").replace("known_communities", "book"): t
+        for n, t in state.items()
+    }
+    assert older.keys() != state.keys()
+    again = build(data, "sapa")
+    again.load_state_dict(older)
+    torch.nn.ModuleDict({"recipe": (within := build(data, "sapa"))}).load_state_dict(
+        {f"recipe.{n}": t for n, t in older.items()}
+    )
+    for one in (again, within):
+        assert all(torch.equal(t, state[n]) for n, t in one.state_dict().items())
+
+
 def test_the_synthetic_corpus_knows_its_phones(data):
     assert len(data.vocabulary.phonemes) > 20
     source, _ = sides(data)
@@ -116,7 +136,7 @@ def test_sapa_decides_about_communities_once_some_are_known(data, warm_up, decid
     asked = []
 
     def communities_help(dev):
-        asked.append((epoch, bool(recipe.book.found.any())))
+        asked.append((epoch, bool(recipe.known_communities.found.any())))
         return True
 
     recipe.communities_help = communities_help
@@ -160,7 +180,7 @@ def test_sapas_ablations_leave_their_terms_out(data):
     recipe = build(data, "sapa", warm_up=0, communities=0)
     recipe.begin_epoch(0, source=source, dev=source, target=target)
     assert recipe.model.styles is None
-    assert not recipe.book.found.any()
+    assert not recipe.known_communities.found.any()
     assert "community" not in repr(recipe.anchoring)
 
 
@@ -169,7 +189,7 @@ def test_a_stranger_gets_the_community_of_his_like(data):
     recipe = build(data, "sapa", warm_up=0)
     recipe.begin_epoch(0, source=source, dev=source, target=target)
     known = torch.nn.functional.one_hot(source.labels["emotion"], 4).float()
-    again = recipe.book.look_up(source, known)
+    again = recipe.known_communities.look_up(source, known)
     found = recipe.found.source["communities"]
     both = (found >= 0) & (again >= 0)
     assert both.float().mean() > 0.5
@@ -177,9 +197,11 @@ def test_a_stranger_gets_the_community_of_his_like(data):
     one = source.subset(
         source.manifest[source.manifest["speaker"] == source.manifest["speaker"][0]]
     )
-    assert (recipe.book.look_up(one, torch.ones(len(one), 4)) == -1).all()
-    recipe.book.combinations.fill_(-1)  # as where the source's speakers say too little to have any
-    assert (recipe.book.look_up(source, known) == -1).all()
+    assert (recipe.known_communities.look_up(one, torch.ones(len(one), 4)) == -1).all()
+    recipe.known_communities.combinations.fill_(
+        -1
+    )  # as where the source's speakers say too little to have any
+    assert (recipe.known_communities.look_up(source, known) == -1).all()
 
 
 def test_communities_keep_their_numbers(data):

@@ -278,7 +278,7 @@ def alike(a: dict, b: dict) -> bool:
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_sapa_anchors_confident_target_items_to_the_source(momentum: float) -> None:
     recipe = build("sapa", bank=momentum)
-    recipe.told.fill_(False)
+    recipe.uses_communities.fill_(False)
     source, target = sapa_sides()
     if momentum:
         recipe.step(*(replace(s, tokens=s.tokens.flip(0)) for s in (source, target)))
@@ -316,7 +316,7 @@ def test_sapa_without_anyone_confident_is_supervision() -> None:
     recipe, source = build("sapa"), sapa_sides()[0]
     unknown = torch.full((12,), -1)
     target = batch(2, languages=(2,), emotion=unknown, community=unknown)
-    recipe.told.fill_(False)
+    recipe.uses_communities.fill_(False)
     terms = recipe.step(source, target)
     expected = cross_entropy(
         recipe.embed(source).logits, source.labels["emotion"], SMOOTHING, source.weight
@@ -404,8 +404,8 @@ def test_sapa_prepares_in_two_rounds() -> None:
     recipe, _, target = begun()
     assert (recipe.found.target["emotion"] == -1).all()  # not adapted to yet
     bare = told_of(target, None)
-    first = recipe.book.look_up(bare, believed(recipe, bare))
-    second = recipe.book.look_up(bare, believed(recipe, told_of(bare, first)))
+    first = recipe.known_communities.look_up(bare, believed(recipe, bare))
+    second = recipe.known_communities.look_up(bare, believed(recipe, told_of(bare, first)))
     assert (second >= 0).any()
     assert not torch.equal(first, second)
     assert torch.equal(recipe.prepare(target).labels["communities"], second)
@@ -413,7 +413,7 @@ def test_sapa_prepares_in_two_rounds() -> None:
 
 def test_sapas_pseudo_labels_are_the_most_confident_of_matched_predictions() -> None:
     recipe, source, target = begun(conditioned=True)
-    recipe.told.fill_(False)
+    recipe.uses_communities.fill_(False)
     shares = believed(recipe, target)
     assert not torch.equal(shares.argmax(-1), everyone(recipe, target).argmax(-1))
     recipe.begin_epoch(1, source=source, dev=source, target=target)
