@@ -153,6 +153,20 @@ FAULTS = (
         f"{_BENCH}::test_a_cell_that_failed_has_no_figures_of_an_earlier_run",
     ),
     Fault(
+        "settings that flags give are chosen all the same",
+        "cli/run.py",
+        'given={*by_hand} - {"backbone"}',
+        "given=()",
+        f"{_SELECTION}::test_two_sources_choose_unasked_unless_the_user_has_chosen",
+    ),
+    Fault(
+        "self-training is tried on a target that may not be heard",
+        "experiments/selection.py",
+        'if protocol.classes and protocol.target_access != "nothing":',
+        "if protocol.classes:",
+        f"{_SELECTION}::test_a_grid_leaves_out_what_the_protocol_has_no_room_for",
+    ),
+    Fault(
         "a finished row of chosen settings is that of any matrix in a bench",
         "experiments/bench.py",
         "experiment.finished(chosen=chosen_settings(grid))",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
@@ -18,7 +18,7 @@ from cleser.recipe_names import with_current_name
 
 if TYPE_CHECKING:
     from cleser.experiments.experiment import Experiment
-    from cleser.experiments.selection import Selection
+    from cleser.experiments.selection import Choices, Selection
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -63,8 +63,8 @@ class RunArguments(Generic[C, T]):
         workers: Number of processes that decode recordings in advance when training from audio; 0 for none. By default
             one for each spare core, at most four, if a GPU trains, and none otherwise. They do not change any number.
         select: transfer first chooses settings by recognising each labelled corpus from the others; auto does so if
-            there are two source corpora or more, the recipe comes with a grid, and no setting of the grid was set by
-            hand; none never does.
+            there are two source corpora or more, and the recipe comes with a grid; none never does. Settings given as
+            flags are kept, and only the others are chosen.
         grid: Values to choose from: a YAML file with a list of values for each setting, such as penalty: [3e-4, 1e-3]
             or training.epochs: [15, 30]; by default the recipe's own grid.
         select_on: The labelled corpora to choose by; the sources by default. None of them may be the target.
@@ -171,6 +171,7 @@ def run(args: list[str]) -> None:
         raise ValueError(
             f"--grid {arguments.grid} says what to choose among, but --select is none, expected auto or transfer"
         )
+    by_hand = given(args[1:])
     asked = arguments.select == "transfer" or bool(arguments.grid)
     detailed = {
         "--select-on": arguments.select_on,
@@ -179,12 +180,12 @@ def run(args: list[str]) -> None:
         "--selection-seeds": arguments.selection_seeds != RunArguments.selection_seeds,
     }
     if not asked and not (
-        arguments.select == "auto" and selects_unasked(experiment, config, arguments)
+        arguments.select == "auto" and selects_unasked(experiment, config, arguments, by_hand)
     ):
         refuse_idle(detailed, "--select transfer")
     else:
         try:
-            selection = select(experiment, config, arguments, arguments.out / "selection")
+            selection = select(experiment, config, arguments, by_hand, arguments.out / "selection")
         except ValueError as error:
             if asked or any(detailed.values()):
                 raise
@@ -204,7 +205,7 @@ def tune(args: list[str]) -> None:
     if found is None:
         return
     experiment, config, arguments = found
-    selection = select(experiment, config, arguments, arguments.out)
+    selection = select(experiment, config, arguments, given(args[1:]), arguments.out)
     chosen, _ = selection.apply(experiment, config)
     path = arguments.out / "config.yaml"
     write_text(path, as_yaml(chosen.settings()))
@@ -254,36 +255,56 @@ def _summary(run: Any) -> str:
     return (run.__doc__ or "").split("\n\n")[0].strip()
 
 
-def selects_unasked(experiment: Experiment, config: Any, arguments: Any) -> bool:
-    """Whether ``--select auto`` chooses settings by transfer."""
+def given(args: Sequence[str]) -> set[str]:
+    """The settings that flags give, whatever their value.
+
+    >>> sorted(given(["--rounds", "0", "--no-match-prior", "--training.epochs=3"]))
+    ['match_prior', 'rounds', 'training.epochs']
+    """
+    flags = (word[2:].split("=")[0] for word in args if word.startswith("--"))
+    return {flag.removeprefix("no-").replace("-", "_") for flag in flags}
+
+
+def selects_unasked(
+    experiment: Experiment, config: Any, arguments: Any, by_hand: Collection[str]
+) -> bool:
+    """Whether ``--select auto`` chooses settings by transfer: it can, and the flags leave something to choose."""
     from cleser.experiments.selection import GRIDS  # noqa: PLC0415
-    from cleser.settings import read_yaml  # noqa: PLC0415
 
     sources = arguments.select_on or experiment.protocol.source
     if len(sources) < 2 or set(sources) & set(experiment.protocol.target):
         return False
-    own = GRIDS / f"{experiment.recipe}.yaml"
-    if not own.exists():
+    if not (GRIDS / f"{experiment.recipe}.yaml").exists():
         return False
-    usual = type(config)()
-    # Whoever set one of these by hand has chosen.
-    names = {name.split(".")[0] for name in read_yaml(own)} - {"backbone"}
-    by_hand = any(getattr(config, name) != getattr(usual, name) for name in names)
-    return not by_hand and "+" not in experiment.backbone
+    return len(_choices(experiment, config, arguments, by_hand)) > 1
 
 
-def select(experiment: Experiment, config: Any, arguments: Any, out: Path) -> Selection:
+def _choices(
+    experiment: Experiment, config: Any, arguments: Any, by_hand: Collection[str]
+) -> Choices:
+    """What is tried: a grid that was asked for as it is, or what flags and protocol leave of the recipe's own."""
+    from cleser.experiments.selection import read_grid  # noqa: PLC0415
+
+    grid, search, trials = arguments.grid, arguments.search, arguments.trials
+    if grid:
+        return read_grid(grid, config, experiment.backbone, search=search, trials=trials)
+    return read_grid(
+        experiment.recipe, config, experiment.backbone,
+        search=search, trials=trials, given={*by_hand} - {"backbone"}, protocol=experiment.protocol,
+    )  # fmt: skip
+
+
+def select(
+    experiment: Experiment, config: Any, arguments: Any, by_hand: Collection[str], out: Path
+) -> Selection:
     """Choose settings by transfer validation, and show what was found."""
-    from cleser.experiments.selection import read_grid, select_by_transfer  # noqa: PLC0415
+    from cleser.experiments.selection import select_by_transfer  # noqa: PLC0415
 
     if arguments.search == "grid":
         refuse_idle(
             {"--trials": arguments.trials != RunArguments.trials}, "--search random or optuna"
         )
-    choices = read_grid(
-        arguments.grid or experiment.recipe, config, experiment.backbone,
-        search=arguments.search, trials=arguments.trials,
-    )  # fmt: skip
+    choices = _choices(experiment, config, arguments, by_hand)
     pool = arguments.select_on or experiment.protocol.source
     if shared := set(pool) & set(experiment.protocol.target):
         raise ValueError(

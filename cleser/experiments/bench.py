@@ -452,7 +452,9 @@ def choose(experiment: Experiment, config: Any, cell: Cell) -> Selection:
     Those of a single source are chosen by trials from single sources.
     """
     general = replace(experiment, protocol=replace(experiment.protocol, map=cell.renamed or {}))
-    choices = read_grid(variant(cell.recipe).grid, config, experiment.backbone)
+    choices = read_grid(
+        variant(cell.recipe).grid, config, experiment.backbone, protocol=experiment.protocol
+    )
     alone = len(cell.sources) == 1
     return select_by_transfer(general, config, choices, cell.pool, trials_of(cell), singly=alone)
 

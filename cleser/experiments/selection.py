@@ -27,7 +27,7 @@ import hashlib
 import json
 import random
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import lru_cache
 from itertools import product
@@ -150,6 +150,8 @@ def read_grid(
     search: Search = "grid",
     trials: int = 20,
     seed: int = 0,
+    given: Collection[str] = (),
+    protocol: Protocol | None = None,
 ) -> Choices:
     """The choices of a grid: combinations of the values of each setting.
 
@@ -161,6 +163,9 @@ def read_grid(
             Optuna, each by the scores of those before.
         trials: How many are drawn or suggested.
         seed: Seed of the draw.
+        given: Settings that are not tried, since somebody has given them: the choices leave them as they are.
+        protocol: Leave out values with which the recipe could not learn under it, such as self-training on a target
+            that may not be heard; by default all values are tried.
 
     Raises:
         ValueError: There is no grid, it names a setting that the recipe lacks, or trials are fewer than one.
@@ -168,9 +173,11 @@ def read_grid(
     """
     if trials < 1:
         raise ValueError(f"trials is {trials}, expected 1 or more")
-    plain = _values(path)
+    plain = {name: values for name, values in _values(path).items() if name not in given}
     if BACKBONE in plain:
         plain[BACKBONE] = _backbones(plain[BACKBONE], backbone)
+    if protocol is not None:
+        plain = _allowed(plain, config, protocol)
     combinations = [dict(zip(plain, v, strict=True)) for v in product(*plain.values())]
     choices = [Choice(changes) for changes in combinations]
     for choice in choices:
@@ -196,11 +203,29 @@ def _values(path: str | Path) -> dict[str, list[Any]]:
     return plain
 
 
+def _allowed(
+    plain: Mapping[str, list[Any]], config: Any, protocol: Protocol
+) -> dict[str, list[Any]]:
+    """The values of each setting that a protocol leaves room for; a setting without any is left as it is.
+
+    Pseudo-labels and priors need classes, and a target that may be heard before the test.
+    """
+    if protocol.classes and protocol.target_access != "nothing":
+        return dict(plain)
+
+    def usable(name: str, value: Any) -> bool:
+        changed = Choice({name: value}).config(config)
+        return not (getattr(changed, "adapts", False) or getattr(changed, "match_prior", False))
+
+    left = {name: [v for v in values if usable(name, v)] for name, values in plain.items()}
+    return {name: values for name, values in left.items() if values}
+
+
 def chosen_settings(path: str | Path) -> set[str]:
     """The settings of a run that a grid chooses, as :meth:`Experiment.finished` names them.
 
     >>> sorted(chosen_settings("probe"))
-    ['backbone', 'config.penalty']
+    ['backbone', 'config.match_prior', 'config.rounds']
     """
     return {name if name == BACKBONE else f"config.{name}" for name in _values(path)}
 

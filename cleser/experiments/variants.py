@@ -95,7 +95,7 @@ VARIANTS: dict[str, Variant] = {
         {"match_prior": True, "rounds": 6, "recolour": True},
         control="probe-self-training",
     ),
-    "probe-selected": Variant("probe", {"rounds": 6}, grid="probe-self-training"),
+    "probe-selected": Variant("probe", grid="probe"),
     "coral": Variant("coral", control="erm"),
     "dann": Variant("dann", control="erm"),
     "self-training": Variant("sapa", _SELF_TRAINING),

@@ -60,6 +60,25 @@ def test_the_given_backbone_stands_for_its_name_and_descriptors_are_not_doubled(
     assert tried == [["acoustic+m", "m"], ["acoustic"]]
 
 
+@pytest.mark.parametrize(
+    ("terms", "left"),
+    [
+        ({}, [(6, False), (6, True), (0, False), (0, True)]),
+        ({"target_access": "nothing", "normalisation": "corpus"}, [(0, False)]),
+        ({"task": "avd"}, [(0, False)]),
+    ],
+)
+def test_a_grid_leaves_out_what_the_protocol_has_no_room_for(terms, left):
+    """Nothing is heard of a sealed target, and attributes have no classes: no pseudo-labels, no prior."""
+    protocol = Protocol(CORPORA[:2], CORPORA[2:], **terms)
+    choices = read_grid("probe", ProbeConfig(), "acoustic", protocol=protocol)
+    assert [(c.changes["rounds"], c.changes["match_prior"]) for c in choices] == left
+    given = read_grid("probe", ProbeConfig(), "acoustic", protocol=protocol, given=["rounds"])
+    assert [c.changes for c in given] == [
+        {"backbone": "acoustic", "match_prior": m} for m in sorted({m for _, m in left})
+    ]
+
+
 def test_a_random_search_draws_without_repetition_and_the_same_for_a_seed(tmp_path):
     path = grid(tmp_path, "penalty: [1.0, 2.0, 3.0, 4.0]\nrounds: [0, 1, 2]\n")
     drawn = [
@@ -225,8 +244,14 @@ def test_two_sources_choose_unasked_unless_the_user_has_chosen(tmp_path, capsys)
 
     chosen, out = notes("--grid", str(path))
     assert "chosen among 2 by transfer validation" in chosen
-    assert "chosen among 2 by transfer" in notes()[0]  # the recipe's own; acoustic alone
-    assert "chosen" not in notes("--penalty", "1e-3")[0]
+    # The recipe's own grid: self-training or none, a matched prior or none; what flags give is kept, usual values too.
+    assert "chosen among 4 by transfer" in notes("--penalty", "1e-3")[0]
+    said, plain = notes("--rounds", "0")
+    assert "chosen among 2 by transfer" in said
+    assert "rounds=" not in said
+    assert yaml.safe_load((plain / "config.yaml").read_text())["config"]["rounds"] == 0
+    assert "chosen" not in notes("--rounds", "2", "--no-match-prior")[0]
+    assert "chosen" not in notes("--target-access", "nothing")[0]  # which forbids all else
     assert "chosen" not in notes("--select", "none")[0]
     assert "chosen" not in notes(sources=CORPORA[:1])[0]
     assert "chosen" not in notes("--config", str(out / "config.yaml"))[0]
