@@ -47,7 +47,7 @@ class Alignments(list[Alignment | None]):
         self.notes = notes or []
 
     def summary(self) -> str:
-        """How many are there, and what keeps the others away.
+        """A sentence: how many alignments were found, and why the others were not.
 
         >>> Alignments([None], [{"path": "a.wav", "reason": "has no alignment"}]).summary()
         '0 of 1 utterances have an alignment; 1 has no alignment (a.wav)'
@@ -75,7 +75,7 @@ def _summary(
 
 
 def existing_folder(folder: str | Path) -> Path:
-    """The folder, if it is there.
+    """The folder's path, once it is known to be there.
 
     Raises:
         ValueError: It is not.

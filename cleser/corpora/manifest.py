@@ -90,7 +90,7 @@ def check_usable(name: str, listing: Listing) -> None:
     """Refuse what a reader found nothing usable in.
 
     Args:
-        name: Of the corpus or the table.
+        name: Name of the corpus or the table.
         listing: What was read.
 
     Raises:

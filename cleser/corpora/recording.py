@@ -42,8 +42,8 @@ class Header(NamedTuple):
     """What a recording is like.
 
     Attributes:
-        samplerate: In Hz.
-        channels: How many.
+        samplerate: Sampling rate, in Hz.
+        channels: Number of channels.
         frames: Samples of each channel.
     """
 

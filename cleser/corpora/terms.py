@@ -118,9 +118,9 @@ def to_emotions(
     """Labels as emotions of a manifest.
 
     Args:
-        labels: As a table has them.
+        labels: Labels as a table has them.
         rename: Labels, or names of emotions, to call otherwise.
-        corpus: Whose single letters they are.
+        corpus: Corpus whose single letters they are.
 
     Raises:
         ValueError: There are single letters, and the corpus is none whose letters are known.

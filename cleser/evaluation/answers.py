@@ -46,12 +46,12 @@ def question(run: Run) -> str:
 
 
 def answer(runs: Sequence[Run], controlled: Sequence[tuple[Run, Run, Difference]] = ()) -> str:
-    """What came out, in a sentence: the best of the runs and, where it has one, its difference to its fair control.
+    """The outcome in a sentence: the best of the runs and, where it has one, its difference to its fair control.
 
     Runs on other terms than the first are not compared with it. An oracle is the first only where all are.
 
     Args:
-        runs: In one direction.
+        runs: Runs in one direction.
         controlled: Runs with their controls and the differences in UAR.
     """
     first = next((run for run in runs if run.protocol["target_access"] != "labels"), runs[0])

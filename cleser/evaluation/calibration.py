@@ -116,7 +116,7 @@ class Reliability:
     """What confidences and hits add up to in each bin: a reliability curve, and what errors and intervals are made of.
 
     Attributes:
-        sums: Of each seed, cluster and bin, [S, G, B, 5]: utterances, confidence c, hits h, c (1 − c), and −log p of
+        sums: Sums by seed, cluster and bin, [S, G, B, 5]: utterances, confidence c, hits h, c (1 − c), and −log p of
             the true class.
         unit: What a cluster is.
 
@@ -252,7 +252,7 @@ def fit_temperatures(development: pd.DataFrame, classes: list[str]) -> list[dict
     """A temperature for each network, from its predictions of the source's development speakers.
 
     Args:
-        development: As the predictions of :func:`reliability`; with ``fold`` where each fold has networks of its own.
+        development: Predictions as :func:`reliability` takes them, with ``fold`` where each fold has its own networks.
         classes: Names of the classes.
 
     Returns:
@@ -279,9 +279,9 @@ def tempered(
     """Probabilities [N, K] of predictions, each at its network's temperature.
 
     Args:
-        predictions: As for :func:`reliability`.
+        predictions: Predictions, as :func:`reliability` takes them.
         classes: Names of the K classes.
-        temperatures: As :func:`fit_temperatures` gives them.
+        temperatures: What :func:`fit_temperatures` gives.
 
     Raises:
         ValueError: A network has no temperature.

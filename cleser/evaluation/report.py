@@ -132,8 +132,8 @@ def site(
     Args:
         runs: Run folders of all directions.
         out: Folder of the pages.
-        controls: As for :func:`report`.
-        listen: As for :func:`report`.
+        controls: The fair controls of the runs, see :func:`report`.
+        listen: Number of errors of each run that can be listened to, see :func:`report`.
 
     Returns:
         The index, ``index.html``.

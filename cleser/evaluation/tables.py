@@ -50,7 +50,7 @@ def covers_seeds(metric: dict[str, Any]) -> bool:
 
 
 def coverage(results: dict[str, Any]) -> str:
-    """In a line, what the intervals of ``results.json`` cover and what not.
+    """What the intervals of ``results.json`` cover and what not, in a line.
 
     >>> metric = {"covers": "speakers", "resampled": "speakers", "clusters": 24}
     >>> coverage({"uar": metric, "seeds": [0], "unknown_speakers": 0})
@@ -352,7 +352,7 @@ def difference_cells(found: Difference, *, share: bool = True) -> tuple[str, str
 
     Args:
         found: The difference.
-        share: Whether it is told in points, as differences of shares are.
+        share: Whether it is a difference of shares, told in points.
     """
 
     def said(value: float) -> str:

@@ -65,7 +65,7 @@ def _division(protocol: dict[str, Any]) -> str:
 
 
 def _shared(protocol: dict[str, Any]) -> list[str]:
-    """That voices which are tested were learned from."""
+    """A note if voices that are tested were learned from; else none."""
     share = 100 * protocol.get("tested_of_shared", 0.0)
     return [f"{share:.0f} % of the tested utterances are of speakers who were learned from"] * bool(
         share

@@ -50,7 +50,7 @@ class OneSidedness(NamedTuple):
     Attributes:
         weights: Weights of the linear classifier [C, K].
         several: Intraclass correlation of the source's own speakers, ρ₀.
-        single: That of the same utterances with each speaker split into several with one emotion each, ρ₁.
+        single: The statistic of the same utterances with each speaker split into several with one emotion each, ρ₁.
     """
 
     weights: Tensor
@@ -77,13 +77,13 @@ class OneSidedness(NamedTuple):
         return intraclass(scores.numpy()[known], rows["speaker"].to_numpy(object)[known])
 
     def tensors(self) -> dict[str, Tensor]:
-        """What has to be kept."""
+        """All that has to be kept of it, as tensors by name."""
         bounds = torch.tensor([self.several, self.single], dtype=torch.float64)
         return {"weights": self.weights.contiguous(), "bounds": bounds}
 
     @classmethod
     def restore(cls, tensors: dict[str, Tensor]) -> OneSidedness:
-        """What :meth:`tensors` gave."""
+        """Restore it from what :meth:`tensors` gave."""
         return cls(tensors["weights"], *tensors["bounds"].tolist())
 
 
@@ -221,13 +221,13 @@ class _Products(NamedTuple):
 
     @classmethod
     def of(cls, x: Tensor, codes: Tensor, weight: Tensor, classes: int) -> _Products:
-        """Of utterances [n, C] with their classes and weights [n]."""
+        """The products of utterances [n, C] with their classes and weights [n]."""
         y = torch.nn.functional.one_hot(codes, classes).double() - 1 / classes
         weighted = x * weight[:, None]
         return cls(weight.sum(), weighted.T @ x, weighted.T @ y)
 
     def and_of(self, others: _Products) -> _Products:
-        """Of these utterances and others."""
+        """The products of these utterances and others together."""
         return _Products(*(a + b for a, b in zip(self, others, strict=True)))
 
     def ridge(self) -> Tensor:
@@ -239,7 +239,7 @@ class _Products(NamedTuple):
 
 
 def _mean(values: list[float]) -> float:
-    """Of those that are defined; NaN where none is."""
+    """Mean of the values that are defined; NaN where none is."""
     known = [value for value in values if not np.isnan(value)]
     return float(np.mean(known)) if known else float("nan")
 

@@ -122,7 +122,7 @@ class RecordingFeatures(nn.Module):
     def _spectrogram(
         self, encoder: WhisperEncoder, waveforms: Tensor, lengths: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """As the encoder's own, its Fourier transform written out."""
+        """The encoder's own spectrogram, with its Fourier transform written out."""
         reach, hop = encoder.n_fft // 2, encoder.hop
         longest = waveforms.shape[1]
         heard = torch.arange(longest) < lengths[:, None]

@@ -76,7 +76,7 @@ class LexicalContent:
         """Take in some utterances.
 
         Args:
-            features: Before they are standardised.
+            features: Features that are not standardised yet.
             rows: Their rows of the manifest, in order; a corpus' utterances without a speaker count as one's.
 
         Raises:
@@ -124,7 +124,7 @@ class LexicalContent:
            \qquad (2)
 
         Args:
-            features: Before they are standardised.
+            features: Features that are not standardised yet.
             rows: Their rows of the manifest, in order.
 
         Raises:
@@ -138,7 +138,7 @@ class LexicalContent:
         """δ as batches need it.
 
         Args:
-            corpora: Of each utterance that batches are made of.
+            corpora: The corpus of each utterance that batches are made of.
         """
         names = list(dict.fromkeys(corpora))
         found = [self.offsets(name) for name in names]
@@ -169,7 +169,7 @@ class LexicalOffsets:
 
     Attributes:
         table: [P, L, D].
-        rows: For each corpus, where its phonemes stand in the table.
+        rows: Where each corpus' phonemes stand in the table.
         corpus: Each utterance's corpus, int64 [N].
         with_zero: The table and a last row of zeros: δ of phonemes that are not known, whose row is −1.
     """

@@ -35,7 +35,7 @@ def moments(features: Features, groups: pd.Series[str] | None = None) -> Moments
     r"""The statistics of some features, for standardising others by them.
 
     Args:
-        features: Of N utterances.
+        features: Features of N utterances.
         groups: N group names, say speakers: the mean is then that of the groups' means, and the variance that
             within groups, averaged over them. This is what to expect of a group that nobody has met.
     """
@@ -69,7 +69,7 @@ def standardise(
     clamped to ±6.
 
     Args:
-        features: Of N utterances.
+        features: Features of N utterances.
         groups: N group names, say speakers; NA puts an utterance into a group of the unknown.
         reference: Statistics to use for everyone instead.
         shrinkage: Draws the groups' statistics towards those of larger ones, Eq. 2.
@@ -203,11 +203,11 @@ class GroupMoments:
         self._summaries.add(features.summaries, codes)
 
     def each(self) -> Moments:
-        """Of each group, [G, L, C]."""
+        """Statistics of each group, [G, L, C]."""
         return Moments(*(m.float() for x in (self._tokens, self._summaries) for m in x.each()))
 
     def merged(self, into: Tensor) -> Moments:
-        """Of larger groups, [H, L, C], where group g lies in the larger group ``into[g]``."""
+        """Statistics of larger groups, [H, L, C], where group g lies in the larger group ``into[g]``."""
         return Moments(*(m for x in (self._tokens, self._summaries) for m in x.merged(into)))
 
     def typical(self) -> Moments:

@@ -269,7 +269,7 @@ class SAPA(ERM):
             source: The labelled utterances.
             known: Their emotions as probabilities [N, K].
             target: The target's utterances, once there are beliefs about them.
-            shares: Those beliefs [M, K].
+            shares: The target's beliefs [M, K].
         """
         if target is None or shares is None:
             return self.book.search([source], [known])[0]

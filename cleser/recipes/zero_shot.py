@@ -129,7 +129,7 @@ class ZeroShot(ERM):
         return (source.labels["emotion"] >= 0).float()
 
     def step(self, source: Batch, target: Batch | None) -> dict[str, Tensor]:
-        """Eq. 12."""
+        """The loss of a training step and its terms, Eq. 12."""
         embedded = self.embed(source)
         terms = {"ce": self.supervised(embedded.logits, source)}
         weights = {"ce": 1.0}

@@ -75,7 +75,7 @@ def speak(text: str, voice: Voice, manner: Manner | None = None, *, seed: int = 
     Args:
         text: What to say.
         voice: Who speaks.
-        manner: How; None is plainly. What espeak-ng cannot do is brought to its nearest limit.
+        manner: How to say it; None is plainly. What espeak-ng cannot do is brought to its nearest limit.
         seed: Seed of the aspiration noise.
 
     Returns:

@@ -38,12 +38,12 @@ class Sounds:
 
     Attributes:
         waveforms: [B, N], zero beyond each length.
-        lengths: In samples, int64 [B].
+        lengths: Lengths in samples, int64 [B].
         alignments: When each one's phones sound, None where nobody knows.
-        content: For each recording, the rows of `table` that are taken off the frames of each phoneme.
+        content: The rows of `table` that are taken off the frames of each phoneme, recording by recording.
         moments: What each one's tokens and summary are standardised by, [B, L, C].
-        labels: As in the batch.
-        weight: As in the batch; one each by default.
+        labels: The batch's labels.
+        weight: The batch's weights of utterances; one each by default.
         encoder: What encodes them where nobody trains it.
         table: What is taken off the frames of phonemes, [P, L, D]; the last row is zero.
     """
@@ -114,7 +114,7 @@ class AudioEncoder(nn.Module):
         backbone: Tuned for training, see :func:`cleser.speech.backbones.fine_tuning.tune`.
         phonemes: Names behind the phonemes' integers.
         by_utterance: Standardise tokens by their own utterance's statistics.
-        precision: Of the backbone's arithmetic.
+        precision: Precision of the backbone's arithmetic.
         together: Train on a batch in one piece. By default recordings of like length are encoded together, in as many
             pieces as keep padding below `PADDING`: which utterances a batch has is the recipe's choice.
     """

@@ -243,7 +243,7 @@ class Dataset:
         return found
 
     def summary_blocks(self) -> Iterator[Tensor]:
-        """The same, a bounded number at a time."""
+        """Summaries of all utterances, a bounded number at a time."""
         for at in torch.arange(len(self)).split(BLOCK):
             yield self.batch(at, tokens=False).summaries.float().cpu()
 

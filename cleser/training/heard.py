@@ -88,7 +88,7 @@ class Heard:
         return self.stored
 
     def encoded_by(self, encoder: AudioEncoder) -> Heard:
-        """The same recordings, encoded by this."""
+        """The same recordings, encoded by this encoder."""
         return replace(self, encoder=encoder)
 
     def join(self, others: Sequence[Heard]) -> Heard:

@@ -29,8 +29,8 @@ def remove_offsets(
 
     Args:
         values: Items [N, D].
-        groups: For each grouping the group of each item, integers from 0 on, [N]. They may have gaps.
-        weights: Of the items, above 0, [N]; by default all the same.
+        groups: The groupings, each with the group of each item, integers from 0 on, [N]. They may have gaps.
+        weights: Weights of the items, above 0, [N]; by default all the same.
 
     Returns:
         float64 [N, D]; its weighted mean is zero within every group.

@@ -26,7 +26,7 @@ class Crew:
     """Threads that encode, each with a backbone of its own: weights are shared, what a forward pass notes is not.
 
     Args:
-        backbone: In the mode and on the device in which it is to encode.
+        backbone: The backbone, in the mode and on the device in which it is to encode.
         workers: Number of threads, which divide torch's threads among them; by default one for each of these on a CPU,
             and one on a GPU.
     """

@@ -115,7 +115,7 @@ class WaveEncoder(nn.Module):
     def _with_added_mask(
         self, block: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]
     ) -> Any:
-        """On a processor, attention turns a mask of truth values into numbers to add, in every block anew."""
+        """Give a block the mask as numbers to add: attention would compute them in every block from truth values."""
         if self._added is None:
             return None
         return inputs, {**named, "attention_mask": self._added.to(inputs[0].dtype)}
