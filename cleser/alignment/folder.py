@@ -279,9 +279,8 @@ def _misfit(found: _Found, row: _Row, seconds: float | None) -> str | None:
     if seconds is None:
         return None
     own = min(seconds, row.end if row.end == row.end else seconds) - row.start
-    whole = (
-        found.whole is not found.alignment
-    )  # the file is the recording's, of which this is a part
+    # The file is the recording's, of which this is a part.
+    whole = found.whole is not found.alignment
     last = float(found.whole.ends[-1]) if len(found.whole) else 0.0
     length = seconds if whole else own
     if last > length + LATE:

@@ -44,12 +44,8 @@ _MISSING: Final = frozenset(
         *("<na>", "no_agreement", "no agreement", "x"),
     }
 )
-_NOBODY: Final = _MISSING - {
-    "x",
-    "xxx",
-    "no_agreement",
-    "no agreement",
-}  # which may be somebody's code
+# Without those that may be somebody's code.
+_NOBODY: Final = _MISSING - {"x", "xxx", "no_agreement", "no agreement"}
 _GENDERS: Final = """\
 female: f w woman women girl
 male: m man men boy"""

@@ -50,10 +50,8 @@ from cleser.evaluation.metrics import Floats
 from cleser.evaluation.speakers import grouping
 
 _LEAST: Final = 1e-12  # a probability of zero, for logarithms
-_RANGE: Final = (
-    0.05,
-    20.0,
-)  # of temperatures: beyond, probabilities are certain or uniform already
+# Range of temperatures: beyond, probabilities are certain or uniform already.
+_RANGE: Final = (0.05, 20.0)
 _BINS: Final = 10
 
 
@@ -233,9 +231,8 @@ def reliability(
     sure = p.max(-1)
     hits = (p.argmax(-1) == truth).astype(np.float64)
     loss = -np.log(np.maximum(p[np.arange(len(p)), truth], _LEAST))
-    last = (
-        -(-len(sure) * np.arange(1, bins) // bins) - 1
-    )  # the last utterance of each bin but the last one
+    # The last utterance of each bin but the last one.
+    last = -(-len(sure) * np.arange(1, bins) // bins) - 1
     edges = np.unique(np.sort(sure)[last])
     _, inside = np.unique(np.searchsorted(edges, sure), return_inverse=True)
     groups = grouping(predictions)

@@ -29,13 +29,11 @@ from cleser.experiments.windows import LONGEST
 from cleser.speech.audio import SHORTEST
 from cleser.training.dataset import Dataset, NothingUsableError, phones_of
 
-_PORTION: Final = (
-    240.0  # seconds of sound whose features are in memory at once, if they can be by themselves
-)
+# Seconds of sound whose features are in memory at once, if they can be by themselves.
+_PORTION: Final = 240.0
 _FILES: Final = 128  # recordings of a portion at most
-_FEW: Final = (
-    2  # recordings whose statistics are those of what they say: too few to standardise them by
-)
+# Recordings whose statistics are those of what they say: too few to standardise them by.
+_FEW: Final = 2
 
 
 class Terms(NamedTuple):

@@ -20,9 +20,8 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 from torch import Tensor
 
-_CLUSTERED = (
-    4000  # utterances at most whose pairs are compared; the others join the nearest sentence
-)
+# Most utterances whose pairs are compared; the others join the nearest sentence.
+_CLUSTERED = 4000
 _FEWEST = 8  # utterances, of which one can say that some are alike
 _CHOICES = 40  # numbers of sentences that are tried
 _APART = 0.15  # least silhouette; corpora of unrelated utterances have .1 or less, see benchmarks/sentences.py

@@ -289,9 +289,8 @@ def layer_scale(summaries: Tensor) -> Tensor:
     return scale.float().repeat_interleave(summaries.shape[-1])
 
 
-_GAINS: Final = (
-    4  # times as many channels as utterances: from there on it is worth the search for L
-)
+# Times as many channels as utterances: from there on it is worth the search for L.
+_GAINS: Final = 4
 
 
 class _Space:

@@ -105,9 +105,8 @@ class ZeroShot(ERM):
         self.contrast = CrossLingualSupCon(
             temperature=config.temperature, cross_lingual_weight=config.cross_lingual_weight
         )
-        speakers = max(
-            len(task.vocabulary.speakers), 1
-        )  # of a corpus that names none, nobody is told apart
+        # Of a corpus that names none, nobody is told apart.
+        speakers = max(len(task.vocabulary.speakers), 1)
         self.adversary = SpeakerAdversary(config.model.dim, speakers)
 
     def batches(self, source: Dataset, size: int, rng: np.random.Generator) -> Iterator[Tensor]:

@@ -228,9 +228,8 @@ def plot_vowels(study: PhonemeStudy, column: str = "consistency") -> Figure:
             coloured = axes.scatter(
                 x, y, c=[value], s=430, cmap="RdBu_r", vmin=-limit, vmax=limit, edgecolors=ring, linewidths=1.8,
             )  # fmt: skip
-            colour = (
-                "white" if abs(value) > 0.7 * limit else "black"
-            )  # both ends of the scale are dark
+            # Both ends of the scale are dark.
+            colour = "white" if abs(value) > 0.7 * limit else "black"
             axes.annotate(phoneme, (x, y), ha="center", va="center", fontsize=12, color=colour)
         else:
             of = " ".join(str(name) for name in languages if row[name])

@@ -452,12 +452,11 @@ def standards_of(
     distrusted: Collection[str] = (),
 ) -> tuple[Standards, Moments]:
     """What features are standardised by under a protocol, see :func:`cleser.features.standards.measure`."""
+    # Groups are None where nothing of the target may be known: the source measures everyone.
     return measure(
         stored,
         rows,
-        groups_of(
-            rows, protocol
-        ),  # None where nothing of the target may be known: the source measures everyone
+        groups_of(rows, protocol),
         lexical=protocol.removes_content,
         alone=protocol.normalisation == "utterance",
         reference=reference,

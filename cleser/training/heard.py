@@ -19,9 +19,8 @@ from cleser.training.audio import AudioEncoder, Sounds
 from cleser.training.reading import Excerpt, Excerpts
 from cleser.training.sources import Stored
 
-AT_ONCE: Final = (
-    32  # recordings that are recognised together: a backbone's layers are larger than what is kept
-)
+# Recordings that are recognised together: a backbone's layers are larger than what is kept.
+AT_ONCE: Final = 32
 
 
 @dataclass(repr=False)

@@ -72,9 +72,8 @@ class _Means:
             raise ValueError(
                 f"groups[{number}] is of {codes.dtype} {codes.shape}, expected {len(weight)} integers from 0 on"
             )
-        codes = np.unique(codes, return_inverse=True)[
-            1
-        ]  # a group's number may be larger than any memory
+        # A group's number may be larger than any memory.
+        codes = np.unique(codes, return_inverse=True)[1]
         self.codes = codes
         mass = np.bincount(codes, weights=weight)
         share = weight / mass[codes]

@@ -22,9 +22,8 @@ from cleser.graphs.neighbours.inputs import matrix
 from cleser.relations import same
 
 Ints = npt.NDArray[np.int64]
-FALSE_ALARMS: Final = (
-    0.05  # share of pairs of different recordings that are as similar as one voice
-)
+# Share of pairs of different recordings that are as similar as one voice.
+FALSE_ALARMS: Final = 0.05
 _PAIRS: Final = 100_000  # drawn to find the threshold
 _PODCAST: Final = re.compile(r"((?:MSP|BIIC)-PODCAST_\d+)_\d+", re.IGNORECASE)
 

@@ -47,9 +47,8 @@ class Crew:
 
     def __exit__(self, *_: object) -> None:
         self.pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(
-            self.threads
-        )  # what a thread sets for itself, later threads begin with
+        # What a thread sets for itself, later threads begin with.
+        torch.set_num_threads(self.threads)
 
     def _begin(self) -> None:
         self._own.backbone = self._idle.pop()

@@ -16,9 +16,8 @@ from cleser.speech.backbones.wave_encoder import WaveEncoder
 from cleser.speech.backbones.whisper_encoder import WhisperEncoder
 from cleser.speech.checkpoints import not_loaded, open_checkpoint
 
-VERSION: Final = (
-    1  # of the numbers: raised whenever they change, so that stored features are not misread
-)
+# Version of the numbers: raised whenever they change, so that stored features are not misread.
+VERSION: Final = 1
 WAVE_FAMILIES: Final = (
     "data2vec-audio",
     "hubert",
