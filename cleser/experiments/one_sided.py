@@ -34,6 +34,7 @@ from torch import Tensor
 
 from cleser.alignment import Alignment
 from cleser.corpora.protocol import Normalisation, Protocol
+from cleser.evaluation.terms import describe_normalisation
 from cleser.features.normalisation import StandardisedSummaries
 from cleser.features.pooled import Record
 from cleser.speech.backbones import Backbone
@@ -167,15 +168,15 @@ def settle(
         return protocol.normalised("corpus"), f"normalisation: by corpus; {_too_few(each)}"
     if np.isnan(source.threshold):
         return protocol.normalised("shrunk"), (
-            f"normalisation: {_NAMES['shrunk']}; the source's speakers have too few utterances to say whether those of "
-            "the target show one emotion each"
+            f"normalisation: {describe_normalisation('shrunk')}; the source's speakers have too few utterances to say "
+            "whether those of the target show one emotion each"
         )
     by: Normalisation = "corpus" if found > source.threshold else "shrunk"
     advice = "; that is close: if each speaker shows several emotions, give --normalisation shrunk, else corpus"
     return protocol.normalised(by), (
-        f"normalisation: {_NAMES[by]}; {100 * found:.1f} % of the variance of a source classifier's scores lies "
-        f"between the target's speakers; more than {100 * source.threshold:.1f} % would mean one emotion each"
-        f"{advice if _CLOSE < found / source.threshold < 1 / _CLOSE else ''}"
+        f"normalisation: {describe_normalisation(by)}; {100 * found:.1f} % of the variance of a source classifier's "
+        f"scores lies between the target's speakers; more than {100 * source.threshold:.1f} % would mean one emotion "
+        f"each{advice if _CLOSE < found / source.threshold < 1 / _CLOSE else ''}"
     )
 
 
@@ -186,12 +187,6 @@ def _too_few(each: pd.Series[int]) -> str:
     if len(each) == 1:
         return "of the target one speaker is known, to whom nobody can be compared"
     return f"half of the target's {len(each)} speakers have {each.median():.0f} utterances or fewer"
-
-
-_NAMES: dict[Normalisation, str] = {
-    "corpus": "by corpus",
-    "shrunk": "by speaker, shrunk towards the corpus",
-}
 
 
 class _Flat:
