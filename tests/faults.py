@@ -1171,8 +1171,8 @@ FAULTS = (
     Fault(
         "the typical spread is a mean of spreads",
         "features/normalisation.py",
-        "return mean.mean(0), variance.mean(0).sqrt()",
-        "return mean.mean(0), variance.sqrt().mean(0)",
+        "return mean.mean(0), std.square().mean(0).sqrt()",
+        "return mean.mean(0), std.mean(0)",
         "tests/features/test_normalisation.py",
     ),
     Fault(
