@@ -668,8 +668,8 @@ FAULTS = (
     Fault(
         "languages are dealt to speakers who show other emotions",
         "graphs/styles/style_mixing.py",
-        '    shown[found._speakers.of(found.nodes["speaker"]), emotion] = True',
-        '    shown[found._speakers.of(found.nodes["speaker"]), emotion] = False',
+        "    shown[speaker, emotion] = True",
+        "    shown[speaker, emotion] = False",
         f"{_STYLES}::test_p_values_hold_their_level_whoever_shows_which_emotion",
     ),
     Fault(

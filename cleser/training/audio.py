@@ -153,12 +153,12 @@ class AudioEncoder(nn.Module):
     def forward(self, sounds: Sounds) -> Batch:
         """Encode, with gradients where the backbone has any."""
         if self.together:
-            return self._batch(self._features(sounds, self.backbone), sounds)
+            return self.batch(self._features(sounds, self.backbone), sounds)
 
         def encode(pieces: list[Sounds]) -> list[Features]:
             return [self._features(piece, self.backbone) for piece in pieces]
 
-        return self._batch(self._encoded(sounds, float("inf"), encode), sounds)
+        return self.batch(self._encoded(sounds, float("inf"), encode), sounds)
 
     def listen(self, sounds: Sounds) -> Batch:
         """Encode without dropout and gradients, a bounded amount of sound at a time; on a CPU each core by itself."""
@@ -172,7 +172,7 @@ class AudioEncoder(nn.Module):
                 sounds, seconds * self.backbone.rate, partial(crew.map, self._features)
             )
         self.train(training)
-        return self._batch(features, sounds)
+        return self.batch(features, sounds)
 
     def _encoded(
         self, sounds: Sounds, budget: float, encode: Callable[[list[Sounds]], list[Features]]
@@ -183,7 +183,8 @@ class AudioEncoder(nn.Module):
         order = torch.tensor([place for places in pieces for place in places])
         return Features.join(parts).pick(order.argsort())
 
-    def _batch(self, features: Features, sounds: Sounds) -> Batch:
+    def batch(self, features: Features, sounds: Sounds) -> Batch:
+        """The batch that recordings with these features are."""
         device = features.tokens.device
         return Batch(
             tokens=features.tokens,
@@ -197,8 +198,22 @@ class AudioEncoder(nn.Module):
         )
 
     def _features(self, sounds: Sounds, backbone: Backbone) -> Features:
-        """Tokens and summaries, standardised, on the backbone's device; the offsets on the processor."""
-        frames = self._frames(sounds, backbone)
+        return self.pooled(self.frames(sounds, backbone), sounds)
+
+    def frames(self, sounds: Sounds, backbone: Backbone) -> Frames:
+        """What a backbone makes of recordings, in single precision.
+
+        Args:
+            sounds: The recordings.
+            backbone: The encoder's own, or another thread's with the same weights.
+        """
+        half = self.precision == "bfloat16"
+        with torch.autocast(sounds.waveforms.device.type, torch.bfloat16, enabled=half):
+            frames: Frames = backbone(sounds.waveforms, sounds.lengths)
+        return frames._replace(hidden_states=frames.hidden_states.float())
+
+    def pooled(self, frames: Frames, sounds: Sounds) -> Features:
+        """Tokens and summaries, standardised, on the frames' device; the offsets on the processor."""
         counted = frames.mask.cpu()  # all at once: each question makes a GPU wait
         rows = frames.hidden_states.unbind(1)  # by slices, each gradient would be as large as all
         spoken, bounds, phones = [], [], []
@@ -223,12 +238,6 @@ class AudioEncoder(nn.Module):
         summaries = _standard(self._pool(spoken, whole), *sounds.moments[2:])
         offsets = nn.functional.pad(counts.cumsum(0), (1, 0))
         return Features([""] * len(sounds), tokens, offsets, summaries, phones)
-
-    def _frames(self, sounds: Sounds, backbone: Backbone) -> Frames:
-        half = self.precision == "bfloat16"
-        with torch.autocast(sounds.waveforms.device.type, torch.bfloat16, enabled=half):
-            frames: Frames = backbone(sounds.waveforms, sounds.lengths)
-        return frames._replace(hidden_states=frames.hidden_states.float())
 
     def _pool(self, frames: list[Tensor], bounds: list[Tensor]) -> Tensor:
         """Mean and standard deviation [S, L, 2D] of stretches of frames [T_i, L·D]."""

@@ -85,9 +85,14 @@ class StyleCommunities:
                 f"found {len(who)} speakers and {len(what)} emotions, expected as many"
             )
         table = np.full((len(self._speakers.names) + 1, len(self._emotions.names) + 1), -1)
-        place = (self._speakers.of(self.nodes["speaker"]), self._emotions.of(self.nodes["emotion"]))
-        table[place] = self.nodes["community"]
+        table[self.node_codes] = self.nodes["community"]
         return np.asarray(table[who, what], dtype=np.int64)
+
+    @property
+    def node_codes(self) -> tuple[Ints, Ints]:
+        """Numbers of each node's speaker and of its emotion, counted from 0, [M] each."""
+        speakers, emotions = self.nodes["speaker"], self.nodes["emotion"]
+        return self._speakers.of(speakers), self._emotions.of(emotions)
 
     def _emotion_of(self, emotions: Any) -> Ints:
         """Codes of the emotions that are named, or most likely."""
