@@ -11,7 +11,7 @@ _TABLE: Final = "table of labels against files"
 
 
 class Entry(NamedTuple):
-    """A corpus.
+    """A corpus that can be read, with its language, licence and owner.
 
     Attributes:
         name: Name of the corpus in a spec.

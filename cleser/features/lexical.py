@@ -149,7 +149,7 @@ class LexicalContent:
         )
 
     def taken_off(self, corpora: Sequence[str]) -> LexicalOffsets:
-        """δ as batches need it.
+        """The offsets δ as batches need them.
 
         Args:
             corpora: The corpus of each utterance that batches are made of.
@@ -212,7 +212,7 @@ class LexicalOffsets:
 
     @classmethod
     def join(cls, parts: Sequence[LexicalOffsets]) -> LexicalOffsets:
-        """Those of several datasets, one after another."""
+        """The offsets of several datasets, one after another."""
         tables = [p.table for p in parts if len(p.table)]
         rows, corpora, first, before = [], [], 0, 0
         for part in parts:

@@ -66,7 +66,7 @@ class Sounds:
         return len(self.waveforms)
 
     def pick(self, places: list[int]) -> Sounds:
-        """Some of them, no longer than they have to be."""
+        """Some of the recordings, padded no longer than they need."""
         lengths = self.lengths[places]
         return Sounds(
             self.waveforms[places, : int(lengths.max())],
@@ -81,7 +81,7 @@ class Sounds:
         )
 
     def to(self, device: torch.device | str) -> Sounds:
-        """The same on another device."""
+        """The same recordings on another device."""
         return Sounds(
             self.waveforms.to(device),
             self.lengths.to(device),
@@ -177,7 +177,7 @@ class AudioEncoder(nn.Module):
     def _encoded(
         self, sounds: Sounds, budget: float, encode: Callable[[list[Sounds]], list[Features]]
     ) -> Features:
-        """All of them, recordings of like length together."""
+        """Features of all recordings, those of like length encoded together."""
         pieces = batches_by_length(sounds.lengths.tolist(), budget, padding=PADDING)
         parts = encode([sounds.pick(places).to(self.device) for places in pieces])
         order = torch.tensor([place for places in pieces for place in places])

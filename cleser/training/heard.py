@@ -91,6 +91,6 @@ class Heard:
         return replace(self, encoder=encoder)
 
     def join(self, others: Sequence[Heard]) -> Heard:
-        """These and others, one after another."""
+        """These recordings and others, one after another."""
         excerpts = Excerpts.join([self.excerpts, *(o.excerpts for o in others)])
         return Heard(excerpts, self.stored.join([o.stored for o in others]), self.encoder)

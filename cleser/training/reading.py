@@ -68,7 +68,7 @@ class Excerpts:
         return len(self.paths)
 
     def read(self, wanted: Wanted, *, threads: int | None = None) -> list[Excerpt]:
-        """Read some of them, in the order asked for.
+        """Read some of the recordings, in the order asked for.
 
         Args:
             wanted: The stretches to read.
@@ -88,7 +88,7 @@ class Excerpts:
 
     @classmethod
     def join(cls, parts: Sequence[Excerpts]) -> Excerpts:
-        """Those of several, one after another."""
+        """Join several, one after another."""
         return cls(
             [path for p in parts for path in p.paths],
             [start for p in parts for start in p.starts],

@@ -55,7 +55,7 @@ class UnclearTierError(ValueError):
 
 
 class Tier(NamedTuple):
-    """Marked intervals.
+    """Marked intervals of a recording, such as its phones or its words.
 
     Attributes:
         name: Name of the tier; in a CTM file, of the recording.

@@ -64,7 +64,7 @@ class Crew:
         return backbone
 
     def map(self, work: Callable[[S, Backbone], T], items: Sequence[S]) -> list[T]:
-        """What becomes of the items, in their order, without gradients; one thread alone is the calling one."""
+        """Do work on each item without gradients: results in their order. With one thread, the calling one does it."""
         if self.size == 1:
             with torch.no_grad():
                 return [work(item, self.backbone) for item in items]
