@@ -114,9 +114,8 @@ def simulate(
     """
     world, normal = WORLD, rng.standard_normal
     said = np.full((groups, CLASSES), TAKES) if said is None else said
-    who = np.repeat(
-        np.arange(groups * CLASSES), said.ravel()
-    )  # speaker and class of each utterance
+    # Speaker and class of each utterance.
+    who = np.repeat(np.arange(groups * CLASSES), said.ravel())
     group, k = np.divmod(who, CLASSES)
     common = world.speaker * normal((groups, 1)) + world.speaker_class * normal((groups, CLASSES))
     own = world.method * normal((groups, 1))
@@ -151,9 +150,8 @@ def means(trials: int) -> None:
             new, old = Tally(), Tally()
             for _ in range(trials):
                 (run,), (own,) = simulate(rng, groups, (seeds,), same=True)
-                truth = (
-                    own if seeds == 1 else RECALL.mean()
-                )  # a single seed is not told from its kind
+                # A single seed is not told from its kind.
+                truth = own if seeds == 1 else RECALL.mean()
                 found = interval(run, uar)
                 new.add(found.low <= truth <= found.high, found.high - found.low)
                 low, high = speakers_alone(run)

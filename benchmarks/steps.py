@@ -299,10 +299,10 @@ def _loaded(dataset: Dataset, at: Tensor, crop: float) -> Any:
 def _step(recipe: Recipe, encoder: AudioEncoder, sounds: list[Sounds]) -> Times:
     """One step, cut where gradients pass from one part to the next."""
     watch = _Watch()
-    frames = [encoder._frames(s, encoder.backbone) for s in sounds]
+    frames = [encoder.frames(s, encoder.backbone) for s in sounds]
     watch.note("backbone")
     heard = [f._replace(hidden_states=_leaf(f.hidden_states)) for f in frames]
-    batches = [_pooled(encoder, f, s) for f, s in zip(heard, sounds, strict=True)]
+    batches = [encoder.batch(encoder.pooled(f, s), s) for f, s in zip(heard, sounds, strict=True)]
     watch.note("pooling")
     ends = [_cut(batch) for batch in batches]
     embedded = [recipe.embed(batch) for batch in ends]
@@ -320,17 +320,6 @@ def _step(recipe: Recipe, encoder: AudioEncoder, sounds: list[Sounds]) -> Times:
     spent = watch.seconds
     network = min(spent["network"], spent["step"])
     return Times(spent["backbone"], spent["pooling"], network, spent["step"] - network)
-
-
-def _pooled(encoder: AudioEncoder, frames: Any, sounds: Sounds) -> Batch:
-    """The encoder's batch of frames that are there already."""
-    own = encoder._frames
-    encoder._frames = lambda *_: frames  # type: ignore[method-assign]
-    try:
-        batch: Batch = encoder(sounds)
-        return batch
-    finally:
-        encoder._frames = own  # type: ignore[method-assign]
 
 
 def _cut(batch: Batch) -> Batch:

@@ -17,7 +17,7 @@ class PlainConsole(Console):
     hold, since whatever reads them wants whole paths.
 
     Args:
-        options: Of :class:`rich.console.Console`.
+        options: Arguments of :class:`rich.console.Console`.
     """
 
     def __init__(self, **options: Any) -> None:

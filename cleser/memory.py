@@ -17,8 +17,8 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     about as long as a copy.
 
     Args:
-        shape: Of the tensor.
-        dtype: Of its values.
+        shape: Shape of the tensor.
+        dtype: Type of its values.
 
     >>> empty((2, 3), torch.float16).shape
     torch.Size([2, 3])

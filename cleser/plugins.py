@@ -10,7 +10,7 @@ def registered(group: str, kind: str) -> dict[str, EntryPoint]:
     """The entry points of a group by name; none of them is imported.
 
     Args:
-        group: Of the entry points.
+        group: Group of the entry points.
         kind: What they are, for messages.
 
     Raises:

@@ -65,7 +65,7 @@ class _Lines:
 
 
 def _duration(seconds: float) -> str:
-    """Roughly: seconds, minutes or hours."""
+    """A time in words, roughly: seconds, minutes or hours."""
     for unit, size in (("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"

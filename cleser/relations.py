@@ -81,7 +81,7 @@ class Relation(ABC):
             labels: Name → integers [N].
             ref_labels: Name → integers [M] of the items to pair with; by default the same items, none paired
                 with itself.
-            rows: Of the N items only these, so that large masks can be had block by block.
+            rows: The items of the N whose rows are wanted, so that large masks can be had block by block.
 
         Returns:
             bool [N, M], or [N, N] without ``ref_labels``, or fewer rows: an array, or a tensor where any label is a
@@ -244,7 +244,7 @@ class Not(Relation):
 
 @lru_cache(maxsize=1024)
 def _can_hold(relation: Relation) -> bool:
-    """Remembered, since losses ask at every step."""
+    """Whether the relation can hold at all; remembered, since losses ask at every step."""
     return relation._can_hold()
 
 
@@ -333,7 +333,7 @@ def integers(names: tuple[str, ...], labels: Labels, argument: str) -> dict[str,
     """The named labels as tensors or arrays of signed integers, after checks.
 
     Raises:
-        ValueError: As of `Relation.mask`.
+        ValueError: What `Relation.mask` refuses.
     """
     if not isinstance(labels, Mapping) and not hasattr(labels, "columns"):
         raise ValueError(

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import cleser
 
-sys.path.insert(
-    0, str(Path(__file__).parent)
-)  # mathml.py and notebook_pages.py; the gallery draws with pulls.py
+# For mathml.py and notebook_pages.py; the gallery draws with pulls.py.
+sys.path.insert(0, str(Path(__file__).parent))
 
 project = "cleser"
 author = "The cleser developers"

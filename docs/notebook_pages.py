@@ -18,9 +18,8 @@ def markdown(notebook: str) -> str:
     for cell in json.loads(notebook)["cells"]:
         text = "".join(cell["source"])
         if cell["cell_type"] == "code":
-            plain = (
-                text.startswith(("!", "%")) or "\n!" in text
-            )  # Jupyter's own lines are no Python
+            # Jupyter's own lines are no Python.
+            plain = text.startswith(("!", "%")) or "\n!" in text
             text = f"```{'text' if plain else 'python'}\n{text}\n```"
         parts.append(text)
     return "\n\n".join(parts)

@@ -682,8 +682,8 @@ FAULTS = (
     Fault(
         "languages are dealt to speakers who show other emotions",
         "graphs/styles/style_mixing.py",
-        '    shown[found._speakers.of(found.nodes["speaker"]), emotion] = True',
-        '    shown[found._speakers.of(found.nodes["speaker"]), emotion] = False',
+        "    shown[speaker, emotion] = True",
+        "    shown[speaker, emotion] = False",
         f"{_STYLES}::test_p_values_hold_their_level_whoever_shows_which_emotion",
     ),
     Fault(
@@ -1185,8 +1185,8 @@ FAULTS = (
     Fault(
         "the typical spread is a mean of spreads",
         "features/normalisation.py",
-        "return mean.mean(0), variance.mean(0).sqrt()",
-        "return mean.mean(0), variance.sqrt().mean(0)",
+        "return mean.mean(0), std.square().mean(0).sqrt()",
+        "return mean.mean(0), std.mean(0)",
         "tests/features/test_normalisation.py",
     ),
     Fault(

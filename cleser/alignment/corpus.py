@@ -57,7 +57,7 @@ class AlignmentSettings:
 
 
 class Outcome(NamedTuple):
-    """What became of an utterance.
+    """What became of an utterance when it was aligned.
 
     Attributes:
         utterance: Its id.
@@ -97,7 +97,7 @@ def align_corpus(
         manifest: Utterances with ``utterance, path, start, end, language, text``. Times of an alignment count
             from the start of the utterance, not of the recording that it is a part of.
         folder: Where TextGrids go, ``emodb/03a01Fa.TextGrid`` for the utterance ``emodb/03a01Fa``.
-        settings: How; by default with :class:`SynthesisAligner`.
+        settings: How to align; by default with :class:`SynthesisAligner`.
         workers: Number of processes.
         advance: Called with the number of utterances finished, for progress.
 

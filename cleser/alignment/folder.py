@@ -47,7 +47,7 @@ class Alignments(list[Alignment | None]):
         self.notes = notes or []
 
     def summary(self) -> str:
-        """How many are there, and what keeps the others away.
+        """A sentence: how many alignments were found, and why the others were not.
 
         >>> Alignments([None], [{"path": "a.wav", "reason": "has no alignment"}]).summary()
         '0 of 1 utterances have an alignment; 1 has no alignment (a.wav)'
@@ -75,7 +75,7 @@ def _summary(
 
 
 def existing_folder(folder: str | Path) -> Path:
-    """The folder, if it is there.
+    """The folder's path, once it is known to be there.
 
     Raises:
         ValueError: It is not.
@@ -279,9 +279,8 @@ def _misfit(found: _Found, row: _Row, seconds: float | None) -> str | None:
     if seconds is None:
         return None
     own = min(seconds, row.end if row.end == row.end else seconds) - row.start
-    whole = (
-        found.whole is not found.alignment
-    )  # the file is the recording's, of which this is a part
+    # The file is the recording's, of which this is a part.
+    whole = found.whole is not found.alignment
     last = float(found.whole.ends[-1]) if len(found.whole) else 0.0
     length = seconds if whole else own
     if last > length + LATE:

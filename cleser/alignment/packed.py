@@ -39,7 +39,7 @@ class PackedAlignments(Sequence[Alignment | None]):
             self.append(alignment)
 
     def append(self, alignment: Alignment | None) -> None:
-        """Add one at the end."""
+        """Add the alignment of one more utterance."""
         if alignment is None:
             self._kinds.append(_NONE)
         else:
@@ -52,7 +52,7 @@ class PackedAlignments(Sequence[Alignment | None]):
 
     @property
     def known(self) -> int:
-        """How many are there."""
+        """Number of utterances that have an alignment."""
         return len(self) - self._kinds.count(_NONE)
 
     def __len__(self) -> int:

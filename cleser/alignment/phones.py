@@ -16,8 +16,8 @@ class Phone(NamedTuple):
     """One segment of speech.
 
     Attributes:
-        start: In seconds.
-        end: In seconds.
+        start: Where it begins, in seconds.
+        end: Where it ends, in seconds.
         phone: IPA, without stress, tone and length.
 
     >>> phone = Phone(0.25, 0.5, "ʃ")
@@ -35,8 +35,8 @@ class Alignment(Sequence[Phone]):
     """The phones of an utterance in time; what lies between them is silence.
 
     Attributes:
-        starts: In seconds from the utterance's beginning, float64 [P].
-        ends: In seconds, float64 [P].
+        starts: Where each phone begins, in seconds from the utterance's beginning, float64 [P].
+        ends: Where each phone ends, in seconds, float64 [P].
         phones: IPA symbols [P], without stress, tone and length.
         stress: 1 primary, 2 secondary, 0 none, int64 [P]; None where the source does not say.
         tones: Tone letters as ``"˧˥"``, [P], empty for none; None where the source does not say.

@@ -24,7 +24,7 @@ _CHUNK = 200  # permutations at once
 
 @dataclass(frozen=True)
 class Consistency:
-    """Of K phonemes that all languages have often enough.
+    """How alike the languages show emotion, for the K phonemes that all of them have often enough.
 
     Attributes:
         phonemes: Their codes, [K].
@@ -163,7 +163,7 @@ class _Plan:
 
 
 def _statistics(x: Floats, which: Integers, plan: _Plan) -> tuple[Floats, Floats]:
-    """Of one phoneme: cosines of each emotion as observed [E], and their mean under each permutation [R]."""
+    """One phoneme's cosines of each emotion as observed [E], and their mean under each permutation [R]."""
     members, row = np.unique(which, return_inverse=True)
     sums = np.zeros((len(members), x.shape[1]))
     np.add.at(sums, row, x)

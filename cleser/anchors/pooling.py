@@ -35,7 +35,7 @@ def pool_phones(
 
     Args:
         frames: A padded batch [B, T, D], or one tensor [T_i, D] per utterance.
-        bounds: For each utterance its phones' first frame and the frame after their last, int64 [S_i, 2]. Phones may
+        bounds: Each utterance's phones: their first frame and the frame after their last, int64 [S_i, 2]. Phones may
             overlap and leave frames out. They may stay on the CPU when the frames are on another device.
         std: Append the standard deviation (of the population), computed around the mean.
         frame_rate: Frames a second, for bounds [S_i, 2] in seconds, floats: they are rounded to the nearest frame.
@@ -236,7 +236,7 @@ class _Listed(NamedTuple):
 
     Attributes:
         frames: Which frame, int64 [M].
-        phones: Of which phone, int64 [M].
+        phones: The phone that the frame belongs to, int64 [M].
         offsets: Where each phone's begin, int64 [S].
         lengths: How many each has, at least 1, int64 [S].
     """
@@ -248,7 +248,7 @@ class _Listed(NamedTuple):
 
 
 def _listed(spans: NDArray[np.int64], flat: Tensor) -> _Listed:
-    """Of NumPy, since to call torch takes longer than so small a task."""
+    """The frames of every span, by NumPy, since to call torch takes longer than so small a task."""
     lengths = spans[:, 1] - spans[:, 0]
     offsets = np.cumsum(lengths) - lengths
     phones = np.repeat(np.arange(len(spans)), lengths)

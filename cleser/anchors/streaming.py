@@ -15,7 +15,7 @@ class _Block(NamedTuple):
     """Some stretches of each utterance, and the frames from the first to the last of theirs.
 
     Attributes:
-        frames: From where to where, of all utterances.
+        frames: First frame and the one after the last, alike for all utterances.
         average: The stretches' rows of W there, [B, S, T].
     """
 
@@ -35,7 +35,7 @@ class StreamingPool:
     to the last that any of them holds, so that memory grows with the recording and not with its square.
 
     Args:
-        bounds: For each utterance its stretches' first frame and the frame after their last, int64 [S_i, 2]; or what
+        bounds: Each utterance's stretches: their first frame and the frame after their last, int64 [S_i, 2]; or what
             gives them for the mask of the first layer that comes, bool [B, T].
         layers: How many there will be.
         std: Append the standard deviation (of the population).

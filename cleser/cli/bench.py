@@ -47,7 +47,7 @@ def bench_transfer(
         alignments: Folder of alignments, which say when each phone is spoken.
         workers: Number of processes at a time.
         layout: "table", or "paper" for UAR / macro-F1 with a row for each task, as in the zero-shot paper.
-        split: As in cleser run; by default "speakers", or what the matrix says.
+        split: The split, as in cleser run; by default "speakers", or what the matrix says.
         shared_speakers: Allow a split that trains on speakers it tests; every result says so.
         task: What is learned and tested, as in cleser run; avd and both only for rows that can, such as erm.
     """

@@ -43,11 +43,11 @@ def data_audit(
 
     Args:
         corpora: Corpora, each as NAME:FOLDER; anything that two of them share would leak from one to the other.
-        train: In place of corpora, a table of the training part: a .csv or .parquet with the columns path and language
+        train: A table of the training part in place of corpora: a .csv or .parquet with the columns path and language
             and, where known, speaker, text, start and end.
         dev: Table of the development part.
         test: Table of the test part.
-        split: In place of train, dev and test, one table with a column split that says train, dev or test.
+        split: One table in place of train, dev and test, with a column split that says train, dev or test.
         voices: Also compare the voices of the speakers of different corpora, by acoustic (needs no model),
             resemblyzer or a speaker-verification model of transformers.
         out: Write the pairs of equal recordings to this .csv.
@@ -95,7 +95,7 @@ def _parts(corpora: tuple[str, ...], files: dict[str, Path]) -> dict[str, pd.Dat
 
 
 def _named(read: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """By the names of their corpora, or by their specs where those are not enough."""
+    """The tables by the names of their corpora, or by their specs where those names are not unique."""
     names = ["+".join(frame["corpus"].unique()) for frame in read.values()]
     return dict(zip(names, read.values(), strict=True)) if len(set(names)) == len(names) else read
 

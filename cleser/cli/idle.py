@@ -9,8 +9,8 @@ def refuse_idle(given: Mapping[str, object], needed: str) -> None:
     """Refuse flags that have no effect as a command was called.
 
     Args:
-        given: By flag, something true if it was given.
-        needed: What gives them an effect.
+        given: The flags, each with something true if it was given.
+        needed: What gives them an effect, in words.
 
     Raises:
         ValueError: One of them was given.

@@ -124,7 +124,7 @@ _SAYS = ("emotion in phonemes across languages", "relative to the utterance")
 
 
 def _table(consistency: pd.DataFrame) -> str:
-    """As the file has it, but for the names, which stand for themselves here."""
+    """The table as the file has it, but with headings that need no explanation."""
     both = ("consistency", "p", "p_holm"), ("own", "own_p", "own_p_holm")
     shown = consistency[["phoneme", "tokens", *both[0], *both[1]]].set_axis(
         ["phoneme", "tokens", "consistency", "p", "p (Holm)", "in the utterance", "p", "p (Holm)"],

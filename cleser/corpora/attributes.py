@@ -118,7 +118,7 @@ def to_original(values: npt.ArrayLike, scale: str) -> npt.NDArray[np.float64]:
 
 
 def describe_attributes(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Of each attribute and original scale: ``known, missing``, and ``mean, sd, lowest, highest`` on [−1, 1].
+    """A row for each attribute and original scale: ``known, missing``, and ``mean, sd, lowest, highest`` on [−1, 1].
 
     Empty where a manifest has no attributes.
     """
@@ -142,7 +142,7 @@ def on_scale(
 
     Args:
         rows: Columns ``utterance`` and among :data:`ATTRIBUTES`.
-        scale: Of all of them, as ``1..7``.
+        scale: The scale of all of them, as ``1..7``.
         source: The file that they come from, for the names.
 
     Returns:

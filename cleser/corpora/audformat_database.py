@@ -24,7 +24,7 @@ _TEXTS: Final = ("utterance", "corpus", "language", "emotion", "text")
 
 
 def is_database(folder: Path) -> bool:
-    """Whether a folder is one."""
+    """Whether a folder is a database of audformat."""
     return (folder / HEADER).is_file()
 
 

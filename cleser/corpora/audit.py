@@ -72,7 +72,7 @@ def audit(
     Args:
         cast: The loaded protocol.
         repeats: Training seeds whose divisions into train and dev are checked.
-        content: Also compare recordings by their sound, which reads every file once.
+        content: Whether to compare recordings by their sound too, which reads every file once.
         alignments: Whether anybody says when phones sound.
         sealed: Leave the target's recordings closed: what their sound would tell is for another audit, before the test.
         advance: Called after each recording read, for progress.
@@ -280,7 +280,7 @@ def _repeated(pairs: pd.DataFrame) -> list[str]:
 
 
 def _times(count: int) -> str:
-    """How often, in words.
+    """A number of times in words.
 
     >>> _times(1), _times(2)
     ('once', '2 times')

@@ -11,12 +11,12 @@ _TABLE: Final = "table of labels against files"
 
 
 class Entry(NamedTuple):
-    """A corpus.
+    """A corpus that can be read, with its language, licence and owner.
 
     Attributes:
-        name: Of its spec.
+        name: Name of the corpus in a spec.
         language: Codes of ISO 639-1.
-        licence: As public lists of corpora give it; the owner's word counts.
+        licence: The licence that public lists of corpora give; the owner's word counts.
         owner: Whom to ask for it.
         checked: What the reader holds against what.
     """

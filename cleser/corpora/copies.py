@@ -118,7 +118,7 @@ def _first_of_each(rows: list[int], parts: list[str]) -> list[int]:
 
 
 def stretches(frame: pd.DataFrame) -> list[Stretch]:
-    """What of which file each utterance is."""
+    """The file of each utterance, and where in it the utterance begins and ends."""
     return list(zip(frame["path"], frame["start"], frame["end"].fillna(-1.0), strict=True))
 
 

@@ -28,8 +28,8 @@ def decode_emotions(
     """Labels in words, by the map of labels beside the list or in a folder above; others stay.
 
     Args:
-        codes: Of the list.
-        datasets: Of which data set each row is.
+        codes: The list's codes of emotions.
+        datasets: The data set that each row is of.
         source: The list.
 
     Raises:

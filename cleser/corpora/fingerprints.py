@@ -107,7 +107,7 @@ def fingerprints(
 
 
 def _known(path: str, start: float, end: float) -> Fingerprint:
-    """As `fingerprint`, from memory where the file has not changed since."""
+    """The result of `fingerprint`, from memory where the file has not changed since."""
     try:
         found = os.stat(path)  # noqa: PTH116  (Path objects cost more than the call)
     except OSError:

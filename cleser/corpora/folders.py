@@ -305,7 +305,7 @@ def wrong_folder(
     Args:
         corpus: Name of the corpus.
         root: The folder that was given.
-        looked_for: What should have been there.
+        looked_for: What should have been there, in words.
         fits: Whether a folder looks like the corpus.
     """
     below = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))

@@ -106,7 +106,7 @@ def audit_folds(manifest: pd.DataFrame, folds: Iterable[Fold]) -> pd.DataFrame:
 
     Args:
         manifest: The utterances that were divided.
-        folds: As :func:`make_folds` returns them.
+        folds: Folds that :func:`make_folds` returned.
 
     Returns:
         A row a fold: ``fold, train, dev, test`` (utterances), ``speakers_train, speakers_test, shared`` (speakers of

@@ -37,7 +37,7 @@ def reasons(left_out: Iterable[dict[str, str]]) -> list[str]:
 
 
 def lost(left_out: Iterable[dict[str, str]]) -> list[dict[str, str]]:
-    """What was left out but copies and second rows: the recordings that cannot be used."""
+    """The recordings that cannot be used: what was left out, except copies and second rows."""
     return [problem for problem in left_out if "kind" not in problem]
 
 

@@ -90,7 +90,7 @@ def check_usable(name: str, listing: Listing) -> None:
     """Refuse what a reader found nothing usable in.
 
     Args:
-        name: Of the corpus or the table.
+        name: Name of the corpus or the table.
         listing: What was read.
 
     Raises:
@@ -158,9 +158,8 @@ def _emotions(manifest: pd.DataFrame, rename: Mapping[str, str] | None) -> pd.Se
     """Emotions of the rows, by the letters of each row's own corpus."""
     labels, rename = manifest["emotion"], rename or {}
     letters = labels.str.strip().str.len() == 1
-    named = to_emotions(
-        labels.mask(letters), rename
-    )  # words once: a table may name thousands of corpora
+    # Words once: a table may name thousands of corpora.
+    named = to_emotions(labels.mask(letters), rename)
     for corpus, some in labels[letters].groupby(manifest.loc[letters, "corpus"]):
         named[some.index] = to_emotions(some, rename, str(corpus))
     return named

@@ -42,8 +42,8 @@ class Header(NamedTuple):
     """What a recording is like.
 
     Attributes:
-        samplerate: In Hz.
-        channels: How many.
+        samplerate: Sampling rate, in Hz.
+        channels: Number of channels.
         frames: Samples of each channel.
     """
 
@@ -256,10 +256,8 @@ def _check_aiff(file: BinaryIO) -> None:
 
 
 def _check_w64(file: BinaryIO) -> None:
-    size, at = (
-        _size(file),
-        40,
-    )  # a chunk is 16 bytes of name, 8 of length (these 24 included), contents
+    # A chunk is 16 bytes of name, 8 of length (these 24 included), contents.
+    size, at = _size(file), 40
     while at + 24 <= size:
         name, length = struct.unpack("<4s12xQ", _at(file, at, 24))
         if name == b"data":
@@ -315,9 +313,8 @@ _KILOBITS: Final = {
     (2, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
     (2, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
-_FIXED: Final = (
-    0xFFFE0C00  # bits of a frame's header that are the same in all: sync, version, layer, rate
-)
+# Bits of a frame's header that are the same in all: sync, version, layer, rate.
+_FIXED: Final = 0xFFFE0C00
 
 
 def _is_mpeg(start: bytes) -> bool:

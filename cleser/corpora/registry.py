@@ -96,9 +96,9 @@ def load_all(
     """Read several corpora as one manifest, in which each id names one recording.
 
     Args:
-        specs: As for :func:`load`; recordings of a corpus that is given twice are there once.
-        rename: As for :func:`load`.
-        labels: As for :func:`load`.
+        specs: Specs, as :func:`load` takes one; recordings of a corpus that is given twice are there once.
+        rename: Labels to call otherwise, see :func:`load`.
+        labels: Whether emotions are wanted, see :func:`load`.
 
     Raises:
         ValueError: No corpus is given, one cannot be read, or two call different recordings by the same name.

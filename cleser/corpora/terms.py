@@ -44,12 +44,8 @@ _MISSING: Final = frozenset(
         *("<na>", "no_agreement", "no agreement", "x"),
     }
 )
-_NOBODY: Final = _MISSING - {
-    "x",
-    "xxx",
-    "no_agreement",
-    "no agreement",
-}  # which may be somebody's code
+# Without those that may be somebody's code.
+_NOBODY: Final = _MISSING - {"x", "xxx", "no_agreement", "no agreement"}
 _GENDERS: Final = """\
 female: f w woman women girl
 male: m man men boy"""
@@ -118,9 +114,9 @@ def to_emotions(
     """Labels as emotions of a manifest.
 
     Args:
-        labels: As a table has them.
+        labels: Labels as a table has them.
         rename: Labels, or names of emotions, to call otherwise.
-        corpus: Whose single letters they are.
+        corpus: Corpus whose single letters they are.
 
     Raises:
         ValueError: There are single letters, and the corpus is none whose letters are known.

@@ -44,7 +44,7 @@ def with_named_votes(
     Args:
         rows: A manifest.
         rename: Emotions to call otherwise.
-        corpus: Whose names they are.
+        corpus: Corpus whose names they are.
 
     Raises:
         ValueError: A vote is no number of at least 0; the message names the first row.

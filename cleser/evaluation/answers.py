@@ -8,7 +8,7 @@ from typing import Any
 
 from cleser.evaluation.intervals import Difference
 from cleser.evaluation.results import Run
-from cleser.evaluation.tables import coverage, covers_seeds, headline, p_text
+from cleser.evaluation.tables import coverage, covers_seeds, headline, interval_text, p_text
 from cleser.evaluation.terms import in_words
 from cleser.multiple_tests import holm
 
@@ -46,12 +46,12 @@ def question(run: Run) -> str:
 
 
 def answer(runs: Sequence[Run], controlled: Sequence[tuple[Run, Run, Difference]] = ()) -> str:
-    """What came out, in a sentence: the best of the runs and, where it has one, its difference to its fair control.
+    """The outcome in a sentence: the best of the runs and, where it has one, its difference to its fair control.
 
     Runs on other terms than the first are not compared with it. An oracle is the first only where all are.
 
     Args:
-        runs: In one direction.
+        runs: Runs in one direction.
         controlled: Runs with their controls and the differences in UAR.
     """
     first = next((run for run in runs if run.protocol["target_access"] != "labels"), runs[0])
@@ -61,8 +61,7 @@ def answer(runs: Sequence[Run], controlled: Sequence[tuple[Run, Run, Difference]
     ]
     best = max(alike, key=lambda run: float(run.results[metric]["mean"]))
     found, classes = best.results[metric], best.protocol["classes"]
-    low, high = found["ci95"]
-    within = "" if low is None else f" (95 % interval {100 * low:.1f} to {100 * high:.1f})"
+    within = interval_text(found["ci95"], form=" (95 % interval {} to {})")
     reaches = f"has the highest mean of {len(alike)} runs," if len(alike) > 1 else "reaches"
     said = (
         f"{name_of(best)} {reaches} {100 * found['mean']:.1f} % UAR{within}, where chance is "
@@ -114,4 +113,4 @@ def _sure(by: Difference, p: float) -> str:
         return ", of which nothing more can be said with so few speakers"
     found = "a difference was found" if p < 0.05 else "no difference was found"
     shown = p_text(p) if p_text(p).startswith("<") else f"= {p_text(p)}"
-    return f" ({100 * by.low:+.1f} to {100 * by.high:+.1f}, p {shown}): {found}"
+    return f" ({interval_text((by.low, by.high), sign='+')}, p {shown}): {found}"

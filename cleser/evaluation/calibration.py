@@ -50,10 +50,8 @@ from cleser.evaluation.metrics import Floats
 from cleser.evaluation.speakers import grouping
 
 _LEAST: Final = 1e-12  # a probability of zero, for logarithms
-_RANGE: Final = (
-    0.05,
-    20.0,
-)  # of temperatures: beyond, probabilities are certain or uniform already
+# Range of temperatures: beyond, probabilities are certain or uniform already.
+_RANGE: Final = (0.05, 20.0)
 _BINS: Final = 10
 
 
@@ -116,7 +114,7 @@ class Reliability:
     """What confidences and hits add up to in each bin: a reliability curve, and what errors and intervals are made of.
 
     Attributes:
-        sums: Of each seed, cluster and bin, [S, G, B, 5]: utterances, confidence c, hits h, c (1 − c), and −log p of
+        sums: Sums by seed, cluster and bin, [S, G, B, 5]: utterances, confidence c, hits h, c (1 − c), and −log p of
             the true class.
         unit: What a cluster is.
 
@@ -233,9 +231,8 @@ def reliability(
     sure = p.max(-1)
     hits = (p.argmax(-1) == truth).astype(np.float64)
     loss = -np.log(np.maximum(p[np.arange(len(p)), truth], _LEAST))
-    last = (
-        -(-len(sure) * np.arange(1, bins) // bins) - 1
-    )  # the last utterance of each bin but the last one
+    # The last utterance of each bin but the last one.
+    last = -(-len(sure) * np.arange(1, bins) // bins) - 1
     edges = np.unique(np.sort(sure)[last])
     _, inside = np.unique(np.searchsorted(edges, sure), return_inverse=True)
     groups = grouping(predictions)
@@ -252,7 +249,7 @@ def fit_temperatures(development: pd.DataFrame, classes: list[str]) -> list[dict
     """A temperature for each network, from its predictions of the source's development speakers.
 
     Args:
-        development: As the predictions of :func:`reliability`; with ``fold`` where each fold has networks of its own.
+        development: Predictions as :func:`reliability` takes them, with ``fold`` where each fold has its own networks.
         classes: Names of the classes.
 
     Returns:
@@ -279,9 +276,9 @@ def tempered(
     """Probabilities [N, K] of predictions, each at its network's temperature.
 
     Args:
-        predictions: As for :func:`reliability`.
+        predictions: Predictions, as :func:`reliability` takes them.
         classes: Names of the K classes.
-        temperatures: As :func:`fit_temperatures` gives them.
+        temperatures: What :func:`fit_temperatures` gives.
 
     Raises:
         ValueError: A network has no temperature.

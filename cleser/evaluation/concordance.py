@@ -63,9 +63,8 @@ def ccc(moments: Counts) -> Floats:
     0.5714
     """
     n, t, p, tt, pp, tp = _means(moments)
-    apart = (
-        tt - 2 * tp + pp
-    )  # E(t − p)²: the CCC is one minus its share of the most that it could be
+    # E(t − p)²: the CCC is one minus its share of the most that it could be.
+    apart = tt - 2 * tp + pp
     spread = (tt - t**2) + (pp - p**2) + (t - p) ** 2
     alike = spread <= _TINY * (tt + pp)
     value = 1 - np.where(alike, 0, apart) / np.where(alike, 1, spread)

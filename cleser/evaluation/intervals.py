@@ -152,7 +152,7 @@ class Difference:
     """A paired comparison of two runs, B minus A.
 
     Attributes:
-        difference: Of the metric's means over seeds.
+        difference: Difference of the metric's means over seeds.
         low: Lower end of its 95 % confidence interval.
         high: Upper end.
         p: Two-sided p-value; below .05 where the interval leaves out zero. With fewer than six clusters it is at least
@@ -163,7 +163,7 @@ class Difference:
         unit: What they are.
         seeds: Seeds of A and of B that were compared.
         by_seed: Whether seeds were paired, as each tests other speakers.
-        covers: As for :class:`Interval`; seeds are covered where both runs have several.
+        covers: What the interval generalises to, see :class:`Interval`; seeds are covered where both runs have several.
 
     >>> from cleser.evaluation import uar
     >>> counts = np.array([[[[3, 1], [2, 2]], [[4, 0], [1, 3]], [[2, 2], [1, 3]]]])  # 1 seed, 3 speakers, 2 classes
@@ -214,8 +214,8 @@ def interval(
         metric: Maps confusion matrices [..., C, C], of whole or fractional counts, to values [...]; or
             moment matrices (:mod:`cleser.evaluation.concordance`). It need not be a mean over speakers, but a smooth
             function of what is summed over them.
-        level: Of confidence.
-        bounds: Between which its values lie.
+        level: Level of confidence.
+        bounds: Least and greatest value that the metric can take.
 
     Returns:
         The mean over seeds and its interval; NaN bounds where a seed tested a single speaker, or each class was
@@ -242,7 +242,7 @@ def interval_of_sums(
     bounds: tuple[float, float] = (0, 1),
     level: float = 0.95,
 ) -> Interval:
-    """As :func:`interval`, of what follows from other sums over utterances than confusions, such as their confidences.
+    """An :func:`interval` of a figure that follows from other sums than confusions, such as those of confidences.
 
     The degrees of freedom are those of a mean over utterances, :eq:`speakers` with a single class.
 
@@ -252,7 +252,7 @@ def interval_of_sums(
         metric: Maps sums [..., B, M], added up over clusters, to values [...].
         unit: What a cluster is, ``"speakers"`` or ``"utterances"``.
         bounds: Least and greatest value that the metric can have.
-        level: Of confidence.
+        level: Level of confidence.
 
     >>> sums = np.array([[[[2.0, 1.0]], [[2.0, 2.0]], [[2.0, 1.0]]]])  # [S, G, B, M]: how many, how many of them right
     >>> sizes = sums[..., 0].sum(-1)
@@ -283,8 +283,8 @@ def group_difference(a: Clusters, b: Clusters, metric: Metric, *, level: float =
     Args:
         a: Counts of one group.
         b: Counts of the other, by the same seeds.
-        metric: As for :func:`interval`.
-        level: Of confidence.
+        metric: Metric, as :func:`interval` takes it.
+        level: Level of confidence.
 
     Returns:
         The difference of the metric's means over seeds; NaN bounds where a group has a single speaker.
@@ -341,8 +341,8 @@ def paired_difference(
     Args:
         a: Counts of the first run.
         b: Counts of the second, with the same clusters.
-        metric: As for :func:`interval`.
-        bounds: As for :func:`interval`.
+        metric: Metric, as :func:`interval` takes it.
+        bounds: Least and greatest value that the metric can take.
 
     Raises:
         ValueError: The runs tested different clusters, or different utterances of them.
@@ -392,7 +392,7 @@ def influence(counts: Counts, metric: Metric) -> Floats:
 
     Args:
         counts: [S, G, C, C], or other sums over a cluster's utterances.
-        metric: As for :func:`interval`.
+        metric: Metric, as :func:`interval` takes it.
 
     Returns:
         [S, G]; zero where a seed has not tested a cluster, NaN for seeds that have tested only one.
@@ -487,7 +487,7 @@ def _combined(parts: list[_Part]) -> tuple[float, float]:
 
 
 def _inflation(dof: float) -> float:
-    """By how much a variance with few degrees of freedom may be underestimated."""
+    """The factor by which a variance with few degrees of freedom may be underestimated."""
     return float(dof / special.chdtri(dof, 1 - _DOUBT))
 
 

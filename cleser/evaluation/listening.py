@@ -50,7 +50,7 @@ def confident_errors(run: Run, count: int) -> tuple[list[Heard], str]:
 
     Args:
         run: Its corpora have to be where they were.
-        count: How many at most.
+        count: Most recordings to choose.
 
     Returns:
         The recordings, and a sentence on what was left out, empty if nothing was.

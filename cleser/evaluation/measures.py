@@ -22,7 +22,7 @@ class Measure(NamedTuple):
     Attributes:
         clusters: What it is computed from, by speaker and seed.
         metric: The metric.
-        bounds: Between which its values lie.
+        bounds: Least and greatest value that it can take.
     """
 
     clusters: Clusters
@@ -40,7 +40,7 @@ def measures(
         classes: The emotions that were told apart, may be none: ``uar, macro_f1, accuracy``, and where
             annotators' votes are known ``kl, soft_accuracy``, and where several at once were recognised
             ``multi_label_f1, average_precision, exact_match``.
-        attributes: Those that were predicted, may be none: ``ccc``, their mean, and ``ccc_arousal, rmse_arousal`` and
+        attributes: The predicted attributes, may be none: ``ccc``, their mean, and ``ccc_arousal, rmse_arousal`` and
             so on.
     """
     found: dict[str, Measure] = {}

@@ -46,6 +46,8 @@ from cleser.evaluation.tables import (
     frame,
     gender_rows,
     headline,
+    interval_text,
+    number_text,
     p_text,
     percent,
     robustness_metric,
@@ -132,8 +134,8 @@ def site(
     Args:
         runs: Run folders of all directions.
         out: Folder of the pages.
-        controls: As for :func:`report`.
-        listen: As for :func:`report`.
+        controls: The fair controls of the runs, see :func:`report`.
+        listen: Number of errors of each run that can be listened to, see :func:`report`.
 
     Returns:
         The index, ``index.html``.
@@ -183,6 +185,7 @@ def _render(template: str, **values: Any) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["interval"] = interval_text
     parts = {
         name: Markup(folder.joinpath(f"page.{name}").read_text("utf-8")) for name in ("css", "js")
     }
@@ -303,18 +306,16 @@ def _cards(results: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     for name, label in {**SHARES, "ccc": "mean CCC", **OF_VOTES}.items():
         if name not in results:
             continue
-        of, form = results[name], "{:.1f}" if name in SHARES else "{:.3f}"
-        factor = 100 if name in SHARES else 1
-        mean, sd, low, high = (
-            None if value is None else form.format(factor * value)
-            for value in (of["mean"], of["sd"], *of["ci95"])
-        )
+        of, share = results[name], name in SHARES
+        mean, sd = number_text(of["mean"], share=share), of["sd"]
+        spread = "one seed" if sd is None else f"± {number_text(sd, share=share)} over seeds"
+        within = interval_text(of["ci95"], share=share, form="95 % interval {} to {}")
         cards.append(
             (
                 label,
-                f"{mean} %" if name in SHARES else f"{mean}",
-                "one seed" if sd is None else f"± {sd} over seeds",
-                f"95 % interval {low} to {high}" if low else "too few speakers for an interval",
+                f"{mean} %" if share else mean,
+                spread,
+                within or "too few speakers for an interval",
             )
         )
     return cards

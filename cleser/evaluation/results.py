@@ -36,24 +36,24 @@ class Run:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """``config.yaml``."""
+        """Settings of the run, from ``config.yaml``."""
         return with_current_name(yaml.safe_load(self._path("config.yaml").read_text()))
 
     @cached_property
     def protocol(self) -> dict[str, Any]:
-        """``protocol.json``."""
+        """Protocol of the run, from ``protocol.json``."""
         protocol: dict[str, Any] = json.loads(self._path("protocol.json").read_text())
         # Runs of old versions do not say what their methods use of the target: one hash stands for all.
         return {"cast": protocol["hash"], **protocol}
 
     @cached_property
     def results(self) -> dict[str, Any]:
-        """``results.json``."""
+        """Figures of the run, from ``results.json``."""
         return with_current_name(json.loads(self._path("results.json").read_text()))
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
-        """``predictions.parquet``."""
+        """Predictions of the tested utterances, from ``predictions.parquet``."""
         return pd.read_parquet(self._path("predictions.parquet"))
 
     @cached_property
@@ -157,8 +157,8 @@ def write_results(
     Args:
         folder: The run folder.
         left_out: Recordings that could not be used, for the record.
-        temperatures: Of the networks, see :func:`cleser.evaluation.calibration.fit_temperatures`; by default they are
-            fitted to the folder's ``development.parquet``, where there is one.
+        temperatures: The networks' temperatures, see :func:`cleser.evaluation.calibration.fit_temperatures`; by default
+            they are fitted to the folder's ``development.parquet``, where there is one.
 
     Returns:
         What was written; fractions from 0 to 1.
@@ -279,7 +279,7 @@ def _metric(measure: Measure) -> dict[str, Any]:
 
 
 def _or_none(value: float) -> float | None:
-    """JSON has no NaN."""
+    """The number, or None in place of NaN, which JSON lacks."""
     return None if math.isnan(value) else float(value)
 
 

@@ -20,6 +20,48 @@ from cleser.evaluation.unlabelled import show_unlabelled
 from cleser.multiple_tests import holm
 
 
+def number_text(value: float, *, share: bool = True, sign: str = "") -> str:
+    """A figure as text: a share in per cent with one decimal, a correlation or an error with three.
+
+    Args:
+        value: The figure.
+        share: Whether it is a share, or a difference of shares.
+        sign: ``"+"`` for a difference, whose sign is always written.
+
+    >>> number_text(0.624), number_text(0.624, share=False), number_text(0.02, sign="+")
+    ('62.4', '0.624', '+2.0')
+    """
+    return f"{100 * value:{sign}.1f}" if share else f"{value:{sign}.3f}"
+
+
+def interval_text(
+    ends: Sequence[float | None], *, share: bool = True, sign: str = "", form: str = "{} to {}"
+) -> str:
+    """An interval as text, whose ends are written as :func:`number_text` does; empty where it has none.
+
+    Args:
+        ends: Lower and upper end; None where there are too few speakers.
+        share: Whether they are shares, or differences of shares.
+        sign: ``"+"`` for a difference.
+        form: What stands around and between the ends.
+
+    >>> interval_text([0.571, 0.673]), interval_text([-0.02, 0.01], share=False, sign="+")
+    ('57.1 to 67.3', '-0.020 to +0.010')
+    >>> interval_text([None, None])
+    ''
+    """
+    low, high = ends
+    if low is None or high is None:
+        return ""
+    return form.format(*(number_text(end, share=share, sign=sign) for end in (low, high)))
+
+
+def _mean_text(metric: dict[str, Any], *, share: bool = True) -> str:
+    """A metric's mean, with the standard deviation over seeds where there are several."""
+    text, sd = number_text(metric["mean"], share=share), metric.get("sd")
+    return text if sd is None else f"{text} ± {number_text(sd, share=share)}"
+
+
 def percent(metric: dict[str, Any], *, interval: bool = True) -> str:
     """A metric of ``results.json`` as ``62.4 ± 0.8 [57.1, 67.3]``: mean, standard deviation over seeds, interval.
 
@@ -31,14 +73,11 @@ def percent(metric: dict[str, Any], *, interval: bool = True) -> str:
     >>> percent({**metric, "sd": None, "covers": "speakers"})
     '62.4 [57.1, 67.3] (seeds are not covered)'
     """
-    text = f"{100 * metric['mean']:.1f}"
-    if metric.get("sd") is not None:
-        text += f" ± {100 * metric['sd']:.1f}"
-    low, high = metric["ci95"]
-    if interval and low is not None:
-        text += f" [{100 * low:.1f}, {100 * high:.1f}]"
-        text += "" if covers_seeds(metric) else f" ({_UNCOVERED})"
-    return text
+    text = _mean_text(metric)
+    within = interval_text(metric["ci95"], form="[{}, {}]") if interval else ""
+    if not within:
+        return text
+    return f"{text} {within}" if covers_seeds(metric) else f"{text} {within} ({_UNCOVERED})"
 
 
 _UNCOVERED = "seeds are not covered"
@@ -50,7 +89,7 @@ def covers_seeds(metric: dict[str, Any]) -> bool:
 
 
 def coverage(results: dict[str, Any]) -> str:
-    """In a line, what the intervals of ``results.json`` cover and what not.
+    """What the intervals of ``results.json`` cover and what not, in a line.
 
     >>> metric = {"covers": "speakers", "resampled": "speakers", "clusters": 24}
     >>> coverage({"uar": metric, "seeds": [0], "unknown_speakers": 0})
@@ -89,9 +128,17 @@ def decimal(metric: dict[str, Any]) -> tuple[str, str]:
     >>> decimal({"mean": 0.624, "sd": 0.008, "ci95": [-0.071, 0.673]})
     ('0.624 ± 0.008', '-0.071 to 0.673')
     """
-    spread = "" if metric["sd"] is None else f" ± {metric['sd']:.3f}"
-    low, high = metric["ci95"]
-    return f"{metric['mean']:.3f}{spread}", "–" if low is None else f"{low:.3f} to {high:.3f}"
+    return _mean_text(metric, share=False), interval_text(metric["ci95"], share=False) or "–"
+
+
+def _shares(metric: dict[str, Any]) -> tuple[str, str]:
+    """A share of ``results.json`` as text, in per cent, and its interval."""
+    return f"{_mean_text(metric)} %", interval_text(metric["ci95"]) or "–"
+
+
+def _cells(name: str, metric: dict[str, Any]) -> tuple[str, str]:
+    """A metric of this name as text, and its interval."""
+    return _shares(metric) if name in SHARES else decimal(metric)
 
 
 SHARES: Final = {
@@ -116,9 +163,7 @@ def show_results(results: dict[str, Any]) -> Group:
     for heading in ("metric", "mean ± sd over seeds", "95 % interval"):
         table.add_column(heading)
     for name, label in (pair for pair in SHARES.items() if pair[0] in results):
-        low, high = results[name]["ci95"]
-        bounds = "–" if low is None else f"{100 * low:.1f} to {100 * high:.1f}"
-        table.add_row(label, f"{percent(results[name], interval=False)} %", bounds)
+        table.add_row(label, *_shares(results[name]))
         if name == "accuracy":
             table.add_row(*majority_row(results))
     for name in (name for name in results if name.startswith(("ccc", "rmse_"))):
@@ -130,12 +175,8 @@ def show_results(results: dict[str, Any]) -> Group:
         share = values["recall"]
         table.add_row(f"  recall of {name}", "–" if share is None else f"{100 * share:.1f} %", "")
     for name, found in results.get("test_sets", {}).items():
-        if "uar" not in found:
-            table.add_row(f"CCC of {name}", *decimal(found["ccc"]))
-            continue
-        low, high = found["uar"]["ci95"]
-        bounds = "–" if low is None else f"{100 * low:.1f} to {100 * high:.1f}"
-        table.add_row(f"UAR of {name}", f"{percent(found['uar'], interval=False)} %", bounds)
+        score = headline(found)
+        table.add_row(f"{score.upper()} of {name}", *_cells(score, found[score]))
     for row in (*gender_rows(results), *calibration_rows(results)):
         table.add_row(*row)
     note = f"{results['n_utterances']} utterances; {coverage(results)}"
@@ -187,11 +228,11 @@ def gender_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Label, value and interval of each gender's UAR and their difference, as text."""
     found = results.get("gender", {"groups": {}, "difference": None})
     rows = [
-        (f"UAR of {of['speakers']} {name} speakers", *_cells(of["uar"]))
+        (f"UAR of {of['speakers']} {name} speakers", *_shares(of["uar"]))
         for name, of in found["groups"].items()
     ]
     if found["difference"]:
-        rows.append(("female − male", *_cells(found["difference"], "{:+.1f}")))
+        rows.append(("female − male", *_change(found["difference"])))
     return rows
 
 
@@ -204,8 +245,8 @@ def calibration_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
         for when, said in names.items()
         if when in found
         for row in (
-            (f"calibration error (ECE){said}", *_cells(found[when]["ece"])),
-            (f"confidence − accuracy{said}", *_cells(found[when]["overconfidence"], "{:+.1f}")),
+            (f"calibration error (ECE){said}", *_shares(found[when]["ece"])),
+            (f"confidence − accuracy{said}", *_change(found[when]["overconfidence"])),
         )
     ]
 
@@ -242,8 +283,8 @@ def robustness_rows(conditions: Sequence[dict[str, Any]]) -> list[tuple[str, str
     return [
         (
             condition_name(row),
-            f"{100 * row['uar']['mean']:.1f} %" if "uar" in row else f"{row['ccc']['mean']:.3f}",
-            *(("", "") if row["kind"] == "clean" else _change(row)),
+            _cells(headline(row), row[headline(row)])[0],
+            *(("", "") if row["kind"] == "clean" else _change(row["change"], share="uar" in row)),
         )
         for row in conditions
     ]
@@ -254,13 +295,11 @@ def robustness_metric(conditions: Sequence[dict[str, Any]]) -> str:
     return "mean CCC" if conditions and "ccc" in conditions[0] else "UAR"
 
 
-def _change(row: dict[str, Any]) -> tuple[str, str]:
-    """A change and its interval, in points of UAR or in CCC."""
-    if "uar" in row:
-        return _cells(row["change"], "{:+.1f}")
-    low, high = row["change"]["ci95"]
-    bounds = "–" if low is None else f"{low:+.3f} to {high:+.3f}"
-    return f"{row['change']['mean']:+.3f}", bounds
+def _change(metric: dict[str, Any], *, share: bool = True) -> tuple[str, str]:
+    """A difference and its interval as text, of shares in points or of correlations."""
+    mean = number_text(metric["mean"], share=share, sign="+")
+    within = interval_text(metric["ci95"], share=share, sign="+")
+    return f"{mean} %" if share else mean, within or "–"
 
 
 def condition_name(row: dict[str, Any]) -> str:
@@ -307,12 +346,6 @@ def show_robustness(conditions: Sequence[dict[str, Any]]) -> Group:
     return Group(table, Text(note, style="dim"))
 
 
-def _cells(metric: dict[str, Any], form: str = "{:.1f}") -> tuple[str, str]:
-    low, high = metric["ci95"]
-    bounds = "–" if low is None else f"{form} to {form}".format(100 * low, 100 * high)
-    return f"{form} %".format(100 * metric["mean"]), bounds
-
-
 def _label(name: str) -> str:
     """A metric of attributes for a reader: ``ccc_arousal`` is *CCC of arousal*."""
     metric, _, attribute = name.partition("_")
@@ -329,12 +362,7 @@ def show_comparison(comparison: Comparison) -> Group:
     found = comparison.differences
     corrected = holm([difference.p for difference in found.values()])
     for (name, difference), p in zip(found.items(), corrected, strict=True):
-        means = [
-            f"{percent(run.results[name], interval=False)} %"
-            if name in SHARES
-            else decimal(run.results[name])[0]
-            for run in (a, b)
-        ]
+        means = [_cells(name, run.results[name])[0] for run in (a, b)]
         cells = difference_cells(difference, share=name in SHARES)
         table.add_row(name, *means, *cells, p_text(p))
     lines = [
@@ -352,15 +380,13 @@ def difference_cells(found: Difference, *, share: bool = True) -> tuple[str, str
 
     Args:
         found: The difference.
-        share: Whether it is told in points, as differences of shares are.
+        share: Whether it is a difference of shares, told in points.
     """
-
-    def said(value: float) -> str:
-        return f"{100 * value:+.1f}" if share else f"{value:+.3f}"
-
+    difference = number_text(found.difference, share=share, sign="+")
     if math.isnan(found.p):
-        return said(found.difference), "–", "–"
-    return said(found.difference), f"{said(found.low)} to {said(found.high)}", p_text(found.p)
+        return difference, "–", "–"
+    within = interval_text((found.low, found.high), share=share, sign="+")
+    return difference, within, p_text(found.p)
 
 
 def p_text(p: float) -> str:

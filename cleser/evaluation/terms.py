@@ -65,7 +65,7 @@ def _division(protocol: dict[str, Any]) -> str:
 
 
 def _shared(protocol: dict[str, Any]) -> list[str]:
-    """That voices which are tested were learned from."""
+    """A note if voices that are tested were learned from; else none."""
     share = 100 * protocol.get("tested_of_shared", 0.0)
     return [f"{share:.0f} % of the tested utterances are of speakers who were learned from"] * bool(
         share
@@ -79,7 +79,13 @@ _ACCESS = {
 }
 
 
-_BY = {"shrunk": "by speaker, shrunk towards the corpus"}
+def describe_normalisation(name: str) -> str:
+    """The name of a normalisation in words.
+
+    >>> describe_normalisation("shrunk"), describe_normalisation("corpus")
+    ('by speaker, shrunk towards the corpus', 'by corpus')
+    """
+    return "by speaker, shrunk towards the corpus" if name == "shrunk" else f"by {name}"
 
 
 def normalised_by(protocol: dict[str, Any]) -> str:
@@ -94,7 +100,7 @@ def normalised_by(protocol: dict[str, Any]) -> str:
     found = protocol.get("settled_normalisation", asked)
     if found == "auto":  # of several folds, or a run of an old version
         return "by speaker or by corpus, as auto chose"
-    said = _BY.get(found, f"by {found}")
+    said = describe_normalisation(found)
     return f"{said} (chosen by auto)" if asked == "auto" else said
 
 

@@ -65,7 +65,7 @@ class Direction:
 
     @property
     def name(self) -> str:
-        """As a folder is called."""
+        """Name of the folder for its runs."""
         return f"{'+'.join(self.source)}-to-{'+'.join(self.target)}"
 
 
@@ -265,7 +265,7 @@ def paper_layout(table: pd.DataFrame, names: dict[str, str] | None = None) -> pd
     The average is over the directions in which every recipe has a result, and says how many where these are not all.
 
     Args:
-        table: Of :func:`tabulate`.
+        table: Table that :func:`tabulate` returns.
         names: Headings of the recipes; others are left out. All by default.
     """
     names = names or {name: name for name in table["recipe"].unique()}

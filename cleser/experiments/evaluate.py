@@ -112,7 +112,7 @@ def as_experiment(
 
 
 def _check_folder(test: Experiment) -> None:
-    """Nothing but an earlier test of the same run on the same corpora may be replaced."""
+    """Refuse a folder that holds anything but an earlier test of the same run on the same corpora."""
     out, on = test.out, test.protocol.target
     kept = [name for name in ("model.safetensors", "checkpoints", FOLDS) if (out / name).exists()]
     if kept:

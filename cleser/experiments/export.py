@@ -99,7 +99,7 @@ def model_card(run: Run, backbone: Backbone, *, onnx: Input | None = None) -> st
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
         "percent": percent,
-        "decimal": decimal,
+        "figure": _figure,
         "coverage": coverage,
         "genders": gender_rows,
         "calibration": calibration_rows,
@@ -129,6 +129,12 @@ def model_card(run: Run, backbone: Backbone, *, onnx: Input | None = None) -> st
         onnx=ONNX_MODELS[onnx] if onnx else None,
         takes=onnx,
     )
+
+
+def _figure(metric: dict[str, Any]) -> str:
+    """A correlation or an error with its interval, as a cell of the card."""
+    mean, interval = decimal(metric)
+    return mean if interval == "–" else f"{mean} ({interval})"
 
 
 def _anonymous(settings: dict[str, Any], backbone: Backbone) -> dict[str, Any]:

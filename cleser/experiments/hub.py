@@ -46,7 +46,7 @@ def fetch(name: str) -> Path:
     """The folder of an exported run from the hub, downloaded unless the hub's cache holds it.
 
     Args:
-        name: As ``"someone/emotions"``.
+        name: The repository, as ``"someone/emotions"``.
 
     Raises:
         ValueError: It cannot be found there or in the cache, or is no exported run.
@@ -86,8 +86,9 @@ def push(folder: Path, name: str, *, private: bool = False, api: Any = None) -> 
     """Upload an exported run as one commit; the repository is made if there is none.
 
     Args:
-        folder: That ``cleser export`` made.
-        name: As ``"someone/emotions"``. Who may write there is decided by the token that ``hf auth login`` keeps.
+        folder: Folder that ``cleser export`` made.
+        name: The repository, as ``"someone/emotions"``. Who may write there is decided by the token that ``hf auth
+            login`` keeps.
         private: Make a new repository private.
         api: A ``huggingface_hub.HfApi``; that of the environment by default.
 

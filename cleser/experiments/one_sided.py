@@ -34,6 +34,7 @@ from torch import Tensor
 
 from cleser.alignment import Alignment
 from cleser.corpora.protocol import Normalisation, Protocol
+from cleser.evaluation.terms import describe_normalisation
 from cleser.features.normalisation import StandardisedSummaries
 from cleser.features.pooled import Record
 from cleser.speech.backbones import Backbone
@@ -50,7 +51,7 @@ class OneSidedness(NamedTuple):
     Attributes:
         weights: Weights of the linear classifier [C, K].
         several: Intraclass correlation of the source's own speakers, ρ₀.
-        single: That of the same utterances with each speaker split into several with one emotion each, ρ₁.
+        single: The statistic of the same utterances with each speaker split into several with one emotion each, ρ₁.
     """
 
     weights: Tensor
@@ -77,13 +78,13 @@ class OneSidedness(NamedTuple):
         return intraclass(scores.numpy()[known], rows["speaker"].to_numpy(object)[known])
 
     def tensors(self) -> dict[str, Tensor]:
-        """What has to be kept."""
+        """All that has to be kept of it, as tensors by name."""
         bounds = torch.tensor([self.several, self.single], dtype=torch.float64)
         return {"weights": self.weights.contiguous(), "bounds": bounds}
 
     @classmethod
     def restore(cls, tensors: dict[str, Tensor]) -> OneSidedness:
-        """What :meth:`tensors` gave."""
+        """Restore it from what :meth:`tensors` gave."""
         return cls(tensors["weights"], *tensors["bounds"].tolist())
 
 
@@ -167,15 +168,15 @@ def settle(
         return protocol.normalised("corpus"), f"normalisation: by corpus; {_too_few(each)}"
     if np.isnan(source.threshold):
         return protocol.normalised("shrunk"), (
-            f"normalisation: {_NAMES['shrunk']}; the source's speakers have too few utterances to say whether those of "
-            "the target show one emotion each"
+            f"normalisation: {describe_normalisation('shrunk')}; the source's speakers have too few utterances to say "
+            "whether those of the target show one emotion each"
         )
     by: Normalisation = "corpus" if found > source.threshold else "shrunk"
     advice = "; that is close: if each speaker shows several emotions, give --normalisation shrunk, else corpus"
     return protocol.normalised(by), (
-        f"normalisation: {_NAMES[by]}; {100 * found:.1f} % of the variance of a source classifier's scores lies "
-        f"between the target's speakers; more than {100 * source.threshold:.1f} % would mean one emotion each"
-        f"{advice if _CLOSE < found / source.threshold < 1 / _CLOSE else ''}"
+        f"normalisation: {describe_normalisation(by)}; {100 * found:.1f} % of the variance of a source classifier's "
+        f"scores lies between the target's speakers; more than {100 * source.threshold:.1f} % would mean one emotion "
+        f"each{advice if _CLOSE < found / source.threshold < 1 / _CLOSE else ''}"
     )
 
 
@@ -186,12 +187,6 @@ def _too_few(each: pd.Series[int]) -> str:
     if len(each) == 1:
         return "of the target one speaker is known, to whom nobody can be compared"
     return f"half of the target's {len(each)} speakers have {each.median():.0f} utterances or fewer"
-
-
-_NAMES: dict[Normalisation, str] = {
-    "corpus": "by corpus",
-    "shrunk": "by speaker, shrunk towards the corpus",
-}
 
 
 class _Flat:
@@ -221,13 +216,13 @@ class _Products(NamedTuple):
 
     @classmethod
     def of(cls, x: Tensor, codes: Tensor, weight: Tensor, classes: int) -> _Products:
-        """Of utterances [n, C] with their classes and weights [n]."""
+        """The products of utterances [n, C] with their classes and weights [n]."""
         y = torch.nn.functional.one_hot(codes, classes).double() - 1 / classes
         weighted = x * weight[:, None]
         return cls(weight.sum(), weighted.T @ x, weighted.T @ y)
 
     def and_of(self, others: _Products) -> _Products:
-        """Of these utterances and others."""
+        """The products of these utterances and others together."""
         return _Products(*(a + b for a, b in zip(self, others, strict=True)))
 
     def ridge(self) -> Tensor:
@@ -239,7 +234,7 @@ class _Products(NamedTuple):
 
 
 def _mean(values: list[float]) -> float:
-    """Of those that are defined; NaN where none is."""
+    """Mean of the values that are defined; NaN where none is."""
     known = [value for value in values if not np.isnan(value)]
     return float(np.mean(known)) if known else float("nan")
 

@@ -21,8 +21,8 @@ from cleser.speech.backbones import Backbone, TransformersBackbone
 from cleser.speech.backbones.convolutions import convolve_batch
 from cleser.speech.backbones.wave_encoder import (
     WaveEncoder,
-    _standardise,
     attention_mask,
+    standardise_waveforms,
     watched,
 )
 from cleser.speech.backbones.whisper_encoder import WhisperEncoder
@@ -122,7 +122,7 @@ class RecordingFeatures(nn.Module):
     def _spectrogram(
         self, encoder: WhisperEncoder, waveforms: Tensor, lengths: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """As the encoder's own, its Fourier transform written out."""
+        """The encoder's own spectrogram, with its Fourier transform written out."""
         reach, hop = encoder.n_fft // 2, encoder.hop
         longest = waveforms.shape[1]
         heard = torch.arange(longest) < lengths[:, None]
@@ -144,20 +144,13 @@ class RecordingFeatures(nn.Module):
         inside = torch.arange(waveforms.shape[1]) < lengths[:, None]
         waveforms = waveforms * inside
         if encoder.normalise:
-            waveforms = _standardise(waveforms, lengths)
+            waveforms = standardise_waveforms(waveforms, lengths)
         frames = convolve_batch(list(model.feature_extractor.conv_layers), waveforms, lengths)
         projected = model.feature_projection(frames)
         hidden = projected[0] if isinstance(projected, tuple) else projected
-        mask = torch.arange(hidden.shape[1]) < encoder.count(lengths)[:, None]
-        encoder._mask = mask
-        if model.config.model_type != "wavlm":
-            encoder._added = attention_mask(mask, hidden.dtype)
-        try:
-            with watched(encoder.blocks, receive, mask):
-                output = model.encoder(hidden, attention_mask=mask)
-        finally:
-            encoder._mask = encoder._added = None
-        receive(len(encoder.blocks), output.last_hidden_state, mask)
+        encoder.transform(
+            hidden, torch.arange(hidden.shape[1]) < encoder.count(lengths)[:, None], receive
+        )
 
 
 def _pooled(frames: Tensor, held: Tensor) -> Tensor:

@@ -229,14 +229,14 @@ class _Networks(nn.Module):
 
 
 class _Statistical(nn.Module):
-    """What is no network, of utterance statistics."""
+    """A fitted classifier of utterance statistics, called as networks are."""
 
     def __init__(self, fitted: Any) -> None:
         super().__init__()
         self.fitted = fitted
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """As of networks."""
+        """``probabilities`` [B, K] and, where they are learned, ``attributes`` [B, A], as networks give them."""
         x = batch.summaries.flatten(1)
         found = {"probabilities": self.fitted.shares(x)}
         ridge = getattr(self.fitted, "ridge", None)
@@ -317,7 +317,7 @@ def write_onnx(run: SavedRun, path: Path, *, takes: Input = "features") -> Path:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's warnings of what it does not need, as torchvision."""
+    """Hide the exporter's warnings about what it does not need, as torchvision."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before = logging.root.manager.disable

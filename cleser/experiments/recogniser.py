@@ -29,13 +29,11 @@ from cleser.experiments.windows import LONGEST
 from cleser.speech.audio import SHORTEST
 from cleser.training.dataset import Dataset, NothingUsableError, phones_of
 
-_PORTION: Final = (
-    240.0  # seconds of sound whose features are in memory at once, if they can be by themselves
-)
+# Seconds of sound whose features are in memory at once, if they can be by themselves.
+_PORTION: Final = 240.0
 _FILES: Final = 128  # recordings of a portion at most
-_FEW: Final = (
-    2  # recordings whose statistics are those of what they say: too few to standardise them by
-)
+# Recordings whose statistics are those of what they say: too few to standardise them by.
+_FEW: Final = 2
 
 
 class Terms(NamedTuple):
@@ -102,17 +100,17 @@ class Recogniser:
         Args:
             paths: Audio files, and folders of such.
             corpora: Specs of corpora to recognise instead, as ``"ravdess:DIR"``; no label of theirs is looked at.
-            split: Of corpora, the official split to recognise alone, as ``"test3"``.
+            split: The official split of the corpora to recognise alone, as ``"test3"``.
             speakers: Who speaks in each recording: a CSV file, or a table, with the columns ``path, speaker`` and, if
                 wanted, ``language``; see :func:`cleser.experiments.recordings.read_speakers`.
-            language: Of the recordings, for recipes that compare languages.
+            language: Language of the recordings, for recipes that compare languages.
             alignments: Folder that says when phones sound, for a run that was trained with one; see
                 :func:`cleser.alignment.load_alignments`.
             together: Standardise the recordings by their own statistics, as one corpus.
             alone: Standardise them by the source's statistics, whatever is known of them: the label of a recording
                 then does not depend on the others.
             window: Length of a window, in seconds.
-            hop: From the beginning of one window to that of the next, in seconds.
+            hop: Time from the beginning of one window to that of the next, in seconds.
             title: What the progress bar says.
 
         Returns:
@@ -284,7 +282,7 @@ class Recogniser:
         return self._by_source(f", {why}{_cost(trained)}{without}")
 
     def _by_source(self, why: str) -> Terms:
-        """By the source's statistics: no label depends on the other recordings."""
+        """Terms that standardise by the source's statistics: no label depends on the other recordings."""
         said = f"recordings are standardised by the source's statistics{why}"
         bare = replace(self.run.protocol, normalisation="corpus", target_access="nothing")
         return Terms(bare, False, said)

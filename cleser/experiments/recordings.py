@@ -51,10 +51,10 @@ def as_utterances(
     Args:
         files: Their paths; one may come twice.
         speakers: See :func:`read_speakers`.
-        language: That of all whose language the speakers' table does not tell.
-        length: Of a window, see :func:`cleser.experiments.windows.cut`.
-        hop: Of windows.
-        longest: Recording that is left whole.
+        language: Language of all whose language the speakers' table does not tell.
+        length: Length of a window, see :func:`cleser.experiments.windows.cut`.
+        hop: Time from the beginning of one window to that of the next.
+        longest: Length of the longest recording that is left whole.
 
     Raises:
         ValueError: The table does not name a recording.
@@ -99,7 +99,7 @@ def read_speakers(file: str | Path) -> pd.DataFrame:
     """Who speaks in which recording, from a CSV file.
 
     Args:
-        file: With the columns ``path`` (a recording, from the table's folder or from the current one, or its file
+        file: Table with the columns ``path`` (a recording, from the table's folder or from the current one, or its file
             name alone), ``speaker`` and, if wanted, ``language``.
 
     Returns:

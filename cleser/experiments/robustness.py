@@ -55,7 +55,7 @@ class Condition(NamedTuple):
 
     @property
     def name(self) -> str:
-        """As a file is called."""
+        """Name of the file for its results."""
         return f"{self.kind}-{self.value}".replace(" ", "-")
 
     def apply(self, samples: Samples, rate: int, rng: np.random.Generator) -> Samples:
@@ -106,7 +106,7 @@ def measure_robustness(
         run: The run folder.
         on: Specs of corpora; those of the run's test by default.
         files: Most recordings, drawn so that speakers and emotions are as even as can be; 0 for all.
-        quick: Only :data:`QUICK` in place of :data:`CONDITIONS`.
+        quick: Whether to try only :data:`QUICK` in place of :data:`CONDITIONS`.
         seed: Seed of the draw and of all noise. A recording's depends on it, the condition and the recording alone.
         alignments: Folder that says when phones sound, for a run that was trained with one.
         out: Folder for the results; by default ``robustness`` within the run, and of other corpora
@@ -167,7 +167,7 @@ def draw(rows: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
 
     Args:
         rows: Utterances with ``speaker, emotion``.
-        most: How many; 0 for all.
+        most: Most utterances to draw; 0 for all.
         seed: Seed of the draw.
     """
     if not most or len(rows) <= most:

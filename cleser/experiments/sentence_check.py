@@ -58,13 +58,13 @@ class SentenceCheck(NamedTuple):
         return bool(found > self.single / 2)  # NaN, where no sentence is repeated, is not greater
 
     def tensors(self) -> dict[str, Tensor]:
-        """What has to be kept."""
+        """All that has to be kept of it, as tensors by name."""
         single = torch.tensor(self.single, dtype=torch.float64)
         return {"weights": self.weights.contiguous(), "single": single}
 
     @classmethod
     def restore(cls, tensors: dict[str, Tensor]) -> SentenceCheck:
-        """What :meth:`tensors` gave."""
+        """Restore it from what :meth:`tensors` gave."""
         return cls(tensors["weights"], float(tensors["single"]))
 
 

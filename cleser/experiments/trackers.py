@@ -23,7 +23,7 @@ class Trackers:
     in the run folder (``WANDB_MODE=offline`` for no upload).
 
     Args:
-        names: Which.
+        names: Names of the trackers.
         folder: The run folder.
         settings: What ``config.yaml`` holds.
 

@@ -45,7 +45,7 @@ class Variant:
         """The method's config with the settings.
 
         Args:
-            usual: Of the method's rows here; those of this row come first.
+            usual: Settings of all the method's rows here; those of this row take precedence.
         """
         return replace(changed(METHODS[self.method].config(), usual or {}), **self.settings)
 

@@ -37,7 +37,7 @@ class JoinedFeatures:
 
     @property
     def utterances(self) -> list[str]:
-        """Their ids."""
+        """Ids of the utterances."""
         return self.views[0].utterances
 
     def __len__(self) -> int:
@@ -54,7 +54,7 @@ class JoinedFeatures:
 
         Args:
             at: Positions.
-            tokens: Of no effect.
+            tokens: Has no effect.
         """
         found = [view.take(at, tokens=False) for view in self.views]
         width = self.shape[1]

@@ -76,7 +76,7 @@ class LexicalContent:
         """Take in some utterances.
 
         Args:
-            features: Before they are standardised.
+            features: Features that are not standardised yet.
             rows: Their rows of the manifest, in order; a corpus' utterances without a speaker count as one's.
 
         Raises:
@@ -124,7 +124,7 @@ class LexicalContent:
            \qquad (2)
 
         Args:
-            features: Before they are standardised.
+            features: Features that are not standardised yet.
             rows: Their rows of the manifest, in order.
 
         Raises:
@@ -132,13 +132,27 @@ class LexicalContent:
         """
         if not self._phones.total:
             return features
-        return _without(features, self._of_tokens(features, rows))
+        _check_rows(features, rows)
+        offsets = self.taken_off(rows["corpus"].fillna("").tolist())
+        wide = replace(
+            features,
+            tokens=features.tokens.to(torch.float64, copy=True),
+            summaries=features.summaries.to(torch.float64, copy=True),
+        )
+        found = replace(offsets, table=offsets.table.double()).remove(
+            wide, torch.arange(len(features))
+        )
+        return replace(
+            found,
+            tokens=found.tokens.to(features.tokens.dtype),
+            summaries=found.summaries.to(features.summaries.dtype),
+        )
 
     def taken_off(self, corpora: Sequence[str]) -> LexicalOffsets:
-        """δ as batches need it.
+        """The offsets δ as batches need them.
 
         Args:
-            corpora: Of each utterance that batches are made of.
+            corpora: The corpus of each utterance that batches are made of.
         """
         names = list(dict.fromkeys(corpora))
         found = [self.offsets(name) for name in names]
@@ -151,17 +165,6 @@ class LexicalContent:
         number = {name: i for i, name in enumerate(names)}
         return LexicalOffsets(table, rows, torch.tensor([number[name] for name in corpora]))
 
-    def _of_tokens(self, features: Features, rows: pd.DataFrame) -> Tensor:
-        """δ of every token, [S, L, D]; zero where the phone is not known."""
-        layers, channels = features.tokens.shape[1:]
-        delta = torch.zeros(len(features.tokens), layers, channels // 2, dtype=torch.float64)
-        for key, tokens in _tokens_rows(features, rows).groupby(["corpus", "phone"], sort=False):
-            corpus, phone = map(str, key)
-            known = self.offsets(corpus)
-            if phone in known:
-                delta[torch.from_numpy(tokens.index.to_numpy(copy=True))] = known[phone]
-        return delta
-
 
 @dataclass
 class LexicalOffsets:
@@ -169,7 +172,7 @@ class LexicalOffsets:
 
     Attributes:
         table: [P, L, D].
-        rows: For each corpus, where its phonemes stand in the table.
+        rows: Where each corpus' phonemes stand in the table.
         corpus: Each utterance's corpus, int64 [N].
         with_zero: The table and a last row of zeros: δ of phonemes that are not known, whose row is −1.
     """
@@ -182,12 +185,13 @@ class LexicalOffsets:
         self.with_zero = torch.cat([self.table, torch.zeros_like(self.table[:1])])
 
     def remove(self, features: Features, at: Tensor) -> Features:
-        """Take δ off the utterances at some positions, Eq. 2; in float32, and in the features' own memory."""
+        """Take δ off the utterances at some positions, Eq. 2; in the table's precision and the features' own memory."""
         if not len(self.table):
             return features
         sizes, frames = _counts(features)
         rows = self._rows_of(features, at)
-        shares = sizes / frames.repeat_interleave(features.offsets.diff())
+        of = frames.repeat_interleave(features.offsets.diff())
+        shares = sizes.to(self.table.dtype) / of
         for i, (begin, end) in enumerate(pairwise(features.offsets.tolist())):
             own = slice(begin, end)
             if (rows[own] >= 0).any():
@@ -208,7 +212,7 @@ class LexicalOffsets:
 
     @classmethod
     def join(cls, parts: Sequence[LexicalOffsets]) -> LexicalOffsets:
-        """Those of several datasets, one after another."""
+        """The offsets of several datasets, one after another."""
         tables = [p.table for p in parts if len(p.table)]
         rows, corpora, first, before = [], [], 0, 0
         for part in parts:
@@ -243,39 +247,19 @@ def _take_off(tokens: Tensor, summary: Tensor, delta: Tensor, share: Tensor) -> 
     means -= delta
 
 
-def _without(features: Features, delta: Tensor) -> Features:
-    """Eq. 2 for tokens' δ [S, L, D], in its precision."""
-    sizes, frames = _counts(features)
-    which = torch.arange(len(features)).repeat_interleave(features.offsets.diff())
-    dim = delta.shape[-1]
-    tokens = features.tokens.to(delta.dtype, copy=True)
-    mean, std = features.summaries.to(delta.dtype).split(dim, -1)
-
-    def per_frame(values: Tensor) -> Tensor:
-        total = torch.zeros_like(mean).index_add(0, which, values * sizes[:, None, None])
-        return total / frames[:, None, None]
-
-    moved = per_frame(delta)
-    change = per_frame(delta * (delta - 2 * (tokens[..., :dim] - mean[which])))
-    variance = (std.square() + change - moved.square()).clamp_min(0)
-    tokens[..., :dim] -= delta
-    summaries = torch.cat([mean - moved, variance.sqrt()], -1)
-    return replace(
-        features,
-        tokens=tokens.to(features.tokens.dtype),
-        summaries=summaries.to(features.summaries.dtype),
-    )
-
-
 def _tokens_rows(features: Features, rows: pd.DataFrame) -> pd.DataFrame:
     """Corpus, speaker and phone of every token."""
+    _check_rows(features, rows)
+    repeated = rows.loc[:, ["corpus", "speaker"]].fillna("")
+    tokens = repeated.iloc[np.repeat(np.arange(len(rows)), features.offsets.diff().numpy())]
+    return tokens.reset_index(drop=True).assign(phone=features.phones)
+
+
+def _check_rows(features: Features, rows: pd.DataFrame) -> None:
     if len(rows) != len(features):
         raise ValueError(
             f"found {len(rows)} rows, expected one for each of {len(features)} utterances"
         )
-    repeated = rows.loc[:, ["corpus", "speaker"]].fillna("")
-    tokens = repeated.iloc[np.repeat(np.arange(len(rows)), features.offsets.diff().numpy())]
-    return tokens.reset_index(drop=True).assign(phone=features.phones)
 
 
 def _counts(features: Features) -> tuple[Tensor, Tensor]:

@@ -31,29 +31,6 @@ class Moments(NamedTuple):
     summary_std: Tensor
 
 
-def moments(features: Features, groups: pd.Series[str] | None = None) -> Moments:
-    r"""The statistics of some features, for standardising others by them.
-
-    Args:
-        features: Of N utterances.
-        groups: N group names, say speakers: the mean is then that of the groups' means, and the variance that
-            within groups, averaged over them. This is what to expect of a group that nobody has met.
-    """
-    if groups is None:
-        return Moments(
-            *(m for x in (features.tokens, features.summaries) for m in _mean_and_std(x))
-        )
-    codes = torch.from_numpy(pd.factorize(groups.fillna(""))[0].astype(np.int64))
-    of_tokens = codes.repeat_interleave(features.offsets.diff())
-    return Moments(
-        *(
-            m
-            for x, c in ((features.tokens, of_tokens), (features.summaries, codes))
-            for m in _typical(x, c)
-        )
-    )
-
-
 def standardise(
     features: Features,
     groups: pd.Series[str],
@@ -69,9 +46,9 @@ def standardise(
     clamped to ±6.
 
     Args:
-        features: Of N utterances.
+        features: Features of N utterances.
         groups: N group names, say speakers; NA puts an utterance into a group of the unknown.
-        reference: Statistics to use for everyone instead.
+        reference: Statistics to use for everyone instead, as :meth:`GroupMoments.typical` gives them.
         shrinkage: Draws the groups' statistics towards those of larger ones, Eq. 2.
 
     Raises:
@@ -203,15 +180,15 @@ class GroupMoments:
         self._summaries.add(features.summaries, codes)
 
     def each(self) -> Moments:
-        """Of each group, [G, L, C]."""
+        """Statistics of each group, [G, L, C]."""
         return Moments(*(m.float() for x in (self._tokens, self._summaries) for m in x.each()))
 
     def merged(self, into: Tensor) -> Moments:
-        """Of larger groups, [H, L, C], where group g lies in the larger group ``into[g]``."""
+        """Statistics of larger groups, [H, L, C], where group g lies in the larger group ``into[g]``."""
         return Moments(*(m for x in (self._tokens, self._summaries) for m in x.merged(into)))
 
     def typical(self) -> Moments:
-        """What to expect of a group that nobody has met, [L, C]: see :func:`moments`."""
+        """What to expect of a group that nobody has met, [L, C]: the mean of the means and of the variances."""
         return Moments(*(m for x in (self._tokens, self._summaries) for m in x.typical()))
 
 
@@ -286,16 +263,6 @@ def _of_groups(values: Tensor, codes: Tensor, size: int) -> tuple[Tensor, Tensor
     mean = wide.new_zeros(shape).index_add(0, codes, wide) / count
     centred = wide - mean[codes]
     return mean, wide.new_zeros(shape).index_add(0, codes, centred.square()) / count
-
-
-def _typical(values: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
-    mean, variance = _of_groups(values, codes, int(codes.max()) + 1)
-    return mean.mean(0), variance.mean(0).sqrt()
-
-
-def _mean_and_std(values: Tensor) -> tuple[Tensor, Tensor]:
-    wide = values.double()
-    return wide.mean(0), wide.std(0, correction=0)
 
 
 def _standard(values: Tensor, mean: Tensor, std: Tensor) -> Tensor:

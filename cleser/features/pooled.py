@@ -77,7 +77,7 @@ class Features:
 
     @classmethod
     def join(cls, parts: Sequence[Features]) -> Features:
-        """Those of several, one after another."""
+        """Join several, one after another."""
         counts = torch.cat([p.offsets.diff() for p in parts])
         sizes = [p.sizes for p in parts if p.sizes is not None]
         frames = [p.frames for p in parts if p.frames is not None]
@@ -106,7 +106,7 @@ class Record:
     Attributes:
         tokens: ``"phone"``, the phones of an alignment, and stretches of equal length where an utterance has none;
             ``"uniform"``, such stretches everywhere; ``"none"``, the summary alone.
-        length: Of such a stretch, in seconds.
+        length: Length of such a stretch, in seconds.
         std: Whether the standard deviation of the frames follows their mean.
 
     Raises:
@@ -173,7 +173,7 @@ def token_bounds(
         mask: Frames that count, bool [T].
         alignment: Phones in time; None, or a uniform one, for stretches of equal length.
         frame_rate: Frames a second.
-        length: Of a uniform token, in frames.
+        length: Length of a uniform token, in frames.
 
     Returns:
         Bounds int64 [S, 2] among the frames of the mask, and the symbol of each token.

@@ -93,7 +93,7 @@ def covariances(blocks: Iterable[Tensor], layers: Sequence[int]) -> Tensor:
 
     Args:
         blocks: Some utterances' summaries after others', [n, L, C] each.
-        layers: Which of the L.
+        layers: Which of the L layers to move.
 
     Returns:
         [M, C, C].

@@ -20,9 +20,8 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 from torch import Tensor
 
-_CLUSTERED = (
-    4000  # utterances at most whose pairs are compared; the others join the nearest sentence
-)
+# Most utterances whose pairs are compared; the others join the nearest sentence.
+_CLUSTERED = 4000
 _FEWEST = 8  # utterances, of which one can say that some are alike
 _CHOICES = 40  # numbers of sentences that are tried
 _APART = 0.15  # least silhouette; corpora of unrelated utterances have .1 or less, see benchmarks/sentences.py
@@ -40,8 +39,8 @@ def find_sentences(content: np.ndarray, *, apart: float = _APART, seed: int = 0)
     other group (P. J. Rousseeuw, 1987).
 
     Args:
-        content: Of N utterances [N, D]: the mean over time of a state that knows words, standardised by speaker. Of
-            more than 4,000 utterances a sample is grouped, and the others join the nearest group.
+        content: What N utterances say, [N, D]: the mean over time of a state that knows words, standardised by speaker.
+            Of more than 4,000 utterances a sample is grouped, and the others join the nearest group.
         apart: The least mean silhouette; below it nothing is taken to be repeated.
         seed: Seed of the sample.
 
@@ -84,7 +83,7 @@ def _directions(content: np.ndarray) -> np.ndarray:
 
 
 def _best_groups(unit: np.ndarray) -> tuple[float, np.ndarray]:
-    """Of all numbers of groups the grouping with the greatest silhouette."""
+    """The grouping with the greatest silhouette, over all numbers of groups."""
     best, found = -1.0, np.zeros(len(unit), dtype=np.int64)
     if len(unit) < _FEWEST:
         return best, found
@@ -117,7 +116,7 @@ def _silhouette(distance: np.ndarray, groups: np.ndarray) -> float:
 
 
 def knows_texts(rows: pd.DataFrame) -> pd.Series[bool]:
-    """Of each corpus of a manifest, whether at least half of its utterances have a text."""
+    """Whether at least half of the utterances have a text, for each corpus of a manifest."""
     known: pd.Series[bool] = rows["text"].notna().groupby(rows["corpus"].fillna("")).mean() >= 0.5
     return known
 
@@ -128,7 +127,8 @@ def sentences_of(rows: pd.DataFrame, content: np.ndarray | None = None) -> pd.Se
     Args:
         rows: A manifest. A corpus in which at least half of the utterances have a text is taken by its texts, apart
             from case and blanks.
-        content: For the other corpora, as :func:`find_sentences` takes it, [N, D]; without it theirs are unknown.
+        content: What the utterances say, as :func:`find_sentences` takes it, [N, D], for the other corpora; without it
+            theirs are unknown.
 
     >>> rows = pd.DataFrame({"corpus": "mine", "text": ["Good morning", "good  morning", "Good night"]})
     >>> sentences_of(rows).tolist()
@@ -156,7 +156,7 @@ def remove_sentences(
     """Take the mean of its sentence off each utterance, Eq. 2 of :func:`offsets_of`.
 
     Args:
-        summaries: Of N utterances, standardised, [N, …].
+        summaries: Standardised summaries of N utterances, [N, …].
         sentences: The N sentences; utterances with NA, and what only one utterance says, stay as they are.
         strength: κ, in utterances.
 

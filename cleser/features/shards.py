@@ -100,7 +100,7 @@ class ShardWriter:
     Args:
         folder: Where the shard lies.
         name: Its name.
-        layout: Of the data.
+        layout: Where the parts of an utterance's data lie.
 
     Raises:
         BlockingIOError: Another process is writing this shard.

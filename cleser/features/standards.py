@@ -23,7 +23,7 @@ from cleser.features.stored import StoredFeatures
 
 @dataclass
 class Standards:
-    """What is known of N utterances' features.
+    """The statistics by which N utterances' features are standardised.
 
     Attributes:
         moments: Statistics of G groups, [G, L, C].
@@ -44,7 +44,7 @@ class Standards:
         """The features of utterances at some positions, as a network gets them.
 
         Args:
-            raw: As they were extracted; the memory may be used.
+            raw: Features as they were extracted; their memory may be overwritten.
             at: Positions.
             tokens: Whether tokens are wanted beside the summaries.
         """

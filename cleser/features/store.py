@@ -238,7 +238,7 @@ class PooledStore:
         Without it each view is read when it is first touched, with much that lies around it.
 
         Args:
-            keys: Of the utterances.
+            keys: Keys of the utterances.
             rows: How many of each one's first rows are wanted; all by default.
 
         Raises:
@@ -333,9 +333,9 @@ class PooledStore:
         """Gather utterances, one copy from the map into the batch.
 
         Args:
-            keys: Of the utterances; one may come more than once.
+            keys: Keys of the utterances; one may come more than once.
             layers: Which of the settings' layers to take; all by default.
-            dtype: Of the values; the store's by default.
+            dtype: Type of the values; the store's by default.
             out: Memory for them, [S or more, L, C] of that dtype on the CPU, such as the batch before: to get new
                 memory takes about as long as the copy.
 

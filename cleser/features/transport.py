@@ -20,7 +20,7 @@ from torch import Tensor
 
 
 class MongeMap(NamedTuple):
-    """Eq. 1.
+    """The map of Eq. 1, x ↦ A (x − μ_s) + μ_t.
 
     Attributes:
         matrix: A [D, D], symmetric.
@@ -80,7 +80,7 @@ def align_sources(source: Tensor, domain: Tensor, target: Tensor, *, ridge: floa
         source: [N, D].
         domain: Which source each point belongs to, say its corpus, integers [N].
         target: [M, D].
-        ridge: As for :func:`monge_map`.
+        ridge: What is added to the covariances, see :func:`monge_map`.
 
     Returns:
         [N, D], in the order of the source.

@@ -34,8 +34,8 @@ class Pairs:
     Attributes:
         anchors: [N, D].
         candidates: [M, D].
-        labels: Of the anchors and, where they are among the candidates, of all items.
-        ref_labels: Of the candidates; None where they are ``labels``.
+        labels: Labels of the anchors and, where they are among the candidates, of all items.
+        ref_labels: Labels of the candidates; None where they are ``labels``.
         start: The number of the first anchor among the items that have ``labels``.
         allowed: bool [N], which anchors count; None for all.
         among: Whether the anchors are among the candidates: item ``start`` is the first.
@@ -315,7 +315,7 @@ def _mask(anchors: Tensor, embeddings: Tensor) -> Tensor:
 
 
 def _widened(embeddings: Tensor, cosine: bool) -> Tensor:
-    """In float32 at least: with a temperature of .07, bfloat16 would leave two digits of a logit."""
+    """The embeddings in float32 at least: with a temperature of .07, bfloat16 would leave two digits of a logit."""
     half = embeddings.dtype in (torch.float16, torch.bfloat16)
     wide = embeddings.float() if half else embeddings
     return unit(wide) if cosine else wide

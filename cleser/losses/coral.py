@@ -301,7 +301,7 @@ def _centred(x: Tensor) -> Tensor:
 
 
 def widen(x: Tensor) -> Tensor:
-    """In float32 at least: squares of bfloat16 keep two digits."""
+    """The tensor in float32 at least: squares of bfloat16 keep two digits."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 

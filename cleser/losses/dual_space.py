@@ -35,7 +35,7 @@ class DualSpaceTriplet(nn.Module):
         speaker: The loss among utterances.
         phoneme: The loss among phones.
         margin: m of the two default losses; those that are given have their own.
-        all_ranks: Of the default losses: under `torch.distributed`, take the items of all ranks as one batch.
+        all_ranks: For the default losses: under `torch.distributed`, take the items of all ranks as one batch.
         speaker_weight: α. At 0 its term is left out and its labels are not needed.
         phoneme_weight: β, likewise.
 

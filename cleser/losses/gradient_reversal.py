@@ -102,9 +102,8 @@ class GradientReversal(nn.Module):
         """Reverse the gradient of x, of any shape; in training mode the schedule advances."""
         reversed_ = gradient_reversal(x, self.scale)
         if self.training:
-            self.step = (
-                self.step + 1
-            )  # not in place: a compiled backward may compute the scale again
+            # Not in place: a compiled backward may compute the scale again.
+            self.step = self.step + 1
         return reversed_
 
     def extra_repr(self) -> str:

@@ -38,7 +38,7 @@ class Selection:
         return torch.where(self.valid, gap + margin, 0)
 
     def triplets(self) -> Triplets:
-        """The same as a list."""
+        """The same triplets as a list."""
         anchors, column = self.valid.nonzero(as_tuple=True)
         return anchors, self.positives[anchors, column], self.negatives[anchors, column]
 

@@ -38,9 +38,8 @@ def multi_label_supcon(
     def rule(block: Block) -> tuple[Tensor, Tensor]:
         everyone = _stacked(block.labels, names, block.similarity)  # [M, K]
         own = everyone[block.items]  # [n, K]
-        shared = own * (
-            everyone.sum(0) - own
-        )  # of each anchor's each label, how many others have it
+        # How many others have each label of each anchor.
+        shared = own * (everyone.sum(0) - own)
         has = (shared > 0) & (shared < block.others)
         weights = torch.where(has, own / shared.clamp_min(1), 0) @ everyone.T  # [n, M]
         weights.diagonal(block.items.start).fill_(0)

@@ -55,9 +55,8 @@ def cross_lingual_supcon(
             whole = w.sum(1, keepdim=True)
         has = (whole > 0) & (number < block.others)
         w *= torch.where(has, 1 / torch.where(has, whole, 1), 0)
-        away = (
-            torch.finfo(w.dtype).min / 4
-        )  # an item is not in its own denominator; −inf · 0 would be NaN
+        # An item is not in its own denominator; −inf · 0 would be NaN.
+        away = torch.finfo(w.dtype).min / 4
         log_probability = block.without_self(away).log_softmax(1)
         return 0 - (w * log_probability).sum(), has.sum()  # not −0
 

@@ -37,7 +37,7 @@ class CommunityMap(nn.Module):
 
         Args:
             x: Channels.
-            communities: Of their speakers, integers [B, K]; those that are not from 0 to C − 1 are unknown.
+            communities: Communities of their speakers, integers [B, K]; those that are not from 0 to C − 1 are unknown.
 
         Raises:
             ValueError: There is not one of each emotion.

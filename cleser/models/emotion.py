@@ -119,7 +119,7 @@ class EmotionModel(nn.Module):
         mix: How layers become one, see :class:`LayerMix`.
         communities: Most speaker-style communities of an emotion, if the network is to know of them: they are
             read from ``batch.labels["communities"]`` [B, K] where it has them, see :class:`CommunityMap`.
-        layer_views: Of what to keep each layer's view, which takes a matrix product for every layer: "utterances",
+        layer_views: What to keep each layer's view of, which takes a matrix product for every layer: "utterances",
             "tokens" or "none".
 
     Raises:
@@ -209,8 +209,8 @@ class EmotionModel(nn.Module):
         """Utterance embeddings [B, D] and logits [B, K] of views [B, D], see :class:`Embedded`.
 
         Args:
-            views: Of the utterances.
-            communities: Of their speakers, int64 [B, K], −1 where unknown; without any, as if all were unknown.
+            views: Views of the utterances.
+            communities: Communities of their speakers, int64 [B, K], −1 where unknown; None counts as all unknown.
         """
         if self.styles is not None and communities is not None:
             views = self.styles(views, communities)

@@ -71,10 +71,10 @@ class Articulation(NamedTuple):
 
     Attributes:
         manner: ``"vowel"``, or that of a consonant, as ``"plosive"``, ``"affricate"`` or ``"lateral affricate"``.
-        place: Of a consonant, as ``"alveolar"``; empty for vowels.
+        place: Place of a consonant, as ``"alveolar"``; empty for vowels.
         voiced: Whether the vocal folds vibrate.
-        height: Of a vowel, ``"close"`` to ``"open"``; empty for consonants.
-        backness: Of a vowel, ``"front"``, ``"central"`` or ``"back"``; empty for consonants.
+        height: Height of a vowel, ``"close"`` to ``"open"``; empty for consonants.
+        backness: Backness of a vowel, ``"front"``, ``"central"`` or ``"back"``; empty for consonants.
         rounded: Whether the lips are rounded; False for consonants.
         nasal: Whether air leaves through the nose.
     """
@@ -248,7 +248,7 @@ _Entry = tuple[str, str, bool, str, str, bool]
 
 
 def _letters(ipa: str) -> str:
-    """Without length and stress, which are no part of a phoneme here."""
+    """A symbol without length and stress, which are no part of a phoneme here."""
     return _decomposed(ipa).translate({ord(mark): None for mark in "ːˑˈˌ"})
 
 

@@ -43,7 +43,7 @@ def to_ipa(symbol: str, alphabet: str) -> str:
     """The IPA of a symbol, without its stress, tone and length.
 
     Args:
-        symbol: As the transcription writes it.
+        symbol: The symbol as the transcription writes it.
         alphabet: One of :data:`ALPHABETS`.
 
     Raises:
@@ -60,7 +60,7 @@ def split_symbol(symbol: str, alphabet: str) -> Symbol:
     """A symbol in its parts: IPA, stress, tone, length.
 
     Args:
-        symbol: As the transcription writes it.
+        symbol: The symbol as the transcription writes it.
         alphabet: One of :data:`ALPHABETS`.
 
     Raises:
@@ -157,7 +157,7 @@ def read_symbols(
     """All marks of a transcription in their parts, None for silences, :data:`UNKNOWN` for what no alphabet has.
 
     Args:
-        marks: As the transcription writes them; spaces around them do not matter.
+        marks: The marks as the transcription writes them; spaces around them do not matter.
         alphabet: One of :data:`ALPHABETS`; by default that of most symbols.
 
     Raises:

@@ -59,7 +59,7 @@ class ClassicalConfig:
 
 
 class LinearScores(NamedTuple):
-    """Of K classes (of two, one row for the second): x ↦ W x + b.
+    """Linear scores of K classes (of two, one row for the second): x ↦ W x + b.
 
     Attributes:
         weights: W [K, D].
@@ -89,7 +89,7 @@ class SupportVectors(NamedTuple):
         duals: α [K − 1, S], a row for each other class.
         biases: b, a pair (i, j) after another, i < j.
         counts: Support vectors of each class, int64 [K].
-        gamma: Of the kernel.
+        gamma: γ of the kernel.
         classes: Which emotions these are, int64 [K].
     """
 
@@ -183,7 +183,7 @@ class Classical:
     def restore(
         cls, config: ClassicalConfig, tensors: Mapping[str, Tensor], emotions: int
     ) -> Classical:
-        """What :meth:`tensors` gave."""
+        """Restore a classifier from what :meth:`tensors` gave."""
         kind = SupportVectors if config.classifier == "svm" else LinearScores
         return cls(kind(**tensors), emotions)
 
@@ -199,11 +199,11 @@ class Classical:
         return by_blocks(self.shares, dataset)
 
     def tensors(self) -> dict[str, Tensor]:
-        """What scores are made from."""
+        """The tensors that scores are computed from, by name."""
         return self.scores._asdict()
 
     def write(self, folder: Path) -> None:
-        """Nothing."""
+        """Write nothing: it has nothing to show beside its results."""
 
 
 def _scores(estimator: Any) -> LinearScores | SupportVectors:

@@ -86,7 +86,7 @@ class ERM(Recipe):
         config: Settings.
         task: Shapes and names of the data.
         communities: Largest number of speaker-style communities of an emotion, for recipes that find communities.
-        layer_views: Of what each layer's view is kept, for recipes that use it: "utterances", "tokens" or "none".
+        layer_views: What each layer's view is kept of, for recipes that use it: "utterances", "tokens" or "none".
 
     Raises:
         ValueError: The task has attributes, and the recipe does not learn any; or several emotions are to be learned

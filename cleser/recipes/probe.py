@@ -202,7 +202,7 @@ class Probe:
         return same
 
     def of_source(self, dataset: Dataset) -> Dataset:
-        """Source utterances as they were learned from."""
+        """Source utterances as the probe learned from them, that is, moved onto the target where it did so."""
         return dataset if self.moved is None else dataset.recoloured(self.moved)
 
     def logits(self, x: Tensor) -> Tensor:
@@ -211,7 +211,10 @@ class Probe:
 
     @classmethod
     def restore(cls, config: ProbeConfig, tensors: Mapping[str, Tensor], emotions: int) -> Probe:
-        """What :meth:`tensors` gave."""
+        """Restore a probe from what :meth:`tensors` gave.
+
+        The config and the number of emotions are not needed here: all methods are restored by the same call.
+        """
         kept = "ridge.weights" in tensors
         ridge = Ridge(tensors["ridge.weights"], tensors["ridge.biases"]) if kept else None
         return cls(tensors["weights"], tensors["biases"], ridge)
@@ -230,7 +233,7 @@ class Probe:
         return torch.cat([self.ridge(x.flatten(1)) for x in dataset.summary_blocks()])
 
     def tensors(self) -> dict[str, Tensor]:
-        """The maps."""
+        """Weights and biases of the fitted maps, by name."""
         parts = {"": self} if self.ridge is None else {"": self, "ridge.": self.ridge}
         return {
             f"{prefix}{name}": getattr(part, name).contiguous()
@@ -239,7 +242,7 @@ class Probe:
         }
 
     def write(self, folder: Path) -> None:
-        """Nothing."""
+        """Write nothing: it has nothing to show beside its results."""
 
 
 def _ridge(config: ProbeConfig, source: Dataset, attributes: Sequence[str]) -> Ridge:
@@ -286,9 +289,8 @@ def layer_scale(summaries: Tensor) -> Tensor:
     return scale.float().repeat_interleave(summaries.shape[-1])
 
 
-_GAINS: Final = (
-    4  # times as many channels as utterances: from there on it is worth the search for L
-)
+# Times as many channels as utterances: from there on it is worth the search for L.
+_GAINS: Final = 4
 
 
 class _Space:

@@ -124,7 +124,7 @@ def confident_labels(probabilities: Tensor, share: float) -> Tensor:
 
     Args:
         probabilities: [N, K].
-        share: Of each class' predictions to trust, from 0 to 1, rounded up.
+        share: Share of each class' predictions to trust, from 0 to 1; their number is rounded up.
 
     Returns:
         int64 [N].

@@ -277,7 +277,7 @@ class SAPA(ERM):
             source: The labelled utterances.
             known: Their emotions as probabilities [N, K].
             target: The target's utterances, once there are beliefs about them.
-            shares: Those beliefs [M, K].
+            shares: The target's beliefs [M, K].
         """
         if target is None or shares is None:
             return self.known_communities.search([source], [known])[0]

@@ -141,7 +141,7 @@ class Tent:
         model: The network.
         read: The logits [N, K] among what the network returns; by default that is the logits.
         lr: Learning rate.
-        steps: Of learning from each batch.
+        steps: Number of steps of learning from each batch.
 
     Raises:
         ValueError: There is no normalisation layer with a scale or a shift, or ``steps`` is not positive.
@@ -223,13 +223,14 @@ class SAR(Tent):
     begun anew.
 
     Args:
-        model: As for :class:`Tent`, as are ``read``, ``lr`` and ``steps``.
+        model: The trained network; it, ``read``, ``lr`` and ``steps`` are as for :class:`Tent`.
         sure: E₀ as a part of log K, the entropy of knowing nothing.
         rho: ρ, how far around the parameters the entropy is to be low.
-        restart: As a part of log K; by default the authors' .2 for a thousand classes. 0 never starts again.
+        restart: Average entropy below which it starts again, as a part of log K; by default the authors' .2 for a
+            thousand classes. 0 never starts again.
 
     Raises:
-        ValueError: As for :class:`Tent`; ``sure`` is not positive, or ``rho`` or ``restart`` is negative.
+        ValueError: What :class:`Tent` refuses; ``sure`` is not positive, or ``rho`` or ``restart`` is negative.
 
     >>> network = torch.nn.Sequential(torch.nn.LayerNorm(3), torch.nn.Linear(3, 2))
     >>> adapting = SAR(network)
@@ -302,8 +303,8 @@ def adapt(
 
     Args:
         model: The network; stays as it is.
-        batches: Of utterances in mixed order.
-        how: By :class:`T3A`, :class:`Tent` or :class:`SAR`, with their defaults.
+        batches: Batches of utterances in mixed order.
+        how: The method: :class:`T3A`, :class:`Tent` or :class:`SAR`, with their defaults.
 
     Raises:
         ValueError: The network has no classifier.

@@ -42,8 +42,8 @@ def transported_prior(
         target: Features, [N, D].
         classes: Number of classes K.
         regularisation: ε, as a share of the mean squared distance.
-        steps: At most.
-        tolerance: Of the change of h at which to stop.
+        steps: Most steps to take.
+        tolerance: Change of h at which to stop.
 
     Returns:
         h [K] in double precision, of sum 1: a prior for `prior_shift`.

@@ -105,9 +105,8 @@ class ZeroShot(ERM):
         self.contrast = CrossLingualSupCon(
             temperature=config.temperature, cross_lingual_weight=config.cross_lingual_weight
         )
-        speakers = max(
-            len(task.vocabulary.speakers), 1
-        )  # of a corpus that names none, nobody is told apart
+        # Of a corpus that names none, nobody is told apart.
+        speakers = max(len(task.vocabulary.speakers), 1)
         self.adversary = SpeakerAdversary(config.model.dim, speakers)
 
     def batches(self, source: Dataset, size: int, rng: np.random.Generator) -> Iterator[Tensor]:
@@ -129,7 +128,7 @@ class ZeroShot(ERM):
         return (source.labels["emotion"] >= 0).float()
 
     def step(self, source: Batch, target: Batch | None) -> dict[str, Tensor]:
-        """Eq. 12."""
+        """The loss of a training step and its terms, Eq. 12."""
         embedded = self.embed(source)
         terms = {"ce": self.supervised(embedded.logits, source)}
         weights = {"ce": 1.0}

@@ -17,7 +17,7 @@ def batches_by_length(
     so that what does not fit in memory fails at once.
 
     Args:
-        lengths: Of the recordings, in any unit.
+        lengths: Lengths of the recordings, in any unit.
         budget: What a batch may cost, in the same unit; a recording that is longer goes alone.
         padding: Share of a batch that may be padding.
 

@@ -59,7 +59,7 @@ def open_checkpoint(
 
 @contextmanager
 def _quietly(logging: Any) -> Iterator[None]:
-    """Without a table of the weights that a checkpoint lacks (an encoder's decoder, say) and a bar of those it has."""
+    """Hide transformers' table of weights that a checkpoint lacks (an encoder's decoder, say) and its progress bar."""
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -87,7 +87,7 @@ def copy_checkpoint(source: str | Path, folder: Path) -> None:
 
 
 def not_loaded(source: str | Path, role: str, error: Exception) -> ValueError:
-    """What is raised where a checkpoint cannot be loaded."""
+    """The error for a checkpoint that cannot be loaded."""
     return ValueError(f"{source} cannot be loaded as a {role}: {_reason(error)}")
 
 

@@ -55,7 +55,7 @@ def add_noise(samples: npt.ArrayLike, kind: Noise, snr: float, rng: np.random.Ge
     Args:
         samples: [T].
         kind: ``"white"``, ``"pink"`` or ``"speech"``.
-        snr: In dB.
+        snr: Signal-to-noise ratio, in dB.
         rng: Draws the noise.
 
     Returns:
@@ -110,7 +110,7 @@ def reverberate(
 
     Args:
         samples: [T].
-        rate: In Hz.
+        rate: Sampling rate, in Hz.
         rt60: Reverberation time, in seconds.
         rng: Draws the room.
 
@@ -127,7 +127,7 @@ def encode(samples: npt.ArrayLike, rate: int, codec: str) -> Samples:
 
     Args:
         samples: [T], within ±1.
-        rate: In Hz.
+        rate: Sampling rate, in Hz.
         codec: One of :data:`CODECS`.
 
     Returns:
@@ -160,7 +160,7 @@ def change_speed(samples: npt.ArrayLike, rate: int, factor: float) -> Samples:
 
     Args:
         samples: [T].
-        rate: In Hz.
+        rate: Sampling rate, in Hz.
         factor: 1.1 is 10 % faster.
 
     Returns:

@@ -28,7 +28,7 @@ def utterance_key(
     """The name of a stretch of a recording, cut into segments.
 
     Args:
-        digest: Of the recording's content, e.g. :func:`file_digest`.
+        digest: Digest of the recording's content, e.g. :func:`file_digest`.
         start: Where the utterance begins, in seconds.
         end: Where it ends; unknown means where the recording does.
         cuts: What else decides what is stored, as numbers: the times [S, 2] of the phones, say. A new alignment

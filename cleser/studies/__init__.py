@@ -1,1 +1,1 @@
-"""Studies of corpora and backbones: what ``cleser layers`` and ``cleser phonemes`` compute and draw."""
+"""Studies of corpora and backbones: what the commands layers, phonemes and communities compute and draw."""

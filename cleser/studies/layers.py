@@ -73,7 +73,7 @@ def study_layers(
 
     Args:
         manifest: Utterances of two or more languages.
-        backbone: Whose layers.
+        backbone: Backbone whose layers are compared.
         alignments: When phones sound, one for each row: compares vowels too.
         between: What is compared: languages or corpora.
         emotions: Compare within each emotion too, by the manifest's labels: all of them, hence never a way to choose

@@ -36,7 +36,7 @@ class PhonemeStudy:
 
     Attributes:
         inventory: A phoneme a row: its class, whether all languages share it, and its count in each language.
-        counterparts: For each phoneme that a language lacks, the nearest one that it has.
+        counterparts: The nearest phoneme that a language has for each that it lacks.
         consistency: A shared phoneme a row: the statistic of :func:`emotion_consistency`, p-values, corrected ones, the
             statistic of each emotion; the same relative to the utterance.
         overall: The mean statistic of all phonemes and its p, plain and relative.
@@ -65,9 +65,9 @@ def study_phonemes(
         manifest: Utterances of two languages or more.
         alignments: When phones sound, one for each row; uniform ones and None take no part.
         backbone: What phones are described by; all its layers side by side.
-        emotions: Those to compare; by default all that the languages share.
+        emotions: Emotions to compare; by default all that the languages share.
         minimum: Phones that a language must have of a phoneme in each emotion.
-        permutations: Of emotions, to know chance.
+        permutations: Number of permutations of emotions, to know chance.
         seed: Seed of the permutations.
         advance: Called with the number of utterances described, for progress.
 
@@ -228,9 +228,8 @@ def plot_vowels(study: PhonemeStudy, column: str = "consistency") -> Figure:
             coloured = axes.scatter(
                 x, y, c=[value], s=430, cmap="RdBu_r", vmin=-limit, vmax=limit, edgecolors=ring, linewidths=1.8,
             )  # fmt: skip
-            colour = (
-                "white" if abs(value) > 0.7 * limit else "black"
-            )  # both ends of the scale are dark
+            # Both ends of the scale are dark.
+            colour = "white" if abs(value) > 0.7 * limit else "black"
             axes.annotate(phoneme, (x, y), ha="center", va="center", fontsize=12, color=colour)
         else:
             of = " ".join(str(name) for name in languages if row[name])

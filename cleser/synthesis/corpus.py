@@ -50,7 +50,7 @@ _MANIFEST: Final = "manifest.parquet"
 
 @dataclass(frozen=True)
 class Knobs:
-    """What can be chosen.
+    """Settings of the synthetic corpus.
 
     Attributes:
         language: One of :data:`VOICES`.
@@ -254,7 +254,7 @@ def style_of(knobs: Knobs, speaker: int) -> int:
 
 
 def gender_of(knobs: Knobs, speaker: int) -> str:
-    """In turn too, after each round of the styles, so that no style is one gender's."""
+    """Gender of a speaker, which changes after each round of the styles, so that no style is one gender's."""
     return ("female", "male")[speaker // knobs.styles % 2]
 
 

@@ -17,9 +17,8 @@ from scipy.ndimage import uniform_filter1d
 from cleser.synthesis.espeak import Speech, synthesise
 
 RATE: Final = 16000  # Hz
-_LEVEL: Final = (
-    -27.0
-)  # dB re full scale, of speech at loudness 0: leaves room for 15 dB and its peaks
+# dB re full scale, of speech at loudness 0: leaves room for 15 dB and its peaks.
+_LEVEL: Final = -27.0
 _SEMITONES: Final = 0.18  # of a step of espeak-ng's pitch, measured
 _RISE: Final = 0.03  # semitones by which a step of its pitch range lifts the median, measured
 _REACH: Final = 8192  # samples of silence behind the sound, so that no filter wraps around into it
@@ -75,7 +74,7 @@ def speak(text: str, voice: Voice, manner: Manner | None = None, *, seed: int = 
     Args:
         text: What to say.
         voice: Who speaks.
-        manner: How; None is plainly. What espeak-ng cannot do is brought to its nearest limit.
+        manner: How to say it; None is plainly. What espeak-ng cannot do is brought to its nearest limit.
         seed: Seed of the aspiration noise.
 
     Returns:

@@ -38,12 +38,12 @@ class Sounds:
 
     Attributes:
         waveforms: [B, N], zero beyond each length.
-        lengths: In samples, int64 [B].
+        lengths: Lengths in samples, int64 [B].
         alignments: When each one's phones sound, None where nobody knows.
-        content: For each recording, the rows of `table` that are taken off the frames of each phoneme.
+        content: The rows of `table` that are taken off the frames of each phoneme, recording by recording.
         moments: What each one's tokens and summary are standardised by, [B, L, C].
-        labels: As in the batch.
-        weight: As in the batch; one each by default.
+        labels: The batch's labels.
+        weight: The batch's weights of utterances; one each by default.
         encoder: What encodes them where nobody trains it.
         table: What is taken off the frames of phonemes, [P, L, D]; the last row is zero.
     """
@@ -66,7 +66,7 @@ class Sounds:
         return len(self.waveforms)
 
     def pick(self, places: list[int]) -> Sounds:
-        """Some of them, no longer than they have to be."""
+        """Some of the recordings, padded no longer than they need."""
         lengths = self.lengths[places]
         return Sounds(
             self.waveforms[places, : int(lengths.max())],
@@ -81,7 +81,7 @@ class Sounds:
         )
 
     def to(self, device: torch.device | str) -> Sounds:
-        """The same on another device."""
+        """The same recordings on another device."""
         return Sounds(
             self.waveforms.to(device),
             self.lengths.to(device),
@@ -114,7 +114,7 @@ class AudioEncoder(nn.Module):
         backbone: Tuned for training, see :func:`cleser.speech.backbones.fine_tuning.tune`.
         phonemes: Names behind the phonemes' integers.
         by_utterance: Standardise tokens by their own utterance's statistics.
-        precision: Of the backbone's arithmetic.
+        precision: Precision of the backbone's arithmetic.
         together: Train on a batch in one piece. By default recordings of like length are encoded together, in as many
             pieces as keep padding below `PADDING`: which utterances a batch has is the recipe's choice.
     """
@@ -153,12 +153,12 @@ class AudioEncoder(nn.Module):
     def forward(self, sounds: Sounds) -> Batch:
         """Encode, with gradients where the backbone has any."""
         if self.together:
-            return self._batch(self._features(sounds, self.backbone), sounds)
+            return self.batch(self._features(sounds, self.backbone), sounds)
 
         def encode(pieces: list[Sounds]) -> list[Features]:
             return [self._features(piece, self.backbone) for piece in pieces]
 
-        return self._batch(self._encoded(sounds, float("inf"), encode), sounds)
+        return self.batch(self._encoded(sounds, float("inf"), encode), sounds)
 
     def listen(self, sounds: Sounds) -> Batch:
         """Encode without dropout and gradients, a bounded amount of sound at a time; on a CPU each core by itself."""
@@ -172,18 +172,19 @@ class AudioEncoder(nn.Module):
                 sounds, seconds * self.backbone.rate, partial(crew.map, self._features)
             )
         self.train(training)
-        return self._batch(features, sounds)
+        return self.batch(features, sounds)
 
     def _encoded(
         self, sounds: Sounds, budget: float, encode: Callable[[list[Sounds]], list[Features]]
     ) -> Features:
-        """All of them, recordings of like length together."""
+        """Features of all recordings, those of like length encoded together."""
         pieces = batches_by_length(sounds.lengths.tolist(), budget, padding=PADDING)
         parts = encode([sounds.pick(places).to(self.device) for places in pieces])
         order = torch.tensor([place for places in pieces for place in places])
         return Features.join(parts).pick(order.argsort())
 
-    def _batch(self, features: Features, sounds: Sounds) -> Batch:
+    def batch(self, features: Features, sounds: Sounds) -> Batch:
+        """The batch that recordings with these features are."""
         device = features.tokens.device
         return Batch(
             tokens=features.tokens,
@@ -197,8 +198,22 @@ class AudioEncoder(nn.Module):
         )
 
     def _features(self, sounds: Sounds, backbone: Backbone) -> Features:
-        """Tokens and summaries, standardised, on the backbone's device; the offsets on the processor."""
-        frames = self._frames(sounds, backbone)
+        return self.pooled(self.frames(sounds, backbone), sounds)
+
+    def frames(self, sounds: Sounds, backbone: Backbone) -> Frames:
+        """What a backbone makes of recordings, in single precision.
+
+        Args:
+            sounds: The recordings.
+            backbone: The encoder's own, or another thread's with the same weights.
+        """
+        half = self.precision == "bfloat16"
+        with torch.autocast(sounds.waveforms.device.type, torch.bfloat16, enabled=half):
+            frames: Frames = backbone(sounds.waveforms, sounds.lengths)
+        return frames._replace(hidden_states=frames.hidden_states.float())
+
+    def pooled(self, frames: Frames, sounds: Sounds) -> Features:
+        """Tokens and summaries, standardised, on the frames' device; the offsets on the processor."""
         counted = frames.mask.cpu()  # all at once: each question makes a GPU wait
         rows = frames.hidden_states.unbind(1)  # by slices, each gradient would be as large as all
         spoken, bounds, phones = [], [], []
@@ -223,12 +238,6 @@ class AudioEncoder(nn.Module):
         summaries = _standard(self._pool(spoken, whole), *sounds.moments[2:])
         offsets = nn.functional.pad(counts.cumsum(0), (1, 0))
         return Features([""] * len(sounds), tokens, offsets, summaries, phones)
-
-    def _frames(self, sounds: Sounds, backbone: Backbone) -> Frames:
-        half = self.precision == "bfloat16"
-        with torch.autocast(sounds.waveforms.device.type, torch.bfloat16, enabled=half):
-            frames: Frames = backbone(sounds.waveforms, sounds.lengths)
-        return frames._replace(hidden_states=frames.hidden_states.float())
 
     def _pool(self, frames: list[Tensor], bounds: list[Tensor]) -> Tensor:
         """Mean and standard deviation [S, L, 2D] of stretches of frames [T_i, L·D]."""

@@ -24,7 +24,7 @@ class Restorable(Protocol):
         ...
 
     def load_weights(self, weights: dict[str, Tensor]) -> None:
-        """Put it back."""
+        """Put back what :meth:`weights` gave."""
         ...
 
     def found(self) -> dict[str, Tensor]:
@@ -32,7 +32,7 @@ class Restorable(Protocol):
         ...
 
     def load_found(self, tensors: dict[str, Tensor]) -> None:
-        """Put them back."""
+        """Put back what :meth:`found` gave."""
         ...
 
 
@@ -45,7 +45,7 @@ class Checkpoint:
         history: One line of numbers an epoch.
         best: Development (UAR, negative loss) of the best epoch so far.
         weights: The latest weights, of what is trained alone.
-        best_weights: Those of the best epoch.
+        best_weights: Weights of the best epoch.
         slots: The optimiser's state.
         found: Labels that training has found.
     """

@@ -243,7 +243,7 @@ class Dataset:
         return found
 
     def summary_blocks(self) -> Iterator[Tensor]:
-        """The same, a bounded number at a time."""
+        """Summaries of all utterances, a bounded number at a time."""
         for at in torch.arange(len(self)).split(BLOCK):
             yield self.batch(at, tokens=False).summaries.float().cpu()
 
@@ -452,12 +452,11 @@ def standards_of(
     distrusted: Collection[str] = (),
 ) -> tuple[Standards, Moments]:
     """What features are standardised by under a protocol, see :func:`cleser.features.standards.measure`."""
+    # Groups are None where nothing of the target may be known: the source measures everyone.
     return measure(
         stored,
         rows,
-        groups_of(
-            rows, protocol
-        ),  # None where nothing of the target may be known: the source measures everyone
+        groups_of(rows, protocol),
         lexical=protocol.removes_content,
         alone=protocol.normalisation == "utterance",
         reference=reference,

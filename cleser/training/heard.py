@@ -19,9 +19,8 @@ from cleser.training.audio import AudioEncoder, Sounds
 from cleser.training.reading import Excerpt, Excerpts
 from cleser.training.sources import Stored
 
-AT_ONCE: Final = (
-    32  # recordings that are recognised together: a backbone's layers are larger than what is kept
-)
+# Recordings that are recognised together: a backbone's layers are larger than what is kept.
+AT_ONCE: Final = 32
 
 
 @dataclass(repr=False)
@@ -88,10 +87,10 @@ class Heard:
         return self.stored
 
     def encoded_by(self, encoder: AudioEncoder) -> Heard:
-        """The same recordings, encoded by this."""
+        """The same recordings, encoded by this encoder."""
         return replace(self, encoder=encoder)
 
     def join(self, others: Sequence[Heard]) -> Heard:
-        """These and others, one after another."""
+        """These recordings and others, one after another."""
         excerpts = Excerpts.join([self.excerpts, *(o.excerpts for o in others)])
         return Heard(excerpts, self.stored.join([o.stored for o in others]), self.encoder)

@@ -34,7 +34,7 @@ def default_workers(processes: int = 1) -> int:
     than it ever saves, and would take a core from the network.
 
     Args:
-        processes: That train together on this machine.
+        processes: Number of processes that train together on this machine.
     """
     if on_cpu():
         return 0

@@ -20,5 +20,5 @@ def processes() -> PartialState:
 
 
 def local_processes() -> int:
-    """How many of them share this machine."""
+    """How many of the training processes share this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", processes().num_processes))

@@ -38,7 +38,7 @@ class Wanted(NamedTuple):
     Attributes:
         at: Positions.
         crop: Longest stretch, in seconds; None for whole recordings.
-        seeds: For each position, what decides where in the recording its stretch lies.
+        seeds: Seeds, one for each position, that decide where in the recording its stretch lies.
     """
 
     at: Sequence[int]
@@ -51,7 +51,7 @@ class Excerpts:
     """Reads recordings by position. It holds no more than where they lie, so that it goes to other processes.
 
     Attributes:
-        paths: Of the N recordings.
+        paths: Paths of the N recordings.
         starts: Where each utterance begins in its recording, in seconds.
         ends: Where it ends; NaN is the recording's end.
         alignments: When each one's phones sound.
@@ -68,11 +68,11 @@ class Excerpts:
         return len(self.paths)
 
     def read(self, wanted: Wanted, *, threads: int | None = None) -> list[Excerpt]:
-        """Read some of them, in the order asked for.
+        """Read some of the recordings, in the order asked for.
 
         Args:
-            wanted: Which.
-            threads: That read at the same time.
+            wanted: The stretches to read.
+            threads: Number of threads that read at the same time.
 
         Raises:
             AudioError: A recording can no longer be read.
@@ -88,7 +88,7 @@ class Excerpts:
 
     @classmethod
     def join(cls, parts: Sequence[Excerpts]) -> Excerpts:
-        """Those of several, one after another."""
+        """Join several, one after another."""
         return cls(
             [path for p in parts for path in p.paths],
             [start for p in parts for start in p.starts],

@@ -59,7 +59,7 @@ def gather_gradients(backbone: nn.Module | None, now: bool) -> None:
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """All of a tensor; every process has to ask."""
+    """A whole tensor, put together from all processes: every one of them has to ask."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 

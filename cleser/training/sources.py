@@ -75,7 +75,7 @@ class Source(Interface):
         ...
 
     def encoded_by(self, encoder: AudioEncoder) -> Source:
-        """The same, its recordings encoded by this; itself where there are none."""
+        """The same source with its recordings encoded by this encoder; itself where there are none."""
         ...
 
     def join(self, others: Sequence[Self]) -> Self:
@@ -101,11 +101,11 @@ class Kept(Source):
         return len(self.features)
 
     def before_training(self) -> Self:
-        """Itself."""
+        """The source itself, since no backbone is trained."""
         return self
 
     def encoded_by(self, encoder: AudioEncoder) -> Self:
-        """Itself."""
+        """The source itself, since there is nothing to encode."""
         return self
 
     @abstractmethod
@@ -132,7 +132,7 @@ class Stored(Kept):
     """Features gathered from a store, batch by batch.
 
     Attributes:
-        features: As they were extracted.
+        features: Features as they were extracted.
         standards: What they are standardised by.
     """
 

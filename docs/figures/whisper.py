@@ -43,9 +43,8 @@ def draw(methods: list[str], rows: dict[str, list[float]]) -> Figure:
     axes = figure.subplots()
     order = ["mean", *(name for name in rows if name != "mean")]
     middles = [-0.6, *range(1, len(order))]
-    widths = [1.8 / len(methods)] + [0.8 / len(methods)] * (
-        len(order) - 1
-    )  # the mean has room for numbers
+    # The mean has room for numbers.
+    widths = [1.8 / len(methods)] + [0.8 / len(methods)] * (len(order) - 1)
     for k, method in enumerate(methods):
         shift = k - (len(methods) - 1) / 2
         places = [middle + shift * width for middle, width in zip(middles, widths, strict=True)]

@@ -1,6 +1,7 @@
 """Arousal, valence and dominance from a manifest to predictions, results and a report."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -262,6 +263,9 @@ def test_a_run_of_attributes_is_exported_with_its_card_and_as_onnx(runs, specs, 
         np.testing.assert_allclose(found["attributes"], wanted, atol=1e-4)
         card = (folder / "README.md").read_text()
         assert "Estimates arousal, valence of speech, from -1 to 1." in card
+        number = r"-?\d\.\d{3}"
+        cell = rf"{number}( ± {number})?( \({number} to {number}\))?"
+        assert re.search(rf"^\| arousal \| {cell} \| {cell} \|$", card, re.MULTILINE)
         own = round(json.loads((runs / name / "results.json").read_text())["ccc"]["mean"], 4)
         assert f"name: mean concordance correlation coefficient, value: {own}}}" in card
         assert ("UAR" in card) == (name == "probe-both")

@@ -8,11 +8,11 @@ import torch
 from cleser.features.normalisation import (
     GroupMoments,
     Shrinkage,
-    moments,
     standardise,
     standardise_utterances,
 )
 from cleser.features.pooled import Features
+from tests.features.loops import moments
 
 
 def make(lengths=(3, 1, 5, 2), shift=0.0, seed=0):
@@ -98,30 +98,12 @@ def test_a_reference_is_used_for_everyone():
 
 def test_what_is_typical_of_a_group_is_no_group_by_itself():
     """The mean of the groups' means, and the root of the mean of their variances: a large group counts once."""
-    lengths, groups = (3, 1, 5, 2, 4), pd.Series(["a", "b", "a", "b", "c"])
-    features = make(lengths)
-    means = {"tokens": [], "summaries": []}
-    variances = {"tokens": [], "summaries": []}
-    for name in "abc":
-        inside = np.flatnonzero(groups == name)
-        tokens = features.tokens.split(list(lengths))
-        for what, values in (
-            ("tokens", torch.cat([tokens[i] for i in inside])),
-            ("summaries", features.summaries[inside]),
-        ):
-            mean = sum(values) / len(values)
-            means[what].append(mean)
-            variances[what].append(sum((v - mean) ** 2 for v in values) / len(values))
+    features, groups = make((3, 1, 5, 2, 4)), pd.Series(["a", "b", "a", "b", "c"])
     codes = torch.from_numpy(pd.factorize(groups)[0].astype(np.int64))
     running = GroupMoments(3)
     running.add(features, codes)
-    for found in (moments(features, groups), running.typical()):
-        for what, mean, std in (
-            ("tokens", found.token_mean, found.token_std),
-            ("summaries", found.summary_mean, found.summary_std),
-        ):
-            torch.testing.assert_close(mean.float(), sum(means[what]) / 3)
-            torch.testing.assert_close(std.float(), (sum(variances[what]) / 3).sqrt())
+    for found, expected in zip(running.typical(), moments(features, groups), strict=True):
+        torch.testing.assert_close(found, expected)
 
 
 def test_moments_that_come_in_parts_are_those_of_the_whole():

@@ -7,11 +7,12 @@ import torch
 from cleser.alignment import Alignment
 from cleser.corpora.registry import load
 from cleser.features import LexicalContent, standardise, standards, store_features, stored
-from cleser.features.normalisation import Shrinkage, moments, standardise_utterances
+from cleser.features.normalisation import Shrinkage, standardise_utterances
 from cleser.features.standards import Standards, measure
 from cleser.features.stored import StoredFeatures
 from cleser.speech import AcousticBackbone
 from tests.corpora.trees import write_corpus
+from tests.features.loops import moments
 
 
 @pytest.fixture(scope="module")

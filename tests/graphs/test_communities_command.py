@@ -7,7 +7,6 @@ from scipy import sparse
 pytest.importorskip("soundfile")
 pytest.importorskip("tyro")
 from cleser.cli import main
-from cleser.cli.communities import _verdict
 from tests.corpora.trees import write_corpus
 
 
@@ -38,36 +37,6 @@ def test_it_writes_what_it_found(corpora, tmp_path, capsys):
     table = [line for line in shown.splitlines() if "0." in line and "p =" not in line]
     assert max(map(len, table)) <= 80  # prose is not wrapped where nobody says how wide the page is
     assert not list(out.glob("*.part"))
-
-
-def test_the_verdict_names_the_emotions_in_which_languages_keep_apart():
-    mixing = pd.DataFrame(
-        {
-            "emotion": ["anger", "fear", "all"],
-            "entropy_p": [0.2, 0.05, 0.01],
-            "assortativity_p": [0.3, float("nan"), 0.2],
-            "untested": ["", "", ""],
-        }
-    )
-    assert _verdict(mixing) == (
-        "Languages keep apart more than by chance (p ≤ 0.05) by communities in fear (all: p = 0.01); "
-        "by edges in no emotion (all: p = 0.2)."
-    )
-
-
-def test_the_verdict_says_what_is_not_tested_and_why():
-    nothing = [float("nan")] * 2
-    mixing = pd.DataFrame(
-        {
-            "emotion": ["fear", "all"],
-            "entropy_p": nothing,
-            "assortativity_p": nothing,
-            "untested": ["one language"] * 2,
-        }
-    )
-    said = _verdict(mixing)
-    assert "(all: not tested)" in said
-    assert said.endswith("Not tested: fear (one language).")
 
 
 def test_a_number_of_communities(corpora, tmp_path):

@@ -55,7 +55,7 @@ def default_voice(language: str) -> str:
 
 
 def check_waveform(waveform: Tensor) -> None:
-    """Refuse what is no recording.
+    """Refuse samples that cannot be a recording.
 
     Raises:
         ValueError: It is not 1-D, is empty, or holds samples that are not finite or all alike.

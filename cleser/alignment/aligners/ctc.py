@@ -61,7 +61,7 @@ class CTCAligner:
 
         Args:
             waveform: Samples [T] at 16 kHz.
-            text: What is said.
+            text: Text that is said.
 
         Returns:
             Its phones as espeak-ng pronounces them; ``quality`` is the mean probability of the phones on the frames

@@ -80,7 +80,7 @@ class SynthesisAligner:
 
         Args:
             waveform: Samples [T] at 16 kHz.
-            text: What is said.
+            text: Text that is said.
 
         Returns:
             Its phones; ``quality`` is the share of boundaries on which all voices agree within 20 ms.

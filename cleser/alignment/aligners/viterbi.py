@@ -31,13 +31,13 @@ def cheapest_path(
     Args:
         recording: Frames [N, D].
         reference: Frames [M, D].
-        steps: By how many frames each frame of the reference may be reached at most, [M].
+        steps: Most frames of the reference by which the path may go on to reach each of its frames, [M].
         before: Number of the pause before each of them and behind the last, -1 for none, [M + 1].
         enter: Cost of entering each pause, [P + 1].
         pause: Cost of each frame of the recording in a pause, [N].
         low: First frame of the reference that is tried for each frame of the recording, ascending, [N].
-        width: How many are.
-        costs: Of going on by 0, 1, 2 or 3 frames, [4].
+        width: Number of frames of the reference that are tried for each.
+        costs: Costs of going on by 0, 1, 2 or 3 frames, [4].
 
     Returns:
         States [N], j ≥ 0 for frame j of the reference, -1 - j for a pause before it; and the cost, 1e30 or more

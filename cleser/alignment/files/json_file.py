@@ -25,7 +25,7 @@ _LAYOUT = (KeyError, TypeError, ValueError, AttributeError, IndexError, Overflow
 
 
 def read_json(path: Path, tier: str | int | None) -> Tier:
-    """The tier of phones.
+    """Read the tier of phones from a JSON file.
 
     Raises:
         AlignmentError: The file is no JSON or has another layout, or does not say which tier holds phones.

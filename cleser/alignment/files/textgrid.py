@@ -34,10 +34,8 @@ _CHRONOLOGICAL: Final = "Praat chronological TextGrid text file"
 _VALUES: Final = frozenset('"<+-0123456789')  # what a value begins with
 _TEXT, _NUMBER, _FLAG = '"', "number", "flag"
 _FIRST_LINES: Final = ["File", "type", "=", _TEXT, "Object", "class", "=", _TEXT]
-_TIER_ENDS: Final[tuple[list[str], ...]] = (
-    [],
-    [_TEXT],
-)  # the end of the file, or the class of the next tier
+# The end of the file, or the class of the next tier.
+_TIER_ENDS: Final[tuple[list[str], ...]] = ([], [_TEXT])
 _FLAGS: Final = ("<exists>", "<absent>")
 # Comments run from a free-standing ! to the end of the line; within a text it is none.
 _COMMENT: Final = re.compile(r'"(?:[^"]++|"")*+(?:"|\Z)|(?<![^\s"])!([^\n]*+)')

@@ -14,7 +14,7 @@ _WIDE: Final = 0xFFFF  # in place of a text's length: one of UTF-16 follows
 
 
 def read_binary(content: bytes, path: str | Path) -> list[Tier | Points]:
-    """The tiers in their order.
+    """Read the tiers of a binary TextGrid, in their order.
 
     Raises:
         AlignmentError: The file is broken; the message names the byte.

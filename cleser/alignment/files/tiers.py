@@ -55,13 +55,13 @@ class UnclearTierError(ValueError):
 
 
 class Tier(NamedTuple):
-    """Marked intervals.
+    """Marked intervals of a recording, such as its phones or its words.
 
     Attributes:
-        name: Of the tier; in a CTM file, of the recording.
-        starts: In seconds, in order.
-        ends: In seconds.
-        marks: As the file writes them, empty ones included.
+        name: Name of the tier; in a CTM file, of the recording.
+        starts: Where each interval begins, in seconds, in order.
+        ends: Where each interval ends, in seconds.
+        marks: Text of each interval as the file writes it, empty ones included.
         where: The place in the file that says interval i, as ``"line 3"``.
         notes: What had to be mended to read it.
     """

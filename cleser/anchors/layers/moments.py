@@ -15,7 +15,7 @@ class LayerMoments:
 
     Args:
         origin: [L, D].
-        dtype: Of the sums: L·D² numbers.
+        dtype: Type of the sums, which are L·D² numbers.
     """
 
     def __init__(self, origin: Tensor, dtype: torch.dtype = torch.float64) -> None:
@@ -44,7 +44,7 @@ class LayerMoments:
             getattr(self, name).add_(getattr(other, name))
 
     def mean(self) -> Tensor:
-        """[L, D]."""
+        """Mean of the items in each layer, [L, D]."""
         return self.origin + self.first / self.count
 
     def covariance(self) -> Tensor:

@@ -30,7 +30,7 @@ class LayerPairs:
 
     Args:
         chunk: Items n of a part.
-        dtype: Of the sums.
+        dtype: Type of the sums.
 
     >>> pairs = LayerPairs(chunk=8)
     >>> x = torch.randn(1, 8, 3)

@@ -57,11 +57,11 @@ class LayerSimilarity:
     Args:
         n_layers: Number of layers L.
         dim: Channels D of a layer.
-        names: For labels, what their values are called in the tables, e.g. ``{"language": ["en", "de"]}``; else their
+        names: What the values of labels are called in the tables, e.g. ``{"language": ["en", "de"]}``; else their
             numbers.
         chunk: Items of which layer pairs are compared at a time (see `cleser.anchors.layers.pairs.LayerPairs`); 0
             leaves layer pairs out.
-        dtype: Of the sums; float32 halves their memory.
+        dtype: Type of the sums; float32 halves their memory.
 
     >>> similarity = LayerSimilarity(n_layers=2, dim=3, names={"language": ["en", "de"]})
     >>> x = torch.randn(2, 40, 3, generator=torch.Generator().manual_seed(0))
@@ -252,7 +252,7 @@ def select_layers(
 
     Args:
         similarity: What `LayerSimilarity.compute` gives. With several pairs of languages their mean counts.
-        policy: Which layers.
+        policy: Which layers to take.
         units: Compared on what.
         measure: A column; CORAL is a distance, of which the smallest is best.
         size: Layers of a group.

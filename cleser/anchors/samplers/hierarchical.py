@@ -93,7 +93,7 @@ class HierarchicalBatchSampler(ResumableBatchSampler):
         self.unserved = _unserved(arrays)
 
     def __len__(self) -> int:
-        """Batches an epoch."""
+        """Number of batches in an epoch."""
         return self._batches
 
     def _batch(self, epoch: int, number: int) -> Items | None:

@@ -246,7 +246,7 @@ class Walk(Iterator[list[int]]):
 
     @property
     def counted(self) -> int:
-        """Batches done."""
+        """Number of batches that are done."""
         return self.done if self.received is None else self.received
 
     def __next__(self) -> list[int]:
@@ -260,7 +260,7 @@ class Walk(Iterator[list[int]]):
         return items
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the iteration stands; of one that has not begun, nothing."""
+        """Where the iteration stands; empty before it has begun."""
         return {"epoch": self.epoch, "batches_done": self.done} if self.begun else {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -19,9 +19,8 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 _GREED = 0.01  # θ of the paper: merges of less gain are drawn too, with probability ∝ exp(gain / θ)
-_ROUNDING = (
-    1e-10  # gains below this share of the mean edge are rounding, and following them may never end
-)
+# Gains below this share of the mean edge are rounding, and following them may never end.
+_ROUNDING = 1e-10
 
 
 def leiden(
@@ -162,9 +161,8 @@ def _cut(
         own = parts[i]
         if found:
             c = candidates[_drawn(gains[:found], theta, chance[i])]
-            outward[c] += (
-                outward[i] + 2 * link[c]
-            )  # what joined them is no longer outward; link is negative
+            # What joined them is no longer outward; link is negative.
+            outward[c] += outward[i] + 2 * link[c]
             total[c] += strength[i]
             size[c] += 1
             size[own], total[own], outward[own] = 0, 0.0, 0.0

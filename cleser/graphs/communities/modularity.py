@@ -53,7 +53,7 @@ def modularity(graph: Any, labels: npt.ArrayLike, *, resolution: float = 1.0) ->
     """Q of a partition, between −γ and 1; 0 for a graph without edges (Newman & Girvan, 2004).
 
     Args:
-        graph: As of `communities`.
+        graph: The graph, as `communities` takes it.
         labels: Community of each node, integers [N].
         resolution: The resolution γ; larger values give smaller communities.
 

@@ -80,7 +80,7 @@ class Part(NamedTuple):
         graph: Sparse edge weights [N, N], at least 0; as of `communities`.
         features: [N, D].
         initial: Community of each node, integers [N].
-        speakers: Whose each node is, integers [N], none twice; None for nobody that other parts know.
+        speakers: The speaker of each node, integers [N], none twice; None for nobody that other parts know.
         weights: w, how much each node counts in its prototype, [N]; by default all the same.
 
     >>> from scipy.sparse import csr_array
@@ -192,7 +192,7 @@ class CommunityRefiner:
         """Refine the communities of several graphs in which the same speakers have nodes.
 
         Raises:
-            ValueError: As of `fit`, or a speaker has two nodes in one part.
+            ValueError: What `fit` refuses, or a speaker has two nodes in one part.
         """
         # What surrounds the call changes nothing: training needs gradients, and sums of few digits are other sums.
         with torch.inference_mode(False), torch.autocast("cpu", enabled=False):

@@ -37,7 +37,7 @@ def train_map(
         propagate: Message passing [N, dim] → [N, dim].
         dim: Dimensions kept.
         epochs: Steps.
-        temperature: Of the membership.
+        temperature: Temperature of the membership.
         contrast: Weight of the contrast.
         seed: Seed of the start and of the sampling.
     """

@@ -20,9 +20,8 @@ def sparse_tensor(edges: Any) -> Tensor:
     csr = edges.tocsr()
     rows, columns = (torch.from_numpy(p.astype(np.int64)) for p in (csr.indptr, csr.indices))
     values = torch.from_numpy(csr.data.astype(np.float32))
-    with (
-        warnings.catch_warnings()
-    ):  # of what is in beta, and of invariants, which scipy's matrices have
+    # PyTorch warns of what is in beta, and of invariants, which scipy's matrices have.
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         return torch.sparse_csr_tensor(rows, columns, values, size=csr.shape)
 

@@ -102,7 +102,7 @@ def unit_rows(embeddings: Any) -> Tensor:
     """Rows divided by their length, in fixed point: int32 [N, D] in units of 2⁻³⁰.
 
     Raises:
-        ValueError: As of `cosine_knn`.
+        ValueError: What `cosine_knn` refuses.
     """
     x = embeddings
     if not isinstance(x, Tensor) or x.is_complex():

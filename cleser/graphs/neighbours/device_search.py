@@ -39,9 +39,8 @@ def search_on_device(
             continue
         rows = slice(start, min(start + height, n))
         mask = _admissible(where, labels, rows, n, units.device)
-        with (
-            float32_products()
-        ):  # TensorFloat-32's errors leave hardly a row sure of its neighbours
+        # TensorFloat-32's errors would leave hardly a row sure of its neighbours.
+        with float32_products():
             approximate = (wide[rows] @ wide.T).masked_fill_(~mask, -torch.inf)
         highest, candidates = approximate.topk(min(k + _SPARE, n), dim=1)
         result[rows] = _settle(units, rows, highest, candidates, k)

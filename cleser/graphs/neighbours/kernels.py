@@ -350,9 +350,8 @@ def _collect(values: Any, threshold: Any, kept: Any) -> Any:
     """Write where values reach a threshold, −∞ never does, and say how many do."""
     least = max(threshold, _LOWEST)
     count = 0
-    for c in range(
-        values.size
-    ):  # without a branch, which would be guessed wrong as often as many are kept
+    # Without a branch, which would be guessed wrong as often as many are kept.
+    for c in range(values.size):
         kept[count] = c
         count += values[c] >= least
     return count

@@ -36,9 +36,8 @@ def search_rows(units: Tensor, tiles: Tiles, k: int, *, share: tuple[int, int] =
     order, exact_rows = tiles.order, units.numpy()
     wide = units[torch.from_numpy(order)].double().mul_(2.0**-30)
     scratch = Scratch(_HEIGHT * _widest(tiles), wide.dtype)
-    error = (
-        1.01 * (units.shape[1] + 4) * 2.0**-53
-    )  # of rows a little longer than 1 by rounding, and of adding it
+    # Error of rows a little longer than 1 by rounding, and of adding it.
+    error = 1.01 * (units.shape[1] + 4) * 2.0**-53
 
     def select(block: Block) -> None:
         rows, columns = block.rows, block.columns

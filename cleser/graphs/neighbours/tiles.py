@@ -21,7 +21,7 @@ class Tile(NamedTuple):
     """Positions that stand together.
 
     Attributes:
-        positions: From where to where.
+        positions: The first position and the one after the last.
         runs: The runs of equal labels that they belong to, by number.
         bounds: Where these begin and end, counted from the tile's first position, [P + 1].
     """

@@ -27,7 +27,7 @@ def draw_styles(
     """A panel an emotion: the first two principal axes of its styles.
 
     Args:
-        nodes: As of `StyleCommunities`.
+        nodes: Table of nodes, as `StyleCommunities` has it.
         styles: [M, D].
         graph: [M, M].
     """

@@ -110,9 +110,9 @@ def permutation_test(
     """Compare a statistic of labels with its values when the labels are permuted.
 
     Args:
-        statistic: Of labels, as integers [N]: each stands for the label of this place among all labels, sorted.
-        labels: As they are, integers or names [N].
-        permutations: How many.
+        statistic: Function of labels as integers [N]: each stands for the label of this place among all labels, sorted.
+        labels: The labels as observed, integers or names [N].
+        permutations: Number of permutations.
         seed: Seed of the permutations.
 
     Returns:
@@ -159,7 +159,7 @@ def _counts(communities: npt.NDArray[Any], languages: npt.NDArray[Any]) -> Ints:
 
 
 def _entropies(counts: Ints) -> Floats:
-    """Of each row, in nats."""
+    """Entropy of each row's shares, in nats."""
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     logs = np.log(share, where=share > 0, out=np.zeros_like(share))
     return np.asarray(-(share * logs).sum(axis=1))

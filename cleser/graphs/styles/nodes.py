@@ -12,9 +12,8 @@ from scipy import sparse
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-_LEAST_MASS = (
-    0.5  # utterances: posteriors spread thinner than this over an emotion make no node of it
-)
+# Utterances: posteriors spread thinner than this over an emotion make no node of it.
+_LEAST_MASS = 0.5
 _LEAST_BETWEEN = 0.05  # share of the noise of one utterance that nodes differ by, at least
 
 

@@ -29,8 +29,8 @@ def remove_offsets(
 
     Args:
         values: Items [N, D].
-        groups: For each grouping the group of each item, integers from 0 on, [N]. They may have gaps.
-        weights: Of the items, above 0, [N]; by default all the same.
+        groups: The groupings, each with the group of each item, integers from 0 on, [N]. They may have gaps.
+        weights: Weights of the items, above 0, [N]; by default all the same.
 
     Returns:
         float64 [N, D]; its weighted mean is zero within every group.
@@ -72,9 +72,8 @@ class _Means:
             raise ValueError(
                 f"groups[{number}] is of {codes.dtype} {codes.shape}, expected {len(weight)} integers from 0 on"
             )
-        codes = np.unique(codes, return_inverse=True)[
-            1
-        ]  # a group's number may be larger than any memory
+        # A group's number may be larger than any memory.
+        codes = np.unique(codes, return_inverse=True)[1]
         self.codes = codes
         mass = np.bincount(codes, weights=weight)
         share = weight / mass[codes]

@@ -22,9 +22,8 @@ from cleser.graphs.neighbours.inputs import matrix
 from cleser.relations import same
 
 Ints = npt.NDArray[np.int64]
-FALSE_ALARMS: Final = (
-    0.05  # share of pairs of different recordings that are as similar as one voice
-)
+# Share of pairs of different recordings that are as similar as one voice.
+FALSE_ALARMS: Final = 0.05
 _PAIRS: Final = 100_000  # drawn to find the threshold
 _PODCAST: Final = re.compile(r"((?:MSP|BIIC)-PODCAST_\d+)_\d+", re.IGNORECASE)
 
@@ -57,17 +56,17 @@ def pseudo_speakers(
     the graph. Leiden finds the communities of either graph.
 
     Args:
-        embeddings: Of a speaker encoder, [N, D].
-        recordings: Of each utterance, names or integers [N]; None, NaN and −1 are unknown, and count as one recording.
+        embeddings: Embeddings of a speaker encoder, [N, D].
+        recordings: Recording of each utterance, names or integers [N]; None, NaN and −1 are unknown: one recording.
         k: Neighbours of an utterance.
-        resolution: Of the modularity; larger values give more speakers.
+        resolution: Resolution of the modularity; larger values give more speakers.
         seed: Seed of Leiden.
 
     Returns:
         int64 [N], from 0 on; the speaker with most utterances first.
 
     Raises:
-        ValueError: As of `cosine_knn`; or recordings are not N.
+        ValueError: What `cosine_knn` refuses, or recordings are not N.
 
     >>> rng = np.random.default_rng(0)
     >>> voices = np.repeat(rng.normal(size=(2, 8)), 10, axis=0)  # two voices, ten utterances each

@@ -85,9 +85,14 @@ class StyleCommunities:
                 f"found {len(who)} speakers and {len(what)} emotions, expected as many"
             )
         table = np.full((len(self._speakers.names) + 1, len(self._emotions.names) + 1), -1)
-        place = (self._speakers.of(self.nodes["speaker"]), self._emotions.of(self.nodes["emotion"]))
-        table[place] = self.nodes["community"]
+        table[self.node_codes] = self.nodes["community"]
         return np.asarray(table[who, what], dtype=np.int64)
+
+    @property
+    def node_codes(self) -> tuple[Ints, Ints]:
+        """Numbers of each node's speaker and of its emotion, counted from 0, [M] each."""
+        speakers, emotions = self.nodes["speaker"], self.nodes["emotion"]
+        return self._speakers.of(speakers), self._emotions.of(emotions)
 
     def _emotion_of(self, emotions: Any) -> Ints:
         """Codes of the emotions that are named, or most likely."""
@@ -159,15 +164,15 @@ def style_communities(
     `CommunityRefiner` refines those of all emotions together.
 
     Args:
-        embeddings: Of utterances [N, D], as a speaker encoder gives them.
-        speakers: Of each utterance, names or integers [N]; None, NaN or −1 is unknown, and takes no part.
+        embeddings: Embeddings of utterances [N, D], as a speaker encoder gives them.
+        speakers: Speaker of each utterance, names or integers [N]; None, NaN or −1 is unknown, and takes no part.
         emotions: Names or integers [N]; or posteriors [N, K] ≥ 0, for corpora without labels, whose emotions are
             the integers from 0 on. Give corpora with labels one-hot rows beside them.
         languages: Names or integers [N]; a speaker has one.
         k: Neighbours of a node.
         refine: Refine with the default refiner, with the given one, or not at all.
         seed: Seed of Leiden.
-        resolution: Of the modularity; larger values give smaller communities.
+        resolution: Resolution of the modularity; larger values give smaller communities.
         language_offsets: ``"centre"`` removes the mean of each language in each emotion; ``"relation"`` removes only
             that of each emotion, but lets nodes be neighbours only across languages; ``"keep"`` removes only that of
             each emotion.
@@ -211,7 +216,7 @@ def speaker_styles(
     """What `style_communities` compares, without its search: the nodes, and the style of each.
 
     Args:
-        embeddings: As there, as are all others.
+        embeddings: Embeddings of utterances; it and all others are as `style_communities` takes them.
         speakers: [N].
         emotions: [N], or posteriors [N, K].
         languages: [N].

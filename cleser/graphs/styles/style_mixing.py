@@ -85,9 +85,9 @@ def _alike(found: StyleCommunities, speakers: int) -> list[Ints]:
     What is left of a speaker's emotion depends on which others there are: on the mean that is removed, and on what
     emotions say of each other. Only within a group may a language be anybody's.
     """
-    emotion = found._emotions.of(found.nodes["emotion"])
-    shown = np.zeros((speakers, len(found._emotions.names)), dtype=bool)
-    shown[found._speakers.of(found.nodes["speaker"]), emotion] = True
+    speaker, emotion = found.node_codes
+    shown = np.zeros((speakers, emotion.max(initial=-1) + 1), dtype=bool)
+    shown[speaker, emotion] = True
     group = np.unique(shown, axis=0, return_inverse=True)[1].ravel()
     return [np.flatnonzero(group == number) for number in range(group.max(initial=-1) + 1)]
 
@@ -98,7 +98,7 @@ def _untested(
     """Why each emotion, and all together, cannot be tested; empty where they can."""
     mixed = [own for own in alike if len(np.unique(spoken[own])) > 1]
     dealt = np.concatenate(mixed) if mixed else np.empty(0, dtype=np.int64)
-    speaker = found._speakers.of(found.nodes["speaker"])
+    speaker, _ = found.node_codes
     reasons = []
     for emotion in emotions:
         inside = (found.nodes["emotion"] == emotion) & (found.nodes["community"] >= 0)
@@ -114,7 +114,7 @@ def _untested(
 def _statistics(found: StyleCommunities, spoken: Ints) -> Floats:
     """Entropy and assortativity of each emotion, [E, 2]."""
     nodes = found.nodes
-    language = spoken[found._speakers.of(nodes["speaker"])]
+    language = spoken[found.node_codes[0]]
     rows = []
     for emotion in nodes["emotion"].drop_duplicates().sort_values():
         own = np.flatnonzero((nodes["emotion"] == emotion) & (nodes["community"] >= 0))

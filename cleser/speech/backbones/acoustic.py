@@ -30,9 +30,8 @@ from cleser.speech.spectral_bases import cosine_basis, mel_filters
 
 LAYERS: Final = ("cepstrum", "voice")
 CHANNELS: Final = 40
-VERSION: Final = (
-    1  # of the numbers: raised whenever they change, so that stored features are not misread
-)
+# Version of the numbers: raised whenever they change, so that stored features are not misread.
+VERSION: Final = 1
 _EPSILON: Final = 1e-10
 
 

@@ -123,7 +123,7 @@ def _convolve_row(
 
 
 def _convolve_samples(waveform: Tensor, conv: nn.Conv1d, weight: Tensor, room: _Room) -> Tensor:
-    """Of one channel [N]: its windows are copied, each beside a one for the bias, the last row of the weights."""
+    """Frames of one channel [N]: its windows are copied, each beside a one for the bias, the weights' last row."""
     windows = F.pad(waveform.unfold(0, conv.kernel_size[0], conv.stride[0]), (0, 1), value=1.0)
     return _product(
         windows, weight, None, room.take(len(windows), windows, conv.out_channels), room
@@ -191,7 +191,7 @@ def _group_norm(layer: Any, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor,
 def _scale_and_shift(
     conv: nn.Conv1d, norm: nn.GroupNorm, waveforms: Tensor, lengths: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The same in single precision."""
+    """What the group normalisation multiplies and adds, in single precision."""
     if norm.num_groups != conv.out_channels:
         raise ValueError(
             f"found {norm.num_groups} groups of {conv.out_channels} channels, expected a group a channel"

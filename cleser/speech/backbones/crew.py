@@ -26,7 +26,7 @@ class Crew:
     """Threads that encode, each with a backbone of its own: weights are shared, what a forward pass notes is not.
 
     Args:
-        backbone: In the mode and on the device in which it is to encode.
+        backbone: The backbone, in the mode and on the device in which it is to encode.
         workers: Number of threads, which divide torch's threads among them; by default one for each of these on a CPU,
             and one on a GPU.
     """
@@ -47,9 +47,8 @@ class Crew:
 
     def __exit__(self, *_: object) -> None:
         self.pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(
-            self.threads
-        )  # what a thread sets for itself, later threads begin with
+        # What a thread sets for itself, later threads begin with.
+        torch.set_num_threads(self.threads)
 
     def _begin(self) -> None:
         self._own.backbone = self._idle.pop()
@@ -65,7 +64,7 @@ class Crew:
         return backbone
 
     def map(self, work: Callable[[S, Backbone], T], items: Sequence[S]) -> list[T]:
-        """What becomes of the items, in their order, without gradients; one thread alone is the calling one."""
+        """Do work on each item without gradients: results in their order. With one thread, the calling one does it."""
         if self.size == 1:
             with torch.no_grad():
                 return [work(item, self.backbone) for item in items]

@@ -128,7 +128,7 @@ def tune(backbone: Backbone, tuning: FineTuning) -> Backbone:
     New weights are drawn from torch's generator.
 
     Args:
-        backbone: As it was pretrained; stays as it is.
+        backbone: The backbone as it was pretrained; it stays as it is.
         tuning: What to train.
 
     Raises:

@@ -16,9 +16,8 @@ from cleser.speech.backbones.wave_encoder import WaveEncoder
 from cleser.speech.backbones.whisper_encoder import WhisperEncoder
 from cleser.speech.checkpoints import not_loaded, open_checkpoint
 
-VERSION: Final = (
-    1  # of the numbers: raised whenever they change, so that stored features are not misread
-)
+# Version of the numbers: raised whenever they change, so that stored features are not misread.
+VERSION: Final = 1
 WAVE_FAMILIES: Final = (
     "data2vec-audio",
     "hubert",
@@ -57,11 +56,11 @@ class TransformersBackbone(Backbone):
         layers: ``"all"``; the numbers of the layers wanted (negative ones count from the end); or half of them,
             ``"lower"``, ``"middle"`` or ``"upper"``. Blocks above the highest are neither kept nor run.
         revision: The commit, branch or tag on the hub.
-        dtype: Of weights and hidden states.
+        dtype: Type of weights and hidden states.
 
     Attributes:
         source: The folder or name.
-        family: As transformers calls it, ``"wav2vec2"`` or ``"whisper"``.
+        family: Kind of encoder as transformers calls it, ``"wav2vec2"`` or ``"whisper"``.
         revision: The commit on the hub that it came from, as far as that is known.
 
     Raises:

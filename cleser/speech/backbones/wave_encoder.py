@@ -84,17 +84,30 @@ class WaveEncoder(nn.Module):
         padded = int(counts.min()) < int(self.count(torch.tensor(waveforms.shape[1])))
         waveforms, lengths, counts = (x.to(weight.device) for x in (waveforms, lengths, counts))
         if self.normalise:
-            waveforms = _standardise(waveforms, lengths)
+            waveforms = standardise_waveforms(waveforms, lengths)
         projected = self.model.feature_projection(self._frames(waveforms.to(weight.dtype), lengths))
         projected = projected[0] if isinstance(projected, tuple) else projected
         inside = torch.arange(projected.shape[1], device=weight.device) < counts[:, None]
+        self.transform(projected, inside, receive, padded=padded)
+
+    def transform(
+        self, hidden: Tensor, inside: Tensor, receive: ReceiveLayer, *, padded: bool = True
+    ) -> None:
+        """Run the Transformer over projected frames [B, T, D], handing out each state.
+
+        Args:
+            hidden: The frames.
+            inside: Which of them are no padding, bool [B, T].
+            receive: Is given each state and ``inside``.
+            padded: Whether there may be padding, which then has to be masked.
+        """
         if padded:
             self._mask = inside
-            if projected.device.type == "cpu":
-                self._added = attention_mask(inside, projected.dtype)
+            if hidden.device.type == "cpu" and self.model.config.model_type != "wavlm":
+                self._added = attention_mask(inside, hidden.dtype)
         try:
             with watched(self.blocks, receive, inside):
-                output = self.model.encoder(projected, attention_mask=self._mask)
+                output = self.model.encoder(hidden, attention_mask=self._mask)
         finally:
             self._mask = self._added = None
         receive(len(self.blocks), output.last_hidden_state, inside)
@@ -115,7 +128,7 @@ class WaveEncoder(nn.Module):
     def _with_added_mask(
         self, block: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]
     ) -> Any:
-        """On a processor, attention turns a mask of truth values into numbers to add, in every block anew."""
+        """Give a block the mask as numbers to add: attention would compute them in every block from truth values."""
         if self._added is None:
             return None
         return inputs, {**named, "attention_mask": self._added.to(inputs[0].dtype)}
@@ -158,7 +171,7 @@ def final_norm(model: Any) -> bool:
     return bool(getattr(model.config, "do_stable_layer_norm", False))
 
 
-def _standardise(waveforms: Tensor, lengths: Tensor) -> Tensor:
+def standardise_waveforms(waveforms: Tensor, lengths: Tensor) -> Tensor:
     """Zero mean and unit variance over each utterance's own samples; padding stays zero."""
     inside = torch.arange(waveforms.shape[1], device=waveforms.device) < lengths[:, None]
     waveforms = waveforms.float() * inside

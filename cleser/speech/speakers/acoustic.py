@@ -40,7 +40,7 @@ class AcousticSpeakerEncoder(SpeakerEncoder):
 
     @property
     def name(self) -> str:
-        """That of the descriptors."""
+        """Name of the encoder, made of that of the descriptors."""
         return f"speaker-{self._backbone.name}"
 
     @torch.no_grad()

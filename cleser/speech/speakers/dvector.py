@@ -37,7 +37,7 @@ class ResemblyzerEncoder(SpeakerEncoder):
 
     @property
     def name(self) -> str:
-        """Changes with the weights in the wheel."""
+        """Name of the encoder, which changes with the weights in the wheel."""
         weights = Path(self._package.__file__).parent / "pretrained.pt"
         return f"resemblyzer-{hashlib.sha256(weights.read_bytes()).hexdigest()[:16]}"
 
