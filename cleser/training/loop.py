@@ -7,7 +7,7 @@ checkpoint walks the same path as one never interrupted.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, set_seed
-from torch import Tensor
+from torch import Tensor, nn
 
 from cleser.progress import each
 from cleser.settings import check_ranges
@@ -26,7 +26,7 @@ from cleser.training.audio import AudioEncoder
 from cleser.training.checkpoint import Checkpoint
 from cleser.training.dataset import Dataset
 from cleser.training.learner import Learner
-from cleser.training.loading import StepLoader
+from cleser.training.loading import Loaded, StepLoader
 from cleser.training.processes import on_cpu
 from cleser.training.recipe import Recipe, Task  # noqa: F401  (recipes of others import Task from here)
 from cleser.training.sharding import clip_gradients, gather_gradients, shard
@@ -129,33 +129,16 @@ def train(
         rank=accelerator.process_index,
         ranks=accelerator.num_processes,
     )
+    steps = _Steps(accelerator, module, wrapped, backbone, config, tuning.accumulate)
     for epoch in range(state.epoch, config.epochs):
         _begin_epoch(recipe, (seed, epoch), loader.rank, source=source, dev=dev, target=target)
         module.train()
-        ours = source.labelled(recipe.found.source).weighted(recipe.weights(source))
-        theirs = None if target is None else target.labelled(recipe.found.target)
-        steps = list(_steps(recipe, ours, theirs, config.batch_size, (seed, epoch), loader.ranks))
-        totals: dict[str, float] = {}
-        batches = loader((ours, theirs), steps, (seed, epoch))
-        slow = encoder is not None or len(steps) >= _MANY_STEPS
+        batches, number = _batches(recipe, loader, source, target, config, (seed, epoch))
+        slow = encoder is not None or number >= _MANY_STEPS
         if slow and accelerator.is_main_process:  # somebody waits for it
-            batches = each(batches, f"seed {seed}, epoch {epoch}", len(steps))
-        for number, shares in enumerate(batches):
-            first = number - number % tuning.accumulate
-            gathered = min(tuning.accumulate, len(steps) - first)
-            complete = number + 1 == first + gathered
-            gather_gradients(backbone, complete)
-            with nullcontext() if complete else accelerator.no_sync(module):
-                terms = module(*(s if s is None else s.to(accelerator.device) for s in shares))
-                accelerator.backward(terms["loss"] / gathered)
-            if complete:
-                _set_rates(wrapped, config, (epoch + first / len(steps)) / config.epochs)
-                clip_gradients(module.parameters(), config.clip)
-                wrapped.step()
-                wrapped.zero_grad()
-            for name, value in terms.items():
-                totals[name] = totals.get(name, 0.0) + value.item() / len(steps)
-        line = {"seed": seed, "epoch": epoch, **_over_processes(totals, accelerator)}
+            batches = each(batches, f"seed {seed}, epoch {epoch}", number)
+        means = steps.take(batches, number, epoch)
+        line = {"seed": seed, "epoch": epoch, **{f"train_{name}": m for name, m in means.items()}}
         _check_finite(line, config, tuning)
         line |= learner.eval().recipe.dev_scores(dev)
         state.record(learner, line, optimiser, keep=config.keep)
@@ -167,6 +150,57 @@ def train(
     learner.eval()
     recipe.finish(target)
     return state.history
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """The steps of an epoch: gradients of one or several batches, clipped, and the weights changed by them.
+
+    Attributes:
+        accelerator: Shares the work between processes.
+        module: The learner, as the accelerator has wrapped it.
+        optimiser: Its optimiser, likewise.
+        backbone: What encodes recordings, if they are encoded in training.
+        config: How to train.
+        accumulate: Batches whose gradients are gathered before the weights change.
+    """
+
+    accelerator: Accelerator
+    module: nn.Module
+    optimiser: torch.optim.Optimizer
+    backbone: nn.Module | None
+    config: TrainingConfig
+    accumulate: int
+
+    def take(self, batches: Iterable[Loaded], number: int, epoch: int) -> dict[str, float]:
+        """The epoch's mean of each term of the loss, over ``number`` batches and all processes."""
+        totals: dict[str, float] = {}
+        for at, batch in enumerate(batches):
+            first = at - at % self.accumulate
+            gathered = min(self.accumulate, number - first)
+            complete = at + 1 == first + gathered
+            terms = self._differentiate(batch, gathered, complete=complete)
+            if complete:
+                self._change_weights((epoch + first / number) / self.config.epochs)
+            for name, value in terms.items():
+                totals[name] = totals.get(name, 0.0) + value.item() / number
+        return _over_processes(totals, self.accelerator)
+
+    def _differentiate(self, batch: Loaded, gathered: int, *, complete: bool) -> dict[str, Tensor]:
+        """Add a batch's gradients to those of the others gathered; processes exchange them once all are there."""
+        gather_gradients(self.backbone, complete)
+        with nullcontext() if complete else self.accelerator.no_sync(self.module):
+            placed = (s if s is None else s.to(self.accelerator.device) for s in batch)
+            terms: dict[str, Tensor] = self.module(*placed)
+            self.accelerator.backward(terms["loss"] / gathered)
+        return terms
+
+    def _change_weights(self, progress: float) -> None:
+        """Step along the gradients when a share of the training is done."""
+        _set_rates(self.optimiser, self.config, progress)
+        clip_gradients(self.module.parameters(), self.config.clip)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
 
 
 def _begin_epoch(recipe: Recipe, seeds: tuple[int, int], rank: int, **datasets: Any) -> None:
@@ -231,7 +265,22 @@ def _schedule(config: TrainingConfig, progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * fall))
 
 
-def _steps(
+def _batches(
+    recipe: Recipe,
+    loader: StepLoader,
+    source: Dataset,
+    target: Dataset | None,
+    config: TrainingConfig,
+    seeds: tuple[int, int],
+) -> tuple[Iterator[Loaded], int]:
+    """An epoch's batches, with the labels that the recipe has found, and their number."""
+    ours = source.labelled(recipe.found.source).weighted(recipe.weights(source))
+    theirs = None if target is None else target.labelled(recipe.found.target)
+    drawn = list(_positions(recipe, ours, theirs, config.batch_size, seeds, loader.ranks))
+    return loader((ours, theirs), drawn, seeds), len(drawn)
+
+
+def _positions(
     recipe: Recipe,
     source: Dataset,
     target: Dataset | None,
@@ -239,7 +288,7 @@ def _steps(
     seeds: tuple[int, int],
     least: int = 1,
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Each source batch, with as many target utterances where the recipe sees them.
+    """Positions of each source batch, with as many target utterances where the recipe sees them.
 
     An epoch's rest with fewer than ``least`` utterances, one for each process, is left out.
     """
@@ -257,12 +306,12 @@ def _steps(
 
 
 def _over_processes(totals: dict[str, float], accelerator: Accelerator) -> dict[str, float]:
-    """Means over processes, each of which has seen its own share, named as those of training."""
+    """Means over processes, each of which has seen its own share."""
     names = sorted(totals)
     values = torch.tensor([totals[n] for n in names], dtype=torch.float64)
     mean = accelerator.reduce(values.to(accelerator.device), "mean")
     means = dict(zip(names, mean.tolist(), strict=True))
-    return {f"train_{name}": means[name] for name in totals}
+    return {name: means[name] for name in totals}
 
 
 def _check_finite(line: dict[str, float], config: TrainingConfig, tuning: FineTuning) -> None:
