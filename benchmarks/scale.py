@@ -33,7 +33,8 @@ from cleser.recipes.classical import Classical, ClassicalConfig
 from cleser.recipes.probe import Probe, ProbeConfig
 from cleser.speech import utterance_key
 from cleser.training.dataset import Dataset, Vocabulary, balance
-from cleser.training.loop import Task, train
+from cleser.training.loop import train
+from cleser.training.recipe import Task
 from cleser.training.sources import Stored
 
 EMOTIONS = ("anger", "happiness", "neutral", "sadness")

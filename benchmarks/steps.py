@@ -50,7 +50,7 @@ from cleser.speech import Backbone, load_backbone, utterance_key
 from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.training.audio import AudioEncoder, Sounds
 from cleser.training.dataset import Dataset, Vocabulary, balance
-from cleser.training.loop import Recipe, Task
+from cleser.training.recipe import Recipe, Task
 from cleser.training.sharding import clip_gradients
 from cleser.training.sources import Stored
 

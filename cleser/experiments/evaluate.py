@@ -9,7 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from cleser.corpora.protocol import Cast, Protocol, Uses
+from cleser.corpora.cast import Cast
+from cleser.corpora.protocol import Protocol
+from cleser.corpora.uses import Uses
 from cleser.evaluation import Run
 from cleser.experiments.experiment import (
     FOLDS,

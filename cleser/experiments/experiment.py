@@ -26,8 +26,10 @@ from cleser.alignment import Alignment
 from cleser.alignment.folder import existing_folder
 from cleser.corpora.attributes import ATTRIBUTES, attributes_of
 from cleser.corpora.audit import SHARED, LeakageError, audit
+from cleser.corpora.cast import Cast, Parts
 from cleser.corpora.left_out import lost, reasons
-from cleser.corpora.protocol import Cast, Parts, Protocol, Uses
+from cleser.corpora.protocol import Protocol
+from cleser.corpora.uses import Uses
 from cleser.corpora.votes import VOTES, vote_columns
 from cleser.evaluation import Run, write_results
 from cleser.experiments.methods import METHODS, package_of

@@ -18,15 +18,10 @@ from cleser.speech.backbones import Backbone
 from cleser.speech.backbones.fine_tuning import FineTuning, tune
 from cleser.training.audio import AudioEncoder
 from cleser.training.dataset import Dataset, Vocabulary
-from cleser.training.loop import (
-    Learner,
-    Recipe,
-    Task,
-    TrainingConfig,
-    derive,
-    embedded,
-    train,
-)
+from cleser.training.learner import Learner
+from cleser.training.loop import TrainingConfig, derive, train
+from cleser.training.recipe import Recipe, Task
+from cleser.training.recognition import embedded
 
 
 def _recognise(member: Learner, dataset: Dataset, together: bool) -> list[Tensor]:
@@ -236,6 +231,6 @@ def network(config: type[Any], build: Callable[..., Recipe]) -> Method:
 
     Args:
         config: Its settings, :class:`cleser.recipes.ERMConfig` or a class that extends it.
-        build: Makes the network of its settings and a :class:`cleser.training.loop.Task`, as a class of recipes does.
+        build: Makes the network of its settings and a :class:`cleser.training.recipe.Task`, as a class of recipes does.
     """
     return Method(config, runner(build), build)

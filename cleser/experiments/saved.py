@@ -27,7 +27,8 @@ from cleser.speech.backbones import Backbone, load_backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.speech.backbones.open import BESIDE
 from cleser.training.dataset import Dataset, Vocabulary, load_dataset, record_for
-from cleser.training.loop import Learner, Task
+from cleser.training.learner import Learner
+from cleser.training.recipe import Task
 
 BACKBONE_FOLDER: Final = "backbone"  # within an exported model, where the run's came from a folder
 

@@ -112,16 +112,7 @@ def extract_to_store(
         raise ValueError(
             f"found {len(known)} alignments, expected one for each of {len(manifest)} rows"
         )
-    store = PooledStore.create(
-        folder,
-        StoreSettings(
-            backbone.name,
-            _layer_names(backbone),
-            backbone.dim * (1 + record.std),
-            str(record),
-            dtype,
-        ),
-    )
+    store = PooledStore.create(folder, StoreSettings.of(backbone, record, dtype))
     rank, ranks = share
     paths, starts, ends = (manifest[c].tolist()[rank::ranks] for c in ("path", "start", "end"))
     rows = list(zip(paths, starts, ends, range(rank, len(known), ranks), strict=True))
@@ -252,10 +243,6 @@ def writer_of(store: PooledStore, rank: int = 0) -> StoreWriter:
         except BlockingIOError:
             continue
     raise AssertionError("there is always another name")
-
-
-def _layer_names(backbone: Backbone) -> tuple[int, ...]:
-    return tuple(getattr(backbone, "layers", range(backbone.n_layers)))
 
 
 class _File(NamedTuple):

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from cleser.features.pooled import Record
 from cleser.features.shards import (
     RECORD,
     Layout,
@@ -31,6 +32,7 @@ from cleser.features.shards import (
 )
 from cleser.files import write_bytes
 from cleser.memory import empty
+from cleser.speech.backbones import Backbone
 
 _DTYPES = {"float16": torch.float16, "float32": torch.float32}
 _KEY = re.compile(r"[0-9a-f]{32}")
@@ -72,6 +74,26 @@ class StoreSettings:
             raise ValueError(f"dim is {self.dim}, expected at least 1")
         if self.dtype not in _DTYPES:
             raise ValueError(f"dtype is {self.dtype!r}, expected one of {list(_DTYPES)}")
+
+    @classmethod
+    def of(
+        cls,
+        backbone: Backbone,
+        record: Record,
+        dtype: Literal["float16", "float32"] | None = None,
+    ) -> StoreSettings:
+        """Those of a store that holds this record of what the backbone encodes.
+
+        Args:
+            backbone: What turns sound into frames.
+            record: What is kept of an utterance.
+            dtype: How values are kept; by default as recipes read the backbone's.
+        """
+        layers = tuple(getattr(backbone, "layers", range(backbone.n_layers)))
+        dim = backbone.dim * (1 + record.std)
+        return cls(
+            backbone.name, layers, dim, str(record), backbone.kept if dtype is None else dtype
+        )
 
     @property
     def identity(self) -> str:

@@ -199,12 +199,12 @@ def _take_over(
     cache: Path | None,
 ) -> None:
     """Copy from stores that hold more, other layers or tokens beside the summaries: nothing is computed twice."""
-    own = _settings(backbone, record)
+    own = StoreSettings.of(backbone, record)
     name, layers = backbone.whole
     phones = alignments if alignments is not None else [None] * len(manifest)
     summaries_alone = record.tokens == "none"
     for kind in [record, *([replace(record, tokens="phone")] if summaries_alone else [])]:
-        richer = replace(_settings(backbone, kind), backbone=name, layers=layers)
+        richer = replace(StoreSettings.of(backbone, kind), backbone=name, layers=layers)
         folder = _folder(richer, cache)
         if richer != own and (folder / "settings.json").exists():
             keys = zip(*(keys_of(manifest, phones, r) for r in (record, kind)), strict=True)
@@ -251,13 +251,7 @@ def store_folder(backbone: Backbone, record: Record, cache: Path | None = None) 
     >>> store_folder(backbone, Record()) == store_folder(backbone, Record(tokens="none"))
     False
     """
-    return _folder(_settings(backbone, record), cache)
-
-
-def _settings(backbone: Backbone, record: Record) -> StoreSettings:
-    layers = tuple(getattr(backbone, "layers", range(backbone.n_layers)))
-    dim = backbone.dim * (1 + record.std)
-    return StoreSettings(backbone.name, layers, dim, str(record), backbone.kept)
+    return _folder(StoreSettings.of(backbone, record), cache)
 
 
 def _folder(settings: StoreSettings, cache: Path | None) -> Path:

@@ -19,7 +19,7 @@ from cleser.losses import DomainAdversary, Warmup, coral
 from cleser.models.batch import Batch
 from cleser.recipes.erm import ERM, ERMConfig
 from cleser.settings import check_ranges
-from cleser.training.loop import Task
+from cleser.training.recipe import Task
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Coral(ERM):
     """Deep CORAL: align the covariances of the utterance embeddings of source and target.
 
     >>> from cleser.training.dataset import Vocabulary
-    >>> from cleser.training.loop import Task
+    >>> from cleser.training.recipe import Task
     >>> vocabulary = Vocabulary(("anger", "sadness"), ("anna", "ben"), ("en", "zh"), ("mine",), ("a", "h"))
     >>> task = Task(layers=2, channels=8, vocabulary=vocabulary, mix="weighted")
     >>> Coral(CoralConfig(weight=10.0), task).sees_target
@@ -93,7 +93,7 @@ class Dann(ERM):
     """Domain-adversarial training: embeddings from which source and target cannot be told apart.
 
     >>> from cleser.training.dataset import Vocabulary
-    >>> from cleser.training.loop import Task
+    >>> from cleser.training.recipe import Task
     >>> vocabulary = Vocabulary(("anger", "sadness"), ("anna", "ben"), ("en", "zh"), ("mine",), ("a", "h"))
     >>> task = Task(layers=2, channels=8, vocabulary=vocabulary, mix="weighted")
     >>> Dann(DannConfig(warm_up=100), task).adversary.training

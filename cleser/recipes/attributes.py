@@ -26,8 +26,9 @@ from cleser.evaluation.concordance import ccc, moment_matrix
 from cleser.losses import concordance_loss
 from cleser.models.batch import Batch
 from cleser.recipes.erm import ERM, ERMConfig
-from cleser.training.dataset import Dataset
-from cleser.training.loop import Task, by_corpus, predict_attributes
+from cleser.training.dataset import Dataset, by_corpus
+from cleser.training.recipe import Task
+from cleser.training.recognition import predict_attributes
 
 
 def attribute_loss(predicted: Tensor, actual: Tensor, *, all_ranks: bool = True) -> Tensor:

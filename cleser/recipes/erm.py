@@ -20,7 +20,9 @@ from cleser.recipes.several_emotions import has_emotions, multi_label_losses, vo
 from cleser.recipes.test_time import adapt
 from cleser.settings import check_ranges
 from cleser.training.dataset import Dataset
-from cleser.training.loop import Recipe, Task, TrainingConfig, predict
+from cleser.training.loop import TrainingConfig
+from cleser.training.recipe import Recipe, Task
+from cleser.training.recognition import predict
 
 _AT_ONCE: Final = 64  # utterances that the network adapts to in a step
 
@@ -93,7 +95,7 @@ class ERM(Recipe):
             at once, and a setting or the recipe takes an utterance to have one.
 
     >>> from cleser.training.dataset import Vocabulary
-    >>> from cleser.training.loop import Task
+    >>> from cleser.training.recipe import Task
     >>> vocabulary = Vocabulary(("anger", "sadness"), ("anna", "ben"), ("en", "zh"), ("mine",), ("a", "h"))
     >>> task = Task(layers=2, channels=8, vocabulary=vocabulary, mix="weighted")
     >>> ERM(ERMConfig(), task).sees_target, ERM(ERMConfig(match_prior=True), task).sees_target

@@ -52,7 +52,8 @@ from cleser.recipes.erm import ERM, ERMConfig
 from cleser.settings import check_ranges
 from cleser.studies.layer_maps import plot_anchors, save_figure
 from cleser.training.dataset import Dataset
-from cleser.training.loop import Task, TrainingConfig
+from cleser.training.loop import TrainingConfig
+from cleser.training.recipe import Task
 
 Units = Literal["utterance", "vowel"]
 
@@ -109,7 +110,7 @@ class LayerAnchoring(ERM):
     """Layer anchoring: find the layers in which the languages are similar, and align them by CORAL.
 
     >>> from cleser.training.dataset import Vocabulary
-    >>> from cleser.training.loop import Task
+    >>> from cleser.training.recipe import Task
     >>> vocabulary = Vocabulary(("anger", "sadness"), ("anna", "ben"), ("en", "zh"), ("mine",), ("a", "h"))
     >>> task = Task(layers=2, channels=8, vocabulary=vocabulary, mix="weighted")
     >>> LayerAnchoring(LayerAnchoringConfig(policy="single"), task).similarity  # not known before the first epoch

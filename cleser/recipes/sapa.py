@@ -60,7 +60,9 @@ from cleser.recipes.styles import KnownCommunities, speakers_of, without_communi
 from cleser.relations import differ, same
 from cleser.settings import check_ranges
 from cleser.training.dataset import Dataset
-from cleser.training.loop import Found, Task, TrainingConfig, embedded, recognise
+from cleser.training.loop import TrainingConfig
+from cleser.training.recipe import Found, Task
+from cleser.training.recognition import embedded, recognise
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ class SAPA(ERM):
     """SAPA: communities of speakers, pseudo-labels of the target, and anchoring of its utterances and phones.
 
     >>> from cleser.training.dataset import Vocabulary
-    >>> from cleser.training.loop import Task
+    >>> from cleser.training.recipe import Task
     >>> vocabulary = Vocabulary(("anger", "sadness"), ("anna", "ben"), ("en", "zh"), ("mine",), ("a", "h"))
     >>> task = Task(layers=2, channels=8, vocabulary=vocabulary, mix="weighted")
     >>> recipe = SAPA(SAPAConfig(phoneme_weight=0.2), task)

@@ -43,7 +43,8 @@ from cleser.models.batch import Batch
 from cleser.recipes.erm import ERM, ERMConfig
 from cleser.settings import check_ranges
 from cleser.training.dataset import Dataset
-from cleser.training.loop import Task, TrainingConfig
+from cleser.training.loop import TrainingConfig
+from cleser.training.recipe import Task
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class ZeroShot(ERM):
     With this term, as in the paper, the target is not opened before the test; by default its statistics are used.
 
     >>> from cleser.training.dataset import Vocabulary
-    >>> from cleser.training.loop import Task
+    >>> from cleser.training.recipe import Task
     >>> vocabulary = Vocabulary(("anger", "sadness"), ("anna", "ben"), ("en", "zh"), ("mine",), ("a", "h"))
     >>> task = Task(layers=2, channels=8, vocabulary=vocabulary, mix="weighted")
     >>> recipe = ZeroShot(ZeroShotConfig(temperature=0.1), task)

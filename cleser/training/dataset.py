@@ -524,3 +524,9 @@ def balance(rows: pd.DataFrame) -> Tensor:
     weight = (1 / size).where(known, 0.0).to_numpy(dtype=np.float32)
     total = float(weight.sum())
     return torch.from_numpy(weight * np.float32(known.sum() / total) if total else weight)
+
+
+def by_corpus(dataset: Dataset) -> list[Tensor]:
+    """Which utterances are of each corpus, bool [N] each."""
+    corpus = dataset.labels["corpus"]
+    return [corpus == code for code in corpus.unique()]

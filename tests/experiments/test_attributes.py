@@ -33,7 +33,8 @@ from cleser.recipes.probe import Probe, ProbeConfig
 from cleser.settings import to_plain
 from cleser.speech import load_backbone
 from cleser.training.dataset import Vocabulary
-from cleser.training.loop import Task, TrainingConfig
+from cleser.training.loop import TrainingConfig
+from cleser.training.recipe import Task
 from tests.corpora.trees import write_corpus
 
 QUICK = ERMConfig(

@@ -35,7 +35,8 @@ from cleser.recipes.classical import Classical
 from cleser.recipes.probe import Probe
 from cleser.settings import as_yaml, from_plain, to_plain
 from cleser.speech import Alignment, load_backbone, write_textgrid
-from cleser.training.loop import TrainingConfig, predict
+from cleser.training.loop import TrainingConfig
+from cleser.training.recognition import predict
 from tests.corpora.trees import write_corpus
 from tests.speech.tiny_models import save_tiny
 

@@ -23,8 +23,8 @@ from cleser.recipes.erm import ERMConfig
 from cleser.recipes.sapa import SAPAConfig
 from cleser.settings import to_plain
 from cleser.speech import extract_features, load_audio, load_backbone
-from cleser.training import loop
 from cleser.training.loop import TrainingConfig
+from cleser.training.recognition import embedded
 from tests.corpora.trees import EMOTIONS, write_corpus
 
 CONFIG = ERMConfig(
@@ -170,7 +170,7 @@ def test_utterances_are_recognised_once(ran, monkeypatch):
     """Emotion, embedding and the probability of each emotion come of one pass; other utterances are another."""
     run, target = ran
     passes = []
-    monkeypatch.setattr(neural, "embedded", lambda *args: passes.append(1) or loop.embedded(*args))
+    monkeypatch.setattr(neural, "embedded", lambda *args: passes.append(1) or embedded(*args))
     cleser.load_model(run).predict(corpora=[target])
     assert len(passes) == 2  # of two seeds
     cleser.load_model(run).predict(corpora=[target], alone=True)

@@ -7,7 +7,9 @@ import torch
 
 from cleser.models import ModelConfig
 from cleser.recipes import METHODS
-from cleser.training.loop import Task, TrainingConfig, predict
+from cleser.training.loop import TrainingConfig
+from cleser.training.recipe import Task
+from cleser.training.recognition import predict
 from tests.elsewhere import DEVICE, Elsewhere
 from tests.recipes.test_steps import CHANNELS, DIM, LAYERS, NAMES, dataset
 

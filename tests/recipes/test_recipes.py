@@ -18,7 +18,8 @@ from cleser.recipes.sapa import SAPAConfig
 from cleser.settings import to_plain
 from cleser.speech import load_backbone
 from cleser.training.dataset import balance, phones_of
-from cleser.training.loop import Found, Task, TrainingConfig, train
+from cleser.training.loop import TrainingConfig, train
+from cleser.training.recipe import Found, Task
 from tests.corpora.trees import write_corpus
 
 SMALL = ModelConfig(dim=8, token_view=True, input_dropout=0.0, dropout=0.1)
@@ -290,7 +291,7 @@ def test_what_a_batch_has_balanced_is_not_balanced_again(data, name, tmp_path):
 
 @pytest.mark.parametrize("name", ["coral", "dann", "layer-anchoring", "sapa"])
 def test_the_prior_is_matched_on_the_target(data, name):
-    from cleser.training.loop import predict
+    from cleser.training.recognition import predict
 
     source, target = sides(data)
     recipe = build(data, name, match_prior=True).eval()

@@ -16,7 +16,7 @@ from cleser.recipes.attributes import build_erm
 from cleser.recipes.erm import ERM, ERMConfig
 from cleser.recipes.several_emotions import has_emotions, multi_label_losses, vote_shares
 from cleser.training.dataset import Vocabulary
-from cleser.training.loop import Task
+from cleser.training.recipe import Task
 
 EMOTIONS = ("anger", "fear", "joy")
 VOCABULARY = Vocabulary(EMOTIONS, ("anna",), ("en",), ("mine",))

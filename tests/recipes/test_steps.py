@@ -16,7 +16,9 @@ from cleser.recipes.pseudo_labels import confident_labels
 from cleser.recipes.test_time import SAR, T3A, Tent
 from cleser.speech import Features
 from cleser.training.dataset import Dataset, Vocabulary
-from cleser.training.loop import Task, TrainingConfig, predict, recognise
+from cleser.training.loop import TrainingConfig
+from cleser.training.recipe import Task
+from cleser.training.recognition import predict, recognise
 from cleser.training.sources import InMemory
 
 LAYERS, CHANNELS, DIM = 3, 6, 8

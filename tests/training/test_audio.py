@@ -41,8 +41,10 @@ from cleser.training import loop
 from cleser.training.audio import PADDING, AudioEncoder, Sounds, _without
 from cleser.training.dataset import load_dataset
 from cleser.training.heard import Heard
-from cleser.training.loop import Task, TrainingConfig, embedded
+from cleser.training.loop import TrainingConfig
 from cleser.training.reading import Excerpt, stretch
+from cleser.training.recipe import Task
+from cleser.training.recognition import embedded
 from tests.corpora.trees import write_corpus
 from tests.elsewhere import DEVICE, Elsewhere
 from tests.speech.tiny_models import save_tiny

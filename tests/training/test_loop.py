@@ -8,7 +8,8 @@ import torch
 from cleser.models import ModelConfig
 from cleser.recipes import ERM, ERMConfig
 from cleser.speech.backbones.fine_tuning import FineTuning
-from cleser.training.loop import Task, TrainingConfig, train
+from cleser.training.loop import TrainingConfig, train
+from cleser.training.recipe import Task
 from tests.recipes.test_steps import CHANNELS, LAYERS, NAMES, dataset
 
 CONFIG = ERMConfig(ModelConfig(dim=8), TrainingConfig(epochs=3, batch_size=8, keep="last"))

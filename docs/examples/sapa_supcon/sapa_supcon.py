@@ -11,7 +11,7 @@ from cleser.experiments.neural import network
 from cleser.losses import CrossLingualSupCon
 from cleser.models import Batch, Embedded
 from cleser.recipes import SAPA, SAPAConfig
-from cleser.training.loop import Task
+from cleser.training.recipe import Task
 
 
 @dataclass(frozen=True)

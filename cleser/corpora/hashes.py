@@ -1,0 +1,43 @@
+"""Hashes of a protocol's terms and of who takes part: results that rest on the same have the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from cleser.corpora.attributes import ATTRIBUTES, attributes_of
+
+
+def hash_of_terms(terms: Mapping[str, Any]) -> str:
+    """Twelve hexadecimal digits of terms by name, in whatever order they are given."""
+    return hashlib.sha256(json.dumps(terms, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def hash_of_utterances(frame: pd.DataFrame) -> str:
+    """Who says what where in a recording, and in which emotion."""
+    columns = frame[["utterance", "corpus", "speaker", "emotion", "start", "end"]]
+    text = columns.sort_values("utterance").to_csv(index=False, float_format="%.6f")
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def hash_of_attributes(frame: pd.DataFrame) -> str:
+    """The attributes of whoever takes part."""
+    table = frame[["utterance"]].assign(
+        **dict(zip(ATTRIBUTES, attributes_of(frame).T, strict=True))
+    )
+    text = table.sort_values("utterance").to_csv(index=False, float_format="%.6f")
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def hash_of_division(roles: Mapping[str, pd.DataFrame]) -> str:
+    """Who is in which part of a fold, of the utterances by their role."""
+    lines = [
+        f"{role} {split} {utterance}"
+        for role, frame in roles.items()
+        for utterance, split in frame[["utterance", "split"]].itertuples(index=False)
+    ]
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
