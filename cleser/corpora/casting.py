@@ -172,7 +172,7 @@ def _check_classes(
         unused = "".join(f"; {said}" for said in reasons(_left_out(renamed[s] for s in specs)))
         raise ValueError(
             f"the {role}{part} {list(specs)} holds no utterance of {missing}, expected all of {list(protocol.labels)}; "
-            f"found {found}: map one of them (--map calm=neutral), or narrow the classes on purpose (--labels)"
+            f"found {found}: map one of them (--map calm=neutral), or train on fewer classes (cleser run --labels)"
             f"{unused}"
         )
 
