@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
-from typing import Protocol as Interface
 from typing import cast as cast_to
 
 import pandas as pd
@@ -30,6 +29,7 @@ from cleser.corpora.left_out import lost, reasons
 from cleser.corpora.protocol import Cast, Parts, Protocol, Uses
 from cleser.corpora.votes import VOTES, vote_columns
 from cleser.evaluation import Run, write_results
+from cleser.experiments.fitted import Fitted, MultiLabel, Regression, multi_label
 from cleser.experiments.methods import METHODS, package_of
 from cleser.experiments.one_sided import OneSidedness, learn, settle, speakers_of_one_emotion
 from cleser.experiments.sentence_check import (
@@ -297,61 +297,6 @@ class Data:
         if self.cast.protocol.target_access != "labels":
             return seen
         return Dataset.join([seen, self.target.subset(rows)])
-
-
-class Fitted(Interface):
-    """A method that has been fitted for one seed."""
-
-    def predict(self, dataset: Dataset, *, together: bool = True) -> tuple[Tensor, Tensor]:
-        """Probabilities [N, K] and embeddings [N, D].
-
-        Args:
-            dataset: The utterances.
-            together: Whether one utterance may tell something about another, as for speaker-style communities.
-        """
-        ...
-
-    def tensors(self) -> dict[str, Tensor]:
-        """What has to be kept to predict again."""
-        ...
-
-    def write(self, folder: Path) -> None:
-        """Put what a reader of the run should see beside its results."""
-        ...
-
-
-class Regression(Fitted, Interface):
-    """A fitted method that also predicts attributes."""
-
-    def attributes(self, dataset: Dataset, *, together: bool = True) -> Tensor:
-        """Attributes [N, A], from −1 to 1.
-
-        Args:
-            dataset: The utterances.
-            together: As for :meth:`Fitted.predict`.
-        """
-        ...
-
-
-class MultiLabel(Fitted, Interface):
-    """A fitted method that recognises several emotions of an utterance at once."""
-
-    vote_threshold: float
-
-    def sigmoids(self, dataset: Dataset, *, together: bool = True) -> Tensor:
-        """Probabilities [N, K], each from 0 to 1.
-
-        Args:
-            dataset: The utterances.
-            together: As for :meth:`Fitted.predict`.
-        """
-        ...
-
-
-def multi_label(fitted: Fitted) -> MultiLabel | None:
-    """The method, if it recognises several emotions at once."""
-    several = getattr(fitted, "vote_threshold", None) is not None
-    return cast_to(MultiLabel, fitted) if several else None
 
 
 class Repeat(NamedTuple):

@@ -48,7 +48,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from cleser.evaluation.multi_label import DECIDED_AT
-from cleser.experiments.experiment import Fitted
+from cleser.experiments.fitted import Fitted
 from cleser.experiments.neural import FittedRecipe
 from cleser.experiments.onnx_audio import RecordingFeatures
 from cleser.experiments.saved import SavedRun

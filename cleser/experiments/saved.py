@@ -14,7 +14,8 @@ from torch import Tensor
 
 from cleser.alignment import Alignment
 from cleser.corpora.protocol import Protocol
-from cleser.experiments.experiment import FOLDS, Fitted, multi_label
+from cleser.experiments.experiment import FOLDS
+from cleser.experiments.fitted import Fitted, multi_label
 from cleser.experiments.methods import METHODS, unknown_recipe
 from cleser.experiments.neural import FittedRecipe, encoder_for, member_prefix
 from cleser.experiments.one_sided import OneSidedness
