@@ -17,10 +17,10 @@ from cleser.experiments.experiment import (
     admit,
     begin,
     finish,
-    predictions_of,
     uses_of,
 )
 from cleser.experiments.one_sided import settle
+from cleser.experiments.predictions import predictions_of
 from cleser.experiments.saved import SavedRun, open_run, read_settings
 from cleser.experiments.selection import names_of, own_name
 from cleser.training.dataset import phones_of

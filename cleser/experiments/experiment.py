@@ -11,51 +11,32 @@ import re
 import shutil
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
-from typing import cast as cast_to
 
 import pandas as pd
-import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from cleser.alignment import Alignment
 from cleser.alignment.folder import existing_folder
-from cleser.corpora.attributes import ATTRIBUTES, attributes_of
 from cleser.corpora.audit import SHARED, LeakageError, audit
 from cleser.corpora.left_out import lost, reasons
 from cleser.corpora.protocol import Cast, Parts, Protocol, Uses
-from cleser.corpora.votes import VOTES, vote_columns
 from cleser.evaluation import Run, write_results
-from cleser.experiments.fitted import Fitted, MultiLabel, Regression, multi_label
+from cleser.experiments.data import Data
+from cleser.experiments.fitted import Fitted
 from cleser.experiments.methods import METHODS, package_of
-from cleser.experiments.one_sided import OneSidedness, learn, settle, speakers_of_one_emotion
-from cleser.experiments.sentence_check import (
-    SentenceCheck,
-    learn_sentences,
-    remove_unlabelled,
-    said_in,
-    sentences_of_one_emotion,
-)
+from cleser.experiments.predictions import predictions_of
 from cleser.experiments.trackers import TrackerName, Trackers
 from cleser.files import replacing, write_text
 from cleser.progress import console, track
 from cleser.recipe_names import with_current_name
-from cleser.recipes.several_emotions import has_emotions, vote_shares
 from cleser.settings import as_yaml, completed, differences, read_yaml, to_plain
 from cleser.speech.backbones import Backbone
 from cleser.speech.backbones.fine_tuning import FineTuning, check_crop
 from cleser.speech.backbones.open import located
-from cleser.training.dataset import (
-    Dataset,
-    Vocabulary,
-    load_dataset,
-    phones_of,
-    record_for,
-    summaries_of,
-)
+from cleser.training.dataset import Dataset
 from cleser.training.processes import processes
 
 FOLDS: Final = "folds"  # within a run folder, those of its folds
@@ -168,135 +149,6 @@ def _completed(settings: dict[str, Any]) -> dict[str, Any]:
     if isinstance(settings.get("backbone"), str):  # older versions wrote a folder as it was given
         parts["backbone"] = located(settings["backbone"])
     return {**settings, **parts}
-
-
-class Data:
-    """The datasets of a cast; the target's recordings are opened only when the target is first used."""
-
-    def __init__(
-        self,
-        cast: Cast,
-        backbone: Backbone,
-        *,
-        auxiliary: bool,
-        tuning: FineTuning | None = None,
-        alignments: str | None = None,
-        tokens: bool = True,
-        workers: int = 0,
-    ) -> None:
-        self.workers = workers
-        self.cast, self.backbone, self.alignments = cast, backbone, alignments
-        self.tokens = tokens
-        self.tuning = tuning or FineTuning()
-        rows = pd.concat([cast.source, cast.auxiliary] if auxiliary else [cast.source])
-        rows = rows.drop_duplicates("utterance", ignore_index=True)
-        phones = phones_of(rows, alignments)
-        terms = cast.protocol
-        self.vocabulary = Vocabulary.of(terms.classes, rows, phones, terms.regressed)
-        self.record = record_for(cast.protocol, tokens=self.heard_tokens, phones=self.knows_phones)
-        self.one_sided: OneSidedness | None = None
-        if cast.protocol.normalisation == "auto" and cast.protocol.transductive:
-            self.one_sided = learn(
-                *summaries_of(rows, backbone, phones, title="source", record=self.record),
-                cast.protocol.labels,
-            )
-        heard: Sequence[Alignment | None] = []
-        if self.one_sided is not None:
-            heard = self.target_phones
-        self.protocol, note = settle(
-            cast.protocol, self.one_sided, cast.heard, backbone, heard, self.record
-        )
-        self.notes = [note] if note else []
-        single = speakers_of_one_emotion(rows) if self.protocol.normalisation == "shrunk" else []
-        if single:
-            self.notes.append(
-                f"{len(single)} labelled speakers show one emotion each and get their corpus' statistics: "
-                f"{', '.join(single[:3])}{' …' if len(single) > 3 else ''}"
-            )
-        self.seen, self.moments = load_dataset(
-            rows, self.protocol, self.vocabulary, backbone,
-            title="source", alignments=phones, distrusted=single, record=self.record, tokens=tokens,
-            from_audio=self.tuning.from_audio,
-        )  # fmt: skip
-        self.sentences: SentenceCheck | None = None
-        knows_words = backbone.content_layer is not None and not self.tuning.from_audio
-        knows_words = knows_words and bool(
-            terms.classes
-        )  # the check asks for sentences of one emotion
-        if self.protocol.removes_content and knows_words:
-            self._remove_sentences_of_source()
-
-    def _remove_sentences_of_source(self) -> None:
-        """Take off what is said where sentences are repeated, but for those that show one emotion each."""
-        said = said_in(self.seen, self.backbone)
-        single = sentences_of_one_emotion(self.seen.manifest, said)
-        if single:
-            self.notes.append(
-                f"{len(single)} labelled sentences show one emotion each and are left as they are: "
-                f"{', '.join(single[:3])}{' …' if len(single) > 3 else ''}"
-            )
-        bare = self.seen.without_sentences(said.mask(said.isin(single)))
-        self.sentences = learn_sentences(self.seen, bare, len(self.vocabulary.emotions))
-        self.seen = bare
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Layers and channels of the features."""
-        if self.tuning.from_audio:
-            return self.backbone.n_layers, 2 * self.backbone.dim  # mean and standard deviation
-        return self.seen.shape
-
-    @property
-    def heard_tokens(self) -> bool:
-        """Whether tokens are needed; from audio they always are, for their statistics."""
-        return self.tokens or self.tuning.from_audio
-
-    @cached_property
-    def knows_phones(self) -> bool:
-        """Whether there are alignments."""
-        return self.alignments is not None or "phones" in self.cast.source
-
-    @cached_property
-    def prior(self) -> tuple[float, ...]:
-        """The class shares that the protocol assumes of the target."""
-        labels, prior = self.cast.protocol.classes, self.cast.protocol.prior
-        if prior == "uniform":
-            return tuple(1 / len(labels) for _ in labels)
-        if prior == "source":
-            counts = self.cast.source["emotion"].value_counts()
-            prior = {str(name): float(counts[name]) for name in labels}
-        assert isinstance(prior, dict)
-        return tuple(prior.get(name, 0.0) / sum(prior.values()) for name in labels)
-
-    @cached_property
-    def target_phones(self) -> Sequence[Alignment | None]:
-        """The alignments of the target, where there are any; no recording is opened to read them."""
-        return phones_of(self.cast.heard, self.alignments)
-
-    @cached_property
-    def target(self) -> Dataset:
-        """Every target utterance, tested or heard."""
-        target, _ = load_dataset(
-            self.cast.heard, self.protocol, self.vocabulary, self.backbone,
-            title="target", alignments=self.target_phones, reference=self.moments, record=self.record,
-            tokens=self.tokens, from_audio=self.tuning.from_audio,
-        )  # fmt: skip
-        if self.sentences is not None:
-            target, note = remove_unlabelled(target, self.sentences, self.backbone)
-            self.notes.append(note)
-        if "votes" in self.seen.labels and "votes" not in target.labels:
-            # Nobody voted there; whoever learns from the target's utterances learns from one emotion each.
-            nobody = torch.zeros(len(target), len(self.vocabulary.emotions))
-            target = target.labelled({"votes": nobody})
-        return target
-
-    def learned(self, parts: Parts) -> Dataset:
-        """What a seed learns from: source and auxiliary, and the target's share for an oracle."""
-        rows = pd.concat([parts.train, parts.auxiliary], ignore_index=True)
-        seen = self.seen.subset(rows)
-        if self.cast.protocol.target_access != "labels":
-            return seen
-        return Dataset.join([seen, self.target.subset(rows)])
 
 
 class Repeat(NamedTuple):
@@ -722,47 +574,6 @@ def _withdraw(out: Path, *, trained: bool = False) -> None:
 def _sealed(protocol: Protocol) -> bool:
     """Whether no recording of the target may be opened before the test."""
     return protocol.target_access == "nothing"
-
-
-def predictions_of(
-    fitted: Fitted, test: Dataset, protocol: Protocol, seed: int
-) -> tuple[pd.DataFrame, Tensor]:
-    """What a fitted method predicts of tested utterances.
-
-    Returns:
-        One row an utterance: who it is, the truth, and what was predicted, of classes in ``predicted`` and
-        ``p_<class>``, of several emotions at once in ``true_<class>`` and ``sigmoid_<class>``, of attributes in
-        ``predicted_<attribute>``; and their embeddings [N, D].
-    """
-    columns = ["utterance", "corpus", "language", "speaker", "gender", "split", "emotion"]
-    table = test.manifest[columns].copy()
-    probabilities, embeddings = fitted.predict(test)
-    if classes := protocol.classes:
-        table["predicted"] = [classes[i] for i in probabilities.argmax(-1).tolist()]
-        for k, name in enumerate(classes):
-            table[f"p_{name}"] = probabilities[:, k].tolist()
-    if (several := multi_label(fitted)) is not None:
-        table = pd.concat([table, _several_emotions(several, test, classes)], axis=1)
-    for column in vote_columns(test.manifest):
-        if column.removeprefix(VOTES) in protocol.classes:
-            table[column] = test.manifest[column]
-    if names := protocol.regressed:
-        found = cast_to(Regression, fitted).attributes(test)
-        for a, name in enumerate(names):
-            table[name] = attributes_of(test.manifest)[:, ATTRIBUTES.index(name)]
-            table[f"predicted_{name}"] = found[:, a].tolist()
-    return table.assign(seed=seed), embeddings
-
-
-def _several_emotions(fitted: MultiLabel, test: Dataset, classes: Sequence[str]) -> pd.DataFrame:
-    """Which emotions each utterance has, ``true_<class>``, and with what probability, ``sigmoid_<class>``."""
-    emotion = test.labels["emotion"]
-    votes = test.labels.get("votes", torch.zeros(len(emotion), len(classes)))
-    has = has_emotions(vote_shares(votes, emotion), fitted.vote_threshold)
-    sigmoids = fitted.sigmoids(test)
-    truth = {f"true_{name}": has[:, k].tolist() for k, name in enumerate(classes)}
-    found = {f"sigmoid_{name}": sigmoids[:, k].tolist() for k, name in enumerate(classes)}
-    return pd.DataFrame({**truth, **found}, index=test.manifest.index)
 
 
 def _write_embeddings(out: Path, target: Tensor, source: Dataset, embedded: Tensor) -> None:
