@@ -11,16 +11,10 @@ import pandas as pd
 
 from cleser.corpora.protocol import Cast, Protocol, Uses
 from cleser.evaluation import Run
-from cleser.experiments.experiment import (
-    FOLDS,
-    Experiment,
-    admit,
-    begin,
-    finish,
-    uses_of,
-)
+from cleser.experiments.experiment import Experiment, admit, uses_of
 from cleser.experiments.one_sided import settle
 from cleser.experiments.predictions import predictions_of
+from cleser.experiments.run_folder import FOLDS, begin, finish
 from cleser.experiments.saved import SavedRun, open_run, read_settings
 from cleser.experiments.selection import names_of, own_name
 from cleser.training.dataset import phones_of
@@ -72,14 +66,14 @@ def evaluate(
     uses = _uses(saved, cast, known=any(phone is not None for phone in phones))
     # Of an earlier test on other terms: whoever finds results must not find them under these.
     (experiment.out / "results.json").unlink(missing_ok=True)
-    begin(experiment, cast, [*notes, note] if note else notes, uses)
+    begin(experiment.out, experiment.settings(), cast, [*notes, note] if note else notes, uses)
     rows = []
     for seed, network in enumerate(saved.networks):
         test = dataset.subset(cast.parts(seed).test)
         rows.append(predictions_of(network, test, protocol, seed)[0])
     left_out = [*cast.left_out, *dataset.left_out]
     tested = pd.concat(rows, ignore_index=True)
-    return finish(experiment, tested, left_out, temperatures=temperatures_of(run))
+    return finish(experiment.out, tested, left_out, temperatures=temperatures_of(run))
 
 
 def called(on: Sequence[str]) -> str:

@@ -1,50 +1,44 @@
-"""An experiment from protocol to results: load, audit, extract, fit every seed, test, write down.
-
-A run folder is complete when it contains ``results.json``. Until then, the same command continues from the last
-finished epoch.
-"""
+"""An experiment from protocol to results: load, audit, extract, fit every seed, test, write down."""
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
-from safetensors.torch import save_file
 from torch import Tensor
 
 from cleser.alignment.folder import existing_folder
 from cleser.corpora.audit import SHARED, LeakageError, audit
-from cleser.corpora.left_out import lost, reasons
+from cleser.corpora.left_out import reasons
 from cleser.corpora.protocol import Cast, Parts, Protocol, Uses
-from cleser.evaluation import Run, write_results
+from cleser.evaluation import Run
 from cleser.experiments.data import Data
 from cleser.experiments.fitted import Fitted
-from cleser.experiments.methods import METHODS, package_of
+from cleser.experiments.methods import package_of
+from cleser.experiments.model_file import write_model
 from cleser.experiments.predictions import predictions_of
+from cleser.experiments.run_folder import (
+    FOLDS,
+    begin,
+    finish,
+    holds_finished,
+    withdraw,
+    write_embeddings,
+    write_history,
+)
 from cleser.experiments.trackers import TrackerName, Trackers
-from cleser.files import replacing, write_text
 from cleser.progress import console, track
-from cleser.recipe_names import with_current_name
-from cleser.settings import as_yaml, completed, differences, read_yaml, to_plain
+from cleser.settings import to_plain
 from cleser.speech.backbones import Backbone
 from cleser.speech.backbones.fine_tuning import FineTuning, check_crop
 from cleser.speech.backbones.open import located
 from cleser.training.dataset import Dataset
 from cleser.training.processes import processes
-
-FOLDS: Final = "folds"  # within a run folder, those of its folds
-SELECTION: Final = "selection"  # and what its settings were chosen by
-
-
-class RunFolderError(ValueError):
-    """A run folder that holds something else than this run."""
 
 
 @dataclass(frozen=True)
@@ -110,45 +104,7 @@ class Experiment:
         Raises:
             RunFolderError: The folder holds another run, or something that is no run.
         """
-        out = self.out
-        path = out / "config.yaml"
-        if path.exists():
-            apart = differences(
-                _completed(with_current_name(read_yaml(path))), _completed(self.settings())
-            )
-            if apart := [said for said in apart if not _begins(said, chosen)]:
-                raise RunFolderError(
-                    f"{out} holds a run with other settings ({'; '.join(apart)}); choose another folder or remove it"
-                )
-            return (out / "results.json").exists()
-        if out.exists() and not (out.is_dir() and _others(out) <= {SELECTION}):
-            raise RunFolderError(f"{out} is not empty and holds no run; choose another folder")
-        return False
-
-
-def _begins(said: str, names: Collection[str]) -> bool:
-    """Whether a difference is in one of these settings, or in a part of it."""
-    return any(said.startswith((f"{name} ", f"{name}.")) for name in names)
-
-
-def _others(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
-
-
-def _completed(settings: dict[str, Any]) -> dict[str, Any]:
-    """A run's settings with what the version that wrote them did not know yet."""
-    name = str(settings.get("recipe"))
-    kinds: dict[str, type[Any]] = {"protocol": Protocol, "tuning": FineTuning}
-    if name in METHODS:
-        kinds["config"] = METHODS[name].config
-    parts: dict[str, Any] = {
-        k: completed(kind, settings[k])
-        for k, kind in kinds.items()
-        if isinstance(settings.get(k), dict)
-    }
-    if isinstance(settings.get("backbone"), str):  # older versions wrote a folder as it was given
-        parts["backbone"] = located(settings["backbone"])
-    return {**settings, **parts}
+        return holds_finished(self.out, self.settings(), chosen=chosen)
 
 
 class Repeat(NamedTuple):
@@ -245,7 +201,8 @@ def run_experiment(
     if not cast.several:
         return _run_cast(experiment, cast, notes, config, fit, backbone, auxiliary=auxiliary)
     alignments = experiment.alignments is not None or "phones" in cast.source
-    begin(experiment, cast, notes, uses_of(config, cast, backbone, alignments=alignments))
+    uses = uses_of(config, cast, backbone, alignments=alignments)
+    begin(experiment.out, experiment.settings(), cast, notes, uses)
     folders = []
     for fold in cast.folds:
         folder = experiment.out / FOLDS / re.sub(r"[^\w.-]+", "-", fold.protocol.fold)
@@ -255,7 +212,7 @@ def run_experiment(
             if not one.finished():
                 _run_cast(one, fold, notes, config, fit, backbone, auxiliary=auxiliary)
         except ValueError:
-            _withdraw(experiment.out)
+            withdraw(experiment.out)
             raise
     return _gather(experiment, folders)
 
@@ -271,7 +228,7 @@ def _gather(experiment: Experiment, folders: list[Path]) -> dict[str, Any]:
         if run.development is not None
     ]
     results = finish(
-        experiment,
+        experiment.out,
         pd.concat(predictions, ignore_index=True),
         [*left_out.values()],
         development=pd.concat(kept, ignore_index=True) if len(kept) == len(runs) else None,
@@ -293,7 +250,8 @@ def _run_cast(
     """Fit and test a method for every seed on one cast, into one folder."""
     data = _prepare(experiment, cast, config, backbone, auxiliary=auxiliary)
     uses = uses_of(config, cast, backbone, alignments=data.knows_phones)
-    begin(experiment, cast, [*notes, *data.notes], uses, data.protocol.normalisation)
+    notes, settled = [*notes, *data.notes], data.protocol.normalisation
+    begin(experiment.out, experiment.settings(), cast, notes, uses, settled)
     trackers = _trackers(experiment)
     networks = _fit_all(experiment, data, fit, trackers)
     if _sealed(experiment.protocol):
@@ -302,7 +260,7 @@ def _run_cast(
     if _sealed(experiment.protocol):
         _tell_left_out(data.target.left_out)
     left_out = [*cast.left_out, *data.seen.left_out, *data.target.left_out]
-    results = finish(experiment, tested, left_out, development=development)
+    results = finish(experiment.out, tested, left_out, development=development)
     trackers.finish(results)
     return results
 
@@ -312,7 +270,7 @@ def _audit_unsealed(experiment: Experiment, cast: Cast) -> None:
     try:
         audit(cast, repeats=experiment.seeds)
     except LeakageError:
-        _withdraw(experiment.out, trained=True)
+        withdraw(experiment.out, trained=True)
         raise
 
 
@@ -402,15 +360,14 @@ def _fit_all(
 
         def report(epochs: list[dict[str, float]], before: list[dict[str, float]] = before) -> None:
             history[:] = [*before, *epochs]
-            lines = "".join(json.dumps(line) + "\n" for line in history)
-            write_text(experiment.out / "metrics.jsonl", lines)
+            write_history(experiment.out, history)
             trackers.epochs(history)
 
         checkpoint = experiment.out / "checkpoints" / f"seed{seed}.safetensors"
         try:
             networks.append(fit(Repeat(seed, data, data.cast.parts(seed), checkpoint, report)))
         except ValueError:
-            _withdraw(experiment.out)
+            withdraw(experiment.out)
             raise
     return networks
 
@@ -432,10 +389,10 @@ def _test_all(
     cast, together = data.cast, processes()
     predictions: list[pd.DataFrame] = []
     development: list[pd.DataFrame] = []
-    kept: dict[str, Tensor] = {}
+    kept: list[dict[str, Tensor]] = []
     for seed, fitted in enumerate(networks):
         parts = cast.parts(seed)
-        kept |= {f"seed{seed}.{name}": t for name, t in fitted.tensors().items()}
+        kept.append(fitted.tensors())
         test = data.target.subset(parts.test)
         table, embeddings = predictions_of(fitted, test, cast.protocol, seed)
         predictions.append(table)
@@ -448,9 +405,9 @@ def _test_all(
             of_source = fitted.predict(source)[1]  # by all processes: weights may be spread
             if together.is_main_process:
                 fitted.write(experiment.out)
-                _write_embeddings(experiment.out, embeddings, source, of_source)
-    if kept and together.is_main_process:
-        _write_model(experiment.out, kept, data)
+                write_embeddings(experiment.out, embeddings, source, of_source)
+    if any(kept) and together.is_main_process:
+        write_model(experiment.out, kept, data)
     whole = len(development) == len(networks)
     return (
         pd.concat(predictions, ignore_index=True),
@@ -527,107 +484,6 @@ def admit(experiment: Experiment) -> tuple[Cast, list[str]]:
     return cast, [*findings.notes, *asked, *experiment.notes]
 
 
-def begin(
-    experiment: Experiment, cast: Cast, notes: list[str], uses: Uses, settled: str = ""
-) -> None:
-    """Begin the run folder, once features are there: a run that fails on its inputs leaves none behind.
-
-    Args:
-        experiment: Names the folder.
-        cast: Who takes part.
-        notes: What a reader of the results has to know.
-        uses: What the method makes of the target.
-        settled: The normalisation that ``"auto"`` came to; of several folds each has its own.
-    """
-    if not processes().is_main_process:
-        return
-    experiment.out.mkdir(parents=True, exist_ok=True)
-    write_text(experiment.out / "config.yaml", as_yaml(experiment.settings()))
-    described = {**cast.describe(uses), "notes": notes}
-    if settled:
-        described["settled_normalisation"] = settled
-    write_text(experiment.out / "protocol.json", json.dumps(described, indent=2) + "\n")
-
-
-def _withdraw(out: Path, *, trained: bool = False) -> None:
-    """Remove a run folder in which nothing has been learned: what the run wants is wrong, not what it found.
-
-    Args:
-        out: The folder; whatever else it holds stays.
-        trained: Remove it even so, since what was learned must not be used.
-    """
-    begun = {out / "config.yaml", out / "protocol.json"}
-    if trained:
-        begun |= {out / "checkpoints", out / "metrics.jsonl"}
-    if (out / FOLDS).is_dir() and not any((out / FOLDS).iterdir()):
-        begun.add(out / FOLDS)
-    if not processes().is_main_process or not out.is_dir():
-        return
-    found = set(out.iterdir())
-    if found <= begun | {out / SELECTION}:
-        for path in found & begun:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        if not found - begun:
-            out.rmdir()
-
-
 def _sealed(protocol: Protocol) -> bool:
     """Whether no recording of the target may be opened before the test."""
     return protocol.target_access == "nothing"
-
-
-def _write_embeddings(out: Path, target: Tensor, source: Dataset, embedded: Tensor) -> None:
-    """For the report's map: where the first seed puts target and source utterances."""
-    found = {"embeddings": target.contiguous(), "source_embeddings": embedded.contiguous()}
-    with replacing(out / "embeddings.safetensors") as part:
-        save_file(found, part)
-    columns = ["utterance", "corpus", "language", "speaker", "emotion"]
-    with replacing(out / "source.parquet") as part:
-        source.manifest[columns].to_parquet(part)
-
-
-def _write_model(out: Path, tensors: dict[str, Tensor], data: Data) -> None:
-    task = {
-        "layers": data.shape[0],
-        "channels": data.shape[1],
-        "mix": data.backbone.mix,
-        "vocabulary": asdict(data.vocabulary),
-        "prior": data.prior,
-    }
-    reference = {f"reference.{n}": t.contiguous() for n, t in data.moments._asdict().items()}
-    if data.one_sided is not None:
-        reference |= {f"one_sided.{n}": t for n, t in data.one_sided.tensors().items()}
-    if data.sentences is not None:
-        reference |= {f"sentences.{n}": t for n, t in data.sentences.tensors().items()}
-    metadata = {"task": json.dumps(task)}
-    with replacing(out / "model.safetensors") as part:
-        save_file({**tensors, **reference}, part, metadata=metadata)
-
-
-def finish(
-    experiment: Experiment,
-    predictions: pd.DataFrame,
-    left_out: list[dict[str, str]],
-    *,
-    development: pd.DataFrame | None = None,
-    temperatures: list[dict[str, Any]] | None = None,
-) -> dict[str, Any]:
-    """Write predictions, then results: whoever finds results finds all that stands behind them.
-
-    Args:
-        experiment: Names the folder.
-        predictions: Of the tested utterances.
-        left_out: Recordings that could not be used.
-        development: Predictions of the source's development speakers, to which temperatures are fitted.
-        temperatures: What an earlier run has fitted, see :func:`cleser.evaluation.write_results`.
-    """
-    together = processes()
-    if together.is_main_process:
-        for name, rows in (("predictions", predictions), ("development", development)):
-            if rows is not None:
-                with replacing(experiment.out / f"{name}.parquet") as part:
-                    rows.to_parquet(part)
-        write_results(experiment.out, left_out=lost(left_out), temperatures=temperatures)
-        shutil.rmtree(experiment.out / "checkpoints", ignore_errors=True)
-    together.wait_for_everyone()
-    return Run(experiment.out).results

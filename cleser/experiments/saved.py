@@ -9,16 +9,16 @@ from typing import Any, Final, NamedTuple
 
 import pandas as pd
 import yaml
-from safetensors import safe_open
 from torch import Tensor
 
 from cleser.alignment import Alignment
 from cleser.corpora.protocol import Protocol
-from cleser.experiments.experiment import FOLDS
 from cleser.experiments.fitted import Fitted, multi_label
 from cleser.experiments.methods import METHODS, unknown_recipe
+from cleser.experiments.model_file import of_seed, read_task, read_tensors
 from cleser.experiments.neural import FittedRecipe, encoder_for, member_prefix
 from cleser.experiments.one_sided import OneSidedness
+from cleser.experiments.run_folder import FOLDS
 from cleser.experiments.sentence_check import SentenceCheck, remove_unlabelled
 from cleser.features.normalisation import Moments
 from cleser.features.pooled import Record
@@ -141,7 +141,7 @@ def open_run(folder: Path) -> SavedRun:
     tuning = restored(FineTuning, settings.get("tuning", {}))
     backbone = load_backbone(settings["backbone"])
     networks: list[Fitted] = []
-    while seed := part(f"seed{len(networks)}."):
+    while seed := part(of_seed(len(networks))):
         if method.restore is not None:
             networks.append(method.restore(config, seed, len(vocabulary.emotions)))
             continue
@@ -223,6 +223,4 @@ def _read_model(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise ValueError(
             f"{folder}: found no model.safetensors, expected the folder of a finished run"
         )
-    with safe_open(path, framework="pt") as file:
-        task = json.loads(file.metadata()["task"])
-        return task, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    return read_task(path), read_tensors(path)
