@@ -11,7 +11,8 @@ import pandas as pd
 
 from cleser.corpora.protocol import Cast, Protocol, Uses
 from cleser.evaluation import Run
-from cleser.experiments.experiment import Experiment, admit, uses_of
+from cleser.experiments.access import uses_of
+from cleser.experiments.experiment import Experiment, admit
 from cleser.experiments.one_sided import settle
 from cleser.experiments.predictions import predictions_of
 from cleser.experiments.run_folder import FOLDS, begin, finish

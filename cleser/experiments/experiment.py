@@ -5,22 +5,30 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 from torch import Tensor
 
 from cleser.alignment.folder import existing_folder
-from cleser.corpora.audit import SHARED, LeakageError, audit
-from cleser.corpora.left_out import reasons
-from cleser.corpora.protocol import Cast, Parts, Protocol, Uses
+from cleser.corpora.audit import LeakageError, audit
+from cleser.corpora.protocol import Cast, Parts, Protocol
 from cleser.evaluation import Run
+from cleser.experiments.access import check_access, sealed, uses_of
 from cleser.experiments.data import Data
 from cleser.experiments.fitted import Fitted
 from cleser.experiments.methods import package_of
 from cleser.experiments.model_file import write_model
+from cleser.experiments.notes import (
+    lost_classes,
+    prior_note,
+    sample_note,
+    shares_note,
+    style_of,
+    tell,
+    tell_left_out,
+)
 from cleser.experiments.predictions import predictions_of
 from cleser.experiments.run_folder import (
     FOLDS,
@@ -125,45 +133,6 @@ class Repeat(NamedTuple):
     report: Callable[[list[dict[str, float]]], None]
 
 
-def check_access(config: Any, protocol: Protocol) -> None:
-    """Refuse a method that needs more of the target than a protocol lets it have.
-
-    Raises:
-        ValueError: It learns from the target's recordings, or from those that it is tested on, and may not.
-    """
-    test_time = getattr(config, "test_time", "none")
-    terms = (protocol.target_access, protocol.adapt, protocol.split)
-    if test_time != "none" and terms != ("audio", "test", "speakers"):
-        raise ValueError(
-            f"test_time {test_time!r} learns from the utterances that are tested, but the protocol has target_access "
-            f"{terms[0]!r}, adapt {terms[1]!r} and split {terms[2]!r}, expected 'audio', 'test' and 'speakers'"
-        )
-    if getattr(config, "adapts", False) and protocol.target_access == "nothing":
-        raise ValueError(
-            "a recipe with these settings learns from unlabelled recordings of the target, but the protocol has "
-            "target_access 'nothing': give --target-access audio, or take a recipe that needs none of them, as erm, "
-            "zero-shot or the plain probe"
-        )
-
-
-def uses_of(config: Any, cast: Cast, backbone: Backbone, *, alignments: bool) -> Uses:
-    """What a method with these settings makes of the target's unlabelled recordings under a protocol.
-
-    Raises:
-        ValueError: It learns from recordings that the protocol does not let it hear.
-    """
-    protocol = cast.protocol
-    check_access(config, protocol)
-    if protocol.target_access == "nothing":
-        return Uses(alignments=alignments)
-    said: Literal["none", "texts", "sound"] = "none"
-    if protocol.removes_content and protocol.classes and backbone.content_layer is not None:
-        said = "texts" if cast.heard["text"].notna().any() else "sound"
-    matched = getattr(config, "match_prior", False)
-    adapts = getattr(config, "adapts", False) or getattr(config, "test_time", "none") != "none"
-    return Uses(adapts or matched, protocol.prior if matched else "none", alignments, said)
-
-
 def run_experiment(
     experiment: Experiment,
     config: Any,
@@ -254,11 +223,11 @@ def _run_cast(
     begin(experiment.out, experiment.settings(), cast, notes, uses, settled)
     trackers = _trackers(experiment)
     networks = _fit_all(experiment, data, fit, trackers)
-    if _sealed(experiment.protocol):
+    if sealed(experiment.protocol):
         _audit_unsealed(experiment, cast)
     tested, development = _test_all(experiment, data, networks)
-    if _sealed(experiment.protocol):
-        _tell_left_out(data.target.left_out)
+    if sealed(experiment.protocol):
+        tell_left_out(data.target.left_out)
     left_out = [*cast.left_out, *data.seen.left_out, *data.target.left_out]
     results = finish(experiment.out, tested, left_out, development=development)
     trackers.finish(results)
@@ -288,65 +257,14 @@ def _prepare(
             tokens=getattr(config, "uses_tokens", False),
             workers=experiment.workers,
         )
-        sealed = _sealed(experiment.protocol)
-        _ = data.target_phones if sealed else data.target
-        data.notes += [*_sample_note(config, data), *_prior_note(config, experiment.protocol)]
-        _tell_left_out([*data.seen.left_out, *([] if sealed else data.target.left_out)])
-        data.notes += [*_shares_note(data), *_unheard(cast, data)]
+        closed = sealed(experiment.protocol)
+        _ = data.target_phones if closed else data.target
+        data.notes += [*sample_note(config, data), *prior_note(config, experiment.protocol)]
+        tell_left_out([*data.seen.left_out, *([] if closed else data.target.left_out)])
+        data.notes += [*shares_note(data), *lost_classes(cast, data)]
         for note in data.notes:
-            _tell(note, _style(note))
+            tell(note, style_of(note))
     return data
-
-
-def _unheard(cast: Cast, data: Data) -> list[str]:
-    """Source corpora of which a class is gone because no recording of it can be used.
-
-    Raises:
-        ValueError: It is gone from all of them.
-    """
-    used = cast.source["utterance"].isin(data.seen.manifest["utterance"])
-    left, gone = cast.source[used], cast.source[~used]
-    if missing := [name for name in cast.protocol.classes if name not in set(left["emotion"])]:
-        raise ValueError(
-            f"the source {list(cast.protocol.source)} holds no usable recording of {missing}, expected all of "
-            f"{list(cast.protocol.classes)}; {'; '.join(reasons(data.seen.left_out))}"
-        )
-    notes = []
-    for corpus, rows in gone.groupby("corpus"):
-        kept = set(left["emotion"][left["corpus"] == corpus])
-        if lost := sorted(set(rows["emotion"]) - kept) if cast.protocol.classes else []:
-            notes.append(
-                f"warning: of {corpus} no {' and no '.join(lost)} is learned, since none of these recordings can be "
-                "used"
-            )
-    return notes
-
-
-def _shares_note(data: Data) -> list[str]:
-    """That statistics of a whole target make its classes' shares look like the source's."""
-    by_group = data.protocol.transductive and data.cast.protocol.classes
-    if not by_group or data.cast.heard["speaker"].notna().any():
-        return []
-    return [
-        "normalisation: no speakers of the target are known, so that all of its utterances are standardised together: "
-        "that takes its class shares to be like the source's, and costs accuracy where they are not"
-    ]
-
-
-def _prior_note(config: Any, protocol: Protocol) -> list[str]:
-    """That classes are taken to be alike, which costs much where they are not; or that no prior can be matched."""
-    if not getattr(config, "match_prior", False):
-        return []
-    if _sealed(protocol):
-        return [
-            "prior: not matched, since target_access 'nothing' shows no recording to match it on"
-        ]
-    if protocol.prior != "uniform":
-        return []
-    return [
-        "prior: every class is taken to be as frequent in the target as any other; if they are not, give their shares "
-        "(--prior), or leave the prior out where there are several sources (--no-match-prior)"
-    ]
 
 
 def _fit_all(
@@ -421,35 +339,6 @@ def _trackers(experiment: Experiment) -> Trackers:
     return Trackers(names, experiment.out, experiment.settings())
 
 
-def _sample_note(config: Any, data: Data) -> list[str]:
-    """What is said where a method learns from a sample of the source."""
-    if not hasattr(config, "limit"):
-        return []
-    limit, found = config.limit(data.shape), len(data.seen)
-    if found <= limit:
-        return []
-    return [
-        f"the source has {found:,} utterances, of which this method learns from a random sample of {limit:,} at most "
-        "(its setting 'most', and half a gigabyte of statistics); all tested utterances are recognised"
-    ]
-
-
-@cache
-def _tell(note: str, style: str = "dim") -> None:
-    """Say it once: the cells of a bench would all say the same."""
-    console.print(note, style=style, highlight=False)
-
-
-def _style(note: str) -> str:
-    return "bold yellow" if note.startswith((SHARED, "warning")) else "dim"
-
-
-def _tell_left_out(left_out: Sequence[dict[str, str]]) -> None:
-    """Say why recordings cannot be used, before anything is learned without them."""
-    for said in reasons(left_out):
-        _tell(said)
-
-
 def admit(experiment: Experiment) -> tuple[Cast, list[str]]:
     """Load the protocol's corpora, and refuse leakage and a wrong folder; nothing is written.
 
@@ -459,7 +348,7 @@ def admit(experiment: Experiment) -> tuple[Cast, list[str]]:
     if experiment.alignments is not None:
         existing_folder(experiment.alignments)
     cast = experiment.protocol.load()
-    _tell_left_out(cast.left_out)
+    tell_left_out(cast.left_out)
     asked = [*cast.notes]
     if experiment.alignments is None and cast.phones_on_one_side:
         cast = cast.without_phones()
@@ -469,21 +358,15 @@ def admit(experiment: Experiment) -> tuple[Cast, list[str]]:
         )
     total = len(cast.source) + len(cast.auxiliary) + len(cast.heard)
     with track("audit", total) as advance:
-        sealed = _sealed(experiment.protocol)
         findings = audit(
             cast,
             repeats=experiment.seeds,
             alignments=experiment.alignments is not None or "phones" in cast.source,
-            sealed=sealed,
+            sealed=sealed(experiment.protocol),
             advance=lambda: advance(1),
         )
     for note in findings.notes:
-        _tell(f"audit: {note}", _style(note))
+        tell(f"audit: {note}", style_of(note))
     for note in (*asked, *experiment.notes):
-        _tell(note, _style(note))
+        tell(note, style_of(note))
     return cast, [*findings.notes, *asked, *experiment.notes]
-
-
-def _sealed(protocol: Protocol) -> bool:
-    """Whether no recording of the target may be opened before the test."""
-    return protocol.target_access == "nothing"

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from cleser.corpora.protocol import Protocol
+from cleser.experiments.access import check_declared
 from cleser.experiments.experiment import Experiment, Repeat, run_experiment
 from cleser.experiments.methods import Method
 from cleser.progress import track
@@ -192,25 +193,6 @@ def _fit_member(
         on_epoch=on_epoch,
     )
     return Learner(recipe, encoder)
-
-
-def check_declared(recipe: Recipe, config: Any) -> None:
-    """Refuse a recipe that is given the target's recordings while its settings do not say so.
-
-    The protocol's terms, and with them the hash and the report, follow the settings.
-
-    Raises:
-        ValueError: ``recipe.sees_target`` is true, and neither ``config.adapts`` nor ``config.match_prior`` is.
-    """
-    if recipe.sees_target and not (
-        getattr(config, "adapts", False) or getattr(config, "match_prior", False)
-    ):
-        names = type(recipe).__name__, type(config).__name__
-        raise ValueError(
-            f"{names[0]} has sees_target=True, but its settings {names[1]} do not say that it learns from the target's "
-            f"unlabelled recordings, and the terms of the run would be wrong: give {names[1]} the class attribute "
-            "adapts = True"
-        )
 
 
 def runner(build: Callable[[Any, Task], Recipe]) -> Callable[..., dict[str, Any]]:
