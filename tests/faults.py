@@ -1298,8 +1298,8 @@ FAULTS = (
     Fault(
         "a method that adapts while tested keeps it from the terms",
         "experiments/access.py",
-        'adapts = getattr(config, "adapts", False) or getattr(config, "test_time", "none") != "none"',
-        'adapts = getattr(config, "adapts", False)',
+        "hears = method.adapts or method.adapts_to_test or method.match_prior",
+        "hears = method.adapts or method.match_prior",
         "tests/recipes/test_recipes.py::test_adapting_while_tested_is_among_the_terms_and_refused_where_they_forbid_it",
     ),
     Fault(
@@ -1701,7 +1701,7 @@ FAULTS = (
     Fault(
         "a recipe that needs the target's recordings begins without them",
         "experiments/access.py",
-        'if getattr(config, "adapts", False) and protocol.target_access == "nothing":',
+        "if method.adapts and sealed(protocol):",
         "if False:",
         "tests/experiments/test_experiment.py::test_under_a_sealed_target_a_recipe_runs_or_says_what_it_lacks",
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from cleser.corpora.protocol import Cast, Protocol, Uses
+from cleser.experiments.declared import declared
 from cleser.speech.backbones import Backbone
 from cleser.training.loop import Recipe
 
@@ -20,14 +21,15 @@ def check_access(config: Any, protocol: Protocol) -> None:
     Raises:
         ValueError: It learns from the target's recordings, or from those that it is tested on, and may not.
     """
-    test_time = getattr(config, "test_time", "none")
+    method = declared(config)
     terms = (protocol.target_access, protocol.adapt, protocol.split)
-    if test_time != "none" and terms != ("audio", "test", "speakers"):
+    if method.adapts_to_test and terms != ("audio", "test", "speakers"):
         raise ValueError(
-            f"test_time {test_time!r} learns from the utterances that are tested, but the protocol has target_access "
-            f"{terms[0]!r}, adapt {terms[1]!r} and split {terms[2]!r}, expected 'audio', 'test' and 'speakers'"
+            f"test_time {method.test_time!r} learns from the utterances that are tested, but the protocol has "
+            f"target_access {terms[0]!r}, adapt {terms[1]!r} and split {terms[2]!r}, expected 'audio', 'test' and "
+            "'speakers'"
         )
-    if getattr(config, "adapts", False) and protocol.target_access == "nothing":
+    if method.adapts and sealed(protocol):
         raise ValueError(
             "a recipe with these settings learns from unlabelled recordings of the target, but the protocol has "
             "target_access 'nothing': give --target-access audio, or take a recipe that needs none of them, as erm, "
@@ -43,9 +45,8 @@ def check_declared(recipe: Recipe, config: Any) -> None:
     Raises:
         ValueError: ``recipe.sees_target`` is true, and neither ``config.adapts`` nor ``config.match_prior`` is.
     """
-    if recipe.sees_target and not (
-        getattr(config, "adapts", False) or getattr(config, "match_prior", False)
-    ):
+    method = declared(config)
+    if recipe.sees_target and not (method.adapts or method.match_prior):
         names = type(recipe).__name__, type(config).__name__
         raise ValueError(
             f"{names[0]} has sees_target=True, but its settings {names[1]} do not say that it learns from the target's "
@@ -62,11 +63,11 @@ def uses_of(config: Any, cast: Cast, backbone: Backbone, *, alignments: bool) ->
     """
     protocol = cast.protocol
     check_access(config, protocol)
-    if protocol.target_access == "nothing":
+    if sealed(protocol):
         return Uses(alignments=alignments)
     said: Literal["none", "texts", "sound"] = "none"
     if protocol.removes_content and protocol.classes and backbone.content_layer is not None:
         said = "texts" if cast.heard["text"].notna().any() else "sound"
-    matched = getattr(config, "match_prior", False)
-    adapts = getattr(config, "adapts", False) or getattr(config, "test_time", "none") != "none"
-    return Uses(adapts or matched, protocol.prior if matched else "none", alignments, said)
+    method = declared(config)
+    hears = method.adapts or method.adapts_to_test or method.match_prior
+    return Uses(hears, protocol.prior if method.match_prior else "none", alignments, said)

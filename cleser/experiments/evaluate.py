@@ -12,6 +12,7 @@ import pandas as pd
 from cleser.corpora.protocol import Cast, Protocol, Uses
 from cleser.evaluation import Run
 from cleser.experiments.access import uses_of
+from cleser.experiments.declared import declared
 from cleser.experiments.experiment import Experiment, admit
 from cleser.experiments.one_sided import settle
 from cleser.experiments.predictions import predictions_of
@@ -130,8 +131,7 @@ def _uses(saved: SavedRun, cast: Cast, *, known: bool) -> Uses:
     found = uses_of(saved.config, cast, saved.backbone, alignments=known)
     if set(cast.protocol.target) & set(saved.protocol.target):
         return found
-    adapts = getattr(saved.config, "test_time", "none") != "none"
-    return replace(found, training=adapts, prior="none")
+    return replace(found, training=declared(saved.config).adapts_to_test, prior="none")
 
 
 def protocol_on(

@@ -17,6 +17,7 @@ from cleser.corpora.protocol import Cast, Parts, Protocol
 from cleser.evaluation import Run
 from cleser.experiments.access import check_access, sealed, uses_of
 from cleser.experiments.data import Data
+from cleser.experiments.declared import declared
 from cleser.experiments.fitted import Fitted
 from cleser.experiments.methods import package_of
 from cleser.experiments.model_file import write_model
@@ -145,7 +146,7 @@ def run_experiment(
 
     Args:
         experiment: What is run and where.
-        config: The method's settings, of which ``adapts`` and ``match_prior`` say what it makes of target audio.
+        config: The method's settings; what they may say of it is in :class:`cleser.experiments.declared.Declared`.
         fit: Fits the method for one seed.
         backbone: Turns recordings into frames.
         auxiliary: Whether the method learns from auxiliary corpora.
@@ -254,7 +255,7 @@ def _prepare(
             auxiliary=auxiliary,
             tuning=experiment.tuning,
             alignments=experiment.alignments,
-            tokens=getattr(config, "uses_tokens", False),
+            tokens=declared(config).uses_tokens,
             workers=experiment.workers,
         )
         closed = sealed(experiment.protocol)

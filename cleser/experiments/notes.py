@@ -11,6 +11,7 @@ from cleser.corpora.left_out import reasons
 from cleser.corpora.protocol import Cast, Protocol
 from cleser.experiments.access import sealed
 from cleser.experiments.data import Data
+from cleser.experiments.declared import declared
 from cleser.progress import console
 
 
@@ -33,10 +34,8 @@ def tell_left_out(left_out: Sequence[dict[str, str]]) -> None:
 
 def sample_note(config: Any, data: Data) -> list[str]:
     """What is said where a method learns from a sample of the source."""
-    if not hasattr(config, "limit"):
-        return []
-    limit, found = config.limit(data.shape), len(data.seen)
-    if found <= limit:
+    most_of, found = declared(config).limit, len(data.seen)
+    if most_of is None or found <= (limit := most_of(data.shape)):
         return []
     return [
         f"the source has {found:,} utterances, of which this method learns from a random sample of {limit:,} at most "
@@ -46,7 +45,7 @@ def sample_note(config: Any, data: Data) -> list[str]:
 
 def prior_note(config: Any, protocol: Protocol) -> list[str]:
     """That classes are taken to be alike, which costs much where they are not; or that no prior can be matched."""
-    if not getattr(config, "match_prior", False):
+    if not declared(config).match_prior:
         return []
     if sealed(protocol):
         return [

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cleser.alignment import Alignment
 from cleser.corpora.protocol import Protocol
+from cleser.experiments.declared import declared
 from cleser.experiments.fitted import Fitted, multi_label
 from cleser.experiments.methods import METHODS, unknown_recipe
 from cleser.experiments.model_file import of_seed, read_task, read_tensors
@@ -166,7 +167,7 @@ def open_run(folder: Path) -> SavedRun:
     kept, of_sentences = part("one_sided."), part("sentences.")
     one_sided = OneSidedness.restore(kept) if kept else None
     sentences = SentenceCheck.restore(of_sentences) if of_sentences else None
-    tokens = getattr(config, "uses_tokens", False)
+    tokens = declared(config).uses_tokens
     return SavedRun(
         settings,
         config,
