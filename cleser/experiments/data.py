@@ -23,6 +23,7 @@ from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.training.dataset import (
     Dataset,
     Vocabulary,
+    knows_phones,
     load_dataset,
     phones_of,
     record_for,
@@ -113,8 +114,8 @@ class Data:
 
     @cached_property
     def knows_phones(self) -> bool:
-        """Whether there are alignments."""
-        return self.alignments is not None or "phones" in self.cast.source
+        """Whether somebody may know when the source's phones sound."""
+        return knows_phones(self.cast.source, self.alignments)
 
     @cached_property
     def prior(self) -> tuple[float, ...]:

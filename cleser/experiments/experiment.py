@@ -46,7 +46,7 @@ from cleser.settings import to_plain
 from cleser.speech.backbones import Backbone
 from cleser.speech.backbones.fine_tuning import FineTuning, check_crop
 from cleser.speech.backbones.open import located
-from cleser.training.dataset import Dataset
+from cleser.training.dataset import Dataset, knows_phones
 from cleser.training.processes import processes
 
 
@@ -170,7 +170,7 @@ def run_experiment(
     cast, notes = admit(experiment)
     if not cast.several:
         return _run_cast(experiment, cast, notes, config, fit, backbone, auxiliary=auxiliary)
-    alignments = experiment.alignments is not None or "phones" in cast.source
+    alignments = knows_phones(cast.source, experiment.alignments)
     uses = uses_of(config, cast, backbone, alignments=alignments)
     begin(experiment.out, experiment.settings(), cast, notes, uses)
     folders = []
@@ -362,7 +362,7 @@ def admit(experiment: Experiment) -> tuple[Cast, list[str]]:
         findings = audit(
             cast,
             repeats=experiment.seeds,
-            alignments=experiment.alignments is not None or "phones" in cast.source,
+            alignments=knows_phones(cast.source, experiment.alignments),
             sealed=sealed(experiment.protocol),
             advance=lambda: advance(1),
         )
