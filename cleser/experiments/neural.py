@@ -69,12 +69,12 @@ class FittedRecipe:
     def _logits(self, dataset: Dataset, together: bool) -> tuple[Tensor, Tensor]:
         """The members' mean logits [N, K], and the first member's utterance embeddings [N, D]."""
         found = self._recognised(dataset, together)
-        return torch.stack([logits for logits, *_ in found]).mean(0), found[0][1]
+        return mean_logits([logits for logits, *_ in found]), found[0][1]
 
     def attributes(self, dataset: Dataset, *, together: bool = True) -> Tensor:
-        """Attributes [N, A], of which the members' mean, clipped to the scale from −1 to 1."""
+        """Attributes [N, A], from −1 to 1, of the members' mean."""
         found = self._recognised(dataset, together)
-        return torch.stack([attributes for _, _, attributes in found]).mean(0).clamp(-1, 1)
+        return mean_attributes([attributes for _, _, attributes in found])
 
     def _recognised(self, dataset: Dataset, together: bool) -> list[list[Tensor]]:
         """Each member's logits, embeddings and, where it learns them, attributes of the utterances.
@@ -99,6 +99,16 @@ class FittedRecipe:
     def write(self, folder: Path) -> None:
         """What the first member has to show."""
         self.members[0].recipe.write(folder)
+
+
+def mean_logits(members: list[Tensor]) -> Tensor:
+    """The logits [N, K] of several members, averaged before probabilities are made of them."""
+    return torch.stack(members).mean(0)
+
+
+def mean_attributes(members: list[Tensor]) -> Tensor:
+    """The attributes [N, A] of several members, of which the mean is clipped to the scale from −1 to 1."""
+    return torch.stack(members).mean(0).clamp(-1, 1)
 
 
 def member_prefix(number: int) -> str:
