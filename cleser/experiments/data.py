@@ -32,7 +32,26 @@ from cleser.training.dataset import (
 
 
 class Data:
-    """The datasets of a cast; the target's recordings are opened only when the target is first used."""
+    """The datasets of a cast; the target's recordings are opened only when the target is first used.
+
+    Args:
+        cast: Who takes part.
+        backbone: Turns recordings into frames.
+        auxiliary: Whether auxiliary corpora are learned from too.
+        tuning: Whether and how the backbone is trained, and utterances are then read from audio.
+        alignments: Folder of alignments.
+        tokens: Whether batches need tokens beside the summaries.
+        workers: Processes that decode recordings in advance.
+
+    Attributes:
+        protocol: The cast's, its normalisation ``"auto"`` settled.
+        vocabulary: Names behind the integers.
+        seen: What is learned from, all seeds' development speakers included.
+        moments: Statistics of its features.
+        one_sided: What decides ``normalisation="auto"`` for a target; None where nothing has to.
+        sentences: What decides whether sentences' means are taken off the target; None where none are.
+        notes: What a reader of the results has to know of all this.
+    """
 
     def __init__(
         self,
@@ -45,9 +64,8 @@ class Data:
         tokens: bool = True,
         workers: int = 0,
     ) -> None:
-        self.workers = workers
         self.cast, self.backbone, self.alignments = cast, backbone, alignments
-        self.tokens = tokens
+        self.tokens, self.workers = tokens, workers
         self.tuning = tuning or FineTuning()
         rows = pd.concat([cast.source, cast.auxiliary] if auxiliary else [cast.source])
         rows = rows.drop_duplicates("utterance", ignore_index=True)
@@ -61,9 +79,7 @@ class Data:
                 *summaries_of(rows, backbone, phones, title="source", record=self.record),
                 cast.protocol.labels,
             )
-        heard: Sequence[Alignment | None] = []
-        if self.one_sided is not None:
-            heard = self.target_phones
+        heard = self.target_phones if self.one_sided is not None else []
         self.protocol, note = settle(
             cast.protocol, self.one_sided, cast.heard, backbone, heard, self.record
         )
@@ -72,7 +88,7 @@ class Data:
         if single:
             self.notes.append(
                 f"{len(single)} labelled speakers show one emotion each and get their corpus' statistics: "
-                f"{', '.join(single[:3])}{' …' if len(single) > 3 else ''}"
+                f"{_some_of(single)}"
             )
         self.seen, self.moments = load_dataset(
             rows, self.protocol, self.vocabulary, backbone,
@@ -80,11 +96,9 @@ class Data:
             from_audio=self.tuning.from_audio,
         )  # fmt: skip
         self.sentences: SentenceCheck | None = None
-        knows_words = backbone.content_layer is not None and not self.tuning.from_audio
-        knows_words = knows_words and bool(
-            terms.classes
-        )  # the check asks for sentences of one emotion
-        if self.protocol.removes_content and knows_words:
+        hears_words = backbone.content_layer is not None and not self.tuning.from_audio
+        # Without classes there are no sentences of one emotion, which the check asks for.
+        if self.protocol.removes_content and hears_words and terms.classes:
             self._remove_sentences_of_source()
 
     def _remove_sentences_of_source(self) -> None:
@@ -94,7 +108,7 @@ class Data:
         if single:
             self.notes.append(
                 f"{len(single)} labelled sentences show one emotion each and are left as they are: "
-                f"{', '.join(single[:3])}{' …' if len(single) > 3 else ''}"
+                f"{_some_of(single)}"
             )
         bare = self.seen.without_sentences(said.mask(said.isin(single)))
         self.sentences = learn_sentences(self.seen, bare, len(self.vocabulary.emotions))
@@ -158,3 +172,8 @@ class Data:
         if self.cast.protocol.target_access != "labels":
             return seen
         return Dataset.join([seen, self.target.subset(rows)])
+
+
+def _some_of(names: Sequence[str]) -> str:
+    """The first of some names, for a note."""
+    return f"{', '.join(names[:3])}{' …' if len(names) > 3 else ''}"
