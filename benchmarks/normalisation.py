@@ -34,7 +34,7 @@ from sklearn.linear_model import LogisticRegression
 from cleser.corpora.cast import Cast
 from cleser.corpora.protocol import Protocol
 from cleser.evaluation import confusion_matrix, uar
-from cleser.experiments.experiment import Data
+from cleser.experiments.data import Data
 from cleser.experiments.one_sided import OneSidedness, learn
 from cleser.speech import load_backbone
 from cleser.speech.backbones import Backbone

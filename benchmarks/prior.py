@@ -27,7 +27,7 @@ from normalisation import cast_of
 
 from cleser.corpora.cast import Cast
 from cleser.evaluation import Run, accuracy, confusion_matrix, uar
-from cleser.experiments.experiment import Data
+from cleser.experiments.data import Data
 from cleser.recipes.probe import Probe, ProbeConfig
 from cleser.recipes.pseudo_labels import decision_shift, prior_shift
 from cleser.speech import load_backbone

@@ -40,7 +40,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cleser.corpora import load
 from cleser.corpora.protocol import Protocol
-from cleser.experiments.experiment import Data
+from cleser.experiments.data import Data
 from cleser.experiments.methods import METHODS
 from cleser.experiments.neural import encoder_for
 from cleser.features import PooledStore, Record, StoredFeatures, StoreSettings

@@ -1311,9 +1311,9 @@ FAULTS = (
     ),
     Fault(
         "a method that adapts while tested keeps it from the terms",
-        "experiments/experiment.py",
-        'adapts = getattr(config, "adapts", False) or getattr(config, "test_time", "none") != "none"',
-        'adapts = getattr(config, "adapts", False)',
+        "experiments/access.py",
+        "hears = method.adapts or method.adapts_to_test or method.match_prior",
+        "hears = method.adapts or method.match_prior",
         "tests/recipes/test_recipes.py::test_adapting_while_tested_is_among_the_terms_and_refused_where_they_forbid_it",
     ),
     Fault(
@@ -1714,8 +1714,8 @@ FAULTS = (
     # Protocols and predictions
     Fault(
         "a recipe that needs the target's recordings begins without them",
-        "experiments/experiment.py",
-        'if getattr(config, "adapts", False) and protocol.target_access == "nothing":',
+        "experiments/access.py",
+        "if method.adapts and sealed(protocol):",
         "if False:",
         "tests/experiments/test_experiment.py::test_under_a_sealed_target_a_recipe_runs_or_says_what_it_lacks",
     ),
@@ -1756,15 +1756,15 @@ FAULTS = (
     ),
     Fault(
         "recordings are left out without a word of why",
-        "experiments/experiment.py",
-        "    for said in reasons(left_out):\n        _tell(said)",
+        "experiments/notes.py",
+        "    for said in reasons(left_out):\n        tell(said)",
         "    del left_out",
         "tests/experiments/test_experiment.py::"
         "test_why_recordings_are_left_out_is_said_before_training_and_what_is_lost",
     ),
     Fault(
         "a class of which nothing can be used is learned from nothing",
-        "experiments/experiment.py",
+        "experiments/notes.py",
         'used = cast.source["utterance"].isin(data.seen.manifest["utterance"])',
         'used = cast.source["utterance"].notna()',
         "tests/experiments/test_experiment.py::"
@@ -1837,8 +1837,8 @@ FAULTS = (
     Fault(
         "what the statistics of a target without speakers assume goes unsaid",
         "experiments/experiment.py",
-        "[*_shares_note(data), *_unheard(cast, data)]",
-        "_unheard(cast, data)",
+        "[*shares_note(data), *lost_classes(cast, data)]",
+        "lost_classes(cast, data)",
         "tests/experiments/test_experiment.py::"
         "test_a_target_without_speakers_is_said_to_be_taken_for_one_of_the_sources_shares",
     ),

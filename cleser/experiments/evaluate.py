@@ -13,16 +13,12 @@ from cleser.corpora.cast import Cast
 from cleser.corpora.protocol import Protocol
 from cleser.corpora.uses import Uses
 from cleser.evaluation import Run
-from cleser.experiments.experiment import (
-    FOLDS,
-    Experiment,
-    admit,
-    begin,
-    finish,
-    predictions_of,
-    uses_of,
-)
+from cleser.experiments.access import uses_of
+from cleser.experiments.declared import declared
+from cleser.experiments.experiment import Experiment, admit
 from cleser.experiments.one_sided import settle
+from cleser.experiments.predictions import predictions_of
+from cleser.experiments.run_folder import FOLDS, begin, finish
 from cleser.experiments.saved import SavedRun, open_run, read_settings
 from cleser.experiments.selection import names_of, own_name
 from cleser.training.dataset import phones_of
@@ -74,14 +70,14 @@ def evaluate(
     uses = _uses(saved, cast, known=any(phone is not None for phone in phones))
     # Of an earlier test on other terms: whoever finds results must not find them under these.
     (experiment.out / "results.json").unlink(missing_ok=True)
-    begin(experiment, cast, [*notes, note] if note else notes, uses)
+    begin(experiment.out, experiment.settings(), cast, [*notes, note] if note else notes, uses)
     rows = []
     for seed, network in enumerate(saved.networks):
         test = dataset.subset(cast.parts(seed).test)
         rows.append(predictions_of(network, test, protocol, seed)[0])
     left_out = [*cast.left_out, *dataset.left_out]
     tested = pd.concat(rows, ignore_index=True)
-    return finish(experiment, tested, left_out, temperatures=temperatures_of(run))
+    return finish(experiment.out, tested, left_out, temperatures=temperatures_of(run))
 
 
 def called(on: Sequence[str]) -> str:
@@ -137,8 +133,7 @@ def _uses(saved: SavedRun, cast: Cast, *, known: bool) -> Uses:
     found = uses_of(saved.config, cast, saved.backbone, alignments=known)
     if set(cast.protocol.target) & set(saved.protocol.target):
         return found
-    adapts = getattr(saved.config, "test_time", "none") != "none"
-    return replace(found, training=adapts, prior="none")
+    return replace(found, training=declared(saved.config).adapts_to_test, prior="none")
 
 
 def protocol_on(

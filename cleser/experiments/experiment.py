@@ -1,71 +1,54 @@
-"""An experiment from protocol to results: load, audit, extract, fit every seed, test, write down.
-
-A run folder is complete when it contains ``results.json``. Until then, the same command continues from the last
-finished epoch.
-"""
+"""An experiment from protocol to results: load, audit, extract, fit every seed, test, write down."""
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import cache, cached_property
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
-from typing import Protocol as Interface
-from typing import cast as cast_to
+from typing import Any, NamedTuple
 
 import pandas as pd
-import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
-from cleser.alignment import Alignment
 from cleser.alignment.folder import existing_folder
-from cleser.corpora.attributes import ATTRIBUTES, attributes_of
-from cleser.corpora.audit import SHARED, LeakageError, audit
+from cleser.corpora.audit import LeakageError, audit
 from cleser.corpora.cast import Cast, Parts
-from cleser.corpora.left_out import lost, reasons
 from cleser.corpora.protocol import Protocol
-from cleser.corpora.uses import Uses
-from cleser.corpora.votes import VOTES, vote_columns
-from cleser.evaluation import Run, write_results
-from cleser.experiments.methods import METHODS, package_of
-from cleser.experiments.one_sided import OneSidedness, learn, settle, speakers_of_one_emotion
-from cleser.experiments.sentence_check import (
-    SentenceCheck,
-    learn_sentences,
-    remove_unlabelled,
-    said_in,
-    sentences_of_one_emotion,
+from cleser.evaluation import Run
+from cleser.experiments.access import check_access, sealed, uses_of
+from cleser.experiments.data import Data
+from cleser.experiments.declared import declared
+from cleser.experiments.fitted import Fitted
+from cleser.experiments.methods import package_of
+from cleser.experiments.model_file import write_model
+from cleser.experiments.notes import (
+    lost_classes,
+    prior_note,
+    sample_note,
+    shares_note,
+    style_of,
+    tell,
+    tell_left_out,
+)
+from cleser.experiments.predictions import predictions_of
+from cleser.experiments.run_folder import (
+    FOLDS,
+    begin,
+    finish,
+    holds_finished,
+    withdraw,
+    write_embeddings,
+    write_history,
 )
 from cleser.experiments.trackers import TrackerName, Trackers
-from cleser.files import replacing, write_text
 from cleser.progress import console, track
-from cleser.recipe_names import with_current_name
-from cleser.recipes.several_emotions import has_emotions, vote_shares
-from cleser.settings import as_yaml, completed, differences, read_yaml, to_plain
+from cleser.settings import to_plain
 from cleser.speech.backbones import Backbone
 from cleser.speech.backbones.fine_tuning import FineTuning, check_crop
 from cleser.speech.backbones.open import located
-from cleser.training.dataset import (
-    Dataset,
-    Vocabulary,
-    load_dataset,
-    phones_of,
-    record_for,
-    summaries_of,
-)
+from cleser.training.dataset import Dataset, knows_phones
 from cleser.training.processes import processes
-
-FOLDS: Final = "folds"  # within a run folder, those of its folds
-SELECTION: Final = "selection"  # and what its settings were chosen by
-
-
-class RunFolderError(ValueError):
-    """A run folder that holds something else than this run."""
 
 
 @dataclass(frozen=True)
@@ -131,229 +114,7 @@ class Experiment:
         Raises:
             RunFolderError: The folder holds another run, or something that is no run.
         """
-        out = self.out
-        path = out / "config.yaml"
-        if path.exists():
-            apart = differences(
-                _completed(with_current_name(read_yaml(path))), _completed(self.settings())
-            )
-            if apart := [said for said in apart if not _begins(said, chosen)]:
-                raise RunFolderError(
-                    f"{out} holds a run with other settings ({'; '.join(apart)}); choose another folder or remove it"
-                )
-            return (out / "results.json").exists()
-        if out.exists() and not (out.is_dir() and _others(out) <= {SELECTION}):
-            raise RunFolderError(f"{out} is not empty and holds no run; choose another folder")
-        return False
-
-
-def _begins(said: str, names: Collection[str]) -> bool:
-    """Whether a difference is in one of these settings, or in a part of it."""
-    return any(said.startswith((f"{name} ", f"{name}.")) for name in names)
-
-
-def _others(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
-
-
-def _completed(settings: dict[str, Any]) -> dict[str, Any]:
-    """A run's settings with what the version that wrote them did not know yet."""
-    name = str(settings.get("recipe"))
-    kinds: dict[str, type[Any]] = {"protocol": Protocol, "tuning": FineTuning}
-    if name in METHODS:
-        kinds["config"] = METHODS[name].config
-    parts: dict[str, Any] = {
-        k: completed(kind, settings[k])
-        for k, kind in kinds.items()
-        if isinstance(settings.get(k), dict)
-    }
-    if isinstance(settings.get("backbone"), str):  # older versions wrote a folder as it was given
-        parts["backbone"] = located(settings["backbone"])
-    return {**settings, **parts}
-
-
-class Data:
-    """The datasets of a cast; the target's recordings are opened only when the target is first used."""
-
-    def __init__(
-        self,
-        cast: Cast,
-        backbone: Backbone,
-        *,
-        auxiliary: bool,
-        tuning: FineTuning | None = None,
-        alignments: str | None = None,
-        tokens: bool = True,
-        workers: int = 0,
-    ) -> None:
-        self.workers = workers
-        self.cast, self.backbone, self.alignments = cast, backbone, alignments
-        self.tokens = tokens
-        self.tuning = tuning or FineTuning()
-        rows = pd.concat([cast.source, cast.auxiliary] if auxiliary else [cast.source])
-        rows = rows.drop_duplicates("utterance", ignore_index=True)
-        phones = phones_of(rows, alignments)
-        terms = cast.protocol
-        self.vocabulary = Vocabulary.of(terms.classes, rows, phones, terms.regressed)
-        self.record = record_for(cast.protocol, tokens=self.heard_tokens, phones=self.knows_phones)
-        self.one_sided: OneSidedness | None = None
-        if cast.protocol.normalisation == "auto" and cast.protocol.transductive:
-            self.one_sided = learn(
-                *summaries_of(rows, backbone, phones, title="source", record=self.record),
-                cast.protocol.labels,
-            )
-        heard: Sequence[Alignment | None] = []
-        if self.one_sided is not None:
-            heard = self.target_phones
-        self.protocol, note = settle(
-            cast.protocol, self.one_sided, cast.heard, backbone, heard, self.record
-        )
-        self.notes = [note] if note else []
-        single = speakers_of_one_emotion(rows) if self.protocol.normalisation == "shrunk" else []
-        if single:
-            self.notes.append(
-                f"{len(single)} labelled speakers show one emotion each and get their corpus' statistics: "
-                f"{', '.join(single[:3])}{' …' if len(single) > 3 else ''}"
-            )
-        self.seen, self.moments = load_dataset(
-            rows, self.protocol, self.vocabulary, backbone,
-            title="source", alignments=phones, distrusted=single, record=self.record, tokens=tokens,
-            from_audio=self.tuning.from_audio,
-        )  # fmt: skip
-        self.sentences: SentenceCheck | None = None
-        knows_words = backbone.content_layer is not None and not self.tuning.from_audio
-        knows_words = knows_words and bool(
-            terms.classes
-        )  # the check asks for sentences of one emotion
-        if self.protocol.removes_content and knows_words:
-            self._remove_sentences_of_source()
-
-    def _remove_sentences_of_source(self) -> None:
-        """Take off what is said where sentences are repeated, but for those that show one emotion each."""
-        said = said_in(self.seen, self.backbone)
-        single = sentences_of_one_emotion(self.seen.manifest, said)
-        if single:
-            self.notes.append(
-                f"{len(single)} labelled sentences show one emotion each and are left as they are: "
-                f"{', '.join(single[:3])}{' …' if len(single) > 3 else ''}"
-            )
-        bare = self.seen.without_sentences(said.mask(said.isin(single)))
-        self.sentences = learn_sentences(self.seen, bare, len(self.vocabulary.emotions))
-        self.seen = bare
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Layers and channels of the features."""
-        if self.tuning.from_audio:
-            return self.backbone.n_layers, 2 * self.backbone.dim  # mean and standard deviation
-        return self.seen.shape
-
-    @property
-    def heard_tokens(self) -> bool:
-        """Whether tokens are needed; from audio they always are, for their statistics."""
-        return self.tokens or self.tuning.from_audio
-
-    @cached_property
-    def knows_phones(self) -> bool:
-        """Whether there are alignments."""
-        return self.alignments is not None or "phones" in self.cast.source
-
-    @cached_property
-    def prior(self) -> tuple[float, ...]:
-        """The class shares that the protocol assumes of the target."""
-        labels, prior = self.cast.protocol.classes, self.cast.protocol.prior
-        if prior == "uniform":
-            return tuple(1 / len(labels) for _ in labels)
-        if prior == "source":
-            counts = self.cast.source["emotion"].value_counts()
-            prior = {str(name): float(counts[name]) for name in labels}
-        assert isinstance(prior, dict)
-        return tuple(prior.get(name, 0.0) / sum(prior.values()) for name in labels)
-
-    @cached_property
-    def target_phones(self) -> Sequence[Alignment | None]:
-        """The alignments of the target, where there are any; no recording is opened to read them."""
-        return phones_of(self.cast.heard, self.alignments)
-
-    @cached_property
-    def target(self) -> Dataset:
-        """Every target utterance, tested or heard."""
-        target, _ = load_dataset(
-            self.cast.heard, self.protocol, self.vocabulary, self.backbone,
-            title="target", alignments=self.target_phones, reference=self.moments, record=self.record,
-            tokens=self.tokens, from_audio=self.tuning.from_audio,
-        )  # fmt: skip
-        if self.sentences is not None:
-            target, note = remove_unlabelled(target, self.sentences, self.backbone)
-            self.notes.append(note)
-        if "votes" in self.seen.labels and "votes" not in target.labels:
-            # Nobody voted there; whoever learns from the target's utterances learns from one emotion each.
-            nobody = torch.zeros(len(target), len(self.vocabulary.emotions))
-            target = target.labelled({"votes": nobody})
-        return target
-
-    def learned(self, parts: Parts) -> Dataset:
-        """What a seed learns from: source and auxiliary, and the target's share for an oracle."""
-        rows = pd.concat([parts.train, parts.auxiliary], ignore_index=True)
-        seen = self.seen.subset(rows)
-        if self.cast.protocol.target_access != "labels":
-            return seen
-        return Dataset.join([seen, self.target.subset(rows)])
-
-
-class Fitted(Interface):
-    """A method that has been fitted for one seed."""
-
-    def predict(self, dataset: Dataset, *, together: bool = True) -> tuple[Tensor, Tensor]:
-        """Probabilities [N, K] and embeddings [N, D].
-
-        Args:
-            dataset: The utterances.
-            together: Whether one utterance may tell something about another, as for speaker-style communities.
-        """
-        ...
-
-    def tensors(self) -> dict[str, Tensor]:
-        """What has to be kept to predict again."""
-        ...
-
-    def write(self, folder: Path) -> None:
-        """Put what a reader of the run should see beside its results."""
-        ...
-
-
-class Regression(Fitted, Interface):
-    """A fitted method that also predicts attributes."""
-
-    def attributes(self, dataset: Dataset, *, together: bool = True) -> Tensor:
-        """Attributes [N, A], from −1 to 1.
-
-        Args:
-            dataset: The utterances.
-            together: As for :meth:`Fitted.predict`.
-        """
-        ...
-
-
-class MultiLabel(Fitted, Interface):
-    """A fitted method that recognises several emotions of an utterance at once."""
-
-    vote_threshold: float
-
-    def sigmoids(self, dataset: Dataset, *, together: bool = True) -> Tensor:
-        """Probabilities [N, K], each from 0 to 1.
-
-        Args:
-            dataset: The utterances.
-            together: As for :meth:`Fitted.predict`.
-        """
-        ...
-
-
-def multi_label(fitted: Fitted) -> MultiLabel | None:
-    """The method, if it recognises several emotions at once."""
-    several = getattr(fitted, "vote_threshold", None) is not None
-    return cast_to(MultiLabel, fitted) if several else None
+        return holds_finished(self.out, self.settings(), chosen=chosen)
 
 
 class Repeat(NamedTuple):
@@ -374,45 +135,6 @@ class Repeat(NamedTuple):
     report: Callable[[list[dict[str, float]]], None]
 
 
-def check_access(config: Any, protocol: Protocol) -> None:
-    """Refuse a method that needs more of the target than a protocol lets it have.
-
-    Raises:
-        ValueError: It learns from the target's recordings, or from those that it is tested on, and may not.
-    """
-    test_time = getattr(config, "test_time", "none")
-    terms = (protocol.target_access, protocol.adapt, protocol.split)
-    if test_time != "none" and terms != ("audio", "test", "speakers"):
-        raise ValueError(
-            f"test_time {test_time!r} learns from the utterances that are tested, but the protocol has target_access "
-            f"{terms[0]!r}, adapt {terms[1]!r} and split {terms[2]!r}, expected 'audio', 'test' and 'speakers'"
-        )
-    if getattr(config, "adapts", False) and protocol.target_access == "nothing":
-        raise ValueError(
-            "a recipe with these settings learns from unlabelled recordings of the target, but the protocol has "
-            "target_access 'nothing': give --target-access audio, or take a recipe that needs none of them, as erm, "
-            "zero-shot or the plain probe"
-        )
-
-
-def uses_of(config: Any, cast: Cast, backbone: Backbone, *, alignments: bool) -> Uses:
-    """What a method with these settings makes of the target's unlabelled recordings under a protocol.
-
-    Raises:
-        ValueError: It learns from recordings that the protocol does not let it hear.
-    """
-    protocol = cast.protocol
-    check_access(config, protocol)
-    if protocol.target_access == "nothing":
-        return Uses(alignments=alignments)
-    said: Literal["none", "texts", "sound"] = "none"
-    if protocol.removes_content and protocol.classes and backbone.content_layer is not None:
-        said = "texts" if cast.heard["text"].notna().any() else "sound"
-    matched = getattr(config, "match_prior", False)
-    adapts = getattr(config, "adapts", False) or getattr(config, "test_time", "none") != "none"
-    return Uses(adapts or matched, protocol.prior if matched else "none", alignments, said)
-
-
 def run_experiment(
     experiment: Experiment,
     config: Any,
@@ -425,7 +147,7 @@ def run_experiment(
 
     Args:
         experiment: What is run and where.
-        config: The method's settings, of which ``adapts`` and ``match_prior`` say what it makes of target audio.
+        config: The method's settings; what they may say of it is in :class:`cleser.experiments.declared.Declared`.
         fit: Fits the method for one seed.
         backbone: Turns recordings into frames.
         auxiliary: Whether the method learns from auxiliary corpora.
@@ -449,8 +171,9 @@ def run_experiment(
     cast, notes = admit(experiment)
     if not cast.several:
         return _run_cast(experiment, cast, notes, config, fit, backbone, auxiliary=auxiliary)
-    alignments = experiment.alignments is not None or "phones" in cast.source
-    begin(experiment, cast, notes, uses_of(config, cast, backbone, alignments=alignments))
+    alignments = knows_phones(cast.source, experiment.alignments)
+    uses = uses_of(config, cast, backbone, alignments=alignments)
+    begin(experiment.out, experiment.settings(), cast, notes, uses)
     folders = []
     for fold in cast.folds:
         folder = experiment.out / FOLDS / re.sub(r"[^\w.-]+", "-", fold.protocol.fold)
@@ -460,7 +183,7 @@ def run_experiment(
             if not one.finished():
                 _run_cast(one, fold, notes, config, fit, backbone, auxiliary=auxiliary)
         except ValueError:
-            _withdraw(experiment.out)
+            withdraw(experiment.out)
             raise
     return _gather(experiment, folders)
 
@@ -476,7 +199,7 @@ def _gather(experiment: Experiment, folders: list[Path]) -> dict[str, Any]:
         if run.development is not None
     ]
     results = finish(
-        experiment,
+        experiment.out,
         pd.concat(predictions, ignore_index=True),
         [*left_out.values()],
         development=pd.concat(kept, ignore_index=True) if len(kept) == len(runs) else None,
@@ -498,16 +221,17 @@ def _run_cast(
     """Fit and test a method for every seed on one cast, into one folder."""
     data = _prepare(experiment, cast, config, backbone, auxiliary=auxiliary)
     uses = uses_of(config, cast, backbone, alignments=data.knows_phones)
-    begin(experiment, cast, [*notes, *data.notes], uses, data.protocol.normalisation)
+    notes, settled = [*notes, *data.notes], data.protocol.normalisation
+    begin(experiment.out, experiment.settings(), cast, notes, uses, settled)
     trackers = _trackers(experiment)
     networks = _fit_all(experiment, data, fit, trackers)
-    if _sealed(experiment.protocol):
+    if sealed(experiment.protocol):
         _audit_unsealed(experiment, cast)
     tested, development = _test_all(experiment, data, networks)
-    if _sealed(experiment.protocol):
-        _tell_left_out(data.target.left_out)
+    if sealed(experiment.protocol):
+        tell_left_out(data.target.left_out)
     left_out = [*cast.left_out, *data.seen.left_out, *data.target.left_out]
-    results = finish(experiment, tested, left_out, development=development)
+    results = finish(experiment.out, tested, left_out, development=development)
     trackers.finish(results)
     return results
 
@@ -517,7 +241,7 @@ def _audit_unsealed(experiment: Experiment, cast: Cast) -> None:
     try:
         audit(cast, repeats=experiment.seeds)
     except LeakageError:
-        _withdraw(experiment.out, trained=True)
+        withdraw(experiment.out, trained=True)
         raise
 
 
@@ -532,68 +256,17 @@ def _prepare(
             auxiliary=auxiliary,
             tuning=experiment.tuning,
             alignments=experiment.alignments,
-            tokens=getattr(config, "uses_tokens", False),
+            tokens=declared(config).uses_tokens,
             workers=experiment.workers,
         )
-        sealed = _sealed(experiment.protocol)
-        _ = data.target_phones if sealed else data.target
-        data.notes += [*_sample_note(config, data), *_prior_note(config, experiment.protocol)]
-        _tell_left_out([*data.seen.left_out, *([] if sealed else data.target.left_out)])
-        data.notes += [*_shares_note(data), *_unheard(cast, data)]
+        closed = sealed(experiment.protocol)
+        _ = data.target_phones if closed else data.target
+        data.notes += [*sample_note(config, data), *prior_note(config, experiment.protocol)]
+        tell_left_out([*data.seen.left_out, *([] if closed else data.target.left_out)])
+        data.notes += [*shares_note(data), *lost_classes(cast, data)]
         for note in data.notes:
-            _tell(note, _style(note))
+            tell(note, style_of(note))
     return data
-
-
-def _unheard(cast: Cast, data: Data) -> list[str]:
-    """Source corpora of which a class is gone because no recording of it can be used.
-
-    Raises:
-        ValueError: It is gone from all of them.
-    """
-    used = cast.source["utterance"].isin(data.seen.manifest["utterance"])
-    left, gone = cast.source[used], cast.source[~used]
-    if missing := [name for name in cast.protocol.classes if name not in set(left["emotion"])]:
-        raise ValueError(
-            f"the source {list(cast.protocol.source)} holds no usable recording of {missing}, expected all of "
-            f"{list(cast.protocol.classes)}; {'; '.join(reasons(data.seen.left_out))}"
-        )
-    notes = []
-    for corpus, rows in gone.groupby("corpus"):
-        kept = set(left["emotion"][left["corpus"] == corpus])
-        if lost := sorted(set(rows["emotion"]) - kept) if cast.protocol.classes else []:
-            notes.append(
-                f"warning: of {corpus} no {' and no '.join(lost)} is learned, since none of these recordings can be "
-                "used"
-            )
-    return notes
-
-
-def _shares_note(data: Data) -> list[str]:
-    """That statistics of a whole target make its classes' shares look like the source's."""
-    by_group = data.protocol.transductive and data.cast.protocol.classes
-    if not by_group or data.cast.heard["speaker"].notna().any():
-        return []
-    return [
-        "normalisation: no speakers of the target are known, so that all of its utterances are standardised together: "
-        "that takes its class shares to be like the source's, and costs accuracy where they are not"
-    ]
-
-
-def _prior_note(config: Any, protocol: Protocol) -> list[str]:
-    """That classes are taken to be alike, which costs much where they are not; or that no prior can be matched."""
-    if not getattr(config, "match_prior", False):
-        return []
-    if _sealed(protocol):
-        return [
-            "prior: not matched, since target_access 'nothing' shows no recording to match it on"
-        ]
-    if protocol.prior != "uniform":
-        return []
-    return [
-        "prior: every class is taken to be as frequent in the target as any other; if they are not, give their shares "
-        "(--prior), or leave the prior out where there are several sources (--no-match-prior)"
-    ]
 
 
 def _fit_all(
@@ -607,15 +280,14 @@ def _fit_all(
 
         def report(epochs: list[dict[str, float]], before: list[dict[str, float]] = before) -> None:
             history[:] = [*before, *epochs]
-            lines = "".join(json.dumps(line) + "\n" for line in history)
-            write_text(experiment.out / "metrics.jsonl", lines)
+            write_history(experiment.out, history)
             trackers.epochs(history)
 
         checkpoint = experiment.out / "checkpoints" / f"seed{seed}.safetensors"
         try:
             networks.append(fit(Repeat(seed, data, data.cast.parts(seed), checkpoint, report)))
         except ValueError:
-            _withdraw(experiment.out)
+            withdraw(experiment.out)
             raise
     return networks
 
@@ -637,10 +309,10 @@ def _test_all(
     cast, together = data.cast, processes()
     predictions: list[pd.DataFrame] = []
     development: list[pd.DataFrame] = []
-    kept: dict[str, Tensor] = {}
+    kept: list[dict[str, Tensor]] = []
     for seed, fitted in enumerate(networks):
         parts = cast.parts(seed)
-        kept |= {f"seed{seed}.{name}": t for name, t in fitted.tensors().items()}
+        kept.append(fitted.tensors())
         test = data.target.subset(parts.test)
         table, embeddings = predictions_of(fitted, test, cast.protocol, seed)
         predictions.append(table)
@@ -653,9 +325,9 @@ def _test_all(
             of_source = fitted.predict(source)[1]  # by all processes: weights may be spread
             if together.is_main_process:
                 fitted.write(experiment.out)
-                _write_embeddings(experiment.out, embeddings, source, of_source)
-    if kept and together.is_main_process:
-        _write_model(experiment.out, kept, data)
+                write_embeddings(experiment.out, embeddings, source, of_source)
+    if any(kept) and together.is_main_process:
+        write_model(experiment.out, kept, data)
     whole = len(development) == len(networks)
     return (
         pd.concat(predictions, ignore_index=True),
@@ -669,35 +341,6 @@ def _trackers(experiment: Experiment) -> Trackers:
     return Trackers(names, experiment.out, experiment.settings())
 
 
-def _sample_note(config: Any, data: Data) -> list[str]:
-    """What is said where a method learns from a sample of the source."""
-    if not hasattr(config, "limit"):
-        return []
-    limit, found = config.limit(data.shape), len(data.seen)
-    if found <= limit:
-        return []
-    return [
-        f"the source has {found:,} utterances, of which this method learns from a random sample of {limit:,} at most "
-        "(its setting 'most', and half a gigabyte of statistics); all tested utterances are recognised"
-    ]
-
-
-@cache
-def _tell(note: str, style: str = "dim") -> None:
-    """Say it once: the cells of a bench would all say the same."""
-    console.print(note, style=style, highlight=False)
-
-
-def _style(note: str) -> str:
-    return "bold yellow" if note.startswith((SHARED, "warning")) else "dim"
-
-
-def _tell_left_out(left_out: Sequence[dict[str, str]]) -> None:
-    """Say why recordings cannot be used, before anything is learned without them."""
-    for said in reasons(left_out):
-        _tell(said)
-
-
 def admit(experiment: Experiment) -> tuple[Cast, list[str]]:
     """Load the protocol's corpora, and refuse leakage and a wrong folder; nothing is written.
 
@@ -707,7 +350,7 @@ def admit(experiment: Experiment) -> tuple[Cast, list[str]]:
     if experiment.alignments is not None:
         existing_folder(experiment.alignments)
     cast = experiment.protocol.load()
-    _tell_left_out(cast.left_out)
+    tell_left_out(cast.left_out)
     asked = [*cast.notes]
     if experiment.alignments is None and cast.phones_on_one_side:
         cast = cast.without_phones()
@@ -717,163 +360,15 @@ def admit(experiment: Experiment) -> tuple[Cast, list[str]]:
         )
     total = len(cast.source) + len(cast.auxiliary) + len(cast.heard)
     with track("audit", total) as advance:
-        sealed = _sealed(experiment.protocol)
         findings = audit(
             cast,
             repeats=experiment.seeds,
-            alignments=experiment.alignments is not None or "phones" in cast.source,
-            sealed=sealed,
+            alignments=knows_phones(cast.source, experiment.alignments),
+            sealed=sealed(experiment.protocol),
             advance=lambda: advance(1),
         )
     for note in findings.notes:
-        _tell(f"audit: {note}", _style(note))
+        tell(f"audit: {note}", style_of(note))
     for note in (*asked, *experiment.notes):
-        _tell(note, _style(note))
+        tell(note, style_of(note))
     return cast, [*findings.notes, *asked, *experiment.notes]
-
-
-def begin(
-    experiment: Experiment, cast: Cast, notes: list[str], uses: Uses, settled: str = ""
-) -> None:
-    """Begin the run folder, once features are there: a run that fails on its inputs leaves none behind.
-
-    Args:
-        experiment: Names the folder.
-        cast: Who takes part.
-        notes: What a reader of the results has to know.
-        uses: What the method makes of the target.
-        settled: The normalisation that ``"auto"`` came to; of several folds each has its own.
-    """
-    if not processes().is_main_process:
-        return
-    experiment.out.mkdir(parents=True, exist_ok=True)
-    write_text(experiment.out / "config.yaml", as_yaml(experiment.settings()))
-    described = {**cast.describe(uses), "notes": notes}
-    if settled:
-        described["settled_normalisation"] = settled
-    write_text(experiment.out / "protocol.json", json.dumps(described, indent=2) + "\n")
-
-
-def _withdraw(out: Path, *, trained: bool = False) -> None:
-    """Remove a run folder in which nothing has been learned: what the run wants is wrong, not what it found.
-
-    Args:
-        out: The folder; whatever else it holds stays.
-        trained: Remove it even so, since what was learned must not be used.
-    """
-    begun = {out / "config.yaml", out / "protocol.json"}
-    if trained:
-        begun |= {out / "checkpoints", out / "metrics.jsonl"}
-    if (out / FOLDS).is_dir() and not any((out / FOLDS).iterdir()):
-        begun.add(out / FOLDS)
-    if not processes().is_main_process or not out.is_dir():
-        return
-    found = set(out.iterdir())
-    if found <= begun | {out / SELECTION}:
-        for path in found & begun:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        if not found - begun:
-            out.rmdir()
-
-
-def _sealed(protocol: Protocol) -> bool:
-    """Whether no recording of the target may be opened before the test."""
-    return protocol.target_access == "nothing"
-
-
-def predictions_of(
-    fitted: Fitted, test: Dataset, protocol: Protocol, seed: int
-) -> tuple[pd.DataFrame, Tensor]:
-    """What a fitted method predicts of tested utterances.
-
-    Returns:
-        One row an utterance: who it is, the truth, and what was predicted, of classes in ``predicted`` and
-        ``p_<class>``, of several emotions at once in ``true_<class>`` and ``sigmoid_<class>``, of attributes in
-        ``predicted_<attribute>``; and their embeddings [N, D].
-    """
-    columns = ["utterance", "corpus", "language", "speaker", "gender", "split", "emotion"]
-    table = test.manifest[columns].copy()
-    probabilities, embeddings = fitted.predict(test)
-    if classes := protocol.classes:
-        table["predicted"] = [classes[i] for i in probabilities.argmax(-1).tolist()]
-        for k, name in enumerate(classes):
-            table[f"p_{name}"] = probabilities[:, k].tolist()
-    if (several := multi_label(fitted)) is not None:
-        table = pd.concat([table, _several_emotions(several, test, classes)], axis=1)
-    for column in vote_columns(test.manifest):
-        if column.removeprefix(VOTES) in protocol.classes:
-            table[column] = test.manifest[column]
-    if names := protocol.regressed:
-        found = cast_to(Regression, fitted).attributes(test)
-        for a, name in enumerate(names):
-            table[name] = attributes_of(test.manifest)[:, ATTRIBUTES.index(name)]
-            table[f"predicted_{name}"] = found[:, a].tolist()
-    return table.assign(seed=seed), embeddings
-
-
-def _several_emotions(fitted: MultiLabel, test: Dataset, classes: Sequence[str]) -> pd.DataFrame:
-    """Which emotions each utterance has, ``true_<class>``, and with what probability, ``sigmoid_<class>``."""
-    emotion = test.labels["emotion"]
-    votes = test.labels.get("votes", torch.zeros(len(emotion), len(classes)))
-    has = has_emotions(vote_shares(votes, emotion), fitted.vote_threshold)
-    sigmoids = fitted.sigmoids(test)
-    truth = {f"true_{name}": has[:, k].tolist() for k, name in enumerate(classes)}
-    found = {f"sigmoid_{name}": sigmoids[:, k].tolist() for k, name in enumerate(classes)}
-    return pd.DataFrame({**truth, **found}, index=test.manifest.index)
-
-
-def _write_embeddings(out: Path, target: Tensor, source: Dataset, embedded: Tensor) -> None:
-    """For the report's map: where the first seed puts target and source utterances."""
-    found = {"embeddings": target.contiguous(), "source_embeddings": embedded.contiguous()}
-    with replacing(out / "embeddings.safetensors") as part:
-        save_file(found, part)
-    columns = ["utterance", "corpus", "language", "speaker", "emotion"]
-    with replacing(out / "source.parquet") as part:
-        source.manifest[columns].to_parquet(part)
-
-
-def _write_model(out: Path, tensors: dict[str, Tensor], data: Data) -> None:
-    task = {
-        "layers": data.shape[0],
-        "channels": data.shape[1],
-        "mix": data.backbone.mix,
-        "vocabulary": asdict(data.vocabulary),
-        "prior": data.prior,
-    }
-    reference = {f"reference.{n}": t.contiguous() for n, t in data.moments._asdict().items()}
-    if data.one_sided is not None:
-        reference |= {f"one_sided.{n}": t for n, t in data.one_sided.tensors().items()}
-    if data.sentences is not None:
-        reference |= {f"sentences.{n}": t for n, t in data.sentences.tensors().items()}
-    metadata = {"task": json.dumps(task)}
-    with replacing(out / "model.safetensors") as part:
-        save_file({**tensors, **reference}, part, metadata=metadata)
-
-
-def finish(
-    experiment: Experiment,
-    predictions: pd.DataFrame,
-    left_out: list[dict[str, str]],
-    *,
-    development: pd.DataFrame | None = None,
-    temperatures: list[dict[str, Any]] | None = None,
-) -> dict[str, Any]:
-    """Write predictions, then results: whoever finds results finds all that stands behind them.
-
-    Args:
-        experiment: Names the folder.
-        predictions: Of the tested utterances.
-        left_out: Recordings that could not be used.
-        development: Predictions of the source's development speakers, to which temperatures are fitted.
-        temperatures: What an earlier run has fitted, see :func:`cleser.evaluation.write_results`.
-    """
-    together = processes()
-    if together.is_main_process:
-        for name, rows in (("predictions", predictions), ("development", development)):
-            if rows is not None:
-                with replacing(experiment.out / f"{name}.parquet") as part:
-                    rows.to_parquet(part)
-        write_results(experiment.out, left_out=lost(left_out), temperatures=temperatures)
-        shutil.rmtree(experiment.out / "checkpoints", ignore_errors=True)
-    together.wait_for_everyone()
-    return Run(experiment.out).results

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from jinja2 import Environment, StrictUndefined
-from safetensors import safe_open
 from safetensors.torch import save_file
 
 import cleser
@@ -28,6 +27,7 @@ from cleser.evaluation.tables import (
     trust_notes,
 )
 from cleser.evaluation.terms import normalised_by, uses_of
+from cleser.experiments.model_file import read_task, read_tensors
 from cleser.experiments.onnx_model import Input, write_onnx
 from cleser.experiments.saved import BACKBONE_FOLDER, open_run
 from cleser.files import replacing
@@ -108,7 +108,7 @@ def model_card(run: Run, backbone: Backbone, *, onnx: Input | None = None) -> st
         "uses": lambda protocol: ", ".join(uses_of(protocol)) or "nothing but its normalisation",
     }
     tested = run.predictions
-    known = _task(run.folder / "model.safetensors")["vocabulary"]
+    known = read_task(run.folder / "model.safetensors")["vocabulary"]
     return environment.from_string(template).render(
         name=f"{run.settings['recipe']}-{'-'.join(run.protocol['source'])}",
         recipe=run.settings["recipe"],
@@ -192,18 +192,10 @@ def _without_paths(results: dict[str, Any]) -> dict[str, Any]:
     return {**results, "left_out": len(results["left_out"])}
 
 
-def _task(path: Path) -> dict[str, Any]:
-    with safe_open(path, framework="pt") as file:
-        task: dict[str, Any] = json.loads(file.metadata()["task"])
-    return task
-
-
 def _copy_model(source: Path, target: Path) -> None:
     """The weights as they are; of the speakers only how many there were."""
-    task = _task(source)
+    task = read_task(source)
     vocabulary = task["vocabulary"]
     vocabulary["speakers"] = [f"speaker-{i}" for i in range(len(vocabulary["speakers"]))]
-    with safe_open(source, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     with replacing(target) as part:
-        save_file(tensors, part, metadata={"task": json.dumps(task), "format": "pt"})
+        save_file(read_tensors(source), part, metadata={"task": json.dumps(task), "format": "pt"})

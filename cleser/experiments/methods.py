@@ -18,8 +18,8 @@ from cleser import plugins
 from cleser.recipe_names import new_name
 from cleser.suggestions import did_you_mean
 
-if TYPE_CHECKING:
-    from cleser.experiments.experiment import Fitted
+if TYPE_CHECKING:  # a shell that completes a recipe's name cannot wait for torch
+    from cleser.experiments.fitted import Fitted
 
 GROUP: Final = "cleser.recipes"
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from cleser.corpora.protocol import Protocol
+from cleser.experiments.access import check_declared
 from cleser.experiments.experiment import Experiment, Repeat, run_experiment
 from cleser.experiments.methods import Method
 from cleser.progress import track
@@ -63,12 +64,12 @@ class FittedRecipe:
     def _logits(self, dataset: Dataset, together: bool) -> tuple[Tensor, Tensor]:
         """The members' mean logits [N, K], and the first member's utterance embeddings [N, D]."""
         found = self._recognised(dataset, together)
-        return torch.stack([logits for logits, *_ in found]).mean(0), found[0][1]
+        return mean_logits([logits for logits, *_ in found]), found[0][1]
 
     def attributes(self, dataset: Dataset, *, together: bool = True) -> Tensor:
-        """Attributes [N, A], of which the members' mean, clipped to the scale from −1 to 1."""
+        """Attributes [N, A], from −1 to 1, of the members' mean."""
         found = self._recognised(dataset, together)
-        return torch.stack([attributes for _, _, attributes in found]).mean(0).clamp(-1, 1)
+        return mean_attributes([attributes for _, _, attributes in found])
 
     def _recognised(self, dataset: Dataset, together: bool) -> list[list[Tensor]]:
         """Each member's logits, embeddings and, where it learns them, attributes of the utterances.
@@ -93,6 +94,16 @@ class FittedRecipe:
     def write(self, folder: Path) -> None:
         """What the first member has to show."""
         self.members[0].recipe.write(folder)
+
+
+def mean_logits(members: list[Tensor]) -> Tensor:
+    """The logits [N, K] of several members, averaged before probabilities are made of them."""
+    return torch.stack(members).mean(0)
+
+
+def mean_attributes(members: list[Tensor]) -> Tensor:
+    """The attributes [N, A] of several members, of which the mean is clipped to the scale from −1 to 1."""
+    return torch.stack(members).mean(0).clamp(-1, 1)
 
 
 def member_prefix(number: int) -> str:
@@ -187,25 +198,6 @@ def _fit_member(
         on_epoch=on_epoch,
     )
     return Learner(recipe, encoder)
-
-
-def check_declared(recipe: Recipe, config: Any) -> None:
-    """Refuse a recipe that is given the target's recordings while its settings do not say so.
-
-    The protocol's terms, and with them the hash and the report, follow the settings.
-
-    Raises:
-        ValueError: ``recipe.sees_target`` is true, and neither ``config.adapts`` nor ``config.match_prior`` is.
-    """
-    if recipe.sees_target and not (
-        getattr(config, "adapts", False) or getattr(config, "match_prior", False)
-    ):
-        names = type(recipe).__name__, type(config).__name__
-        raise ValueError(
-            f"{names[0]} has sees_target=True, but its settings {names[1]} do not say that it learns from the target's "
-            f"unlabelled recordings, and the terms of the run would be wrong: give {names[1]} the class attribute "
-            "adapts = True"
-        )
 
 
 def runner(build: Callable[[Any, Task], Recipe]) -> Callable[..., dict[str, Any]]:

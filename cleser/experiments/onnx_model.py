@@ -48,8 +48,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from cleser.evaluation.multi_label import DECIDED_AT
-from cleser.experiments.experiment import Fitted
-from cleser.experiments.neural import FittedRecipe
+from cleser.experiments.fitted import Fitted
+from cleser.experiments.neural import FittedRecipe, mean_attributes, mean_logits
 from cleser.experiments.onnx_audio import RecordingFeatures
 from cleser.experiments.saved import SavedRun
 from cleser.features.normalisation import CLAMP, inverse
@@ -220,11 +220,10 @@ class _Networks(nn.Module):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """``probabilities`` and ``sigmoids`` [B, K] and, where they are learned, ``attributes`` [B, A]."""
         embedded = [recipe.embed(batch) for recipe in self.recipes]  # type: ignore[operator]
-        logits = torch.stack([e.logits for e in embedded]).mean(0)
+        logits = mean_logits([e.logits for e in embedded])
         found = {"probabilities": logits.softmax(-1), "sigmoids": logits.sigmoid()}
         if embedded[0].attributes is not None:
-            numbers = torch.stack([e.attributes for e in embedded]).mean(0)
-            found["attributes"] = numbers.clamp(-1, 1)
+            found["attributes"] = mean_attributes([e.attributes for e in embedded])
         return found
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 import torch
 
-from cleser.experiments.experiment import Experiment, Fitted, Repeat, run_experiment
+from cleser.experiments.experiment import Experiment, Repeat, run_experiment
+from cleser.experiments.fitted import Fitted
 from cleser.experiments.methods import Method
 from cleser.experiments.neural import network
 from cleser.recipes.adaptation import Coral, CoralConfig, Dann, DannConfig

@@ -24,8 +24,9 @@ from cleser.corpora.protocol import Protocol
 from cleser.evaluation.intervals import Interval, interval, interval_of_sums
 from cleser.evaluation.measures import Measure, measures
 from cleser.experiments.evaluate import as_experiment, called, protocol_on
-from cleser.experiments.experiment import admit, predictions_of
+from cleser.experiments.experiment import admit
 from cleser.experiments.one_sided import settle
+from cleser.experiments.predictions import predictions_of
 from cleser.experiments.saved import SavedRun, open_run
 from cleser.files import replacing, write_text
 from cleser.progress import track

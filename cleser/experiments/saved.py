@@ -9,15 +9,17 @@ from typing import Any, Final, NamedTuple
 
 import pandas as pd
 import yaml
-from safetensors import safe_open
 from torch import Tensor
 
 from cleser.alignment import Alignment
 from cleser.corpora.protocol import Protocol
-from cleser.experiments.experiment import FOLDS, Fitted, multi_label
+from cleser.experiments.declared import declared
+from cleser.experiments.fitted import Fitted, multi_label
 from cleser.experiments.methods import METHODS, unknown_recipe
+from cleser.experiments.model_file import of_seed, read_task, read_tensors
 from cleser.experiments.neural import FittedRecipe, encoder_for, member_prefix
 from cleser.experiments.one_sided import OneSidedness
+from cleser.experiments.run_folder import FOLDS
 from cleser.experiments.sentence_check import SentenceCheck, remove_unlabelled
 from cleser.features.normalisation import Moments
 from cleser.features.pooled import Record
@@ -141,7 +143,7 @@ def open_run(folder: Path) -> SavedRun:
     tuning = restored(FineTuning, settings.get("tuning", {}))
     backbone = load_backbone(settings["backbone"])
     networks: list[Fitted] = []
-    while seed := part(f"seed{len(networks)}."):
+    while seed := part(of_seed(len(networks))):
         if method.restore is not None:
             networks.append(method.restore(config, seed, len(vocabulary.emotions)))
             continue
@@ -166,7 +168,7 @@ def open_run(folder: Path) -> SavedRun:
     kept, of_sentences = part("one_sided."), part("sentences.")
     one_sided = OneSidedness.restore(kept) if kept else None
     sentences = SentenceCheck.restore(of_sentences) if of_sentences else None
-    tokens = getattr(config, "uses_tokens", False)
+    tokens = declared(config).uses_tokens
     return SavedRun(
         settings,
         config,
@@ -223,6 +225,4 @@ def _read_model(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise ValueError(
             f"{folder}: found no model.safetensors, expected the folder of a finished run"
         )
-    with safe_open(path, framework="pt") as file:
-        task = json.loads(file.metadata()["task"])
-        return task, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    return read_task(path), read_tensors(path)

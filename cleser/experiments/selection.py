@@ -40,6 +40,7 @@ from numpy.typing import NDArray
 
 from cleser.corpora.protocol import Protocol
 from cleser.evaluation.tables import headline
+from cleser.experiments.declared import declared
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.methods import METHODS
 from cleser.experiments.optuna_search import OptunaSearch
@@ -214,8 +215,8 @@ def _allowed(
         return dict(plain)
 
     def usable(name: str, value: Any) -> bool:
-        changed = Choice({name: value}).config(config)
-        return not (getattr(changed, "adapts", False) or getattr(changed, "match_prior", False))
+        said = declared(Choice({name: value}).config(config))
+        return not (said.adapts or said.match_prior)
 
     left = {name: [v for v in values if usable(name, v)] for name, values in plain.items()}
     return {name: values for name, values in left.items() if values}

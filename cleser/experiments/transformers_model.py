@@ -33,7 +33,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from cleser.evaluation.multi_label import DECIDED_AT
 from cleser.experiments import hub
-from cleser.experiments.neural import FittedRecipe
+from cleser.experiments.neural import FittedRecipe, mean_logits
 from cleser.experiments.saved import SavedRun, open_run
 from cleser.features.normalisation import Moments
 from cleser.training.audio import AudioEncoder, Sounds
@@ -135,7 +135,7 @@ class CleserForAudioClassification(PreTrainedModel):
                 member.recipe.embed((member.encoder or self.encoder)(sounds)).logits
                 for member in fitted.members
             ]
-            mean = torch.stack(logits).mean(0)
+            mean = mean_logits(logits)
             return mean.sigmoid() if self.run.recognises_several else mean.softmax(-1)
         shares: Tensor = fitted.shares(self.encoder(sounds).summaries.flatten(1).cpu())
         return shares.to(waveforms.device)

@@ -326,12 +326,22 @@ def phones_of(manifest: pd.DataFrame, folder: str | None = None) -> Sequence[Ali
         folder: Alignment files of all corpora, see :func:`cleser.alignment.load_alignments`; None for what
             the manifest says.
     """
-    if folder is None and "phones" not in manifest:
+    if not knows_phones(manifest, folder):
         return [None] * len(manifest)
     found = pack_alignments(manifest, folder)
     if found.said:
         console.print(f"alignments: {found.said}", style="dim")
     return found
+
+
+def knows_phones(manifest: pd.DataFrame, folder: str | None = None) -> bool:
+    """Whether somebody may know when phones sound: there are alignment files, or the corpus itself says it.
+
+    Args:
+        manifest: The utterances.
+        folder: As for :func:`phones_of`.
+    """
+    return folder is not None or "phones" in manifest
 
 
 def _codes(values: pd.Series[str] | list[str], names: Sequence[str]) -> Tensor:

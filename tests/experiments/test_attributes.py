@@ -17,8 +17,9 @@ from cleser.evaluation.concordance import ccc as concordance
 from cleser.evaluation.concordance import moment_matrix
 from cleser.experiments.bench import Direction, Matrix, tabulate
 from cleser.experiments.bench import cells_of as cells
+from cleser.experiments.data import Data
 from cleser.experiments.evaluate import evaluate
-from cleser.experiments.experiment import Data, Experiment
+from cleser.experiments.experiment import Experiment
 from cleser.experiments.export import export
 from cleser.experiments.methods import METHODS
 from cleser.experiments.onnx_model import outputs_of

@@ -26,8 +26,10 @@ from cleser.corpora.protocol import Protocol
 from cleser.evaluation import Run, fit_temperatures, report
 from cleser.evaluation.terms import uses_of
 from cleser.experiments import neural
+from cleser.experiments.data import Data
 from cleser.experiments.evaluate import evaluate
-from cleser.experiments.experiment import Data, Experiment, RunFolderError
+from cleser.experiments.experiment import Experiment
+from cleser.experiments.run_folder import RunFolderError
 from cleser.experiments.saved import open_run
 from cleser.models import ModelConfig
 from cleser.recipes import ERM, METHODS, ERMConfig
@@ -161,16 +163,16 @@ def test_killed_and_resumed_equals_uninterrupted(finished, specs, tmp_path, epoc
     script = f"""
 import os
 from tests.experiments.test_experiment import *
-from cleser.experiments import experiment
+from cleser.experiments import run_folder
 
-write = experiment.write_text
+write = run_folder.write_text
 
 def killed(path, text):
     write(path, text)
     if path.name == "metrics.jsonl" and len(text.splitlines()) == {epochs}:
         os.kill(os.getpid(), signal.SIGKILL)
 
-experiment.write_text = killed
+run_folder.write_text = killed
 run("erm", Protocol([{specs[0]!r}], [{specs[1]!r}]), __import__("pathlib").Path({str(out)!r}))
 """
     process = subprocess.run(
@@ -367,13 +369,13 @@ def test_an_unseen_target_is_not_opened_before_the_test(
     specs, tmp_path, monkeypatch, normalisation
 ):
     """Its recordings are read neither for statistics nor for anything else before training is over."""
-    from cleser.experiments import experiment, neural
+    from cleser.experiments import data, experiment, neural
 
     opened = []
-    load = experiment.load_dataset
+    load = data.load_dataset
     monkeypatch.setattr(experiment, "audit", lambda cast, **_: _Nothing())
     monkeypatch.setattr(
-        experiment, "load_dataset", lambda *a, **k: (opened.append(k["title"]), load(*a, **k))[1]
+        data, "load_dataset", lambda *a, **k: (opened.append(k["title"]), load(*a, **k))[1]
     )
     trained = neural.train
 

@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from cleser.corpora.protocol import Protocol
-from cleser.experiments.experiment import Data, Experiment, uses_of
+from cleser.experiments.access import uses_of
+from cleser.experiments.data import Data
+from cleser.experiments.experiment import Experiment
 from cleser.models import ModelConfig
 from cleser.recipes import METHODS
 from cleser.recipes.layer_anchoring import LayerAnchoringConfig

@@ -26,8 +26,9 @@ import soundfile
 import cleser
 from cleser import progress
 from cleser.corpora.protocol import Protocol
+from cleser.experiments.data import Data
 from cleser.experiments.evaluate import evaluate
-from cleser.experiments.experiment import Data, Experiment
+from cleser.experiments.experiment import Experiment
 from cleser.experiments.export import _described, _portable, export
 from cleser.experiments.neural import encoder_for
 from cleser.features.normalisation import Moments

@@ -1,0 +1,75 @@
+"""What a method may have of the target under a protocol, and what it makes of it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from cleser.corpora.cast import Cast
+from cleser.corpora.protocol import Protocol
+from cleser.corpora.uses import Uses
+from cleser.experiments.declared import declared
+from cleser.speech.backbones import Backbone
+from cleser.training.recipe import Recipe
+
+
+def sealed(protocol: Protocol) -> bool:
+    """Whether no recording of the target may be opened before the test."""
+    return protocol.target_access == "nothing"
+
+
+def check_access(config: Any, protocol: Protocol) -> None:
+    """Refuse a method that needs more of the target than a protocol lets it have.
+
+    Raises:
+        ValueError: It learns from the target's recordings, or from those that it is tested on, and may not.
+    """
+    method = declared(config)
+    terms = (protocol.target_access, protocol.adapt, protocol.split)
+    if method.adapts_to_test and terms != ("audio", "test", "speakers"):
+        raise ValueError(
+            f"test_time {method.test_time!r} learns from the utterances that are tested, but the protocol has "
+            f"target_access {terms[0]!r}, adapt {terms[1]!r} and split {terms[2]!r}, expected 'audio', 'test' and "
+            "'speakers'"
+        )
+    if method.adapts and sealed(protocol):
+        raise ValueError(
+            "a recipe with these settings learns from unlabelled recordings of the target, but the protocol has "
+            "target_access 'nothing': give --target-access audio, or take a recipe that needs none of them, as erm, "
+            "zero-shot or the plain probe"
+        )
+
+
+def check_declared(recipe: Recipe, config: Any) -> None:
+    """Refuse a recipe that is given the target's recordings while its settings do not say so.
+
+    The protocol's terms, and with them the hash and the report, follow the settings.
+
+    Raises:
+        ValueError: ``recipe.sees_target`` is true, and neither ``config.adapts`` nor ``config.match_prior`` is.
+    """
+    method = declared(config)
+    if recipe.sees_target and not (method.adapts or method.match_prior):
+        names = type(recipe).__name__, type(config).__name__
+        raise ValueError(
+            f"{names[0]} has sees_target=True, but its settings {names[1]} do not say that it learns from the target's "
+            f"unlabelled recordings, and the terms of the run would be wrong: give {names[1]} the class attribute "
+            "adapts = True"
+        )
+
+
+def uses_of(config: Any, cast: Cast, backbone: Backbone, *, alignments: bool) -> Uses:
+    """What a method with these settings makes of the target's unlabelled recordings under a protocol.
+
+    Raises:
+        ValueError: It learns from recordings that the protocol does not let it hear.
+    """
+    protocol = cast.protocol
+    check_access(config, protocol)
+    if sealed(protocol):
+        return Uses(alignments=alignments)
+    said: Literal["none", "texts", "sound"] = "none"
+    if protocol.removes_content and protocol.classes and backbone.content_layer is not None:
+        said = "texts" if cast.heard["text"].notna().any() else "sound"
+    method = declared(config)
+    hears = method.adapts or method.adapts_to_test or method.match_prior
+    return Uses(hears, protocol.prior if method.match_prior else "none", alignments, said)

@@ -1,0 +1,65 @@
+"""``model.safetensors``: what every seed has fitted, and what it takes to use that on other recordings.
+
+What each seed has fitted is below ``seed0.`` and so on, the statistics of the source's features below ``reference.``.
+Where there are some, ``one_sided.`` and ``sentences.`` hold what decides of a target how its features are normalised
+and whether sentences' means are taken off. The metadata ``task`` says what the tensors are about: the features' shape,
+the names behind integers, the prior.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from cleser.experiments.data import Data
+from cleser.files import replacing
+
+
+def write_model(out: Path, fitted: Sequence[dict[str, Tensor]], data: Data) -> None:
+    """Write the model of a run.
+
+    Args:
+        out: The run folder.
+        fitted: What has to be kept of each seed.
+        data: What was learned from.
+    """
+    task = {
+        "layers": data.shape[0],
+        "channels": data.shape[1],
+        "mix": data.backbone.mix,
+        "vocabulary": asdict(data.vocabulary),
+        "prior": data.prior,
+    }
+    tensors = {of_seed(n) + name: t for n, kept in enumerate(fitted) for name, t in kept.items()}
+    tensors |= {f"reference.{n}": t.contiguous() for n, t in data.moments._asdict().items()}
+    if data.one_sided is not None:
+        tensors |= {f"one_sided.{n}": t for n, t in data.one_sided.tensors().items()}
+    if data.sentences is not None:
+        tensors |= {f"sentences.{n}": t for n, t in data.sentences.tensors().items()}
+    with replacing(out / "model.safetensors") as part:
+        save_file(tensors, part, metadata={"task": json.dumps(task)})
+
+
+def of_seed(number: int) -> str:
+    """What the names of a seed's tensors begin with."""
+    return f"seed{number}."
+
+
+def read_task(path: Path) -> dict[str, Any]:
+    """What the tensors of a model are about."""
+    with safe_open(path, framework="pt") as file:
+        task: dict[str, Any] = json.loads(file.metadata()["task"])
+    return task
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a model by name."""
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

@@ -1,0 +1,181 @@
+"""The folder of a run: whether it holds the run that is asked for, and what is written there from begin to finish.
+
+A run folder is complete when it contains ``results.json``. Until then, the same command continues from the last
+finished epoch.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+from safetensors.torch import save_file
+from torch import Tensor
+
+from cleser.corpora.cast import Cast
+from cleser.corpora.left_out import lost
+from cleser.corpora.protocol import Protocol
+from cleser.corpora.uses import Uses
+from cleser.evaluation import Run, write_results
+from cleser.experiments.methods import METHODS
+from cleser.files import replacing, write_text
+from cleser.recipe_names import with_current_name
+from cleser.settings import as_yaml, completed, differences, read_yaml
+from cleser.speech.backbones.fine_tuning import FineTuning
+from cleser.speech.backbones.open import located
+from cleser.training.dataset import Dataset
+from cleser.training.processes import processes
+
+FOLDS: Final = "folds"  # within a run folder, those of its folds
+SELECTION: Final = "selection"  # and what its settings were chosen by
+
+
+class RunFolderError(ValueError):
+    """A run folder that holds something else than this run."""
+
+
+def holds_finished(out: Path, settings: dict[str, Any], *, chosen: Collection[str] = ()) -> bool:
+    """Whether a folder already holds a run with these settings, finished; nothing is written.
+
+    Args:
+        out: The folder.
+        settings: Of the run, as ``config.yaml`` holds them.
+        chosen: Settings that may differ, as ``"config.penalty"``: the run chose them, or they are given anew.
+
+    Raises:
+        RunFolderError: The folder holds another run, or something that is no run.
+    """
+    path = out / "config.yaml"
+    if path.exists():
+        apart = differences(_completed(with_current_name(read_yaml(path))), _completed(settings))
+        if apart := [said for said in apart if not _begins(said, chosen)]:
+            raise RunFolderError(
+                f"{out} holds a run with other settings ({'; '.join(apart)}); choose another folder or remove it"
+            )
+        return (out / "results.json").exists()
+    if out.exists() and not (out.is_dir() and _others(out) <= {SELECTION}):
+        raise RunFolderError(f"{out} is not empty and holds no run; choose another folder")
+    return False
+
+
+def _begins(said: str, names: Collection[str]) -> bool:
+    """Whether a difference is in one of these settings, or in a part of it."""
+    return any(said.startswith((f"{name} ", f"{name}.")) for name in names)
+
+
+def _others(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def _completed(settings: dict[str, Any]) -> dict[str, Any]:
+    """A run's settings with what the version that wrote them did not know yet."""
+    name = str(settings.get("recipe"))
+    kinds: dict[str, type[Any]] = {"protocol": Protocol, "tuning": FineTuning}
+    if name in METHODS:
+        kinds["config"] = METHODS[name].config
+    parts: dict[str, Any] = {
+        k: completed(kind, settings[k])
+        for k, kind in kinds.items()
+        if isinstance(settings.get(k), dict)
+    }
+    if isinstance(settings.get("backbone"), str):  # older versions wrote a folder as it was given
+        parts["backbone"] = located(settings["backbone"])
+    return {**settings, **parts}
+
+
+def begin(
+    out: Path,
+    settings: dict[str, Any],
+    cast: Cast,
+    notes: list[str],
+    uses: Uses,
+    settled: str = "",
+) -> None:
+    """Begin the run folder, once features are there: a run that fails on its inputs leaves none behind.
+
+    Args:
+        out: The folder.
+        settings: Of the run, enough to run the same again.
+        cast: Who takes part.
+        notes: What a reader of the results has to know.
+        uses: What the method makes of the target.
+        settled: The normalisation that ``"auto"`` came to; of several folds each has its own.
+    """
+    if not processes().is_main_process:
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(out / "config.yaml", as_yaml(settings))
+    described = {**cast.describe(uses), "notes": notes}
+    if settled:
+        described["settled_normalisation"] = settled
+    write_text(out / "protocol.json", json.dumps(described, indent=2) + "\n")
+
+
+def withdraw(out: Path, *, trained: bool = False) -> None:
+    """Remove a run folder in which nothing has been learned: what the run wants is wrong, not what it found.
+
+    Args:
+        out: The folder; whatever else it holds stays.
+        trained: Remove it even so, since what was learned must not be used.
+    """
+    begun = {out / "config.yaml", out / "protocol.json"}
+    if trained:
+        begun |= {out / "checkpoints", out / "metrics.jsonl"}
+    if (out / FOLDS).is_dir() and not any((out / FOLDS).iterdir()):
+        begun.add(out / FOLDS)
+    if not processes().is_main_process or not out.is_dir():
+        return
+    found = set(out.iterdir())
+    if found <= begun | {out / SELECTION}:
+        for path in found & begun:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if not found - begun:
+            out.rmdir()
+
+
+def write_history(out: Path, history: Sequence[dict[str, float]]) -> None:
+    """Write what all epochs so far have reached."""
+    write_text(out / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in history))
+
+
+def write_embeddings(out: Path, target: Tensor, source: Dataset, embedded: Tensor) -> None:
+    """For the report's map: where the first seed puts target and source utterances."""
+    found = {"embeddings": target.contiguous(), "source_embeddings": embedded.contiguous()}
+    with replacing(out / "embeddings.safetensors") as part:
+        save_file(found, part)
+    columns = ["utterance", "corpus", "language", "speaker", "emotion"]
+    with replacing(out / "source.parquet") as part:
+        source.manifest[columns].to_parquet(part)
+
+
+def finish(
+    out: Path,
+    predictions: pd.DataFrame,
+    left_out: list[dict[str, str]],
+    *,
+    development: pd.DataFrame | None = None,
+    temperatures: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """Write predictions, then results: whoever finds results finds all that stands behind them.
+
+    Args:
+        out: The folder.
+        predictions: Of the tested utterances.
+        left_out: Recordings that could not be used.
+        development: Predictions of the source's development speakers, to which temperatures are fitted.
+        temperatures: What an earlier run has fitted, see :func:`cleser.evaluation.write_results`.
+    """
+    together = processes()
+    if together.is_main_process:
+        for name, rows in (("predictions", predictions), ("development", development)):
+            if rows is not None:
+                with replacing(out / f"{name}.parquet") as part:
+                    rows.to_parquet(part)
+        write_results(out, left_out=lost(left_out), temperatures=temperatures)
+        shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    together.wait_for_everyone()
+    return Run(out).results
