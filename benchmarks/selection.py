@@ -51,7 +51,9 @@ def main() -> None:
 
 def _row(cell, matrix) -> dict[str, object]:
     experiment, config = experiment_of(cell, matrix, None)
-    found = choose(experiment, config, cell)
+    grid = variant(cell.recipe).grid
+    choices = read_grid(grid, config, experiment.backbone, protocol=experiment.protocol)
+    found = choose(experiment, config, choices, cell)
     scores = {}
     for choice in found.ranked:
         changed, backbone = choice.config(config), choice.backbone(experiment.backbone)
@@ -60,12 +62,11 @@ def _row(cell, matrix) -> dict[str, object]:
         method = METHODS[experiment.recipe]
         scores[choice.name] = 100 * method.run(one, changed, load_backbone(backbone))["uar"]["mean"]
     values = list(scores.values())
-    first = read_grid(variant(cell.recipe).grid, config, experiment.backbone)[0]
     return {
         "direction": cell.direction.name,
         "correlation": float(spearmanr(found.table["mean"], values).statistic),
         "chosen": scores[found.best.name],
-        "first": scores[first.name],
+        "first": scores[choices[0].name],
         "best": max(values),
         "all": float(np.mean(values)),
     }

@@ -160,6 +160,20 @@ FAULTS = (
         f"{_SELECTION}::test_two_sources_choose_unasked_unless_the_user_has_chosen",
     ),
     Fault(
+        "a run chosen among other settings is taken for this one",
+        "experiments/selection.py",
+        "    if listed is not None and _tried(table, names)",
+        "    if False and _tried(table, names)",
+        f"{_SELECTION}::test_a_finished_run_is_not_chosen_again_and_keeps_its_table",
+    ),
+    Fault(
+        "shares given for the target are assumed of corpora left out",
+        "experiments/selection.py",
+        "prior = Protocol.prior",
+        "pass",
+        f"{_SELECTION}::test_shares_given_for_the_target_are_not_assumed_of_other_corpora",
+    ),
+    Fault(
         "self-training is tried on a target that may not be heard",
         "experiments/selection.py",
         'if protocol.classes and protocol.target_access != "nothing":',
@@ -169,8 +183,8 @@ FAULTS = (
     Fault(
         "a finished row of chosen settings is that of any matrix in a bench",
         "experiments/bench.py",
-        "experiment.finished(chosen=chosen_settings(grid))",
-        '(cell.folder / "results.json").exists()',
+        "if chosen_already(experiment, choices):",
+        'if (cell.folder / "results.json").exists():',
         f"{_BENCH}::test_a_finished_row_of_chosen_settings_is_that_of_the_matrix",
     ),
     Fault(

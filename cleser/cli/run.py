@@ -163,6 +163,11 @@ def parse_prior(prior: str) -> str | dict[str, float]:
 
 def run(args: list[str]) -> None:
     """Train and test a recipe: cleser run RECIPE --source … --target … --out DIR."""
+    from cleser.evaluation import Run
+    from cleser.experiments.run_folder import SELECTION, RunFolderError
+    from cleser.experiments.selection import chosen_already
+    from cleser.progress import console as say
+
     found = asked_for("run", args)
     if found is None:
         return
@@ -183,16 +188,24 @@ def run(args: list[str]) -> None:
         arguments.select == "auto" and selects_unasked(experiment, config, arguments, by_hand)
     ):
         refuse_idle(detailed, "--select transfer")
+        run_experiment(experiment, config)
+        return
+    choices = choices_of(experiment, config, arguments, by_hand)
+    if chosen_already(experiment, choices):
+        say.print(f"{experiment.out} is finished; nothing to do")
+        show_run(experiment, Run(experiment.out).results)
+        return
+    try:
+        selection = select(experiment, config, choices, arguments, arguments.out / SELECTION)
+    except RunFolderError:
+        raise
+    except ValueError as error:
+        if asked or any(detailed.values()):
+            raise
+        note = f"settings are not chosen by transfer but as given: {error}"
+        experiment = replace(experiment, notes=(*experiment.notes, note))
     else:
-        try:
-            selection = select(experiment, config, arguments, by_hand, arguments.out / "selection")
-        except ValueError as error:
-            if asked or any(detailed.values()):
-                raise
-            note = f"settings are not chosen by transfer but as given: {error}"
-            experiment = replace(experiment, notes=(*experiment.notes, note))
-        else:
-            experiment, config = selection.apply(experiment, config)
+        experiment, config = selection.apply(experiment, config)
     run_experiment(experiment, config)
 
 
@@ -205,7 +218,8 @@ def tune(args: list[str]) -> None:
     if found is None:
         return
     experiment, config, arguments = found
-    selection = select(experiment, config, arguments, given(args[1:]), arguments.out)
+    choices = choices_of(experiment, config, arguments, given(args[1:]))
+    selection = select(experiment, config, choices, arguments, arguments.out)
     chosen, _ = selection.apply(experiment, config)
     path = arguments.out / "config.yaml"
     write_text(path, as_yaml(chosen.settings()))
@@ -258,44 +272,60 @@ def _summary(run: Any) -> str:
 def given(args: Sequence[str]) -> set[str]:
     """The settings that flags give, whatever their value.
 
-    >>> sorted(given(["--rounds", "0", "--no-match-prior", "--training.epochs=3"]))
+    >>> sorted(given(["--rounds", "0", "--no_match-prior", "--training.epochs=3"]))
     ['match_prior', 'rounds', 'training.epochs']
     """
     flags = (word[2:].split("=")[0] for word in args if word.startswith("--"))
-    return {flag.removeprefix("no-").replace("-", "_") for flag in flags}
+    return {flag.replace("-", "_").removeprefix("no_") for flag in flags}
 
 
 def selects_unasked(
     experiment: Experiment, config: Any, arguments: Any, by_hand: Collection[str]
 ) -> bool:
     """Whether ``--select auto`` chooses settings by transfer: it can, and the flags leave something to choose."""
-    from cleser.experiments.selection import GRIDS
+    from cleser.experiments.selection import GRIDS, read_grid
 
     sources = arguments.select_on or experiment.protocol.source
     if len(sources) < 2 or set(sources) & set(experiment.protocol.target):
         return False
-    if not (GRIDS / f"{experiment.recipe}.yaml").exists():
+    if "config" in by_hand or not (GRIDS / f"{experiment.recipe}.yaml").exists():
         return False
-    return len(_choices(experiment, config, arguments, by_hand)) > 1
+    left = read_grid(
+        experiment.recipe, config, experiment.backbone,
+        given=_kept(by_hand), protocol=experiment.protocol,
+    )  # fmt: skip
+    return len(left) > 1
 
 
-def _choices(
+def choices_of(
     experiment: Experiment, config: Any, arguments: Any, by_hand: Collection[str]
 ) -> Choices:
-    """What is tried: a grid that was asked for as it is, or what flags and protocol leave of the recipe's own."""
-    from cleser.experiments.selection import read_grid
+    """What is tried: a grid that was asked for, or what flags and protocol leave of the recipe's own.
 
-    grid, search, trials = arguments.grid, arguments.search, arguments.trials
-    if grid:
-        return read_grid(grid, config, experiment.backbone, search=search, trials=trials)
+    Raises:
+        ValueError: A flag gives a setting that the grid asked for is to choose.
+    """
+    from cleser.experiments.selection import grid_values, read_grid
+
+    asked = arguments.grid
+    if asked and (twice := _kept(by_hand) & grid_values(asked).keys()):
+        raise ValueError(
+            f"--grid {asked} has values of {', '.join(sorted(twice))}, which flags give as well, expected one of both"
+        )
     return read_grid(
-        experiment.recipe, config, experiment.backbone,
-        search=search, trials=trials, given={*by_hand} - {"backbone"}, protocol=experiment.protocol,
+        asked or experiment.recipe, config, experiment.backbone,
+        search=arguments.search, trials=arguments.trials, given=_kept(by_hand),
+        protocol=None if asked else experiment.protocol,
     )  # fmt: skip
 
 
+def _kept(by_hand: Collection[str]) -> set[str]:
+    """Settings that flags give for good; a backbone that is given stands for those of a grid."""
+    return {*by_hand} - {"backbone"}
+
+
 def select(
-    experiment: Experiment, config: Any, arguments: Any, by_hand: Collection[str], out: Path
+    experiment: Experiment, config: Any, choices: Choices, arguments: Any, out: Path
 ) -> Selection:
     """Choose settings by transfer validation, and show what was found."""
     from cleser.experiments.selection import select_by_transfer
@@ -304,7 +334,6 @@ def select(
         refuse_idle(
             {"--trials": arguments.trials != RunArguments.trials}, "--search random or optuna"
         )
-    choices = _choices(experiment, config, arguments, by_hand)
     pool = arguments.select_on or experiment.protocol.source
     if shared := set(pool) & set(experiment.protocol.target):
         raise ValueError(
@@ -329,20 +358,26 @@ def _check_first(experiment: Experiment) -> None:
 
 def run_experiment(experiment: Experiment, config: Any) -> dict[str, Any]:
     """Run a recipe and print its result and report."""
-    from cleser.evaluation import Run, report, show_results
     from cleser.experiments.methods import METHODS, check_task
     from cleser.speech import load_backbone
 
     check_task(experiment.recipe, experiment.protocol.task)
     results = METHODS[experiment.recipe].run(experiment, config, load_backbone(experiment.backbone))
+    show_run(experiment, results)
+    return results
+
+
+def show_run(experiment: Experiment, results: dict[str, Any]) -> None:
+    """Print a finished run's result, and write its report."""
+    from cleser.evaluation import Run, report, show_results
+
     console.print(show_results(results))
     if not Run(experiment.out).scored:
         specs = " ".join(experiment.protocol.target)
         console.print(f"now: cleser predict {experiment.out} --corpus {specs} --csv emotions.csv")
-        return results
+        return
     page = report([experiment.out], experiment.out / "report.html")
     console.print(f"report: {page}")
-    return results
 
 
 def _saved(args: list[str], name: str, kind: type[Any]) -> tuple[Any, list[str]]:

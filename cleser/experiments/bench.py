@@ -27,8 +27,9 @@ from cleser.experiments.experiment import Experiment
 from cleser.experiments.methods import METHODS, check_task, unknown_recipe
 from cleser.experiments.run_folder import SELECTION
 from cleser.experiments.selection import (
+    Choices,
     Selection,
-    chosen_settings,
+    chosen_already,
     names_of,
     read_grid,
     select_by_transfer,
@@ -389,10 +390,13 @@ def _run(cell: Cell, matrix: Matrix, alignments: str | None) -> None:
     grid = variant(cell.recipe).grid
     began = time.perf_counter()
     reset_peak()
-    if grid and experiment.finished(chosen=chosen_settings(grid)):
-        Run(cell.folder).needs_scores()
-        return  # with what was chosen, which the matrix does not know
-    found = choose(experiment, config, cell) if grid else None
+    found = None
+    if grid:
+        choices = read_grid(grid, config, experiment.backbone, protocol=experiment.protocol)
+        if chosen_already(experiment, choices):
+            Run(cell.folder).needs_scores()
+            return  # with what was chosen, which the matrix does not know
+        found = choose(experiment, config, choices, cell)
     if found:
         experiment, config = found.apply(experiment, config)
     if experiment.finished():
@@ -447,15 +451,12 @@ def backbone_of(cell: Cell, matrix: Matrix) -> str:
     return found[spoken[0]]
 
 
-def choose(experiment: Experiment, config: Any, cell: Cell) -> Selection:
+def choose(experiment: Experiment, config: Any, choices: Choices, cell: Cell) -> Selection:
     """Settings for a cell by transfer validation; directions of the same pool share its trials.
 
     Those of a single source are chosen by trials from single sources.
     """
     general = replace(experiment, protocol=replace(experiment.protocol, map=cell.renamed or {}))
-    choices = read_grid(
-        variant(cell.recipe).grid, config, experiment.backbone, protocol=experiment.protocol
-    )
     alone = len(cell.sources) == 1
     return select_by_transfer(general, config, choices, cell.pool, trials_of(cell), singly=alone)
 

@@ -36,7 +36,7 @@ def run_classical(
 
 
 def run_probe(experiment: Experiment, config: ProbeConfig, backbone: Backbone) -> dict[str, Any]:
-    """Linear probe: logistic regression on the statistics of all layers, with self-training if --rounds is given."""
+    """Linear probe: logistic regression on statistics of all layers, self-trained if --rounds is given or chosen."""
     whole: dict[tuple[str, ...], Probe] = {}  # by what is heard: seeds often differ in nothing else
 
     def fit(repeat: Repeat) -> Fitted:

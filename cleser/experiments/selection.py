@@ -30,6 +30,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import lru_cache
+from io import StringIO
 from itertools import product
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -44,6 +45,7 @@ from cleser.experiments.declared import declared
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.methods import METHODS
 from cleser.experiments.optuna_search import OptunaSearch
+from cleser.experiments.run_folder import SELECTION, RunFolderError
 from cleser.files import write_text
 from cleser.progress import track
 from cleser.settings import from_plain, read_yaml, to_plain
@@ -52,6 +54,7 @@ from cleser.suggestions import did_you_mean
 
 GRIDS: Final = Path(__file__).parents[1] / "recipes" / "configs" / "grids"
 BACKBONE: Final = "backbone"
+TABLE: Final = "transfer.csv"  # in the folder of a selection
 _GIVEN: Final = "{backbone}"  # in a grid: the backbone of the run
 
 
@@ -124,7 +127,7 @@ class Selection:
     def write(self, folder: Path) -> None:
         """Put the table into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / "transfer.csv", self.table.to_csv(index=False))
+        write_text(folder / TABLE, self.table.to_csv(index=False))
 
     @property
     def shown(self) -> str:
@@ -174,7 +177,7 @@ def read_grid(
     """
     if trials < 1:
         raise ValueError(f"trials is {trials}, expected 1 or more")
-    plain = {name: values for name, values in _values(path).items() if name not in given}
+    plain = {name: values for name, values in grid_values(path).items() if name not in given}
     if BACKBONE in plain:
         plain[BACKBONE] = _backbones(plain[BACKBONE], backbone)
     if protocol is not None:
@@ -191,8 +194,12 @@ def read_grid(
     return choices
 
 
-def _values(path: str | Path) -> dict[str, list[Any]]:
-    """The values of each setting of a grid, as the file has them."""
+def grid_values(path: str | Path) -> dict[str, list[Any]]:
+    """The values of each setting of a grid, as the file has them.
+
+    >>> sorted(grid_values("probe"))
+    ['backbone', 'match_prior', 'rounds']
+    """
     file = Path(path) if Path(path).suffix else GRIDS / f"{path}.yaml"
     if not file.exists():
         known = ", ".join(sorted(p.stem for p in GRIDS.glob("*.yaml")))
@@ -207,7 +214,7 @@ def _values(path: str | Path) -> dict[str, list[Any]]:
 def _allowed(
     plain: Mapping[str, list[Any]], config: Any, protocol: Protocol
 ) -> dict[str, list[Any]]:
-    """The values of each setting that a protocol leaves room for; a setting without any is left as it is.
+    """The values of each setting that a protocol leaves room for; what is given itself is always among them.
 
     Pseudo-labels and priors need classes, and a target that may be heard before the test.
     """
@@ -215,20 +222,42 @@ def _allowed(
         return dict(plain)
 
     def usable(name: str, value: Any) -> bool:
-        said = declared(Choice({name: value}).config(config))
-        return not (said.adapts or said.match_prior)
+        changed = Choice({name: value}).config(config)
+        said = declared(changed)
+        return changed == config or not (said.adapts or said.match_prior)
 
     left = {name: [v for v in values if usable(name, v)] for name, values in plain.items()}
     return {name: values for name, values in left.items() if values}
 
 
-def chosen_settings(path: str | Path) -> set[str]:
-    """The settings of a run that a grid chooses, as :meth:`Experiment.finished` names them.
+def chosen_already(experiment: Experiment, choices: Choices) -> bool:
+    """Whether the run folder holds this run, finished, with settings that were chosen among these choices.
 
-    >>> sorted(chosen_settings("probe"))
-    ['backbone', 'config.match_prior', 'config.rounds']
+    Raises:
+        RunFolderError: The folder holds another run, or one whose settings were chosen among others.
     """
-    return {name if name == BACKBONE else f"config.{name}" for name in _values(path)}
+    if isinstance(choices, OptunaSearch):
+        names, listed = [*choices.values], None  # which of their values it tried, it alone knows
+    else:
+        names = [*choices[0].changes]
+        listed = pd.DataFrame([choice.changes for choice in choices]).to_csv(index=False)
+    chosen = [name if name == BACKBONE else f"config.{name}" for name in names]
+    table = experiment.out / SELECTION / TABLE
+    if not experiment.finished(chosen=chosen) or not table.exists():
+        return False
+    if listed is not None and _tried(table, names) != _tried(StringIO(listed), names):
+        raise RunFolderError(
+            f"{experiment.out} holds a run whose settings were chosen among others ({table}); choose another folder or "
+            "remove it"
+        )
+    return True
+
+
+def _tried(table: Path | StringIO, names: Sequence[str]) -> tuple[int, list[tuple[str, ...]]]:
+    """The values of a table's rows as text, without backbones, which may be named in several ways."""
+    rows = pd.read_csv(table, dtype=str, keep_default_na=False)
+    columns = [name for name in names if name != BACKBONE and name in rows]
+    return len(rows), sorted(rows[columns].itertuples(index=False, name=None))
 
 
 def _backbones(asked: list[Any], given: str) -> list[str]:
@@ -242,17 +271,18 @@ def _backbones(asked: list[Any], given: str) -> list[str]:
     ['acoustic+model,layers=middle', 'acoustic+model', 'model']
     >>> _backbones(grid, "model,layers=3")
     ['acoustic+model,layers=3', 'model,layers=3']
-    >>> _backbones(grid, "acoustic"), _backbones(grid, "acoustic+model")
-    (['acoustic'], ['acoustic+model'])
+    >>> _backbones(grid, "acoustic"), _backbones(grid, "acoustic+model"), _backbones(grid, "acoustic,layers=3")
+    (['acoustic'], ['acoustic+model'], ['acoustic,layers=3'])
     """
     filled = dict.fromkeys(str(value).replace(_GIVEN, given) for value in asked)
-    return [
+    fitting = [
         name
         for name in filled
         if "acoustic+acoustic" not in name
         and not name.startswith("acoustic,")
         and name.count(",layers=") < 2
     ]
+    return fitting or [given]  # whoever opens it says what is wrong with it
 
 
 def select_by_transfer(
@@ -371,8 +401,11 @@ def _trial(
     """UAR in per cent of one corpus recognised from the others."""
     changed = choice.config(config)
     backbone = choice.backbone(experiment.backbone)
+    prior = experiment.protocol.prior
+    if not isinstance(prior, str):  # shares that were given are those of the target alone
+        prior = Protocol.prior
     protocol = replace(
-        experiment.protocol, source=others, target=(left_out,), auxiliary=(), split="speakers",
+        experiment.protocol, prior=prior, source=others, target=(left_out,), auxiliary=(), split="speakers",
         fold="", test=Protocol.test,
     )  # fmt: skip
     trial = replace(

@@ -349,6 +349,11 @@ def test_a_finished_row_of_chosen_settings_is_that_of_the_matrix(specs, tmp_path
     other = replace(matrix, settings={"probe": {"recolour": True}})
     assert run_matrix(other, specs, tmp_path, tell=told.append).empty
     assert "config.recolour is False there and True here" in told.pop()
+    (table,) = (path for path in tmp_path.rglob("transfer.csv") if "to-b" in str(path))
+    rows = pd.read_csv(table)  # as of an earlier version, whose grid was another
+    rows.rename(columns={"rounds": "penalty"}).to_csv(table, index=False)
+    assert run_matrix(matrix, specs, tmp_path, tell=told.append).empty
+    assert "settings were chosen among others" in told.pop()
 
 
 def killed(job):

@@ -79,6 +79,40 @@ def test_a_grid_leaves_out_what_the_protocol_has_no_room_for(terms, left):
     ]
 
 
+@pytest.mark.parametrize(
+    ("terms", "config", "given"),
+    [
+        (
+            {"target_access": "nothing", "normalisation": "corpus"},
+            ProbeConfig(match_prior=True),
+            ["match_prior"],
+        ),
+        ({"task": "avd"}, ProbeConfig(recolour=True), ["recolour"]),
+    ],
+)
+def test_what_flags_give_leaves_backbones_to_choose(terms, config, given):
+    protocol = Protocol(CORPORA[:2], CORPORA[2:], **terms)
+    choices = read_grid("probe", config, "m", protocol=protocol, given=given)
+    assert len({c.changes["backbone"] for c in choices}) == len(choices) == 4
+    assert all(not c.config(config).rounds for c in choices)
+
+
+def test_shares_given_for_the_target_are_not_assumed_of_other_corpora(tmp_path, monkeypatch):
+    assumed = []
+
+    def run(trial, *_rest):
+        assumed.append(trial.protocol.prior)
+        return {"uar": {"mean": 0.5}}
+
+    stub = METHODS["probe"]._replace(run=run)
+    monkeypatch.setattr("cleser.experiments.selection.METHODS", {"probe": stub})
+    for prior in ({"neutral": 1.0}, "source"):
+        protocol = Protocol(CORPORA[:2], CORPORA[2:], prior=prior)
+        experiment = Experiment("probe", {}, protocol, 1, tmp_path)
+        select_by_transfer(experiment, ProbeConfig(), [Choice({})], CORPORA[:2], tmp_path)
+    assert assumed == ["uniform", "uniform", "source", "source"]
+
+
 def test_a_random_search_draws_without_repetition_and_the_same_for_a_seed(tmp_path):
     path = grid(tmp_path, "penalty: [1.0, 2.0, 3.0, 4.0]\nrounds: [0, 1, 2]\n")
     drawn = [
@@ -257,6 +291,68 @@ def test_two_sources_choose_unasked_unless_the_user_has_chosen(tmp_path, capsys)
     assert "chosen" not in notes("--config", str(out / "config.yaml"))[0]
     saved = [yaml.safe_load((p / "config.yaml").read_text())["config"] for p in (out,)]
     assert saved[0]["penalty"] == 1e-3
+
+
+def test_a_finished_run_is_not_chosen_again_and_keeps_its_table(tmp_path, capsys):
+    """Other flags ask for another run, and another grid chooses among other settings: both are refused at once."""
+    out = tmp_path / "run"
+    common = ["run", "probe", "--source", *CORPORA[:2], "--target", CORPORA[2], "--seeds", "1"]
+    command = [*common, "--out", str(out)]
+    path = grid(tmp_path, "penalty: [1.0e-3, 1.0e+4]\n")
+    assert main([*command, "--grid", str(path)]) == 0
+    table = (out / "selection" / "transfer.csv").read_bytes()
+    files = sorted(out.rglob("*"))
+    capsys.readouterr()
+    assert main([*command, "--grid", str(path)]) == 0
+    assert "is finished; nothing to do" in capsys.readouterr().err
+    assert main([*command, "--grid", str(path), "--rounds", "1"]) == 2
+    assert "config.rounds" in capsys.readouterr().err
+    path.write_text("penalty: [1.0e-3, 2.0e-3, 1.0e+4]\n")
+    assert main([*command, "--grid", str(path)]) == 2
+    assert "chosen among others" in " ".join(capsys.readouterr().err.split())
+    assert (out / "selection" / "transfer.csv").read_bytes() == table
+    assert sorted(out.rglob("*")) == files
+
+
+def test_trials_of_other_flags_are_no_reason_to_choose_nothing(tmp_path, capsys):
+    """As an interrupted search with another flag leaves them."""
+    common = ["probe", "--source", *CORPORA[:2], "--target", CORPORA[2], "--seeds", "1"]
+    out = tmp_path / "run"
+    flags = ["--rounds", "1", "--backbone", "acoustic"]
+    assert main(["tune", *common, *flags, "--out", str(out / "selection")]) == 0
+    assert main(["run", *common, "--rounds", "2", "--out", str(out)]) == 2
+    assert "config.rounds is 1 there and 2 here" in " ".join(capsys.readouterr().err.split())
+    assert not (out / "results.json").exists()
+
+
+def test_a_grid_and_a_flag_of_one_setting_are_refused(tmp_path, capsys):
+    common = [
+        "probe",
+        "--source",
+        *CORPORA[:2],
+        "--target",
+        CORPORA[2],
+        "--out",
+        str(tmp_path / "r"),
+    ]
+    path = grid(tmp_path, "penalty: [1.0e-3, 1.0e-2]\n")
+    assert main(["run", *common, "--grid", str(path), "--penalty", "1e-2"]) == 2
+    assert "has values of penalty, which flags give as well" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert not (tmp_path / "r").exists()
+
+
+def test_one_drawn_trial_is_a_search_and_a_saved_config_is_none(tmp_path):
+    common = ["probe", "--source", *CORPORA[:2], "--target", CORPORA[2], "--seeds", "1"]
+    drawn, again = tmp_path / "drawn", tmp_path / "again"
+    search = ["--search", "random", "--trials", "1"]
+    assert main(["run", *common, *search, "--out", str(drawn)]) == 0
+    notes = json.loads((drawn / "protocol.json").read_text())["notes"]
+    assert any("chosen among 1 by transfer" in note for note in notes)
+    saved = ["--config", str(drawn / "config.yaml"), "--select", "auto"]
+    assert main(["run", "probe", *saved, "--out", str(again)]) == 0
+    assert not (again / "selection").exists()
 
 
 def test_what_cannot_be_chosen_unasked_is_said_and_run_as_given(tmp_path):
