@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from cleser.alignment import Alignment
-from cleser.features.extraction import Announce, extract_to_store, keys_of, writer_of
+from cleser.features.extraction import Announce, extract_to_store, writer_of
 from cleser.features.pooled import TOKEN, Features, Record
 from cleser.features.store import FORMAT, PooledStore, StoreSettings
+from cleser.features.utterance import keys_of
 from cleser.files import cache_folder
 from cleser.memory import empty
 from cleser.speech.backbones import Backbone
