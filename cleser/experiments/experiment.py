@@ -19,7 +19,7 @@ from cleser.evaluation import Run
 from cleser.experiments.access import check_access, sealed, uses_of
 from cleser.experiments.data import Data
 from cleser.experiments.declared import declared
-from cleser.experiments.fitted import Fitted
+from cleser.experiments.fitted import Fitted, offered
 from cleser.experiments.methods import package_of
 from cleser.experiments.model_file import write_model
 from cleser.experiments.notes import (
@@ -294,8 +294,8 @@ def _fit_all(
 
 def _learned_by(fitted: Fitted, dataset: Dataset) -> Dataset:
     """Source utterances as a method learns from them, which may move them onto the target."""
-    moved: Callable[[Dataset], Dataset] | None = getattr(fitted, "of_source", None)
-    return dataset if moved is None else moved(dataset)
+    move = offered(fitted).of_source
+    return dataset if move is None else move(dataset)
 
 
 def _test_all(
@@ -317,7 +317,7 @@ def _test_all(
         table, embeddings = predictions_of(fitted, test, cast.protocol, seed)
         predictions.append(table)
         if experiment.development and len(parts.dev) and cast.protocol.classes:
-            unseeing = getattr(fitted, "held_out", None) or fitted
+            unseeing = offered(fitted).held_out or fitted
             dev = _learned_by(unseeing, data.seen.subset(parts.dev))
             development.append(predictions_of(unseeing, dev, cast.protocol, seed)[0])
         if seed == 0:
