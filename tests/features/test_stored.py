@@ -224,9 +224,8 @@ def test_summaries_are_taken_over_from_a_store_that_has_tokens_too(
     assert sorted(heard) == sorted(manifest["path"][-2:])
     one, other = (view.take(range(len(view))).summaries for view in (found, expected))
     assert found.utterances == expected.utterances
-    torch.testing.assert_close(
-        one, other, atol=1e-3, rtol=1e-3
-    )  # they were encoded in other batches
+    # They were encoded in other batches.
+    torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-3)
     assert torch.equal(one[:-2], whole.take(range(len(whole))).summaries)
 
 
