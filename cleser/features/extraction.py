@@ -35,7 +35,7 @@ _LONG: Final = 600.0
 
 @dataclass
 class Extraction:
-    """What became of a corpus.
+    """The result of an extraction.
 
     Attributes:
         store: The store, with the utterances that could be used.
@@ -132,7 +132,7 @@ def extract_to_store(
 
 
 def _batch(device: torch.device) -> float:
-    """How much sound a batch holds, in seconds."""
+    """Seconds of sound that a batch holds."""
     return 480.0 if device.type == "cuda" else 32.0
 
 
@@ -147,11 +147,11 @@ def writer_of(store: PooledStore, rank: int = 0) -> StoreWriter:
 
 
 def _note(path: Path, left_out: list[dict[str, str]], seen: set[str]) -> None:
-    """A line for each recording that could not be used; no file if all could.
+    """Write a line for each recording that could not be used; no file if all could.
 
     Args:
         path: The file; what it says of recordings of other extractions into this store stays.
-        left_out: What could not be used this time.
+        left_out: Recordings that could not be used this time.
         seen: Paths of all recordings that were asked for this time.
     """
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
