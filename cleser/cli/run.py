@@ -93,7 +93,7 @@ class RunArguments(Generic[C, T]):
     tracker: tuple[Literal["tensorboard", "wandb"], ...] = ()
 
     def experiment(self, recipe: str) -> Experiment:
-        """What the flags ask for."""
+        """The experiment that the flags ask for."""
         from cleser.experiments.experiment import Experiment  # noqa: PLC0415
         from cleser.settings import to_plain  # noqa: PLC0415
 
@@ -282,7 +282,7 @@ def selects_unasked(
 def _choices(
     experiment: Experiment, config: Any, arguments: Any, by_hand: Collection[str]
 ) -> Choices:
-    """What is tried: a grid that was asked for as it is, or what flags and protocol leave of the recipe's own."""
+    """The settings to try: a grid that was asked for as it is, or what flags and protocol leave of the recipe's own."""
     from cleser.experiments.selection import read_grid  # noqa: PLC0415
 
     grid, search, trials = arguments.grid, arguments.search, arguments.trials
