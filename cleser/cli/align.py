@@ -34,9 +34,9 @@ def align(
         segment: Length of segments of utterances without a text, in seconds.
         workers: Number of processes.
     """
-    from cleser.alignment.corpus import AlignmentSettings, align_corpus  # noqa: PLC0415
-    from cleser.corpora import load  # noqa: PLC0415
-    from cleser.progress import track  # noqa: PLC0415
+    from cleser.alignment.corpus import AlignmentSettings, align_corpus
+    from cleser.corpora import load
+    from cleser.progress import track
 
     settings = AlignmentSettings(aligner, _voices(voice), segment)
     manifest = load(corpus, labels=False)

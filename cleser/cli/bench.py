@@ -51,10 +51,10 @@ def bench_transfer(
         shared_speakers: Allow a split that trains on speakers it tests; every result says so.
         task: What is learned and tested, as in cleser run; avd and both only for rows that can, such as erm.
     """
-    from dataclasses import replace  # noqa: PLC0415
+    from dataclasses import replace
 
-    from cleser.experiments.bench import all_pairs, load_matrix, paper_layout  # noqa: PLC0415
-    from cleser.experiments.variants import VARIANTS  # noqa: PLC0415
+    from cleser.experiments.bench import all_pairs, load_matrix, paper_layout
+    from cleser.experiments.variants import VARIANTS
 
     if layout not in ("table", "paper"):
         raise ValueError(f"layout is {layout!r}, expected 'table' or 'paper'")
@@ -111,7 +111,7 @@ def bench_within(
         alignments: Folder of alignments, which say when each phone is spoken.
         workers: Number of processes at a time.
     """
-    from cleser.experiments.bench import Direction, Matrix  # noqa: PLC0415
+    from cleser.experiments.bench import Direction, Matrix
 
     specs = _by_name(corpora)
     directions = tuple(Direction((name,), (name,)) for name in specs)
@@ -132,8 +132,8 @@ def _run(
     plan: Matrix, specs: dict[str, str], out: Path, workers: int, alignments: Path | None
 ) -> tuple[pd.DataFrame, int]:
     """The table, and the exit status: 1 if a cell failed, so that a script notices."""
-    from cleser.experiments.bench import run_matrix  # noqa: PLC0415
-    from cleser.progress import say_always  # noqa: PLC0415
+    from cleser.experiments.bench import run_matrix
+    from cleser.progress import say_always
 
     failures = []
 
@@ -159,7 +159,7 @@ def _by_name(corpora: Sequence[str]) -> dict[str, str]:
     Raises:
         ValueError: Two corpora have one name.
     """
-    from cleser.experiments.selection import names_of  # noqa: PLC0415
+    from cleser.experiments.selection import names_of
 
     pairs = [_named(spec) for spec in dict.fromkeys(corpora)]
     free = iter(names_of([spec for name, spec in pairs if not name]))

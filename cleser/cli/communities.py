@@ -54,10 +54,10 @@ def communities(
         seed: Seed of all random choices.
         device: Where the encoder runs.
     """
-    from cleser.graphs import CommunityRefiner  # noqa: PLC0415
-    from cleser.progress import track  # noqa: PLC0415
-    from cleser.speech import embed_speakers, load_speaker_encoder  # noqa: PLC0415
-    from cleser.studies.styles import study_styles, verdict  # noqa: PLC0415
+    from cleser.graphs import CommunityRefiner
+    from cleser.progress import track
+    from cleser.speech import embed_speakers, load_speaker_encoder
+    from cleser.studies.styles import study_styles, verdict
 
     least = {"communities": communities, "k": k, "permutations": permutations}
     for flag, value in least.items():
@@ -100,7 +100,7 @@ def _labelled(
     corpora: tuple[str, ...], renamed: dict[str, str], emotions: tuple[str, ...]
 ) -> tuple[pd.DataFrame, int]:
     """Utterances with a speaker and an emotion that is looked at, and how many lack either."""
-    from cleser.corpora.registry import load_all  # noqa: PLC0415
+    from cleser.corpora.registry import load_all
 
     manifest = load_all(corpora, renamed)
     told = manifest[manifest["emotion"].notna() & manifest["speaker"].notna()]

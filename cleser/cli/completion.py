@@ -59,8 +59,8 @@ def completion(shell: Positional[Shell]) -> None:
 
 def following() -> dict[str, list[str]]:
     """Words that may follow each command: the commands of a group, the recipes of run and tune, or else flags."""
-    from cleser.cli import BY_RECIPE, COMMANDS  # noqa: PLC0415
-    from cleser.experiments.methods import METHODS  # noqa: PLC0415
+    from cleser.cli import BY_RECIPE, COMMANDS
+    from cleser.experiments.methods import METHODS
 
     found: dict[str, list[str]] = {}
     for name in COMMANDS:
@@ -76,7 +76,7 @@ def following() -> dict[str, list[str]]:
 
 def _flags(line: str) -> list[str]:
     """The flags of a command, from its help."""
-    from cleser.cli import GLOBAL_FLAGS, dispatch  # noqa: PLC0415
+    from cleser.cli import GLOBAL_FLAGS, dispatch
 
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):

@@ -23,8 +23,8 @@ def data_describe(spec: Positional[str], *, map: tuple[str, ...] = (), probe: bo
         map: Emotions to rename, as calm=neutral.
         probe: Open every recording for its length and sampling rate.
     """
-    from cleser.cli.run import parse_map  # noqa: PLC0415
-    from cleser.corpora import describe, load  # noqa: PLC0415
+    from cleser.cli.run import parse_map
+    from cleser.corpora import describe, load
 
     console.print(describe(load(spec, parse_map(map)), probe=probe))
 
@@ -52,9 +52,9 @@ def data_audit(
             resemblyzer or a speaker-verification model of transformers.
         out: Write the pairs of equal recordings to this .csv.
     """
-    from cleser.corpora.audit import audit_parts  # noqa: PLC0415
-    from cleser.corpora.manifest import problems  # noqa: PLC0415
-    from cleser.progress import track  # noqa: PLC0415
+    from cleser.corpora.audit import audit_parts
+    from cleser.corpora.manifest import problems
+    from cleser.progress import track
 
     tables = {"train": train, "dev": dev, "test": test, "split": split}
     parts = _parts(corpora, {name: file for name, file in tables.items() if file is not None})
@@ -73,8 +73,8 @@ def data_audit(
 
 
 def _parts(corpora: tuple[str, ...], files: dict[str, Path]) -> dict[str, pd.DataFrame]:
-    from cleser.corpora.readers.manifest_file import read_parts  # noqa: PLC0415
-    from cleser.corpora.registry import check_distinct, load  # noqa: PLC0415
+    from cleser.corpora.readers.manifest_file import read_parts
+    from cleser.corpora.registry import check_distinct, load
 
     tables = "split" in files if len(files) == 1 else len(files) > 1 and "split" not in files
     if bool(corpora) == bool(files) or (files and not tables):
@@ -119,11 +119,11 @@ def _show(parts: dict[str, pd.DataFrame], found: Audit) -> None:
 
 
 def _voices(parts: dict[str, pd.DataFrame], encoder: str) -> pd.DataFrame:
-    import pandas as pd  # noqa: PLC0415
+    import pandas as pd
 
-    from cleser.corpora.people import alike_voices  # noqa: PLC0415
-    from cleser.progress import track  # noqa: PLC0415
-    from cleser.speech.speakers import embed_speakers, load_speaker_encoder  # noqa: PLC0415
+    from cleser.corpora.people import alike_voices
+    from cleser.progress import track
+    from cleser.speech.speakers import embed_speakers, load_speaker_encoder
 
     rows = pd.concat(parts.values(), ignore_index=True).dropna(subset="speaker")
     rows = rows.drop_duplicates("utterance", ignore_index=True)
@@ -135,9 +135,9 @@ def _voices(parts: dict[str, pd.DataFrame], encoder: str) -> pd.DataFrame:
 
 def data_list() -> None:
     """Show the corpora that can be read: language, licence, where to get them, what is checked."""
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Table
 
-    from cleser.corpora.catalogue import CATALOGUE, Entry  # noqa: PLC0415
+    from cleser.corpora.catalogue import CATALOGUE, Entry
 
     table = Table.grid(padding=(0, 2))
     table.add_row(*(name.capitalize() for name in Entry._fields))
@@ -161,9 +161,9 @@ def data_convert(
         to: The layout of the manifest.
         map: Emotions to rename, as calm=neutral.
     """
-    from cleser.cli.run import parse_map  # noqa: PLC0415
-    from cleser.corpora import load, problems  # noqa: PLC0415
-    from cleser.corpora.convert import write_manifest  # noqa: PLC0415
+    from cleser.cli.run import parse_map
+    from cleser.corpora import load, problems
+    from cleser.corpora.convert import write_manifest
 
     manifest = load(spec, parse_map(map))
     write_manifest(manifest, out, to)
@@ -180,8 +180,8 @@ def data_folds(spec: Positional[str], *, split: str) -> None:
         spec: The corpus, as NAME:FOLDER.
         split: FILE.csv, emobox:FOLDER, kfold:NUMBER or leave-one-speaker-out.
     """
-    from cleser.corpora import load  # noqa: PLC0415
-    from cleser.corpora.folds import audit_folds, make_folds  # noqa: PLC0415
+    from cleser.corpora import load
+    from cleser.corpora.folds import audit_folds, make_folds
 
     manifest = load(spec, labels=False)
     table = audit_folds(manifest, make_folds(manifest, split))

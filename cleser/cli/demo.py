@@ -12,6 +12,6 @@ def demo(*, out: Path = Path("runs/demo"), seeds: int = 3) -> None:
         out: Folder for the runs.
         seeds: Number of trainings.
     """
-    from cleser.experiments.demo import run_demo  # noqa: PLC0415
+    from cleser.experiments.demo import run_demo
 
     run_demo(out, seeds)

@@ -12,7 +12,7 @@ _MARKS = {"ok": ("✓", "green"), "absent": ("–", "yellow"), "broken": ("✗",
 
 def doctor() -> None:
     """Show versions, optional parts and devices, and check that they work together."""
-    from cleser.cli.installation import examine  # noqa: PLC0415
+    from cleser.cli.installation import examine
 
     findings = examine()
     table = Table.grid(padding=(0, 2))

@@ -48,14 +48,14 @@ def extract(
         seconds: Seconds of sound that are encoded at once; by default 32 for each core and 480 on a GPU.
         device: Where the backbone runs; by default a GPU if there is one.
     """
-    from accelerate import PartialState  # noqa: PLC0415
+    from accelerate import PartialState
 
-    from cleser.alignment.folder import pack_alignments  # noqa: PLC0415
-    from cleser.corpora.registry import load_all  # noqa: PLC0415
-    from cleser.features import Record, store_folder  # noqa: PLC0415
-    from cleser.features.extraction import extract_to_store  # noqa: PLC0415
-    from cleser.progress import track  # noqa: PLC0415
-    from cleser.speech import load_backbone  # noqa: PLC0415
+    from cleser.alignment.folder import pack_alignments
+    from cleser.corpora.registry import load_all
+    from cleser.features import Record, store_folder
+    from cleser.features.extraction import extract_to_store
+    from cleser.progress import track
+    from cleser.speech import load_backbone
 
     if dtype is not None and out is None:
         raise ValueError(

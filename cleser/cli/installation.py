@@ -107,7 +107,7 @@ def _machine() -> str:
 
 
 def _devices() -> Iterator[Finding]:
-    import torch  # noqa: PLC0415
+    import torch
 
     yield Finding("devices", "cpu", "ok", f"{torch.get_num_threads()} threads")
     for i in range(torch.cuda.device_count()):
@@ -141,11 +141,11 @@ def torch_pair() -> str:
     Raises:
         RuntimeError: They do not work together; the message names both versions.
     """
-    import torch  # noqa: PLC0415
+    import torch
 
     versions = f"torch {torch.__version__}, torchaudio {metadata.version('torchaudio')}"
     try:
-        import torchaudio  # noqa: PLC0415
+        import torchaudio
 
         # Three frames that say 1, blank, 2 can be aligned with (1, 2) in one way only.
         scores = torch.full((1, 3, 3), -9.0)
@@ -161,7 +161,7 @@ def torch_pair() -> str:
 
 
 def _audio_files() -> str:
-    import soundfile  # noqa: PLC0415
+    import soundfile
 
     formats = [
         name for name in ("WAV", "FLAC", "OGG", "MP3") if name in soundfile.available_formats()
@@ -170,7 +170,7 @@ def _audio_files() -> str:
 
 
 def _cache() -> str:
-    from cleser.files import cache_folder  # noqa: PLC0415
+    from cleser.files import cache_folder
 
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)

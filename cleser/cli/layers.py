@@ -43,13 +43,13 @@ def layers(
         group: Number of layers that the policy group anchors.
         device: Where the backbone runs; by default a GPU if there is one.
     """
-    import torch  # noqa: PLC0415
+    import torch
 
-    from cleser.alignment import load_alignments  # noqa: PLC0415
-    from cleser.corpora.registry import load_all  # noqa: PLC0415
-    from cleser.progress import track  # noqa: PLC0415
-    from cleser.speech import load_backbone  # noqa: PLC0415
-    from cleser.studies.layers import study_layers  # noqa: PLC0415
+    from cleser.alignment import load_alignments
+    from cleser.corpora.registry import load_all
+    from cleser.progress import track
+    from cleser.speech import load_backbone
+    from cleser.studies.layers import study_layers
 
     if group < 1:
         raise ValueError(f"--group is {group}, expected 1 or more")
@@ -77,7 +77,7 @@ def layers(
 
 
 def _show(study: LayerStudy) -> None:
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Table
 
     shown = Table("units", "layers to anchor", "by debiased CKA", "by CORAL", "by cosine of means")
     for units, policies in study.selected.items():

@@ -43,14 +43,14 @@ def phonemes(
         permutations: Number of permutations of each speaker's emotions, for the test against chance.
         seed: Seed of the permutations.
     """
-    import pandas as pd  # noqa: PLC0415
+    import pandas as pd
 
-    from cleser.alignment import load_alignments  # noqa: PLC0415
-    from cleser.corpora.registry import check_distinct, load  # noqa: PLC0415
-    from cleser.progress import track  # noqa: PLC0415
-    from cleser.speech import load_backbone  # noqa: PLC0415
-    from cleser.studies.layer_maps import save_figure  # noqa: PLC0415
-    from cleser.studies.phonemes import plot_vowels, study_phonemes  # noqa: PLC0415
+    from cleser.alignment import load_alignments
+    from cleser.corpora.registry import check_distinct, load
+    from cleser.progress import track
+    from cleser.speech import load_backbone
+    from cleser.studies.layer_maps import save_figure
+    from cleser.studies.phonemes import plot_vowels, study_phonemes
 
     for flag, value, least in (
         ("minimum", minimum, 1),
@@ -101,7 +101,7 @@ def phonemes(
 
 
 def _show(study: PhonemeStudy) -> None:
-    from cleser.studies.phonemes import overlap  # noqa: PLC0415
+    from cleser.studies.phonemes import overlap
 
     for row in overlap(study.inventory).to_dict("records"):
         console.print(

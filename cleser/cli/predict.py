@@ -61,7 +61,7 @@ def predict(
         json_file: Write a JSON file.
         csv: Write a CSV file.
     """
-    import cleser  # noqa: PLC0415
+    import cleser
 
     table = cleser.load_model(run).predict(
         files,
@@ -111,8 +111,8 @@ def export(
         private: Make the repository private if push creates it.
         dry_run: Print what push would upload, and upload nothing.
     """
-    from cleser.experiments import hub  # noqa: PLC0415
-    from cleser.experiments.export import export as write  # noqa: PLC0415
+    from cleser.experiments import hub
+    from cleser.experiments.export import export as write
 
     if takes != "features" and not onnx:
         raise ValueError(f"--from {takes} says what an ONNX model takes, expected --onnx beside it")
@@ -138,7 +138,7 @@ def _sigmoids(table: pd.DataFrame) -> list[str]:
 
 
 def _attributes(table: pd.DataFrame) -> list[str]:
-    from cleser.corpora.attributes import ATTRIBUTES  # noqa: PLC0415
+    from cleser.corpora.attributes import ATTRIBUTES
 
     return [name for name in ATTRIBUTES if name in table]
 

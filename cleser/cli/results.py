@@ -37,8 +37,8 @@ def evaluate(
         alignments: Folder of alignments, for a run that was trained with alignments.
         out: Folder for the results; by default a folder within the run, named after the corpora of --on.
     """
-    from cleser.evaluation import Run, show_results, show_robustness  # noqa: PLC0415
-    from cleser.experiments.evaluate import evaluate as transfer  # noqa: PLC0415
+    from cleser.evaluation import Run, show_results, show_robustness
+    from cleser.experiments.evaluate import evaluate as transfer
 
     if not robustness:
         of_robustness = {"--files": files != 200, "--quick": quick, "--seed": seed != 0}
@@ -48,7 +48,7 @@ def evaluate(
         refuse_idle(of_both, "--on CORPUS")
     folder = str(alignments) if alignments else None
     if robustness:
-        from cleser.experiments.robustness import measure_robustness  # noqa: PLC0415
+        from cleser.experiments.robustness import measure_robustness
 
         if map:
             raise ValueError("--robustness takes no --map; the run's own names of emotions hold")
@@ -72,7 +72,7 @@ def compare(a: Positional[Path], b: Positional[Path], *, force: bool = False) ->
         b: Another run folder.
         force: Compare even if the protocols differ.
     """
-    from cleser.evaluation import compare_runs, show_comparison  # noqa: PLC0415
+    from cleser.evaluation import compare_runs, show_comparison
 
     console.print(show_comparison(compare_runs(a, b, force=force)))
 
@@ -87,9 +87,9 @@ def report(runs: Positional[tuple[Path, ...]], *, out: Path | None = None, liste
         listen: Number of most confident errors of each run that the page plays; their corpora must be where they were
             during the run.
     """
-    from cleser.evaluation import report as write  # noqa: PLC0415
-    from cleser.evaluation import runs_below, site, table  # noqa: PLC0415
-    from cleser.experiments.variants import controls_of  # noqa: PLC0415
+    from cleser.evaluation import report as write
+    from cleser.evaluation import runs_below, site, table
+    from cleser.experiments.variants import controls_of
 
     folders = [run for folder in runs for run in _scored(folder, runs_below(folder))]
     if not folders:
@@ -108,7 +108,7 @@ def report(runs: Positional[tuple[Path, ...]], *, out: Path | None = None, liste
 
 def _scored(folder: Path, runs: list[Path]) -> list[Path]:
     """The runs in a folder that have scores; one that is named itself is left to be refused."""
-    from cleser.evaluation import Run  # noqa: PLC0415
+    from cleser.evaluation import Run
 
     bare = [run for run in runs if run != folder and not Run(run).scored]
     if bare:

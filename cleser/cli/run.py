@@ -94,8 +94,8 @@ class RunArguments(Generic[C, T]):
 
     def experiment(self, recipe: str) -> Experiment:
         """The experiment that the flags ask for."""
-        from cleser.experiments.experiment import Experiment  # noqa: PLC0415
-        from cleser.settings import to_plain  # noqa: PLC0415
+        from cleser.experiments.experiment import Experiment
+        from cleser.settings import to_plain
 
         return Experiment(
             recipe,
@@ -115,8 +115,8 @@ class RunArguments(Generic[C, T]):
             return self.workers
         if not self.tune.from_audio:  # type: ignore[attr-defined]
             return 0
-        from cleser.training.loading import default_workers  # noqa: PLC0415
-        from cleser.training.processes import local_processes  # noqa: PLC0415
+        from cleser.training.loading import default_workers
+        from cleser.training.processes import local_processes
 
         return default_workers(local_processes())
 
@@ -143,7 +143,7 @@ def parse_prior(prior: str) -> str | dict[str, float]:
     """
     if prior in ("uniform", "source"):
         return prior
-    from cleser.settings import parse_yaml, read_yaml  # noqa: PLC0415
+    from cleser.settings import parse_yaml, read_yaml
 
     if prior.lstrip().startswith("{"):
         shares = parse_yaml(prior, "--prior")
@@ -198,8 +198,8 @@ def run(args: list[str]) -> None:
 
 def tune(args: list[str]) -> None:
     """Choose settings by transfer between labelled corpora: cleser tune RECIPE --source … --target … --out DIR."""
-    from cleser.files import write_text  # noqa: PLC0415
-    from cleser.settings import as_yaml  # noqa: PLC0415
+    from cleser.files import write_text
+    from cleser.settings import as_yaml
 
     found = asked_for("tune", args)
     if found is None:
@@ -216,11 +216,11 @@ def tune(args: list[str]) -> None:
 
 def asked_for(command: str, args: list[str]) -> tuple[Experiment, Any, Any] | None:
     """The experiment, its recipe's config and all flags of a command line; None where only help was wanted."""
-    from cleser.cli import show_usage  # noqa: PLC0415
-    from cleser.experiments.methods import METHODS, unknown_recipe  # noqa: PLC0415  (starting up must not cost an import of torch)
-    from cleser.experiments.trackers import check_trackers  # noqa: PLC0415
-    from cleser.files import check_writable  # noqa: PLC0415
-    from cleser.speech.backbones.fine_tuning import FineTuning  # noqa: PLC0415
+    from cleser.cli import show_usage
+    from cleser.experiments.methods import METHODS, unknown_recipe
+    from cleser.experiments.trackers import check_trackers
+    from cleser.files import check_writable
+    from cleser.speech.backbones.fine_tuning import FineTuning
 
     if not args or args[0] in ("--help", "-h"):
         names = [f"{command} {name}" for name in METHODS]
@@ -269,7 +269,7 @@ def selects_unasked(
     experiment: Experiment, config: Any, arguments: Any, by_hand: Collection[str]
 ) -> bool:
     """Whether ``--select auto`` chooses settings by transfer: it can, and the flags leave something to choose."""
-    from cleser.experiments.selection import GRIDS  # noqa: PLC0415
+    from cleser.experiments.selection import GRIDS
 
     sources = arguments.select_on or experiment.protocol.source
     if len(sources) < 2 or set(sources) & set(experiment.protocol.target):
@@ -283,7 +283,7 @@ def _choices(
     experiment: Experiment, config: Any, arguments: Any, by_hand: Collection[str]
 ) -> Choices:
     """The settings to try: a grid that was asked for as it is, or what flags and protocol leave of the recipe's own."""
-    from cleser.experiments.selection import read_grid  # noqa: PLC0415
+    from cleser.experiments.selection import read_grid
 
     grid, search, trials = arguments.grid, arguments.search, arguments.trials
     if grid:
@@ -298,7 +298,7 @@ def select(
     experiment: Experiment, config: Any, arguments: Any, by_hand: Collection[str], out: Path
 ) -> Selection:
     """Choose settings by transfer validation, and show what was found."""
-    from cleser.experiments.selection import select_by_transfer  # noqa: PLC0415
+    from cleser.experiments.selection import select_by_transfer
 
     if arguments.search == "grid":
         refuse_idle(
@@ -321,7 +321,7 @@ def select(
 
 def _check_first(experiment: Experiment) -> None:
     """Refuse what the run itself would refuse before settings are chosen for it, which may take hours."""
-    from cleser.experiments.experiment import admit  # noqa: PLC0415
+    from cleser.experiments.experiment import admit
 
     if not (experiment.out / "results.json").exists():
         admit(experiment)
@@ -329,9 +329,9 @@ def _check_first(experiment: Experiment) -> None:
 
 def run_experiment(experiment: Experiment, config: Any) -> dict[str, Any]:
     """Run a recipe and print its result and report."""
-    from cleser.evaluation import Run, report, show_results  # noqa: PLC0415
-    from cleser.experiments.methods import METHODS, check_task  # noqa: PLC0415
-    from cleser.speech import load_backbone  # noqa: PLC0415
+    from cleser.evaluation import Run, report, show_results
+    from cleser.experiments.methods import METHODS, check_task
+    from cleser.speech import load_backbone
 
     check_task(experiment.recipe, experiment.protocol.task)
     results = METHODS[experiment.recipe].run(experiment, config, load_backbone(experiment.backbone))
@@ -347,8 +347,8 @@ def run_experiment(experiment: Experiment, config: Any) -> dict[str, Any]:
 
 def _saved(args: list[str], name: str, kind: type[Any]) -> tuple[Any, list[str]]:
     """Take ``--config FILE`` out of the flags and make its settings their defaults."""
-    from cleser.settings import read_yaml, restored  # noqa: PLC0415
-    from cleser.speech.backbones.fine_tuning import FineTuning  # noqa: PLC0415
+    from cleser.settings import read_yaml, restored
+    from cleser.speech.backbones.fine_tuning import FineTuning
 
     words = (word.split("=", 1) if word.startswith("--config=") else [word] for word in args)
     args = [part for word in words for part in word]

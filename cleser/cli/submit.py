@@ -29,8 +29,8 @@ def submit(
         corpus: Corpus to recognise, such as msp-podcast:DIR; by default the utterances that the run has tested.
         split: Recognise only this official split of the corpus, such as test3.
     """
-    from cleser.experiments.submission import submission  # noqa: PLC0415
-    from cleser.files import write_text  # noqa: PLC0415
+    from cleser.experiments.submission import submission
+    from cleser.files import write_text
 
     table, missing = submission(run, format, corpus=corpus, split=split)
     for row in missing.to_dict("records"):
