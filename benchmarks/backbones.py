@@ -34,8 +34,9 @@ from transformers import AutoFeatureExtractor, AutoModel, Wav2Vec2FeatureExtract
 from cleser.alignment import load_alignments
 from cleser.anchors.streaming import StreamingPool
 from cleser.corpora import load
-from cleser.features.extraction import _read, extract_to_store
+from cleser.features.extraction import extract_to_store
 from cleser.features.pooled import Record
+from cleser.features.utterance import read_file
 from cleser.speech import TransformersBackbone, load_audio
 
 SMALL = {
@@ -162,7 +163,7 @@ class _Store:
         self.padding = 0.0
 
     def __call__(self) -> torch.Tensor:
-        _read.cache_clear()  # else files are hashed in the first turn alone
+        read_file.cache_clear()  # else files are hashed in the first turn alone
         with tempfile.TemporaryDirectory() as out:
             found = extract_to_store(self.recordings, self.backbone, out, dtype="float32")
             self.padding = found.padding

@@ -54,8 +54,9 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.flop_counter import FlopCounterMode
 
 from cleser.anchors.streaming import StreamingPool
-from cleser.features.extraction import _read, extract_to_store
+from cleser.features.extraction import extract_to_store
 from cleser.features.normalisation import Moments
+from cleser.features.utterance import read_file
 from cleser.graphs import cosine_knn
 from cleser.losses import CrossLingualSupCon, DualSpaceTriplet, LayerAnchorLoss, SpeakerAdversary
 from cleser.models import Batch, EmotionModel, ModelConfig
@@ -439,7 +440,7 @@ def _from_files(job: Job, model: Model, manifest: pd.DataFrame) -> list[str]:
     budget = job.sizes.batches[len(job.sizes.batches) // 2]
 
     def extract() -> None:
-        _read.cache_clear()  # else files are hashed in the first pass alone, which is not timed
+        read_file.cache_clear()  # else files are hashed in the first pass alone, which is not timed
         with tempfile.TemporaryDirectory(dir=job.root) as folder:
             found = extract_to_store(manifest, backbone, folder, seconds=budget)
             assert not found.left_out, found.left_out[:3]

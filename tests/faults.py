@@ -155,8 +155,8 @@ FAULTS = (
     Fault(
         "settings that flags give are chosen all the same",
         "cli/run.py",
-        'given={*by_hand} - {"backbone"}',
-        "given=()",
+        'return {*by_hand} - {"backbone"}',
+        "return set()",
         f"{_SELECTION}::test_two_sources_choose_unasked_unless_the_user_has_chosen",
     ),
     Fault(

@@ -522,9 +522,8 @@ def test_what_a_batch_system_ends_leaves_no_worker_behind(tmp_path):
     ) as process:  # fmt: skip
         try:
             assert process.stderr is not None
-            next(
-                line for line in process.stderr if "normalisation" in line
-            )  # a worker is in a cell
+            # A worker is in a cell once it says how features are normalised.
+            next(line for line in process.stderr if "normalisation" in line)
             process.terminate()
             said = process.stderr.read()  # until every process that may write to it has ended
             assert "goes on from here" in said

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from cleser.features import extraction
+from cleser.features import utterance
 from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.speech.batching import batches_by_length
 from cleser.training.audio import PADDING
@@ -126,8 +126,8 @@ def test_each_timed_pass_reads_the_files_anew(
     gpu: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = []
-    digest = extraction.file_digest
-    monkeypatch.setattr(extraction, "file_digest", lambda path: read.append(path) or digest(path))
+    digest = utterance.file_digest
+    monkeypatch.setattr(utterance, "file_digest", lambda path: read.append(path) or digest(path))
     job = gpu.Job(tmp_path, gpu.Report(1.0), gpu.QUICK, None, None)
     manifest = gpu.recordings(tmp_path / "sound", gpu.QUICK.files)
     gpu._from_files(job, next(job.models()), manifest)

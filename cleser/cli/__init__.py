@@ -117,7 +117,7 @@ def _terminated_as_interrupted() -> Iterator[None]:
 
 
 def _sentence(error: Exception) -> str:
-    """What is said of an error; the system's own begin with the path instead of a number."""
+    """The sentence that is printed for an error; the system's own begin with the path instead of a number."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{os.fsdecode(error.filename)}: {error.strerror}"
     return str(error)
@@ -175,7 +175,7 @@ def show_usage(commands: Sequence[str], load: Callable[[str], Callable[..., Any]
     """Print what commands there are, each with the first line of its docstring.
 
     Args:
-        commands: Their names.
+        commands: Names of the commands.
         load: Finds a command by its name.
     """
     console.print(Text.assemble(("cleser", "bold"), ": cross-lingual speech emotion recognition\n"))

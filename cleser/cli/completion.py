@@ -58,7 +58,7 @@ def completion(shell: Positional[Shell]) -> None:
 
 
 def following() -> dict[str, list[str]]:
-    """What may follow each command: the commands of a group, the recipes of run and tune, or else flags."""
+    """Words that may follow each command: the commands of a group, the recipes of run and tune, or else flags."""
     from cleser.cli import BY_RECIPE, COMMANDS
     from cleser.experiments.methods import METHODS
 
@@ -90,11 +90,11 @@ _FLAGS: Final = r"^. (--?[a-z][\w.-]*(?:, --?[a-z][\w.-]*)*)"  # as "| -h, --hel
 
 
 def script(shell: Shell, words: dict[str, list[str]]) -> str:
-    """What the shell reads.
+    """The script that the shell reads.
 
     Args:
         shell: The shell.
-        words: What may follow the words of each key.
+        words: The words that may follow those of each key.
     """
     case, whole = _SCRIPTS[shell]
     longest_first = sorted(words, key=lambda line: -len(line.split()))

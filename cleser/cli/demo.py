@@ -10,7 +10,7 @@ def demo(*, out: Path = Path("runs/demo"), seeds: int = 3) -> None:
 
     Args:
         out: Folder for the runs.
-        seeds: How many trainings.
+        seeds: Number of trainings.
     """
     from cleser.experiments.demo import run_demo
 

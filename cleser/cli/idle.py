@@ -10,7 +10,7 @@ def refuse_idle(given: Mapping[str, object], needed: str) -> None:
 
     Args:
         given: The flags, each with something true if it was given.
-        needed: What gives them an effect, in words.
+        needed: Words for what would give them an effect.
 
     Raises:
         ValueError: One of them was given.

@@ -35,8 +35,8 @@ class Finding(NamedTuple):
     """One line of the examination.
 
     Attributes:
-        group: What it is about: ``"packages"``, ``"extras"``, ``"devices"`` or ``"checks"``.
-        name: What was looked at.
+        group: Group of the finding: ``"packages"``, ``"extras"``, ``"devices"`` or ``"checks"``.
+        name: Name of what was looked at.
         state: ``"ok"``; ``"absent"`` where something optional is missing; ``"broken"`` where work will fail.
         detail: What was found, and what was expected if it is not right.
     """
@@ -87,7 +87,7 @@ def _extras() -> Iterator[Finding]:
 
 
 def _requirements(extra: str | None) -> list[Requirement]:
-    """What cleser needs, or an extra of it adds."""
+    """Requirements of cleser, or those that an extra adds."""
     try:
         stated = [Requirement(text) for text in metadata.requires("cleser") or []]
     except metadata.PackageNotFoundError:  # run from a folder of sources, which states nothing

@@ -52,7 +52,7 @@ def list_flags(kind: type[Any] | Callable[..., Any], prefix: str = "") -> set[st
 
     Args:
         kind: A function, whose arguments are flags, or a dataclass.
-        prefix: What the names of its flags begin with, as ``tune.``
+        prefix: Beginning of the names of its flags, as ``tune.``
 
     >>> def command(source: tuple[str, ...], out: str) -> None: ...
     >>> list_flags(command)

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Terms(Protocol):
+class ProtocolFlags(Protocol):
     """The terms of a protocol as flags, some of which are written in another way on a command line."""
 
     seed: Annotated[int, arg(name="split-seed")] = Protocol.seed
@@ -36,7 +36,7 @@ class Terms(Protocol):
         """Nothing is checked before :meth:`protocol`, whose errors are sentences, unlike those of a flag."""
 
     @classmethod
-    def of(cls, protocol: Protocol) -> Terms:
+    def of(cls, protocol: Protocol) -> ProtocolFlags:
         """The flags that ask for these terms."""
         renamed = tuple(f"{old}={new}" for old, new in protocol.map.items())
         return cls(**{**vars(protocol), "map": renamed, "prior": str(protocol.prior)})
@@ -77,7 +77,7 @@ class RunArguments(Generic[C, T]):
     """
 
     out: Path
-    terms: OmitArgPrefixes[Terms]
+    terms: OmitArgPrefixes[ProtocolFlags]
     method: OmitArgPrefixes[C]
     tune: T
     seeds: int = 3
@@ -93,7 +93,7 @@ class RunArguments(Generic[C, T]):
     tracker: tuple[Literal["tensorboard", "wandb"], ...] = ()
 
     def experiment(self, recipe: str) -> Experiment:
-        """What the flags ask for."""
+        """The experiment that the flags ask for."""
         from cleser.experiments.experiment import Experiment
         from cleser.settings import to_plain
 
@@ -244,7 +244,7 @@ def asked_for(command: str, args: list[str]) -> tuple[Experiment, Any, Any] | No
         raise ValueError(unknown_recipe(args[0]))
     name, *rest = args
     method = METHODS[name]
-    flags = list_flags(RunArguments) | list_flags(Terms) | list_flags(method.config)
+    flags = list_flags(RunArguments) | list_flags(ProtocolFlags) | list_flags(method.config)
     default, rest = _saved(
         merged(rest, flags | list_flags(FineTuning, "tune.")), name, method.config
     )
@@ -300,7 +300,7 @@ def selects_unasked(
 def choices_of(
     experiment: Experiment, config: Any, arguments: Any, by_hand: Collection[str]
 ) -> Choices:
-    """What is tried: a grid that was asked for, or what flags and protocol leave of the recipe's own.
+    """The settings to try: a grid that was asked for, or what flags and protocol leave of the recipe's own.
 
     Raises:
         ValueError: A flag gives a setting that the grid asked for is to choose.
@@ -400,7 +400,7 @@ def _saved(args: list[str], name: str, kind: type[Any]) -> tuple[Any, list[str]]
         raise ValueError(f"{path} holds a {saved['recipe']!r} run, expected {name!r}")
     default = RunArguments(
         out=tyro.MISSING,
-        terms=Terms.of(restored(Protocol, saved["protocol"])),
+        terms=ProtocolFlags.of(restored(Protocol, saved["protocol"])),
         method=restored(kind, saved["config"]),
         seeds=saved["seeds"],
         select="none",  # what was chosen is what was saved

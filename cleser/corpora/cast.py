@@ -62,11 +62,11 @@ class Cast:
         auxiliary: Labelled utterances of further corpora.
         target: Labelled utterances to test; of a target without any label all utterances, to recognise.
         pool: Utterances of the target of which a method may hear some, whatever they express.
-        left_out: What could not be used, as ``{"path": …, "reason": …}``.
-        notes: What the protocol asked for and the corpora lack, and what they hold beside its classes.
-        several: The casts of all folds, of one that has several; what it holds itself is then all that takes part in
-            any of them.
-        fold: The fold that this one is, where there is a split.
+        left_out: Recordings that could not be used, as ``{"path": …, "reason": …}``.
+        notes: Sentences on what the protocol asked for and the corpora lack, and on what they hold beside its classes.
+        several: The casts of all folds, if there are several; the cast itself then holds all that take part in any of
+            them.
+        fold: The fold that this cast is of, where the split has folds.
 
     >>> from cleser.corpora import Protocol
     >>> spec = "synthetic:{}?speakers=4&sentences=1"
@@ -110,7 +110,7 @@ class Cast:
         return _states_phones(self.source) != _states_phones(self.heard)
 
     def without_phones(self) -> Cast:
-        """The same, when phones sound not being known of anybody."""
+        """The same cast without the times of phones."""
         roles = ("source", "auxiliary", "target", "pool")
         bare = {name: getattr(self, name).drop(columns="phones", errors="ignore") for name in roles}
         return replace(self, **bare, several=tuple(cast.without_phones() for cast in self.several))
@@ -162,7 +162,7 @@ class Cast:
         """The terms as they stand in ``protocol.json``.
 
         Args:
-            uses: What the method makes of the target's unlabelled recordings; nothing by default.
+            uses: What the method uses of the target's unlabelled recordings; nothing by default.
 
         Returns:
             Under ``hash`` all that decides what a result rests on, what the method uses included; under ``cast`` the
@@ -233,5 +233,5 @@ def _states_phones(rows: pd.DataFrame) -> bool:
 
 
 def _division(cast: Cast) -> str:
-    """Who is learned from, selected on, heard and tested in a fold."""
+    """Hash of who is learned from, selected on, heard and tested in a fold."""
     return hash_of_division({role: getattr(cast, role) for role in ("source", "target", "pool")})

@@ -1,4 +1,4 @@
-"""A protocol's corpora are read, and their utterances get their roles: what cannot be cast is said at once."""
+"""From a protocol to its cast: its corpora are read, and their utterances get their roles."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _labelled(protocol: Protocol, spec: str, renamed: pd.DataFrame) -> pd.DataFr
 
 
 def _notes(protocol: Protocol, renamed: dict[str, pd.DataFrame]) -> tuple[str, ...]:
-    """What was asked for and not found, and what the corpora hold beside the classes."""
+    """Sentences on what was asked for and not found, and on what the corpora hold beside the classes."""
     used = {name for rows in renamed.values() for name in rows.attrs.get("renamed", [])}
     found = sorted({e for rows in renamed.values() for e in rows["emotion"].dropna().unique()})
     notes = [
@@ -161,7 +161,7 @@ def _check_classes(
     rows: pd.DataFrame,
     renamed: dict[str, pd.DataFrame],
 ) -> None:
-    """A class that nobody can learn, or that no recall can be computed of, is an error of the protocol."""
+    """Refuse a class that cannot be learned, or whose recall cannot be computed."""
     missing = [name for name in protocol.classes if name not in set(rows["emotion"])]
     if missing:
         by_speakers = protocol.split == "speakers"
@@ -180,7 +180,7 @@ def _check_classes(
 def _check_attributes(
     protocol: Protocol, role: str, specs: tuple[str, ...], rows: pd.DataFrame
 ) -> None:
-    """An attribute of which nobody gave two values can neither be learned nor tested."""
+    """Refuse an attribute with fewer than two values, which can be neither learned nor tested."""
     known = dict(zip(ATTRIBUTES, (~np.isnan(attributes_of(rows))).sum(0).tolist(), strict=True))
     if missing := [name for name in protocol.regressed if known[name] < 2]:
         raise ValueError(
@@ -190,7 +190,7 @@ def _check_attributes(
 
 
 def _left_out(manifests: Iterable[pd.DataFrame]) -> list[dict[str, str]]:
-    """What the readers of corpora could not use."""
+    """Recordings that the readers of corpora could not use."""
     return [problem for rows in manifests for problem in rows.attrs.get("problems", [])]
 
 

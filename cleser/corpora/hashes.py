@@ -18,14 +18,14 @@ def hash_of_terms(terms: Mapping[str, Any]) -> str:
 
 
 def hash_of_utterances(frame: pd.DataFrame) -> str:
-    """Who says what where in a recording, and in which emotion."""
+    """Hash of who says what where in a recording, and in which emotion."""
     columns = frame[["utterance", "corpus", "speaker", "emotion", "start", "end"]]
     text = columns.sort_values("utterance").to_csv(index=False, float_format="%.6f")
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def hash_of_attributes(frame: pd.DataFrame) -> str:
-    """The attributes of whoever takes part."""
+    """Hash of the attributes of whoever takes part."""
     table = frame[["utterance"]].assign(
         **dict(zip(ATTRIBUTES, attributes_of(frame).T, strict=True))
     )
@@ -34,7 +34,7 @@ def hash_of_attributes(frame: pd.DataFrame) -> str:
 
 
 def hash_of_division(roles: Mapping[str, pd.DataFrame]) -> str:
-    """Who is in which part of a fold, of the utterances by their role."""
+    """Hash of who is in which part of a fold, from the utterances by their role."""
     lines = [
         f"{role} {split} {utterance}"
         for role, frame in roles.items()

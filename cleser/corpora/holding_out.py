@@ -25,10 +25,11 @@ def official_part(role: str, rows: pd.DataFrame, *parts: str) -> pd.DataFrame:
 def select_on(
     source: pd.DataFrame, share: float, rng: np.random.Generator, classes: Sequence[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The dev part of a fold; of corpora that have none in it, held-out speakers."""
+    """Divide a source into train and dev: the dev part of its fold, or held-out speakers of corpora without one."""
     given = source["split"].eq("dev")
     divided = source["corpus"].isin(source["corpus"][given].unique())
-    if given.any():  # and somebody is held out: corpora of a single speaker are then learned from
+    # Once somebody is held out, corpora of a single speaker are learned from.
+    if given.any():
         divided |= source["corpus"].isin([*lone_speakers(source)])
     rest = source[~divided]
     needed = [name for name in classes if name not in set(source["emotion"][divided & ~given])]

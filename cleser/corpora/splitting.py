@@ -13,7 +13,7 @@ from cleser.corpora.holding_out import official_part
 
 
 def by_official_parts(cast: Cast) -> Cast:
-    """The same corpora by their own train, dev and test parts."""
+    """The cast divided by the corpora's own train, dev and test parts."""
     source = official_part("source", cast.source, "train", "dev")
     nothing = cast.protocol.target_access == "nothing"
     pool = cast.pool.iloc[:0] if nothing else official_part("target", cast.pool, "train")
@@ -22,7 +22,7 @@ def by_official_parts(cast: Cast) -> Cast:
 
 
 def by_folds(cast: Cast, everything: pd.DataFrame) -> Cast:
-    """The same corpora by the protocol's folds of the whole target, ``everything``.
+    """The cast divided by the protocol's folds of the whole target, ``everything``.
 
     Raises:
         ValueError: The split has no such fold, nobody is tested, or somebody in several folds.

@@ -1,4 +1,4 @@
-"""What a method makes of the target, within what the protocol allows."""
+"""What a method uses of the target, within what the protocol allows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Uses:
-    """What a method makes of what a protocol lets it see of the target, besides normalisation.
+    """What a method uses of the target, within what a protocol lets it see, besides normalisation.
 
     Attributes:
         training: Whether it trains on unlabelled target utterances, or matches its predictions' prior on them.

@@ -95,7 +95,7 @@ def _means(moments: Counts) -> tuple[Floats, ...]:
 
 
 @dataclass(frozen=True)
-class Moments(Clusters):
+class ClusterMoments(Clusters):
     """Moment matrices of every cluster (speaker) and seed, in ``counts`` [S, G, 3, 3 A]."""
 
     @property
@@ -107,7 +107,7 @@ class Moments(Clusters):
         return self.counts[..., 0, ::3, None]
 
 
-def moments(predictions: pd.DataFrame, attributes: Sequence[str]) -> Moments:
+def moments(predictions: pd.DataFrame, attributes: Sequence[str]) -> ClusterMoments:
     """Moments per speaker and seed.
 
     Args:
@@ -125,7 +125,7 @@ def moments(predictions: pd.DataFrame, attributes: Sequence[str]) -> Moments:
     size = (len(groups.seeds), len(groups.names))
     place = np.ravel_multi_index((groups.seed, groups.group), size)
     matrices = [_sums(known, name, place, size) for name in attributes]
-    return Moments(
+    return ClusterMoments(
         np.concatenate(matrices, axis=-1),
         groups.names,
         groups.unit,

@@ -21,8 +21,8 @@ LARGEST: Final = 6_000_000  # characters of all recordings in a page
 
 
 @dataclass(frozen=True)
-class Heard:
-    """A recording in a page.
+class ConfidentError:
+    """A wrongly labelled utterance whose recording is in a page.
 
     Attributes:
         utterance: Its name.
@@ -45,7 +45,7 @@ class Heard:
     note: str
 
 
-def confident_errors(run: Run, count: int) -> tuple[list[Heard], str]:
+def confident_errors(run: Run, count: int) -> tuple[list[ConfidentError], str]:
     """The wrongly labelled utterances with the highest probability, averaged over seeds, and their sound.
 
     Args:
@@ -72,7 +72,7 @@ def confident_errors(run: Run, count: int) -> tuple[list[Heard], str]:
     except (ValueError, OSError, KeyError) as error:
         return [], f"the recordings cannot be found any more: {error}"
     places = places.reindex(wrong.index)
-    heard: list[Heard] = []
+    heard: list[ConfidentError] = []
     size = 0
     for name, row, place in zip(
         wrong.index, wrong.to_dict("records"), places.to_dict("records"), strict=True
@@ -84,7 +84,7 @@ def confident_errors(run: Run, count: int) -> tuple[list[Heard], str]:
         if size > LARGEST:
             return heard, f"{len(heard)} of {count}: more would make the page too large"
         heard.append(
-            Heard(
+            ConfidentError(
                 str(name), _said(row["speaker"]), row["emotion"], row["predicted"], row["confidence"],
                 _said(place["text"]), audio, note,
             )

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from cleser.evaluation.concordance import Moments
+from cleser.evaluation.concordance import ClusterMoments
 from cleser.evaluation.metrics import Counts, Floats
 from cleser.evaluation.speakers import grouping
 
@@ -41,7 +41,7 @@ def agreement_with_votes(votes: Floats, probabilities: Floats) -> Floats:
     return np.stack([kl, np.minimum(q, probabilities).sum(1)], 1)
 
 
-def vote_sums(predictions: pd.DataFrame, classes: Sequence[str]) -> Moments | None:
+def vote_sums(predictions: pd.DataFrame, classes: Sequence[str]) -> ClusterMoments | None:
     """Sums [S, G, 1, 3] by seed and speaker: utterances with votes, their KL divergences and their overlaps.
 
     Args:
@@ -67,7 +67,7 @@ def vote_sums(predictions: pd.DataFrame, classes: Sequence[str]) -> Moments | No
     for column, values in enumerate((np.ones(len(rows)), *found.T)):
         flat = np.bincount(place, weights=values, minlength=sums[..., 0, 0].size)
         sums[..., 0, column] = flat.reshape(sums.shape[:2])
-    return Moments(sums, groups.names, groups.unit, groups.unknown, groups.seeds)
+    return ClusterMoments(sums, groups.names, groups.unit, groups.unknown, groups.seeds)
 
 
 def kl_divergence(sums: Counts) -> Floats:

@@ -1,4 +1,4 @@
-"""What a method may have of the target under a protocol, and what it makes of it."""
+"""What a method may use of the target under a protocol, and what it does use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def check_access(config: Any, protocol: Protocol) -> None:
     """Refuse a method that needs more of the target than a protocol lets it have.
 
     Raises:
-        ValueError: It learns from the target's recordings, or from those that it is tested on, and may not.
+        ValueError: The method learns from the target's recordings, or from those that it is tested on, and may not.
     """
     method = declared(config)
     terms = (protocol.target_access, protocol.adapt, protocol.split)
@@ -58,10 +58,10 @@ def check_declared(recipe: Recipe, config: Any) -> None:
 
 
 def uses_of(config: Any, cast: Cast, backbone: Backbone, *, alignments: bool) -> Uses:
-    """What a method with these settings makes of the target's unlabelled recordings under a protocol.
+    """What a method with these settings uses of the target's unlabelled recordings under a protocol.
 
     Raises:
-        ValueError: It learns from recordings that the protocol does not let it hear.
+        ValueError: The method learns from recordings that the protocol does not let it hear.
     """
     protocol = cast.protocol
     check_access(config, protocol)

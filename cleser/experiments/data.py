@@ -35,22 +35,22 @@ class Data:
     """The datasets of a cast; the target's recordings are opened only when the target is first used.
 
     Args:
-        cast: Who takes part.
+        cast: The utterances that take part.
         backbone: Turns recordings into frames.
         auxiliary: Whether auxiliary corpora are learned from too.
         tuning: Whether and how the backbone is trained, and utterances are then read from audio.
         alignments: Folder of alignments.
         tokens: Whether batches need tokens beside the summaries.
-        workers: Processes that decode recordings in advance.
+        workers: Number of processes that decode recordings in advance.
 
     Attributes:
-        protocol: The cast's, its normalisation ``"auto"`` settled.
-        vocabulary: Names behind the integers.
-        seen: What is learned from, all seeds' development speakers included.
-        moments: Statistics of its features.
-        one_sided: What decides ``normalisation="auto"`` for a target; None where nothing has to.
-        sentences: What decides whether sentences' means are taken off the target; None where none are.
-        notes: What a reader of the results has to know of all this.
+        protocol: The cast's protocol, in which the normalisation ``"auto"`` is settled.
+        vocabulary: Names behind the integers of labels.
+        seen: Dataset that is learned from, with the development speakers of all seeds.
+        moments: Statistics of the features of ``seen``.
+        one_sided: Decides ``normalisation="auto"`` for a target; None where nothing is to be decided.
+        sentences: Decides whether sentences' means are taken off the target; None where none are taken off the source.
+        notes: Sentences that a reader of the results has to know.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class Data:
         return target
 
     def learned(self, parts: Parts) -> Dataset:
-        """What a seed learns from: source and auxiliary, and the target's share for an oracle."""
+        """The utterances that a seed learns from: source and auxiliary, and the target's share for an oracle."""
         rows = pd.concat([parts.train, parts.auxiliary], ignore_index=True)
         seen = self.seen.subset(rows)
         if self.cast.protocol.target_access != "labels":

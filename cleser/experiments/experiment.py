@@ -19,7 +19,7 @@ from cleser.evaluation import Run
 from cleser.experiments.access import check_access, sealed, uses_of
 from cleser.experiments.data import Data
 from cleser.experiments.declared import declared
-from cleser.experiments.fitted import Fitted
+from cleser.experiments.fitted import Fitted, offered
 from cleser.experiments.methods import package_of
 from cleser.experiments.model_file import write_model
 from cleser.experiments.notes import (
@@ -53,22 +53,22 @@ from cleser.training.processes import processes
 
 @dataclass(frozen=True)
 class Experiment:
-    """What is run: a recipe under a protocol, for some seeds, into a folder.
+    """A recipe that is run under a protocol, for some seeds, into a folder.
 
     Attributes:
-        recipe: Its name, for tables.
-        config: Its settings, as plain data.
-        protocol: The terms.
+        recipe: Name of the recipe, for tables.
+        config: Settings of the recipe, as plain data.
+        protocol: The terms under which it runs.
         seeds: Training seeds 0 … seeds − 1.
         out: The run folder.
         backbone: Name of what turns recordings into frames.
-        tuning: Whether and how it is trained too.
+        tuning: Whether and how the backbone is trained too.
         alignments: Folder of alignments, see :func:`cleser.alignment.load_alignments`.
         notes: What a reader of the results has to know in addition to what the audit finds.
         development: Whether the source's development speakers are recognised too; a trial that is compared only by its
             target does not need them.
-        workers: Processes that decode recordings in advance if a network is trained from audio; they do not change any
-            number.
+        workers: Number of processes that decode recordings in advance if a network is trained from audio; results do
+            not depend on it.
         trackers: Programs that show the training while it runs, see :mod:`cleser.experiments.trackers`.
     """
 
@@ -92,7 +92,7 @@ class Experiment:
             raise ValueError(f"workers is {self.workers}, expected 0 or more")
 
     def settings(self) -> dict[str, Any]:
-        """What ``config.yaml`` holds: enough to run the same again."""
+        """The settings that ``config.yaml`` holds: enough to run the same again."""
         package = package_of(self.recipe)
         return {
             "recipe": self.recipe,
@@ -124,7 +124,7 @@ class Repeat(NamedTuple):
         seed: The training seed.
         data: All datasets.
         parts: The division of the utterances that this seed drew.
-        checkpoint: File for its state.
+        checkpoint: File for the state of the training.
         report: Called with the history of epochs so far.
     """
 
@@ -272,7 +272,7 @@ def _prepare(
 def _fit_all(
     experiment: Experiment, data: Data, fit: Callable[[Repeat], Fitted], trackers: Trackers
 ) -> list[Fitted]:
-    """What every seed fits; the history of all epochs is written while they last."""
+    """The fitted methods of all seeds; the history of their epochs is written as it grows."""
     history: list[dict[str, float]] = []
     networks: list[Fitted] = []
     for seed in range(experiment.seeds):
@@ -293,9 +293,9 @@ def _fit_all(
 
 
 def _learned_by(fitted: Fitted, dataset: Dataset) -> Dataset:
-    """Source utterances as a method learns from them, which may move them onto the target."""
-    moved: Callable[[Dataset], Dataset] | None = getattr(fitted, "of_source", None)
-    return dataset if moved is None else moved(dataset)
+    """Source utterances as a fitted method learned from them: moved onto the target, if it moved them."""
+    move = offered(fitted).of_source
+    return dataset if move is None else move(dataset)
 
 
 def _test_all(
@@ -317,7 +317,7 @@ def _test_all(
         table, embeddings = predictions_of(fitted, test, cast.protocol, seed)
         predictions.append(table)
         if experiment.development and len(parts.dev) and cast.protocol.classes:
-            unseeing = getattr(fitted, "held_out", None) or fitted
+            unseeing = offered(fitted).held_out or fitted
             dev = _learned_by(unseeing, data.seen.subset(parts.dev))
             development.append(predictions_of(unseeing, dev, cast.protocol, seed)[0])
         if seed == 0:
@@ -336,7 +336,7 @@ def _test_all(
 
 
 def _trackers(experiment: Experiment) -> Trackers:
-    """Those that are asked for, on the process that writes."""
+    """The trackers that are asked for; none on a process that does not write."""
     names = experiment.trackers if processes().is_main_process else ()
     return Trackers(names, experiment.out, experiment.settings())
 

@@ -1,13 +1,14 @@
 """What a method is once it has been fitted: what is asked of it to test it and to keep it.
 
 Every recipe gives a :class:`Fitted` for each seed. What learns attributes is also a :class:`Regression`, and what
-recognises several emotions at once a :class:`MultiLabel`.
+recognises several emotions at once a :class:`MultiLabel`. What else a fitted method may have is in :class:`Offered`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 from torch import Tensor
 
@@ -65,5 +66,42 @@ class MultiLabel(Fitted, Protocol):
 
 def multi_label(fitted: Fitted) -> MultiLabel | None:
     """The method, if it recognises several emotions at once."""
-    several = getattr(fitted, "vote_threshold", None) is not None
+    several = offered(fitted).vote_threshold is not None
     return cast(MultiLabel, fitted) if several else None
+
+
+class Offered(NamedTuple):
+    """What a fitted method may have besides :class:`Fitted`, as an attribute or a method of the same name.
+
+    All of it is optional: what the method does not have is None.
+
+    Attributes:
+        vote_threshold: Share of votes from which an utterance has an emotion, if several are recognised at once
+            (:class:`MultiLabel`).
+        of_source: Turns source utterances into those that it learned from, if it moved them onto the target. The
+            source's development speakers are recognised, and its embeddings computed, as this moves them.
+        held_out: Another fitted method, which has not seen the source's development speakers and recognises them, if
+            the method itself has learned from them.
+        shares: Turns flat statistics of utterances [N, F] into probabilities [N, K]. A method that is no network needs
+            it to be exported to ONNX or transformers.
+        ridge: Turns flat statistics [N, F] into attributes [N, A], if it has learned some; an exported model gives
+            them too.
+    """
+
+    vote_threshold: float | None = None
+    of_source: Callable[[Dataset], Dataset] | None = None
+    held_out: Fitted | None = None
+    shares: Callable[[Tensor], Tensor] | None = None
+    ridge: Callable[[Tensor], Tensor] | None = None
+
+
+def offered(fitted: Fitted) -> Offered:
+    """What a fitted method has besides :class:`Fitted`.
+
+    >>> import torch
+    >>> from cleser.recipes.probe import Probe
+    >>> probe = Probe(torch.eye(2).double(), torch.zeros(2).double())
+    >>> offered(probe).shares(torch.tensor([[0.0, 0.0]])), offered(probe).vote_threshold
+    (tensor([[0.5000, 0.5000]]), None)
+    """
+    return Offered(**{n: getattr(fitted, n) for n in Offered._fields if hasattr(fitted, n)})

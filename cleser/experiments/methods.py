@@ -29,10 +29,10 @@ class Method(NamedTuple):
 
     Attributes:
         config: The class of its settings.
-        run: Runs an experiment with these settings.
-        build: Makes the network for a task; None if the recipe is not a network.
-        restore: Makes a fitted method from its tensors, as ``Classical.restore`` does; None for networks.
-        tasks: What it can learn, see :class:`cleser.corpora.protocol.Protocol`.
+        run: Function that runs an experiment with such settings.
+        build: Function that makes the network for a task; None if the recipe is not a network.
+        restore: Function that makes a fitted method from its tensors, as ``Classical.restore`` does; None for networks.
+        tasks: Tasks that it can learn, see :class:`cleser.corpora.protocol.Protocol`.
 
     >>> from cleser.recipes import METHODS
     >>> erm = METHODS["erm"]
@@ -83,11 +83,11 @@ def package_of(name: str) -> str | None:
 
 
 def unknown_recipe(name: str, package: str | None = None) -> str:
-    """What is said of a recipe that is not installed.
+    """The error message for a recipe that is not installed.
 
     Args:
-        name: Of the recipe.
-        package: That is known to bring it.
+        name: Name of the recipe.
+        package: Package that is known to bring it, if any.
     """
     if package is not None:
         return (

@@ -1,8 +1,8 @@
 """``model.safetensors``: what every seed has fitted, and what it takes to use that on other recordings.
 
 What each seed has fitted is below ``seed0.`` and so on, the statistics of the source's features below ``reference.``.
-Where there are some, ``one_sided.`` and ``sentences.`` hold what decides of a target how its features are normalised
-and whether sentences' means are taken off. The metadata ``task`` says what the tensors are about: the features' shape,
+Where there are some, ``one_sided.`` and ``sentences.`` hold what decides how a target's features are normalised and
+whether sentences' means are taken off. The metadata ``task`` says what the tensors are about: the features' shape,
 the names behind integers, the prior.
 """
 
@@ -27,8 +27,8 @@ def write_model(out: Path, fitted: Sequence[dict[str, Tensor]], data: Data) -> N
 
     Args:
         out: The run folder.
-        fitted: What has to be kept of each seed.
-        data: What was learned from.
+        fitted: Tensors that have to be kept of each seed, by name.
+        data: The datasets that were learned from.
     """
     task = {
         "layers": data.shape[0],
@@ -48,12 +48,12 @@ def write_model(out: Path, fitted: Sequence[dict[str, Tensor]], data: Data) -> N
 
 
 def of_seed(number: int) -> str:
-    """What the names of a seed's tensors begin with."""
+    """Prefix of the names of a seed's tensors."""
     return f"seed{number}."
 
 
 def read_task(path: Path) -> dict[str, Any]:
-    """What the tensors of a model are about."""
+    """The metadata ``task`` of a model, which says what its tensors are about."""
     with safe_open(path, framework="pt") as file:
         task: dict[str, Any] = json.loads(file.metadata()["task"])
     return task

@@ -36,7 +36,7 @@ def _recognise(member: Learner, dataset: Dataset, together: bool) -> list[Tensor
 
 
 class FittedRecipe:
-    """What one seed has trained: a network, or several that began differently and are averaged."""
+    """The networks that one seed has trained: one, or several that began differently and are averaged."""
 
     def __init__(self, members: Sequence[Learner]) -> None:
         self.members = list(members)
@@ -54,7 +54,7 @@ class FittedRecipe:
 
     @property
     def vote_threshold(self) -> float | None:
-        """The share of votes from which an utterance has an emotion; None where it is recognised to have one."""
+        """The share of votes from which an utterance has an emotion; None where one emotion is recognised."""
         return self.members[0].recipe.vote_threshold
 
     def sigmoids(self, dataset: Dataset, *, together: bool = True) -> Tensor:
@@ -74,7 +74,7 @@ class FittedRecipe:
     def _recognised(self, dataset: Dataset, together: bool) -> list[list[Tensor]]:
         """Each member's logits, embeddings and, where it learns them, attributes of the utterances.
 
-        Kept until others are recognised, since emotions and attributes are asked for one after the other.
+        They are kept until other utterances are recognised: emotions and attributes are asked for one after the other.
         """
         if self._last is None or self._last[0]() is not dataset or self._last[1] != together:
             found = [_recognise(member, dataset, together) for member in self.members]
@@ -82,7 +82,7 @@ class FittedRecipe:
         return self._last[2]
 
     def tensors(self) -> dict[str, Tensor]:
-        """The weights, of a backbone those alone that were trained; of several members each under its number."""
+        """The weights by name: of a backbone only those that were trained; of several members each under its number."""
         if len(self.members) == 1:
             return self.members[0].weights()
         return {
@@ -92,7 +92,7 @@ class FittedRecipe:
         }
 
     def write(self, folder: Path) -> None:
-        """What the first member has to show."""
+        """Write what the first member has to show."""
         self.members[0].recipe.write(folder)
 
 
@@ -107,14 +107,14 @@ def mean_attributes(members: list[Tensor]) -> Tensor:
 
 
 def member_prefix(number: int) -> str:
-    """What the names of a member's weights begin with."""
+    """Prefix of the names of a member's weights."""
     return f"member{number}."
 
 
 def encoder_for(
     backbone: Backbone, tuning: FineTuning, vocabulary: Vocabulary, protocol: Protocol
 ) -> AudioEncoder | None:
-    """What encodes the batches of one network from audio; None where it learns from stored features."""
+    """The encoder of one network's batches from audio; None where it learns from stored features."""
     if not tuning.from_audio:
         return None
     return AudioEncoder(
@@ -132,9 +132,9 @@ def fit_recipe(
     """Build a recipe under the repeat's seed and train it, with as many members as are asked for.
 
     Args:
-        build: Makes the recipe.
-        training: The loop's settings.
-        repeat: What may be used, and where state is kept.
+        build: Function that makes the recipe for a task.
+        training: Settings of the training loop.
+        repeat: The seed, the data that may be used, and where state is kept.
 
     Raises:
         ValueError: There are to be several members from audio, where each would need a backbone.
@@ -162,7 +162,7 @@ def fit_recipe(
 
 
 def _reached(line: dict[str, float]) -> str:
-    """What an epoch has reached on development utterances, for the progress bar."""
+    """Scores of an epoch on development utterances, for the progress bar."""
     said = [f"dev UAR {100 * line['dev_uar']:.1f} %"] if "dev_uar" in line else []
     return ", ".join([*said, *([f"dev CCC {line['dev_ccc']:.2f}"] if "dev_ccc" in line else [])])
 
@@ -174,7 +174,7 @@ def _fit_member(
     number: int,
     on_epoch: Callable[[list[dict[str, float]]], None],
 ) -> Learner:
-    """One network; the first member is what a seed without others trains."""
+    """Train one network; the first member is the one that a seed with a single member trains."""
     data, parts = repeat.data, repeat.parts
     seed = repeat.seed if number == 0 else derive(repeat.seed, number)
     checkpoint = repeat.checkpoint
@@ -201,7 +201,7 @@ def _fit_member(
 
 
 def runner(build: Callable[[Any, Task], Recipe]) -> Callable[..., dict[str, Any]]:
-    """What runs an experiment with the networks that ``build`` makes of a config and a task."""
+    """A function that runs an experiment with the networks that ``build`` makes of a config and a task."""
 
     def run(experiment: Experiment, config: Any, backbone: Backbone) -> dict[str, Any]:
         def fit(repeat: Repeat) -> FittedRecipe:
@@ -222,7 +222,7 @@ def network(config: type[Any], build: Callable[..., Recipe]) -> Method:
     """A recipe that is a network, as an entry point of the group ``cleser.recipes`` may name it.
 
     Args:
-        config: Its settings, :class:`cleser.recipes.ERMConfig` or a class that extends it.
-        build: Makes the network of its settings and a :class:`cleser.training.recipe.Task`, as a class of recipes does.
+        config: The class of its settings, :class:`cleser.recipes.ERMConfig` or a class that extends it.
+        build: Makes the network from settings and a :class:`cleser.training.recipe.Task`, as a class of recipes does.
     """
     return Method(config, runner(build), build)

@@ -18,12 +18,12 @@ from cleser.progress import console
 
 @cache
 def tell(note: str, style: str = "dim") -> None:
-    """Say it once: the cells of a bench would all say the same."""
+    """Print a note once, since the cells of a bench would all print the same."""
     console.print(note, style=style, highlight=False)
 
 
 def style_of(note: str) -> str:
-    """How a terminal shows it: what may spoil the results stands out."""
+    """Style of a note in a terminal: what may spoil the results stands out."""
     return "bold yellow" if note.startswith((SHARED, "warning")) else "dim"
 
 
@@ -34,7 +34,7 @@ def tell_left_out(left_out: Sequence[dict[str, str]]) -> None:
 
 
 def sample_note(config: Any, data: Data) -> list[str]:
-    """What is said where a method learns from a sample of the source."""
+    """A note if a method learns from a sample of the source."""
     most_of, found = declared(config).limit, len(data.seen)
     if most_of is None or found <= (limit := most_of(data.shape)):
         return []
@@ -45,7 +45,7 @@ def sample_note(config: Any, data: Data) -> list[str]:
 
 
 def prior_note(config: Any, protocol: Protocol) -> list[str]:
-    """That classes are taken to be alike, which costs much where they are not; or that no prior can be matched."""
+    """A note if all classes are assumed to be equally frequent, or if no prior can be matched."""
     if not declared(config).match_prior:
         return []
     if sealed(protocol):
@@ -61,7 +61,7 @@ def prior_note(config: Any, protocol: Protocol) -> list[str]:
 
 
 def shares_note(data: Data) -> list[str]:
-    """That statistics of a whole target make its classes' shares look like the source's."""
+    """A note if statistics of the whole target make its class shares look like the source's."""
     by_group = data.protocol.transductive and data.cast.protocol.classes
     if not by_group or data.cast.heard["speaker"].notna().any():
         return []
@@ -72,10 +72,10 @@ def shares_note(data: Data) -> list[str]:
 
 
 def lost_classes(cast: Cast, data: Data) -> list[str]:
-    """Source corpora of which a class is gone because no recording of it can be used.
+    """Notes on source corpora that have lost a class because no recording of it can be used.
 
     Raises:
-        ValueError: It is gone from all of them.
+        ValueError: A class is gone from all of them.
     """
     used = cast.source["utterance"].isin(data.seen.manifest["utterance"])
     left, gone = cast.source[used], cast.source[~used]

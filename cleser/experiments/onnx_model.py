@@ -38,17 +38,17 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from cleser.evaluation.multi_label import DECIDED_AT
-from cleser.experiments.fitted import Fitted
+from cleser.experiments.fitted import Fitted, offered
 from cleser.experiments.neural import FittedRecipe, mean_attributes, mean_logits
 from cleser.experiments.onnx_audio import RecordingFeatures
 from cleser.experiments.saved import SavedRun
@@ -228,25 +228,32 @@ class _Networks(nn.Module):
 
 
 class _Statistical(nn.Module):
-    """A fitted classifier of utterance statistics, called as networks are."""
+    """A fitted classifier of utterance statistics, called as networks are.
 
-    def __init__(self, fitted: Any) -> None:
+    Args:
+        shares: Turns flat statistics into probabilities.
+        ridge: Turns them into attributes, if these are learned.
+    """
+
+    def __init__(
+        self, shares: Callable[[Tensor], Tensor], ridge: Callable[[Tensor], Tensor] | None
+    ) -> None:
         super().__init__()
-        self.fitted = fitted
+        self.shares, self.ridge = shares, ridge
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """``probabilities`` [B, K] and, where they are learned, ``attributes`` [B, A], as networks give them."""
         x = batch.summaries.flatten(1)
-        found = {"probabilities": self.fitted.shares(x)}
-        ridge = getattr(self.fitted, "ridge", None)
-        return found if ridge is None else {**found, "attributes": ridge(x)}
+        found = {"probabilities": self.shares(x)}
+        return found if self.ridge is None else {**found, "attributes": self.ridge(x)}
 
 
 def _module(fitted: Fitted, recipe: str) -> nn.Module:
     if isinstance(fitted, FittedRecipe):
         return _Networks(fitted)
-    if hasattr(fitted, "shares"):
-        return _Statistical(fitted)
+    offers = offered(fitted)
+    if offers.shares is not None:
+        return _Statistical(offers.shares, offers.ridge)
     raise ValueError(
         f"{recipe} cannot be exported as ONNX: expected a network, or an object with a method shares"
     )

@@ -30,8 +30,9 @@ from cleser.speech.backbones.open import located
 from cleser.training.dataset import Dataset
 from cleser.training.processes import processes
 
-FOLDS: Final = "folds"  # within a run folder, those of its folds
-SELECTION: Final = "selection"  # and what its settings were chosen by
+# Folders within a run folder: the runs of its folds, and the trials by which its settings were chosen.
+FOLDS: Final = "folds"
+SELECTION: Final = "selection"
 
 
 class RunFolderError(ValueError):
@@ -43,7 +44,7 @@ def holds_finished(out: Path, settings: dict[str, Any], *, chosen: Collection[st
 
     Args:
         out: The folder.
-        settings: Of the run, as ``config.yaml`` holds them.
+        settings: Settings of the run, as ``config.yaml`` holds them.
         chosen: Settings that may differ, as ``"config.penalty"``: the run chose them, or they are given anew.
 
     Raises:
@@ -99,11 +100,12 @@ def begin(
 
     Args:
         out: The folder.
-        settings: Of the run, enough to run the same again.
-        cast: Who takes part.
-        notes: What a reader of the results has to know.
-        uses: What the method makes of the target.
-        settled: The normalisation that ``"auto"`` came to; of several folds each has its own.
+        settings: Settings of the run, enough to run the same again.
+        cast: The utterances that take part.
+        notes: Sentences that a reader of the results has to know.
+        uses: What the method uses of the target.
+        settled: The normalisation that is used, also where the protocol says ``"auto"``; empty where each fold has its
+            own.
     """
     if not processes().is_main_process:
         return
@@ -116,11 +118,11 @@ def begin(
 
 
 def withdraw(out: Path, *, trained: bool = False) -> None:
-    """Remove a run folder in which nothing has been learned: what the run wants is wrong, not what it found.
+    """Remove a run folder in which nothing has been learned, after an error in what the run was asked to do.
 
     Args:
         out: The folder; whatever else it holds stays.
-        trained: Remove it even so, since what was learned must not be used.
+        trained: Remove what has been learned too, since it must not be used.
     """
     begun = {out / "config.yaml", out / "protocol.json"}
     if trained:
@@ -138,12 +140,12 @@ def withdraw(out: Path, *, trained: bool = False) -> None:
 
 
 def write_history(out: Path, history: Sequence[dict[str, float]]) -> None:
-    """Write what all epochs so far have reached."""
+    """Write a line of numbers for each epoch so far."""
     write_text(out / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in history))
 
 
 def write_embeddings(out: Path, target: Tensor, source: Dataset, embedded: Tensor) -> None:
-    """For the report's map: where the first seed puts target and source utterances."""
+    """Write where the first seed puts target and source utterances, for the report's map."""
     found = {"embeddings": target.contiguous(), "source_embeddings": embedded.contiguous()}
     with replacing(out / "embeddings.safetensors") as part:
         save_file(found, part)
@@ -164,10 +166,10 @@ def finish(
 
     Args:
         out: The folder.
-        predictions: Of the tested utterances.
+        predictions: Predictions of the tested utterances.
         left_out: Recordings that could not be used.
         development: Predictions of the source's development speakers, to which temperatures are fitted.
-        temperatures: What an earlier run has fitted, see :func:`cleser.evaluation.write_results`.
+        temperatures: Temperatures that an earlier run has fitted, see :func:`cleser.evaluation.write_results`.
     """
     together = processes()
     if together.is_main_process:

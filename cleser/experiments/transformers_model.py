@@ -33,6 +33,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from cleser.evaluation.multi_label import DECIDED_AT
 from cleser.experiments import hub
+from cleser.experiments.fitted import Fitted, offered
 from cleser.experiments.neural import FittedRecipe, mean_logits
 from cleser.experiments.saved import SavedRun, open_run
 from cleser.features.normalisation import Moments
@@ -128,7 +129,7 @@ class CleserForAudioClassification(PreTrainedModel):
             logits=mean.logit() if self.run.recognises_several else mean.log()
         )
 
-    def _probabilities(self, fitted: Any, waveforms: Tensor, mask: Tensor | None) -> Tensor:
+    def _probabilities(self, fitted: Fitted, waveforms: Tensor, mask: Tensor | None) -> Tensor:
         sounds = self._sounds(waveforms, mask)
         if isinstance(fitted, FittedRecipe):
             logits = [
@@ -137,8 +138,10 @@ class CleserForAudioClassification(PreTrainedModel):
             ]
             mean = mean_logits(logits)
             return mean.sigmoid() if self.run.recognises_several else mean.softmax(-1)
-        shares: Tensor = fitted.shares(self.encoder(sounds).summaries.flatten(1).cpu())
-        return shares.to(waveforms.device)
+        shares = offered(fitted).shares
+        # What is no network needs it to be exported, see Offered.
+        assert shares is not None
+        return shares(self.encoder(sounds).summaries.flatten(1).cpu()).to(waveforms.device)
 
     def _sounds(self, waveforms: Tensor, mask: Tensor | None) -> Sounds:
         count, longest = waveforms.shape

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from cleser.alignment import Alignment
-from cleser.features.extraction import Announce, extract_to_store, keys_of, writer_of
+from cleser.features.extraction import Announce, extract_to_store, writer_of
 from cleser.features.pooled import TOKEN, Features, Record
 from cleser.features.store import FORMAT, PooledStore, StoreSettings
+from cleser.features.utterance import keys_of
 from cleser.files import cache_folder
 from cleser.memory import empty
 from cleser.speech.backbones import Backbone
@@ -28,10 +29,10 @@ class StoredFeatures:
     """A view of a store: some utterances, in order.
 
     Attributes:
-        store: Holds their :class:`~cleser.features.pooled.Record`.
-        utterances: Their ids.
-        keys: Their names in the store.
-        rows: Where each stands in the manifest that was asked for.
+        store: The store, which holds a :class:`~cleser.features.pooled.Record` of each.
+        utterances: Ids of the utterances.
+        keys: Names of the utterances in the store.
+        rows: Row of each utterance in the manifest that was asked for.
         left_out: Recordings that could not be used: ``{"path": …, "reason": …}``.
 
     >>> from cleser.corpora import load
@@ -64,7 +65,7 @@ class StoredFeatures:
         """Some utterances' features as they were extracted, in float32.
 
         Args:
-            at: Positions.
+            at: Positions of the utterances.
             tokens: Whether tokens are wanted beside the summaries.
         """
         places = torch.as_tensor(at, dtype=torch.long).tolist()
@@ -115,9 +116,8 @@ class StoredFeatures:
             raise ValueError(f"found views of {sorted(map(str, folders))}, expected one store")
         shifts = np.cumsum([0, *(len(p) for p in parts[:-1])]).tolist()
         return cls(
-            PooledStore.open(
-                folders.pop()
-            ),  # each part may have been opened before another was added
+            # Each part may have been opened before another was added.
+            PooledStore.open(folders.pop()),
             [name for p in parts for name in p.utterances],
             [key for p in parts for key in p.keys],
             [row + shift for p, shift in zip(parts, shifts, strict=True) for row in p.rows],
@@ -125,7 +125,7 @@ class StoredFeatures:
         )
 
     def blocks(self, *, tokens: bool = True) -> Iterator[tuple[Features, Tensor]]:
-        """All of them, a bounded number at a time, with their positions."""
+        """All utterances, a bounded number at a time, with their positions."""
         for at in torch.arange(len(self)).split(BLOCK):
             yield self.take(at, tokens=tokens), at
 
@@ -152,7 +152,7 @@ def store_features(
         cache: Folder of the stores, one for each backbone and record; by default :func:`cleser.files.cache_folder`.
         device: Where the backbone runs while it extracts; by default where it is.
         advance: Called with the number of utterances finished, for progress.
-        announce: Called before longer work with what it will take.
+        announce: Called before longer work with a sentence on what it will take.
         shortest: Seconds below which an utterance is left out.
 
     Raises:
@@ -217,9 +217,9 @@ def _copy(
     """Put into a store what another has of some utterances, as far as it keeps that.
 
     Args:
-        whole: Has more layers, or tokens beside summaries.
-        own: Keeps less.
-        keys: What utterances are called here and there.
+        whole: The store that has more layers, or tokens beside summaries.
+        own: The store that keeps less.
+        keys: Names of each utterance in ``own`` and in ``whole``.
     """
     missing = {key: there for key, there in keys if there in whole and key not in own}
     if not missing:
@@ -238,12 +238,12 @@ def _copy(
 
 
 def store_folder(backbone: Backbone, record: Record, cache: Path | None = None) -> Path:
-    """Where recipes look for features: another folder for whatever changes the numbers.
+    """Folder in which recipes look for features: another one for whatever changes the numbers.
 
     Args:
         backbone: What turned sound into frames.
         record: What is kept of an utterance.
-        cache: By default :func:`cleser.files.cache_folder`.
+        cache: Folder of the stores; by default :func:`cleser.files.cache_folder`.
 
     >>> from cleser.features import Record
     >>> from cleser.speech import AcousticBackbone

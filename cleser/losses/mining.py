@@ -25,7 +25,7 @@ Triplets = tuple[Tensor, Tensor, Tensor]
 
 
 @dataclass(frozen=True)
-class Selection:
+class ChosenTriplets:
     """At most K triplets per anchor: columns of positives and of negatives [N, K], and which are triplets at all."""
 
     positives: Tensor
@@ -43,24 +43,24 @@ class Selection:
         return anchors, self.positives[anchors, column], self.negatives[anchors, column]
 
 
-def hard(similarity: Tensor, positive: Tensor, negative: Tensor) -> Selection:
+def hard(similarity: Tensor, positive: Tensor, negative: Tensor) -> ChosenTriplets:
     """The least similar positive and the most similar negative of each anchor, K = 1."""
     detached = similarity.detach()
-    return Selection(
+    return ChosenTriplets(
         detached.masked_fill(~positive, torch.inf).argmin(1, keepdim=True),
         detached.masked_fill(~negative, -torch.inf).argmax(1, keepdim=True),
         positive.any(1, keepdim=True) & negative.any(1, keepdim=True),
     )
 
 
-def semihard(similarity: Tensor, positive: Tensor, negative: Tensor) -> Selection:
+def semihard(similarity: Tensor, positive: Tensor, negative: Tensor) -> ChosenTriplets:
     """For each positive the most similar of the negatives that are less similar, K = M."""
     detached = similarity.detach()
     values, order = detached.masked_fill(~negative, torch.inf).sort(dim=1)
     rank = torch.searchsorted(values, detached.contiguous()) - 1
     rank = torch.where(values[:, -1:].isnan(), similarity.shape[1] - 1, rank)  # NaN is not hidden
     columns = torch.arange(similarity.shape[1], device=similarity.device)
-    return Selection(
+    return ChosenTriplets(
         columns.expand_as(rank), order.gather(1, rank.clamp_min(0)), positive & (rank >= 0)
     )
 

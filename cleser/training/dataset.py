@@ -40,7 +40,7 @@ class NothingUsableError(ValueError):
     """None of some recordings can be used.
 
     Attributes:
-        left_out: Why, of each.
+        left_out: The reason for each recording: ``{"path": …, "reason": …}``.
     """
 
     def __init__(self, said: str, left_out: list[dict[str, str]]) -> None:
@@ -55,13 +55,13 @@ class Dataset:
     A subset is other rows and positions of the same source; no features are copied.
 
     Attributes:
-        manifest: Their rows, in order; recordings that could not be used are gone.
-        source: Gives their features.
+        manifest: Rows of the utterances, in order; recordings that could not be used are gone.
+        source: Source of their features.
         labels: Integers [N] by name; −1 is unknown. ``attributes`` are numbers [N, A]; NaN is unknown.
         phonemes: Integers by name of phoneme, for batches' tokens.
-        weight: [N], one on average: every (corpus, emotion) counts alike.
+        weight: Weights [N], one on average: every (corpus, emotion) counts alike.
         left_out: Recordings that could not be used.
-        at: Where each utterance stands in the source, int64 [N]; by default one after another.
+        at: Position of each utterance in the source, int64 [N]; by default one after another.
         tokens: Whether batches hold tokens.
     """
 
@@ -88,7 +88,7 @@ class Dataset:
 
     @property
     def at_once(self) -> int:
-        """How many utterances to recognise together."""
+        """Number of utterances to recognise together."""
         return min(self.source.at_once, WITH_TOKENS) if self.tokens else self.source.at_once
 
     def subset(self, manifest: pd.DataFrame) -> Dataset:
@@ -125,11 +125,11 @@ class Dataset:
         return replace(self, labels={**self.labels, **found})
 
     def weighted(self, weight: Tensor) -> Dataset:
-        """The same utterances, of which each counts so much in a supervised loss [N]."""
+        """The same utterances with other weights [N] in a supervised loss."""
         return replace(self, weight=weight)
 
     def encoded_by(self, encoder: AudioEncoder) -> Dataset:
-        """The same utterances, encoded by this where they are recordings."""
+        """The same utterances, encoded by this encoder where they are recordings."""
         return replace(self, source=self.source.encoded_by(encoder))
 
     def before_training(self) -> Dataset:
@@ -142,9 +142,9 @@ class Dataset:
         """What has to be read of the recordings at these positions; None where there is nothing to decode.
 
         Args:
-            index: Positions.
+            index: Positions of the utterances.
             crop: Longest stretch of a recording, in seconds; None for whole recordings.
-            seeds: Decide, with the position, where in its recording a stretch lies.
+            seeds: Seeds that decide, with the position, where in its recording a stretch lies.
         """
         if self.source.excerpts is None:
             return None
@@ -161,7 +161,7 @@ class Dataset:
         """The utterances at these positions as a batch, or on their way to one where they are recordings.
 
         Args:
-            index: Positions.
+            index: Positions of the utterances.
             tokens: Whether tokens are wanted beside the summaries.
             read: What has been read of the recordings already; by default all of them is read now.
         """
@@ -187,14 +187,14 @@ class Dataset:
         """The utterances at these positions as a batch; recordings as the backbone hears them now, without gradients.
 
         Args:
-            index: Positions.
+            index: Positions of the utterances.
             tokens: Whether tokens are wanted beside the summaries.
         """
         loaded = self.load(index, tokens=tokens)
         return loaded if isinstance(loaded, Batch) else loaded.encoded()
 
     def without_sentences(self, sentences: pd.Series[str], *, strength: float = 5.0) -> Dataset:
-        """The same utterances, the mean of the sentence that each says taken off its summary.
+        """The same utterances, with the mean of the sentence that each says taken off its summary.
 
         Args:
             sentences: The N sentences; of an utterance with NA nothing is taken off.
@@ -210,7 +210,7 @@ class Dataset:
         return replace(self, source=source)
 
     def recolouring(self, onto: Dataset, layers: Sequence[int], *, ridge: float) -> Recolouring:
-        """What moves each of the utterances' corpora onto other utterances, so that covariances are alike.
+        """Maps that move each of the utterances' corpora onto other utterances, so that covariances are alike.
 
         Args:
             onto: The other utterances, unlabelled.
@@ -339,7 +339,7 @@ def knows_phones(manifest: pd.DataFrame, folder: str | None = None) -> bool:
 
     Args:
         manifest: The utterances.
-        folder: As for :func:`phones_of`.
+        folder: Alignment files of all corpora, as for :func:`phones_of`.
     """
     return folder is not None or "phones" in manifest
 
@@ -366,10 +366,10 @@ def load_dataset(
 
     Args:
         manifest: The utterances.
-        protocol: Says how to standardise.
+        protocol: Protocol that says how to standardise.
         vocabulary: Turns labels into integers.
         backbone: Turns recordings into frames.
-        title: What the progress bar says.
+        title: Text beside the progress bar.
         alignments: When each utterance's phones sound, where that is known.
         reference: Statistics of the source, for utterances that the protocol does not let be standardised
             by their own corpus; their own by default.
@@ -406,7 +406,7 @@ def record_for(protocol: Protocol, *, tokens: bool, phones: bool) -> Record:
     """What the store has to keep of utterances.
 
     Args:
-        protocol: Says whether what is said is taken out, for which tokens are needed too.
+        protocol: Protocol that says whether what is said is taken out, for which tokens are needed too.
         tokens: Whether batches hold tokens.
         phones: Whether anybody says when phones sound.
     """
@@ -461,7 +461,7 @@ def standards_of(
     reference: Moments | None = None,
     distrusted: Collection[str] = (),
 ) -> tuple[Standards, Moments]:
-    """What features are standardised by under a protocol, see :func:`cleser.features.standards.measure`."""
+    """Statistics by which features are standardised under a protocol, see :func:`cleser.features.standards.measure`."""
     # Groups are None where nothing of the target may be known: the source measures everyone.
     return measure(
         stored,
@@ -475,7 +475,7 @@ def standards_of(
 
 
 class SummaryBlocks:
-    """Utterance statistics [n, L, C] as they were extracted, of some utterances after others."""
+    """Utterance statistics [n, L, C] as they were extracted, a block of utterances at a time."""
 
     def __init__(self, stored: StoredFeatures | JoinedFeatures) -> None:
         self._stored = stored
@@ -499,7 +499,7 @@ def summaries_of(
 
 
 def groups_of(rows: pd.DataFrame, protocol: Protocol) -> pd.Series[str] | None:
-    """Whom an utterance shares statistics with; None where only the source may have any."""
+    """The group that each utterance shares statistics with; None where only the source may have any."""
     if protocol.normalisation == "utterance" or protocol.target_access == "nothing":
         return None
     if protocol.normalisation in ("speaker", "shrunk"):
@@ -520,7 +520,7 @@ def shrinkage_of(
 
 
 def balance(rows: pd.DataFrame) -> Tensor:
-    """Every emotion of every corpus counts alike; unknown emotions count nothing. The mean of the known is one.
+    """Weights by which every emotion of every corpus counts alike: one on average where it is known, zero elsewhere.
 
     Corpora with the same emotions thus count alike. One with fewer emotions counts less: otherwise these would count
     more than those that it lacks.
@@ -537,6 +537,6 @@ def balance(rows: pd.DataFrame) -> Tensor:
 
 
 def by_corpus(dataset: Dataset) -> list[Tensor]:
-    """Which utterances are of each corpus, bool [N] each."""
+    """Masks of the utterances of each corpus, bool [N] each."""
     corpus = dataset.labels["corpus"]
     return [corpus == code for code in corpus.unique()]

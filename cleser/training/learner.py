@@ -13,7 +13,7 @@ from cleser.training.sharding import alike, whole
 
 
 class Learner(nn.Module):
-    """What is trained: a recipe and, from audio, what encodes its batches.
+    """A recipe and, from audio, the encoder of its batches, which are trained together.
 
     The step stands behind ``forward``, where distributed wrappers look for it.
     """

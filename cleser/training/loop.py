@@ -31,7 +31,8 @@ from cleser.training.processes import on_cpu
 from cleser.training.recipe import Recipe, Task  # noqa: F401  (recipes of others import Task from here)
 from cleser.training.sharding import clip_gradients, gather_gradients, shard
 
-_MANY_STEPS = 1000  # of an epoch, from which on somebody waits for it
+# Steps of an epoch from which on its progress is shown.
+_MANY_STEPS = 1000
 
 
 @dataclass(frozen=True)
@@ -91,16 +92,16 @@ def train(
     Under ``accelerate launch`` every process takes its share of each batch.
 
     Args:
-        recipe: Freshly built under this seed; ends with the weights of the best epoch, in eval mode.
-        config: How to train.
+        recipe: The recipe, freshly built under this seed; it ends with the weights of the best epoch, in eval mode.
+        config: Settings of the training.
         source: Labelled utterances to learn from.
         dev: Labelled source utterances; the epoch with the best UAR there is kept.
         target: Unlabelled target utterances, for recipes that see them.
-        seed: Decides the order of the batches and all noise.
+        seed: Seed of the order of the batches and of all noise.
         checkpoint: File that an interruption is resumed from.
-        encoder: From audio, what turns recordings into batches; is trained as it is tuned.
-        tuning: How.
-        workers: Processes that decode recordings ahead; the numbers do not depend on them.
+        encoder: Encoder that turns recordings into batches when training from audio; None for stored features.
+        tuning: How the encoder's backbone is trained.
+        workers: Number of processes that decode recordings ahead; results do not depend on it.
         on_epoch: Called after each epoch with the history so far, on the main process.
 
     Returns:
@@ -159,10 +160,10 @@ class _Steps:
     Attributes:
         accelerator: Shares the work between processes.
         module: The learner, as the accelerator has wrapped it.
-        optimiser: Its optimiser, likewise.
-        backbone: What encodes recordings, if they are encoded in training.
-        config: How to train.
-        accumulate: Batches whose gradients are gathered before the weights change.
+        optimiser: The learner's optimiser, wrapped likewise.
+        backbone: The backbone that encodes recordings, if they are encoded in training.
+        config: Settings of the training.
+        accumulate: Number of batches whose gradients are gathered before the weights change.
     """
 
     accelerator: Accelerator
@@ -173,7 +174,7 @@ class _Steps:
     accumulate: int
 
     def take(self, batches: Iterable[Loaded], number: int, epoch: int) -> dict[str, float]:
-        """The epoch's mean of each term of the loss, over ``number`` batches and all processes."""
+        """Take an epoch's steps; gives the mean of each term of the loss over ``number`` batches and all processes."""
         totals: dict[str, float] = {}
         for at, batch in enumerate(batches):
             first = at - at % self.accumulate
@@ -204,7 +205,7 @@ class _Steps:
 
 
 def _begin_epoch(recipe: Recipe, seeds: tuple[int, int], rank: int, **datasets: Any) -> None:
-    """What a recipe finds anew, and the noise of the steps after it: the same whenever this epoch is walked again."""
+    """Let a recipe find labels anew, and seed the noise of the steps: the same whenever the epoch is repeated."""
     set_seed(derive(*seeds))  # all processes have to find the same
     recipe.begin_epoch(seeds[1], **datasets)
     set_seed(derive(*seeds, rank))  # and each has its own noise
@@ -217,7 +218,7 @@ def _accelerator() -> Accelerator:
 
 
 def _optimiser(learner: Learner, config: TrainingConfig, tuning: FineTuning) -> torch.optim.AdamW:
-    """AdamW, whose steps are seen by whoever keeps something of the weights until they change."""
+    """AdamW, whose changes of weights are counted for whoever keeps something computed from the weights."""
     optimiser = torch.optim.AdamW(
         _groups(learner, config, tuning),
         config.learning_rate,
@@ -237,7 +238,7 @@ def _count_changes(optimiser: torch.optim.Optimizer, *_unused: Any) -> None:
 
 
 def _groups(learner: Learner, config: TrainingConfig, tuning: FineTuning) -> list[dict[str, Any]]:
-    """What is optimised, with its peak learning rate."""
+    """Groups of parameters to optimise, each with its peak learning rate."""
     groups: list[dict[str, Any]] = [
         {"params": list(learner.recipe.parameters()), "peak": config.learning_rate}
     ]
@@ -318,7 +319,7 @@ def _check_finite(line: dict[str, float], config: TrainingConfig, tuning: FineTu
     """Stop where the loss of an epoch is no number.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The loss is no number.
     """
     if math.isfinite(line["train_loss"]):
         return

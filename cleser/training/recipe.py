@@ -24,8 +24,8 @@ class Task(NamedTuple):
     """What a recipe has to know of its data to build its parts.
 
     Attributes:
-        layers: L of the features.
-        channels: C of a layer.
+        layers: Number L of layers of the features.
+        channels: Number C of channels of a layer.
         vocabulary: Names behind the integers of the labels.
         mix: How layers are weighed.
         prior: Class shares that the protocol assumes of the target; uniform where it is empty.
@@ -43,8 +43,8 @@ class Found:
     """Labels that training has found: beside the utterances' own in batches, or in place of these.
 
     Attributes:
-        source: Of the N source utterances by name, such as ``"community"`` [N]; −1 is unknown.
-        target: Of the target's, such as a pseudo-label under ``"emotion"``.
+        source: Labels of the N source utterances by name, such as ``"community"`` [N]; −1 is unknown.
+        target: Labels of the target utterances, such as a pseudo-label under ``"emotion"``.
 
     >>> found = Found(target={"emotion": torch.tensor([1, -1])})
     >>> found.tensors()
@@ -57,13 +57,13 @@ class Found:
     target: Mapping[str, Tensor] = field(default_factory=dict)
 
     def tensors(self) -> dict[str, Tensor]:
-        """All by one name each, for a checkpoint."""
+        """All labels, each by one name, for a checkpoint."""
         sides = {"source": self.source, "target": self.target}
         return {f"{side}.{name}": t for side, of in sides.items() for name, t in of.items()}
 
     @classmethod
     def of(cls, tensors: Mapping[str, Tensor]) -> Found:
-        """What :meth:`tensors` gave."""
+        """Restore what :meth:`tensors` gave."""
         sides: dict[str, dict[str, Tensor]] = {"source": {}, "target": {}}
         for key, tensor in tensors.items():
             side, name = key.split(".", 1)
@@ -137,7 +137,7 @@ class Recipe(nn.Module, ABC):
     def begin_epoch(
         self, epoch: int, *, source: Dataset, dev: Dataset, target: Dataset | None
     ) -> None:
-        """What has to be refreshed before an epoch; nothing by default.
+        """Refresh what has to be new in each epoch; nothing by default.
 
         Labels found here become the recipe's ``found``, from where the epoch's batches take them; datasets stay as they
         are. Checkpoints keep it, so that a run that goes on need not find anything anew.
@@ -148,11 +148,11 @@ class Recipe(nn.Module, ABC):
         return dataset
 
     def adapted_to(self, dataset: Dataset) -> Recipe:
-        """What recognises utterances together: a copy that has learned from their sound, or itself, by default."""
+        """The recipe that recognises utterances together: itself, or a copy that has learned from their sound."""
         return self
 
     def finish(self, target: Dataset | None) -> None:
-        """What remains to be done with the weights of the best epoch; nothing by default."""
+        """Do what remains to be done with the weights of the best epoch; nothing by default."""
 
     def write(self, folder: Path) -> None:
         """Put what a reader of the run should see beside its results; nothing by default."""

@@ -23,9 +23,9 @@ def predict(recipe: Recipe, dataset: Dataset, *, size: int | None = None) -> tup
     """Logits [N, K] and utterance embeddings [N, D] of utterances recognised together, on the CPU.
 
     Args:
-        recipe: Is put into eval mode.
-        dataset: What to predict.
-        size: Utterances at a time; recordings are fewer by default, since the backbone's layers are larger.
+        recipe: The recipe, which is put into eval mode.
+        dataset: The utterances to recognise.
+        size: Number of utterances at a time; by default fewer of recordings, since the backbone's layers are larger.
     """
     recipe.eval()
     known = recipe.prepare(dataset)
@@ -35,7 +35,7 @@ def predict(recipe: Recipe, dataset: Dataset, *, size: int | None = None) -> tup
 def recognise(
     recipe: Recipe, dataset: Dataset, *, size: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """As `predict`, of utterances that the recipe has been prepared for or does without."""
+    """Logits and embeddings like those of `predict`, of utterances that are prepared already or need not be."""
     logits, utterances = embedded(recipe, dataset, ("logits", "utterances"), size=size)
     return logits, utterances
 
@@ -43,16 +43,16 @@ def recognise(
 def embedded(
     recipe: Recipe, dataset: Dataset, names: Sequence[str], *, size: int | None = None
 ) -> list[Tensor]:
-    """What the recipe makes of utterances, on the CPU: the named fields of :class:`~cleser.models.Embedded`.
+    """Named fields of :class:`~cleser.models.Embedded` that a recipe gives for utterances, on the CPU.
 
-    Of several processes each encodes a share of the recordings, and gets what the others have made of theirs. All of
+    Each of several processes encodes a share of the recordings, and gets what the others have made of theirs. All of
     them have to call this.
 
     Args:
-        recipe: Is put into eval mode.
+        recipe: The recipe, which is put into eval mode.
         dataset: The utterances.
-        names: Of fields with a row for each utterance.
-        size: Utterances at a time.
+        names: Names of fields that have a row for each utterance.
+        size: Number of utterances at a time.
 
     Raises:
         ValueError: The recipe makes nothing of that name.
@@ -85,9 +85,9 @@ def predict_attributes(recipe: Recipe, dataset: Dataset, *, size: int | None = N
     """Attributes [N, A] of utterances, on the CPU.
 
     Args:
-        recipe: Is put into eval mode.
-        dataset: What to predict.
-        size: Utterances at a time.
+        recipe: The recipe, which is put into eval mode.
+        dataset: The utterances to recognise.
+        size: Number of utterances at a time.
 
     Raises:
         ValueError: The recipe has not learned any.

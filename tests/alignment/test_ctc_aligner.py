@@ -14,7 +14,7 @@ from cleser.alignment.aligners.ctc import CTCAligner, _division, _longest, _path
 from cleser.alignment.aligners.ctc_phone_model import CTCPhoneModel
 from cleser.alignment.aligners.ctc_training import _example, _save, train_phone_model
 from cleser.alignment.aligners.ctc_training import _model as tiny_model
-from cleser.alignment.aligners.pronunciation import Vocabulary, pronounce
+from cleser.alignment.aligners.pronunciation import PhoneVocabulary, pronounce
 from cleser.alignment.corpus import textgrid_path
 from cleser.cli import main
 from cleser.corpora import load
@@ -136,7 +136,7 @@ def test_pauses_are_left_out(model):
 
 
 def test_phones_of_several_outputs_and_of_none():
-    vocabulary = Vocabulary(["<", "a", "ɪ", "t", "ʃ", "uː", "ɑ5", "ts.h"])
+    vocabulary = PhoneVocabulary(["<", "a", "ɪ", "t", "ʃ", "uː", "ɑ5", "ts.h"])
     assert vocabulary.encode("ˈaɪ") == (1, 2)
     assert vocabulary.encode("tʃ") == (3, 4)
     assert vocabulary.encode("ˌuː") == (5,)
@@ -145,7 +145,7 @@ def test_phones_of_several_outputs_and_of_none():
     assert vocabulary.encode("d") == (3,)  # voice apart the same
     assert vocabulary.encode("ʒ") == (4,)
     with pytest.raises(ValueError, match="has no phones"):
-        Vocabulary(["", ""])
+        PhoneVocabulary(["", ""])
 
 
 @pytest.mark.parametrize(

@@ -158,9 +158,8 @@ def work(rank, folder):
         bank.update(x[mine], {name: v[mine] for name, v in labels.items()})
     torch.save(bank.state_dict(), f"{folder}/{rank}.pt")
     distributed.barrier()
-    os._exit(
-        0
-    )  # all is written; at a usual exit a thread of gloo's may keep a forked process for ever
+    # All is written; at a usual exit a thread of gloo's may keep a forked process for ever.
+    os._exit(0)
 
 
 def test_two_ranks_are_one_process(tmp_path):

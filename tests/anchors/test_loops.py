@@ -376,13 +376,10 @@ def work(rank, folder):
     found = {}
     built = {name: [make() for _ in range(4)] for name, make in MAKERS.items()}
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
-    os.environ |= {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": "1",
-    }  # accelerate wants them, and opens none
-    meet = (
-        f"file://{folder}/meet"  # a free port may be somebody else's by the time that it is opened
-    )
+    # accelerate wants them, and opens none.
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    # A free port may be somebody else's by the time that it is opened.
+    meet = f"file://{folder}/meet"
     distributed.init_process_group("gloo", init_method=meet, rank=rank, world_size=2)
     for name, (own, accelerated, refused, trained) in built.items():
         found[name, "sampler"] = [list(own) for _ in range(2)]

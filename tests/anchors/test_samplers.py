@@ -347,9 +347,8 @@ def test_killed_and_resumed_twenty_times_it_gives_the_same_batches(make, tmp_pat
         process.join()
         assert process.exitcode == -signal.SIGALRM
     killed = json.loads((tmp_path / "state.json").read_text())["lines"]
-    assert (
-        20 <= len(killed) < 100
-    )  # some went on beyond their first batch, some could not do all five
+    # Some went on beyond their first batch, some could not do all five.
+    assert 20 <= len(killed) < 100
     assert killed == whole[: len(killed)]
     walk(make, tmp_path, goal)
     assert json.loads((tmp_path / "state.json").read_text())["lines"] == whole[:goal]

@@ -15,9 +15,8 @@ COUNTS = (8, 5, 6)
 
 def layers(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    hidden = (
-        torch.randn(4, 3, 8, 6, generator=generator) + 50
-    )  # far from zero: squares would lose digits
+    # Far from zero: squares would lose digits.
+    hidden = torch.randn(4, 3, 8, 6, generator=generator) + 50
     mask = torch.arange(8) < torch.tensor(COUNTS)[:, None]
     return hidden, mask
 

@@ -137,9 +137,8 @@ def test_a_recording_that_is_missing_does_not_take_the_row_of_another_speaker(wr
         (fold,) = make_folds(manifest, f"{root}/split.csv")
         assert fold.roles.tolist() == splits[:3]
         assert fold.unmatched == (order[-1],)
-        rows.iloc[[3, 2, 1]].to_csv(
-            root / "split.csv", index=False
-        )  # nor where DC/a01 is not listed
+        # Where DC/a01 is not listed, JE/a01 is not taken for it either.
+        rows.iloc[[3, 2, 1]].to_csv(root / "split.csv", index=False)
         (fold,) = make_folds(manifest, f"{root}/split.csv")
         assert fold.roles.fillna("").tolist() == ["", "train", "test"]
         assert fold.unmatched == (order[-1],)

@@ -110,11 +110,8 @@ def test_audformats_segments(folder, kind):
     assert manifest["start"].tolist() == [0, 0.04, 0]
     assert manifest["end"].fillna(-1).tolist() == [0.04, 0.1, -1]
     assert manifest["language"].unique().tolist() == ["de"]
-    assert manifest["emotion"].tolist() == [
-        "happiness",
-        "sadness",
-        "happiness",
-    ]  # EMO-DB's F is Freude
+    # EMO-DB's F is Freude.
+    assert manifest["emotion"].tolist() == ["happiness", "sadness", "happiness"]
 
 
 def test_a_list_of_emobox(write):

@@ -572,10 +572,8 @@ def test_members_are_averaged_kept_and_resumed(finished, specs, tmp_path, monkey
     for name in ("results.json", "metrics.jsonl"):
         assert (tmp_path / "voting" / name).read_text() == (tmp_path / "calm" / name).read_text()
     alone, kept = (load_file(f / "model.safetensors") for f in (finished, tmp_path / "voting"))
-    for (
-        name,
-        tensor,
-    ) in alone.items():  # the first member is the network that the seed trains by itself
+    # The first member is the network that the seed trains by itself.
+    for name, tensor in alone.items():
         seed, _, own = name.partition(".")
         assert torch.equal(
             kept[name if seed in ("reference", "one_sided") else f"{seed}.member0.{own}"], tensor

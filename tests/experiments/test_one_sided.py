@@ -42,14 +42,12 @@ def test_what_the_source_says_equals_a_regression_on_all_of_it_at_once():
         every[at] = (every[at] - every[at].mean(0)) / every[at].std(0, correction=0)
     x = every.clamp(-6, 6).mean(1).numpy()
     y = np.equal.outer(rows["emotion"].to_numpy(), EMOTIONS) - 1 / len(EMOTIONS)
-    penalty = (
-        np.trace(x.T @ x / len(x)) / x.shape[1]
-    )  # emotions are balanced: all weights are alike
+    # Emotions are balanced: all weights are alike.
+    penalty = np.trace(x.T @ x / len(x)) / x.shape[1]
     expected = np.linalg.solve(x.T @ x / len(x) + penalty * np.eye(x.shape[1]), x.T @ y / len(x))
     source = learn(blocks, rows, EMOTIONS)
-    np.testing.assert_allclose(
-        source.weights, expected, atol=1e-5
-    )  # standardised values are float32
+    # Standardised values are float32.
+    np.testing.assert_allclose(source.weights, expected, atol=1e-5)
     whole = learn([torch.cat(blocks)], rows, EMOTIONS)
     assert whole.threshold == pytest.approx(source.threshold, rel=1e-9)
 

@@ -109,9 +109,8 @@ def test_a_run_of_whisper_takes_recordings(run, tmp_path, capsys):
     session = onnxruntime.InferenceSession(out / "recordings.onnx")
     said = session.get_modelmeta().custom_metadata_map
     assert (said["shortest"], said["longest"]) == ("1", "32000")
-    whole = [
-        load_audio(path) for path in recordings
-    ]  # as cleser predict does, but for its half precision
+    # As cleser predict does, but for its half precision.
+    whole = [load_audio(path) for path in recordings]
     found = outputs_of(
         out / "recordings.onnx",
         {"waveforms": pad_sequence(whole, True), "lengths": torch.tensor([*map(len, whole)])},

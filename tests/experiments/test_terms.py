@@ -36,10 +36,8 @@ OTHERS = {
     "task": ("both", "--task both"),
     "attributes": (("arousal", "valence"), "--attributes arousal valence"),
 }
-BESIDE = {
-    "fold": {"split": "kfold:2"},
-    "attributes": {"task": "both"},
-}  # without which these say nothing
+# Other terms without which these say nothing.
+BESIDE = {"fold": {"split": "kfold:2"}, "attributes": {"task": "both"}}
 TERMS = pytest.mark.parametrize("name", OTHERS)
 
 

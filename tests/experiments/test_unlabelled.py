@@ -117,9 +117,8 @@ def test_what_needs_scores_says_why_there_are_none(finished, specs, bare, tmp_pa
     ):
         with pytest.raises(ValueError, match="has no labels, so that nothing can be tested"):
             work()
-    assert "uar" in evaluate(
-        finished, (specs[1],), out=tmp_path / "labelled"
-    )  # once there are labels
+    # Once there are labels, it can be tested.
+    assert "uar" in evaluate(finished, (specs[1],), out=tmp_path / "labelled")
 
 
 def test_an_exported_model_claims_no_result(finished, tmp_path):

@@ -16,9 +16,9 @@ pytest.importorskip("tyro")
 import soundfile
 
 from cleser.cli import main
-from cleser.features import Record, store_folder
-from cleser.features import extraction as module
+from cleser.features import Record, estimate, store_folder
 from cleser.features.extraction import extract_to_store
+from cleser.features.utterance import Utterance
 from cleser.speech import (
     AcousticBackbone,
     Alignment,
@@ -89,7 +89,7 @@ def test_a_model_runs_where_it_is_asked_to_and_only_if_there_is_work(
         found = stored_features(manifest, backbone, None, title="source", record=Record("none"))
         assert len(found) == len(manifest)
         assert moves == ["cuda:0", "cpu"]  # the second time, all is there
-    monkeypatch.setattr("cleser.features.extraction._Work.run", lambda *_: 1 / 0)
+    monkeypatch.setattr("cleser.features.pipeline.Pipeline.run", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         extract_to_store(manifest, backbone, tmp_path / "other", device=gpu.device)
     assert moves == ["cuda:0", "cpu"] * 2
@@ -270,8 +270,8 @@ def test_size_and_time_are_said_before_and_a_small_disk_stops_it(
     assert " of sound: about " in said[0]
     assert said[0].endswith(" s of work")
     # What was said is what was written, but for padding and labels.
-    planned = module._Plan.of(
-        [module._Item("", 0, 1, 0, [phones], 1.0)] * len(manifest), found.store, Record()
+    planned = estimate.Estimate.of(
+        [Utterance("", 0, 1, 0, [phones], 1.0)] * len(manifest), found.store, Record()
     )
     rows = sum(len(found.store[key]) for key in found.store)
     assert planned.size == rows * (found.store.settings.dim * len(backbone.layers) * 2 + 12)
@@ -285,7 +285,9 @@ def test_size_and_time_are_said_before_and_a_small_disk_stops_it(
         announce_from=0.0,
     )
     assert len(said) == 1  # nothing was left to do
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 100))
+    monkeypatch.setattr(
+        estimate.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 100)
+    )
     with pytest.raises(
         ValueError, match=r"9 utterances take about .* and 0 kB are free: take fewer"
     ):

@@ -362,11 +362,8 @@ def test_threads_write_and_another_process_reads(tmp_path):
 
 
 BIG = StoreSettings("tiny@1", tuple(range(5)), 512, "phones mean", "float16")
-N_KILLED, N_KILLS, SHARE = (
-    400,
-    20,
-    8,
-)  # a worker adds at most its share before it is killed: 20 · 2 · 8 < 400
+# A worker adds at most its share before it is killed: 20 · 2 · 8 < 400.
+N_KILLED, N_KILLS, SHARE = 400, 20, 8
 
 
 def work(folder, worker, numbers, *, share=N_KILLED, added=None):

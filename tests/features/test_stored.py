@@ -6,7 +6,7 @@ import torch
 
 from cleser.alignment import Alignment
 from cleser.corpora.registry import load
-from cleser.features import extraction
+from cleser.features import pipeline
 from cleser.features.pooled import Features, Record, token_bounds
 from cleser.features.stored import extract_features, store_features
 from cleser.speech import AcousticBackbone, TransformersBackbone, load_audio
@@ -54,7 +54,7 @@ def test_the_summary_is_the_mean_and_spread_of_the_frames(manifest, backbone, tm
 
 def test_the_cache_gives_the_same_and_reads_no_sound(manifest, backbone, tmp_path, monkeypatch):
     first = extract_features(manifest, backbone, cache=tmp_path / "cache")
-    monkeypatch.setattr(extraction, "load_audio", None)
+    monkeypatch.setattr(pipeline, "load_audio", None)
     same(first, extract_features(manifest, backbone, cache=tmp_path / "cache"))
 
 
@@ -214,7 +214,7 @@ def test_summaries_are_taken_over_from_a_store_that_has_tokens_too(
     whole = store_features(most, backbone, alignments=phones[:-2], cache=tmp_path / "cache")
     heard = []
     monkeypatch.setattr(
-        extraction,
+        pipeline,
         "load_audio",
         lambda path, *a, **b: heard.append(path) or load_audio(path, *a, **b),
     )
@@ -224,9 +224,8 @@ def test_summaries_are_taken_over_from_a_store_that_has_tokens_too(
     assert sorted(heard) == sorted(manifest["path"][-2:])
     one, other = (view.take(range(len(view))).summaries for view in (found, expected))
     assert found.utterances == expected.utterances
-    torch.testing.assert_close(
-        one, other, atol=1e-3, rtol=1e-3
-    )  # they were encoded in other batches
+    # They were encoded in other batches.
+    torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-3)
     assert torch.equal(one[:-2], whole.take(range(len(whole))).summaries)
 
 
@@ -243,7 +242,7 @@ def test_some_layers_are_taken_over_from_a_store_of_all(
     kept = store_features(manifest.iloc[:-2], whole, cache=tmp_path / "cache")
     heard = []
     monkeypatch.setattr(
-        extraction,
+        pipeline,
         "load_audio",
         lambda path, *a, **b: heard.append(path) or load_audio(path, *a, **b),
     )

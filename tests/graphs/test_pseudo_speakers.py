@@ -72,11 +72,8 @@ def test_names_of_podcasts():
 def test_half_precision_and_tensors_say_the_same():
     x, _, recordings = voices(5)
     plain = pseudo_speakers(x, recordings=recordings)
-    for scale in (
-        1e-3,
-        1.0,
-        2000.0,
-    ):  # squares of which have no digits in half precision, or overflow
+    # Of small and large values, squares have no digits in half precision, or overflow.
+    for scale in (1e-3, 1.0, 2000.0):
         half = (x * scale).astype(np.float16)
         assert adjusted_rand_score(plain, pseudo_speakers(half, recordings=recordings)) > 0.95
         assert _threshold(half, recordings, 0) == pytest.approx(

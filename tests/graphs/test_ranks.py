@@ -43,9 +43,8 @@ def work(rank, folder):
         found = search_on_device(unit_rows(x), where, labels, 9, share=(rank, 2))
         torch.save(merge_ranks(found), f"{folder}/{name}-device-{rank}.pt")
     distributed.destroy_process_group()
-    os._exit(
-        0
-    )  # all is written; at a usual exit a thread of theirs that is still alive may abort the process
+    # All is written; at a usual exit a thread of theirs that is still alive may abort the process.
+    os._exit(0)
 
 
 @pytest.fixture(scope="module")

@@ -110,9 +110,8 @@ def test_an_edge_weighs_less_where_nodes_are_less_reliable():
     reliability = found.nodes["reliability"].to_numpy()
     assert reliability.min() < 0.9 * reliability.max()
     length = np.linalg.norm(found.styles, axis=1, keepdims=True)
-    units = found.styles / np.maximum(
-        length, 1e-12
-    )  # nothing may be left of a node, which has no edges
+    # Nothing may be left of a node, which then has no edges.
+    units = found.styles / np.maximum(length, 1e-12)
     edges = found.graph.tocoo()
     for i, j, weight in zip(*edges.coords, edges.data, strict=True):
         expected = units[i] @ units[j] * (reliability[i] * reliability[j]) ** 0.5

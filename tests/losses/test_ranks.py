@@ -161,9 +161,8 @@ def train_once(model, x, labels, rank):
 
 def work(rank, folder, small_blocks):
     torch.set_num_threads(1)
-    meet = (
-        f"file://{folder}/meet"  # a free port may be somebody else's by the time that it is opened
-    )
+    # A free port may be somebody else's by the time that it is opened.
+    meet = f"file://{folder}/meet"
     distributed.init_process_group("gloo", init_method=meet, rank=rank, world_size=2)
     if small_blocks:
         blockwise.BLOCK = 100
@@ -181,9 +180,8 @@ def work(rank, folder, small_blocks):
         time.sleep(3)
     torch.save(results, f"{folder}/{rank}.pt")
     distributed.destroy_process_group()
-    os._exit(
-        0
-    )  # all is written; at a usual exit a thread of theirs that is still alive may abort the process
+    # All is written; at a usual exit a thread of theirs that is still alive may abort the process.
+    os._exit(0)
 
 
 def pml_wrappers(rank):

@@ -86,9 +86,8 @@ def test_a_known_prior_is_matched_without_giving_up_the_rare_class():
     torch.manual_seed(0)
     truth = (torch.rand(4000) < 0.1).long()
     evidence = 2.0 * (2 * truth - 1) + 2.0 * torch.randn(4000)  # log-odds of a balanced classifier
-    logits = torch.stack(
-        [torch.zeros(4000), evidence + 1.5], 1
-    )  # that hears too much of the second
+    # The bias: too much of the second class is recognised.
+    logits = torch.stack([torch.zeros(4000), evidence + 1.5], 1)
     shares = torch.tensor([0.9, 0.1])
 
     def recalls(shift):

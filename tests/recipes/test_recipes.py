@@ -201,9 +201,8 @@ def test_a_stranger_gets_the_community_of_his_like(data):
         source.manifest[source.manifest["speaker"] == source.manifest["speaker"][0]]
     )
     assert (recipe.known_communities.look_up(one, torch.ones(len(one), 4)) == -1).all()
-    recipe.known_communities.combinations.fill_(
-        -1
-    )  # as where the source's speakers say too little to have any
+    # As where the source's speakers say too little to have any.
+    recipe.known_communities.combinations.fill_(-1)
     assert (recipe.known_communities.look_up(source, known) == -1).all()
 
 

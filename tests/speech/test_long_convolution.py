@@ -44,16 +44,8 @@ def test_it_gives_what_torch_gives(frames, kernel, padding, groups, bias, batch)
 @torch.no_grad()
 def test_a_short_recordings_window_is_shorter_with_the_same_numbers():
     plain, quick = pair()
-    for frames in (
-        1,
-        17,
-        18,
-        34,
-        35,
-        67,
-        68,
-        400,
-    ):  # at and around the lengths that windows of 49, 66, 99 hold
+    # At and around the lengths that windows of 49, 66 and 99 hold.
+    for frames in (1, 17, 18, 34, 35, 67, 68, 400):
         x = torch.randn(1, 8, frames)
         torch.testing.assert_close(quick(x), plain(x), atol=1e-5, rtol=1e-5)
     assert set(long_convolution._SPECTRA[quick.bias][1]) == {49, 66, 99}

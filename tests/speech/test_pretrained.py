@@ -59,9 +59,8 @@ def test_a_recording_has_the_same_frames_alone_and_in_any_batch(
         assert together.shape == reference.shape
         torch.testing.assert_close(together, reference, rtol=1e-4, atol=1e-4)
     assert backbone.n_layers == 4 and alone[0].shape[0] == 4
-    assert (
-        alone[0].std(1).median() > 1e-1
-    )  # frames that differ, not a constant that any batch gives
+    # Frames that differ, not a constant that any batch gives.
+    assert alone[0].std(1).median() > 1e-1
 
 
 @pytest.mark.parametrize("family", WAVES)

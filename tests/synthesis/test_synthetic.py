@@ -305,7 +305,6 @@ def test_affect_is_a_linear_function_of_what_was_expressed():
         ]
     )
     chance = shown - MEANS[EMOTIONS.index("neutral")]
-    found, *_ = np.linalg.lstsq(
-        MEANS, AFFECT - AFFECT.mean(0), rcond=None
-    )  # the smallest that fits
+    # The smallest map that fits.
+    found, *_ = np.linalg.lstsq(MEANS, AFFECT - AFFECT.mean(0), rcond=None)
     np.testing.assert_allclose(drawn[0], chance @ found, atol=1e-12)

@@ -23,7 +23,7 @@ from torch import Tensor
 from cleser.alignment.aligners.base import check_waveform, spelled
 from cleser.alignment.aligners.cepstra import FRAME_RATE, RATE, level, mel_power
 from cleser.alignment.aligners.ctc_phone_model import CTCPhoneModel
-from cleser.alignment.aligners.pronunciation import Vocabulary, pronounce
+from cleser.alignment.aligners.pronunciation import PhoneVocabulary, pronounce
 from cleser.alignment.phones import Alignment
 
 _SILENCE: Final = -30.0  # dB below the loud frames
@@ -54,7 +54,7 @@ class CTCAligner:
         if self.model.rate != RATE:
             raise ValueError(f"{self.model.source}: hears {self.model.rate} Hz, expected {RATE} Hz")
         self.voice = voice
-        self.vocabulary = Vocabulary(self.model.symbols)
+        self.vocabulary = PhoneVocabulary(self.model.symbols)
 
     def align(self, waveform: Tensor, text: str) -> Alignment:
         """Find the phones of a text in a recording of it.

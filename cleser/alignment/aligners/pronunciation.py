@@ -27,7 +27,7 @@ def pronounce(text: str, voice: str) -> tuple[str, ...]:
     return tuple(synthesise(text, voice=voice).phones)
 
 
-class Vocabulary:
+class PhoneVocabulary:
     """The phones that a model has outputs for.
 
     Args:
@@ -36,7 +36,7 @@ class Vocabulary:
     Raises:
         ValueError: There is no phone among them.
 
-    >>> vocabulary = Vocabulary(["", "aɪ", "t", "ʃ", "uː"])
+    >>> vocabulary = PhoneVocabulary(["", "aɪ", "t", "ʃ", "uː"])
     >>> vocabulary.encode("ˈaɪ"), vocabulary.encode("tʃ"), vocabulary.encode("ˌu"), vocabulary.encode("tː")
     ((1,), (2, 3), (4,), (2,))
     """

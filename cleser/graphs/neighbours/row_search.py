@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cleser.graphs.neighbours.packing import NONE
 from cleser.graphs.neighbours.search import Scratch, in_threads, sort_neighbours
-from cleser.graphs.neighbours.tiles import Block, Tiles
+from cleser.graphs.neighbours.tiles import PairBlock, Tiles
 
 _HEIGHT: Final = 64  # rows multiplied at a time
 _MANY: Final = 64  # neighbours; fewer are never many
@@ -39,7 +39,7 @@ def search_rows(units: Tensor, tiles: Tiles, k: int, *, share: tuple[int, int] =
     # Error of rows a little longer than 1 by rounding, and of adding it.
     error = 1.01 * (units.shape[1] + 4) * 2.0**-53
 
-    def select(block: Block) -> None:
+    def select(block: PairBlock) -> None:
         rows, columns = block.rows, block.columns
         size = (rows.stop - rows.start) * (columns.stop - columns.start)
         product = scratch.memory[:size].view(rows.stop - rows.start, -1)

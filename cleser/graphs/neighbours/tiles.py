@@ -31,7 +31,7 @@ class Tile(NamedTuple):
     bounds: Integers
 
 
-class Block(NamedTuple):
+class PairBlock(NamedTuple):
     """Pairs of positions, some of them admissible.
 
     Attributes:
@@ -93,15 +93,15 @@ class Tiles:
             for tile in near.tolist():
                 yield tile, tile + offset
 
-    def block(self, row: int, column: int) -> Block | None:
+    def block(self, row: int, column: int) -> PairBlock | None:
         """The pairs of two tiles, None where none is admissible."""
         rows, columns = self.tiles[row], self.tiles[column]
         allowed = self._allowed(rows.runs, columns.runs)
         if not allowed.any():
             return None
-        return Block(rows.positions, columns.positions, allowed, rows.bounds, columns.bounds)
+        return PairBlock(rows.positions, columns.positions, allowed, rows.bounds, columns.bounds)
 
-    def strips(self, height: int) -> Iterator[Block]:
+    def strips(self, height: int) -> Iterator[PairBlock]:
         """Up to ``height`` positions beside all of their group, where any pair is admissible: all positions in turn."""
         for group in self.groups():
             everyone = self._tile(group)
@@ -109,7 +109,7 @@ class Tiles:
                 rows = self._tile(slice(start, min(start + height, group.stop)))
                 allowed = self._allowed(rows.runs, everyone.runs)
                 if allowed.any():
-                    yield Block(rows.positions, group, allowed, rows.bounds, everyone.bounds)
+                    yield PairBlock(rows.positions, group, allowed, rows.bounds, everyone.bounds)
 
     def groups(self) -> Iterator[slice]:
         """Positions outside of which a position has no admissible pair."""

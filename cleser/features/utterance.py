@@ -1,0 +1,119 @@
+"""An utterance before it is extracted: its name in a store and its length, found without decoding it."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from cleser.alignment import Alignment
+from cleser.corpora.recording import read_header
+from cleser.features.pooled import Record
+from cleser.speech.digests import file_digest, utterance_key
+
+# Seconds by which the difference of two times may be off.
+_ROUNDED: Final = 1e-4
+
+
+class FileContent(NamedTuple):
+    """What a recording's name in the store and its length follow from.
+
+    Attributes:
+        digest: SHA-256 of its bytes.
+        seconds: Length of the recording.
+    """
+
+    digest: str
+    seconds: float
+
+
+@cache
+def read_file(path: str, size: int, changed: int) -> FileContent:
+    """Digest and length of a file; the same call reads it once, until ``read_file.cache_clear()``.
+
+    Args:
+        path: The file.
+        size: Its size in bytes; a file that has another is read again.
+        changed: When it was changed last, in nanoseconds; likewise.
+    """
+    header = read_header(path)
+    return FileContent(file_digest(path), header.frames / header.samplerate)
+
+
+def _current(path: str) -> FileContent:
+    """What a file holds now; it is read once by a process, as long as it stays as it is."""
+    found = os.stat(path)  # noqa: PTH116  (Path objects cost more than the call)
+    return read_file(path, found.st_size, found.st_mtime_ns)
+
+
+@dataclass
+class Utterance:
+    """An utterance on its way into a store.
+
+    Attributes:
+        path: Its recording.
+        start: Where it begins in it, in seconds.
+        end: Where it ends; NaN where the recording does.
+        number: Its row in the manifest.
+        known: Alignments of all rows; its own is asked for when it is needed, so that not all are held.
+        seconds: Its length.
+        key: Its name in the store; None where its file cannot be read.
+        problem: Why it cannot be used; None where it can.
+    """
+
+    path: str
+    start: float
+    end: float
+    number: int
+    known: Sequence[Alignment | None] = field(repr=False)
+    seconds: float = 0.0
+    key: str | None = None
+    problem: str | None = None
+
+    @property
+    def alignment(self) -> Alignment | None:
+        """When its phones sound, if that is known."""
+        return self.known[self.number]
+
+    @classmethod
+    def look(
+        cls, path: str, start: float, end: float, number: int, *,
+        known: Sequence[Alignment | None], record: Record, shortest: float = 0.0,
+    ) -> Utterance:  # fmt: skip
+        """Find out an utterance's name and length without decoding it."""
+        item = cls(path, start, end, number, known)
+        try:
+            digest, whole = _current(path)
+            item.seconds = min(whole, whole if math.isnan(end) else end) - start
+            cuts, spoken = None, record.phones(item.alignment)
+            if spoken is not None:
+                digest += " " + " ".join(spoken.phones)
+                cuts = np.stack([spoken.starts, spoken.ends], 1)
+            item.key = utterance_key(digest, start, end, cuts)
+        except (OSError, ValueError) as error:
+            item.problem = str(error)
+        if item.problem is None and not item.seconds > 0:
+            item.problem = f"holds {whole:.3f} s of sound, expected some at {start} to {end} s"
+        if item.problem is None and item.seconds < shortest - _ROUNDED:
+            item.problem = f"lasts {item.seconds:.3f} s, expected {shortest} s or more"
+        return item
+
+
+def keys_of(
+    manifest: pd.DataFrame, alignments: Sequence[Alignment | None], record: Record
+) -> list[str | None]:
+    """Names of a manifest's utterances in a store of this kind, one a row; None where a recording cannot be used."""
+    places = (manifest[c].tolist() for c in ("path", "start", "end"))
+    rows = list(zip(*places, range(len(alignments)), strict=True))
+    with ThreadPoolExecutor(os.cpu_count()) as readers:
+        items = list(
+            readers.map(lambda row: Utterance.look(*row, known=alignments, record=record), rows)
+        )
+    return [item.key if item.problem is None else None for item in items]
