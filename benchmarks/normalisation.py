@@ -31,8 +31,7 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
-from cleser.corpora.cast import Cast
-from cleser.corpora.protocol import Protocol
+from cleser.corpora.protocol import Cast, Protocol
 from cleser.evaluation import confusion_matrix, uar
 from cleser.experiments.data import Data
 from cleser.experiments.one_sided import OneSidedness, learn

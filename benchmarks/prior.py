@@ -25,7 +25,7 @@ import pandas as pd
 import torch
 from normalisation import cast_of
 
-from cleser.corpora.cast import Cast
+from cleser.corpora.protocol import Cast
 from cleser.evaluation import Run, accuracy, confusion_matrix, uar
 from cleser.experiments.data import Data
 from cleser.recipes.probe import Probe, ProbeConfig

@@ -1,10 +1,9 @@
 """Corpora as one validated manifest, and protocols that say who may see what."""
 
-from cleser.corpora.cast import Cast, Parts
 from cleser.corpora.describe import Description, describe
 from cleser.corpora.manifest import COLUMNS, Listing, Problem, problems, validate
 from cleser.corpora.probe import probe
-from cleser.corpora.protocol import Protocol
+from cleser.corpora.protocol import Cast, Parts, Protocol
 from cleser.corpora.registry import corpora, load
 from cleser.corpora.terms import EMOTIONS
 

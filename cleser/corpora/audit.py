@@ -19,13 +19,12 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from cleser.corpora.attributes import attributes_of
-from cleser.corpora.cast import Cast, Parts
 from cleser.corpora.copies import Copies, find_copies
 from cleser.corpora.folds import without_folders
-from cleser.corpora.holding_out import lone_speakers
 from cleser.corpora.manifest import Problem
 from cleser.corpora.people import shared_people
-from cleser.corpora.protocol import Normalisation
+from cleser.corpora.protocol import Cast, Normalisation, Parts
+from cleser.corpora.protocol.holding_out import lone_speakers
 
 SHARED: Final = "shared speakers"
 """Begins the note that a protocol lets speakers train and be tested."""

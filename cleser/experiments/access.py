@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from cleser.corpora.cast import Cast
-from cleser.corpora.protocol import Protocol
-from cleser.corpora.uses import Uses
+from cleser.corpora.protocol import Cast, Protocol, Uses
 from cleser.experiments.declared import declared
 from cleser.speech.backbones import Backbone
 from cleser.training.recipe import Recipe

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from cleser.alignment import Alignment
-from cleser.corpora.cast import Cast, Parts
+from cleser.corpora.protocol import Cast, Parts
 from cleser.experiments.one_sided import OneSidedness, learn, settle, speakers_of_one_emotion
 from cleser.experiments.sentence_check import (
     SentenceCheck,

@@ -9,9 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from cleser.corpora.cast import Cast
-from cleser.corpora.protocol import Protocol
-from cleser.corpora.uses import Uses
+from cleser.corpora.protocol import Cast, Protocol, Uses
 from cleser.evaluation import Run
 from cleser.experiments.access import uses_of
 from cleser.experiments.declared import declared

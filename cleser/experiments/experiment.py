@@ -13,8 +13,7 @@ from torch import Tensor
 
 from cleser.alignment.folder import existing_folder
 from cleser.corpora.audit import LeakageError, audit
-from cleser.corpora.cast import Cast, Parts
-from cleser.corpora.protocol import Protocol
+from cleser.corpora.protocol import Cast, Parts, Protocol
 from cleser.evaluation import Run
 from cleser.experiments.access import check_access, sealed, uses_of
 from cleser.experiments.data import Data

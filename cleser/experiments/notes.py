@@ -7,9 +7,8 @@ from functools import cache
 from typing import Any
 
 from cleser.corpora.audit import SHARED
-from cleser.corpora.cast import Cast
 from cleser.corpora.left_out import reasons
-from cleser.corpora.protocol import Protocol
+from cleser.corpora.protocol import Cast, Protocol
 from cleser.experiments.access import sealed
 from cleser.experiments.data import Data
 from cleser.experiments.declared import declared

@@ -16,10 +16,8 @@ import pandas as pd
 from safetensors.torch import save_file
 from torch import Tensor
 
-from cleser.corpora.cast import Cast
 from cleser.corpora.left_out import lost
-from cleser.corpora.protocol import Protocol
-from cleser.corpora.uses import Uses
+from cleser.corpora.protocol import Cast, Protocol, Uses
 from cleser.evaluation import Run, write_results
 from cleser.experiments.methods import METHODS
 from cleser.files import replacing, write_text

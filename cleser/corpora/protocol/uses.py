@@ -16,6 +16,9 @@ class Uses:
         alignments: Whether it knows when phones sound, which takes what is said (a transcript) or a phone recogniser.
         sentences: How utterances that say the same are known, whose mean is taken off: by the manifest's ``"texts"``,
             by their ``"sound"``, or not at all, ``"none"``.
+
+    >>> Uses(training=True)
+    Uses(training=True, prior='none', alignments=False, sentences='none')
     """
 
     training: bool = False

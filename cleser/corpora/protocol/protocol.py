@@ -11,10 +11,9 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from cleser.corpora.attributes import ATTRIBUTES
-from cleser.corpora.cast import ROLES, Cast, Parts  # noqa: F401  (Parts can be had from here too)
-from cleser.corpora.casting import load_cast
 from cleser.corpora.folds import FORMS, check_split, without_folders
-from cleser.corpora.uses import Uses  # noqa: F401  (so can Uses)
+from cleser.corpora.protocol.cast import ROLES, Cast
+from cleser.corpora.protocol.casting import load_cast
 
 Normalisation = Literal["auto", "shrunk", "speaker", "corpus", "utterance"]
 Task = Literal["emotion", "avd", "both"]

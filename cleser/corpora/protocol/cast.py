@@ -11,18 +11,18 @@ import pandas as pd
 
 from cleser.corpora.attributes import without_labels
 from cleser.corpora.folds import Fold
-from cleser.corpora.hashes import (
+from cleser.corpora.left_out import lost
+from cleser.corpora.protocol.hashes import (
     hash_of_attributes,
     hash_of_division,
     hash_of_terms,
     hash_of_utterances,
 )
-from cleser.corpora.holding_out import hold_out, official_part, select_on, unit_of
-from cleser.corpora.left_out import lost
-from cleser.corpora.uses import Uses
+from cleser.corpora.protocol.holding_out import hold_out, official_part, select_on, unit_of
+from cleser.corpora.protocol.uses import Uses
 
 if TYPE_CHECKING:  # a protocol loads a cast
-    from cleser.corpora.protocol import Protocol
+    from cleser.corpora.protocol.protocol import Protocol
 
 ROLES: Final = ("source", "auxiliary", "target")
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from cleser.corpora.cast import ROLES, Cast
 from cleser.corpora.folds import Fold, make_folds
-from cleser.corpora.holding_out import official_part
+from cleser.corpora.protocol.cast import ROLES, Cast
+from cleser.corpora.protocol.holding_out import official_part
 
 
 def by_official_parts(cast: Cast) -> Cast:

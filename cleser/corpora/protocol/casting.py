@@ -9,16 +9,16 @@ import numpy as np
 import pandas as pd
 
 from cleser.corpora.attributes import ATTRIBUTES, attributes_of
-from cleser.corpora.cast import ROLES, Cast
 from cleser.corpora.folds import without_folders
 from cleser.corpora.left_out import lost_classes, reasons
 from cleser.corpora.manifest import unused_columns
+from cleser.corpora.protocol.cast import ROLES, Cast
+from cleser.corpora.protocol.splitting import by_folds, by_official_parts
 from cleser.corpora.registry import check_distinct, load
-from cleser.corpora.splitting import by_folds, by_official_parts
 from cleser.suggestions import did_you_mean
 
 if TYPE_CHECKING:  # a protocol loads a cast
-    from cleser.corpora.protocol import Protocol
+    from cleser.corpora.protocol.protocol import Protocol
 
 
 def load_cast(protocol: Protocol) -> Cast:
