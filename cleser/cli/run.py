@@ -197,7 +197,7 @@ def run(args: list[str]) -> None:
         return
     try:
         selection = select(experiment, config, choices, arguments, arguments.out / SELECTION)
-    except RunFolderError:
+    except RunFolderError:  # trials of other flags lie there, which is no reason to choose nothing
         raise
     except ValueError as error:
         if asked or any(detailed.values()):
