@@ -21,7 +21,10 @@ from cleser.memory import empty
 from cleser.speech.backbones import Backbone
 
 BLOCK = 128  # utterances in memory at a time, where all are gone over
-_TOUCHED = 1 << 28  # bytes of the store that are mapped at a time
+_MAPPED = 1 << 28  # bytes of the store that are mapped at a time
+_AROUND = (
+    1 << 16
+)  # bytes that the system maps beside what is read, when it is read for the first time
 
 
 @dataclass(repr=False)
@@ -48,7 +51,7 @@ class StoredFeatures:
     keys: list[str]
     rows: list[int]
     left_out: list[dict[str, str]] = field(default_factory=list)
-    _touched: int = field(default=0, init=False)
+    _mapped: int = field(default=0, init=False)
 
     def __repr__(self) -> str:
         return f"StoredFeatures({len(self)} utterances of {self.store.folder})"
@@ -87,10 +90,10 @@ class StoredFeatures:
                 of_tokens[part] = view[1:]
                 sizes[part] = made_of[1:]
                 phones += self.store.labels(key)[1:]
-        self._touched += sum(view.nbytes if tokens else view[:1].nbytes for view in views)
-        if self._touched > _TOUCHED:
+        self._mapped += sum((v if tokens else v[:1]).nbytes + _AROUND for v in views)
+        if self._mapped > _MAPPED:
             self.store.release()
-            self._touched = 0
+            self._mapped = 0
         names = [self.utterances[i] for i in places]
         return Features(names, of_tokens, offsets, of_summaries, phones, [], sizes, frames)
 

@@ -168,13 +168,10 @@ class Probe:
     def _classifier(
         cls, config: ProbeConfig, source: Dataset, target: Dataset | None, prior: Tensor
     ) -> Probe:
-        summaries, y, weight = source.summaries(), source.labels["emotion"], source.weight
-        scale, x = layer_scale(summaries), summaries.flatten(1)
-        unlabelled = x[:0]
-        if config.rounds and target is not None:
-            unlabelled = target.sample(config.limit(target.shape)).summaries().flatten(1)
-        space = _Space(torch.cat([x, unlabelled]) * scale)
-        x, unlabelled = space.utterances.split([len(x), len(unlabelled)])
+        y, weight = source.labels["emotion"], source.weight
+        scale, everyone = _scaled(config, source, target if config.rounds else None)
+        space = _Space(everyone)
+        x, unlabelled = space.utterances.tensor_split([len(source)])
         regression = _LogisticRegressions(config.penalty * space.channels, len(prior))
         found = cls(*regression.fit(x, y, weight))
         for trusted_share in config.shares if len(unlabelled) else ():
@@ -243,6 +240,17 @@ class Probe:
 
     def write(self, folder: Path) -> None:
         """Write nothing: it has nothing to show beside its results."""
+
+
+def _scaled(config: ProbeConfig, source: Dataset, target: Dataset | None) -> tuple[Tensor, Tensor]:
+    """The scale of flat statistics [F], and what it makes of the source's and then the target's, [N, F]."""
+    summaries = source.summaries()
+    scale = layer_scale(summaries)
+    statistics = summaries.flatten(1)
+    if target is not None:
+        further = target.sample(config.limit(target.shape)).summaries().flatten(1)
+        statistics = torch.cat([statistics, further])
+    return scale, statistics.mul_(scale)  # in place: they may be gigabytes
 
 
 def _ridge(config: ProbeConfig, source: Dataset, attributes: Sequence[str]) -> Ridge:

@@ -1,15 +1,18 @@
 """Features of a corpus: the same from the cache, after an interruption, and around broken recordings."""
 
+from pathlib import Path
+
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from cleser.alignment import Alignment
 from cleser.corpora.registry import load
-from cleser.features import pipeline
+from cleser.features import PooledStore, StoredFeatures, StoreSettings, pipeline
 from cleser.features.pooled import Features, Record, token_bounds
 from cleser.features.stored import extract_features, store_features
-from cleser.speech import AcousticBackbone, TransformersBackbone, load_audio
+from cleser.speech import AcousticBackbone, TransformersBackbone, load_audio, utterance_key
 from tests.corpora.trees import write_corpus
 from tests.speech.tiny_models import save_tiny
 
@@ -255,3 +258,23 @@ def test_some_layers_are_taken_over_from_a_store_of_all(
     torch.testing.assert_close(one.tokens, other.tokens, atol=1e-2, rtol=1e-2)
     all_layers = kept.take(range(len(kept))).summaries
     assert torch.equal(one.summaries[:-2], all_layers[:, [2, 0]])
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="asks Linux what is mapped")
+def test_utterances_in_any_order_map_little_of_a_store_at_a_time(tmp_path, monkeypatch):
+    count, budget = 2048, 4 << 20
+    monkeypatch.setattr("cleser.features.stored._MAPPED", budget)
+    store = PooledStore.create(tmp_path, StoreSettings("tiny@1", (0,), 4096, "none"))
+    keys = [utterance_key(str(number)) for number in range(count)]
+    with store.writer(0) as writer:
+        for number, key in enumerate(keys):
+            writer.add(key, np.full((1, 1, 4096), number % 100), frames=[1])
+    store.refresh()
+    stored = StoredFeatures(store, keys, keys, list(range(count)))
+    most = 0
+    for at in torch.randperm(count, generator=torch.Generator().manual_seed(0)).split(16):
+        taken = stored.take(at).summaries
+        assert torch.equal(taken[:, 0, 0], (at % 100).float())
+        text = Path("/proc/self/smaps").read_text().split(f"{tmp_path}", 1)[1]
+        most = max(most, int(text.split("Rss:", 1)[1].split()[0]) * 1024)
+    assert most <= 2 * budget <= store.nbytes / 2
