@@ -23,9 +23,9 @@ from rich.console import Console
 from rich.table import Table
 
 from cleser.corpora import load
-from cleser.corpora.copies import ALIKE, SAME, alike, excerpt, find_copies, similarity
-from cleser.corpora.fingerprints import Fingerprint, fingerprint
-from cleser.corpora.people import alike_voices
+from cleser.corpora.audit.copies import ALIKE, SAME, alike, excerpt, find_copies, similarity
+from cleser.corpora.audit.fingerprints import Fingerprint, fingerprint
+from cleser.corpora.audit.people import alike_voices
 
 CORPORA = ("emodb", "ravdess", "nemo", "turev-db")
 Sound = NDArray[np.float64]

@@ -19,7 +19,7 @@ import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 
 from cleser.corpora import Protocol, load
-from cleser.corpora.copies import find_copies
+from cleser.corpora.audit.copies import find_copies
 from cleser.corpora.folds import Fold, audit_folds, make_folds
 from cleser.evaluation import Run, compare_runs
 from cleser.experiments.experiment import Experiment

@@ -1113,14 +1113,14 @@ FAULTS = (
     ),
     Fault(
         "the audit lets every split share speakers",
-        "corpora/audit.py",
+        "corpora/audit/leakage.py",
         "[] if cast.protocol.shared_speakers else _speakers(named, apart, _drawn(cast, parts))",
         "[]",
         _FOLD_PROTOCOLS,
     ),
     Fault(
         "the audit looks at the first fold alone",
-        "corpora/audit.py",
+        "corpora/audit/leakage.py",
         "product(cast.folds, range(repeats))",
         "product(cast.folds[:1], range(repeats))",
         _FOLD_PROTOCOLS,
@@ -1801,7 +1801,7 @@ FAULTS = (
     ),
     Fault(
         "one speaker in the official train and dev parts is no leak",
-        "corpora/audit.py",
+        "corpora/audit/leakage.py",
         'drawn = parts.dev[~(given & parts.dev["split"].eq("dev"))]\n    return',
         "drawn = parts.dev\n    return",
         "tests/corpora/test_protocol.py::"

@@ -121,7 +121,7 @@ def _show(parts: dict[str, pd.DataFrame], found: Audit) -> None:
 def _voices(parts: dict[str, pd.DataFrame], encoder: str) -> pd.DataFrame:
     import pandas as pd
 
-    from cleser.corpora.people import alike_voices
+    from cleser.corpora.audit.people import alike_voices
     from cleser.progress import track
     from cleser.speech.speakers import embed_speakers, load_speaker_encoder
 

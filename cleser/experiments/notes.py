@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from cleser.corpora.audit import SHARED
+from cleser.corpora.audit.leakage import SHARED
 from cleser.corpora.left_out import reasons
 from cleser.corpora.protocol import Cast, Protocol
 from cleser.experiments.access import sealed

@@ -8,8 +8,8 @@ import pytest
 import soundfile
 from scipy.signal import hilbert
 
-from cleser.corpora.copies import RATE, SAME, alike, find_copies, similarity
-from cleser.corpora.fingerprints import fingerprint, fingerprints
+from cleser.corpora.audit.copies import RATE, SAME, alike, find_copies, similarity
+from cleser.corpora.audit.fingerprints import fingerprint, fingerprints
 from cleser.corpora.recording import RecordingError, open_recording
 from cleser.corpora.registry import load
 from tests.corpora.sounds import COPIES, babble, write
@@ -141,7 +141,7 @@ def test_a_fingerprint_is_the_same_whatever_the_blocks(tmp_path, monkeypatch):
     for rate in (8000, 11025, 16000):
         path = write(tmp_path / f"{rate}.wav", babble(0, seconds=3, rate=rate), rate)
         whole = fingerprint(path)
-        monkeypatch.setattr("cleser.corpora.fingerprints._BLOCK", 0.35)
+        monkeypatch.setattr("cleser.corpora.audit.fingerprints._BLOCK", 0.35)
         pieces = fingerprint(path)
         monkeypatch.undo()
         assert pieces.sound == whole.sound
@@ -154,7 +154,7 @@ def test_a_recording_is_read_again_only_after_it_has_changed(tmp_path, monkeypat
     one, other = (write(tmp_path / f"{seed}.wav", babble(seed)) for seed in (0, 1))
     opened = []
     monkeypatch.setattr(
-        "cleser.corpora.fingerprints.open_recording",
+        "cleser.corpora.audit.fingerprints.open_recording",
         lambda path: opened.append(path) or open_recording(path),
     )
     manifest = table(one, other)

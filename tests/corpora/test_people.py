@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cleser.corpora.people import alike_voices, shared_people
+from cleser.corpora.audit.people import alike_voices, shared_people
 
 
 def people(corpora, takes=20):

@@ -1,7 +1,7 @@
 """Which recordings are the same one: to the sample, or through codecs, other rates, levels, channels and small cuts.
 
-Every recording is read once. Those whose pictures (:mod:`cleser.corpora.fingerprints`) are alike are then read again,
-two by two, and compared sample by sample. Another take of the same words by the same person is not a copy.
+Every recording is read once. Those whose pictures (:mod:`cleser.corpora.audit.fingerprints`) are alike are then read
+again, two by two, and compared sample by sample. Another take of the same words by the same person is not a copy.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import soxr
 from numpy.typing import NDArray
 from scipy import fft
 
-from cleser.corpora.fingerprints import fingerprints, mono
+from cleser.corpora.audit.fingerprints import fingerprints, mono
 from cleser.corpora.manifest import Problem
 from cleser.corpora.recording import read_samples
 

@@ -19,10 +19,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from cleser.corpora.attributes import attributes_of
-from cleser.corpora.copies import Copies, find_copies
+from cleser.corpora.audit.copies import Copies, find_copies
+from cleser.corpora.audit.people import shared_people
 from cleser.corpora.folds import without_folders
 from cleser.corpora.manifest import Problem
-from cleser.corpora.people import shared_people
 from cleser.corpora.protocol import Cast, Normalisation, Parts
 from cleser.corpora.protocol.holding_out import lone_speakers
 
@@ -43,7 +43,7 @@ class Audit:
         notes: What overlaps without being leakage, and what could not be checked.
         duplicates: Groups of utterances that are one recording: columns ``group, utterance, role, emotion, kind``; an
             utterance is ``exact`` if another one has its very samples, and else ``near``.
-        pairs: The same two by two, with files, similarity and lag: see :data:`cleser.corpora.copies.COLUMNS`.
+        pairs: The same two by two, with files, similarity and lag: see :data:`cleser.corpora.audit.copies.COLUMNS`.
         problems: Recordings that could not be read, and so could not be compared.
     """
 
@@ -125,7 +125,7 @@ def audit_parts(
     Args:
         parts: Utterances of each part, by its name.
         voices: Speakers of different corpora whose voices are alike, from
-            :func:`cleser.corpora.people.alike_voices`.
+            :func:`cleser.corpora.audit.people.alike_voices`.
         advance: Called after each recording read, for progress.
 
     Returns:

@@ -2,7 +2,8 @@
 
 The hash finds exact copies, whatever the container. The picture survives lossy codecs, other sampling rates, channels,
 levels and small cuts: band energies over time around the middle of the sound, in cells wide enough that a few
-milliseconds do not matter. Alike pictures are only candidates; :mod:`cleser.corpora.copies` compares their samples.
+milliseconds do not matter. Alike pictures are only candidates; :mod:`cleser.corpora.audit.copies` compares their
+samples.
 """
 
 from __future__ import annotations
