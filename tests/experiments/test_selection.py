@@ -14,8 +14,8 @@ from cleser.corpora.protocol import Protocol
 from cleser.evaluation import report
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.methods import METHODS
-from cleser.experiments.optuna_search import OptunaSearch
 from cleser.experiments.selection import Choice, read_grid, select_by_transfer
+from cleser.experiments.selection.optuna_search import OptunaSearch
 from cleser.recipes.erm import ERMConfig
 from cleser.recipes.probe import ProbeConfig
 from cleser.settings import to_plain
@@ -105,7 +105,7 @@ def test_shares_given_for_the_target_are_not_assumed_of_other_corpora(tmp_path, 
         return {"uar": {"mean": 0.5}}
 
     stub = METHODS["probe"]._replace(run=run)
-    monkeypatch.setattr("cleser.experiments.selection.METHODS", {"probe": stub})
+    monkeypatch.setattr("cleser.experiments.selection.trials.METHODS", {"probe": stub})
     for prior in ({"neutral": 1.0}, "source"):
         protocol = Protocol(CORPORA[:2], CORPORA[2:], prior=prior)
         experiment = Experiment("probe", {}, protocol, 1, tmp_path)
@@ -157,7 +157,7 @@ def test_a_search_has_a_trial(search, trials, tmp_path):
 def test_the_row_that_was_taken_is_marked_and_settings_keep_their_digits(tmp_path, monkeypatch):
     """The usual settings stand within a standard error of the best, and are taken though they are the second row."""
     scores = iter((80.0, 60.0, 81.0, 59.9, 70.0, 50.0))
-    monkeypatch.setattr("cleser.experiments.selection._trial", lambda *_: next(scores))
+    monkeypatch.setattr("cleser.experiments.selection.trials._trial", lambda *_: next(scores))
     folder = make_run(tmp_path / "run", neural=False)
     settings = yaml.safe_load((folder / "config.yaml").read_text())
     settings["config"] = {"penalty": 3e-4, "rounds": 6}
@@ -424,7 +424,7 @@ def test_what_learns_from_one_corpus_is_chosen_by_trials_from_one(tmp_path, monk
         asked.append((choice.changes["penalty"], sources, left_out, folder.name))
         return 10.0 * len(asked)
 
-    monkeypatch.setattr("cleser.experiments.selection._trial", trial)
+    monkeypatch.setattr("cleser.experiments.selection.trials._trial", trial)
     experiment = Experiment("probe", {}, Protocol(CORPORA[:1], CORPORA[1:2]), 1, tmp_path)
     choices = [Choice({"penalty": p}) for p in (1.0, 2.0)]
     pool = ["emodb:A", "ravdess:B", "nemo:C"]
@@ -441,7 +441,7 @@ def test_what_learns_from_one_corpus_is_chosen_by_trials_from_one(tmp_path, monk
 def test_optuna_ranks_what_it_tried(tmp_path, monkeypatch):
     scores = {2.0: 40.0, 7.0: 60.0}
     monkeypatch.setattr(
-        "cleser.experiments.selection._trial",
+        "cleser.experiments.selection.trials._trial",
         lambda _, config, choice, *rest: scores[choice.changes["penalty"]],
     )
     path = grid(tmp_path, "penalty: [2.0, 7.0]\n")

@@ -1,0 +1,80 @@
+"""Settings to try: which fields of a recipe's config they change, and on which backbone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Final
+
+from cleser.settings import from_plain
+from cleser.suggestions import did_you_mean
+
+BACKBONE: Final = "backbone"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Settings to try: fields of a recipe's config by name; nested fields as ``training.epochs``.
+
+    Attributes:
+        changes: Values by name; ``backbone`` is that of the experiment.
+    """
+
+    changes: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """For a reader."""
+        said = ", ".join(f"{k}={_short(v)}" for k, v in self.changes.items())
+        return said or "as given"
+
+    @property
+    def folder(self) -> str:
+        """Name of a folder on disk, the same for the same changes."""
+        plain = json.dumps(self.changes, sort_keys=True)
+        return hashlib.sha256(plain.encode()).hexdigest()[:12]
+
+    def config(self, config: Any) -> Any:
+        """A config with the changes."""
+        for name, value in self.changes.items():
+            if name != BACKBONE:
+                config = _changed(config, name.split("."), value, name)
+        return config
+
+    def backbone(self, given: str) -> str:
+        """The backbone that is used where another is given."""
+        return str(self.changes.get(BACKBONE, given))
+
+
+def _changed(config: Any, path: list[str], value: Any, whole: str) -> Any:
+    """A config with one field changed, in it or in one of those nested in it."""
+    known = [f.name for f in fields(config)]
+    name, *rest = path
+    if name not in known:
+        near = did_you_mean(name, known)
+        raise ValueError(
+            f"{whole} is no setting of {type(config).__name__}{near}; known: {', '.join(known)}"
+        )
+    inner = getattr(config, name)
+    if rest:
+        return replace(config, **{name: _changed(inner, rest, value, whole)})
+    if is_dataclass(inner) and isinstance(value, Mapping):
+        value = from_plain(type(inner), dict(value), whole)
+    if isinstance(inner, float) and isinstance(value, str):
+        value = _number(value, whole)
+    return replace(config, **{name: value})
+
+
+def _number(text: str, whole: str) -> float:
+    """A number that YAML takes for text, as 3e-4, which lacks its point."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{whole} is {text!r}, expected a number") from None
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text.rsplit("/", 1)[-1] if "/" in text and "+" not in text else text
