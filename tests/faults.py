@@ -1763,7 +1763,7 @@ FAULTS = (
     ),
     Fault(
         "a length that cannot be has probabilities",
-        "experiments/onnx_model.py",
+        "experiments/export/onnx_model.py",
         "(lengths >= self.shortest) & (lengths <= samples)",
         "lengths <= samples",
         "tests/experiments/test_onnx_audio.py::test_a_length_that_cannot_be_has_no_probabilities",

@@ -111,8 +111,8 @@ def export(
         private: Make the repository private if push creates it.
         dry_run: Print what push would upload, and upload nothing.
     """
-    from cleser.experiments import hub
     from cleser.experiments.export import export as write
+    from cleser.experiments.export import hub
 
     if takes != "features" and not onnx:
         raise ValueError(f"--from {takes} says what an ONNX model takes, expected --onnx beside it")

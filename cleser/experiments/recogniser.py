@@ -20,7 +20,7 @@ from cleser.corpora.protocol import Protocol
 from cleser.corpora.recording import RecordingError, read_header
 from cleser.corpora.registry import load_all
 from cleser.evaluation.multi_label import DECIDED_AT
-from cleser.experiments import hub
+from cleser.experiments.export import hub
 from cleser.experiments.fitted import Fitted, Regression, multi_label
 from cleser.experiments.one_sided import settle
 from cleser.experiments.recordings import as_utterances, files_in, read_speakers, reasons

@@ -21,8 +21,8 @@ from cleser.experiments.data import Data
 from cleser.experiments.evaluate import evaluate
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.export import export
+from cleser.experiments.export.onnx_model import outputs_of
 from cleser.experiments.methods import METHODS
-from cleser.experiments.onnx_model import outputs_of
 from cleser.experiments.recogniser import load_model
 from cleser.experiments.robustness import measure_robustness
 from cleser.features.stored import extract_features

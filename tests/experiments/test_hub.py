@@ -14,9 +14,8 @@ from huggingface_hub.utils import filter_repo_objects
 import cleser
 from cleser.cli import main
 from cleser.corpora.protocol import Protocol
-from cleser.experiments import hub
 from cleser.experiments.experiment import Experiment
-from cleser.experiments.export import export
+from cleser.experiments.export import export, hub
 from cleser.recipes import METHODS
 from cleser.settings import to_plain
 from cleser.speech import load_audio, load_backbone

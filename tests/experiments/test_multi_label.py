@@ -16,8 +16,8 @@ from cleser.evaluation import report
 from cleser.experiments import neural
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.export import export
+from cleser.experiments.export.onnx_model import outputs_of
 from cleser.experiments.methods import METHODS
-from cleser.experiments.onnx_model import outputs_of
 from cleser.models import ModelConfig
 from cleser.recipes.erm import ERMConfig
 from cleser.recipes.sapa import SAPAConfig

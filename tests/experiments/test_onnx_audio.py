@@ -11,8 +11,8 @@ from cleser.anchors.pooling import uniform_bounds
 from cleser.cli import main
 from cleser.corpora.protocol import Protocol
 from cleser.experiments.experiment import Experiment
-from cleser.experiments.onnx_audio import RecordingFeatures
-from cleser.experiments.onnx_model import RecordingClassifier, outputs_of
+from cleser.experiments.export.onnx_audio import RecordingFeatures
+from cleser.experiments.export.onnx_model import RecordingClassifier, outputs_of
 from cleser.experiments.transformers_model import CleserForAudioClassification
 from cleser.recipes import METHODS
 from cleser.settings import to_plain

@@ -13,7 +13,7 @@ from cleser.corpora import load
 from cleser.corpora.protocol import Protocol
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.export import export
-from cleser.experiments.onnx_model import Classifier, RecordingClassifier, outputs_of
+from cleser.experiments.export.onnx_model import Classifier, RecordingClassifier, outputs_of
 from cleser.experiments.transformers_model import CleserForAudioClassification
 from cleser.features.stored import extract_features
 from cleser.recipes import METHODS

@@ -29,7 +29,8 @@ from cleser.corpora.protocol import Protocol
 from cleser.experiments.data import Data
 from cleser.experiments.evaluate import evaluate
 from cleser.experiments.experiment import Experiment
-from cleser.experiments.export import _described, _portable, export
+from cleser.experiments.export import export
+from cleser.experiments.export.folder import _described, _portable
 from cleser.experiments.neural import encoder_for
 from cleser.features.normalisation import Moments
 from cleser.models import ModelConfig

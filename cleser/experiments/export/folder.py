@@ -27,8 +27,8 @@ from cleser.evaluation.tables import (
     trust_notes,
 )
 from cleser.evaluation.terms import normalised_by, uses_of
+from cleser.experiments.export.onnx_model import Input, write_onnx
 from cleser.experiments.model_file import read_task, read_tensors
-from cleser.experiments.onnx_model import Input, write_onnx
 from cleser.experiments.saved import BACKBONE_FOLDER, open_run
 from cleser.files import replacing
 from cleser.speech.backbones import Backbone
@@ -51,7 +51,7 @@ def export(run: Path, out: Path, *, onnx: Input | None = None) -> Path:
         run: The folder of a finished run.
         out: The folder to make.
         onnx: Add an ONNX model, ``classifier.onnx`` of "features" or ``recordings.onnx`` of "audio", see
-            :mod:`cleser.experiments.onnx_model`.
+            :mod:`cleser.experiments.export.onnx_model`.
 
     Returns:
         ``out``.
@@ -95,7 +95,7 @@ def export(run: Path, out: Path, *, onnx: Input | None = None) -> Path:
 
 def model_card(run: Run, backbone: Backbone, *, onnx: Input | None = None) -> str:
     """The card of a run, in Markdown with the metadata of model hubs in front."""
-    template = files("cleser.experiments").joinpath("model_card.md.jinja").read_text()
+    template = files("cleser.experiments.export").joinpath("model_card.md.jinja").read_text()
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
         "percent": percent,

@@ -48,9 +48,9 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from cleser.evaluation.multi_label import DECIDED_AT
+from cleser.experiments.export.onnx_audio import RecordingFeatures
 from cleser.experiments.fitted import Fitted, offered
 from cleser.experiments.neural import FittedRecipe, mean_attributes, mean_logits
-from cleser.experiments.onnx_audio import RecordingFeatures
 from cleser.experiments.saved import SavedRun
 from cleser.features.normalisation import CLAMP, inverse
 from cleser.models.batch import Batch
