@@ -133,7 +133,7 @@ FAULTS = (
     ),
     Fault(
         "a test is written over a trained run",
-        "experiments/evaluate.py",
+        "experiments/prediction/evaluate.py",
         '("model.safetensors", "checkpoints", FOLDS)',
         "()",
         "tests/experiments/test_repeating_the_test.py::test_a_test_replaces_no_other_run",
@@ -1395,7 +1395,7 @@ FAULTS = (
     ),
     Fault(
         "silent utterances do not count in a corpus' statistics",
-        "experiments/recogniser.py",
+        "experiments/prediction/recogniser.py",
         "usable = rows if corpora else",
         "usable = rows[sound].reset_index(drop=True) if corpora else",
         "tests/experiments/test_repeating_the_test.py",
@@ -1591,14 +1591,14 @@ FAULTS = (
     ),
     Fault(
         "an utterance's noise depends on its place",
-        "experiments/robustness.py",
+        "experiments/prediction/robustness.py",
         'f"{seed} {condition.name} {name}"',
         'f"{seed} {condition.name} {number}"',
         "tests/experiments/test_robustness.py::test_an_utterances_noise_depends_on_it_alone",
     ),
     Fault(
         "a draw takes whoever comes first",
-        "experiments/robustness.py",
+        "experiments/prediction/robustness.py",
         'chosen = place.sort_values(kind="stable").index[:most]',
         "chosen = rows.index[:most]",
         "tests/experiments/test_robustness.py::test_a_draw_is_even",
@@ -1817,7 +1817,7 @@ FAULTS = (
     ),
     Fault(
         "a lone recording of a named speaker is standardised by itself",
-        "experiments/recogniser.py",
+        "experiments/prediction/recogniser.py",
         "few = _of_few(usable, terms.protocol)",
         "_of_few(usable, terms.protocol)",
         "tests/experiments/test_recogniser.py::"
@@ -1825,7 +1825,7 @@ FAULTS = (
     ),
     Fault(
         "whatever auto decides for recordings is called that of the run's test",
-        "experiments/recogniser.py",
+        "experiments/prediction/recogniser.py",
         "if by == tested:",
         "if by:",
         "tests/experiments/test_recogniser.py::"

@@ -38,7 +38,7 @@ def evaluate(
         out: Folder for the results; by default a folder within the run, named after the corpora of --on.
     """
     from cleser.evaluation import Run, show_results, show_robustness
-    from cleser.experiments.evaluate import evaluate as transfer
+    from cleser.experiments.prediction.evaluate import evaluate as transfer
 
     if not robustness:
         of_robustness = {"--files": files != 200, "--quick": quick, "--seed": seed != 0}
@@ -48,7 +48,7 @@ def evaluate(
         refuse_idle(of_both, "--on CORPUS")
     folder = str(alignments) if alignments else None
     if robustness:
-        from cleser.experiments.robustness import measure_robustness
+        from cleser.experiments.prediction.robustness import measure_robustness
 
         if map:
             raise ValueError("--robustness takes no --map; the run's own names of emotions hold")

@@ -29,7 +29,7 @@ def submit(
         corpus: Corpus to recognise, such as msp-podcast:DIR; by default the utterances that the run has tested.
         split: Recognise only this official split of the corpus, such as test3.
     """
-    from cleser.experiments.submission import submission
+    from cleser.experiments.prediction.submission import submission
     from cleser.files import write_text
 
     table, missing = submission(run, format, corpus=corpus, split=split)

@@ -303,7 +303,7 @@ def _change(metric: dict[str, Any], *, share: bool = True) -> tuple[str, str]:
 
 
 def condition_name(row: dict[str, Any]) -> str:
-    """A condition of :func:`cleser.experiments.robustness.measure_robustness` in words.
+    """A condition of :func:`cleser.experiments.prediction.robustness.measure_robustness` in words.
 
     >>> condition_name({"kind": "noise pink", "value": 10})
     'pink noise, SNR 10 dB'

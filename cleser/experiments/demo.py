@@ -15,7 +15,7 @@ from cleser.corpora.registry import load
 from cleser.evaluation import compare_runs, report, show_comparison, table
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.methods import METHODS
-from cleser.experiments.recogniser import load_model
+from cleser.experiments.prediction.recogniser import load_model
 from cleser.experiments.variants import VARIANTS, controls_of
 from cleser.settings import to_plain
 from cleser.speech import load_backbone

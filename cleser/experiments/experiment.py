@@ -30,7 +30,6 @@ from cleser.experiments.notes import (
     tell,
     tell_left_out,
 )
-from cleser.experiments.predictions import predictions_of
 from cleser.experiments.run_folder import (
     FOLDS,
     begin,
@@ -40,6 +39,7 @@ from cleser.experiments.run_folder import (
     write_embeddings,
     write_history,
 )
+from cleser.experiments.tested import predictions_of
 from cleser.experiments.trackers import TrackerName, Trackers
 from cleser.progress import console, track
 from cleser.settings import to_plain

@@ -18,13 +18,13 @@ from cleser.evaluation.concordance import moment_matrix
 from cleser.experiments.bench import Direction, Matrix, tabulate
 from cleser.experiments.bench import cells_of as cells
 from cleser.experiments.data import Data
-from cleser.experiments.evaluate import evaluate
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.export import export
 from cleser.experiments.export.onnx_model import outputs_of
 from cleser.experiments.methods import METHODS
-from cleser.experiments.recogniser import load_model
-from cleser.experiments.robustness import measure_robustness
+from cleser.experiments.prediction.evaluate import evaluate
+from cleser.experiments.prediction.recogniser import load_model
+from cleser.experiments.prediction.robustness import measure_robustness
 from cleser.features.stored import extract_features
 from cleser.losses import concordance_loss
 from cleser.models import ModelConfig

@@ -27,8 +27,8 @@ from cleser.evaluation import Run, fit_temperatures, report
 from cleser.evaluation.terms import uses_of
 from cleser.experiments import neural
 from cleser.experiments.data import Data
-from cleser.experiments.evaluate import evaluate
 from cleser.experiments.experiment import Experiment
+from cleser.experiments.prediction.evaluate import evaluate
 from cleser.experiments.run_folder import RunFolderError
 from cleser.experiments.saved import open_run
 from cleser.models import ModelConfig

@@ -19,9 +19,9 @@ import cleser
 import cleser.corpora
 from cleser.cli import main
 from cleser.corpora.protocol import Protocol
-from cleser.experiments import recogniser
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.export import export
+from cleser.experiments.prediction import recogniser
 from cleser.models import ModelConfig
 from cleser.recipes import METHODS, ERMConfig
 from cleser.settings import to_plain

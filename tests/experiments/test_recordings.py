@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from cleser.experiments.recordings import as_utterances, files_in, read_speakers
+from cleser.experiments.prediction.recordings import as_utterances, files_in, read_speakers
 
 WHOLE = {"length": 10.0, "hop": 10.0, "longest": 30.0}
 

@@ -10,10 +10,10 @@ import soundfile
 
 import cleser
 from cleser.corpora.protocol import Protocol
-from cleser.experiments.evaluate import evaluate
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.methods import METHODS
-from cleser.experiments.robustness import measure_robustness
+from cleser.experiments.prediction.evaluate import evaluate
+from cleser.experiments.prediction.robustness import measure_robustness
 from cleser.experiments.saved import open_run
 from cleser.recipes import ERMConfig, ProbeConfig
 from cleser.settings import to_plain
@@ -148,7 +148,7 @@ def test_a_test_that_is_broken_off_leaves_no_results_of_other_terms(run, root, m
     def broken(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cleser.experiments.evaluate.predictions_of", broken)
+    monkeypatch.setattr("cleser.experiments.prediction.evaluate.predictions_of", broken)
     with pytest.raises(KeyboardInterrupt):
         evaluate(run, (other,), renamed={"fear": "anger"}, out=out)
     assert json.loads((out / "protocol.json").read_text())["map"] == {"fear": "anger"}

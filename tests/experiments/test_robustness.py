@@ -15,7 +15,13 @@ from cleser.evaluation import Run, report
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.export import export
 from cleser.experiments.methods import METHODS
-from cleser.experiments.robustness import CONDITIONS, QUICK, Condition, draw, measure_robustness
+from cleser.experiments.prediction.robustness import (
+    CONDITIONS,
+    QUICK,
+    Condition,
+    draw,
+    measure_robustness,
+)
 from cleser.recipes import ClassicalConfig
 from cleser.settings import to_plain
 from cleser.speech import load_backbone
@@ -105,7 +111,7 @@ def test_other_corpora_are_audited_and_have_a_folder_of_their_own(run):
 
 def test_an_utterances_noise_depends_on_it_alone(tmp_path):
     """Not on those that come with it: fewer files hear the same."""
-    from cleser.experiments.robustness import _degraded
+    from cleser.experiments.prediction.robustness import _degraded
 
     x = np.random.default_rng(0).standard_normal(4000).astype("float32") / 10
     soundfile.write(tmp_path / "x.wav", x, 8000)

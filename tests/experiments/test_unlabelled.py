@@ -12,10 +12,10 @@ from cleser.cli import main
 from cleser.corpora.protocol import Protocol
 from cleser.evaluation import Run, compare_runs, report, table
 from cleser.experiments.bench import Direction, Matrix, run_matrix
-from cleser.experiments.evaluate import evaluate
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.export import export
-from cleser.experiments.robustness import measure_robustness
+from cleser.experiments.prediction.evaluate import evaluate
+from cleser.experiments.prediction.robustness import measure_robustness
 from cleser.recipes import METHODS
 from cleser.settings import to_plain
 from cleser.speech import load_backbone

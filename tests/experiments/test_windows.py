@@ -7,9 +7,9 @@ import pytest
 import soundfile
 
 import cleser
-from cleser.experiments import recogniser
+from cleser.experiments.prediction import recogniser
+from cleser.experiments.prediction.windows import cut, unusable
 from cleser.experiments.saved import SavedRun
-from cleser.experiments.windows import cut, unusable
 from cleser.speech.audio import AudioError, read_mono
 from tests.experiments.test_predict_recipes import finished, root, specs, tiny  # noqa: F401  (fixtures)
 

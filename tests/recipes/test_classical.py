@@ -11,9 +11,9 @@ from sklearn.svm import SVC
 
 import cleser
 from cleser.corpora.protocol import Protocol
-from cleser.experiments.evaluate import evaluate
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.export import export
+from cleser.experiments.prediction.evaluate import evaluate
 from cleser.recipes import METHODS, ClassicalConfig
 from cleser.recipes.classical import Classical, _scores
 from cleser.recipes.probe import ProbeConfig

@@ -27,11 +27,11 @@ import cleser
 from cleser import progress
 from cleser.corpora.protocol import Protocol
 from cleser.experiments.data import Data
-from cleser.experiments.evaluate import evaluate
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.export import export
 from cleser.experiments.export.folder import _described, _portable
 from cleser.experiments.neural import encoder_for
+from cleser.experiments.prediction.evaluate import evaluate
 from cleser.features.normalisation import Moments
 from cleser.models import ModelConfig
 from cleser.recipes import METHODS, ClassicalConfig, ERMConfig

@@ -23,11 +23,11 @@ from cleser.alignment import Alignment
 from cleser.corpora.protocol import Protocol
 from cleser.evaluation.intervals import Interval, interval, interval_of_sums
 from cleser.evaluation.measures import Measure, measures
-from cleser.experiments.evaluate import as_experiment, called, protocol_on
 from cleser.experiments.experiment import admit
 from cleser.experiments.one_sided import settle
-from cleser.experiments.predictions import predictions_of
+from cleser.experiments.prediction.evaluate import as_experiment, called, protocol_on
 from cleser.experiments.saved import SavedRun, open_run
+from cleser.experiments.tested import predictions_of
 from cleser.files import replacing, write_text
 from cleser.progress import track
 from cleser.speech.audio import AudioError, read_mono

@@ -12,7 +12,7 @@ import pandas as pd
 
 from cleser.corpora.folders import AUDIO, recordings
 from cleser.corpora.manifest import COLUMNS
-from cleser.experiments.windows import Window, cut, unusable
+from cleser.experiments.prediction.windows import Window, cut, unusable
 from cleser.speech.audio import AudioError
 
 SUFFIXES: Final = (*AUDIO, ".oga", ".au", ".caf", ".w64")
@@ -52,7 +52,7 @@ def as_utterances(
         files: Their paths; one may come twice.
         speakers: See :func:`read_speakers`.
         language: Language of all whose language the speakers' table does not tell.
-        length: Length of a window, see :func:`cleser.experiments.windows.cut`.
+        length: Length of a window, see :func:`cleser.experiments.prediction.windows.cut`.
         hop: Time from the beginning of one window to that of the next.
         longest: Length of the longest recording that is left whole.
 

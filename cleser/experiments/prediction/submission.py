@@ -10,7 +10,7 @@ import pandas as pd
 from cleser.corpora.attributes import to_original
 from cleser.corpora.consensus import ATTRIBUTES, EMOTIONS, SCALE
 from cleser.evaluation.results import Run
-from cleser.experiments.recogniser import load_model
+from cleser.experiments.prediction.recogniser import load_model
 
 Format = Literal["msp-categorical", "msp-attributes", "biic"]
 _CODES: Final = {name: code for code, name in EMOTIONS.items()}

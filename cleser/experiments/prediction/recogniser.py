@@ -23,9 +23,9 @@ from cleser.evaluation.multi_label import DECIDED_AT
 from cleser.experiments.export import hub
 from cleser.experiments.fitted import Fitted, Regression, multi_label
 from cleser.experiments.one_sided import settle
-from cleser.experiments.recordings import as_utterances, files_in, read_speakers, reasons
+from cleser.experiments.prediction.recordings import as_utterances, files_in, read_speakers, reasons
+from cleser.experiments.prediction.windows import LONGEST
 from cleser.experiments.saved import SavedRun, open_run
-from cleser.experiments.windows import LONGEST
 from cleser.speech.audio import SHORTEST
 from cleser.training.dataset import Dataset, NothingUsableError, phones_of
 
@@ -95,14 +95,14 @@ class Recogniser:
         measured by the source's statistics instead, and lose by it.
 
         Recordings of more than 30 s are cut into windows, each recognised by itself, see
-        :func:`cleser.experiments.windows.cut`; utterances of corpora are not.
+        :func:`cleser.experiments.prediction.windows.cut`; utterances of corpora are not.
 
         Args:
             paths: Audio files, and folders of such.
             corpora: Specs of corpora to recognise instead, as ``"ravdess:DIR"``; no label of theirs is looked at.
             split: The official split of the corpora to recognise alone, as ``"test3"``.
             speakers: Who speaks in each recording: a CSV file, or a table, with the columns ``path, speaker`` and, if
-                wanted, ``language``; see :func:`cleser.experiments.recordings.read_speakers`.
+                wanted, ``language``; see :func:`cleser.experiments.prediction.recordings.read_speakers`.
             language: Language of the recordings, for recipes that compare languages.
             alignments: Folder that says when phones sound, for a run that was trained with one; see
                 :func:`cleser.alignment.load_alignments`.
