@@ -30,6 +30,7 @@ from cleser.experiments.notes import (
     tell,
     tell_left_out,
 )
+from cleser.experiments.prediction_table import predictions_of
 from cleser.experiments.run_folder import (
     FOLDS,
     begin,
@@ -39,7 +40,6 @@ from cleser.experiments.run_folder import (
     write_embeddings,
     write_history,
 )
-from cleser.experiments.tested import predictions_of
 from cleser.experiments.trackers import TrackerName, Trackers
 from cleser.progress import console, track
 from cleser.settings import to_plain

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
+import cleser
 from cleser.cli import main
 from cleser.corpora import load
 from cleser.corpora.protocol import Protocol
@@ -259,7 +260,9 @@ def test_a_run_of_attributes_is_exported_with_its_card_and_as_onnx(runs, specs, 
         recordings = load(specs[1])["path"].tolist()[:4]
         expected = model.predict(recordings, alone=True)
         features = extract_features(load(specs[1])[:4], load_backbone("acoustic"))
-        found = outputs_of(folder / "classifier.onnx", {"summaries": features.summaries})
+        written = folder / "classifier.onnx"
+        assert str(Path(cleser.__file__).parent).encode() not in written.read_bytes()
+        found = outputs_of(written, {"summaries": features.summaries})
         assert ("probabilities" in found) == (name == "probe-both")
         wanted = expected[["arousal", "valence"]].to_numpy()
         np.testing.assert_allclose(found["attributes"], wanted, atol=1e-4)

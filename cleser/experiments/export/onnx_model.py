@@ -311,6 +311,11 @@ def write_onnx(run: SavedRun, path: Path, *, takes: Input = "features") -> Path:
     if isinstance(model, RecordingClassifier):
         described |= model.limits
     program.model.metadata_props.update(described)
+    for graph in program.model.graphs():
+        for (
+            node
+        ) in graph:  # where in whose files each operation was written, which is nobody's business
+            node.metadata_props.clear()
     with _quiet():
         program.save(path, external_data=False)
     try:

@@ -15,10 +15,10 @@ from cleser.experiments.access import uses_of
 from cleser.experiments.declared import declared
 from cleser.experiments.experiment import Experiment, admit
 from cleser.experiments.one_sided import settle
+from cleser.experiments.prediction_table import predictions_of
 from cleser.experiments.run_folder import FOLDS, begin, finish
 from cleser.experiments.saved import SavedRun, open_run, read_settings
 from cleser.experiments.selection import names_of, own_name
-from cleser.experiments.tested import predictions_of
 from cleser.training.dataset import phones_of
 
 

@@ -26,8 +26,8 @@ from cleser.evaluation.measures import Measure, measures
 from cleser.experiments.experiment import admit
 from cleser.experiments.one_sided import settle
 from cleser.experiments.prediction.evaluate import as_experiment, called, protocol_on
+from cleser.experiments.prediction_table import predictions_of
 from cleser.experiments.saved import SavedRun, open_run
-from cleser.experiments.tested import predictions_of
 from cleser.files import replacing, write_text
 from cleser.progress import track
 from cleser.speech.audio import AudioError, read_mono
