@@ -316,9 +316,11 @@ def compare_runs(a: Path, b: Path, *, force: bool = False) -> Comparison:
     _refuse_different_classes(one, two)
     casts = one.protocol["cast"], two.protocol["cast"]
     if casts[0] != casts[1] and not force:
+        apart = differing(one.protocol, two.protocol)
+        said = ", ".join(apart) or "utterances, speakers, emotions or times of their corpora"
         raise ValueError(
             f"{a} and {b} were run under different protocols ({one.protocol['hash']} and {two.protocol['hash']}; "
-            f"{', '.join(differing(one.protocol, two.protocol))} differ); --force compares them all the same"
+            f"{said} differ); --force compares them all the same"
         )
     _refuse_different_tests(one, two)
     ours, theirs = (

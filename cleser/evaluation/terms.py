@@ -141,6 +141,7 @@ def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     told = {
         "hash",
         "cast",
+        "rows",
         "notes",
         "transductive",
         "adapts_to_tested",

@@ -34,6 +34,7 @@ from cleser.experiments.prediction_table import predictions_of
 from cleser.experiments.run_folder import (
     FOLDS,
     begin,
+    check_corpora,
     finish,
     holds_finished,
     withdraw,
@@ -104,16 +105,21 @@ class Experiment:
             **({"alignments": self.alignments} if self.alignments else {}),
         }
 
-    def finished(self, *, chosen: Collection[str] = ()) -> bool:
+    def finished(self, *, chosen: Collection[str] = (), cast: Cast | None = None) -> bool:
         """Whether the run folder already holds this run, finished; nothing is written.
 
         Args:
-            chosen: Settings that may differ, as ``"config.penalty"``: the run chose them, or they are given anew.
+            chosen: Settings that may differ, as ``"config.penalty"``: the run chose them.
+            cast: The utterances that take part; by default they are looked up where the folder is not new.
 
         Raises:
-            RunFolderError: The folder holds another run, or something that is no run.
+            RunFolderError: The folder holds another run, one of corpora that have changed since, or something that is
+                no run.
         """
-        return holds_finished(self.out, self.settings(), chosen=chosen)
+        found = holds_finished(self.out, self.settings(), chosen=chosen)
+        if (self.out / "protocol.json").exists():
+            check_corpora(self.out, cast or self.protocol.load())
+        return found
 
 
 class Repeat(NamedTuple):
@@ -179,7 +185,7 @@ def run_experiment(
         one = replace(experiment, protocol=fold.protocol, out=folder)
         folders.append(folder)
         try:
-            if not one.finished():
+            if not one.finished(cast=fold):
                 _run_cast(one, fold, notes, config, fit, backbone, auxiliary=auxiliary)
         except ValueError:
             withdraw(experiment.out)

@@ -61,6 +61,33 @@ def holds_finished(out: Path, settings: dict[str, Any], *, chosen: Collection[st
     return False
 
 
+def check_corpora(out: Path, cast: Cast) -> None:
+    """Refuse a folder whose run has begun with corpora that say something else now: it would mix the two.
+
+    Args:
+        out: The folder; one in which nothing has begun, or which an earlier version began, is taken as it is.
+        cast: The utterances that would take part now.
+
+    Raises:
+        RunFolderError: Utterances, labels, texts or anything else in the corpora's tables have changed since.
+    """
+    path = out / "protocol.json"
+    begun = json.loads(path.read_text()) if path.exists() else {}
+    now = cast.describe()
+    if begun.get("rows", now["rows"]) == now["rows"]:
+        return
+    counts = [
+        f"{role} {then} utterances then and {now['utterances'][role]} now"
+        for role, then in begun["utterances"].items()
+        if then != now["utterances"][role]
+    ]
+    said = ", ".join(counts) or "as many utterances, but other labels, speakers, texts or times"
+    raise RunFolderError(
+        f"{out} holds a run that was begun before its corpora changed ({said}), and what it has learned is of what "
+        "they said then: choose another folder or remove it"
+    )
+
+
 def _begins(said: str, names: Collection[str]) -> bool:
     """Whether a difference is in one of these settings, or in a part of it."""
     return any(said.startswith((f"{name} ", f"{name}.")) for name in names)

@@ -196,6 +196,32 @@ def test_another_run_is_not_overwritten(finished, specs, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def test_a_run_whose_corpora_changed_is_neither_continued_nor_taken_for_finished(specs, tmp_path):
+    table = Path(write_corpus(tmp_path / "m", "m", speakers=5).removeprefix("manifest:"))
+    protocol, out = Protocol([f"manifest:{table}"], [specs[1]]), tmp_path / "run"
+    run("classical", protocol, out, seeds=1)
+    before = (out / "protocol.json").read_bytes()
+    rows = pd.read_csv(table)
+    swapped = rows.replace({"emotion": {"anger": "sadness", "sadness": "anger"}})
+    fewer, told = rows[rows["speaker"] != "s0"], rows.assign(text="kids are talking")
+    for changed, said in (
+        (swapped, r"as many utterances, but other labels"),
+        (fewer, r"source 20 utterances then and 16 now"),
+        (told, r"as many utterances"),
+    ):
+        changed.to_csv(table, index=False)
+        for results in (True, False):  # finished or not
+            if not results:
+                (out / "results.json").rename(tmp_path / "kept")
+            with pytest.raises(RunFolderError, match=rf"before its corpora changed \({said}"):
+                run("classical", protocol, out, seeds=1)
+            if not results:
+                (tmp_path / "kept").rename(out / "results.json")
+        assert (out / "protocol.json").read_bytes() == before
+    rows.sample(frac=1, random_state=0).to_csv(table, index=False)  # in another order, the same
+    assert run("classical", protocol, out, seeds=1) == Run(out).results
+
+
 def test_a_run_of_an_older_version_goes_on_where_what_it_lacks_is_what_it_did(tmp_path):
     """Fields that were added since count as what was done before them; a removed one, and any other value, is named."""
     protocol, config = Protocol(["a:1"], ["b:2"]), METHODS["probe"].config()

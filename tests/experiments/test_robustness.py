@@ -90,6 +90,13 @@ def test_what_is_finished_is_not_done_again_and_all_follows_from_the_seed(run):
     assert other.stat().st_mtime_ns == kept
     with pytest.raises(ValueError, match=r"other settings \(seed differ\)"):
         measure_robustness(run, files=0, quick=True, seed=1)
+    table = run.parent / "b" / "manifest.csv"
+    rows = table.read_text()
+    swapped = {"emotion": {"anger": "sadness", "sadness": "anger"}}
+    pd.read_csv(table).replace(swapped).to_csv(table, index=False)
+    with pytest.raises(ValueError, match=r"other settings \(utterances differ\)"):
+        measure_robustness(run, files=0, quick=True)
+    table.write_text(rows)
 
 
 def test_other_corpora_are_audited_and_have_a_folder_of_their_own(run):

@@ -15,6 +15,7 @@ from cleser.corpora.left_out import lost
 from cleser.corpora.protocol.hashes import (
     hash_of_attributes,
     hash_of_division,
+    hash_of_rows,
     hash_of_terms,
     hash_of_utterances,
 )
@@ -129,6 +130,11 @@ class Cast:
         return hash_of_terms(terms)
 
     @cached_property
+    def rows(self) -> str:
+        """Twelve hexadecimal digits of all that the corpora say of the utterances, by role, wherever files lie."""
+        return hash_of_terms({role: hash_of_rows(getattr(self, role)) for role in (*ROLES, "pool")})
+
+    @cached_property
     def tested_of_shared(self) -> float:
         """Share of the tested utterances whose speaker is also learned from, or selected on, in the same fold."""
         shared = sum(int(fold.target["speaker"].isin(fold.shared).sum()) for fold in self.folds)
@@ -166,7 +172,7 @@ class Cast:
 
         Returns:
             Under ``hash`` all that decides what a result rests on, what the method uses included; under ``cast`` the
-            protocol's part of it, which runs of different methods share.
+            protocol's part of it, which runs of different methods share. Under ``rows`` all that the corpora say.
         """
         uses = uses or Uses()
         roles = {role: getattr(self, role) for role in ROLES}
@@ -175,6 +181,7 @@ class Cast:
         return {
             "hash": hash_of_terms({"cast": self.hash, **asdict(uses)}),
             "cast": self.hash,
+            "rows": self.rows,
             **{role: sorted(frame["corpus"].unique()) for role, frame in roles.items()},
             **{k: v for k, v in self.protocol.terms.items() if k not in ("labels", "task")},
             "classes": list(self.protocol.classes),  # these two say the labels and the task

@@ -24,6 +24,13 @@ def hash_of_utterances(frame: pd.DataFrame) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def hash_of_rows(frame: pd.DataFrame) -> str:
+    """Hash of all that a manifest says of its utterances, wherever their files lie: texts, votes and splits, too."""
+    said = frame[sorted(set(frame.columns) - {"path", "phones"})]
+    text = said.sort_values("utterance").to_csv(index=False, float_format="%.6f")
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def hash_of_attributes(frame: pd.DataFrame) -> str:
     """Hash of the attributes of whoever takes part."""
     table = frame[["utterance"]].assign(

@@ -16,7 +16,7 @@ from cleser.experiments.declared import declared
 from cleser.experiments.experiment import Experiment, admit
 from cleser.experiments.one_sided import settle
 from cleser.experiments.prediction_table import predictions_of
-from cleser.experiments.run_folder import FOLDS, begin, finish
+from cleser.experiments.run_folder import FOLDS, begin, finish, holds_finished
 from cleser.experiments.saved import SavedRun, open_run, read_settings
 from cleser.experiments.selection import names_of, own_name
 from cleser.training.dataset import phones_of
@@ -123,7 +123,8 @@ def _check_folder(test: Experiment) -> None:
                 f"{out} holds a test on {list(tested)}, found {list(on)}: give another folder (--out), or remove "
                 "this one"
             )
-    test.finished(chosen=("protocol.map", "alignments"))  # which may be given anew
+    # Which may be given anew, and corpora may have changed: all is computed again.
+    holds_finished(out, test.settings(), chosen=("protocol.map", "alignments"))
 
 
 def _uses(saved: SavedRun, cast: Cast, *, known: bool) -> Uses:

@@ -21,6 +21,7 @@ import soundfile
 
 from cleser.alignment import Alignment
 from cleser.corpora.protocol import Protocol
+from cleser.corpora.protocol.hashes import hash_of_rows
 from cleser.evaluation.intervals import Interval, interval, interval_of_sums
 from cleser.evaluation.measures import Measure, measures
 from cleser.experiments.experiment import admit
@@ -139,7 +140,7 @@ def measure_robustness(
         "on": list(protocol.target),
         "files": len(rows),
         "seed": seed,
-        "utterances": hashlib.sha256("\n".join(rows["utterance"]).encode()).hexdigest()[:12],
+        "utterances": hash_of_rows(rows)[:12],
     }
     _claim(out, settings)
     phones = phones_of(rows, alignments)
