@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from cleser.alignment import Alignment, read_alignment, write_textgrid
+from cleser.alignment import Alignment, load_alignments, read_alignment, write_textgrid
 from cleser.alignment.corpus import AlignmentSettings, align_corpus, textgrid_path
 from cleser.cli import main
 from cleser.corpora import load
@@ -260,3 +260,25 @@ def test_files_of_others_are_kept_and_counted(capsys, tmp_path):
     (tmp_path / "made_from.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match=r"made_from\.csv: .* expected a table of \['utterance', "):
         align_corpus(rows, tmp_path)
+
+
+def test_alignments_of_parts_are_read_as_they_were_made(manifest, tmp_path):
+    """An utterance that is one part of a recording may be named like the recording."""
+    samples, rate = soundfile.read(manifest["path"].iloc[0])
+    soundfile.write(tmp_path / "a.wav", np.concatenate([np.zeros(rate), samples, samples]), rate)
+    part = {
+        "utterance": "c/a",
+        "path": str(tmp_path / "a.wav"),
+        "start": 1.0,
+        "end": 1.0 + len(samples) / rate,
+    }
+    rows = manifest.head(1).assign(**part)
+    align_corpus(rows, tmp_path / "grids")
+    own = read_alignment(textgrid_path(tmp_path / "grids", "c/a"))
+    assert own.starts[0] < 0.5 and load_alignments(rows, tmp_path / "grids") == [own]
+    assert load_alignments(rows, tmp_path) == [own]  # also from a folder above
+    with pytest.raises(ValueError, match=r"for 1 s to .* expected 1\.5 s to .* run cleser align"):
+        load_alignments(rows.assign(start=1.5), tmp_path / "grids")
+    (tmp_path / "grids" / "made_from.csv").unlink()  # as earlier versions left it
+    with pytest.raises(ValueError, match=r"1 of 1 alignments .* from the utterance's start\?"):
+        load_alignments(rows, tmp_path / "grids")

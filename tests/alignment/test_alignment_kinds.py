@@ -367,6 +367,44 @@ def test_a_phone_may_end_a_frame_late_and_parts_are_held_against_their_own_time(
         load_alignments(own, folder)
 
 
+def shifted(folder, name, begin):
+    """Eight phones, the first of them at ``begin``."""
+    edges = begin + np.linspace(0, 0.8, 9)
+    write_textgrid(folder / f"{name}.TextGrid", Alignment(edges[:-1], edges[1:], 8 * ("a",)))
+
+
+def test_times_that_count_from_another_start_are_not_used(corpus):
+    """Files of whole recordings, named like parts of them, and files of parts, named like whole recordings."""
+    rows, folder = corpus
+    parts = rows.assign(utterance=[f"c/{n}-part" for n in "abcd"], start=1.0, end=1.9)
+    for name, begin in zip("abcd", (0.05, 0.05, 0.05, 1.05), strict=True):
+        shifted(folder, f"{name}-part", begin)
+    found = load_alignments(parts, folder)
+    assert [a is not None for a in found] == [True, True, True, False]
+    assert (
+        "d-part.TextGrid: its phones end at 1.85 s, the sound at 0.90 s; do its times"
+        in found.summary()
+    )
+    assert "the recording's start, not the utterance's? A file named like" in found.summary()
+    for name in "abc":
+        shifted(folder, f"{name}-part", 1.05)
+    with pytest.raises(ValueError, match=r"4 of 4 alignments .* leave out start and end"):
+        load_alignments(parts, folder)
+
+    own = rows.assign(start=1.0, end=1.9)
+    for name, begin in zip("abcd", (1.05, 1.05, 1.05, 0.05), strict=True):
+        shifted(folder, name, begin)
+    found = load_alignments(own, folder)
+    assert [a and len(a) for a in found] == [8, 8, 8, None]
+    assert "its phones lie from 0.05 to 0.85 s, the utterance from 1 s to 1.9 s" in found.summary()
+    for name in "abc":
+        shifted(folder, name, 0.05)
+    with pytest.raises(
+        ValueError, match=r"4 of 4 alignments .* from the utterance's start\? .* name it so"
+    ):
+        load_alignments(own, folder)
+
+
 def test_what_was_mended_is_counted(corpus):
     rows, folder = corpus
     for name in "abcd":
