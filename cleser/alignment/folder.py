@@ -323,7 +323,8 @@ def _advice(last: float, length: float, row: _Row, seconds: float) -> str:
 
 
 def _stretch(start: float, end: float) -> str:
-    return f"{start:g} s to {'the end' if pd.isna(end) else f'{end:g} s'}"
+    stop = "the end" if pd.isna(end) else f"{end:g} s"
+    return f"{start:g} s to {stop}"
 
 
 def _rows(manifest: pd.DataFrame) -> Iterator[_Row]:
