@@ -67,8 +67,10 @@ def _summary(
         example = f"{problem['path']}: {detail}" if detail else problem["path"]
         kinds.setdefault(kind, []).append(example)
     ranked = sorted(kinds.items(), key=lambda item: -len(item[1]))
-    parts = [f"{found} of {total} utterances have an alignment"]
-    parts += [f"{len(examples)} {kind} ({examples[0]})" for kind, examples in ranked[:3]]
+    parts = [f"{found} of {total} utterances {'has' if found == 1 else 'have'} an alignment"]
+    for kind, examples in ranked[:3]:
+        said = kind if len(examples) == 1 else _OF_SEVERAL.get(kind, kind)
+        parts.append(f"{len(examples)} {said} ({examples[0]})")
     if len(ranked) > 3:
         parts.append(f"{len(ranked) - 3} further reasons")
     if notes:
@@ -192,6 +194,7 @@ def _filed(
 
 _ABSENT: Final = "has no alignment"
 _MISFIT: Final = "does not fit its recording"
+_OF_SEVERAL: Final = {_ABSENT: "have none", _MISFIT: "do not fit their recordings"}
 
 
 def _stated(

@@ -346,7 +346,7 @@ def test_times_that_are_not_the_recordings_are_not_used(corpus):
         "are its times milliseconds?",
         f"{folder}/d.TextGrid": "does not fit its recording: its phones cover 0.02 s of 2.00 s",
     }
-    assert "2 does not fit its recording" in found.summary()
+    assert "2 do not fit their recordings" in found.summary()
     place(folder, "b", 1000)
     with pytest.raises(ValueError, match=r"grids: 3 of 4 alignments do not fit .* milliseconds\?"):
         load_alignments(rows, folder)
