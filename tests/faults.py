@@ -1665,8 +1665,8 @@ FAULTS = (
     Fault(
         "times that count from another start are used",
         "alignment/folder.py",
-        "found.whole.ends[0] < row.start - LATE",
-        "found.whole.ends[0] < LATE - row.start",
+        "early and last <= own + LATE",
+        "early and last <= 0",
         "tests/alignment/test_alignment_kinds.py::test_times_that_count_from_another_start_are_not_used",
     ),
     Fault(

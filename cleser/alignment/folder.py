@@ -238,8 +238,9 @@ def _fitting(
     misfits: list[dict[str, str]] = []
     notes: dict[tuple[str, str], None] = {}
     count = 0
-    for row, one in zip(_rows(manifest), found, strict=True):
-        said = one and _misfit(one, row, length(str(row.path)))
+    alone = ~manifest["path"].duplicated(keep=False)
+    for row, one, only in zip(_rows(manifest), found, alone, strict=True):
+        said = one and _misfit(one, row, length(str(row.path)), alone=only)
         count += one is not None
         if one is None or said:
             keep(None)
@@ -281,8 +282,12 @@ def _seconds(path: str) -> float | None:
     return header.frames / header.samplerate
 
 
-def _misfit(found: _Found, row: _Row, seconds: float | None) -> str | None:
-    """What tells that an alignment is another recording's or part's, or in another unit."""
+def _misfit(found: _Found, row: _Row, seconds: float | None, *, alone: bool) -> str | None:
+    """What tells that an alignment is another recording's or part's, or in another unit.
+
+    A file that is named like a recording may be an utterance's where that is ``alone`` in it. Of several utterances, as
+    of windows of a long recording, some may well be silent.
+    """
     if found.part is not None and not row.is_from(found.part):
         return (
             f"it was aligned for {_stretch(*found.part)} of the recording, expected {_stretch(row.start, row.end)}; "
@@ -298,7 +303,8 @@ def _misfit(found: _Found, row: _Row, seconds: float | None) -> str | None:
     if last > length + LATE:
         advice = _advice(last, length, row, seconds)
         return f"its phones end at {last:g} s, the sound at {length:.2f} s{advice}"
-    if whole and len(found.whole) and last <= own + LATE and found.whole.ends[0] < row.start - LATE:
+    early = alone and whole and len(found.whole) > 0 and found.whole.ends[0] < row.start - LATE
+    if early and last <= own + LATE:
         return (
             f"its phones lie from {found.whole.starts[0]:g} to {last:g} s, the utterance from "
             f"{_stretch(row.start, row.end)} of the recording, which the file is named like; do its times count from "

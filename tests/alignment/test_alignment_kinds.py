@@ -405,6 +405,15 @@ def test_times_that_count_from_another_start_are_not_used(corpus):
         load_alignments(own, folder)
 
 
+def test_windows_without_speech_are_those_of_a_recording_all_the_same(corpus):
+    rows, folder = corpus
+    shifted(folder, "a", 0.05)
+    windows = pd.concat([rows.head(1)] * 2, ignore_index=True)
+    windows = windows.assign(utterance=["c/a-0", "c/a-1"], start=[0.0, 1.0], end=[1.0, 2.0])
+    found = load_alignments(windows, folder)
+    assert [None if a is None else len(a) for a in found] == [8, 0]
+
+
 def test_what_was_mended_is_counted(corpus):
     rows, folder = corpus
     for name in "abcd":
