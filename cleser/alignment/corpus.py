@@ -1,7 +1,8 @@
 """Alignments of a whole corpus: many processes, one TextGrid an utterance, resumed where it was left.
 
 The folder holds ``UTTERANCE.TextGrid`` for every utterance, ``settings.json``, and ``quality.csv`` with a row for each.
-A file appears at once or not at all, so that whatever is there is complete; what failed is tried again.
+A file appears at once or not at all, so that whatever is there is complete; what failed is tried again, and so is what
+was made from another sound or text, which ``made_from.csv`` tells.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from cleser.alignment.aligners.synthesis import SynthesisAligner
 from cleser.alignment.aligners.uniform import uniform_alignment
 from cleser.alignment.files.read import read_alignment
 from cleser.alignment.files.textgrid_writer import write_textgrid
+from cleser.alignment.made_from import origins_of, read_origins, write_origins
 from cleser.alignment.phones import Alignment
 from cleser.files import write_text
 from cleser.speech.audio import load_audio
@@ -102,7 +104,9 @@ def align_corpus(
         advance: Called with the number of utterances finished, for progress.
 
     Returns:
-        An :class:`Outcome` a row, in the manifest's order, as ``quality.csv`` holds them.
+        An :class:`Outcome` a row, in the manifest's order, as ``quality.csv`` holds them. ``attrs["kept"]`` lists the
+        utterances whose files were there and were not made by this function, or by a version that did not note what
+        it made them from: they are as they were, whatever has become of the text.
 
     Raises:
         ValueError: The folder holds alignments made with other settings, or none of the utterances could be aligned.
@@ -111,6 +115,7 @@ def align_corpus(
     if settings.aligner != "synthesis":
         _model(settings.aligner)  # that it cannot be loaded is known before any work
     _settle(folder, settings)
+    kept = _discard_outdated(folder, manifest)
     tasks = list(_tasks(manifest))
     found: dict[str, Outcome] = {}
     try:
@@ -124,6 +129,7 @@ def align_corpus(
         table = _write_quality(folder, tasks, found)
     if tasks and (table["kind"] == "failed").all():
         raise ValueError(f"none of {len(tasks)} utterances can be aligned: {table['reason'][0]}")
+    table.attrs["kept"] = kept
     return table
 
 
@@ -163,6 +169,31 @@ def _settle(folder: Path, settings: AlignmentSettings) -> None:
         differences = ", ".join(f"{n} = {found.get(n)!r}" for n in names)
         expected = ", ".join(repr(wanted.get(n)) for n in names)
         raise ValueError(f"{path}: alignments were made with {differences}, expected {expected}")
+
+
+def _discard_outdated(folder: Path, manifest: pd.DataFrame) -> list[str]:
+    """Remove alignments that were made from something else, and note what the others and new ones are made from.
+
+    The note is written before any alignment is made, and after others were removed: at whatever moment a run is killed,
+    a file that it names was made from what it says.
+
+    Returns:
+        Utterances whose files are kept though nothing is known of what they were made from.
+    """
+    noted, kept = read_origins(folder), []
+    for utterance, origin in origins_of(manifest).items():
+        try:
+            path = textgrid_path(folder, utterance)
+        except ValueError:  # which is said where it is aligned
+            continue
+        if path.exists() and utterance not in noted:
+            kept.append(utterance)
+            continue
+        if noted.get(utterance, origin).digest != origin.digest:
+            path.unlink(missing_ok=True)
+        noted[utterance] = origin
+    write_origins(folder, noted)
+    return kept
 
 
 def _outcomes(

@@ -9,12 +9,14 @@ from functools import cache
 from pathlib import Path, PurePath
 from typing import Final, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from cleser.alignment.files.ctm import channels_of, read_ctm
 from cleser.alignment.files.json_file import from_entries
 from cleser.alignment.files.read import SUFFIXES, read_alignment
 from cleser.alignment.files.tiers import AlignmentError, Tier, to_alignment
+from cleser.alignment.made_from import MADE_FROM, read_origins
 from cleser.alignment.packed import PackedAlignments
 from cleser.alignment.phones import Alignment
 from cleser.corpora.folders import printable
@@ -65,8 +67,10 @@ def _summary(
         example = f"{problem['path']}: {detail}" if detail else problem["path"]
         kinds.setdefault(kind, []).append(example)
     ranked = sorted(kinds.items(), key=lambda item: -len(item[1]))
-    parts = [f"{found} of {total} utterances have an alignment"]
-    parts += [f"{len(examples)} {kind} ({examples[0]})" for kind, examples in ranked[:3]]
+    parts = [f"{found} of {total} utterances {'has' if found == 1 else 'have'} an alignment"]
+    for kind, examples in ranked[:3]:
+        said = kind if len(examples) == 1 else _OF_SEVERAL.get(kind, kind)
+        parts.append(f"{len(examples)} {said} ({examples[0]})")
     if len(ranked) > 3:
         parts.append(f"{len(ranked) - 3} further reasons")
     if notes:
@@ -97,11 +101,13 @@ def load_alignments(
     A file is an utterance's if it is named like it, or like its recording: ``03a01Fa.TextGrid``, in the folder or
     anywhere below it, also for ``emodb/03a01Fa``; of several, the one whose folders are named most like that, or else
     like the recording's. A folder ``ForceAligned`` in ``folder``, as MSP-Podcast has it, counts as well. Files
-    named like a recording of which the manifest takes a part have times of the whole recording, and are cut. CTM
-    files may hold many recordings, and several channels of one, ``RECORDING-CHANNEL``.
+    named like a recording of which the manifest takes a part have times of the whole recording, and are cut, unless
+    ``cleser align`` wrote them for that part. CTM files may hold many recordings, and several channels of one,
+    ``RECORDING-CHANNEL``.
 
     Times are held against the recordings, whose headers are read: phones that end more than :data:`LATE` seconds after
-    theirs, or that cover less than :data:`LEAST` of their utterance, are not used.
+    their utterance, or cover less than :data:`LEAST` of it, are not used, nor are those that seem to count from another
+    start than they should.
 
     Args:
         manifest: Utterances with ``utterance, path, start, end``.
@@ -188,6 +194,7 @@ def _filed(
 
 _ABSENT: Final = "has no alignment"
 _MISFIT: Final = "does not fit its recording"
+_OF_SEVERAL: Final = {_ABSENT: "have none", _MISFIT: "do not fit their recordings"}
 
 
 def _stated(
@@ -231,8 +238,9 @@ def _fitting(
     misfits: list[dict[str, str]] = []
     notes: dict[tuple[str, str], None] = {}
     count = 0
-    for row, one in zip(_rows(manifest), found, strict=True):
-        said = one and _misfit(one, row, length(str(row.path)))
+    alone = ~manifest["path"].duplicated(keep=False)
+    for row, one, only in zip(_rows(manifest), found, alone, strict=True):
+        said = one and _misfit(one, row, length(str(row.path)), alone=only)
         count += one is not None
         if one is None or said:
             keep(None)
@@ -274,8 +282,17 @@ def _seconds(path: str) -> float | None:
     return header.frames / header.samplerate
 
 
-def _misfit(found: _Found, row: _Row, seconds: float | None) -> str | None:
-    """What tells that an alignment is another recording's, or in another unit."""
+def _misfit(found: _Found, row: _Row, seconds: float | None, *, alone: bool) -> str | None:
+    """What tells that an alignment is another recording's or part's, or in another unit.
+
+    A file that is named like a recording may be an utterance's where that is ``alone`` in it. Of several utterances, as
+    of windows of a long recording, some may well be silent.
+    """
+    if found.part is not None and not row.is_from(found.part):
+        return (
+            f"it was aligned for {_stretch(*found.part)} of the recording, expected {_stretch(row.start, row.end)}; "
+            "run cleser align again"
+        )
     if seconds is None:
         return None
     own = min(seconds, row.end if row.end == row.end else seconds) - row.start
@@ -284,12 +301,39 @@ def _misfit(found: _Found, row: _Row, seconds: float | None) -> str | None:
     last = float(found.whole.ends[-1]) if len(found.whole) else 0.0
     length = seconds if whole else own
     if last > length + LATE:
-        unit = "; are its times milliseconds?" if 200 < last / max(length, 1e-3) < 5000 else ""
-        return f"its phones end at {last:g} s, the sound at {length:.2f} s{unit}"
+        advice = _advice(last, length, row, seconds)
+        return f"its phones end at {last:g} s, the sound at {length:.2f} s{advice}"
+    early = alone and whole and len(found.whole) > 0 and found.whole.ends[0] < row.start - LATE
+    if early and last <= own + LATE:
+        return (
+            f"its phones lie from {found.whole.starts[0]:g} to {last:g} s, the utterance from "
+            f"{_stretch(row.start, row.end)} of the recording, which the file is named like; do its times count from "
+            f"the utterance's start? {_REMEDY}"
+        )
     covered = float((found.alignment.ends - found.alignment.starts).sum())
     if covered < LEAST * own and not (whole and len(found.whole)):
         return f"its phones cover {covered:.2f} s of {own:.2f} s"
     return None
+
+
+_REMEDY: Final = (
+    "A file named like its recording counts from the recording's start, one named like the utterance from the "
+    "utterance's: name it so, or cut the recordings and leave out start and end; if cleser align made it, run it again"
+)
+
+
+def _advice(last: float, length: float, row: _Row, seconds: float) -> str:
+    """What may have led to phones that end after the sound."""
+    if 200 < last / max(length, 1e-3) < 5000:
+        return "; are its times milliseconds?"
+    if row.is_part and last <= seconds + LATE:
+        return f"; do its times count from the recording's start, not the utterance's? {_REMEDY}"
+    return ""
+
+
+def _stretch(start: float, end: float) -> str:
+    stop = "the end" if pd.isna(end) else f"{end:g} s"
+    return f"{start:g} s to {stop}"
 
 
 def _rows(manifest: pd.DataFrame) -> Iterator[_Row]:
@@ -299,11 +343,15 @@ def _rows(manifest: pd.DataFrame) -> Iterator[_Row]:
 
 
 class _Found(NamedTuple):
-    """An alignment, the one of the recording that it was cut from (or itself), and the file."""
+    """An alignment, the one of the recording that it was cut from (or itself), and the file.
+
+    Of a file that is known to be of a part of its recording, ``part`` says where that begins and ends.
+    """
 
     alignment: Alignment
     whole: Alignment
     file: str
+    part: tuple[float, float] | None = None
 
 
 class _Row(NamedTuple):
@@ -314,7 +362,15 @@ class _Row(NamedTuple):
 
     @property
     def is_part(self) -> bool:
-        return self.start > 0 or self.end == self.end  # NaN is the recording's end
+        return _is_part(self.start, self.end)
+
+    def is_from(self, part: tuple[float, float]) -> bool:
+        """Whether it is this part of its recording, but for the rounding of tables."""
+        return bool(np.allclose((self.start, self.end), part, rtol=0, atol=1e-3, equal_nan=True))
+
+
+def _is_part(start: float, end: float) -> bool:
+    return start > 0 or not pd.isna(end)  # NaN is the recording's end
 
 
 class _Shelf:
@@ -324,7 +380,11 @@ class _Shelf:
         self.folder = folder
         self.files: dict[str, list[Path]] = {}
         self.problems: list[dict[str, str]] = []
+        self.parts: dict[Path, tuple[float, float]] = {}
         for path in _walk(folder, self.problems):
+            if path.name == MADE_FROM:
+                self.parts |= _parts(path.parent)
+                continue
             name = composed(path.stem).removesuffix("_annot")  # as emuR's
             self.files.setdefault(name, []).append(path)
         self.recordings: dict[str, tuple[Path, Tier]] | None = None
@@ -371,8 +431,17 @@ def _walk(folder: Path, problems: list[dict[str, str]]) -> Iterator[Path]:
     for parent, folders, files in os.walk(folder, onerror=refuse):
         folders.sort()
         for name in sorted(files):
-            if name.lower().endswith(SUFFIXES):
+            if name == MADE_FROM or name.lower().endswith(SUFFIXES):
                 yield Path(parent, name)
+
+
+def _parts(folder: Path) -> dict[Path, tuple[float, float]]:
+    """The files that cleser align made of parts of recordings: their times count from the part's start."""
+    return {
+        folder / f"{utterance}.TextGrid": (origin.start, origin.end)
+        for utterance, origin in read_origins(folder).items()
+        if _is_part(origin.start, origin.end)
+    }
 
 
 def _is_ctm(path: Path) -> bool:
@@ -410,10 +479,11 @@ def _find(shelf: _Shelf, row: _Row, tier: str | int | None, alphabet: str | None
             whole = to_alignment(spoken[1], file, alphabet)
         else:
             continue
-        of_recording = name == recording and row.is_part
+        made_of = shelf.parts.get(file)
+        of_recording = made_of is None and name == recording and row.is_part
         end = row.end if row.end == row.end else None
         part = whole.cut(row.start, end) if of_recording else whole
-        return _Found(part, whole, str(file))
+        return _Found(part, whole, str(file), made_of)
     return None
 
 

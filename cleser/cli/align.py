@@ -25,6 +25,8 @@ def align(
 ) -> None:
     """Find when each phone of every utterance is spoken, and write TextGrids; continues if it was interrupted.
 
+    An utterance whose recording, times, text or language has changed since is aligned anew.
+
     Args:
         corpus: The corpus, as NAME:FOLDER.
         out: Folder for the TextGrids.
@@ -57,6 +59,11 @@ def _summary(table: pd.DataFrame) -> str:
     counts = table["kind"].value_counts()
     phones, uniform, failed = (int(counts.get(k, 0)) for k in ("phones", "uniform", "failed"))
     lines = [f"{phones} aligned, {uniform} without a text (uniform segments), {failed} failed"]
+    if kept := table.attrs["kept"]:
+        lines.append(
+            f"{len(kept)} of them were there before, and nothing says what they were made from, as {kept[0]}: they are "
+            "as they were; remove their TextGrids to have them made from this corpus"
+        )
     quality = table["quality"].astype(float).dropna()
     if len(quality):
         low, middle = quality.quantile(0.05), quality.median()

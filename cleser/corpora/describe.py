@@ -11,7 +11,8 @@ from rich.text import Text
 
 from cleser.console import plain_row
 from cleser.corpora.attributes import describe_attributes
-from cleser.corpora.manifest import Problem, problems, unused_columns
+from cleser.corpora.manifest import HEADER_COLUMNS, Problem, problems, unused_columns
+from cleser.corpora.probe import is_probed
 from cleser.corpora.probe import probe as read_headers
 from cleser.corpora.votes import describe_votes
 
@@ -67,7 +68,8 @@ def describe(manifest: pd.DataFrame, probe: bool = True, *, progress: bool = Fal
     Args:
         manifest: Utterances, as :func:`cleser.corpora.load` returns them.
         probe: Read the header of every recording too: hours, formats, and damaged files, which then count
-            as problems and not as utterances.
+            as problems and not as utterances. What :func:`cleser.corpora.probe` returned is not read again; a
+            column ``duration`` of a table is not looked at.
         progress: Show a progress bar while headers are read.
 
     >>> rows = {"utterance": ["a", "b"], "path": ["a.wav", "b.wav"], "language": "de",
@@ -80,8 +82,10 @@ def describe(manifest: pd.DataFrame, probe: bool = True, *, progress: bool = Fal
     anger                1    0.5         1
     (no label)           1    0.5         1
     """
-    if probe and "duration" not in manifest:
-        manifest = read_headers(manifest, progress=progress)
+    if not is_probed(manifest):
+        # Columns that a table brought along may count milliseconds, and say nothing of files that are broken.
+        manifest = manifest.drop(columns=list(HEADER_COLUMNS), errors="ignore")
+        manifest = read_headers(manifest, progress=progress) if probe else manifest
     emotion = manifest["emotion"].fillna(UNLABELLED)
     return Description(
         facts={**_gather(manifest), **describe_votes(manifest)},

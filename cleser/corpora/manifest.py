@@ -38,9 +38,19 @@ COLUMNS = (
 
 _REQUIRED = ("utterance", "path", "corpus", "language")
 _TIMES = ("start", "end")
-# What readers and probe put behind the columns.
-_HEADER = ("duration", "samplerate", "channels", "frames")
-_KNOWN = {*COLUMNS, *ATTRIBUTES, ORIGINAL_SCALE, *_HEADER, "fold", "style", "intensity", "phones"}
+# What probe puts behind the columns; a table may bring columns of these names, which it may mean otherwise.
+HEADER_COLUMNS = ("duration", "samplerate", "channels", "frames")
+PROBED = "probed"  # says in attrs that these are probe's
+_KNOWN = {
+    *COLUMNS,
+    *ATTRIBUTES,
+    ORIGINAL_SCALE,
+    *HEADER_COLUMNS,
+    "fold",
+    "style",
+    "intensity",
+    "phones",
+}
 
 
 class Problem(NamedTuple):
@@ -151,6 +161,7 @@ def assemble(
     manifest["split"] = to_splits(manifest["split"])
     validate(manifest, tuple((rename or {}).values()))
     manifest.attrs["renamed"] = used
+    manifest.attrs.pop(PROBED, None)  # Parquet keeps it, and the recordings may have changed since
     return with_problems(manifest, listing.problems)
 
 

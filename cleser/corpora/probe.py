@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from cleser.corpora.manifest import Problem, problems, with_problems
+from cleser.corpora.manifest import HEADER_COLUMNS, PROBED, Problem, problems, with_problems
 from cleser.corpora.recording import RecordingError, read_header
 from cleser.progress import each
 
@@ -34,7 +34,8 @@ def probe(manifest: pd.DataFrame, *, progress: bool = False) -> pd.DataFrame:
     Returns:
         The manifest with the columns ``duration`` (of the utterance, in seconds), ``samplerate`` (Hz),
         ``channels`` and ``frames`` (of the file). Recordings that are unreadable, are cut off, hold no samples or
-        end before their utterance does have moved to its problems.
+        end before their utterance does have moved to its problems. Columns of these names that the manifest had are
+        replaced, whoever filled them.
 
     >>> from cleser.corpora import load
     >>> probed = probe(load("synthetic:zh?speakers=2&sentences=1"))
@@ -57,7 +58,13 @@ def probe(manifest: pd.DataFrame, *, progress: bool = False) -> pd.DataFrame:
     refused = zip(manifest.loc[~good, "path"], reasons[~good], strict=True)
     probed = manifest.assign(duration=duration, **known[["samplerate", "channels", "frames"]])[good]
     found = [*problems(manifest), *(Problem(path, reason) for path, reason in refused)]
+    probed.attrs[PROBED] = True
     return with_problems(probed.reset_index(drop=True), found)
+
+
+def is_probed(manifest: pd.DataFrame) -> bool:
+    """Whether ``duration`` and the other columns of headers are what :func:`probe` read, not a table's own."""
+    return bool(manifest.attrs.get(PROBED)) and set(HEADER_COLUMNS) <= set(manifest)
 
 
 def _header(path: str) -> _Header:

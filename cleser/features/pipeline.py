@@ -20,7 +20,7 @@ from cleser.anchors.streaming import StreamingPool
 from cleser.features.pooled import Record
 from cleser.features.store import StoreWriter
 from cleser.features.utterance import Utterance
-from cleser.speech.audio import AudioError, load_audio
+from cleser.speech.audio import CANCELLED, AudioError, channels_cancel, load_audio
 from cleser.speech.backbones.crew import Crew
 from cleser.speech.batching import batches_by_length
 
@@ -177,6 +177,13 @@ class Pipeline:
         return pool, cuts
 
 
+def _speechless(item: Utterance) -> str:
+    """What is said of an utterance none of whose frames is heard; it was decoded before, so it can be read."""
+    if channels_cancel(item.path, start=item.start, end=item.end):
+        return CANCELLED
+    return "holds no speech: every frame is silent"
+
+
 def _write(
     writer: StoreWriter, batch: list[Utterance], pool: StreamingPool | None, cuts: list[_Cut]
 ) -> None:
@@ -186,7 +193,7 @@ def _write(
         batch, pool.values(), pool.counts(), cuts, strict=True
     ):
         if not len(values):
-            item.problem = "holds no speech: every frame is silent"
+            item.problem = _speechless(item)
             continue
         names = [name for name, there in zip(labels, kept, strict=True) if there]
         try:

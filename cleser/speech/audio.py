@@ -13,6 +13,10 @@ import torch
 from cleser.corpora.recording import RecordingError, read_samples
 
 SHORTEST: Final = 0.2  # seconds of a recording in which an emotion is learned, tested or recognised
+CANCELLED: Final = (
+    "has channels that cancel one another, so that mono is silent; keep one, or invert one"
+)
+"""What is said of recordings of which :func:`channels_cancel` holds."""
 
 
 class AudioError(ValueError):
@@ -86,6 +90,29 @@ def read_mono(
     if not np.isfinite(mono).all():
         raise AudioError(f"{path}: holds samples that are NaN or infinite")
     return mono, native
+
+
+def channels_cancel(
+    path: str | Path, *, start: float = 0.0, end: float | None = None, level: float = 1e-4
+) -> bool:
+    """Whether a recording is silent as mono for the one reason that its channels have opposite signs.
+
+    Args:
+        path: A file that can be read.
+        start: Where the part begins, in seconds.
+        end: Where the part ends, in seconds; None or NaN means the end of the file.
+        level: Standard deviation of sound that is no longer silent, full scale at ±1.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> import soundfile
+    >>> with TemporaryDirectory() as folder:
+    ...     path, sound = Path(folder, "a.wav"), np.random.default_rng(0).normal(0, 0.1, 800)
+    ...     soundfile.write(path, np.stack([sound, -sound], 1), 8000)
+    ...     channels_cancel(path)
+    True
+    """
+    samples, _ = read_samples(path, start, None if _open_end(end) else end)
+    return bool(samples.mean(axis=1).std() < level <= samples.std(axis=0).max())
 
 
 def _open_end(end: float | None) -> bool:

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from cleser.alignment import read_alignment
+from cleser.alignment import Alignment, load_alignments, read_alignment, write_textgrid
 from cleser.alignment.corpus import AlignmentSettings, align_corpus, textgrid_path
 from cleser.cli import main
 from cleser.corpora import load
@@ -202,3 +202,83 @@ def test_the_command(capsys, tmp_path):
     assert "expected LANGUAGE=VOICE" in capsys.readouterr().err
     assert main([*arguments, "--voice", "de=nl"]) == 2
     assert "alignments were made with voices" in capsys.readouterr().err
+
+
+def kinds(table):
+    return table["kind"].tolist()
+
+
+def test_what_was_made_from_something_else_is_made_anew(manifest, aligned, tmp_path):
+    """A first run without texts, one with them; then another text, another part and another recording."""
+    rows = manifest.head(4).copy()
+    copies = [tmp_path / f"{i}.wav" for i in range(len(rows))]
+    for old, new in zip(rows["path"], copies, strict=True):
+        shutil.copy(old, new)
+    rows["path"] = [str(path) for path in copies]
+    assert kinds(align_corpus(rows.assign(text=None), tmp_path / "a")) == 4 * ["uniform"]
+    assert kinds(align_corpus(rows, tmp_path / "a")) == 4 * ["phones"]
+    before = contents(tmp_path / "a")
+    assert before == {name: contents(aligned[0])[name] for name in before}
+    changed = rows.copy()
+    changed.loc[1, "text"] = "Guten Tag"
+    changed.loc[2, "start"] = 0.05
+    samples, rate = soundfile.read(copies[3])
+    soundfile.write(copies[3], np.concatenate([np.zeros(rate // 2), samples]), rate)
+    table = align_corpus(changed, tmp_path / "a")
+    after = contents(tmp_path / "a")
+    same = [before[f"{name}.TextGrid"] == after[f"{name}.TextGrid"] for name in rows["utterance"]]
+    assert same == [True, False, False, False]
+    assert table.attrs["kept"] == []
+
+
+def test_a_run_that_is_killed_leaves_nothing_that_passes_for_another_text(manifest, tmp_path):
+    """What a file is made from is noted before it is made, not at the end of a run."""
+
+    def stop(_):
+        raise KeyboardInterrupt
+
+    rows = manifest.head(2)
+    with pytest.raises(KeyboardInterrupt):
+        align_corpus(rows.assign(text=None), tmp_path, advance=stop)
+    assert len(contents(tmp_path)) == 1
+    assert kinds(align_corpus(rows, tmp_path)) == ["phones", "phones"]
+
+
+def test_files_of_others_are_kept_and_counted(capsys, tmp_path):
+    corpus = "synthetic:de?speakers=1&sentences=1&seed=5"
+    rows = load(corpus)
+    name = rows["utterance"].iloc[1]
+    own = textgrid_path(tmp_path, name)
+    write_textgrid(own, Alignment([0.1], [0.2], "a"))
+    before = own.read_bytes()
+    for _ in range(2):  # the second time, too, it is nobody's
+        assert main(["align", corpus, "--out", str(tmp_path), "--workers", "1"]) == 0
+        said = capsys.readouterr().out
+        assert "1 of them were there before, and nothing says what they were made from" in said
+        assert f", as {name}: " in said
+        assert own.read_bytes() == before
+    (tmp_path / "made_from.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match=r"made_from\.csv: .* expected a table of \['utterance', "):
+        align_corpus(rows, tmp_path)
+
+
+def test_alignments_of_parts_are_read_as_they_were_made(manifest, tmp_path):
+    """An utterance that is one part of a recording may be named like the recording."""
+    samples, rate = soundfile.read(manifest["path"].iloc[0])
+    soundfile.write(tmp_path / "a.wav", np.concatenate([np.zeros(rate), samples, samples]), rate)
+    part = {
+        "utterance": "c/a",
+        "path": str(tmp_path / "a.wav"),
+        "start": 1.0,
+        "end": 1.0 + len(samples) / rate,
+    }
+    rows = manifest.head(1).assign(**part)
+    align_corpus(rows, tmp_path / "grids")
+    own = read_alignment(textgrid_path(tmp_path / "grids", "c/a"))
+    assert own.starts[0] < 0.5 and load_alignments(rows, tmp_path / "grids") == [own]
+    assert load_alignments(rows, tmp_path) == [own]  # also from a folder above
+    with pytest.raises(ValueError, match=r"for 1 s to .* expected 1\.5 s to .* run cleser align"):
+        load_alignments(rows.assign(start=1.5), tmp_path / "grids")
+    (tmp_path / "grids" / "made_from.csv").unlink()  # as earlier versions left it
+    with pytest.raises(ValueError, match=r"1 of 1 alignments .* from the utterance's start\?"):
+        load_alignments(rows, tmp_path / "grids")

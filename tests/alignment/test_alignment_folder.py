@@ -116,7 +116,7 @@ def test_what_is_missing_or_broken_is_said(tmp_path):
     assert said(found) == ["a", None, None]
     assert [p["path"] for p in found.problems] == [f"{tmp_path}/08b.TextGrid", "y.wav"]
     assert found.summary().startswith(
-        f"1 of 3 utterances have an alignment; 1 cannot be read ({tmp_path}/08b.TextGrid: line 1: "
+        f"1 of 3 utterances has an alignment; 1 cannot be read ({tmp_path}/08b.TextGrid: line 1: "
     )
     assert found.summary().endswith("1 has no alignment (y.wav)")
     with pytest.raises(
@@ -130,6 +130,13 @@ def test_what_is_missing_or_broken_is_said(tmp_path):
         load_alignments(manifest(*rows), tmp_path / "empty")
 
 
+def test_several_without_an_alignment_have_none(tmp_path):
+    write(tmp_path / "03a01Fa.TextGrid")
+    rows = [*ROWS, ("emodb/y", "y.wav", 0.0, np.nan)]
+    expected = "1 of 3 utterances has an alignment; 2 have none (c/wav/08b.flac)"
+    assert load_alignments(manifest(*rows), tmp_path).summary() == expected
+
+
 def test_phones_that_the_manifest_states():
     rows = manifest(*ROWS)
     with pytest.raises(ValueError, match="no column 'phones', expected a folder"):
@@ -139,6 +146,5 @@ def test_phones_that_the_manifest_states():
     assert found[0].phones == ("ʈʂʰ", "ɑu")
     assert found[1] is None
     assert (
-        found.summary()
-        == "1 of 2 utterances have an alignment; 1 has no alignment (c/wav/08b.flac)"
+        found.summary() == "1 of 2 utterances has an alignment; 1 has no alignment (c/wav/08b.flac)"
     )

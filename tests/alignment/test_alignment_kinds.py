@@ -346,7 +346,7 @@ def test_times_that_are_not_the_recordings_are_not_used(corpus):
         "are its times milliseconds?",
         f"{folder}/d.TextGrid": "does not fit its recording: its phones cover 0.02 s of 2.00 s",
     }
-    assert "2 does not fit its recording" in found.summary()
+    assert "2 do not fit their recordings" in found.summary()
     place(folder, "b", 1000)
     with pytest.raises(ValueError, match=r"grids: 3 of 4 alignments do not fit .* milliseconds\?"):
         load_alignments(rows, folder)
@@ -365,6 +365,53 @@ def test_a_phone_may_end_a_frame_late_and_parts_are_held_against_their_own_time(
     place(folder, "own")
     with pytest.raises(ValueError, match=r"end at 1.8 s, the sound at 0.50 s"):
         load_alignments(own, folder)
+
+
+def shifted(folder, name, begin):
+    """Eight phones, the first of them at ``begin``."""
+    edges = begin + np.linspace(0, 0.8, 9)
+    write_textgrid(folder / f"{name}.TextGrid", Alignment(edges[:-1], edges[1:], 8 * ("a",)))
+
+
+def test_times_that_count_from_another_start_are_not_used(corpus):
+    """Files of whole recordings, named like parts of them, and files of parts, named like whole recordings."""
+    rows, folder = corpus
+    parts = rows.assign(utterance=[f"c/{n}-part" for n in "abcd"], start=1.0, end=1.9)
+    for name, begin in zip("abcd", (0.05, 0.05, 0.05, 1.05), strict=True):
+        shifted(folder, f"{name}-part", begin)
+    found = load_alignments(parts, folder)
+    assert [a is not None for a in found] == [True, True, True, False]
+    assert (
+        "d-part.TextGrid: its phones end at 1.85 s, the sound at 0.90 s; do its times"
+        in found.summary()
+    )
+    assert "the recording's start, not the utterance's? A file named like" in found.summary()
+    for name in "abc":
+        shifted(folder, f"{name}-part", 1.05)
+    with pytest.raises(ValueError, match=r"4 of 4 alignments .* leave out start and end"):
+        load_alignments(parts, folder)
+
+    own = rows.assign(start=1.0, end=1.9)
+    for name, begin in zip("abcd", (1.05, 1.05, 1.05, 0.05), strict=True):
+        shifted(folder, name, begin)
+    found = load_alignments(own, folder)
+    assert [a and len(a) for a in found] == [8, 8, 8, None]
+    assert "its phones lie from 0.05 to 0.85 s, the utterance from 1 s to 1.9 s" in found.summary()
+    for name in "abc":
+        shifted(folder, name, 0.05)
+    with pytest.raises(
+        ValueError, match=r"4 of 4 alignments .* from the utterance's start\? .* name it so"
+    ):
+        load_alignments(own, folder)
+
+
+def test_windows_without_speech_are_those_of_a_recording_all_the_same(corpus):
+    rows, folder = corpus
+    shifted(folder, "a", 0.05)
+    windows = pd.concat([rows.head(1)] * 2, ignore_index=True)
+    windows = windows.assign(utterance=["c/a-0", "c/a-1"], start=[0.0, 1.0], end=[1.0, 2.0])
+    found = load_alignments(windows, folder)
+    assert [None if a is None else len(a) for a in found] == [8, 0]
 
 
 def test_what_was_mended_is_counted(corpus):

@@ -3,6 +3,7 @@ import pytest
 from rich.console import Console
 
 from cleser.corpora import Listing, Problem, describe, load, probe, problems
+from cleser.corpora.convert import write_manifest
 from cleser.corpora.manifest import assemble
 
 
@@ -109,3 +110,40 @@ def test_describe_a_corpus_of_which_nothing_is_left(write):
     text = console.export_text()
     assert "nan" not in text
     assert "1 problem (left out)" in text
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("duration", [100, 0.1, None])
+def test_lengths_are_those_of_recordings_whatever_a_table_says(write, ending, duration):
+    """NeMo's and Common Voice's tables have a column of that name, the latter in milliseconds."""
+    root = write("a.wav", "b.wav", "c.wav")
+    (root / "c.wav").write_bytes(b"not a recording")
+    frame = pd.DataFrame(
+        {"path": ["a.wav", "b.wav", "c.wav"], "language": "de", "emotion": "anger"}
+    )
+    frame = frame.assign(duration=duration, samplerate=8000, channels=2, frames=1)
+    table = root / f"own.{ending}"
+    frame.to_csv(table, index=False) if ending == "csv" else frame.to_parquet(table)
+    found = describe(load(f"manifest:{table}"))
+    assert found.facts["Seconds per utterance"].startswith("0.10 / 0.10 / 0.10")
+    assert found.classes["hours"].sum() == pytest.approx(0.2 / 3600)
+    assert found.audio.values.tolist() == [[16_000, 1, 2]]
+    assert [problem.path for problem in found.problems] == [str(root / "c.wav")]
+    unread = describe(load(f"manifest:{table}"), probe=False)
+    assert "Hours" not in unread.facts and "hours" not in unread.classes and unread.audio.empty
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_what_was_probed_is_read_once_and_again_when_it_was_saved(write, ending):
+    root = write("a.wav", "b.wav")
+    frame = pd.DataFrame({"path": ["a.wav", "b.wav"], "language": "de", "emotion": "anger"})
+    frame.to_csv(root / "own.csv", index=False)
+    probed = probe(load(f"manifest:{root}/own.csv"))
+    write_manifest(probed, root / f"saved.{ending}")
+    (root / "b.wav").write_bytes(b"not a recording")
+    found = describe(probed[probed["utterance"] == "own/b"])
+    assert found.problems == [] and found.audio.values.tolist() == [[16_000, 1, 1]]
+    assert describe(probed, probe=False).facts["Hours"] == "0.00"
+    found = describe(load(f"manifest:{root}/saved.{ending}"))
+    assert [problem.path for problem in found.problems] == [str(root / "b.wav")]
+    assert found.facts["Seconds per utterance"].startswith("0.10 / 0.10 / 0.10")

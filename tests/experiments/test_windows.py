@@ -101,7 +101,10 @@ def test_a_window_is_the_part_of_the_recording_that_it_says(tmp_path):
         (noise(1 / 16000), "lasts 0.000 s"),
         (np.zeros(0), "holds no samples"),
         ([0.1, np.nan] * 8000, "NaN or infinite"),
-        (np.array([[0.3, -0.3]] * 8000) * noise(0.5)[:, None], "is silent"),  # mono is their mean
+        (
+            np.array([[0.3, -0.3]] * 8000) * noise(0.5)[:, None],
+            "cancel one another.*keep one",
+        ),  # mono is their mean
         (noise(0.2), None),
         (2e-3 * noise(1), None),  # quiet: −74 dB
         (0.4 + noise(1), None),

@@ -175,6 +175,24 @@ def test_what_cannot_be_used_is_said_and_stops_nothing(
     assert [json.loads(line) for line in lines] == found.left_out
 
 
+def test_channels_that_cancel_are_not_called_silence(
+    manifest: pd.DataFrame, tmp_path: Path
+) -> None:
+    noise = 0.1 * np.random.default_rng(0).standard_normal(8000)
+    soundfile.write(tmp_path / "cancel.wav", np.stack([noise, -noise], 1), 16000, "FLOAT")
+    soundfile.write(tmp_path / "zeros.wav", np.zeros((8000, 2)), 16000)
+    names = ["cancel.wav", "zeros.wav"]
+    bad = pd.DataFrame(
+        [{"utterance": n, "path": str(tmp_path / n), "start": 0.0, "end": np.nan} for n in names]
+    )
+    both = pd.concat([bad, manifest[:1]], ignore_index=True)
+    found = extract_to_store(both, AcousticBackbone(), tmp_path / "store")
+    reasons = {Path(row["path"]).name: row["reason"] for row in found.left_out}
+    assert reasons.keys() == set(names)
+    assert "channels that cancel one another" in reasons["cancel.wav"]
+    assert "every frame is silent" in reasons["zeros.wav"]
+
+
 def test_each_extraction_into_a_store_says_what_it_left_out(
     model: Path, manifest: pd.DataFrame, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from cleser.corpora.recording import RecordingError, read_header
-from cleser.speech.audio import SHORTEST, AudioError, read_mono
+from cleser.speech.audio import CANCELLED, SHORTEST, AudioError, channels_cancel, read_mono
 
 LONGEST: Final = 30.0  # seconds of a recording that is recognised as a whole
 SILENT: Final = -80.0  # decibels re full scale: some three steps of 16-bit samples
@@ -78,6 +78,8 @@ def unusable(path: str | Path, start: float = 0.0, end: float = float("nan")) ->
         return None
     if _decibels(abs(offset)) >= SILENT:
         return f"holds a constant offset of {offset:.3g} and no sound, expected speech"
+    if channels_cancel(path, start=start, end=end):
+        return CANCELLED
     return f"is silent ({level:.0f} dB re full scale), expected more than {SILENT:.0f} dB"
 
 
