@@ -1871,6 +1871,13 @@ FAULTS = (
         "test_settings_of_another_kind_are_named_before_anything_is_done",
     ),
     Fault(
+        "a batch that is not finite stays in running covariances",
+        "losses/coral.py",
+        "torch.where(finite, new.detach(), old)",
+        "new.detach()",
+        f"{_ALIGNMENT_LOSSES}::test_a_batch_that_is_not_finite_stays_out_of_running_covariances",
+    ),
+    Fault(
         "what the statistics of a target without speakers assume goes unsaid",
         "experiments/experiment.py",
         "[*shares_note(data), *lost_classes(cast, data)]",

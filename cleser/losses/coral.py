@@ -206,7 +206,9 @@ class CoralLoss(nn.Module):
     .. math:: R_t = \mu R_{t-1} + (1 - \mu) C_{\text{batch}}, \qquad R_0 = 0, \qquad
               \hat C_t = \frac{R_t}{1 - \mu^t}
 
-    In eval mode the loss is computed in the same way, but R and t stay as they are.
+    In eval mode the loss is computed in the same way, but R and t stay as they are; so they do after a batch with a
+    value that is not finite, such as one of float16 that overflows and whose step a gradient scaler skips. The loss of
+    that batch is not finite.
 
     Shapes:
         ``source`` [N, D], ``target`` [M, D]; result [].
@@ -268,9 +270,11 @@ class CoralLoss(nn.Module):
                 for old, new in zip(running, sides, strict=True)
             ]
             if self.training:
+                # What is not finite would stay in the means for ever. To ask in Python would wait for the device.
+                finite = torch.stack([side.isfinite().all() for side in sides]).all()
                 for old, new in zip(running, mixed, strict=True):
-                    old.copy_(new.detach())
-                self.updates.add_(1)
+                    old.copy_(torch.where(finite, new.detach(), old))
+                self.updates.add_(finite)
             return covariance_distance(mixed[0] / correction, mixed[1] / correction)
 
     def extra_repr(self) -> str:
