@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cleser.losses.blockwise import check_floats
 from cleser.ranks import gather, gather_items
 
 
@@ -310,7 +311,9 @@ def widen(x: Tensor) -> Tensor:
 
 
 def check_sides(source: Tensor, target: Tensor) -> None:
-    """Refuse shapes other than [..., N, D] and [..., M, D] with a ValueError."""
+    """Refuse what is no floats [..., N, D] and [..., M, D] with a ValueError."""
     a, b = tuple(source.shape), tuple(target.shape)
     if len(a) < 2 or len(a) != len(b) or a[-1] != b[-1] or a[:-2] != b[:-2]:
         raise ValueError(f"source has shape {a}, target {b}: expected [..., N, D] and [..., M, D]")
+    check_floats(source, "source is")
+    check_floats(target, "target is")

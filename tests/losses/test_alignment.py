@@ -92,6 +92,19 @@ def test_too_few_items_are_zero_with_zero_gradient(function, n, m):
     assert target.grad.eq(0).all()
 
 
+@pytest.mark.parametrize(
+    "function", [coral, coral_debiased, CoralLoss(), CoralLoss(momentum=0.9, dim=4), mmd, MmdLoss()]
+)
+def test_integers_are_no_items(function):
+    floats, integers = torch.randn(5, 4), torch.arange(20).reshape(5, 4)
+    with pytest.raises(
+        ValueError, match=r"source is of torch.int64, expected floats, .*\.float\(\)"
+    ):
+        function(integers, floats)
+    with pytest.raises(ValueError, match=r"target is of torch.int64, expected floats"):
+        function(floats, integers)
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=6), st.integers(0, 1000))
 def test_streaming_covariance_is_that_of_all_items(sizes, seed):
