@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, fields, is_dataclass, replace
 from pathlib import Path
@@ -14,8 +15,35 @@ import yaml
 T = TypeVar("T")
 
 
-def read_yaml(path: str | Path) -> dict[str, Any]:
+_NAMED: Final = "names and values, as name: value"
+
+
+class _Notation:
+    """YAML 1.1 takes ``1e-4`` and ``1.0e4`` for text; here they are numbers, as in YAML 1.2."""
+
+
+class _Loader(_Notation, yaml.SafeLoader):
+    """Reads numbers in the usual notation."""
+
+
+class _Dumper(_Notation, yaml.SafeDumper):
+    """Puts text that looks like such a number in quotes, so that it is read as text again."""
+
+
+for _kind in (_Loader, _Dumper):
+    _kind.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+        list("-+.0123456789"),
+    )
+
+
+def read_yaml(path: str | Path, expected: str = _NAMED) -> dict[str, Any]:
     """The settings that a YAML file holds.
+
+    Args:
+        path: The file.
+        expected: What such a file should hold, for messages.
 
     Raises:
         ValueError: It cannot be read, is no YAML, or holds something else than names and values.
@@ -26,17 +54,22 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise ValueError(f"{path} cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is no text in UTF-8") from error
-    return parse_yaml(text, str(path))
+    return parse_yaml(text, str(path), expected)
 
 
-def parse_yaml(text: str, where: str) -> dict[str, Any]:
-    """Settings in YAML; ``where`` names them in messages."""
+def parse_yaml(text: str, where: str, expected: str = _NAMED) -> dict[str, Any]:
+    """Settings in YAML; messages call them ``where`` and say that they are to be ``expected``.
+
+    >>> parse_yaml("learning_rate: 1e-4", "settings.yaml")
+    {'learning_rate': 0.0001}
+    """
     try:
-        plain = yaml.safe_load(text)
+        plain = yaml.load(text, _Loader)  # a safe one
     except yaml.YAMLError as error:
         raise ValueError(f"{where} is no YAML ({' '.join(str(error).split())})") from error
     if not isinstance(plain, dict):
-        raise ValueError(f"{where} holds {plain!r}, expected names and values, as neutral: 0.7")
+        found = "nothing" if plain is None else repr(plain)
+        raise ValueError(f"{where} holds {found}, expected {expected}")
     return plain
 
 
@@ -80,7 +113,7 @@ def check_ranges(
 
 def as_yaml(plain: dict[str, Any]) -> str:
     """Plain data as YAML, in the order given."""
-    text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+    text: str = yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
     return text
 
 
@@ -93,16 +126,31 @@ def to_plain(settings: Any) -> dict[str, Any]:
 def from_plain(kind: type[T], plain: dict[str, Any], where: str = "") -> T:
     """Build a dataclass, and those nested in it, from plain data.
 
+    Args:
+        kind: The dataclass.
+        plain: Its fields as plain data.
+        where: Names the place in messages; by default the dataclass.
+
     Raises:
-        ValueError: A name is not a setting.
+        ValueError: A name is not a field, a field without a default is missing, or a value is of another kind or one
+            that the dataclass refuses.
     """
-    _check_names(kind, plain, where)
+    where = where or kind.__name__
+    check_kinds(kind, plain, where)
+    return _built(kind, plain, where)
+
+
+def _built(kind: type[T], plain: Mapping[str, Any], where: str) -> T:
+    """Build a dataclass from fields of the right kinds."""
     hints = get_type_hints(kind)
-    built = {
-        name: from_plain(hints[name], value, name) if is_dataclass(hints[name]) else value
+    values = {
+        name: _built(hints[name], value, f"{where}: {name}") if is_dataclass(hints[name]) else value
         for name, value in plain.items()
     }
-    return kind(**built)
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
 
 
 def changed(config: T, changes: Mapping[str, Any]) -> T:
@@ -156,21 +204,19 @@ def check_kinds(kind: type[Any], plain: Any, where: str) -> None:
         raise ValueError(f"{where} lacks {missing}, expected {needed}")
     hints = get_type_hints(kind)
     for name, value in plain.items():
-        _check_kind(value, hints[name], f"{where}: {name}")
+        check_kind(value, hints[name], f"{where}: {name}")
 
 
 def _check_names(kind: type[Any], plain: Mapping[str, Any], where: str) -> None:
     known = {f.name for f in fields(kind)}
     if unknown := sorted(set(plain) - known, key=str):
-        raise ValueError(
-            f"unknown settings {unknown} in {where or kind.__name__}, known: {sorted(known)}"
-        )
+        raise ValueError(f"unknown settings {unknown} in {where}, known: {sorted(known)}")
 
 
 _KINDS: Final[dict[Any, tuple[Any, str]]] = {
     bool: (bool, "true or false"),
     int: (int, "a whole number"),
-    float: (int | float, "a number, with its point as 3.0e-4"),
+    float: (int | float, "a number"),
     str: (str, "text"),
     tuple: (list | tuple, "a list"),
     dict: (Mapping, "names and values"),
@@ -178,16 +224,31 @@ _KINDS: Final[dict[Any, tuple[Any, str]]] = {
 }
 
 
-def _check_kind(value: Any, hint: Any, where: str) -> None:
-    """Refuse a value of another kind than a field's; kinds that plain data do not know pass."""
+def check_kind(value: Any, hint: Any, where: str) -> None:
+    """Refuse a value of another kind than a field's; kinds that plain data do not know pass.
+
+    Raises:
+        ValueError: It is of another kind, or something in it is.
+
+    >>> check_kind({"neutral": True}, dict[str, float], "shares.yaml")
+    Traceback (most recent call last):
+    ValueError: shares.yaml: neutral is True, expected a number
+    """
     if is_dataclass(hint):
         check_kinds(cast("type[Any]", hint), value, where)
     elif not _is_of(value, hint):
         raise ValueError(f"{where} is {value!r}, expected {_in_words(hint)}")
-    elif isinstance(value, Mapping) and get_origin(hint) is dict:
+    elif isinstance(value, Mapping):
         for name, inner in value.items():
-            _check_kind(name, str, f"{where}: the name {name!r}")
-            _check_kind(inner, get_args(hint)[1], f"{where}: {name}")
+            for kind in map(get_args, _dictionaries(hint)):
+                check_kind(name, kind[0], f"{where}: the name {name!r}")
+                check_kind(inner, kind[1], f"{where}: {name}")
+
+
+def _dictionaries(hint: Any) -> list[Any]:
+    """The kinds of dictionaries that a field may hold, which is one at most."""
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    return [kind for kind in kinds if get_origin(kind) is dict]
 
 
 def _is_of(value: Any, hint: Any) -> bool:
@@ -246,9 +307,15 @@ def completed(kind: type[Any], plain: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def restored(kind: type[T], plain: dict[str, Any]) -> T:
-    """Build a dataclass from settings that an older version may have written, see :func:`completed`."""
-    return from_plain(kind, completed(kind, plain))
+def restored(kind: type[T], plain: dict[str, Any], where: str = "") -> T:
+    """Build a dataclass from settings that an older version may have written, see :func:`completed`.
+
+    Raises:
+        ValueError: As of :func:`from_plain`.
+    """
+    where = where or kind.__name__
+    check_kind(plain, dict, where)
+    return from_plain(kind, completed(kind, plain), where)
 
 
 def differences(found: dict[str, Any], wanted: dict[str, Any], within: str = "") -> list[str]:

@@ -1892,6 +1892,21 @@ FAULTS = (
         "test_speakers_known_of_some_alone_make_intervals_too_narrow",
     ),
     Fault(
+        "settings written by hand may be of any kind",
+        "settings.py",
+        "check_kinds(kind, plain, where)\n    return _built",
+        "return _built",
+        "tests/test_command_line.py::"
+        "test_settings_of_another_kind_are_named_before_anything_is_done",
+    ),
+    Fault(
+        "a batch that is not finite stays in running covariances",
+        "losses/coral.py",
+        "torch.where(finite, new.detach(), old)",
+        "new.detach()",
+        f"{_ALIGNMENT_LOSSES}::test_a_batch_that_is_not_finite_stays_out_of_running_covariances",
+    ),
+    Fault(
         "what the statistics of a target without speakers assume goes unsaid",
         "experiments/experiment.py",
         "[*shares_note(data), *lost_classes(cast, data)]",

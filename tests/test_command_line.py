@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 import cleser
 from cleser import progress
@@ -23,7 +24,7 @@ from cleser.console import PlainConsole
 from cleser.experiments.experiment import Experiment
 from cleser.files import check_writable
 from cleser.recipes import METHODS
-from cleser.settings import read_yaml
+from cleser.settings import as_yaml, read_yaml
 from cleser.suggestions import did_you_mean
 
 LEVELS = [
@@ -118,6 +119,7 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "table.csv").write_text("a,b\n1,2\n")
     (tmp_path / "open.yaml").write_text("a: [1")
     (tmp_path / "list.yaml").write_text("- 3\n")
+    (tmp_path / "empty.yaml").write_text("")
     (tmp_path / "part.yaml").write_text("recipe: erm\n")
     (tmp_path / "latin.yaml").write_bytes(b"\xe9\xff: 1\n")
     return tmp_path
@@ -128,14 +130,16 @@ CHOSEN = "--target nemo:c --out out"
 WRONG = [
     (f"run erm {DIRECTION} --seeds 0", "seeds is 0, expected 1 or more"),
     (f"run erm {DIRECTION} --prior open.yaml", "--prior open.yaml is no YAML"),
-    (f"run erm {DIRECTION} --prior list.yaml", "holds [3], expected names and values"),
+    (f"run erm {DIRECTION} --prior list.yaml", "holds [3], expected shares by class"),
+    (f"run erm {DIRECTION} --prior {{anger:true}}", "anger:true is None, expected a number"),
     (f"run erm {DIRECTION} --prior gone.yaml", "gone.yaml cannot be read (No such file"),
     (f"run erm {DIRECTION} --split gone", "expected speakers, official, FILE.csv"),
     (f"run erm {DIRECTION} --backbone gone", "backbone is 'gone', expected 'acoustic'"),
     ("run erm --config gone.yaml --out out", "gone.yaml cannot be read (No such file"),
     ("run erm --config open.yaml --out out", "open.yaml is no YAML"),
     ("run erm --config latin.yaml --out out", "latin.yaml is no text in UTF-8"),
-    ("run erm --config list.yaml --out out", "holds [3], expected names and values"),
+    ("run erm --config list.yaml --out out", "holds [3], expected the settings of a run, as its"),
+    ("run erm --config empty.yaml --out out", "empty.yaml holds nothing, expected the settings of"),
     ("run erm --config part.yaml --out out", "lacks ['backbone', 'config', 'protocol', 'seeds']"),
     ("bench transfer --out out", "found 0 corpora and no --matrix, expected two or more"),
     ("bench transfer --out out --matrix open.yaml", "open.yaml is no YAML"),
@@ -288,6 +292,79 @@ def test_layers_that_are_none_are_named(layers):
         with_layers("owner/model", [layers])
 
 
+def write_config(path, changes):
+    """Settings of a run as a person may write them; changes are YAML by the setting's name."""
+    terms = ["source: ['synthetic:en']", "target: ['synthetic:de']"]
+    parts = {"protocol": terms, "config": [], "tuning": []}
+    top = {"recipe": "erm", "backbone": "acoustic", "seeds": "1"}
+    for name, value in changes.items():
+        part, _, rest = name.partition(".")
+        if not rest:
+            top[part] = value
+            parts.pop(part, None)
+        else:
+            *nested, field = rest.split(".")
+            inner = f"{field}: {value}"
+            parts[part].append(f"{nested[0]}: {{{inner}}}" if nested else inner)
+    top |= {name: f"{{{', '.join(held)}}}" for name, held in parts.items()}
+    path.write_text("".join(f"{name}: {value}\n" for name, value in top.items()))
+
+
+WRONG_CONFIGS = [
+    ("config.training.epochs", '"two"', "config: training: epochs is 'two', expected a whole number"),
+    ("config.training.epochs", "2.7", "config: training: epochs is 2.7, expected a whole number"),
+    ("config.training.epochs", "true", "config: training: epochs is True, expected a whole number"),
+    ("config.training.epochs", "0", "config: training: epochs is 0, expected 1 or more"),
+    ("config.training", "3", "config: training is 3, expected names and values"),
+    ("config.label_smoothing", "much", "config: label_smoothing is 'much', expected a number"),
+    ("config", "[a]", "config is ['a'], expected names and values"),
+    ("protocol", "", "protocol is None, expected names and values"),
+    ("protocol.dev", "some", "protocol: dev is 'some', expected a number"),
+    ("protocol.dev", "2", "protocol: dev is 2, expected a share between 0 and 1"),
+    ("protocol.prior", "{anger: much}", "protocol: prior: anger is 'much', expected a number"),
+    ("protocol.prior", "{anger: true}", "protocol: prior: anger is True, expected a number"),
+    ("protocol.map", "[calm=neutral]", "map is ['calm=neutral'], expected names and values"),
+    ("protocol.labels", "anger", "protocol: labels is 'anger', expected a list of text"),
+    ("tuning.mode", "everything", "tuning: mode is 'everything', expected one of"),
+    ("seeds", "1e0", "seeds is 1.0, expected a whole number"),
+    ("seeds", "true", "seeds is True, expected a whole number"),
+    ("recipe", "[erm]", "recipe is ['erm'], expected text"),
+    ("backbone", "3", "backbone is 3, expected text"),
+    ("seed", "3", "unknown settings ['seed'] in"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value", "said"), WRONG_CONFIGS)
+def test_settings_of_another_kind_are_named_before_anything_is_done(
+    name, value, said, folder, capsys
+):
+    write_config(folder / "mine.yaml", {name: value})
+    assert main(["run", "erm", "--config", "mine.yaml", "--out", "out"]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert "mine.yaml" in error
+    assert error.count("\n") == 1
+    assert not (folder / "out").exists()
+
+
+def test_settings_by_hand_may_have_numbers_in_the_usual_notation(folder):
+    changes = {
+        "config.training.learning_rate": "1e-4",
+        "config.label_smoothing": "1e-1",
+        "protocol.dev": "2e-1",
+        "protocol.prior": "{anger: 1e-1, neutral: 9e-1}",
+        "protocol.map": "{calm: neutral}",
+    }
+    write_config(folder / "mine.yaml", changes)
+    found = asked_for("run", ["erm", "--config", "mine.yaml", "--out", "out"])
+    experiment, config, _ = found
+    assert config.training.learning_rate == 1e-4
+    assert config.label_smoothing == 0.1
+    assert experiment.protocol.dev == 0.2
+    assert experiment.protocol.prior == {"anger": 0.1, "neutral": 0.9}
+    assert experiment.protocol.map == {"calm": "neutral"}
+
+
 def test_a_run_folder_with_broken_settings_is_a_sentence(folder, capsys):
     (folder / "old").mkdir()
     arguments = f"run classical {DIRECTION}".replace("--out out", "--out old").split()
@@ -311,8 +388,19 @@ def test_yaml_that_is_read_is_a_dictionary(tmp_path):
     (tmp_path / "a.yaml").write_text("neutral: 0.7\n", "utf-8")
     assert read_yaml(tmp_path / "a.yaml") == {"neutral": 0.7}
     (tmp_path / "a.yaml").write_text("", "utf-8")
-    with pytest.raises(ValueError, match=r"a\.yaml holds None, expected names and values"):
+    with pytest.raises(ValueError, match=r"a\.yaml holds nothing, expected names and values"):
         read_yaml(tmp_path / "a.yaml")
+
+
+def test_numbers_in_yaml_are_numbers_in_the_usual_notation(tmp_path):
+    """YAML 1.1, which PyYAML reads, takes some of them for text; text that looks like one is written in quotes."""
+    written = ["1e-4", "2E3", "-.5e+2", "1.0e4", "0.5", "3"]
+    (tmp_path / "a.yaml").write_text(f"found: [{', '.join(written)}]\n", "utf-8")
+    assert read_yaml(tmp_path / "a.yaml")["found"] == [1e-4, 2e3, -50.0, 1e4, 0.5, 3]
+    text = {"found": [*written, "e4", "1e", "1e4x", "0x1e4"]}
+    assert yaml.safe_load(as_yaml(text)) == text
+    (tmp_path / "a.yaml").write_text(as_yaml(text), "utf-8")
+    assert read_yaml(tmp_path / "a.yaml") == text
 
 
 def test_experiments_have_seeds(tmp_path):

@@ -45,8 +45,8 @@ def pool_phones(
         frames is zero.
 
     Raises:
-        ValueError: A phone reaches outside its utterance, the two arguments differ in length or hold no utterance, or
-            bounds are not [S, 2], floats without a frame rate, or integers with one.
+        ValueError: A phone reaches outside its utterance, the two arguments differ in length or hold no utterance,
+            bounds are not [S, 2], floats without a frame rate, or integers with one, or the frame rate is not positive.
 
     >>> frames = torch.tensor([[[1.0], [3.0], [5.0]]])
     >>> pool_phones(frames, [torch.tensor([[0, 2], [2, 3]])]).flatten().tolist()
@@ -56,6 +56,10 @@ def pool_phones(
         raise ValueError(f"found {len(frames)} utterances and bounds of {len(bounds)}")
     if not len(frames):
         raise ValueError("found no utterances, expected at least one")
+    if frame_rate is not None and not 0 < frame_rate < float("inf"):
+        raise ValueError(
+            f"frame_rate is {frame_rate}, expected a positive number of frames a second"
+        )
     bounds = [_in_frames(own, number, frame_rate) for number, own in enumerate(bounds)]
     if _compiled_loops_pay(frames):
         return _pool_by_loops(frames, bounds, std)
@@ -270,11 +274,17 @@ def uniform_bounds(count: int, length: int) -> Tensor:
 
     Args:
         count: How many frames there are.
-        length: About how many a stretch has.
+        length: About how many a stretch has; 0 is as 1.
+
+    Raises:
+        ValueError: One of them is negative.
 
     >>> uniform_bounds(7, 3).tolist()
     [[0, 3], [3, 7]]
     """
+    for name, value in (("count", count), ("length", length)):
+        if value < 0:
+            raise ValueError(f"{name} is {value}, expected a number of frames from 0 on")
     pieces = max(1, round(count / max(length, 1)))
     edges = torch.arange(pieces + 1) * count // pieces
     return torch.stack([edges[:-1], edges[1:]], 1)

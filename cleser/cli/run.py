@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
@@ -121,6 +121,20 @@ class RunArguments(Generic[C, T]):
         return default_workers(local_processes())
 
 
+@dataclass(frozen=True)
+class _SavedSettings:
+    """What ``config.yaml`` holds, as `Experiment.settings` writes it."""
+
+    backbone: str
+    config: dict[str, Any]
+    protocol: dict[str, Any]
+    recipe: str
+    seeds: int
+    package: str = ""
+    tuning: dict[str, Any] = field(default_factory=dict)
+    alignments: str = ""
+
+
 def parse_map(pairs: Sequence[str]) -> dict[str, str]:
     """Turn ``("calm=neutral",)`` into ``{"calm": "neutral"}``.
 
@@ -143,21 +157,20 @@ def parse_prior(prior: str) -> str | dict[str, float]:
     """
     if prior in ("uniform", "source"):
         return prior
-    from cleser.settings import parse_yaml, read_yaml
+    from cleser.settings import check_kind, parse_yaml, read_yaml
 
+    expected = "shares by class, as neutral: 0.7"
     if prior.lstrip().startswith("{"):
-        shares = parse_yaml(prior, "--prior")
+        shares = parse_yaml(prior, "--prior", expected)
     else:
         try:
-            shares = read_yaml(prior)
+            shares = read_yaml(prior, expected)
         except ValueError as error:
             raise ValueError(
-                f"--prior {error}, expected uniform, source or a file of shares"
+                f"--prior {error}; give uniform, source or a file of shares"
             ) from error
-    if not all(isinstance(v, int | float) for v in shares.values()):
-        raise ValueError(
-            f"--prior {prior} holds {shares!r}, expected shares by class, as neutral: 0.7"
-        )
+    for name, share in shares.items():
+        check_kind(share, float, f"--prior {prior}: {name}")
     return {str(name): float(share) for name, share in shares.items()}
 
 
@@ -382,7 +395,7 @@ def show_run(experiment: Experiment, results: dict[str, Any]) -> None:
 
 def _saved(args: list[str], name: str, kind: type[Any]) -> tuple[Any, list[str]]:
     """Take ``--config FILE`` out of the flags and make its settings their defaults."""
-    from cleser.settings import read_yaml, restored
+    from cleser.settings import from_plain, read_yaml, restored
     from cleser.speech.backbones.fine_tuning import FineTuning
 
     words = (word.split("=", 1) if word.startswith("--config=") else [word] for word in args)
@@ -393,19 +406,19 @@ def _saved(args: list[str], name: str, kind: type[Any]) -> tuple[Any, list[str]]
     if at + 1 == len(args):
         raise ValueError("--config expects a file, as runs/de-en/config.yaml")
     path = Path(args[at + 1])
-    saved = with_current_name(read_yaml(path))
-    if missing := {"recipe", "protocol", "config", "seeds", "backbone"} - saved.keys():
-        raise ValueError(f"{path} lacks {sorted(missing)}, expected the config.yaml of a run")
-    if saved["recipe"] != name:
-        raise ValueError(f"{path} holds a {saved['recipe']!r} run, expected {name!r}")
+    plain = read_yaml(path, "the settings of a run, as its config.yaml: recipe, protocol, …")
+    saved = from_plain(_SavedSettings, plain, str(path))
+    recipe = with_current_name(plain)["recipe"]
+    if recipe != name:
+        raise ValueError(f"{path} holds a {recipe!r} run, expected {name!r}")
     default = RunArguments(
         out=tyro.MISSING,
-        terms=ProtocolFlags.of(restored(Protocol, saved["protocol"])),
-        method=restored(kind, saved["config"]),
-        seeds=saved["seeds"],
+        terms=ProtocolFlags.of(restored(Protocol, saved.protocol, f"{path}: protocol")),
+        method=restored(kind, saved.config, f"{path}: config"),
+        seeds=saved.seeds,
         select="none",  # what was chosen is what was saved
-        backbone=saved["backbone"],
-        tune=restored(FineTuning, saved.get("tuning", {})),
-        alignments=Path(saved["alignments"]) if "alignments" in saved else None,
+        backbone=saved.backbone,
+        tune=restored(FineTuning, saved.tuning, f"{path}: tuning"),
+        alignments=Path(saved.alignments) if saved.alignments else None,
     )
     return default, args[:at] + args[at + 2 :]

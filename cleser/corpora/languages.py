@@ -86,6 +86,23 @@ def is_code(name: str) -> bool:
     return LANGUAGES.get(name) == name or (name not in LANGUAGES and _is_three_letter_code(name))
 
 
+def checked_language(name: str, where: str) -> str:
+    """The code of a language that somebody has named.
+
+    Raises:
+        ValueError: It is none that a manifest may have; ``where`` says where it was found.
+
+    >>> checked_language("German", "--language")
+    'de'
+    """
+    code = code_of(name)
+    if code is None:
+        raise ValueError(
+            f"{where} is {name!r}, expected an ISO 639-1 code, as de or en{meant(name)}"
+        )
+    return code
+
+
 def _is_three_letter_code(name: str) -> bool:
     known = re.fullmatch("[a-z]{3}", name) and name not in _NO_LANGUAGE and name not in _MISTAKEN
     return bool(known)

@@ -94,6 +94,14 @@ Rule = Callable[[Block], tuple[Tensor, Tensor]]
 """A block's sum of losses (with gradient) and how many there are (without)."""
 
 
+def check_floats(values: Tensor, argument: str) -> None:
+    """Refuse what no mean and no length can be taken of, with a ValueError."""
+    if not values.is_floating_point():
+        raise ValueError(
+            f"{argument} of {values.dtype}, expected floats, as torch.float32: write .float()"
+        )
+
+
 def unit(embeddings: Tensor) -> Tensor:
     """Rows of length one; rows of zeros stay, with a bounded gradient."""
     norm = embeddings.norm(dim=-1, keepdim=True)
@@ -159,7 +167,8 @@ def pair(
     References that are the embeddings themselves, the very same tensor, have each anchor among them, as without any.
 
     Raises:
-        ValueError: Shapes do not fit, a label is missing or a reference has embeddings without labels.
+        ValueError: Shapes do not fit, embeddings are no floats, a label is missing, or a reference has embeddings
+            without labels.
     """
     known = _checked("", embeddings, labels, names)
     wide = _widened(embeddings, cosine)
@@ -290,6 +299,7 @@ def _checked(
     if embeddings.ndim != 2:
         shape = tuple(embeddings.shape)
         raise ValueError(f"{prefix}embeddings have shape {shape}, expected [items, dimensions]")
+    check_floats(embeddings, f"{prefix}embeddings are")
     if like is not None and embeddings.shape[1] != like.shape[1]:
         raise ValueError(
             f"{prefix}embeddings have {embeddings.shape[1]} dimensions, embeddings {like.shape[1]}"

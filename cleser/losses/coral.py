@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cleser.losses.blockwise import check_floats
 from cleser.ranks import gather, gather_items
 
 
@@ -206,7 +207,9 @@ class CoralLoss(nn.Module):
     .. math:: R_t = \mu R_{t-1} + (1 - \mu) C_{\text{batch}}, \qquad R_0 = 0, \qquad
               \hat C_t = \frac{R_t}{1 - \mu^t}
 
-    In eval mode the loss is computed in the same way, but R and t stay as they are.
+    In eval mode the loss is computed in the same way, but R and t stay as they are; so they do after a batch with a
+    value that is not finite, such as one of float16 that overflows and whose step a gradient scaler skips. The loss of
+    that batch is not finite.
 
     Shapes:
         ``source`` [N, D], ``target`` [M, D]; result [].
@@ -268,9 +271,11 @@ class CoralLoss(nn.Module):
                 for old, new in zip(running, sides, strict=True)
             ]
             if self.training:
+                # What is not finite would stay in the means for ever. To ask in Python would wait for the device.
+                finite = torch.stack([side.isfinite().all() for side in sides]).all()
                 for old, new in zip(running, mixed, strict=True):
-                    old.copy_(new.detach())
-                self.updates.add_(1)
+                    old.copy_(torch.where(finite, new.detach(), old))
+                self.updates.add_(finite)
             return covariance_distance(mixed[0] / correction, mixed[1] / correction)
 
     def extra_repr(self) -> str:
@@ -306,7 +311,9 @@ def widen(x: Tensor) -> Tensor:
 
 
 def check_sides(source: Tensor, target: Tensor) -> None:
-    """Refuse shapes other than [..., N, D] and [..., M, D] with a ValueError."""
+    """Refuse what is no floats [..., N, D] and [..., M, D] with a ValueError."""
     a, b = tuple(source.shape), tuple(target.shape)
     if len(a) < 2 or len(a) != len(b) or a[-1] != b[-1] or a[:-2] != b[:-2]:
         raise ValueError(f"source has shape {a}, target {b}: expected [..., N, D] and [..., M, D]")
+    check_floats(source, "source is")
+    check_floats(target, "target is")

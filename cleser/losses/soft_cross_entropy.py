@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from cleser.losses.blockwise import functional
 from cleser.ranks import sum_over_ranks
 
 
@@ -29,7 +30,8 @@ def soft_cross_entropy(logits: Tensor, votes: Tensor, *, all_ranks: bool = True)
         [].
 
     Raises:
-        ValueError: Shapes do not fit.
+        ValueError: Shapes do not fit, or votes are negative or NaN, which is not checked on a GPU or under
+            `torch.compile`.
 
     >>> votes = torch.tensor([[3, 1], [0, 0]])
     >>> round(soft_cross_entropy(torch.zeros(2, 2), votes).item(), 4)  # log 2
@@ -39,6 +41,7 @@ def soft_cross_entropy(logits: Tensor, votes: Tensor, *, all_ranks: bool = True)
         raise ValueError(
             f"logits have shape {tuple(logits.shape)}, votes {tuple(votes.shape)}: expected [items, classes] of both"
         )
+    _check_votes(votes)
     with torch.autocast(logits.device.type, enabled=False):
         wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
         v = votes.to(wide)
@@ -48,6 +51,15 @@ def soft_cross_entropy(logits: Tensor, votes: Tensor, *, all_ranks: bool = True)
     if all_ranks:
         total, count = sum_over_ranks(total), sum_over_ranks(count)
     return total / count.clamp_min(1).to(total.dtype)
+
+
+def _check_votes(votes: Tensor) -> None:
+    if torch.compiler.is_compiling() or functional() or votes.is_cuda:
+        return  # looking at values would break the graph or wait for the device
+    if not bool((votes >= 0).all()):
+        raise ValueError(
+            f"votes hold {votes.min().item():g}, expected 0 or more; a row of zeros is an unknown label"
+        )
 
 
 class SoftCrossEntropy(nn.Module):

@@ -71,6 +71,14 @@ def test_uniform_bounds_cover_every_frame_once(count, length):
     assert sizes.max() - sizes.min() <= 1
 
 
+def test_uniform_bounds_are_of_no_negative_number_of_frames():
+    assert uniform_bounds(3, 0).tolist() == uniform_bounds(3, 1).tolist()
+    with pytest.raises(ValueError, match="count is -1, expected a number of frames from 0 on"):
+        uniform_bounds(-1, 3)
+    with pytest.raises(ValueError, match="length is -3, expected a number of frames from 0 on"):
+        uniform_bounds(7, -3)
+
+
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)]
 
 
@@ -278,6 +286,9 @@ def test_bounds_in_seconds_want_a_frame_rate(size):
     torch.testing.assert_close(found, pool_phones(frames, [torch.tensor([[1, 3], [4, 5]])]))
     with pytest.raises(ValueError, match="with a frame_rate, expected floats"):
         pool_phones(frames, [torch.tensor([[1, 3]])], frame_rate=50.0)
+    for rate in (0, -50.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=f"frame_rate is {rate}, expected a positive number"):
+            pool_phones(frames, seconds, frame_rate=rate)
 
 
 @pytest.mark.parametrize("shape", [(3, 4), (4,), (2, 1), (1, 2, 2)])

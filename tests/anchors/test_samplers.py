@@ -19,6 +19,7 @@ from cleser.relations import differ, same
 
 POSITIVE = same("emotion", "community") & differ("language")
 NEGATIVE = differ("emotion", "language")
+SPOKEN = same("language")
 
 
 def corpus(size=600, seed=0, unknown=0.05):
@@ -187,6 +188,20 @@ def test_only_the_given_utterances_are_anchors_and_others_serve():
         anchored(labels, anchors=np.zeros(600, dtype=int))
 
 
+def test_a_mask_without_anchors_is_an_error():
+    labels = {"emotion": [0, 0, 1, 1]}
+    with pytest.raises(ValueError, match="anchors marks none of 4 utterances, expected one at"):
+        AnchorBatchSampler(labels, same("emotion"), differ("emotion"), anchors=[False] * 4)
+
+
+@pytest.mark.parametrize("kind", [HierarchicalBatchSampler, AnchorBatchSampler])
+def test_labels_that_are_not_read_have_the_same_length(kind):
+    labels = {"language": torch.tensor([0, 1]), "emotion": [0, 1, 2]}
+    rest = ({"language": 1},) if kind is HierarchicalBatchSampler else (SPOKEN, ~SPOKEN)
+    with pytest.raises(ValueError, match=r"labels differ in length: \{'language': 2"):
+        kind(labels, *rest)
+
+
 def test_no_utterance_to_serve_is_an_error():
     labels = {"language": [0, 0], "emotion": [0, 0], "community": [0, 0]}
     with pytest.raises(ValueError, match=r"no utterance has a positive and a negative: .*: 2"):
@@ -290,6 +305,14 @@ def test_it_goes_on_from_its_state_with_any_number_of_ranks(make):
         while second.epoch < 2:
             rest += list(second)
         assert rest == [batch[1::2] for batch in whole[stop:]]
+
+
+def test_what_is_no_state_is_refused(make):
+    sampler = make()
+    with pytest.raises(ValueError, match=r"state has \['a'\] and lacks \['epoch', .* state_dict"):
+        sampler.load_state_dict({"a": 1})
+    with pytest.raises(ValueError, match=r"state has \['epoch'\] and lacks \['batches_done'\]"):
+        iter(sampler).load_state_dict({"epoch": 1})
 
 
 def test_a_state_of_other_labels_is_refused(make):

@@ -261,8 +261,8 @@ WRONG = [
     (f"{DIRECTIONS}\nrecipes: [erm]\nmodel: {{dim: true}}", "model: dim is True, expected a whole"),
     (f"{DIRECTIONS}\nrecipes: [erm]\nsettings: {{erm: 3}}", "settings: erm is 3, expected names"),
     (
-        f"{DIRECTIONS}\nrecipes: [erm]\nsettings: {{erm: {{label_smoothing: 1e-1}}}}",
-        "settings: erm: label_smoothing is '1e-1', expected a number",
+        f"{DIRECTIONS}\nrecipes: [erm]\nsettings: {{erm: {{label_smoothing: much}}}}",
+        "settings: erm: label_smoothing is 'much', expected a number",
     ),
     (f"{DIRECTIONS}\nrecipes: [erm]\nterms: {{spit: official}}", r"\['spit'\] in .*m.yaml: terms"),
     (f"{DIRECTIONS}\nrecipes: [erm]\nterms: {{source: [a]}}", r"terms holds \['source'\], which"),

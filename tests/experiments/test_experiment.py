@@ -574,7 +574,7 @@ def test_an_oracle_learns_from_the_target_and_tests_on_others(specs, tmp_path):
 def test_settings_survive_yaml():
     config = ERMConfig(ModelConfig(dim=7), TrainingConfig(epochs=3))
     assert from_plain(ERMConfig, yaml.safe_load(yaml.safe_dump(to_plain(config)))) == config
-    with pytest.raises(ValueError, match=r"unknown settings \['depht'\] in model"):
+    with pytest.raises(ValueError, match=r"unknown settings \['depht'\] in ERMConfig: model"):
         from_plain(ERMConfig, {"model": {"depht": 2}})
 
 

@@ -398,6 +398,7 @@ def test_a_set_that_auto_decides_otherwise_than_the_runs_test_says_so(
         (["{files}", "--corpus", "{spec}"], "corpora say themselves"),
         (["--corpus", "{spec}", "--language", "en"], "corpora say themselves"),
         (["{files}", "--together", "--alone"], "both together and alone"),
+        (["{files}", "--language", "Klingon"], "language is 'Klingon', expected an ISO 639-1 code"),
         (["{files}", "--window", "0.1"], "window is 0.1 s"),
         (["{files}", "--hop", "0"], "hop 0.0 s"),
         (["{files}", "--alignments", "nowhere[bold]"], "nowhere[bold]: there is no such folder"),

@@ -57,6 +57,18 @@ def test_speakers_are_found_by_path_and_by_name(folder, monkeypatch):
     assert of(folder, absolute, "a/x.wav") == [["7", "en"]]
 
 
+def test_languages_are_those_that_a_manifest_may_have(folder):
+    named = speakers(folder, "path,speaker,language\nx.wav,01,German\n")
+    assert of(folder, named, "a/x.wav") == [["01", "de"]]
+    files = [str(folder / "a" / "x.wav")]
+    assert as_utterances(files, language="English", **WHOLE)["language"].tolist() == ["en"]
+    for wrong, said in (("Klingon", "an ISO 639-1 code"), ("xx", "an ISO"), ("cn", ".*mean zh")):
+        with pytest.raises(ValueError, match=f"^language is '{wrong}', expected {said}"):
+            as_utterances(files, language=wrong, **WHOLE)
+        with pytest.raises(ValueError, match=rf"speakers\.csv: x\.wav: language is '{wrong}'"):
+            speakers(folder, f"path,speaker,language\nx.wav,01,{wrong}\n")
+
+
 def test_a_table_that_does_not_fit_is_refused(folder, tmp_path):
     table = speakers(folder, "path,speaker\na/x.wav,1\n")
     with pytest.raises(ValueError, match=r"speakers\.csv: .*b/x\.wav is not in it"):

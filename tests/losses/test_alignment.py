@@ -92,6 +92,19 @@ def test_too_few_items_are_zero_with_zero_gradient(function, n, m):
     assert target.grad.eq(0).all()
 
 
+@pytest.mark.parametrize(
+    "function", [coral, coral_debiased, CoralLoss(), CoralLoss(momentum=0.9, dim=4), mmd, MmdLoss()]
+)
+def test_integers_are_no_items(function):
+    floats, integers = torch.randn(5, 4), torch.arange(20).reshape(5, 4)
+    with pytest.raises(
+        ValueError, match=r"source is of torch.int64, expected floats, .*\.float\(\)"
+    ):
+        function(integers, floats)
+    with pytest.raises(ValueError, match=r"target is of torch.int64, expected floats"):
+        function(floats, integers)
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=6), st.integers(0, 1000))
 def test_streaming_covariance_is_that_of_all_items(sizes, seed):
@@ -140,6 +153,35 @@ def test_running_covariances_are_means_of_the_batches():
     before = loss.running_source.clone()
     loss.eval()(*batches[0])
     assert torch.equal(loss.running_source, before)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_a_batch_that_is_not_finite_stays_out_of_running_covariances(side, wrong):
+    """Mixed precision overflows now and then, and its scaler skips the step: nothing should stay of it."""
+    loss, undisturbed = (CoralLoss(momentum=0.9, dim=4) for _ in range(2))
+    batches = [(normal(12, 4, seed=i).float(), normal(9, 4, seed=9 + i).float()) for i in range(2)]
+    broken = [x.clone() for x in batches[0]]
+    broken[side][3, 1] = wrong
+    for one in (loss, undisturbed):
+        one(*batches[0])
+    assert not loss(*broken).isfinite()
+    assert loss.state_dict().keys() == undisturbed.state_dict().keys()
+    for name, value in undisturbed.state_dict().items():
+        assert torch.equal(loss.state_dict()[name], value), name
+    assert torch.equal(loss(*batches[1]), undisturbed(*batches[1]))
+
+
+@needs_compiler
+@pytest.mark.slow
+def test_running_covariances_compile_as_one_graph():
+    loss, compiled = (CoralLoss(momentum=0.9, dim=4) for _ in range(2))
+    step = torch.compile(compiled, backend="aot_eager", fullgraph=True)
+    batches = [(normal(12, 4, seed=i).float(), normal(9, 4, seed=9 + i).float()) for i in range(2)]
+    for source, target in (batches[0], (batches[0][0] / 0, batches[0][1]), batches[1]):
+        torch.testing.assert_close(step(source, target), loss(source, target), equal_nan=True)
+    for name, value in loss.state_dict().items():
+        torch.testing.assert_close(compiled.state_dict()[name], value)
 
 
 def mmd_by_loops(x, y, bandwidths, unbiased):

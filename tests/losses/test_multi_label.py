@@ -86,5 +86,7 @@ def test_what_does_not_fit_is_named():
         multi_label_supcon(x, [[0], [2], [1]])
     with pytest.raises(ValueError, match="expected integers"):
         multi_label_supcon(x, torch.rand(3, 2))
+    with pytest.raises(ValueError, match=r"embeddings are of torch\.int64, expected floats"):
+        multi_label_supcon(x.long(), [[0], [1], [1]])
     with pytest.raises(ValueError, match="temperature is 0"):
         MultiLabelSupCon(temperature=0)

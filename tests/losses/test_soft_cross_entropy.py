@@ -43,6 +43,21 @@ def test_without_votes_or_items_is_zero_with_a_zero_gradient():
         assert not x.grad.any()
 
 
+@pytest.mark.parametrize("wrong", [-1.0, math.nan])
+def test_votes_that_nobody_can_give_are_refused(wrong):
+    """Negative shares would make the loss as low as one likes."""
+    votes = torch.ones(3, 4)
+    votes[1, 2] = wrong
+    for loss in (soft_cross_entropy, SoftCrossEntropy()):
+        with pytest.raises(ValueError, match=f"votes hold {wrong:g}, expected 0 or more; a row of"):
+            loss(torch.zeros(3, 4), votes)
+    each = torch.vmap(lambda z, v: soft_cross_entropy(z, v, all_ranks=False))
+    z = torch.randn(2, 3, 4)
+    torch.testing.assert_close(
+        each(z, z.exp()), torch.stack([soft_cross_entropy(x, x.exp()) for x in z])
+    )
+
+
 def test_shapes_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match=r"logits have shape \(3, 4\), votes \(3,\)"):
         soft_cross_entropy(torch.zeros(3, 4), torch.zeros(3))

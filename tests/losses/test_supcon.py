@@ -245,6 +245,11 @@ def test_errors():
     x, labels = random_batch(4)
     with pytest.raises(ValueError, match="no 'language'"):
         CrossLingualSupCon()(x, {"emotion": labels["emotion"]})
+    for wrong in (x.long(), x.to(torch.complex64)):
+        with pytest.raises(ValueError, match=f"^embeddings are of {wrong.dtype}, expected floats"):
+            CrossLingualSupCon()(wrong, labels)
+        with pytest.raises(ValueError, match=f"ref_embeddings are of {wrong.dtype}, expected"):
+            CrossLingualSupCon()(x, labels, wrong, labels)
     # Without a boost the language is not needed.
     assert CrossLingualSupCon(cross_lingual_weight=1)(x, {"emotion": labels["emotion"]}).isfinite()
 

@@ -364,6 +364,8 @@ def test_errors():
         loss(x, labels, x[:, :3], labels)
     with pytest.raises(ValueError, match="expected \\[items, dimensions\\]"):
         loss(x[0], labels)
+    with pytest.raises(ValueError, match=r"embeddings are of torch\.int64, expected floats"):
+        loss(x.long(), labels)
     with pytest.raises(ValueError, match="anchors are"):
         loss(x, labels, anchors=torch.ones(4))
 

@@ -322,6 +322,8 @@ def _anchor_mask(anchors: Any, size: int) -> npt.NDArray[np.bool_]:
         raise ValueError(
             f"anchors are {mask.dtype} of shape {mask.shape}, expected bool of shape {(size,)}"
         )
+    if not mask.any():
+        raise ValueError(f"anchors marks none of {size} utterances, expected one at least")
     return mask
 
 

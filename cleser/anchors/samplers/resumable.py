@@ -182,8 +182,9 @@ class ResumableBatchSampler(Sampler[list[int]], ABC):
         """Go to where another sampler of the same labels, settings and seed stood; the number of ranks may differ.
 
         Raises:
-            ValueError: It was a sampler of other labels, settings or seed.
+            ValueError: It was a sampler of other labels, settings or seed, or it is no state of a sampler.
         """
+        _check_state(state, ("epoch", "batches_done", "fingerprint"))
         if state["fingerprint"] != self._fingerprint:
             raise ValueError(
                 f"state has fingerprint {state['fingerprint']}, expected {self._fingerprint}: "
@@ -264,8 +265,13 @@ class Walk(Iterator[list[int]]):
         return {"epoch": self.epoch, "batches_done": self.done} if self.begun else {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Begin where another iteration stood."""
+        """Begin where another iteration stood.
+
+        Raises:
+            ValueError: It is no state of an iteration.
+        """
         if state:
+            _check_state(state, ("epoch", "batches_done"))
             self.sampler._begin(self)
             self._begin((int(state["epoch"]), int(state["batches_done"])))
 
@@ -276,16 +282,27 @@ class Walk(Iterator[list[int]]):
         self._share = slice(self.sampler.rank, None, self.sampler.world_size)
 
 
+def _check_state(state: Mapping[str, Any], names: tuple[str, ...]) -> None:
+    if missing := [name for name in names if name not in state]:
+        raise ValueError(
+            f"state has {list(state)} and lacks {missing}, expected what state_dict of a sampler returned"
+        )
+
+
 def label_arrays(labels: Labels, names: tuple[str, ...]) -> dict[str, Items]:
     """The named labels as int64 arrays of one length.
 
     Raises:
-        ValueError: One is missing or not of integers, they differ in length, or there are no items.
+        ValueError: One is missing or not of integers, they or further labels differ in length, or there are no items.
     """
     found = {
         name: (v.cpu().numpy() if isinstance(v, Tensor) else v).astype(np.int64)
         for name, v in integers(names, labels, "labels").items()
     }
+    # Labels that nobody reads may still tell that those that are read are of other utterances.
+    lengths = {name: len(labels[name]) for name in labels}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"labels differ in length: {lengths}")
     if not len(found[names[0]]):
         raise ValueError("labels are of 0 items, expected one at least")
     return found

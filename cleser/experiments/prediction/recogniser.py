@@ -124,7 +124,7 @@ class Recogniser:
 
         Raises:
             ValueError: There is no recording, arguments exclude one another, the speakers' table does not name a
-                recording, or the folder of alignments holds none of them.
+                recording, a language is none, or the folder of alignments holds none of them.
         """
         _check(paths, corpora, speakers, language, together, alone, window, hop)
         if corpora:

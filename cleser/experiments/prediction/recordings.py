@@ -11,6 +11,7 @@ from typing import Final
 import pandas as pd
 
 from cleser.corpora.folders import AUDIO, recordings
+from cleser.corpora.languages import checked_language
 from cleser.corpora.manifest import COLUMNS
 from cleser.experiments.prediction.windows import Window, cut, unusable
 from cleser.speech.audio import AudioError
@@ -51,14 +52,15 @@ def as_utterances(
     Args:
         files: Their paths; one may come twice.
         speakers: See :func:`read_speakers`.
-        language: Language of all whose language the speakers' table does not tell.
+        language: Language of all whose language the speakers' table does not tell, as a code or an English name.
         length: Length of a window, see :func:`cleser.experiments.prediction.windows.cut`.
         hop: Time from the beginning of one window to that of the next.
         longest: Length of the longest recording that is left whole.
 
     Raises:
-        ValueError: The table does not name a recording.
+        ValueError: The table does not name a recording, or a language is none.
     """
+    language = None if language is None else checked_language(language, "language")
     known = None if speakers is None else _Table(speakers)
     with ThreadPoolExecutor(_READERS) as pool:
         windows = list(pool.map(partial(_windows, length=length, hop=hop, longest=longest), files))
@@ -133,6 +135,8 @@ class _Table:
         self.by_name: dict[str, tuple[str | None, str | None]] = {}
         for path, *said in zip(table["path"], table["speaker"], languages, strict=True):
             speaker, language = (None if pd.isna(value) else str(value) for value in said)
+            if language:
+                language = checked_language(language, f"{self.file}: {path}: language")
             self._note(str(path), (speaker, language))
 
     def _note(self, path: str, said: tuple[str | None, str | None]) -> None:
