@@ -88,7 +88,7 @@ class LayerAnchoringConfig(ERMConfig):
     units: Units = "utterance"
     size: int = 3
     measure: Literal["cka_debiased", "cka", "coral", "coral_debiased", "cosine"] = "cka_debiased"
-    weight: float = 10.0
+    weight: float = 1.0
     distance: Literal["coral", "coral_debiased", "mmd"] = "coral"
 
     def __post_init__(self) -> None:

@@ -182,7 +182,7 @@ def test_danns_reversal_begins_at_nothing() -> None:
 
 @pytest.mark.parametrize("units", ["utterance", "vowel"])
 def test_layer_anchoring_aligns_the_chosen_layers_normalised(units: str) -> None:
-    recipe = build("layer-anchoring", units=units, size=2)
+    recipe = build("layer-anchoring", units=units, size=2, weight=10.0)
     source, target = batch(1), batch(2, emotion=torch.full((12,), -1))
     sides = dataset(1, ["de"]), dataset(2, ["zz"])
     recipe.begin_epoch(0, source=sides[0], dev=sides[0], target=sides[1])
