@@ -130,6 +130,7 @@ def test_a_random_search_draws_without_repetition_and_the_same_for_a_seed(tmp_pa
         ("penalti: [1]\n", "penalti is no setting of ProbeConfig, did you mean penalty?"),
         ("penalty: 1\n", "penalty is 1, expected a list"),
         ("penalty: [much]\n", "penalty is 'much', expected a number"),
+        ("rounds: [2.5]\n", "rounds is 2.5, expected a whole number"),
         ("penalty: []\n", "expected a list"),
     ],
 )
@@ -261,7 +262,7 @@ def test_run_and_tune_choose_alike_and_the_run_says_so(tmp_path, capsys):
 
 
 def test_a_number_without_its_point_is_one(tmp_path):
-    """YAML 1.1 takes 3e-4 for text."""
+    """By YAML 1.1 it would be text."""
     (choice,) = read_grid(grid(tmp_path, "penalty: [3e-4]\n"), ProbeConfig(), "acoustic")
     assert choice.config(ProbeConfig()).penalty == 3e-4
 

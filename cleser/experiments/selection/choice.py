@@ -6,9 +6,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
 
-from cleser.settings import from_plain
+from cleser.settings import check_kind, from_plain
 from cleser.suggestions import did_you_mean
 
 BACKBONE: Final = "backbone"
@@ -62,17 +62,9 @@ def _changed(config: Any, path: list[str], value: Any, whole: str) -> Any:
         return replace(config, **{name: _changed(inner, rest, value, whole)})
     if is_dataclass(inner) and isinstance(value, Mapping):
         value = from_plain(type(inner), dict(value), whole)
-    if isinstance(inner, float) and isinstance(value, str):
-        value = _number(value, whole)
+    else:
+        check_kind(value, get_type_hints(type(config))[name], whole)
     return replace(config, **{name: value})
-
-
-def _number(text: str, whole: str) -> float:
-    """A number that YAML takes for text, as 3e-4, which lacks its point."""
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"{whole} is {text!r}, expected a number") from None
 
 
 def _short(value: Any) -> str:
