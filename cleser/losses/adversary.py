@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from cleser.losses.blockwise import check_floats
 from cleser.losses.gradient_reversal import GradientReversal, Schedule
 from cleser.ranks import sum_over_ranks
 from cleser.relations import integer_column
@@ -41,8 +42,8 @@ class Adversary(nn.Module):
         all_ranks: Under `torch.distributed`, take the mean over the items of all ranks (`cleser.ranks`).
 
     Raises:
-        ValueError: ``n_classes`` is below 1, shapes do not fit, or a label is not from −1 to ``n_classes`` − 1; labels
-            are not checked on a GPU or under `torch.compile`.
+        ValueError: ``n_classes`` is below 1, shapes do not fit, embeddings are no floats, or a label is not from −1 to
+            ``n_classes`` − 1; labels are not checked on a GPU or under `torch.compile`.
 
     >>> adversary = Adversary(4, n_classes=2, hidden=8)
     >>> loss = adversary(torch.randn(6, 4, requires_grad=True), torch.tensor([0, 1, 0, 1, -1, -1]))  # two are unknown
@@ -96,6 +97,7 @@ class Adversary(nn.Module):
         if embeddings.ndim != 2 or embeddings.shape[1] != self.dim:
             shape = tuple(embeddings.shape)
             raise ValueError(f"embeddings have shape {shape}, expected [items, {self.dim}]")
+        check_floats(embeddings, "embeddings are")
         if labels.shape != embeddings.shape[:1]:
             raise ValueError(
                 f"labels have shape {tuple(labels.shape)}, expected ({len(embeddings)},)"

@@ -120,6 +120,8 @@ def test_errors():
     adversary = SpeakerAdversary(4, 3)
     with pytest.raises(ValueError, match="expected \\[items, 4\\]"):
         adversary(torch.randn(2, 5), torch.tensor([0, 1]))
+    with pytest.raises(ValueError, match=r"embeddings are of torch\.int64, expected floats"):
+        adversary(torch.ones(2, 4, dtype=torch.int64), torch.tensor([0, 1]))
     with pytest.raises(ValueError, match="labels have shape"):
         adversary(torch.randn(2, 4), torch.tensor([0]))
     with pytest.raises(ValueError, match="labels are 0 to 3, expected −1 to 2"):
