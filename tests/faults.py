@@ -1453,7 +1453,7 @@ FAULTS = (
     Fault(
         "a run goes on with other labels",
         "experiments/run_folder.py",
-        'if begun.get("rows", now["rows"]) == now["rows"]:',
+        'if begun.get("rows", cast.rows) == cast.rows:',
         "if begun:",
         "tests/experiments/test_experiment.py",
     ),

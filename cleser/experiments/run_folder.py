@@ -65,21 +65,20 @@ def check_corpora(out: Path, cast: Cast) -> None:
     """Refuse a folder whose run has begun with corpora that say something else now: it would mix the two.
 
     Args:
-        out: The folder; one in which nothing has begun, or which an earlier version began, is taken as it is.
+        out: The folder of a run that has begun; one that an earlier version began is taken as it is.
         cast: The utterances that would take part now.
 
     Raises:
         RunFolderError: Utterances, labels, texts or anything else in the corpora's tables have changed since.
     """
-    path = out / "protocol.json"
-    begun = json.loads(path.read_text()) if path.exists() else {}
-    now = cast.describe()
-    if begun.get("rows", now["rows"]) == now["rows"]:
+    begun = json.loads((out / "protocol.json").read_text())
+    if begun.get("rows", cast.rows) == cast.rows:
         return
+    now = cast.describe()["utterances"]
     counts = [
-        f"{role} {then} utterances then and {now['utterances'][role]} now"
+        f"{role} {then} utterances then and {now[role]} now"
         for role, then in begun["utterances"].items()
-        if then != now["utterances"][role]
+        if then != now[role]
     ]
     said = ", ".join(counts) or "as many utterances, but other labels, speakers, texts or times"
     raise RunFolderError(

@@ -22,9 +22,7 @@ from cleser.speech.backbones import Backbone
 
 BLOCK = 128  # utterances in memory at a time, where all are gone over
 _MAPPED = 1 << 28  # bytes of the store that are mapped at a time
-_AROUND = (
-    1 << 16
-)  # bytes that the system maps beside what is read, when it is read for the first time
+_AROUND = 1 << 16  # bytes that the system maps around what is read for the first time
 
 
 @dataclass(repr=False)
