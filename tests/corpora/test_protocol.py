@@ -315,6 +315,31 @@ def test_a_wrong_name_in_the_map_and_other_emotions_are_said(tmp_path):
     assert len(cast.source) == 16
 
 
+def test_utterances_without_an_emotion_are_counted_where_others_have_one(tmp_path):
+    labels = ("anger", "neutral")
+    source, target = (write_corpus(tmp_path / n, n, emotions=labels) for n in "ab")
+    file = tmp_path / "b" / "manifest.csv"
+    table = pd.read_csv(file)
+    table.loc[:2, "emotion"] = None
+    table.to_csv(file, index=False)
+    cast = Protocol((source,), (target,), labels=labels).load()
+    assert cast.notes == (
+        f"target: 3 of {len(table)} utterances have no emotion and are not tested",
+    )
+    assert len(cast.target) == len(table) - 3
+    assert len(cast.pool) == len(table)  # a method may hear them
+    back = Protocol((target,), (source,), labels=labels).load()
+    assert back.notes == (
+        f"source: 3 of {len(table)} utterances have no emotion and are not learned from",
+    )
+    table.assign(emotion=None).to_csv(
+        file, index=False
+    )  # then all are recognised, and none is scored
+    cast = Protocol((source,), (target,), labels=labels).load()
+    assert cast.notes == ()
+    assert len(cast.target) == len(table)
+
+
 def test_a_part_of_a_split_that_lacks_a_class_is_counted_by_itself(tmp_path):
     spec = write_corpus(tmp_path / "a", "a", emotions=("anger", "neutral"))
     table = pd.read_csv(tmp_path / "a" / "manifest.csv")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -138,20 +138,34 @@ def _notes(protocol: Protocol, renamed: dict[str, pd.DataFrame]) -> tuple[str, .
         if name == "speaker" or protocol.classes
     ]
     for role in ROLES if protocol.classes else ():
-        specs = getattr(protocol, role)
-        emotions = [renamed[spec]["emotion"] for spec in specs]
-        counts = pd.concat(emotions).value_counts() if emotions else pd.Series(dtype=int)
-        others = counts[~counts.index.isin(protocol.labels)]
-        if len(others):
-            listed = ", ".join(f"{name} {count}" for name, count in others.items())
+        emotions = [renamed[spec]["emotion"] for spec in getattr(protocol, role)]
+        if emotions:
             verb = "tested" if role == "target" else "learned from"
-            notes.append(
-                f"{role}: {others.sum()} of {counts.sum()} labelled utterances express other emotions and are not "
-                f"{verb}: {listed}"
-            )
+            notes += _without_class(role, pd.concat(emotions), protocol.labels, verb)
     learned = (*protocol.source, *protocol.auxiliary)
     lost = [said for spec in learned for said in lost_classes(protocol.classes, renamed[spec])]
     return (*notes, *lost)
+
+
+def _without_class(
+    role: str, emotions: pd.Series[str], classes: Sequence[str], verb: str
+) -> list[str]:
+    """Sentences on the utterances of a role that express something else, or of which nobody knows what they express."""
+    counts = emotions.value_counts()
+    others = counts[~counts.index.isin(classes)]
+    blank = int(emotions.isna().sum())
+    notes = []
+    if len(others):
+        listed = ", ".join(f"{name} {count}" for name, count in others.items())
+        notes.append(
+            f"{role}: {others.sum()} of {counts.sum()} labelled utterances express other emotions and are not {verb}: "
+            f"{listed}"
+        )
+    if 0 < blank < len(emotions):  # a target without any label is recognised, and scored nowhere
+        notes.append(
+            f"{role}: {blank} of {len(emotions)} utterances have no emotion and are not {verb}"
+        )
+    return notes
 
 
 def _check_classes(
