@@ -136,19 +136,21 @@ def uses_of(protocol: dict[str, Any]) -> list[str]:
     return found
 
 
+# Entries of protocol.json that follow from its other entries.
+_DERIVED = {
+    "hash",
+    "cast",
+    "rows",
+    "notes",
+    "transductive",
+    "adapts_to_tested",
+    "tested_of_shared",
+    "folds",
+    "settled_normalisation",
+}
+
+
 def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """Names of the terms in which two protocols differ."""
-    told = {
-        "hash",
-        "cast",
-        "rows",
-        "notes",
-        "transductive",
-        "adapts_to_tested",
-        "tested_of_shared",
-        "folds",
-        "settled_normalisation",
-    }  # these follow from others
-    return sorted(
-        k for k in one.keys() | other.keys() if k not in told and one.get(k) != other.get(k)
-    )
+    """Names of the terms in which two protocols differ, but for those that follow from others."""
+    names = (one.keys() | other.keys()) - _DERIVED
+    return sorted(name for name in names if one.get(name) != other.get(name))
