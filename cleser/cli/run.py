@@ -13,6 +13,7 @@ from tyro.conf import OmitArgPrefixes, arg
 from cleser.cli.console import console
 from cleser.cli.idle import refuse_idle
 from cleser.cli.lists import list_flags, merged
+from cleser.cli.pairs import parse_map
 from cleser.corpora.protocol import Protocol
 from cleser.recipe_names import with_current_name
 
@@ -133,18 +134,6 @@ class _SavedSettings:
     package: str = ""
     tuning: dict[str, Any] = field(default_factory=dict)
     alignments: str = ""
-
-
-def parse_map(pairs: Sequence[str]) -> dict[str, str]:
-    """Turn ``("calm=neutral",)`` into ``{"calm": "neutral"}``.
-
-    >>> parse_map(["calm=neutral"])
-    {'calm': 'neutral'}
-    """
-    for pair in pairs:
-        if pair.count("=") != 1 or not all(pair.split("=")):
-            raise ValueError(f"map holds {pair!r}, expected FROM=TO, as calm=neutral")
-    return dict(pair.split("=") for pair in pairs)
 
 
 def parse_prior(prior: str) -> str | dict[str, float]:
