@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from cleser.corpora.protocol import Protocol
+from cleser.corpora.protocol.normalisations import describe_normalisation
 
 
 def in_words(protocol: dict[str, Any]) -> dict[str, str]:
@@ -77,15 +78,6 @@ _ACCESS = {
     "audio": "its audio, without labels",
     "labels": "audio and labels of other speakers (an oracle: an upper bound, not a result)",
 }
-
-
-def describe_normalisation(name: str) -> str:
-    """The name of a normalisation in words.
-
-    >>> describe_normalisation("shrunk"), describe_normalisation("corpus")
-    ('by speaker, shrunk towards the corpus', 'by corpus')
-    """
-    return "by speaker, shrunk towards the corpus" if name == "shrunk" else f"by {name}"
 
 
 def normalised_by(protocol: dict[str, Any]) -> str:
