@@ -166,7 +166,8 @@ def parse_prior(prior: str) -> str | dict[str, float]:
 def run(args: list[str]) -> None:
     """Train and test a recipe: cleser run RECIPE --source … --target … --out DIR."""
     from cleser.evaluation import Run
-    from cleser.experiments.run_folder import SELECTION, RunFolderError
+    from cleser.evaluation.run_files import SELECTION
+    from cleser.experiments.run_folder import RunFolderError
     from cleser.experiments.selection import chosen_already
     from cleser.progress import console as say
 
@@ -352,9 +353,10 @@ def select(
 
 def _check_first(experiment: Experiment) -> None:
     """Refuse what the run itself would refuse before settings are chosen for it, which may take hours."""
+    from cleser.evaluation.run_files import RESULTS
     from cleser.experiments.experiment import admit
 
-    if not (experiment.out / "results.json").exists():
+    if not (experiment.out / RESULTS).exists():
         admit(experiment)
 
 

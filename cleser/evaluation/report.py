@@ -33,6 +33,7 @@ from cleser.evaluation.plots import (
     plot_training,
 )
 from cleser.evaluation.results import Run, compare_runs
+from cleser.evaluation.run_files import EMBEDDINGS, SOURCE
 from cleser.evaluation.tables import (
     CELLS,
     OF_VOTES,
@@ -377,7 +378,7 @@ def _figures(run: Run, anchor: str) -> list[dict[str, Any]]:
     if not run.history.empty:
         said = "Training loss, and what was measured on development speakers, by epoch"
         found.append(_Figure("Training", plot_training(run.history), said, wide=True))
-    if (run.folder / "embeddings.safetensors").exists():
+    if (run.folder / EMBEDDINGS).exists():
         found.append(_map(run))
     return [
         {"title": f.title, "svg": _svg(f.figure, f.alt, f"{anchor}f{number}"), "wide": f.wide}
@@ -412,10 +413,10 @@ def _speakers_title(count: int, unit: str) -> str:
 def _map(run: Run) -> _Figure:
     from safetensors.numpy import load_file  # noqa: PLC0415
 
-    tensors = load_file(run.folder / "embeddings.safetensors")
+    tensors = load_file(run.folder / EMBEDDINGS)
     seed = run.predictions["seed"].min()
     target = run.predictions[run.predictions["seed"] == seed]
-    source = pd.read_parquet(run.folder / "source.parquet")
+    source = pd.read_parquet(run.folder / SOURCE)
     who = pd.concat([target, source], ignore_index=True)
     points = np.concatenate([tensors["embeddings"], tensors["source_embeddings"]])
     drawn = f"{MOST_POINTS} of {len(who)}" if len(who) > MOST_POINTS else f"{len(who)}"

@@ -22,10 +22,10 @@ from cleser.corpora import load
 from cleser.corpora.protocol import Protocol
 from cleser.corpora.registry import check_spec
 from cleser.evaluation import Run, compare_runs, holm
+from cleser.evaluation.run_files import SELECTION
 from cleser.evaluation.tables import headline
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.methods import METHODS, check_task, unknown_recipe
-from cleser.experiments.run_folder import SELECTION
 from cleser.experiments.selection import (
     Choices,
     Selection,
