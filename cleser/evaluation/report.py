@@ -21,6 +21,17 @@ from cleser.evaluation.answers import answer, method_text, name_of, question
 from cleser.evaluation.attribute_report import attribute_figures, attribute_rows
 from cleser.evaluation.intervals import Difference
 from cleser.evaluation.listening import confident_errors
+from cleser.evaluation.numbers_as_text import (
+    OF_VOTES,
+    SHARES,
+    coverage,
+    decimal,
+    headline,
+    interval_text,
+    number_text,
+    p_text,
+    percent,
+)
 from cleser.evaluation.plots import (
     MAP_METHOD,
     MOST_POINTS,
@@ -36,21 +47,12 @@ from cleser.evaluation.results import Run, compare_runs
 from cleser.evaluation.run_files import EMBEDDINGS, SOURCE
 from cleser.evaluation.tables import (
     CELLS,
-    OF_VOTES,
-    SHARES,
     calibration_rows,
-    coverage,
-    decimal,
     difference_cells,
     difference_notes,
     direction,
     frame,
     gender_rows,
-    headline,
-    interval_text,
-    number_text,
-    p_text,
-    percent,
     robustness_metric,
     robustness_rows,
     terms_notes,

@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from cleser.evaluation import Run, compare_runs, holm
+from cleser.evaluation.numbers_as_text import headline
 from cleser.evaluation.run_files import COST
-from cleser.evaluation.tables import headline
 from cleser.experiments.bench.cells import Cell
 from cleser.experiments.variants import reference_of, variant
 from cleser.files import write_text

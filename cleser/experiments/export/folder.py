@@ -15,14 +15,12 @@ from safetensors.torch import save_file
 import cleser
 from cleser.corpora.folds import without_folders
 from cleser.evaluation.attribute_report import attribute_rows
+from cleser.evaluation.numbers_as_text import coverage, decimal, percent
 from cleser.evaluation.results import Run
 from cleser.evaluation.run_files import MODEL, RESULTS
 from cleser.evaluation.tables import (
     calibration_rows,
-    coverage,
-    decimal,
     gender_rows,
-    percent,
     robustness_metric,
     robustness_rows,
     trust_notes,

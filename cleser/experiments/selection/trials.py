@@ -17,8 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cleser.corpora.protocol import Protocol
+from cleser.evaluation.numbers_as_text import headline
 from cleser.evaluation.run_files import RESULTS
-from cleser.evaluation.tables import headline
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.methods import METHODS
 from cleser.experiments.selection.choice import Choice
