@@ -1664,7 +1664,7 @@ FAULTS = (
     ),
     Fault(
         "alignments of parts are cut again",
-        "alignment/folder.py",
+        "alignment/named_files.py",
         "made_of is None and name == recording and row.is_part",
         "name == recording and row.is_part",
         f"{_ALIGN_CORPUS}::test_alignments_of_parts_are_read_as_they_were_made",
