@@ -30,7 +30,7 @@ from cleser.evaluation.multi_label import (
     multi_label_counts,
     multi_label_f1,
 )
-from cleser.evaluation.tables import percent
+from cleser.evaluation.numbers_as_text import percent
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.methods import METHODS
 from cleser.recipes.erm import ERMConfig

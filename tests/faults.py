@@ -127,7 +127,7 @@ FAULTS = (
     ),
     Fault(
         "the backbone is that of any language that is learned from",
-        "experiments/bench.py",
+        "experiments/bench/cells.py",
         "for spec in cell.sources for name",
         "for spec in (*cell.sources, *cell.protocol.auxiliary) for name",
         "tests/experiments/test_bench.py::test_the_backbone_is_that_of_the_sources_language",
@@ -148,7 +148,7 @@ FAULTS = (
     ),
     Fault(
         "a cell of a bench that failed keeps its old figures",
-        "experiments/bench.py",
+        "experiments/bench/running.py",
         "for cell in cells if cell.folder not in failed]",
         'for cell in cells if (cell.folder / "results.json").exists()]',
         f"{_BENCH}::test_a_cell_that_failed_has_no_figures_of_an_earlier_run",
@@ -183,14 +183,14 @@ FAULTS = (
     ),
     Fault(
         "a finished row of chosen settings is that of any matrix in a bench",
-        "experiments/bench.py",
+        "experiments/bench/running.py",
         "if chosen_already(experiment, choices):",
         'if (cell.folder / "results.json").exists():',
         f"{_BENCH}::test_a_finished_row_of_chosen_settings_is_that_of_the_matrix",
     ),
     Fault(
         "a killed worker ends the bench",
-        "experiments/bench.py",
+        "experiments/bench/running.py",
         "except BrokenProcessPool:",
         "except ZeroDivisionError:",
         f"{_BENCH}::test_a_killed_worker_ends_no_bench",
@@ -1515,7 +1515,7 @@ FAULTS = (
     ),
     Fault(
         "one broken cell ends a bench",
-        "experiments/bench.py",
+        "experiments/bench/running.py",
         "except Exception as error:",
         "except ZeroDivisionError as error:",
         "tests/experiments/test_bench.py::test_a_cell_that_breaks_is_said_and_the_others_go_on",
@@ -1664,7 +1664,7 @@ FAULTS = (
     ),
     Fault(
         "alignments of parts are cut again",
-        "alignment/folder.py",
+        "alignment/named_files.py",
         "made_of is None and name == recording and row.is_part",
         "name == recording and row.is_part",
         f"{_ALIGN_CORPUS}::test_alignments_of_parts_are_read_as_they_were_made",
@@ -1885,7 +1885,7 @@ FAULTS = (
     ),
     Fault(
         "partly known speakers make intervals as good as known ones",
-        "evaluation/tables.py",
+        "evaluation/numbers_as_text.py",
         'elif results["unknown_speakers"]:',
         "elif False:",
         "tests/evaluation/test_report.py::"

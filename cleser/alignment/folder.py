@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from functools import cache
-from pathlib import Path, PurePath
-from typing import Final, NamedTuple
+from pathlib import Path
+from typing import Final
 
-import numpy as np
 import pandas as pd
 
-from cleser.alignment.files.ctm import channels_of, read_ctm
 from cleser.alignment.files.json_file import from_entries
-from cleser.alignment.files.read import SUFFIXES, read_alignment
-from cleser.alignment.files.tiers import AlignmentError, Tier, to_alignment
-from cleser.alignment.made_from import MADE_FROM, read_origins
+from cleser.alignment.files.tiers import AlignmentError
+from cleser.alignment.named_files import Found, NamedFiles, Row, problem_of, rows_of
 from cleser.alignment.packed import PackedAlignments
 from cleser.alignment.phones import Alignment
-from cleser.corpora.folders import printable
 from cleser.corpora.recording import RecordingError, read_header
-from cleser.corpora.terms import composed
 
 LATE: Final = 0.1
 """Seconds that a phone may end after its recording does: aligners count in frames."""
@@ -167,24 +161,24 @@ def _load(
     if folder is None:
         found = _stated(manifest, alphabet, problems)
         return _fitting(manifest, found, problems, "the column 'phones'", keep)
-    shelf = _Shelf(existing_folder(folder))
-    found = _filed(manifest, shelf, tier, alphabet, problems)
-    return _fitting(manifest, found, problems, str(folder), keep, shelf)
+    files = NamedFiles(existing_folder(folder))
+    found = _filed(manifest, files, tier, alphabet, problems)
+    return _fitting(manifest, found, problems, str(folder), keep, files)
 
 
 def _filed(
     manifest: pd.DataFrame,
-    shelf: _Shelf,
+    files: NamedFiles,
     tier: str | int | None,
     alphabet: str | None,
     problems: list[dict[str, str]],
-) -> Iterator[_Found | None]:
+) -> Iterator[Found | None]:
     """What the files say of each row."""
-    for row in _rows(manifest):
+    for row in rows_of(manifest):
         try:
-            found = _find(shelf, row, tier, alphabet)
+            found = files.find(row, tier, alphabet)
         except (AlignmentError, OSError) as error:
-            problems.append(_broken(error))
+            problems.append(problem_of(error))
             yield None
             continue
         if found is None:
@@ -199,7 +193,7 @@ _OF_SEVERAL: Final = {_ABSENT: "have none", _MISFIT: "do not fit their recording
 
 def _stated(
     manifest: pd.DataFrame, alphabet: str | None, problems: list[dict[str, str]]
-) -> Iterator[_Found | None]:
+) -> Iterator[Found | None]:
     """What the column ``phones`` says of each row."""
     if "phones" not in manifest:
         raise ValueError(
@@ -215,16 +209,16 @@ def _stated(
             continue
         if known is None:
             problems.append({"path": str(path), "reason": _ABSENT})
-        yield None if known is None else _Found(known, known, str(path))
+        yield None if known is None else Found(known, known, str(path))
 
 
 def _fitting(
     manifest: pd.DataFrame,
-    found: Iterator[_Found | None],
+    found: Iterator[Found | None],
     problems: list[dict[str, str]],
     source: str,
     keep: Callable[[Alignment | None], object],
-    shelf: _Shelf | None = None,
+    files: NamedFiles | None = None,
 ) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
     """Hand over the alignments whose times can be those of their recordings, None in place of others.
 
@@ -239,7 +233,7 @@ def _fitting(
     notes: dict[tuple[str, str], None] = {}
     count = 0
     alone = ~manifest["path"].duplicated(keep=False)
-    for row, one, only in zip(_rows(manifest), found, alone, strict=True):
+    for row, one, only in zip(rows_of(manifest), found, alone, strict=True):
         said = one and _misfit(one, row, length(str(row.path)), alone=only)
         count += one is not None
         if one is None or said:
@@ -248,9 +242,9 @@ def _fitting(
             continue
         keep(one.alignment)
         notes.update(dict.fromkeys((one.file, note) for note in one.alignment.notes))
-    if shelf is not None:
-        problems += shelf.problems
-        _check_some(manifest, count, problems, shelf)
+    if files is not None:
+        problems += files.problems
+        _check_some(manifest, count, problems, files)
     if 2 * len(misfits) > count:
         first = misfits[0]
         raise ValueError(
@@ -262,14 +256,14 @@ def _fitting(
 
 
 def _check_some(
-    manifest: pd.DataFrame, count: int, problems: list[dict[str, str]], shelf: _Shelf
+    manifest: pd.DataFrame, count: int, problems: list[dict[str, str]], files: NamedFiles
 ) -> None:
     """Refuse a folder that holds no alignment of any utterance, rather than do without alignments."""
     if len(manifest) and not count and all(p["reason"] == _ABSENT for p in problems):
         first = Path(manifest["path"].iloc[0])
         raise ValueError(
-            f"{shelf.folder}: none of {len(manifest)} utterances has an alignment here, expected files like "
-            f"{first.stem}.TextGrid; found {shelf.sample()}"
+            f"{files.folder}: none of {len(manifest)} utterances has an alignment here, expected files like "
+            f"{first.stem}.TextGrid; found {files.sample()}"
         )
 
 
@@ -282,7 +276,7 @@ def _seconds(path: str) -> float | None:
     return header.frames / header.samplerate
 
 
-def _misfit(found: _Found, row: _Row, seconds: float | None, *, alone: bool) -> str | None:
+def _misfit(found: Found, row: Row, seconds: float | None, *, alone: bool) -> str | None:
     """What tells that an alignment is another recording's or part's, or in another unit.
 
     A file that is named like a recording may be an utterance's where that is ``alone`` in it. Of several utterances, as
@@ -322,7 +316,7 @@ _REMEDY: Final = (
 )
 
 
-def _advice(last: float, length: float, row: _Row, seconds: float) -> str:
+def _advice(last: float, length: float, row: Row, seconds: float) -> str:
     """What may have led to phones that end after the sound."""
     if 200 < last / max(length, 1e-3) < 5000:
         return "; are its times milliseconds?"
@@ -334,162 +328,3 @@ def _advice(last: float, length: float, row: _Row, seconds: float) -> str:
 def _stretch(start: float, end: float) -> str:
     stop = "the end" if pd.isna(end) else f"{end:g} s"
     return f"{start:g} s to {stop}"
-
-
-def _rows(manifest: pd.DataFrame) -> Iterator[_Row]:
-    columns = (manifest[name] for name in ("utterance", "path", "start", "end"))
-    for utterance, path, start, end in zip(*columns, strict=True):
-        yield _Row(utterance, PurePath(path), start, end)
-
-
-class _Found(NamedTuple):
-    """An alignment, the one of the recording that it was cut from (or itself), and the file.
-
-    Of a file that is known to be of a part of its recording, ``part`` says where that begins and ends.
-    """
-
-    alignment: Alignment
-    whole: Alignment
-    file: str
-    part: tuple[float, float] | None = None
-
-
-class _Row(NamedTuple):
-    utterance: str
-    path: PurePath
-    start: float
-    end: float
-
-    @property
-    def is_part(self) -> bool:
-        return _is_part(self.start, self.end)
-
-    def is_from(self, part: tuple[float, float]) -> bool:
-        """Whether it is this part of its recording, but for the rounding of tables."""
-        return bool(np.allclose((self.start, self.end), part, rtol=0, atol=1e-3, equal_nan=True))
-
-
-def _is_part(start: float, end: float) -> bool:
-    return start > 0 or not pd.isna(end)  # NaN is the recording's end
-
-
-class _Shelf:
-    """Files of alignments by what they are named, in the one form in which ids of utterances are."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.files: dict[str, list[Path]] = {}
-        self.problems: list[dict[str, str]] = []
-        self.parts: dict[Path, tuple[float, float]] = {}
-        for path in _walk(folder, self.problems):
-            if path.name == MADE_FROM:
-                self.parts |= _parts(path.parent)
-                continue
-            name = composed(path.stem).removesuffix("_annot")  # as emuR's
-            self.files.setdefault(name, []).append(path)
-        self.recordings: dict[str, tuple[Path, Tier]] | None = None
-
-    def get(self, row: _Row, name: str) -> Path | None:
-        files = self.files.get(name, [])
-        if len(files) < 2:
-            return files[0] if files else None
-        near = {file: _nearness(file, row) for file in files}
-        ranked = sorted(files, key=near.__getitem__)
-        if near[ranked[0]] == near[ranked[1]]:
-            said = f"{ranked[1]} is named alike, expected one for {row.path}"
-            raise AlignmentError(ranked[0], said)
-        return ranked[0]
-
-    def recording(self, name: str) -> tuple[Path, Tier] | None:
-        """What a CTM file of many recordings says of one."""
-        if self.recordings is None:
-            self.recordings = {}
-            for path in (p for files in self.files.values() for p in files if _is_ctm(p)):
-                try:
-                    found = read_ctm(path)
-                except (AlignmentError, OSError) as error:
-                    self.problems.append(_broken(error))
-                else:
-                    self.recordings.update({key: (path, tier) for key, tier in found.items()})
-        if name not in self.recordings and (channels := channels_of(self.recordings, name)):
-            path = self.recordings[channels[0]][0]
-            said = f"{name!r} has several channels, expected utterances named {channels}"
-            raise AlignmentError(path, said)
-        return self.recordings.get(name)
-
-    def sample(self) -> str:
-        names = [path.name for files in list(self.files.values())[:3] for path in files[:1]]
-        return (
-            f"{', '.join(names)}, …" if names else f"no file that ends in one of {list(SUFFIXES)}"
-        )
-
-
-def _walk(folder: Path, problems: list[dict[str, str]]) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
-        problems.append(_broken(error))
-
-    for parent, folders, files in os.walk(folder, onerror=refuse):
-        folders.sort()
-        for name in sorted(files):
-            if name == MADE_FROM or name.lower().endswith(SUFFIXES):
-                yield Path(parent, name)
-
-
-def _parts(folder: Path) -> dict[Path, tuple[float, float]]:
-    """The files that cleser align made of parts of recordings: their times count from the part's start."""
-    return {
-        folder / f"{utterance}.TextGrid": (origin.start, origin.end)
-        for utterance, origin in read_origins(folder).items()
-        if _is_part(origin.start, origin.end)
-    }
-
-
-def _is_ctm(path: Path) -> bool:
-    return path.suffix.lower() == ".ctm"
-
-
-def _nearness(file: Path, row: _Row) -> tuple[int, int, int]:
-    """How the file lies to the utterance's name, then to its recording: the least is nearest."""
-    named = _shared_folders(file, PurePath(row.utterance))
-    return -named, -_shared_folders(file, row.path), _rank(file)
-
-
-def _shared_folders(file: Path, recording: PurePath) -> int:
-    count = 0
-    for a, b in zip(reversed(file.parent.parts), reversed(recording.parent.parts), strict=False):
-        if composed(a) != composed(b):
-            break
-        count += 1
-    return count
-
-
-def _rank(file: Path) -> int:
-    return SUFFIXES.index(file.suffix.lower())
-
-
-def _find(shelf: _Shelf, row: _Row, tier: str | int | None, alphabet: str | None) -> _Found | None:
-    own, recording = composed(row.utterance.rsplit("/", 1)[-1]), composed(row.path.stem)
-    for name in dict.fromkeys((own, recording)):
-        file = shelf.get(row, name)
-        if file is not None:
-            of = name if _is_ctm(file) else tier
-            whole = read_alignment(file, tier=of, alphabet=alphabet)
-        elif (spoken := shelf.recording(name)) is not None:
-            file = spoken[0]
-            whole = to_alignment(spoken[1], file, alphabet)
-        else:
-            continue
-        made_of = shelf.parts.get(file)
-        of_recording = made_of is None and name == recording and row.is_part
-        end = row.end if row.end == row.end else None
-        part = whole.cut(row.start, end) if of_recording else whole
-        return _Found(part, whole, str(file), made_of)
-    return None
-
-
-def _broken(error: AlignmentError | OSError) -> dict[str, str]:
-    if isinstance(error, AlignmentError):
-        at = f"{error.where}: " if error.where else ""
-        return {"path": printable(error.path), "reason": f"cannot be read: {at}{error.reason}"}
-    said = f"cannot be read: {error.strerror or error}"
-    return {"path": printable(str(error.filename or "")), "reason": said}

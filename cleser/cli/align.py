@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tyro.conf import Positional
 
 from cleser.cli.console import console
+from cleser.cli.pairs import parse_voices
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,19 +41,12 @@ def align(
     from cleser.corpora import load
     from cleser.progress import track
 
-    settings = AlignmentSettings(aligner, _voices(voice), segment)
+    settings = AlignmentSettings(aligner, parse_voices(voice), segment)
     manifest = load(corpus, labels=False)
     with track(corpus.partition(":")[0], len(manifest)) as advance:
         table = align_corpus(manifest, out, settings, workers=workers, advance=advance)
     console.print(_summary(table), highlight=False, soft_wrap=True)
     console.print(f"alignments: {out}", highlight=False, soft_wrap=True)
-
-
-def _voices(pairs: tuple[str, ...]) -> dict[str, str]:
-    for pair in pairs:
-        if pair.count("=") != 1 or not all(pair.split("=")):
-            raise ValueError(f"voice holds {pair!r}, expected LANGUAGE=VOICE, as en=en-gb-scotland")
-    return dict(pair.split("=") for pair in pairs)
 
 
 def _summary(table: pd.DataFrame) -> str:

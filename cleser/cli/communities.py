@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from tyro.conf import Positional
 
 from cleser.cli.console import console
-from cleser.cli.run import parse_map
+from cleser.cli.pairs import parse_map
 from cleser.suggestions import did_you_mean
 
 if TYPE_CHECKING:

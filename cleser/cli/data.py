@@ -23,7 +23,7 @@ def data_describe(spec: Positional[str], *, map: tuple[str, ...] = (), probe: bo
         map: Emotions to rename, as calm=neutral.
         probe: Open every recording for its length and sampling rate.
     """
-    from cleser.cli.run import parse_map
+    from cleser.cli.pairs import parse_map
     from cleser.corpora import describe, load
 
     console.print(describe(load(spec, parse_map(map)), probe=probe))
@@ -161,7 +161,7 @@ def data_convert(
         to: The layout of the manifest.
         map: Emotions to rename, as calm=neutral.
     """
-    from cleser.cli.run import parse_map
+    from cleser.cli.pairs import parse_map
     from cleser.corpora import load, problems
     from cleser.corpora.convert import write_manifest
 

@@ -49,7 +49,7 @@ def phonemes(
     from cleser.corpora.registry import check_distinct, load
     from cleser.progress import track
     from cleser.speech import load_backbone
-    from cleser.studies.layer_maps import save_figure
+    from cleser.studies.figures import save_figure
     from cleser.studies.phonemes import plot_vowels, study_phonemes
 
     for flag, value, least in (

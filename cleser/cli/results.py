@@ -8,7 +8,7 @@ from tyro.conf import Positional
 
 from cleser.cli.console import console
 from cleser.cli.idle import refuse_idle
-from cleser.cli.run import parse_map
+from cleser.cli.pairs import parse_map
 
 
 def evaluate(

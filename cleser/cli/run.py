@@ -13,6 +13,7 @@ from tyro.conf import OmitArgPrefixes, arg
 from cleser.cli.console import console
 from cleser.cli.idle import refuse_idle
 from cleser.cli.lists import list_flags, merged
+from cleser.cli.pairs import parse_map
 from cleser.corpora.protocol import Protocol
 from cleser.recipe_names import with_current_name
 
@@ -135,18 +136,6 @@ class _SavedSettings:
     alignments: str = ""
 
 
-def parse_map(pairs: Sequence[str]) -> dict[str, str]:
-    """Turn ``("calm=neutral",)`` into ``{"calm": "neutral"}``.
-
-    >>> parse_map(["calm=neutral"])
-    {'calm': 'neutral'}
-    """
-    for pair in pairs:
-        if pair.count("=") != 1 or not all(pair.split("=")):
-            raise ValueError(f"map holds {pair!r}, expected FROM=TO, as calm=neutral")
-    return dict(pair.split("=") for pair in pairs)
-
-
 def parse_prior(prior: str) -> str | dict[str, float]:
     """The name of a prior, or the class shares that a file holds.
 
@@ -177,7 +166,8 @@ def parse_prior(prior: str) -> str | dict[str, float]:
 def run(args: list[str]) -> None:
     """Train and test a recipe: cleser run RECIPE --source … --target … --out DIR."""
     from cleser.evaluation import Run
-    from cleser.experiments.run_folder import SELECTION, RunFolderError
+    from cleser.evaluation.run_files import SELECTION
+    from cleser.experiments.run_folder import RunFolderError
     from cleser.experiments.selection import chosen_already
     from cleser.progress import console as say
 
@@ -363,9 +353,10 @@ def select(
 
 def _check_first(experiment: Experiment) -> None:
     """Refuse what the run itself would refuse before settings are chosen for it, which may take hours."""
+    from cleser.evaluation.run_files import RESULTS
     from cleser.experiments.experiment import admit
 
-    if not (experiment.out / "results.json").exists():
+    if not (experiment.out / RESULTS).exists():
         admit(experiment)
 
 

@@ -7,8 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from cleser.evaluation.intervals import Difference
+from cleser.evaluation.numbers_as_text import (
+    coverage,
+    covers_seeds,
+    headline,
+    interval_text,
+    p_text,
+)
 from cleser.evaluation.results import Run
-from cleser.evaluation.tables import coverage, covers_seeds, headline, interval_text, p_text
 from cleser.evaluation.terms import in_words
 from cleser.multiple_tests import holm
 

@@ -21,6 +21,17 @@ from cleser.evaluation.answers import answer, method_text, name_of, question
 from cleser.evaluation.attribute_report import attribute_figures, attribute_rows
 from cleser.evaluation.intervals import Difference
 from cleser.evaluation.listening import confident_errors
+from cleser.evaluation.numbers_as_text import (
+    OF_VOTES,
+    SHARES,
+    coverage,
+    decimal,
+    headline,
+    interval_text,
+    number_text,
+    p_text,
+    percent,
+)
 from cleser.evaluation.plots import (
     MAP_METHOD,
     MOST_POINTS,
@@ -33,23 +44,15 @@ from cleser.evaluation.plots import (
     plot_training,
 )
 from cleser.evaluation.results import Run, compare_runs
+from cleser.evaluation.run_files import EMBEDDINGS, SOURCE
 from cleser.evaluation.tables import (
     CELLS,
-    OF_VOTES,
-    SHARES,
     calibration_rows,
-    coverage,
-    decimal,
     difference_cells,
     difference_notes,
     direction,
     frame,
     gender_rows,
-    headline,
-    interval_text,
-    number_text,
-    p_text,
-    percent,
     robustness_metric,
     robustness_rows,
     terms_notes,
@@ -377,7 +380,7 @@ def _figures(run: Run, anchor: str) -> list[dict[str, Any]]:
     if not run.history.empty:
         said = "Training loss, and what was measured on development speakers, by epoch"
         found.append(_Figure("Training", plot_training(run.history), said, wide=True))
-    if (run.folder / "embeddings.safetensors").exists():
+    if (run.folder / EMBEDDINGS).exists():
         found.append(_map(run))
     return [
         {"title": f.title, "svg": _svg(f.figure, f.alt, f"{anchor}f{number}"), "wide": f.wide}
@@ -412,10 +415,10 @@ def _speakers_title(count: int, unit: str) -> str:
 def _map(run: Run) -> _Figure:
     from safetensors.numpy import load_file  # noqa: PLC0415
 
-    tensors = load_file(run.folder / "embeddings.safetensors")
+    tensors = load_file(run.folder / EMBEDDINGS)
     seed = run.predictions["seed"].min()
     target = run.predictions[run.predictions["seed"] == seed]
-    source = pd.read_parquet(run.folder / "source.parquet")
+    source = pd.read_parquet(run.folder / SOURCE)
     who = pd.concat([target, source], ignore_index=True)
     points = np.concatenate([tensors["embeddings"], tensors["source_embeddings"]])
     drawn = f"{MOST_POINTS} of {len(who)}" if len(who) > MOST_POINTS else f"{len(who)}"

@@ -21,6 +21,16 @@ from cleser.evaluation.gender import gender_gap
 from cleser.evaluation.intervals import Difference, interval, paired_difference
 from cleser.evaluation.measures import Measure, measures
 from cleser.evaluation.metrics import METRICS, f1, precision, recall
+from cleser.evaluation.run_files import (
+    CONFIG,
+    DEVELOPMENT,
+    HISTORY,
+    PREDICTIONS,
+    PROTOCOL,
+    RESULTS,
+    SELECTION,
+    TRIALS,
+)
 from cleser.evaluation.speakers import Clusters, cluster
 from cleser.evaluation.terms import differing
 from cleser.evaluation.unlabelled import summarise_unlabelled
@@ -37,29 +47,29 @@ class Run:
     @cached_property
     def settings(self) -> dict[str, Any]:
         """Settings of the run, from ``config.yaml``."""
-        return with_current_name(yaml.safe_load(self._path("config.yaml").read_text()))
+        return with_current_name(yaml.safe_load(self._path(CONFIG).read_text()))
 
     @cached_property
     def protocol(self) -> dict[str, Any]:
         """Protocol of the run, from ``protocol.json``."""
-        protocol: dict[str, Any] = json.loads(self._path("protocol.json").read_text())
+        protocol: dict[str, Any] = json.loads(self._path(PROTOCOL).read_text())
         # Runs of old versions do not say what their methods use of the target: one hash stands for all.
         return {"cast": protocol["hash"], **protocol}
 
     @cached_property
     def results(self) -> dict[str, Any]:
         """Figures of the run, from ``results.json``."""
-        return with_current_name(json.loads(self._path("results.json").read_text()))
+        return with_current_name(json.loads(self._path(RESULTS).read_text()))
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """Predictions of the tested utterances, from ``predictions.parquet``."""
-        return pd.read_parquet(self._path("predictions.parquet"))
+        return pd.read_parquet(self._path(PREDICTIONS))
 
     @cached_property
     def development(self) -> pd.DataFrame | None:
         """``development.parquet``: predictions of the source's development speakers; None where none were kept."""
-        path = self.folder / "development.parquet"
+        path = self.folder / DEVELOPMENT
         return pd.read_parquet(path) if path.exists() else None
 
     @cached_property
@@ -79,7 +89,7 @@ class Run:
 
         The column ``taken`` says which row was; older versions did not write it.
         """
-        path = self.folder / "selection" / "transfer.csv"
+        path = self.folder / SELECTION / TRIALS
         return pd.read_csv(path) if path.exists() else pd.DataFrame()
 
     @cached_property
@@ -108,7 +118,7 @@ class Run:
     @property
     def history(self) -> pd.DataFrame:
         """``metrics.jsonl``; empty where nothing was trained by epochs."""
-        path = self.folder / "metrics.jsonl"
+        path = self.folder / HISTORY
         return pd.read_json(path, lines=True) if path.exists() else pd.DataFrame()
 
     def _path(self, name: str) -> Path:
@@ -129,11 +139,11 @@ def runs_below(folder: Path) -> list[Path]:
     Raises:
         ValueError: There is no finished run.
     """
-    if (folder / "config.yaml").exists():
+    if (folder / CONFIG).exists():
         return [folder]
     found: list[Path] = []
     for below in sorted(path for path in folder.iterdir() if path.is_dir()):
-        found += [below] if (below / "results.json").exists() else _matrix_rows(below)
+        found += [below] if (below / RESULTS).exists() else _matrix_rows(below)
     if not found:
         raise ValueError(
             f"{folder}: found no results.json, neither in it nor in folders below, expected the folder of a finished "
@@ -143,7 +153,7 @@ def runs_below(folder: Path) -> list[Path]:
 
 
 def _matrix_rows(folder: Path) -> list[Path]:
-    return sorted(path.parent for path in folder.glob("*/results.json"))
+    return sorted(path.parent for path in folder.glob(f"*/{RESULTS}"))
 
 
 def write_results(
@@ -182,7 +192,7 @@ def write_results(
             results["calibration"] = _calibration(run, temperatures)
     if sets := _test_sets(run):
         results["test_sets"] = sets
-    write_text(folder / "results.json", json.dumps(results, indent=2) + "\n")
+    write_text(folder / RESULTS, json.dumps(results, indent=2) + "\n")
     return results
 
 

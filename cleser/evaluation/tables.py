@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pandas as pd
 from rich.console import Group
@@ -14,143 +14,25 @@ from rich.table import Table
 from rich.text import Text
 
 from cleser.evaluation.intervals import Difference
+from cleser.evaluation.numbers_as_text import (
+    OF_VOTES,
+    SHARES,
+    UNCOVERED,
+    change_text,
+    coverage,
+    decimal,
+    headline,
+    interval_text,
+    metric_text,
+    number_text,
+    p_text,
+    percent,
+    share_text,
+)
 from cleser.evaluation.results import Comparison, Run
 from cleser.evaluation.terms import uses_of
 from cleser.evaluation.unlabelled import show_unlabelled
 from cleser.multiple_tests import holm
-
-
-def number_text(value: float, *, share: bool = True, sign: str = "") -> str:
-    """A figure as text: a share in per cent with one decimal, a correlation or an error with three.
-
-    Args:
-        value: The figure.
-        share: Whether it is a share, or a difference of shares.
-        sign: ``"+"`` for a difference, whose sign is always written.
-
-    >>> number_text(0.624), number_text(0.624, share=False), number_text(0.02, sign="+")
-    ('62.4', '0.624', '+2.0')
-    """
-    return f"{100 * value:{sign}.1f}" if share else f"{value:{sign}.3f}"
-
-
-def interval_text(
-    ends: Sequence[float | None], *, share: bool = True, sign: str = "", form: str = "{} to {}"
-) -> str:
-    """An interval as text, whose ends are written as :func:`number_text` does; empty where it has none.
-
-    Args:
-        ends: Lower and upper end; None where there are too few speakers.
-        share: Whether they are shares, or differences of shares.
-        sign: ``"+"`` for a difference.
-        form: What stands around and between the ends.
-
-    >>> interval_text([0.571, 0.673]), interval_text([-0.02, 0.01], share=False, sign="+")
-    ('57.1 to 67.3', '-0.020 to +0.010')
-    >>> interval_text([None, None])
-    ''
-    """
-    low, high = ends
-    if low is None or high is None:
-        return ""
-    return form.format(*(number_text(end, share=share, sign=sign) for end in (low, high)))
-
-
-def _mean_text(metric: dict[str, Any], *, share: bool = True) -> str:
-    """A metric's mean, with the standard deviation over seeds where there are several."""
-    text, sd = number_text(metric["mean"], share=share), metric.get("sd")
-    return text if sd is None else f"{text} ± {number_text(sd, share=share)}"
-
-
-def percent(metric: dict[str, Any], *, interval: bool = True) -> str:
-    """A metric of ``results.json`` as ``62.4 ± 0.8 [57.1, 67.3]``: mean, standard deviation over seeds, interval.
-
-    The interval covers speakers and seeds; where it does not cover seeds, this is said.
-
-    >>> metric = {"mean": 0.624, "sd": 0.008, "ci95": [0.571, 0.673], "covers": "speakers and seeds"}
-    >>> percent(metric)
-    '62.4 ± 0.8 [57.1, 67.3]'
-    >>> percent({**metric, "sd": None, "covers": "speakers"})
-    '62.4 [57.1, 67.3] (seeds are not covered)'
-    """
-    text = _mean_text(metric)
-    within = interval_text(metric["ci95"], form="[{}, {}]") if interval else ""
-    if not within:
-        return text
-    return f"{text} {within}" if covers_seeds(metric) else f"{text} {within} ({_UNCOVERED})"
-
-
-_UNCOVERED = "seeds are not covered"
-
-
-def covers_seeds(metric: dict[str, Any]) -> bool:
-    """Whether a metric's interval covers seeds; results of old versions, which do not say, covered speakers alone."""
-    return str(metric.get("covers", "")).endswith("seeds")
-
-
-def coverage(results: dict[str, Any]) -> str:
-    """What the intervals of ``results.json`` cover and what not, in a line.
-
-    >>> metric = {"covers": "speakers", "resampled": "speakers", "clusters": 24}
-    >>> coverage({"uar": metric, "seeds": [0], "unknown_speakers": 0})
-    'intervals cover 24 speakers; seeds are not covered'
-    """
-    first, count = results[headline(results)], len(results["seeds"])
-    seeds = f" and {count} seeds" if covers_seeds(first) else f"; {_UNCOVERED}"
-    if first["clusters"] < 2:
-        return f"no intervals: all tested utterances are of one speaker{f'; {_UNCOVERED}' if count == 1 else ''}"
-    note = f"intervals cover {first['clusters']} {first['resampled']}{seeds}"
-    if first["resampled"] == "utterances":
-        note += " (no speakers are known: they are too narrow if speakers recur)"
-    elif results["unknown_speakers"]:
-        count = results["unknown_speakers"]
-        note += (
-            f" ({count} utterances without a speaker count as one each: intervals are too narrow if speakers recur "
-            "among these)"
-        )
-    return note
-
-
-def headline(results: dict[str, Any]) -> str:
-    """The metric that a run is told by: ``"uar"``, or ``"ccc"`` where it predicts attributes alone.
-
-    Raises:
-        ValueError: There are no scores, since the target has no labels.
-    """
-    if "recognised" in results:
-        raise ValueError("the run has no scores, since no utterance of its target has a label")
-    return "uar" if "uar" in results else "ccc"
-
-
-def decimal(metric: dict[str, Any]) -> tuple[str, str]:
-    """A correlation or an error of ``results.json`` as text, and its interval.
-
-    >>> decimal({"mean": 0.624, "sd": 0.008, "ci95": [-0.071, 0.673]})
-    ('0.624 ± 0.008', '-0.071 to 0.673')
-    """
-    return _mean_text(metric, share=False), interval_text(metric["ci95"], share=False) or "–"
-
-
-def _shares(metric: dict[str, Any]) -> tuple[str, str]:
-    """A share of ``results.json`` as text, in per cent, and its interval."""
-    return f"{_mean_text(metric)} %", interval_text(metric["ci95"]) or "–"
-
-
-def _cells(name: str, metric: dict[str, Any]) -> tuple[str, str]:
-    """A metric of this name as text, and its interval."""
-    return _shares(metric) if name in SHARES else decimal(metric)
-
-
-SHARES: Final = {
-    "uar": "UAR",
-    "macro_f1": "macro-F1",
-    "accuracy": "accuracy",
-    "multi_label_f1": "multi-label macro-F1",
-    "average_precision": "macro average precision",
-    "exact_match": "all emotions right",
-}
-"""Metrics that are told in per cent, with their names for a reader. All others are told as they are."""
-OF_VOTES: Final = {"kl": "KL from the votes", "soft_accuracy": "soft accuracy"}
 
 
 def show_results(results: dict[str, Any]) -> Group:
@@ -163,7 +45,7 @@ def show_results(results: dict[str, Any]) -> Group:
     for heading in ("metric", "mean ± sd over seeds", "95 % interval"):
         table.add_column(heading)
     for name, label in (pair for pair in SHARES.items() if pair[0] in results):
-        table.add_row(label, *_shares(results[name]))
+        table.add_row(label, *share_text(results[name]))
         if name == "accuracy":
             table.add_row(*majority_row(results))
     for name in (name for name in results if name.startswith(("ccc", "rmse_"))):
@@ -176,7 +58,7 @@ def show_results(results: dict[str, Any]) -> Group:
         table.add_row(f"  recall of {name}", "–" if share is None else f"{100 * share:.1f} %", "")
     for name, found in results.get("test_sets", {}).items():
         score = headline(found)
-        table.add_row(f"{score.upper()} of {name}", *_cells(score, found[score]))
+        table.add_row(f"{score.upper()} of {name}", *metric_text(score, found[score]))
     for row in (*gender_rows(results), *calibration_rows(results)):
         table.add_row(*row)
     note = f"{results['n_utterances']} utterances; {coverage(results)}"
@@ -228,11 +110,11 @@ def gender_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Label, value and interval of each gender's UAR and their difference, as text."""
     found = results.get("gender", {"groups": {}, "difference": None})
     rows = [
-        (f"UAR of {of['speakers']} {name} speakers", *_shares(of["uar"]))
+        (f"UAR of {of['speakers']} {name} speakers", *share_text(of["uar"]))
         for name, of in found["groups"].items()
     ]
     if found["difference"]:
-        rows.append(("female − male", *_change(found["difference"])))
+        rows.append(("female − male", *change_text(found["difference"])))
     return rows
 
 
@@ -245,8 +127,8 @@ def calibration_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
         for when, said in names.items()
         if when in found
         for row in (
-            (f"calibration error (ECE){said}", *_shares(found[when]["ece"])),
-            (f"confidence − accuracy{said}", *_change(found[when]["overconfidence"])),
+            (f"calibration error (ECE){said}", *share_text(found[when]["ece"])),
+            (f"confidence − accuracy{said}", *change_text(found[when]["overconfidence"])),
         )
     ]
 
@@ -283,8 +165,12 @@ def robustness_rows(conditions: Sequence[dict[str, Any]]) -> list[tuple[str, str
     return [
         (
             condition_name(row),
-            _cells(headline(row), row[headline(row)])[0],
-            *(("", "") if row["kind"] == "clean" else _change(row["change"], share="uar" in row)),
+            metric_text(headline(row), row[headline(row)])[0],
+            *(
+                ("", "")
+                if row["kind"] == "clean"
+                else change_text(row["change"], share="uar" in row)
+            ),
         )
         for row in conditions
     ]
@@ -293,13 +179,6 @@ def robustness_rows(conditions: Sequence[dict[str, Any]]) -> list[tuple[str, str
 def robustness_metric(conditions: Sequence[dict[str, Any]]) -> str:
     """What was measured of degraded recordings: UAR, or of a run without emotions the attributes' mean CCC."""
     return "mean CCC" if conditions and "ccc" in conditions[0] else "UAR"
-
-
-def _change(metric: dict[str, Any], *, share: bool = True) -> tuple[str, str]:
-    """A difference and its interval as text, of shares in points or of correlations."""
-    mean = number_text(metric["mean"], share=share, sign="+")
-    within = interval_text(metric["ci95"], share=share, sign="+")
-    return f"{mean} %" if share else mean, within or "–"
 
 
 def condition_name(row: dict[str, Any]) -> str:
@@ -362,7 +241,7 @@ def show_comparison(comparison: Comparison) -> Group:
     found = comparison.differences
     corrected = holm([difference.p for difference in found.values()])
     for (name, difference), p in zip(found.items(), corrected, strict=True):
-        means = [_cells(name, run.results[name])[0] for run in (a, b)]
+        means = [metric_text(name, run.results[name])[0] for run in (a, b)]
         cells = difference_cells(difference, share=name in SHARES)
         table.add_row(name, *means, *cells, p_text(p))
     lines = [
@@ -389,22 +268,11 @@ def difference_cells(found: Difference, *, share: bool = True) -> tuple[str, str
     return difference, within, p_text(found.p)
 
 
-def p_text(p: float) -> str:
-    """A p-value with three digits.
-
-    >>> p_text(0.0004), p_text(0.0312), p_text(float("nan"))
-    ('< 0.001', '0.031', '–')
-    """
-    if math.isnan(p):
-        return "–"
-    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
-
-
 def difference_notes(found: Difference) -> list[str]:
     """What a difference's interval and p-value cover, and what they rest on."""
     note = f"paired over {found.groups} {found.unit}"
     if not found.covers.endswith("seeds"):
-        note += f"; {_UNCOVERED} (A has {found.seeds[0]}, B {found.seeds[1]})"
+        note += f"; {UNCOVERED} (A has {found.seeds[0]}, B {found.seeds[1]})"
     elif found.by_seed:
         note += f" and {found.seeds[0]} seeds, one by one: each tests other {found.unit}"
     else:

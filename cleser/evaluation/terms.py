@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from cleser.corpora.protocol import Protocol
+from cleser.corpora.protocol.normalisations import describe_normalisation
 
 
 def in_words(protocol: dict[str, Any]) -> dict[str, str]:
@@ -79,15 +80,6 @@ _ACCESS = {
 }
 
 
-def describe_normalisation(name: str) -> str:
-    """The name of a normalisation in words.
-
-    >>> describe_normalisation("shrunk"), describe_normalisation("corpus")
-    ('by speaker, shrunk towards the corpus', 'by corpus')
-    """
-    return "by speaker, shrunk towards the corpus" if name == "shrunk" else f"by {name}"
-
-
 def normalised_by(protocol: dict[str, Any]) -> str:
     """Whose statistics features are standardised by, in words.
 
@@ -136,19 +128,21 @@ def uses_of(protocol: dict[str, Any]) -> list[str]:
     return found
 
 
+# Entries of protocol.json that follow from its other entries.
+_DERIVED = {
+    "hash",
+    "cast",
+    "rows",
+    "notes",
+    "transductive",
+    "adapts_to_tested",
+    "tested_of_shared",
+    "folds",
+    "settled_normalisation",
+}
+
+
 def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """Names of the terms in which two protocols differ."""
-    told = {
-        "hash",
-        "cast",
-        "rows",
-        "notes",
-        "transductive",
-        "adapts_to_tested",
-        "tested_of_shared",
-        "folds",
-        "settled_normalisation",
-    }  # these follow from others
-    return sorted(
-        k for k in one.keys() | other.keys() if k not in told and one.get(k) != other.get(k)
-    )
+    """Names of the terms in which two protocols differ, but for those that follow from others."""
+    names = (one.keys() | other.keys()) - _DERIVED
+    return sorted(name for name in names if one.get(name) != other.get(name))

@@ -15,6 +15,7 @@ from cleser.alignment.folder import existing_folder
 from cleser.corpora.audit import LeakageError, audit
 from cleser.corpora.protocol import Cast, Parts, Protocol
 from cleser.evaluation import Run
+from cleser.evaluation.run_files import CHECKPOINTS, PROTOCOL
 from cleser.experiments.access import check_access, sealed, uses_of
 from cleser.experiments.data import Data
 from cleser.experiments.declared import declared
@@ -117,7 +118,7 @@ class Experiment:
                 no run.
         """
         found = holds_finished(self.out, self.settings(), chosen=chosen)
-        if (self.out / "protocol.json").exists():
+        if (self.out / PROTOCOL).exists():
             check_corpora(self.out, cast or self.protocol.load())
         return found
 
@@ -288,7 +289,7 @@ def _fit_all(
             write_history(experiment.out, history)
             trackers.epochs(history)
 
-        checkpoint = experiment.out / "checkpoints" / f"seed{seed}.safetensors"
+        checkpoint = experiment.out / CHECKPOINTS / f"seed{seed}.safetensors"
         try:
             networks.append(fit(Repeat(seed, data, data.cast.parts(seed), checkpoint, report)))
         except ValueError:

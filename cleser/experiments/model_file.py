@@ -18,6 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from cleser.evaluation.run_files import MODEL
 from cleser.experiments.data import Data
 from cleser.files import replacing
 
@@ -43,7 +44,7 @@ def write_model(out: Path, fitted: Sequence[dict[str, Tensor]], data: Data) -> N
         tensors |= {f"one_sided.{n}": t for n, t in data.one_sided.tensors().items()}
     if data.sentences is not None:
         tensors |= {f"sentences.{n}": t for n, t in data.sentences.tensors().items()}
-    with replacing(out / "model.safetensors") as part:
+    with replacing(out / MODEL) as part:
         save_file(tensors, part, metadata={"task": json.dumps(task)})
 
 

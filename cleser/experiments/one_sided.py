@@ -34,7 +34,7 @@ from torch import Tensor
 
 from cleser.alignment import Alignment
 from cleser.corpora.protocol import Normalisation, Protocol
-from cleser.evaluation.terms import describe_normalisation
+from cleser.corpora.protocol.normalisations import describe_normalisation
 from cleser.features.normalisation import StandardisedSummaries
 from cleser.features.pooled import Record
 from cleser.speech.backbones import Backbone

@@ -19,6 +19,18 @@ from torch import Tensor
 from cleser.corpora.left_out import lost
 from cleser.corpora.protocol import Cast, Protocol, Uses
 from cleser.evaluation import Run, write_results
+from cleser.evaluation.run_files import (
+    CHECKPOINTS,
+    CONFIG,
+    DEVELOPMENT,
+    EMBEDDINGS,
+    HISTORY,
+    PREDICTIONS,
+    PROTOCOL,
+    RESULTS,
+    SELECTION,
+    SOURCE,
+)
 from cleser.experiments.methods import METHODS
 from cleser.files import replacing, write_text
 from cleser.recipe_names import with_current_name
@@ -28,9 +40,8 @@ from cleser.speech.backbones.open import located
 from cleser.training.dataset import Dataset
 from cleser.training.processes import processes
 
-# Folders within a run folder: the runs of its folds, and the trials by which its settings were chosen.
 FOLDS: Final = "folds"
-SELECTION: Final = "selection"
+"""Folder of the runs of a run's folds, each a run folder."""
 
 
 class RunFolderError(ValueError):
@@ -48,14 +59,14 @@ def holds_finished(out: Path, settings: dict[str, Any], *, chosen: Collection[st
     Raises:
         RunFolderError: The folder holds another run, or something that is no run.
     """
-    path = out / "config.yaml"
+    path = out / CONFIG
     if path.exists():
         apart = differences(_completed(with_current_name(read_yaml(path))), _completed(settings))
         if apart := [said for said in apart if not _begins(said, chosen)]:
             raise RunFolderError(
                 f"{out} holds a run with other settings ({'; '.join(apart)}); choose another folder or remove it"
             )
-        return (out / "results.json").exists()
+        return (out / RESULTS).exists()
     if out.exists() and not (out.is_dir() and _others(out) <= {SELECTION}):
         raise RunFolderError(f"{out} is not empty and holds no run; choose another folder")
     return False
@@ -71,7 +82,7 @@ def check_corpora(out: Path, cast: Cast) -> None:
     Raises:
         RunFolderError: Utterances, labels, texts or anything else in the corpora's tables have changed since.
     """
-    begun = json.loads((out / "protocol.json").read_text())
+    begun = json.loads((out / PROTOCOL).read_text())
     if begun.get("rows", cast.rows) == cast.rows:
         return
     now = cast.describe()["utterances"]
@@ -134,11 +145,11 @@ def begin(
     if not processes().is_main_process:
         return
     out.mkdir(parents=True, exist_ok=True)
-    write_text(out / "config.yaml", as_yaml(settings))
+    write_text(out / CONFIG, as_yaml(settings))
     described = {**cast.describe(uses), "notes": notes}
     if settled:
         described["settled_normalisation"] = settled
-    write_text(out / "protocol.json", json.dumps(described, indent=2) + "\n")
+    write_text(out / PROTOCOL, json.dumps(described, indent=2) + "\n")
 
 
 def withdraw(out: Path, *, trained: bool = False) -> None:
@@ -148,9 +159,9 @@ def withdraw(out: Path, *, trained: bool = False) -> None:
         out: The folder; whatever else it holds stays.
         trained: Remove what has been learned too, since it must not be used.
     """
-    begun = {out / "config.yaml", out / "protocol.json"}
+    begun = {out / CONFIG, out / PROTOCOL}
     if trained:
-        begun |= {out / "checkpoints", out / "metrics.jsonl"}
+        begun |= {out / CHECKPOINTS, out / HISTORY}
     if (out / FOLDS).is_dir() and not any((out / FOLDS).iterdir()):
         begun.add(out / FOLDS)
     if not processes().is_main_process or not out.is_dir():
@@ -165,16 +176,16 @@ def withdraw(out: Path, *, trained: bool = False) -> None:
 
 def write_history(out: Path, history: Sequence[dict[str, float]]) -> None:
     """Write a line of numbers for each epoch so far."""
-    write_text(out / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in history))
+    write_text(out / HISTORY, "".join(json.dumps(line) + "\n" for line in history))
 
 
 def write_embeddings(out: Path, target: Tensor, source: Dataset, embedded: Tensor) -> None:
     """Write where the first seed puts target and source utterances, for the report's map."""
     found = {"embeddings": target.contiguous(), "source_embeddings": embedded.contiguous()}
-    with replacing(out / "embeddings.safetensors") as part:
+    with replacing(out / EMBEDDINGS) as part:
         save_file(found, part)
     columns = ["utterance", "corpus", "language", "speaker", "emotion"]
-    with replacing(out / "source.parquet") as part:
+    with replacing(out / SOURCE) as part:
         source.manifest[columns].to_parquet(part)
 
 
@@ -197,11 +208,11 @@ def finish(
     """
     together = processes()
     if together.is_main_process:
-        for name, rows in (("predictions", predictions), ("development", development)):
+        for name, rows in ((PREDICTIONS, predictions), (DEVELOPMENT, development)):
             if rows is not None:
-                with replacing(out / f"{name}.parquet") as part:
+                with replacing(out / name) as part:
                     rows.to_parquet(part)
         write_results(out, left_out=lost(left_out), temperatures=temperatures)
-        shutil.rmtree(out / "checkpoints", ignore_errors=True)
+        shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
     together.wait_for_everyone()
     return Run(out).results

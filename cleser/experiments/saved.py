@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cleser.alignment import Alignment
 from cleser.corpora.protocol import Protocol
+from cleser.evaluation.run_files import CONFIG, MODEL, PROTOCOL
 from cleser.experiments.declared import declared
 from cleser.experiments.fitted import Fitted, multi_label
 from cleser.experiments.methods import METHODS, unknown_recipe
@@ -112,7 +113,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
     Raises:
         ValueError: The folder holds neither.
     """
-    for name in ("config.yaml", "config.json"):
+    for name in (CONFIG, "config.json"):
         if (folder / name).exists():
             return with_current_name(yaml.safe_load((folder / name).read_text()))  # reads JSON too
     raise ValueError(
@@ -187,7 +188,7 @@ def open_run(folder: Path) -> SavedRun:
 
 def _settled(folder: Path, protocol: Protocol) -> str:
     """The normalisation of the run's test; an exported model does not know what "auto" came to."""
-    path = folder / "protocol.json"
+    path = folder / PROTOCOL
     if protocol.normalisation != "auto":
         return protocol.normalisation
     return (
@@ -214,7 +215,7 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _read_model(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    path = folder / "model.safetensors"
+    path = folder / MODEL
     folds = sorted(p.name for p in (folder / FOLDS).iterdir()) if (folder / FOLDS).is_dir() else []
     if not path.exists() and folds:
         raise ValueError(

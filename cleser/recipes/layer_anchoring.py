@@ -51,7 +51,8 @@ from cleser.models.emotion import Embedded
 from cleser.phonetics import is_vowel
 from cleser.recipes.erm import ERM, ERMConfig
 from cleser.settings import check_ranges
-from cleser.studies.layer_maps import plot_anchors, save_figure
+from cleser.studies.figures import save_figure
+from cleser.studies.layer_maps import plot_anchors
 from cleser.training.dataset import Dataset
 from cleser.training.loop import TrainingConfig
 from cleser.training.recipe import Task

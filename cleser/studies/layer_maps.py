@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,17 +79,6 @@ def plot_anchors(similarity: Sequence[float], anchors: Sequence[int], measure: s
     axes.set(xlabel="layer (anchors in colour)", ylabel=measure.replace("_", ", "))
     axes.set_xticks(range(0, len(similarity), max(1, len(similarity) // 13)))
     return figure
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as ``path.svg``, its text as text, and ``path.png``; the same figure gives the same bytes."""
-    from matplotlib import rc_context  # noqa: PLC0415
-
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": path.name}):
-        for kind, metadata in (("svg", {"Date": None}), ("png", {})):
-            partial = path.with_suffix(f".{kind}.part")
-            figure.savefig(partial, format=kind, dpi=150, metadata=metadata)
-            partial.replace(path.with_suffix(f".{kind}"))
 
 
 def _said(units: str, source: str, target: str, emotion: str) -> str:

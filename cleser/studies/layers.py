@@ -20,7 +20,8 @@ from cleser.anchors.layers.similarity import LayerSimilarity, Measure, Policy, s
 from cleser.features.pooled import Record
 from cleser.features.stored import StoredFeatures, store_features
 from cleser.files import write_bytes
-from cleser.studies.layer_maps import plot_languages, plot_layers, save_figure
+from cleser.studies.figures import save_figure
+from cleser.studies.layer_maps import plot_languages, plot_layers
 
 if TYPE_CHECKING:
     from cleser.alignment import Alignment

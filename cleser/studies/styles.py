@@ -19,7 +19,7 @@ from cleser.graphs.styles.style_communities import (
     StyleCommunities,
     style_communities,
 )
-from cleser.studies.layer_maps import save_figure
+from cleser.studies.figures import save_figure
 
 if TYPE_CHECKING:
     from cleser.speech.speakers.corpus import SpeakerEmbeddings

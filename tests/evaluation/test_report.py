@@ -25,7 +25,8 @@ from cleser.evaluation import (
     show_results,
     write_results,
 )
-from cleser.evaluation.tables import difference_cells, frame, p_text, percent
+from cleser.evaluation.numbers_as_text import p_text, percent
+from cleser.evaluation.tables import difference_cells, frame
 from tests.evaluation.simulate import CLASSES, predictions
 
 

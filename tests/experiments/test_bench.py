@@ -12,7 +12,6 @@ import pytest
 
 from cleser.cli import main
 from cleser.evaluation import Run
-from cleser.experiments import bench
 from cleser.experiments.bench import (
     CONFIGS,
     Direction,
@@ -23,6 +22,7 @@ from cleser.experiments.bench import (
     load_matrix,
     paper_layout,
     run_matrix,
+    running,
     trials_of,
     write_tables,
 )
@@ -295,7 +295,7 @@ def test_the_help_names_every_matrix(capsys):
 
 def test_a_cell_that_breaks_is_said_and_the_others_go_on(specs, tmp_path, monkeypatch, capsys):
     """Whatever the error: memory that is full fails one cell, and where it happened is kept until the cell succeeds."""
-    runs = bench._run
+    runs = running._run
 
     def broken(cell, *others):
         if cell.recipe == "classical":
@@ -303,12 +303,12 @@ def test_a_cell_that_breaks_is_said_and_the_others_go_on(specs, tmp_path, monkey
         runs(cell, *others)
 
     matrix = Matrix((Direction(("a",), ("b",)),), ("classical", "probe"))
-    monkeypatch.setattr(bench, "_run", broken)
+    monkeypatch.setattr(running, "_run", broken)
     assert run_matrix(matrix, specs, tmp_path)["recipe"].tolist() == ["probe"]
     assert "classical failed: RuntimeError: not enough memory" in capsys.readouterr().err
     kept = tmp_path / "a-to-b" / "classical.failed.txt"
     assert "in broken" in kept.read_text()
-    monkeypatch.setattr(bench, "_run", runs)
+    monkeypatch.setattr(running, "_run", runs)
     assert run_matrix(matrix, specs, tmp_path)["recipe"].tolist() == ["classical", "probe"]
     assert not kept.exists()
 
@@ -364,7 +364,7 @@ def killed(job):
 def test_a_killed_worker_ends_no_bench(specs, tmp_path, monkeypatch):
     direction = Direction(("a",), ("b",))
     matrix = Matrix((direction,), ("classical", "probe"), 1)
-    monkeypatch.setattr(bench, "_attempt", killed)
+    monkeypatch.setattr(running, "_attempt", killed)
     told = []
     assert run_matrix(matrix, specs, tmp_path, workers=2, tell=told.append).empty
     assert sorted(said.split(" failed: ")[0] for said in told) == [

@@ -23,8 +23,9 @@ from cleser.corpora.audit.copies import Copies, find_copies
 from cleser.corpora.audit.people import shared_people
 from cleser.corpora.folds import without_folders
 from cleser.corpora.manifest import Problem
-from cleser.corpora.protocol import Cast, Normalisation, Parts
+from cleser.corpora.protocol import Cast, Parts
 from cleser.corpora.protocol.holding_out import lone_speakers
+from cleser.corpora.protocol.normalisations import STATISTICS_OF
 
 SHARED: Final = "shared speakers"
 """Begins the note that a protocol lets speakers train and be tested."""
@@ -389,17 +390,8 @@ def _statistics(cast: Cast, alignments: bool) -> list[str]:
     if not cast.protocol.transductive:
         return ["no statistics of the target enter its normalisation"]
     phones = " and of its phones" if alignments and cast.protocol.removes_content else ""
-    return [
-        f"transductive: unlabelled statistics of {_WHOSE[cast.protocol.normalisation]}{phones} enter its normalisation"
-    ]
-
-
-_WHOSE: dict[Normalisation, str] = {
-    "auto": "each target speaker, or of the target corpus,",
-    "shrunk": "each target speaker and of the target corpus",
-    "speaker": "each target speaker",
-    "corpus": "the target corpus",
-}
+    whose = STATISTICS_OF[cast.protocol.normalisation]
+    return [f"transductive: unlabelled statistics of {whose}{phones} enter its normalisation"]
 
 
 def _some(items: list[str], most: int = 3) -> str:

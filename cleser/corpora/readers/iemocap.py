@@ -20,6 +20,7 @@ from cleser.corpora.tables import read_text
 NAME = r"Ses0[1-5][FM]_(?:impro|script)\w*_[FM](?:[A-Z]{2})?\d+"
 LABEL = re.compile(rf"\[[\d.]+ - [\d.]+\]\s+({NAME})\s+([a-z]{{3}})\s+\[([^\]]*)\]")
 TEXT = re.compile(rf"({NAME})\s+\[[^\]]*\]:\s*(.*)")
+# xxx, which is no key here, stands for raters who did not agree.
 EMOTIONS = {
     "ang": "anger",
     "hap": "happiness",
@@ -31,7 +32,7 @@ EMOTIONS = {
     "dis": "disgust",
     "neu": "neutral",
     "oth": "other",
-}  # xxx: the raters did not agree
+}
 ATTRIBUTES = ("valence", "arousal", "dominance")  # each from 1 to 5
 
 

@@ -25,13 +25,8 @@ NUMBER = r"\s*(\d+(?:\.\d+)?|NaN)\s*;"
 LABEL = re.compile(
     rf"UTD-(IMPROV-S\d\d[A-Z]-[FM]\d\d-[A-Z]-[A-Z]{{2}}\d\d)\.avi;\s*([A-Z]);\s*A:{NUMBER}\s*V:{NUMBER}\s*D:{NUMBER}"
 )
-EMOTIONS = {
-    "A": "anger",
-    "H": "happiness",
-    "N": "neutral",
-    "O": "other",
-    "S": "sadness",
-}  # X: no agreement
+# X, which is no key here, stands for raters who did not agree.
+EMOTIONS = {"A": "anger", "H": "happiness", "N": "neutral", "O": "other", "S": "sadness"}
 
 
 def read(argument: str) -> Listing:

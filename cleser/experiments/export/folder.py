@@ -15,13 +15,12 @@ from safetensors.torch import save_file
 import cleser
 from cleser.corpora.folds import without_folders
 from cleser.evaluation.attribute_report import attribute_rows
+from cleser.evaluation.numbers_as_text import coverage, decimal, percent
 from cleser.evaluation.results import Run
+from cleser.evaluation.run_files import MODEL, RESULTS
 from cleser.evaluation.tables import (
     calibration_rows,
-    coverage,
-    decimal,
     gender_rows,
-    percent,
     robustness_metric,
     robustness_rows,
     trust_notes,
@@ -69,7 +68,7 @@ def export(run: Path, out: Path, *, onnx: Input | None = None) -> Path:
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as parent:
         folder = Path(parent) / out.name
         folder.mkdir()
-        _copy_model(run / "model.safetensors", folder / "model.safetensors")
+        _copy_model(run / MODEL, folder / MODEL)
         if settings["backbone"].removeprefix(BESIDE).split(",")[0] == BACKBONE_FOLDER:
             copy_checkpoint(_source(pretrained_part(backbone)), folder / BACKBONE_FOLDER)
         named = {"model_type": "cleser", **settings}  # by which transformers knows it
@@ -81,9 +80,7 @@ def export(run: Path, out: Path, *, onnx: Input | None = None) -> Path:
             "return_attention_mask": True,
         }
         (folder / "preprocessor_config.json").write_text(json.dumps(waveforms, indent=2) + "\n")
-        (folder / "results.json").write_text(
-            json.dumps(_without_paths(finished.results), indent=2) + "\n"
-        )
+        (folder / RESULTS).write_text(json.dumps(_without_paths(finished.results), indent=2) + "\n")
         (folder / "README.md").write_text(model_card(finished, backbone, onnx=onnx))
         if onnx:
             write_onnx(opened, folder / ONNX_MODELS[onnx], takes=onnx)
@@ -108,7 +105,7 @@ def model_card(run: Run, backbone: Backbone, *, onnx: Input | None = None) -> st
         "uses": lambda protocol: ", ".join(uses_of(protocol)) or "nothing but its normalisation",
     }
     tested = run.predictions
-    known = read_task(run.folder / "model.safetensors")["vocabulary"]
+    known = read_task(run.folder / MODEL)["vocabulary"]
     return environment.from_string(template).render(
         name=f"{run.settings['recipe']}-{'-'.join(run.protocol['source'])}",
         recipe=run.settings["recipe"],

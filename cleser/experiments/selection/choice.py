@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Final, get_type_hints
 
-from cleser.settings import check_kind, from_plain
+from cleser.settings import changed, check_kind, from_plain
 from cleser.suggestions import did_you_mean
 
 BACKBONE: Final = "backbone"
@@ -40,7 +40,7 @@ class Choice:
         """A config with the changes."""
         for name, value in self.changes.items():
             if name != BACKBONE:
-                config = _changed(config, name.split("."), value, name)
+                config = changed(config, _nested(config, name.split("."), value, name))
         return config
 
     def backbone(self, given: str) -> str:
@@ -48,8 +48,8 @@ class Choice:
         return str(self.changes.get(BACKBONE, given))
 
 
-def _changed(config: Any, path: list[str], value: Any, whole: str) -> Any:
-    """A config with one field changed, in it or in one of those nested in it."""
+def _nested(config: Any, path: list[str], value: Any, whole: str) -> dict[str, Any]:
+    """A change as `cleser.settings.changed` takes it, once the setting is known and the value is of its kind."""
     known = [f.name for f in fields(config)]
     name, *rest = path
     if name not in known:
@@ -59,12 +59,12 @@ def _changed(config: Any, path: list[str], value: Any, whole: str) -> Any:
         )
     inner = getattr(config, name)
     if rest:
-        return replace(config, **{name: _changed(inner, rest, value, whole)})
+        return {name: _nested(inner, rest, value, whole)}
     if is_dataclass(inner) and isinstance(value, Mapping):
         value = from_plain(type(inner), dict(value), whole)
     else:
         check_kind(value, get_type_hints(type(config))[name], whole)
-    return replace(config, **{name: value})
+    return {name: value}
 
 
 def _short(value: Any) -> str:

@@ -6,19 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pandas as pd
 
+from cleser.evaluation.run_files import SELECTION, TRIALS
 from cleser.experiments.experiment import Experiment
-from cleser.experiments.run_folder import SELECTION, RunFolderError
+from cleser.experiments.run_folder import RunFolderError
 from cleser.experiments.selection.choice import BACKBONE, Choice
 from cleser.experiments.selection.grid import Choices
 from cleser.experiments.selection.optuna_search import OptunaSearch
 from cleser.files import write_text
 from cleser.settings import to_plain
-
-TABLE: Final = "transfer.csv"  # in the folder of a selection
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Selection:
     def write(self, folder: Path) -> None:
         """Put the table into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / TABLE, self.table.to_csv(index=False))
+        write_text(folder / TRIALS, self.table.to_csv(index=False))
 
     @property
     def shown(self) -> str:
@@ -83,7 +82,7 @@ def chosen_already(experiment: Experiment, choices: Choices) -> bool:
         names = [*choices[0].changes]
         listed = pd.DataFrame([choice.changes for choice in choices]).to_csv(index=False)
     chosen = [name if name == BACKBONE else f"config.{name}" for name in names]
-    table = experiment.out / SELECTION / TABLE
+    table = experiment.out / SELECTION / TRIALS
     if not experiment.finished(chosen=chosen) or not table.exists():
         return False
     if listed is not None and _tried(table, names) != _tried(StringIO(listed), names):

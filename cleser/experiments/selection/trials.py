@@ -17,7 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cleser.corpora.protocol import Protocol
-from cleser.evaluation.tables import headline
+from cleser.evaluation.numbers_as_text import headline
+from cleser.evaluation.run_files import RESULTS
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.methods import METHODS
 from cleser.experiments.selection.choice import Choice
@@ -158,7 +159,7 @@ def _trial(
         backbone=backbone, development=False,
     )  # fmt: skip
     if trial.finished():
-        results = json.loads((folder / "results.json").read_text())
+        results = json.loads((folder / RESULTS).read_text())
     else:
         results = METHODS[experiment.recipe].run(trial, changed, opened(backbone))
     return 100 * float(results[headline(results)]["mean"])
