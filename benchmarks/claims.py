@@ -34,7 +34,8 @@ from cleser.features.sentences import remove_sentences, sentences_of
 from cleser.graphs import style_communities
 from cleser.recipes.probe import Probe, ProbeConfig
 from cleser.speech import load_backbone
-from cleser.training.dataset import Dataset, balance, summaries_of
+from cleser.training.dataset import Dataset, balance
+from cleser.training.from_manifest import summaries_of
 from cleser.training.sources import InMemory
 
 EMOTIONS = ("anger", "happiness", "neutral", "sadness")

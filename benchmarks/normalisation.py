@@ -37,7 +37,7 @@ from cleser.experiments.data import Data
 from cleser.experiments.one_sided import OneSidedness, learn
 from cleser.speech import load_backbone
 from cleser.speech.backbones import Backbone
-from cleser.training.dataset import record_for, summaries_of
+from cleser.training.from_manifest import record_for, summaries_of
 
 LAYOUTS = ("recorded", "80 %", "all", "1", "2", "5")
 BY = ("speaker", "corpus", "auto")

@@ -32,10 +32,11 @@ from cleser.features.standards import measure
 from cleser.recipes.classical import Classical, ClassicalConfig
 from cleser.recipes.probe import Probe, ProbeConfig
 from cleser.speech import utterance_key
-from cleser.training.dataset import Dataset, Vocabulary, balance
+from cleser.training.dataset import Dataset, balance
 from cleser.training.loop import train
 from cleser.training.recipe import Task
 from cleser.training.sources import Stored
+from cleser.training.vocabulary import Vocabulary
 
 EMOTIONS = ("anger", "happiness", "neutral", "sadness")
 LANGUAGES = ("en", "zh", "fr")

@@ -22,7 +22,7 @@ from cleser.features import Record, find_sentences
 from cleser.features.normalisation import StandardisedSummaries
 from cleser.features.sentences import best_silhouette
 from cleser.speech import load_backbone
-from cleser.training.dataset import summaries_of
+from cleser.training.from_manifest import summaries_of
 
 
 def main() -> None:

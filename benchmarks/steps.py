@@ -49,10 +49,11 @@ from cleser.models import Batch, LayerMix
 from cleser.speech import Backbone, load_backbone, utterance_key
 from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.training.audio import AudioEncoder, Sounds
-from cleser.training.dataset import Dataset, Vocabulary, balance
+from cleser.training.dataset import Dataset, balance
 from cleser.training.recipe import Recipe, Task
 from cleser.training.sharding import clip_gradients
 from cleser.training.sources import Stored
+from cleser.training.vocabulary import Vocabulary
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 EMOTIONS = ("anger", "happiness", "neutral", "sadness")

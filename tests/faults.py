@@ -1869,7 +1869,7 @@ FAULTS = (
     ),
     Fault(
         "recordings of some milliseconds are learned from",
-        "training/dataset.py",
+        "training/from_manifest.py",
         "shortest=SHORTEST,",
         "shortest=0.0,",
         "tests/experiments/test_recogniser.py::"

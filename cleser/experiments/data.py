@@ -20,15 +20,15 @@ from cleser.experiments.sentence_check import (
 )
 from cleser.speech.backbones import Backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
-from cleser.training.dataset import (
-    Dataset,
-    Vocabulary,
+from cleser.training.dataset import Dataset
+from cleser.training.from_manifest import (
     knows_phones,
     load_dataset,
     phones_of,
     record_for,
     summaries_of,
 )
+from cleser.training.vocabulary import Vocabulary
 
 
 class Data:

@@ -48,7 +48,8 @@ from cleser.settings import to_plain
 from cleser.speech.backbones import Backbone
 from cleser.speech.backbones.fine_tuning import FineTuning, check_crop
 from cleser.speech.backbones.open import located
-from cleser.training.dataset import Dataset, knows_phones
+from cleser.training.dataset import Dataset
+from cleser.training.from_manifest import knows_phones
 from cleser.training.processes import processes
 
 

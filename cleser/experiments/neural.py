@@ -18,11 +18,12 @@ from cleser.progress import track
 from cleser.speech.backbones import Backbone
 from cleser.speech.backbones.fine_tuning import FineTuning, tune
 from cleser.training.audio import AudioEncoder
-from cleser.training.dataset import Dataset, Vocabulary
+from cleser.training.dataset import Dataset
 from cleser.training.learner import Learner
 from cleser.training.loop import TrainingConfig, derive, train
 from cleser.training.recipe import Recipe, Task
 from cleser.training.recognition import embedded
+from cleser.training.vocabulary import Vocabulary
 
 
 def _recognise(member: Learner, dataset: Dataset, together: bool) -> list[Tensor]:

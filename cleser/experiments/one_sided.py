@@ -38,7 +38,8 @@ from cleser.corpora.protocol.normalisations import describe_normalisation
 from cleser.features.normalisation import StandardisedSummaries
 from cleser.features.pooled import Record
 from cleser.speech.backbones import Backbone
-from cleser.training.dataset import balance, summaries_of
+from cleser.training.dataset import balance
+from cleser.training.from_manifest import summaries_of
 
 _RIDGE = 1.0  # times the mean variance of a channel
 _FEW = 2  # utterances of a speaker, whose own statistics would then count no more than those of the corpus

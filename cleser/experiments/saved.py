@@ -29,9 +29,11 @@ from cleser.settings import restored
 from cleser.speech.backbones import Backbone, load_backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.speech.backbones.open import BESIDE
-from cleser.training.dataset import Dataset, Vocabulary, load_dataset, record_for
+from cleser.training.dataset import Dataset
+from cleser.training.from_manifest import load_dataset, record_for
 from cleser.training.learner import Learner
 from cleser.training.recipe import Task
+from cleser.training.vocabulary import Vocabulary
 
 BACKBONE_FOLDER: Final = "backbone"  # within an exported model, where the run's came from a folder
 

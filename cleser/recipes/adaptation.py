@@ -45,7 +45,7 @@ class CoralConfig(ERMConfig):
 class Coral(ERM):
     """Deep CORAL: align the covariances of the utterance embeddings of source and target.
 
-    >>> from cleser.training.dataset import Vocabulary
+    >>> from cleser.training.vocabulary import Vocabulary
     >>> from cleser.training.recipe import Task
     >>> vocabulary = Vocabulary(("anger", "sadness"), ("anna", "ben"), ("en", "zh"), ("mine",), ("a", "h"))
     >>> task = Task(layers=2, channels=8, vocabulary=vocabulary, mix="weighted")
@@ -92,7 +92,7 @@ class DannConfig(ERMConfig):
 class Dann(ERM):
     """Domain-adversarial training: embeddings from which source and target cannot be told apart.
 
-    >>> from cleser.training.dataset import Vocabulary
+    >>> from cleser.training.vocabulary import Vocabulary
     >>> from cleser.training.recipe import Task
     >>> vocabulary = Vocabulary(("anger", "sadness"), ("anna", "ben"), ("en", "zh"), ("mine",), ("a", "h"))
     >>> task = Task(layers=2, channels=8, vocabulary=vocabulary, mix="weighted")

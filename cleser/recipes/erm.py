@@ -94,7 +94,7 @@ class ERM(Recipe):
         ValueError: The task has attributes, and the recipe does not learn any; or several emotions are to be learned
             at once, and a setting or the recipe takes an utterance to have one.
 
-    >>> from cleser.training.dataset import Vocabulary
+    >>> from cleser.training.vocabulary import Vocabulary
     >>> from cleser.training.recipe import Task
     >>> vocabulary = Vocabulary(("anger", "sadness"), ("anna", "ben"), ("en", "zh"), ("mine",), ("a", "h"))
     >>> task = Task(layers=2, channels=8, vocabulary=vocabulary, mix="weighted")

@@ -111,7 +111,7 @@ class LayerAnchoringConfig(ERMConfig):
 class LayerAnchoring(ERM):
     """Layer anchoring: find the layers in which the languages are similar, and align them by CORAL.
 
-    >>> from cleser.training.dataset import Vocabulary
+    >>> from cleser.training.vocabulary import Vocabulary
     >>> from cleser.training.recipe import Task
     >>> vocabulary = Vocabulary(("anger", "sadness"), ("anna", "ben"), ("en", "zh"), ("mine",), ("a", "h"))
     >>> task = Task(layers=2, channels=8, vocabulary=vocabulary, mix="weighted")

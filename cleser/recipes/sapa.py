@@ -155,7 +155,7 @@ class SAPAConfig(ERMConfig):
 class SAPA(ERM):
     """SAPA: communities of speakers, pseudo-labels of the target, and anchoring of its utterances and phones.
 
-    >>> from cleser.training.dataset import Vocabulary
+    >>> from cleser.training.vocabulary import Vocabulary
     >>> from cleser.training.recipe import Task
     >>> vocabulary = Vocabulary(("anger", "sadness"), ("anna", "ben"), ("en", "zh"), ("mine",), ("a", "h"))
     >>> task = Task(layers=2, channels=8, vocabulary=vocabulary, mix="weighted")

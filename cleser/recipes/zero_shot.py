@@ -91,7 +91,7 @@ class ZeroShot(ERM):
 
     With this term, as in the paper, the target is not opened before the test; by default its statistics are used.
 
-    >>> from cleser.training.dataset import Vocabulary
+    >>> from cleser.training.vocabulary import Vocabulary
     >>> from cleser.training.recipe import Task
     >>> vocabulary = Vocabulary(("anger", "sadness"), ("anna", "ben"), ("en", "zh"), ("mine",), ("a", "h"))
     >>> task = Task(layers=2, channels=8, vocabulary=vocabulary, mix="weighted")

@@ -1,8 +1,8 @@
-"""From a protocol's utterances to batches: features extracted, standardised as agreed, labels as integers."""
+"""Utterances ready for batching: rows, labels as integers, and where their features stand."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,41 +11,18 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from cleser.alignment import Alignment
-from cleser.alignment.folder import pack_alignments
-from cleser.corpora.attributes import ATTRIBUTES, attributes_of
-from cleser.corpora.protocol import Protocol
-from cleser.corpora.votes import vote_columns, votes_of
-from cleser.features.joined import JoinedFeatures
-from cleser.features.normalisation import Moments, Shrinkage
-from cleser.features.pooled import Features, Record
+from cleser.corpora.attributes import attributes_of
+from cleser.features.pooled import Features
 from cleser.features.recolouring import Recolouring, covariances, recolouring
 from cleser.features.sentences import offsets_of, repeated
-from cleser.features.standards import Standards, measure
-from cleser.features.stored import BLOCK, StoredFeatures, store_features
+from cleser.features.stored import BLOCK
 from cleser.models.batch import Batch
-from cleser.progress import console, track
-from cleser.speech.audio import SHORTEST
-from cleser.speech.backbones import Backbone
-from cleser.training.heard import Heard
-from cleser.training.processes import processes
 from cleser.training.reading import Excerpt, Wanted
-from cleser.training.sources import WITH_TOKENS, Bare, Recoloured, Source, Stored
+from cleser.training.sources import WITH_TOKENS, Bare, Recoloured, Source
+from cleser.training.vocabulary import Vocabulary  # noqa: F401  (where users import it from)
 
 if TYPE_CHECKING:
     from cleser.training.audio import AudioEncoder, Sounds
-
-
-class NothingUsableError(ValueError):
-    """None of some recordings can be used.
-
-    Attributes:
-        left_out: The reason for each recording: ``{"path": …, "reason": …}``.
-    """
-
-    def __init__(self, said: str, left_out: list[dict[str, str]]) -> None:
-        super().__init__(said)
-        self.left_out = left_out
 
 
 @dataclass
@@ -266,257 +243,6 @@ def picked(
             torch.from_numpy(blank)[:, None], torch.nan
         )
     return rows, index, labels
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """Names behind the integers of a run's labels."""
-
-    emotions: tuple[str, ...]
-    speakers: tuple[str, ...]
-    languages: tuple[str, ...]
-    corpora: tuple[str, ...]
-    phonemes: tuple[str, ...] = ()
-    attributes: tuple[str, ...] = ()
-
-    @classmethod
-    def of(
-        cls,
-        emotions: Sequence[str],
-        manifest: pd.DataFrame,
-        alignments: Sequence[Alignment | None] = (),
-        attributes: Sequence[str] = (),
-    ) -> Vocabulary:
-        """The vocabulary of some utterances and their phones, and which attributes are learned."""
-        phones = {
-            phone for a in alignments if a is not None and not a.uniform for phone in a.phones
-        }
-
-        def known(column: str) -> tuple[str, ...]:
-            return tuple(sorted(manifest[column].dropna().unique()))
-
-        return cls(
-            tuple(emotions), known("speaker"), known("language"), known("corpus"),
-            tuple(sorted(phones)), tuple(attributes),
-        )  # fmt: skip
-
-    def encode(self, manifest: pd.DataFrame) -> dict[str, Tensor]:
-        """Labels of a manifest as integers; what the vocabulary does not know is −1."""
-        columns = {
-            "emotion": self.emotions,
-            "speaker": self.speakers,
-            "language": self.languages,
-            "corpus": self.corpora,
-        }
-        labels = {c: _codes(manifest[c], names) for c, names in columns.items()}
-        if self.emotions and vote_columns(manifest):
-            labels["votes"] = torch.from_numpy(votes_of(manifest, self.emotions)).float()
-        if self.attributes:
-            chosen = [ATTRIBUTES.index(name) for name in self.attributes]
-            labels["attributes"] = torch.from_numpy(attributes_of(manifest)[:, chosen]).float()
-        return labels
-
-
-def phones_of(manifest: pd.DataFrame, folder: str | None = None) -> Sequence[Alignment | None]:
-    """When each utterance's phones sound, as far as that is known.
-
-    Args:
-        manifest: The utterances. Where the corpus itself knows its phones, as the synthetic one does, a column
-            ``phones`` holds them.
-        folder: Alignment files of all corpora, see :func:`cleser.alignment.load_alignments`; None for what
-            the manifest says.
-    """
-    if not knows_phones(manifest, folder):
-        return [None] * len(manifest)
-    found = pack_alignments(manifest, folder)
-    if found.said:
-        console.print(f"alignments: {found.said}", style="dim")
-    return found
-
-
-def knows_phones(manifest: pd.DataFrame, folder: str | None = None) -> bool:
-    """Whether somebody may know when phones sound: there are alignment files, or the corpus itself says it.
-
-    Args:
-        manifest: The utterances.
-        folder: Alignment files of all corpora, as for :func:`phones_of`.
-    """
-    return folder is not None or "phones" in manifest
-
-
-def _codes(values: pd.Series[str] | list[str], names: Sequence[str]) -> Tensor:
-    return torch.from_numpy(pd.Index(names).get_indexer(pd.Index(values)).astype(np.int64))
-
-
-def load_dataset(
-    manifest: pd.DataFrame,
-    protocol: Protocol,
-    vocabulary: Vocabulary,
-    backbone: Backbone,
-    *,
-    title: str,
-    alignments: Sequence[Alignment | None] | None = None,
-    reference: Moments | None = None,
-    distrusted: Collection[str] = (),
-    record: Record | None = None,
-    tokens: bool = True,
-    from_audio: bool = False,
-) -> tuple[Dataset, Moments]:
-    """Extract and standardise the features of some utterances.
-
-    Args:
-        manifest: The utterances.
-        protocol: Protocol that says how to standardise.
-        vocabulary: Turns labels into integers.
-        backbone: Turns recordings into frames.
-        title: Text beside the progress bar.
-        alignments: When each utterance's phones sound, where that is known.
-        reference: Statistics of the source, for utterances that the protocol does not let be standardised
-            by their own corpus; their own by default.
-        distrusted: Speakers whose statistics would be those of an emotion, see
-            :class:`cleser.features.normalisation.Shrinkage`.
-        record: What is kept of an utterance.
-        tokens: Whether batches hold tokens.
-        from_audio: Whether batches are encoded anew from the recordings, by a backbone that learns, and then hold
-            tokens in any case. The features found here say how to standardise, and which recordings can be used.
-
-    Returns:
-        The dataset, and the statistics of its features before standardisation (a reference for others).
-
-    Raises:
-        NothingUsableError: None of the recordings can be used.
-    """
-    stored = stored_features(manifest, backbone, alignments, title=title, record=record)
-    rows = manifest.iloc[stored.rows].reset_index(drop=True)
-    standards, own = standards_of(stored, rows, protocol, reference, distrusted)
-    labels = vocabulary.encode(rows)
-    phonemes = {name: i for i, name in enumerate(vocabulary.phonemes)}
-    kept = Stored(stored, standards)
-    source: Source = kept
-    if from_audio:
-        phones = [alignments[i] if alignments is not None else None for i in stored.rows]
-        source = Heard.of(rows, phones, backbone.rate, kept)
-    dataset = Dataset(
-        rows, source, labels, phonemes, balance(rows), stored.left_out, tokens=tokens or from_audio
-    )
-    return dataset, own
-
-
-def record_for(protocol: Protocol, *, tokens: bool, phones: bool) -> Record:
-    """What the store has to keep of utterances.
-
-    Args:
-        protocol: Protocol that says whether what is said is taken out, for which tokens are needed too.
-        tokens: Whether batches hold tokens.
-        phones: Whether anybody says when phones sound.
-    """
-    return Record("phone" if tokens or (phones and protocol.removes_content) else "none")
-
-
-def stored_features(
-    manifest: pd.DataFrame,
-    backbone: Backbone,
-    alignments: Sequence[Alignment | None] | None,
-    *,
-    title: str,
-    record: Record | None = None,
-) -> StoredFeatures | JoinedFeatures:
-    """The features of some utterances in the cache's store, extracted where they are not there yet.
-
-    Raises:
-        NothingUsableError: None of the recordings can be used.
-        ValueError: Tokens are wanted of several backbones.
-    """
-    views, record = backbone.views, record or Record()
-    if len(views) > 1 and record.tokens != "none":
-        raise ValueError(
-            f"{' and '.join(view.name for view in views)} together describe whole utterances, and phones are wanted: "
-            "take one backbone, or a recipe that needs none, without alignments and without training the backbone"
-        )
-
-    def announce(said: str) -> None:
-        console.print(f"{title}: {said}", style="dim", highlight=False)
-
-    with track(title, len(views) * len(manifest)) as advance:
-        found = [
-            store_features(
-                manifest, view, alignments=alignments, record=record, advance=advance,
-                announce=announce, device=processes().device, shortest=SHORTEST,
-            )
-            for view in views
-        ]  # fmt: skip
-    stored = found[0] if len(views) == 1 else JoinedFeatures.of(found)
-    if not len(stored):
-        reasons = "; ".join(f"{p['path']}: {p['reason']}" for p in stored.left_out[:3])
-        raise NothingUsableError(
-            f"{title}: none of {len(manifest)} recordings can be used ({reasons})", stored.left_out
-        )
-    return stored
-
-
-def standards_of(
-    stored: StoredFeatures | JoinedFeatures,
-    rows: pd.DataFrame,
-    protocol: Protocol,
-    reference: Moments | None = None,
-    distrusted: Collection[str] = (),
-) -> tuple[Standards, Moments]:
-    """Statistics by which features are standardised under a protocol, see :func:`cleser.features.standards.measure`."""
-    # Groups are None where nothing of the target may be known: the source measures everyone.
-    return measure(
-        stored,
-        rows,
-        groups_of(rows, protocol),
-        lexical=protocol.removes_content,
-        alone=protocol.normalisation == "utterance",
-        reference=reference,
-        shrinkage=shrinkage_of(rows, protocol, distrusted),
-    )
-
-
-class SummaryBlocks:
-    """Utterance statistics [n, L, C] as they were extracted, a block of utterances at a time."""
-
-    def __init__(self, stored: StoredFeatures | JoinedFeatures) -> None:
-        self._stored = stored
-
-    def __iter__(self) -> Iterator[Tensor]:
-        for raw, _ in self._stored.blocks(tokens=False):
-            yield raw.summaries
-
-
-def summaries_of(
-    manifest: pd.DataFrame,
-    backbone: Backbone,
-    phones: Sequence[Alignment | None],
-    *,
-    title: str,
-    record: Record | None = None,
-) -> tuple[SummaryBlocks, pd.DataFrame]:
-    """Utterance statistics as they were extracted, and the rows of the manifest that they describe."""
-    stored = stored_features(manifest, backbone, phones, title=title, record=record)
-    return SummaryBlocks(stored), manifest.iloc[stored.rows].reset_index(drop=True)
-
-
-def groups_of(rows: pd.DataFrame, protocol: Protocol) -> pd.Series[str] | None:
-    """The group that each utterance shares statistics with; None where only the source may have any."""
-    if protocol.normalisation == "utterance" or protocol.target_access == "nothing":
-        return None
-    if protocol.normalisation in ("speaker", "shrunk"):
-        return rows["speaker"].fillna(rows["corpus"])
-    if protocol.normalisation == "corpus":
-        return rows["corpus"]
-    raise ValueError(f"normalisation is {protocol.normalisation!r}, which nobody has settled yet")
-
-
-def shrinkage_of(
-    rows: pd.DataFrame, protocol: Protocol, distrusted: Collection[str]
-) -> Shrinkage | None:
-    """How speakers' statistics are drawn towards their corpus'; None where they are not."""
-    groups = groups_of(rows, protocol)
-    if protocol.normalisation != "shrunk" or groups is None:
-        return None
-    return Shrinkage(groups, rows["corpus"], distrusted=distrusted)
 
 
 def balance(rows: pd.DataFrame) -> Tensor:

@@ -16,8 +16,9 @@ from cleser.evaluation.metrics import confusion_matrix, uar
 from cleser.models.batch import Batch
 from cleser.models.emotion import Embedded
 from cleser.models.layer_mix import Mix
-from cleser.training.dataset import Dataset, Vocabulary, by_corpus
+from cleser.training.dataset import Dataset, by_corpus
 from cleser.training.recognition import recognise
+from cleser.training.vocabulary import Vocabulary
 
 
 class Task(NamedTuple):

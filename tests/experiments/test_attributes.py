@@ -34,9 +34,9 @@ from cleser.recipes.erm import ERMConfig
 from cleser.recipes.probe import Probe, ProbeConfig
 from cleser.settings import to_plain
 from cleser.speech import load_backbone
-from cleser.training.dataset import Vocabulary
 from cleser.training.loop import TrainingConfig
 from cleser.training.recipe import Task
+from cleser.training.vocabulary import Vocabulary
 from tests.corpora.trees import write_corpus
 
 QUICK = ERMConfig(

@@ -14,7 +14,7 @@ from cleser.experiments.one_sided import (
     speakers_of_one_emotion,
 )
 from cleser.speech import load_backbone
-from cleser.training.dataset import summaries_of
+from cleser.training.from_manifest import summaries_of
 from tests.corpora.trees import EMOTIONS, write_corpus
 
 

@@ -28,7 +28,7 @@ from cleser.speech import (
     load_backbone,
 )
 from cleser.speech.backbones import Backbone
-from cleser.training.dataset import stored_features
+from cleser.training.from_manifest import stored_features
 from tests.speech.tiny_models import save_tiny
 
 SECONDS = (0.9, 0.31, 1.4, 0.9, 0.62, 1.1, 0.33, 0.35)
@@ -82,7 +82,7 @@ def test_a_model_runs_where_it_is_asked_to_and_only_if_there_is_work(
     moves: list[str] = []
     monkeypatch.setattr(TransformersBackbone, "to", lambda self, device: moves.append(str(device)))
     gpu = SimpleNamespace(device=torch.device("cuda", 0))
-    monkeypatch.setattr("cleser.training.dataset.processes", lambda: gpu)
+    monkeypatch.setattr("cleser.training.from_manifest.processes", lambda: gpu)
     monkeypatch.setenv("CLESER_CACHE", str(tmp_path))
     backbone = TransformersBackbone(model)
     for _ in range(2):

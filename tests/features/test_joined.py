@@ -12,7 +12,7 @@ from cleser.experiments.export import export
 from cleser.features import Record
 from cleser.recipes.probe import layer_scale
 from cleser.speech import load_backbone
-from cleser.training.dataset import stored_features
+from cleser.training.from_manifest import stored_features
 from tests.corpora.trees import write_corpus
 from tests.speech.tiny_models import save_tiny
 

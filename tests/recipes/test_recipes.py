@@ -19,7 +19,8 @@ from cleser.recipes.layer_anchoring import LayerAnchoringConfig
 from cleser.recipes.sapa import SAPAConfig
 from cleser.settings import to_plain
 from cleser.speech import load_backbone
-from cleser.training.dataset import balance, phones_of
+from cleser.training.dataset import balance
+from cleser.training.from_manifest import phones_of
 from cleser.training.loop import TrainingConfig, train
 from cleser.training.recipe import Found, Task
 from tests.corpora.trees import write_corpus

@@ -15,8 +15,8 @@ from cleser.recipes.adaptation import Coral, CoralConfig
 from cleser.recipes.attributes import build_erm
 from cleser.recipes.erm import ERM, ERMConfig
 from cleser.recipes.several_emotions import has_emotions, multi_label_losses, vote_shares
-from cleser.training.dataset import Vocabulary
 from cleser.training.recipe import Task
+from cleser.training.vocabulary import Vocabulary
 
 EMOTIONS = ("anger", "fear", "joy")
 VOCABULARY = Vocabulary(EMOTIONS, ("anna",), ("en",), ("mine",))

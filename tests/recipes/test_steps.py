@@ -15,11 +15,12 @@ from cleser.recipes import METHODS
 from cleser.recipes.pseudo_labels import confident_labels
 from cleser.recipes.test_time import SAR, T3A, Tent
 from cleser.speech import Features
-from cleser.training.dataset import Dataset, Vocabulary
+from cleser.training.dataset import Dataset
 from cleser.training.loop import TrainingConfig
 from cleser.training.recipe import Task
 from cleser.training.recognition import predict, recognise
 from cleser.training.sources import InMemory
+from cleser.training.vocabulary import Vocabulary
 
 LAYERS, CHANNELS, DIM = 3, 6, 8
 NAMES = Vocabulary(

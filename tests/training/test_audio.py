@@ -41,7 +41,7 @@ from cleser.speech.backbones import long_convolution
 from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.training import loop
 from cleser.training.audio import PADDING, AudioEncoder, Sounds, _without
-from cleser.training.dataset import load_dataset
+from cleser.training.from_manifest import load_dataset
 from cleser.training.heard import Heard
 from cleser.training.loop import TrainingConfig
 from cleser.training.reading import Excerpt, stretch

@@ -6,8 +6,9 @@ import torch
 
 from cleser.recipes.styles import descriptions
 from cleser.speech import Features
-from cleser.training.dataset import Dataset, Vocabulary, balance
+from cleser.training.dataset import Dataset, balance
 from cleser.training.sources import InMemory
+from cleser.training.vocabulary import Vocabulary
 
 NAMES = Vocabulary(("anger", "sadness"), ("s",), ("de",), ("small", "large"))
 

@@ -6,9 +6,10 @@ import torch
 
 from cleser.alignment import Alignment
 from cleser.speech.audio import AudioError
-from cleser.training.dataset import Dataset, Vocabulary, balance
+from cleser.training.dataset import Dataset, balance
 from cleser.training.loading import StepLoader, default_workers
 from cleser.training.reading import Excerpts
+from cleser.training.vocabulary import Vocabulary
 from tests.corpora.trees import write_corpus
 
 

@@ -19,7 +19,7 @@ from cleser.experiments.prediction_table import predictions_of
 from cleser.experiments.run_folder import FOLDS, begin, finish, holds_finished
 from cleser.experiments.saved import SavedRun, open_run, read_settings
 from cleser.experiments.selection import names_of, own_name
-from cleser.training.dataset import phones_of
+from cleser.training.from_manifest import phones_of
 
 
 def evaluate(

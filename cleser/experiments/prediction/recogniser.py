@@ -27,7 +27,8 @@ from cleser.experiments.prediction.recordings import as_utterances, files_in, re
 from cleser.experiments.prediction.windows import LONGEST
 from cleser.experiments.saved import SavedRun, open_run
 from cleser.speech.audio import SHORTEST
-from cleser.training.dataset import Dataset, NothingUsableError, phones_of
+from cleser.training.dataset import Dataset
+from cleser.training.from_manifest import NothingUsableError, phones_of
 
 # Seconds of sound whose features are in memory at once, if they can be by themselves.
 _PORTION: Final = 240.0

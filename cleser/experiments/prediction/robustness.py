@@ -41,7 +41,7 @@ from cleser.speech.degradations import (
     encode,
     reverberate,
 )
-from cleser.training.dataset import phones_of
+from cleser.training.from_manifest import phones_of
 
 
 class Condition(NamedTuple):
