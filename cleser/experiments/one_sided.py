@@ -165,13 +165,14 @@ def settle(
     summaries, rows = summaries_of(target, backbone, phones, title="target", record=record)
     each = rows["speaker"].value_counts()
     found = source.correlation(summaries, rows)
-    if each.median() <= _FEW or len(each) < 2 or np.isnan(found):
-        return protocol.normalised("corpus"), f"normalisation: by corpus; {_too_few(each)}"
-    if np.isnan(source.threshold):
+    too_few = each.median() <= _FEW or len(each) < 2
+    if np.isnan(source.threshold) and not too_few:
         return protocol.normalised("shrunk"), (
             f"normalisation: {describe_normalisation('shrunk')}; the source's speakers have too few utterances to say "
             "whether those of the target show one emotion each"
         )
+    if too_few or np.isnan(found):
+        return protocol.normalised("corpus"), f"normalisation: by corpus; {_too_few(each)}"
     by: Normalisation = "corpus" if found > source.threshold else "shrunk"
     advice = "; that is close: if each speaker shows several emotions, give --normalisation shrunk, else corpus"
     return protocol.normalised(by), (
@@ -227,7 +228,11 @@ class _Products(NamedTuple):
         return _Products(*(a + b for a, b in zip(self, others, strict=True)))
 
     def ridge(self) -> Tensor:
-        """Weights [C, K] of the regression."""
+        """Weights [C, K] of the regression; zero where there is nothing to learn from."""
+        if (
+            not self.gram.any()
+        ):  # nobody, or speakers of one utterance each, whose own mean was subtracted
+            return torch.zeros_like(self.by_class)
         gram = self.gram / self.total
         penalty = _RIDGE * gram.trace() / len(gram) * torch.eye(len(gram), dtype=torch.float64)
         solved: Tensor = torch.linalg.solve(gram + penalty, self.by_class / self.total)

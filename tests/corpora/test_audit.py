@@ -176,8 +176,21 @@ def test_texts_of_dev_that_stand_in_train_are_reported(protocol):
 
 def test_a_source_without_speakers_is_told(protocol):
     assert not any("held out" in note for note in audit(protocol.load()).notes)
+    known = ["s0"]  # of four speakers
+    rewrite(
+        protocol.source[0],
+        lambda rows: rows.__setitem__(
+            "speaker", rows["speaker"].where(rows["speaker"].isin(known))
+        ),
+    )
+    cast = protocol.load()
+    unnamed = int(cast.parts().dev["speaker"].isna().sum())
+    assert unnamed
+    said = f"a names no speakers of {unnamed} utterances in dev, which were held out one by one"
+    assert any(said in note for note in audit(cast).notes)
     rewrite(protocol.source[0], lambda rows: rows.__setitem__("speaker", None))
-    assert any("a names no speakers" in note for note in audit(protocol.load()).notes)
+    notes = audit(protocol.load()).notes
+    assert any("a names no speakers, so that single utterances were held out" in n for n in notes)
 
 
 def frame(tmp_path, *names, **columns):

@@ -160,3 +160,25 @@ def test_a_source_that_cannot_tell_says_so(tmp_path, monkeypatch):
     settled, note = settle(cast.protocol, learned, cast.heard, backbone, [None] * len(cast.heard))
     assert settled.normalisation == "shrunk"
     assert "too few utterances" in note
+
+
+def test_a_half_of_the_source_that_tells_nothing_leaves_the_other():
+    summaries, rows = corpus("a")
+    rows["speaker"] = ["a", *["b"] * (len(rows) - 1)]  # whose mean is all that there is of a
+    learned = learn(summaries, rows, EMOTIONS)
+    assert learned.weights.isfinite().all()
+    assert learned.weights.any()
+
+
+def test_source_speakers_of_one_utterance_each_cannot_tell(tmp_path, monkeypatch):
+    """As in corpora whose speaker is a recording: nothing is left of them once their own mean is subtracted."""
+    monkeypatch.setenv("CLESER_CACHE", str(tmp_path / "cache"))
+    source, target = (write_corpus(tmp_path / n, n, speakers=3, takes=1) for n in "ab")
+    cast = Protocol([source], [target]).load()
+    backbone, phones = load_backbone("acoustic"), [None] * len(cast.heard)
+    each = cast.source.assign(speaker=cast.source["utterance"])
+    learned = learn(*summaries_of(each, backbone, phones, title="a"), EMOTIONS)
+    assert not learned.weights.any()
+    settled, note = settle(cast.protocol, learned, cast.heard, backbone, phones)
+    assert settled.normalisation == "shrunk"
+    assert "the source's speakers have too few utterances" in note

@@ -350,10 +350,15 @@ def _undivided(cast: Cast, parts: Parts) -> list[str]:
     """Corpora without speakers or with one, whose development part was drawn by utterances, or which have none."""
     given = cast.protocol.split != "speakers"
     unknown = parts.dev[parts.dev["speaker"].isna() & ~(given & parts.dev["split"].eq("dev"))]
+    named = set(cast.source["corpus"][cast.source["speaker"].notna()])
     by_utterance = {
-        corpus: f"{corpus} names no speakers, so that single utterances were held out for development: the same people "
-        "may speak in train and dev"
-        for corpus in sorted(unknown["corpus"].unique())
+        corpus: (
+            f"{corpus} names no speakers of {count} utterances in dev, which were held out one by one"
+            if corpus in named
+            else f"{corpus} names no speakers, so that single utterances were held out for development"
+        )
+        + ": the same people may speak in train and dev"
+        for corpus, count in sorted(unknown["corpus"].value_counts().items())
     }
     drawn = _drawn(cast, parts)
     whole = []
