@@ -164,13 +164,19 @@ def data_convert(
     from cleser.cli.pairs import parse_map
     from cleser.corpora import load, problems
     from cleser.corpora.convert import write_manifest
+    from cleser.corpora.left_out import gaps
+    from cleser.corpora.manifest import Gap
 
     manifest = load(spec, parse_map(map))
     write_manifest(manifest, out, to)
-    left = problems(manifest)
-    console.print(f"{out}: {len(manifest)} utterances, {len(left)} left out")
-    for problem in left[:5]:
-        console.print(f"left out: {problem.path}: {problem.reason}")
+    found = problems(manifest)
+    known_less = [problem for problem in found if isinstance(problem, Gap)]
+    left = [problem for problem in found if not isinstance(problem, Gap)]
+    said = f", {gaps(len(known_less))}" if known_less else ""
+    console.print(f"{out}: {len(manifest)} utterances, {len(left)} left out{said}")
+    for name, some in (("left out", left), ("gap", known_less)):
+        for problem in some[:5]:
+            console.print(f"{name}: {problem.path}: {problem.reason}")
 
 
 def data_folds(spec: Positional[str], *, split: str) -> None:

@@ -155,7 +155,10 @@ def on_scale(
         wrong = values.notna() & ~values.between(low, high)
         kept[name] = values.mask(wrong)
         outside += [
-            (f"{source}: {utterance}, {name}", f"is {value:g}, expected {low:g} to {high:g}")
+            (
+                f"{source}: {utterance}, {name}",
+                f"is beyond its scale and counts as missing: {value:g}, expected {low:g} to {high:g}",
+            )
             for utterance, value in zip(rows["utterance"][wrong], values[wrong], strict=True)
         ]
     return kept.assign(scale=scale), outside

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import starmap
 from pathlib import Path
 
 import pandas as pd
 
-from cleser.corpora.attributes import on_scale
 from cleser.corpora.folders import recordings
 from cleser.corpora.manifest import Listing, Problem
 from cleser.corpora.tables import read_table
@@ -47,8 +45,8 @@ def read_consensus(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
     """Read a consensus table.
 
     Returns:
-        Columns ``utterance, emotion, speaker, gender, split`` and the attributes that there are, from 1 to 7. Nothing
-        stands for what is unknown, withheld, or (as an emotion) not agreed upon.
+        Columns ``utterance, emotion, speaker, gender, split`` and the attributes that there are, as the table has
+        them. Nothing stands for what is unknown, withheld, or (as an emotion) not agreed upon.
 
     Raises:
         ValueError: The table has no ``FileName`` or ``EmoClass``.
@@ -62,7 +60,6 @@ def read_consensus(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
     for name, attribute in ATTRIBUTES.items():
         if name in table:
             rows[attribute] = table[name]
-    rows, outside = on_scale(rows, SCALE, str(path))
     strange = (
         rows["emotion"].isna() & (table["EmoClass"] != NO_AGREEMENT) & (rows["split"] != WITHHELD)
     )
@@ -75,7 +72,7 @@ def read_consensus(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
     ]
     if (votes := read_votes(path)) is not None:
         rows = rows.merge(votes, on="utterance", how="left")
-    return rows[~strange.to_numpy()], [*problems, *starmap(Problem, outside)]
+    return rows[~strange.to_numpy()], problems
 
 
 DETAILED = "labels_detailed.csv"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -11,7 +12,8 @@ from rich.text import Text
 
 from cleser.console import plain_row
 from cleser.corpora.attributes import describe_attributes
-from cleser.corpora.manifest import HEADER_COLUMNS, Problem, problems, unused_columns
+from cleser.corpora.left_out import gaps
+from cleser.corpora.manifest import HEADER_COLUMNS, Gap, Problem, problems, unused_columns
 from cleser.corpora.probe import is_probed
 from cleser.corpora.probe import probe as read_headers
 from cleser.corpora.votes import describe_votes
@@ -32,7 +34,7 @@ class Description:
         attributes: One row an attribute and scale: ``known, missing, mean, sd, lowest, highest``, from −1 to 1.
         splits: One row an official split: ``utterances, speakers``.
         audio: One row a format: ``samplerate, channels, files``; empty if not probed.
-        problems: What was left out, and why.
+        problems: What was left out, and what is not known of the others, and why.
 
     >>> from cleser.corpora import load
     >>> description = describe(load("synthetic:zh?speakers=2&sentences=1"), probe=False)
@@ -200,13 +202,25 @@ def _cell(column: str, value: object) -> str:
 
 
 def _problems(found: list[Problem]) -> RenderableType:
-    """The problems by reason, each with a few examples on lines of their own, whole."""
+    """What was left out, and then what is not known of the others."""
     if not found:
         return Text("No problems", style="green")
+    known_less = [problem for problem in found if isinstance(problem, Gap)]
+    left_out = [problem for problem in found if not isinstance(problem, Gap)]
+    lines: list[Text] = []
+    if left_out:
+        counted = "1 problem" if len(left_out) == 1 else f"{len(left_out):,} problems"
+        lines += [Text(f"{counted} (left out)", style="bold red"), *_by_reason(left_out)]
+    if known_less:
+        lines += [Text(gaps(len(known_less)), style="bold yellow"), *_by_reason(known_less)]
+    return Group(*lines)
+
+
+def _by_reason(found: Sequence[Problem]) -> list[Text]:
+    """Problems by reason, each with a few examples on lines of their own, whole."""
     frame = pd.DataFrame(found)
-    counted = "1 problem" if len(found) == 1 else f"{len(found):,} problems"
-    lines = [Text(f"{counted} (left out)", style="bold red")]
+    lines: list[Text] = []
     for reason, paths in sorted(frame.groupby("reason")["path"], key=lambda item: -len(item[1])):
         lines.append(Text(f"{len(paths):,} × {reason}"))
         lines += [Text(f"    {path}") for path in paths.head(_EXAMPLES)]
-    return Group(*lines)
+    return lines

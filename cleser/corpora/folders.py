@@ -50,7 +50,7 @@ def recordings(root: Path, suffixes: tuple[str, ...] = AUDIO) -> Listing:
             status = os.stat(folder)  # noqa: PTH116  (a Path each is most of the time of a large corpus)
             own = (status.st_dev, status.st_ino)
             if own in above:
-                problems.append(Problem(printable(folder), "is a link to a folder above it"))
+                problems.append(Spare(printable(folder), "is a link to a folder above it"))
                 continue
             below = _scan(folder, suffixes, found, problems)
         except OSError as error:

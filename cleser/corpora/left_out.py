@@ -1,4 +1,7 @@
-"""Recordings that cannot be used, said by their reasons: a number alone does not show that a whole class is gone."""
+"""Recordings that cannot be used, said by their reasons: a number alone does not show that a whole class is gone.
+
+What loses no recording has a ``kind``: it is said in words of its own, and not counted among the lost.
+"""
 
 from __future__ import annotations
 
@@ -14,31 +17,62 @@ _MOST: Final = 8  # reasons that are said; a corpus may have a message of its ow
 def reasons(left_out: Iterable[dict[str, str]]) -> list[str]:
     """How many recordings were left out for each reason, the most frequent first, with an example.
 
-    Reasons that differ only in their numbers are one. Copies and second rows, which lose nothing, are told last.
+    Reasons that differ only in their numbers are one. What loses no recording is told last: what is not known of
+    recordings that are used, then copies and second rows.
 
     Args:
-        left_out: What was left out, as ``{"path": …, "reason": …}``, of copies with a ``kind``.
+        left_out: What was left out, as ``{"path": …, "reason": …}``, with a ``kind`` where no recording is lost.
 
     >>> reasons([{"path": "a.wav", "reason": "ends at 3 of 9"}, {"path": "b.wav", "reason": "ends at 4 of 9"}])
     ['2 recordings left out: ends at 3 of 9, as a.wav']
     """
     left_out = list(left_out)
-    alike: dict[str, list[Mapping[str, str]]] = {}
-    for one in {problem["path"]: problem for problem in lost(left_out)}.values():
-        alike.setdefault(re.sub(r"\d+([.,]\d+)*", "0", one["reason"]), []).append(one)
-    counted = sorted(alike.values(), key=lambda found: -len(found))
+    counted = _alike({problem["path"]: problem for problem in lost(left_out)}.values())
     lines = [
         f"{_recordings(len(found))} left out: {found[0]['reason']}, as {found[0]['path']}"
         for found in counted[:_MOST]
     ]
     if rest := counted[_MOST:]:
         lines.append(f"{_recordings(sum(map(len, rest)))} left out for {len(rest)} further reasons")
-    return [*lines, *_spare(problem for problem in left_out if "kind" in problem)]
+    gaps, spare = (
+        [problem for problem in left_out if problem.get("kind") == kind]
+        for kind in ("gap", "spare")
+    )
+    return [*lines, *_gaps(gaps), *_spare(spare)]
 
 
 def lost(left_out: Iterable[dict[str, str]]) -> list[dict[str, str]]:
-    """The recordings that cannot be used: what was left out, except copies and second rows."""
+    """The recordings that cannot be used: what was left out, except what loses no recording."""
     return [problem for problem in left_out if "kind" not in problem]
+
+
+def _alike(problems: Iterable[Mapping[str, str]]) -> list[list[Mapping[str, str]]]:
+    """Problems whose reasons differ only in their numbers together, the most frequent first."""
+    found: dict[str, list[Mapping[str, str]]] = {}
+    for problem in problems:
+        found.setdefault(re.sub(r"\d+([.,]\d+)*", "0", problem["reason"]), []).append(problem)
+    return sorted(found.values(), key=lambda alike: -len(alike))
+
+
+def _gaps(problems: Iterable[Mapping[str, str]]) -> list[str]:
+    """What is said of what is not known of recordings that are used."""
+    counted = _alike({(one["path"], one["reason"]): one for one in problems}.values())
+    lines = [
+        f"{gaps(len(found))}: {found[0]['reason']}, as {found[0]['path']}"
+        for found in counted[:_MOST]
+    ]
+    if rest := counted[_MOST:]:
+        lines.append(f"{gaps(sum(map(len, rest)))}, for {len(rest)} further reasons")
+    return lines
+
+
+def gaps(count: int) -> str:
+    """How the number of gaps is said, so that nobody takes them for lost recordings.
+
+    >>> gaps(2)
+    '2 gaps (the recordings are used)'
+    """
+    return f"{'1 gap' if count == 1 else f'{count:,} gaps'} (the recordings are used)"
 
 
 def _spare(problems: Iterable[Mapping[str, str]]) -> list[str]:

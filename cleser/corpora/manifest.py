@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import pandas as pd
 
@@ -69,9 +69,18 @@ class Problem(NamedTuple):
 
 
 class Spare(Problem):
-    """A copy of a recording or a further row of it, without which nothing is lost."""
+    """A copy of a recording, a further row of it, or a way back to its folder, without which nothing is lost."""
 
     __slots__ = ()
+
+
+class Gap(Problem):
+    """What is not known of recordings that are used all the same: a text, a gender, a value beyond its scale."""
+
+    __slots__ = ()
+
+
+_KINDS: Final[dict[str, type[Problem]]] = {"spare": Spare, "gap": Gap}  # as attrs name them
 
 
 class Listing(NamedTuple):
@@ -82,7 +91,7 @@ class Listing(NamedTuple):
             else of the manifest's columns is known. Further columns are kept behind them. Of these ``arousal,
             valence, dominance`` are numbers on the scale that ``scale`` names, see :mod:`cleser.corpora.attributes`,
             and ``votes.anger`` and so on votes of annotators, see :mod:`cleser.corpora.votes`.
-        problems: What was left out.
+        problems: What was left out, and what is not known of the others.
 
     >>> rows = pd.DataFrame({"utterance": ["1"], "path": ["1.wav"], "language": ["de"], "emotion": ["anger"]})
     >>> set(rows) <= set(COLUMNS), set(rows["emotion"]) <= set(EMOTIONS)
@@ -108,9 +117,10 @@ def check_usable(name: str, listing: Listing) -> None:
     """
     if not listing.rows.empty:
         return
-    listed = "; ".join(f"{path} {reason}" for path, reason in listing.problems[:3])
+    unusable = [problem for problem in listing.problems if not isinstance(problem, Gap)]
+    listed = "; ".join(f"{path} {reason}" for path, reason in unusable[:3])
     raise ValueError(
-        f"{name}: nothing usable among {len(listing.problems)} recordings, expected at least one: {listed}"
+        f"{name}: nothing usable among {len(unusable)} recordings, expected at least one: {listed}"
         if listed
         else f"{name}: names no recording, expected at least one"
     )
@@ -199,11 +209,13 @@ def _prefixed(ids: pd.Series[str], corpus: pd.Series[str]) -> pd.Series[str]:
 def with_problems(manifest: pd.DataFrame, found: Iterable[Problem]) -> pd.DataFrame:
     """The manifest with these problems in place of those that it had."""
     # Plain dicts, so that attrs survive Parquet and JSON.
-    manifest.attrs["problems"] = _Shared(
-        problem._asdict() | ({"kind": "spare"} if isinstance(problem, Spare) else {})
-        for problem in found
-    )
+    manifest.attrs["problems"] = _Shared(problem._asdict() | _kind(problem) for problem in found)
     return manifest
+
+
+def _kind(problem: Problem) -> dict[str, str]:
+    """The kind of a problem that loses no recording, as attrs hold it."""
+    return next(({"kind": name} for name, kind in _KINDS.items() if isinstance(problem, kind)), {})
 
 
 class _Shared(list[dict[str, str]]):
@@ -218,13 +230,13 @@ class _Shared(list[dict[str, str]]):
 
 
 def problems(manifest: pd.DataFrame) -> list[Problem]:
-    """What the manifest leaves out.
+    """What the manifest leaves out, and, as a :class:`Gap`, what is not known of recordings that it keeps.
 
     >>> problems(with_problems(pd.DataFrame(), [Problem("a.wav", "is empty (0 bytes)")]))
     [Problem(path='a.wav', reason='is empty (0 bytes)')]
     """
     return [
-        (Spare if "kind" in problem else Problem)(problem["path"], problem["reason"])
+        _KINDS.get(problem.get("kind", ""), Problem)(problem["path"], problem["reason"])
         for problem in manifest.attrs.get("problems", [])
     ]
 

@@ -91,7 +91,9 @@ def test_a_published_value_beyond_its_scale_is_missing_and_named(write):
     manifest = load(f"msp-podcast:{root}")
     assert attributes_of(manifest)[0].tolist()[1:] == [0, 1]
     assert np.isnan(manifest["arousal"].iloc[0])
-    assert [p.reason for p in problems(manifest)] == ["is 0.5, expected 1 to 7"]
+    assert [p.reason for p in problems(manifest)] == [
+        "is beyond its scale and counts as missing: 0.5, expected 1 to 7"
+    ]
 
 
 def test_several_scales_side_by_side():

@@ -232,6 +232,7 @@ def test_recordings_are_found_however_deep_and_links_do_not_loop(write):
     assert str(root / deep) in set(manifest["path"])
     found = {p.path.removeprefix(f"{root}/"): p.reason for p in problems(manifest)}
     assert found["a/b/back"] == "is a link to a folder above it"
+    assert [p["path"] for p in lost(manifest.attrs["problems"])] == [str(root / "wav/other.wav")]
     assert len(manifest) == 3
     assert set(found) == {"a/b/back", "wav/other.wav"}
 

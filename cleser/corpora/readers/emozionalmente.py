@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from cleser.corpora.folders import attach, existing, recordings, wrong_folder
-from cleser.corpora.manifest import Listing
+from cleser.corpora.manifest import Gap, Listing
 from cleser.corpora.tables import read_table
 from cleser.corpora.terms import to_emotions, to_genders
 
@@ -31,23 +31,24 @@ def read(argument: str) -> Listing:
             lambda folder: (folder / "metadata" / SAMPLES).is_file(),
         )
     table = read_table(source, *COLUMNS)
+    genders, unknown = _genders(source.with_name(USERS))
     rows = pd.DataFrame(
         {
             "utterance": table["file_name"].map(lambda name: Path(name).stem),
             "language": "it",
             "speaker": table["actor"],
-            "gender": to_genders(table["actor"].map(_genders(source.with_name(USERS)))),
+            "gender": to_genders(table["actor"].map(genders)),
             "emotion": to_emotions(table["emotion_expressed"]),
             "text": table["sentence"],
         }
     )
     found, unlisted = recordings(root)
     listing = attach(rows, found.rename(columns={"stem": "utterance"}), source)
-    return Listing(listing.rows, [*unlisted, *listing.problems])
+    return Listing(listing.rows, [*unlisted, *unknown, *listing.problems])
 
 
-def _genders(users: Path) -> dict[str, str]:
+def _genders(users: Path) -> tuple[dict[str, str], list[Gap]]:
     if not users.is_file():
-        return {}
+        return {}, [Gap(str(users), "is missing: the genders are unknown")]
     table = read_table(users, "username", "gender")
-    return dict(zip(table["username"], table["gender"], strict=True))
+    return dict(zip(table["username"], table["gender"], strict=True)), []

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from cleser.corpora.folders import named
-from cleser.corpora.manifest import Listing, Problem
+from cleser.corpora.manifest import Gap, Listing, Problem
 from cleser.corpora.tables import read_text
 
 PATTERN = r"(?P<speaker>00(?:0[1-9]|1\d|20))_\d{6}"
@@ -62,7 +62,7 @@ def _texts(paths: pd.Series[str], divided: pd.Series[bool]) -> tuple[dict[str, s
     for folder in sorted(speakers):
         path = folder / f"{folder.name}.txt"
         if not path.is_file():
-            problems.append(Problem(str(path), "is missing: the texts are unknown"))
+            problems.append(Gap(str(path), "is missing: the texts are unknown"))
             continue
         fallback = "gb18030" if folder.name <= "0010" else "cp1252"  # Mandarin or English
         for line in filter(None, map(str.strip, read_text(path, fallback).splitlines())):
@@ -71,6 +71,6 @@ def _texts(paths: pd.Series[str], divided: pd.Series[bool]) -> tuple[dict[str, s
                 texts[match[1]] = match[2]
             else:
                 problems.append(
-                    Problem(str(path), f"has a line that is no id, text, emotion: {line!r}")
+                    Gap(str(path), f"has a line that is no id, text, emotion: {line!r}")
                 )
     return texts, problems

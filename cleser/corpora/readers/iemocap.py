@@ -14,7 +14,7 @@ import pandas as pd
 
 from cleser.corpora.attributes import on_scale
 from cleser.corpora.folders import attach, existing, recordings, wrong_folder
-from cleser.corpora.manifest import Listing, Problem
+from cleser.corpora.manifest import Gap, Listing
 from cleser.corpora.tables import read_text
 
 NAME = r"Ses0[1-5][FM]_(?:impro|script)\w*_[FM](?:[A-Z]{2})?\d+"
@@ -64,12 +64,20 @@ def read(argument: str) -> Listing:
         text=rows["utterance"].map(texts),
         **{name: values.get(place) for place, name in enumerate(ATTRIBUTES)},
     )
-    rows, outside = on_scale(rows, "1..5", str(tables[0].parent))
     found, unlisted = recordings(root)
     turns = found["stem"].str.fullmatch(NAME)  # dialog/wav holds whole dialogues beside
     heard = found[turns].rename(columns={"stem": "utterance"})
     listing = attach(rows, heard, tables[0].parent)
-    return Listing(listing.rows, [*unlisted, *starmap(Problem, outside), *listing.problems])
+    rows, outside = on_scale(listing.rows, "1..5", str(tables[0].parent))
+    gaps = [*starmap(Gap, outside), *_without_texts(root, tables)]
+    return Listing(rows, [*unlisted, *gaps, *listing.problems])
+
+
+def _without_texts(root: Path, tables: list[Path]) -> list[Gap]:
+    """Sessions that have labels and no transcriptions."""
+    told = {path.parent for path in _files(root, "transcriptions")}
+    folders = {path.parents[1] / "transcriptions" for path in tables}
+    return [Gap(str(f), "holds no .txt: the texts are unknown") for f in sorted(folders - told)]
 
 
 def _files(root: Path, kind: str) -> list[Path]:

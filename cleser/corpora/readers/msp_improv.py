@@ -17,7 +17,7 @@ import pandas as pd
 
 from cleser.corpora.attributes import ATTRIBUTES, on_scale
 from cleser.corpora.folders import attach, existing, recordings, wrong_folder
-from cleser.corpora.manifest import Listing, Problem
+from cleser.corpora.manifest import Gap, Listing
 from cleser.corpora.tables import read_text
 
 TABLES = ("Evaluation.txt", "Evalution.txt")
@@ -48,10 +48,10 @@ def read(argument: str) -> Listing:
             **{name: rows[name] for name in ATTRIBUTES},
         }
     )
-    rows, outside = on_scale(rows, "1..5", str(source))
     heard, unlisted = recordings(root)
     listing = attach(rows, heard.rename(columns={"stem": "utterance"}), source)
-    return Listing(listing.rows, [*unlisted, *starmap(Problem, outside), *listing.problems])
+    rows, outside = on_scale(listing.rows, "1..5", str(source))
+    return Listing(rows, [*unlisted, *starmap(Gap, outside), *listing.problems])
 
 
 def _table(root: Path) -> Path | None:

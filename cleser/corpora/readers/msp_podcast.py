@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from itertools import starmap
 from pathlib import Path
 
 import pandas as pd
 
+from cleser.corpora.attributes import on_scale
 from cleser.corpora.consensus import (
+    SCALE,
     TABLES,
     WITHHELD,
     find_table,
@@ -23,7 +26,7 @@ from cleser.corpora.consensus import (
     stems,
 )
 from cleser.corpora.folders import attach, existing, wrong_folder
-from cleser.corpora.manifest import Listing, Problem
+from cleser.corpora.manifest import Gap, Listing, Problem
 from cleser.corpora.tables import read_table, read_text
 
 PARTITIONS = ("Partition.txt", "Partitions.txt")
@@ -53,7 +56,8 @@ def read(argument: str) -> Listing:
     rows = pd.concat([rows, withheld], ignore_index=True).assign(language="en")
     heard, unlisted = sounds(root, problems)
     listing = attach(rows, heard, source)
-    return Listing(listing.rows, [*problems, *unlisted, *listing.problems])
+    rows, outside = on_scale(listing.rows, SCALE, str(source))
+    return Listing(rows, [*problems, *unlisted, *starmap(Gap, outside), *listing.problems])
 
 
 def transcripts(manifest: pd.DataFrame) -> pd.DataFrame:

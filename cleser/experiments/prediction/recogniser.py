@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cleser.alignment import Alignment
 from cleser.alignment.packed import PackedAlignments
-from cleser.corpora.manifest import Spare, problems
+from cleser.corpora.left_out import lost
 from cleser.corpora.protocol import Protocol
 from cleser.corpora.recording import RecordingError, read_header
 from cleser.corpora.registry import load_all
@@ -388,10 +388,10 @@ def _utterances(corpora: Sequence[str], split: str | None = None) -> pd.DataFram
 def _with_problems(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """The table, and below it what the corpora list but cannot give: nothing that is listed goes unmentioned.
 
-    But copies and second rows, whose recordings stand in the table.
+    But what loses no recording: those of copies, second rows and gaps stand in the table.
     """
-    lost = [problem for problem in problems(rows) if not isinstance(problem, Spare)]
-    listed = pd.DataFrame(lost, columns=["path", "reason"], dtype="str")
+    unusable = lost(rows.attrs.get("problems", []))
+    listed = pd.DataFrame(unusable, columns=["path", "reason"], dtype="str")
     return table if listed.empty else pd.concat([table, listed], ignore_index=True)
 
 
