@@ -90,6 +90,7 @@ CREMA = [f"{speaker}_DFA_{code}_XX" for speaker in (1001, 1002) for code in ("AN
 
 def copies_of_crema(write, first, second):
     root = write(*(first.format(name) for name in CREMA), *(second.format(name) for name in CREMA))
+    (root / "VideoDemographics.csv").write_text("ActorID,Sex\n1001,Male\n")
     manifest = load(f"crema-d:{root}")
     assert len(manifest) == len(CREMA)
     (copies,) = problems(manifest)
@@ -127,6 +128,7 @@ def test_copies_in_a_folder_or_below_are_told_in_a_line(write, tmp_path):
 def test_of_copies_nothing_is_lost(write, tmp_path):
     names = [f"a/{name}.wav" for name in CREMA] + [f"{at}/{CREMA[0]}.wav" for at in "bc"]
     root = write(*names, *(f"{at}/{CREMA[1]}.wav" for at in "bc"), f"b/{CREMA[0]}.mp3")
+    (root / "VideoDemographics.csv").write_text("ActorID,Sex\n1001,Male\n")
     manifest = load(f"crema-d:{root}")
     manifest.to_parquet(tmp_path / "m.parquet")
     for rows in (manifest, pd.read_parquet(tmp_path / "m.parquet")):
@@ -182,16 +184,26 @@ def test_turev_db_refuses_a_folder_that_is_no_emotion(write):
     assert "is in the folder Other, expected Angry" in problems(manifest)[0].reason
 
 
-@pytest.mark.parametrize("place", [".", ".."])
-def test_crema_d_takes_the_actors_sex_from_its_table(write, place):
-    root = write("AudioWAV/1001_IEO_HAP_HI.wav", "AudioWAV/1002_TIE_NEU_XX.wav")
+@pytest.mark.parametrize("place", [".", "AudioWAV", "..", "../.."])
+def test_crema_d_takes_the_actors_sex_from_its_table(write, tmp_path, place):
+    root = tmp_path / "corpora/CREMA-D"
+    write("AudioWAV/1001_IEO_HAP_HI.wav", "AudioWAV/1002_TIE_NEU_XX.wav", root=root)
     table = "ActorID,Age,Sex,Race,Ethnicity\n1001,51,Male,Asian,No\n1002,21,Female,Asian,No\n"
     (root / "VideoDemographics.csv").write_text(table)
-    folder = root if place == "." else root / "AudioWAV"
-    manifest = load(f"crema-d:{folder}")
+    manifest = load(f"crema-d:{root / place}")
+    assert problems(manifest) == []
     assert manifest["gender"].tolist() == ["male", "female"]
     assert manifest["intensity"].iloc[0] == "high"
     assert manifest["intensity"].isna().iloc[1]
+
+
+def test_crema_d_without_its_table_says_that_genders_are_unknown(write):
+    root = write("AudioWAV/1001_IEO_HAP_HI.wav")
+    manifest = load(f"crema-d:{root}")
+    assert manifest["gender"].isna().all() and lost(manifest.attrs["problems"]) == []
+    (said,) = reasons(manifest.attrs["problems"])
+    assert said.startswith("1 gap (the recordings are used): is missing here, and above")
+    assert said.endswith(f"the genders are unknown, as {root}/VideoDemographics.csv")
 
 
 def test_a_folder_of_another_corpus_says_what_was_looked_for_and_found(write):

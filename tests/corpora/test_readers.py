@@ -94,7 +94,7 @@ def test_names_in_other_capitals_are_read_as_those_of_the_release(write, corpus,
     manifest = load(f"{corpus}:{write(written)}")
     assert manifest["utterance"].tolist() == [f"{corpus}/{released}"]
     assert manifest["emotion"].notna().all()
-    assert problems(manifest) == []
+    assert [p for p in problems(manifest) if not isinstance(p, Gap)] == []
 
 
 def test_how_recordings_are_named_that_are_none_of_the_corpus_is_said(write):
