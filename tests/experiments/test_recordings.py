@@ -57,6 +57,17 @@ def test_speakers_are_found_by_path_and_by_name(folder, monkeypatch):
     assert of(folder, absolute, "a/x.wav") == [["7", "en"]]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("between", [",", ";", "\t", "|"])
+def test_a_table_of_speakers_is_read_as_manifests_are(folder, between, encoding):
+    lines = (["path", "speaker", "language"], ["a/x.wav", "Jörg", "de"], ["b/x.wav", "", " en "])
+    text = "".join(between.join(line) + "\r\n" for line in lines)
+    (folder / "speakers.csv").write_bytes(text.encode(encoding))
+    found = of(folder, read_speakers(folder / "speakers.csv"), "a/x.wav", "b/x.wav")
+    assert found[0] == ["Jörg", "de"]
+    assert pd.isna(found[1][0]) and found[1][1] == "en"
+
+
 def test_languages_are_those_that_a_manifest_may_have(folder):
     named = speakers(folder, "path,speaker,language\nx.wav,01,German\n")
     assert of(folder, named, "a/x.wav") == [["01", "de"]]

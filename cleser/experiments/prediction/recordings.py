@@ -13,6 +13,7 @@ import pandas as pd
 from cleser.corpora.folders import AUDIO, recordings
 from cleser.corpora.languages import checked_language
 from cleser.corpora.manifest import COLUMNS
+from cleser.corpora.tables import read_table
 from cleser.experiments.prediction.windows import Window, cut, unusable
 from cleser.speech.audio import AudioError
 
@@ -98,11 +99,11 @@ def reasons(rows: pd.DataFrame) -> list[str | None]:
 
 
 def read_speakers(file: str | Path) -> pd.DataFrame:
-    """Who speaks in which recording, from a CSV file.
+    """Who speaks in which recording, from a table of text as a manifest may be one.
 
     Args:
-        file: Table with the columns ``path`` (a recording, from the table's folder or from the current one, or its file
-            name alone), ``speaker`` and, if wanted, ``language``.
+        file: Table, separated by commas, semicolons, tabs or bars, with the columns ``path`` (a recording, from the
+            table's folder or from the current one, or its file name alone), ``speaker`` and, if wanted, ``language``.
 
     Returns:
         These columns; ``attrs["file"]`` names the file.
@@ -111,10 +112,8 @@ def read_speakers(file: str | Path) -> pd.DataFrame:
         ValueError: It cannot be read, lacks a column, or gives a recording two speakers.
     """
     try:
-        table = pd.read_csv(
-            file, dtype="str", encoding="utf-8-sig", keep_default_na=False, na_values=[""]
-        )
-    except (OSError, ValueError) as error:
+        table = read_table(Path(file))
+    except OSError as error:
         raise ValueError(f"{file}: cannot be read as a table of speakers ({error})") from error
     table.attrs["file"] = str(file)
     _Table(table)  # a table that contradicts itself is refused at once
