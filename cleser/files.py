@@ -16,6 +16,36 @@ def cache_folder() -> Path:
     return Path(os.environ.get("CLESER_CACHE", default))
 
 
+@contextmanager
+def in_cache(kept: str, cache: Path | None = None) -> Iterator[None]:
+    """Say of a failure to write to the cache that it is the cache, and how to have another.
+
+    Args:
+        kept: What is written to it, for the message.
+        cache: The folder; by default :func:`cache_folder`.
+
+    Raises:
+        OSError: The cache, a folder above it or a file in it cannot be made. Other errors pass as they are.
+
+    >>> from pathlib import Path
+    >>> with in_cache("features", Path("/dev/null/mine")):
+    ...     Path("/dev/null/mine").mkdir()
+    Traceback (most recent call last):
+    NotADirectoryError: /dev/null/mine: the cache, where features are kept, cannot be written (Not a directory); ...
+    """
+    folder = cache or cache_folder()
+    try:
+        yield
+    except OSError as error:
+        at = None if error.filename is None else Path(os.fsdecode(error.filename))
+        if at is None or not (at.is_relative_to(folder) or folder.is_relative_to(at)):
+            raise
+        raise type(error)(
+            f"{folder}: the cache, where {kept} are kept, cannot be written ({error.strerror}); name another folder "
+            "in CLESER_CACHE"
+        ) from error
+
+
 _UMASK = os.umask(0)  # it can be read only by being set
 os.umask(_UMASK)
 

@@ -53,3 +53,4 @@ def test_a_cache_that_cannot_be_written_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("CLESER_CACHE", str(tmp_path / "file" / "cache"))
     broken = [f for f in doctor.examine() if f.state == "broken"]
     assert [f.name for f in broken] == ["feature cache"]
+    assert "file/cache: the cache, where features and synthetic recordings are" in broken[0].detail

@@ -1,10 +1,20 @@
 """Files appear whole or not at all."""
 
+import re
+
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from cleser.files import replacing, write_bytes, write_text
+from cleser.cli import main
+from cleser.corpora import load
+from cleser.features import store_features
+from cleser.files import in_cache, replacing, write_bytes, write_text
+from cleser.speech import (
+    AcousticBackbone,
+    AcousticSpeakerEncoder,
+    embed_speakers,
+)
 
 
 def test_a_block_that_fails_leaves_what_was_there_and_nothing_else(tmp_path):
@@ -33,3 +43,25 @@ def test_the_new_content_takes_the_name_and_its_usual_rights(tmp_path, durable):
     assert (tmp_path / "weights").stat().st_mode == usual.stat().st_mode
     assert path.stat().st_mode == usual.stat().st_mode
     assert [p.name for p in path.parent.iterdir()] == ["a.bin"]
+
+
+def test_a_cache_that_cannot_be_written_says_what_it_is_and_what_to_set(
+    tmp_path, monkeypatch, capsys
+):
+    rows = load("synthetic:en?speakers=1&sentences=1")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CLESER_CACHE", str(tmp_path / "file" / "cache"))
+    said = r"file/cache: the cache, where {} are kept, cannot be written \(.*\); name another folder in CLESER_CACHE"
+    with pytest.raises(OSError, match=said.format("features")):
+        store_features(rows, AcousticBackbone())
+    with pytest.raises(OSError, match=said.format("speakers' vectors")):
+        embed_speakers(rows, AcousticSpeakerEncoder())
+    assert main(["data", "describe", "synthetic:en?speakers=1&sentences=1"]) == 2
+    line = " ".join(capsys.readouterr().err.split())
+    assert re.search(said.format("synthetic recordings"), line.replace("/ ", "/"))
+
+
+def test_what_fails_elsewhere_is_not_laid_on_the_cache(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught, in_cache("features", tmp_path / "cache"):
+        (tmp_path / "recording.wav").read_bytes()
+    assert caught.value.filename == str(tmp_path / "recording.wav")

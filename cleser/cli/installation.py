@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import shutil
@@ -170,10 +171,11 @@ def _audio_files() -> str:
 
 
 def _cache() -> str:
-    from cleser.files import cache_folder
+    from cleser.files import cache_folder, in_cache
 
     folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(f"{folder} cannot be written; name another folder in CLESER_CACHE")
+    with in_cache("features and synthetic recordings"):
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
     return f"{folder}, {shutil.disk_usage(folder).free / 2**30:.0f} GiB free"

@@ -16,7 +16,7 @@ from cleser.features.extraction import Announce, extract_to_store, writer_of
 from cleser.features.pooled import TOKEN, Features, Record
 from cleser.features.store import FORMAT, PooledStore, StoreSettings
 from cleser.features.utterance import keys_of
-from cleser.files import cache_folder
+from cleser.files import cache_folder, in_cache
 from cleser.memory import empty
 from cleser.speech.backbones import Backbone
 
@@ -158,6 +158,7 @@ def store_features(
 
     Raises:
         ValueError: The manifest is empty, or the alignments are not as many as its rows.
+        OSError: The cache cannot be written.
 
     >>> from cleser.corpora import load
     >>> from cleser.speech import AcousticBackbone
@@ -169,19 +170,20 @@ def store_features(
         raise ValueError("the manifest is empty, expected at least one utterance")
     record = record or Record()
     folder = store_folder(backbone, record, cache)
-    _take_over(manifest, backbone, alignments, record, cache)
-    extraction = extract_to_store(
-        manifest,
-        backbone,
-        folder,
-        record=record,
-        alignments=alignments,
-        dtype=backbone.kept,
-        device=device,
-        advance=advance,
-        announce=announce,
-        shortest=shortest,
-    )
+    with in_cache("features", cache):
+        _take_over(manifest, backbone, alignments, record, cache)
+        extraction = extract_to_store(
+            manifest,
+            backbone,
+            folder,
+            record=record,
+            alignments=alignments,
+            dtype=backbone.kept,
+            device=device,
+            advance=advance,
+            announce=announce,
+            shortest=shortest,
+        )
     used = [i for i, key in enumerate(extraction.keys) if key is not None]
     return StoredFeatures(
         extraction.store,

@@ -24,7 +24,7 @@ import soundfile
 from cleser.corpora.attributes import ATTRIBUTES
 from cleser.corpora.manifest import Listing
 from cleser.corpora.votes import majority
-from cleser.files import cache_folder, write_bytes
+from cleser.files import cache_folder, in_cache, write_bytes
 from cleser.progress import each
 from cleser.synthesis.espeak import Speech, engine
 from cleser.synthesis.expression import (
@@ -160,9 +160,10 @@ def read(argument: str) -> Listing:
     table = folder / _MANIFEST
     rows = pd.read_parquet(table) if table.exists() else None
     if rows is None or not all((folder / name).exists() for name in rows["path"]):
-        _make(knobs, folder)
-        rows = _table(knobs, folder)
-        write_bytes(table, rows.to_parquet(index=False))
+        with in_cache("synthetic recordings"):
+            _make(knobs, folder)
+            rows = _table(knobs, folder)
+            write_bytes(table, rows.to_parquet(index=False))
     rows = rows.assign(path=[str(folder / name) for name in rows["path"]])
     rows = pd.concat([rows, _affect(knobs)], axis=1)
     return Listing(_annotated(knobs, rows) if knobs.annotators else rows, [])

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from cleser.files import cache_folder, replacing
+from cleser.files import cache_folder, in_cache, replacing
 from cleser.speech.audio import AudioError, load_audio
 from cleser.speech.digests import utterance_keys
 from cleser.speech.speakers.base import SpeakerEncoder
@@ -82,7 +82,9 @@ def embed_speakers(
         rows = manifest.iloc[begin : begin + _SHARD]
         path = folder / f"{_shard_key(keys[begin : begin + _SHARD], rows, encoder)}.safetensors"
         if not path.exists():
-            _write(path, *_encode(rows, encoder))
+            found = _encode(rows, encoder)
+            with in_cache("speakers' vectors", cache):
+                _write(path, *found)
         shard = load_file(path)
         reasons = json.loads(shard["reasons"].numpy().tobytes())
         values.append(shard["values"])
