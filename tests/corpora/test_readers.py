@@ -45,6 +45,7 @@ CASES = [
     ("aesdd", "sadness/s01 (5)b.wav", "s01 (5)b", ("el", "5", None, "sadness")),
     ("jl-corpus", "JL(wav+txt)/female1_angry_10a_1.wav", "female1_angry_10a_1", ("en", "female1", "female", "anger")),
     ("jl-corpus", "male2_concerned_6b_1.wav", "male2_concerned_6b_1", ("en", "male2", "male", "other")),
+    ("jl-corpus", "female2_anxious_1a_2.wav", "female2_anxious_1a_2", ("en", "female2", "female", "anxiety")),
     ("mesd", "Anger_F_A_tarde.wav", "Anger_F_A_tarde", ("es", None, "female", "anger")),
     ("mesd", "Sadness_C_B_no bueno.wav", "Sadness_C_B_no bueno", ("es", None, None, "sadness")),
     ("ased", "05Angry/a5-02-01-01-33.wav", "a5-02-01-01-33", ("am", "33", None, "anger")),

@@ -1,7 +1,7 @@
 """JL-Corpus, acted New Zealand English (James et al. 2018): ``female1_angry_10a_1.wav``.
 
-Its secondary emotions have no name in a manifest: *apologetic, assertive, concerned, encouraging* are ``other``, and
-the column ``style`` says which.
+Of its secondary emotions *anxious* is ``anxiety``. The others have no name in a manifest: *apologetic, assertive,
+concerned, encouraging* are ``other``. The column ``style`` says which.
 """
 
 from __future__ import annotations
