@@ -92,6 +92,8 @@ def communities(
     study.write(out, settings, unlabelled=unlabelled)
     console.print(_narrow(study.mixing), highlight=False, soft_wrap=True)
     console.print(verdict(study.mixing), highlight=False)
+    for note in study.notes:
+        console.print(note, highlight=False)
     found = study.communities.nodes["community"].max() + 1
     console.print(f"{out}: {found} communities", highlight=False)
 

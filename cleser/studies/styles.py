@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +20,7 @@ from cleser.graphs.styles.style_communities import (
     style_communities,
 )
 from cleser.studies.figures import save_figure
+from cleser.studies.in_no_community import in_no_community
 
 if TYPE_CHECKING:
     from cleser.speech.speakers.corpus import SpeakerEmbeddings
@@ -42,12 +43,15 @@ class StyleStudy:
         communities: Communities of speakers in each emotion.
         mixing: How languages mix within them, see :meth:`cleser.graphs.StyleCommunities.mixing`.
         left_out: Recordings that could not be used.
+        notes: Sentences on speakers who are in no community, and why, see
+            :func:`cleser.studies.in_no_community.in_no_community`.
     """
 
     utterances: pd.DataFrame
     communities: StyleCommunities
     mixing: pd.DataFrame
     left_out: list[dict[str, str]]
+    notes: list[str] = field(default_factory=list)
 
     def write(self, folder: Path, settings: Mapping[str, object], *, unlabelled: int = 0) -> None:
         """Write ``nodes.csv``, ``utterances.csv``, ``mixing.csv``, ``graph.npz``, ``summary.md`` and the figure.
@@ -82,6 +86,8 @@ class StyleStudy:
         ]
         if unlabelled:
             lines[-1] += f" {unlabelled} more utterances have no emotion or no speaker."
+        for note in self.notes:
+            lines += ["", note[0].upper() + note[1:] + "."]
         lines += ["", "![communities](styles.svg)", "", "## Do languages mix?", ""]
         lines += [_table(self.mixing.round(3)), "", verdict(self.mixing), "", _READING, ""]
         lines += ["## Who is where", ""]
@@ -139,7 +145,10 @@ def study_styles(
     mixing = found.mixing(permutations=permutations, refit=refit, seed=seed)
     labels = found.labels(rows["speaker"], rows["emotion"])
     utterances = rows[["utterance", "speaker", "language", "emotion"]].assign(community=labels)
-    return StyleStudy(utterances, found, mixing, embedded.left_out)
+    notes = in_no_community(
+        found.nodes, rows, language_offsets=language_offsets, speaker_offsets=speaker_offsets
+    )
+    return StyleStudy(utterances, found, mixing, embedded.left_out, notes)
 
 
 def verdict(mixing: pd.DataFrame) -> str:

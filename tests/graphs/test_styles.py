@@ -348,7 +348,15 @@ def test_a_node_in_no_community_is_nobody_to_deal_with():
     x = np.concatenate([x, x[:1]])
     names = {n: np.concatenate([v, w]) for (n, v), w in zip(names.items(), lone, strict=True)}
     table = style_communities(x, **names).mixing(permutations=3).set_index("emotion")
-    assert math.isnan(table.loc[2, "entropy"]) and table.loc[2, "untested"] == "one language"
+    assert math.isnan(table.loc[2, "entropy"])
+    said = "nothing is left of the speakers of all languages but one"
+    assert table.loc[2, "untested"] == said
+
+
+def test_where_all_show_a_single_emotion_nothing_is_left_of_anybody():
+    x = planted_styles(speakers=3, emotions=1, seed=1)
+    table = style_communities(x.embeddings, **columns(x)).mixing(permutations=3)
+    assert table["untested"].tolist() == ["nothing is left of any speaker"] * 2
 
 
 def test_means_over_emotions_are_of_those_that_are_known_as_languages_are():

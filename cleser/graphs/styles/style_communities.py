@@ -128,9 +128,9 @@ class StyleCommunities:
         Returns:
             A row an emotion: ``nodes, languages, communities``; ``entropy`` (0 apart, 1 mixed) and ``assortativity``
             (1 apart, 0 mixed), each with its ``_chance`` (mean over permutations) and ``_p``: the share of permutations
-            in which languages keep apart as much. NaN where an emotion has but one language, or chance nothing to
-            deal: ``untested`` says which, and is empty elsewhere. The last row, *all*, holds the means over the
-            emotions whose value is known.
+            in which languages keep apart as much. NaN where an emotion has but one language, where nothing is left of
+            the speakers of any other, or where chance has nothing to deal: ``untested`` says which, and is empty
+            elsewhere. The last row, *all*, holds the means over the emotions whose value is known.
 
         Raises:
             ValueError: ``permutations`` is below 1.

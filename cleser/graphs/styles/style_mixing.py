@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 _ONE = "one language"
+_LOST = "nothing is left of the speakers of all languages but one"
+_NONE = "nothing is left of any speaker"
 _NOBODY = "no speakers of two languages show the same emotions"
 
 
@@ -104,11 +106,24 @@ def _untested(
         inside = (found.nodes["emotion"] == emotion) & (found.nodes["community"] >= 0)
         own = speaker[inside.to_numpy()]
         if len(np.unique(spoken[own])) < 2:
-            reasons.append(_ONE)
+            shown = speaker[(found.nodes["emotion"] == emotion).to_numpy()]
+            reasons.append(_one_language(spoken[own], spoken[shown]))
         else:
             reasons.append("" if np.isin(own, dealt).any() else _NOBODY)
-    every = "" if "" in reasons else _NOBODY if _NOBODY in reasons else _ONE
+    every = next((one for one in ("", _NOBODY, _LOST, _NONE) if one in reasons), _ONE)
     return [*reasons, every]
+
+
+def _one_language(left: Ints, shown: Ints) -> str:
+    """Why communities have fewer than two languages: speakers have no more, or means took the others away.
+
+    Args:
+        left: Languages of the speakers in communities.
+        shown: Languages of all who show the emotion.
+    """
+    if len(np.unique(shown)) < 2:
+        return _ONE
+    return _LOST if len(left) else _NONE
 
 
 def _statistics(found: StyleCommunities, spoken: Ints) -> Floats:
