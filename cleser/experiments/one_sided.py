@@ -174,11 +174,12 @@ def settle(
     if too_few or np.isnan(found):
         return protocol.normalised("corpus"), f"normalisation: by corpus; {_too_few(each)}"
     by: Normalisation = "corpus" if found > source.threshold else "shrunk"
+    close = _CLOSE * source.threshold < found < source.threshold / _CLOSE
     advice = "; that is close: if each speaker shows several emotions, give --normalisation shrunk, else corpus"
     return protocol.normalised(by), (
         f"normalisation: {describe_normalisation(by)}; {100 * found:.1f} % of the variance of a source classifier's "
         f"scores lies between the target's speakers; more than {100 * source.threshold:.1f} % would mean one emotion "
-        f"each{advice if _CLOSE < found / source.threshold < 1 / _CLOSE else ''}"
+        f"each{advice if close else ''}"
     )
 
 

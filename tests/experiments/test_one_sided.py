@@ -182,3 +182,16 @@ def test_source_speakers_of_one_utterance_each_cannot_tell(tmp_path, monkeypatch
     settled, note = settle(cast.protocol, learned, cast.heard, backbone, phones)
     assert settled.normalisation == "shrunk"
     assert "the source's speakers have too few utterances" in note
+
+
+def test_a_threshold_of_zero_is_not_divided_by(tmp_path, monkeypatch):
+    """As noise gives it, in which speakers differ by no more than their utterances."""
+    monkeypatch.setenv("CLESER_CACHE", str(tmp_path / "cache"))
+    source, target = (write_corpus(tmp_path / n, n, speakers=3, takes=1) for n in "ab")
+    cast = Protocol([source], [target]).load()
+    backbone, phones = load_backbone("acoustic"), [None] * len(cast.heard)
+    size = 2 * backbone.dim
+    source = OneSidedness(torch.ones(size, 2, dtype=torch.float64), 0.0, 0.0)
+    settled, note = settle(cast.protocol, source, cast.heard, backbone, phones)
+    assert settled.normalisation in ("shrunk", "corpus")
+    assert "more than 0.0 % would mean one emotion each" in note
