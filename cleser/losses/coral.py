@@ -260,8 +260,9 @@ class CoralLoss(RunningStatistics):
         with torch.autocast(source.device.type, enabled=False):
             sides = [covariance(widen(x)) for x in (source, target)]
             running = [self.running_source, self.running_target]
-            # As in Adam: early means are corrected for their start at zero.
-            correction = 1 - self.momentum ** (self.updates + 1)
+            # As in Adam: early means are corrected for their start at zero, by 1 − μᵗ without cancellation.
+            updates = (self.updates + 1).to(self.running_source.dtype)
+            correction = 0 - torch.expm1(math.log(self.momentum) * updates)
             mixed = [
                 self.momentum * old + (1 - self.momentum) * new
                 for old, new in zip(running, sides, strict=True)

@@ -25,6 +25,12 @@ def test_identity_forward_and_minus_scale_backward():
     torch.testing.assert_close(x.grad, -0.3 * upstream)
 
 
+def test_a_scale_is_not_rounded_beside_double_precision():
+    x = torch.ones(2, dtype=torch.float64, requires_grad=True)
+    GradientReversal(0.7)(x).sum().backward()
+    assert x.grad.tolist() == [-0.7, -0.7]
+
+
 def test_reversing_twice_is_the_gradient():
     x = torch.randn(5, dtype=torch.float64, requires_grad=True)
     gradient_reversal(gradient_reversal(x.square(), 2.0), 0.5).sum().backward()

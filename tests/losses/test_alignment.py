@@ -155,6 +155,17 @@ def test_running_covariances_are_means_of_the_batches():
     assert torch.equal(loss.running_source, before)
 
 
+@pytest.mark.parametrize(
+    ("kind", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)], ids=str
+)
+def test_running_covariances_are_corrected_without_cancellation(kind, tolerance):
+    """1 − .999 has four digits in float32; the first loss is that of the batch, whatever the momentum."""
+    source, target = normal(12, 4).to(kind), 2 * normal(9, 4, seed=1).to(kind)
+    found = CoralLoss(momentum=0.999, dim=4).to(kind)(source, target)
+    assert found.dtype == kind
+    assert found.item() == pytest.approx(coral(source, target).item(), rel=tolerance)
+
+
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
 def test_running_covariances_go_on_running_in_half_precision(kind):
     """A step of a thousandth is below what half precision can add: they stood still at the half of a variance of 4."""
