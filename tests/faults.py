@@ -929,6 +929,13 @@ FAULTS = (
         _INTERVALS,
     ),
     Fault(
+        "two speakers of one score are all speakers there are",
+        "evaluation/intervals.py",
+        "    if alike and _least_p(groups) > 1 - level:",
+        "    if False:",
+        _INTERVALS,
+    ),
+    Fault(
         "all unlike runs are compared seed by seed or none",
         "evaluation/intervals.py",
         "    by_seed = not _alike(a, b)",
