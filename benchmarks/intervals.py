@@ -253,7 +253,9 @@ class Tally:
         self.widths: list[float] = []
 
     def add(self, held: bool, width: float) -> None:
-        """One interval more."""
+        """One interval more, where there is one: few speakers who do not differ at all have none."""
+        if np.isnan(width):
+            return
         self.held.append(bool(held))
         self.widths.append(width)
 

@@ -929,6 +929,13 @@ FAULTS = (
         _INTERVALS,
     ),
     Fault(
+        "two speakers of one score are all speakers there are",
+        "evaluation/intervals.py",
+        "    if alike and _least_p(groups) > 1 - level:",
+        "    if False:",
+        _INTERVALS,
+    ),
+    Fault(
         "all unlike runs are compared seed by seed or none",
         "evaluation/intervals.py",
         "    by_seed = not _alike(a, b)",
@@ -1718,6 +1725,13 @@ FAULTS = (
         "if unusual := _unusual(model.config, extractor):",
         "if unusual := {}:",
         "tests/speech/test_pretrained.py::test_settings_that_the_weights_do_not_show_are_in_the_name",
+    ),
+    Fault(
+        "running statistics are cast with the model",
+        "running_statistics.py",
+        "old.to(new.device, self._wide(new.dtype))",
+        "new",
+        "tests/test_running_statistics.py",
     ),
     Fault(
         "a group normalisation's variance is taken in half precision",

@@ -21,6 +21,7 @@ FLOORS = (
         "ranks",
         "recipe_names",
         "relations",
+        "running_statistics",
         "settings",
         "suggestions",
     ),

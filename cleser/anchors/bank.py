@@ -8,13 +8,14 @@ from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from cleser.ranks import gather
 from cleser.relations import Labels, integers
+from cleser.running_statistics import RunningStatistics
 
 
-class AnchorBank(nn.Module):
+class AnchorBank(RunningStatistics):
     r"""A running mean of embeddings for every combination of labels, such as (phoneme, emotion, community, language).
 
     After a batch in which n items of mean :math:`\bar x` have the combination c, which had :math:`N_c` items before,
@@ -25,7 +26,8 @@ class AnchorBank(nn.Module):
     The first batch sets a prototype. While few items were seen, the prototype is their mean; afterwards it follows the
     model with momentum μ. An item with an unknown label, or that is not finite, is skipped. Prototypes are buffers:
     they carry no gradient, and ``state_dict`` holds them, with names and
-    sizes in their order, without which a bank refuses it. Their memory is that of the product of all sizes.
+    sizes in their order, without which a bank refuses it. Their memory is that of the product of all sizes. They are
+    in float32 at least, also in a model of half precision; losses take them beside embeddings of any type.
 
     Under `torch.distributed` the items of all ranks are one batch; every rank calls `update` equally often, and ends
     with the same prototypes.
@@ -71,7 +73,7 @@ class AnchorBank(nn.Module):
         self.sizes, self.momentum, self.min_count = dict(sizes), momentum, min_count
         self.normalise, self.all_ranks = normalise, all_ranks
         combinations = math.prod(sizes.values())
-        self.register_buffer("means", torch.zeros(combinations, dim))
+        self.register_running("means", combinations, dim)
         self.register_buffer("counts", torch.zeros(combinations, dtype=torch.int64))
 
     @torch.no_grad()
@@ -94,9 +96,10 @@ class AnchorBank(nn.Module):
         seen, at = slots[usable].unique(return_inverse=True)
         n = torch.bincount(at, minlength=len(seen))
         totals = items.new_zeros(len(seen), items.shape[1]).index_add_(0, at, items[usable])
-        rate = (n / (self.counts[seen] + n)).clamp_min(1 - self.momentum)[:, None]
+        share = n.to(items.dtype) / (self.counts[seen] + n)  # integers would divide in float32
+        rate = share.clamp_min(1 - self.momentum)[:, None]
         before = self.means[seen]
-        self.means[seen] = before + rate.to(items.dtype) * (totals / n[:, None] - before)
+        self.means[seen] = before + rate * (totals / n[:, None] - before)
         self.counts[seen] += n
 
     def prototypes(self) -> tuple[Tensor, dict[str, Tensor]]:

@@ -82,6 +82,14 @@ without this assumption, which exchanges the two runs for whole speakers, could 
 (:attr:`Difference.least_p`), and therefore none below .05. With so few speakers, p is therefore at least that, and the
 interval of a difference reaches at least to zero.
 
+**Speakers who do not differ.** Two speakers with the very same score have :math:`V_\mathrm{speakers} = 0`, and an
+interval of width zero would say that all speakers are known. Whatever their distribution, the median of speakers lies
+between the least and the greatest of G scores but for a probability of :math:`2^{1 - G}`. From six speakers on this is
+below .05, and if all have the score x, their interval is :math:`[x, x]` (of their mean, at 100 %, that is still too
+narrow). With fewer, how speakers vary is as unknown as with a single one: there is no interval, and tables show "–".
+In a difference of two groups of speakers, this holds for each group. A paired difference that is zero with every
+speaker is another matter: both runs have recognised the same, and its interval is :math:`[0, 0]`.
+
 ``benchmarks/intervals.py`` measures how often such intervals contain the truth, and how often such tests find a
 difference that does not exist.
 """
@@ -218,8 +226,9 @@ def interval(
         bounds: Least and greatest value that the metric can take.
 
     Returns:
-        The mean over seeds and its interval; NaN bounds where a seed tested a single speaker, or each class was
-        spoken by a single one: that says nothing about others.
+        The mean over seeds and its interval; NaN bounds where a seed tested a single speaker, each class was spoken
+        by a single one, or fewer than six speakers (at a level of 95 %) do not differ at all: that says nothing about
+        others.
 
     >>> from cleser.evaluation import uar
     >>> counts = np.array([[[[3, 1], [2, 2]], [[4, 0], [1, 3]], [[2, 2], [1, 3]]]])  # 1 seed, 3 speakers, 2 classes
@@ -230,6 +239,7 @@ def interval(
     """
     values, psi = metric(clusters.counts.sum(1)), influence(clusters.counts, metric)
     parts = _parts(clusters.tested, psi.mean(0), [(values, psi)])
+    parts[0] = _if_known(parts[0], clusters.tested, level)
     return _interval(values, parts, _covers(clusters.unit, len(values)), bounds, level)
 
 
@@ -244,7 +254,8 @@ def interval_of_sums(
 ) -> Interval:
     """An :func:`interval` of a figure that follows from other sums than confusions, such as those of confidences.
 
-    The degrees of freedom are those of a mean over utterances, :eq:`speakers` with a single class.
+    The degrees of freedom are those of a mean over utterances, :eq:`speakers` with a single class. A figure that can be
+    below zero, such as a change, and is zero with every seed and cluster, has the interval [0, 0]: nothing changed.
 
     Args:
         sums: What is summed over the utterances of each seed and cluster, [S, G, B, M].
@@ -261,7 +272,11 @@ def interval_of_sums(
     (0.667, 'speakers')
     """
     values, psi = metric(sums.sum(1)), influence(sums, metric)
-    parts = _parts(sizes[..., None, None], psi.mean(0), [(values, psi)])
+    counts = sizes[..., None, None]
+    parts = _parts(counts, psi.mean(0), [(values, psi)])
+    unchanged = bounds[0] < 0 and not values.any()
+    if not unchanged:
+        parts[0] = _if_known(parts[0], counts, level)
     return _interval(values, parts, _covers(unit, len(values)), bounds, level)
 
 
@@ -287,7 +302,8 @@ def group_difference(a: Clusters, b: Clusters, metric: Metric, *, level: float =
         level: Level of confidence.
 
     Returns:
-        The difference of the metric's means over seeds; NaN bounds where a group has a single speaker.
+        The difference of the metric's means over seeds; NaN bounds where a group has a single speaker, or fewer than
+        six (at a level of 95 %) who do not differ at all.
 
     Raises:
         ValueError: The groups were not tested by the same seeds, or share a speaker.
@@ -308,7 +324,7 @@ def group_difference(a: Clusters, b: Clusters, metric: Metric, *, level: float =
     values = [metric(x.counts.sum(1)) for x in (a, b)]
     psi = [influence(x.counts, metric) for x in (a, b)]
     speakers = [
-        _parts(x.counts, own.mean(0), [(value, own)])[0]
+        _if_known(_parts(x.counts, own.mean(0), [(value, own)])[0], x.counts, level)
         for x, value, own in zip((a, b), values, psi, strict=True)
     ]
     scaled = [
@@ -432,6 +448,15 @@ def _parts(counts: Counts, psi: Floats, runs: list[tuple[Floats, Floats]]) -> li
     bound = _inflation(dof) * variance
     speakers = _Part(float(np.maximum(variance, both)), float(np.maximum(bound, both)), dof)
     return [speakers, *(part for part, _ in seeds if part)]
+
+
+def _if_known(part: _Part, counts: Counts, level: float) -> _Part:
+    """The part of clusters, which is unknown where these are few and do not differ at all."""
+    groups = int(counts.any((0, 2, 3)).sum())
+    alike = round(math.sqrt(part.variance), _DIGITS) == 0
+    if alike and _least_p(groups) > 1 - level:
+        return part._replace(variance=math.nan, bound=math.nan)
+    return part
 
 
 def speakers_model(counts: Counts) -> tuple[float, float]:

@@ -84,9 +84,9 @@ class Adversary(nn.Module):
         """
         labels = torch.as_tensor(integer_column(labels, "labels"), device=embeddings.device)
         self._check(embeddings, labels)
-        losses = cross_entropy(
-            self.logits(embeddings).float(), labels.long(), ignore_index=-1, reduction="sum"
-        )
+        logits = self.logits(embeddings)
+        wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        losses = cross_entropy(wide, labels.long(), ignore_index=-1, reduction="sum")
         count = (labels >= 0).sum()
         if self.all_ranks:
             losses, count = sum_over_ranks(losses), sum_over_ranks(count)

@@ -171,7 +171,6 @@ def pair(
             without labels.
     """
     known = _checked("", embeddings, labels, names)
-    wide = _widened(embeddings, cosine)
     allowed = None if anchors is None else _mask(anchors, embeddings)
     if ref_embeddings is None and ref_labels is not None:
         raise ValueError("found ref_labels without ref_embeddings")
@@ -184,10 +183,13 @@ def pair(
     )
     several = all_ranks and world() > 1
     if ref_embeddings is not None and ref_embeddings is not embeddings:
-        candidates = _widened(ref_embeddings, cosine)
+        kind = torch.promote_types(embeddings.dtype, ref_embeddings.dtype)
+        wide = _widened(embeddings.to(kind), cosine)
+        candidates = _widened(ref_embeddings.to(kind), cosine)
         if several:
             candidates, refs = gather(candidates), refs and _gathered(refs)
         return Pairs(wide, candidates, known, refs, allowed=allowed)
+    wide = _widened(embeddings, cosine)
     if not several:
         return Pairs(wide, wide, known, refs, allowed=allowed, among=True)
     start = sum(sizes_of_ranks(wide)[: torch.distributed.get_rank()])

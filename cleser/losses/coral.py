@@ -6,13 +6,13 @@ From B. Sun, K. Saenko, *Deep CORAL: Correlation Alignment for Deep Domain Adapt
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cleser.losses.blockwise import check_floats
 from cleser.ranks import gather, gather_items
+from cleser.running_statistics import RunningStatistics
 
 
 def coral(source: Tensor, target: Tensor, *, all_ranks: bool = True) -> Tensor:
@@ -123,12 +123,12 @@ def covariance_distance(a: Tensor, b: Tensor) -> Tensor:
     return (a - b).square().sum((-2, -1)) / (4 * a.shape[-1] ** 2)
 
 
-class StreamingCovariance(nn.Module):
+class StreamingCovariance(RunningStatistics):
     r"""The covariance of a stream, batch after batch, exact at any point.
 
     Batches are joined by the pairwise update of T. F. Chan, G. H. Golub, R. J. LeVeque, *Updating Formulae and a
     Pairwise Algorithm for Computing Sample Variances*, 1979: no cancellation, whatever the mean. Counts, means and sums
-    of products are buffers in float64, so that checkpoints carry them.
+    of products are buffers, so that checkpoints carry them, in float64, to whatever a model is cast.
 
     Args:
         dim: Channels D of an embedding.
@@ -140,6 +140,7 @@ class StreamingCovariance(nn.Module):
     True
     """
 
+    least = torch.float64
     count: Tensor
     mean: Tensor
     products: Tensor
@@ -147,15 +148,8 @@ class StreamingCovariance(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("mean", torch.zeros(dim, dtype=torch.float64))
-        self.register_buffer("products", torch.zeros(dim, dim, dtype=torch.float64))
-
-    def _apply(self, fn: Any, recurse: bool = True) -> StreamingCovariance:
-        """Follow the model to another device, and stay in float64 when it goes to half precision."""
-        for name, buffer in self._buffers.items():
-            if buffer is not None:
-                self._buffers[name] = buffer.to(fn(buffer.new_empty(0)).device)
-        return self
+        self.register_running("mean", dim)
+        self.register_running("products", dim, dim)
 
     @torch.no_grad()
     def update(self, x: Tensor) -> None:
@@ -197,7 +191,7 @@ class StreamingCovariance(nn.Module):
         return self.products / (self.count - 1)
 
 
-class CoralLoss(nn.Module):
+class CoralLoss(RunningStatistics):
     r"""`coral` of two batches, of equal or unequal size, or of running covariances.
 
     A covariance of a small batch is rough. Without a momentum the loss compares the covariances of the two batches.
@@ -206,6 +200,8 @@ class CoralLoss(nn.Module):
 
     .. math:: R_t = \mu R_{t-1} + (1 - \mu) C_{\text{batch}}, \qquad R_0 = 0, \qquad
               \hat C_t = \frac{R_t}{1 - \mu^t}
+
+    Running covariances are kept in float32 at least, also in a model of half precision.
 
     In eval mode the loss is computed in the same way, but R and t stay as they are; so they do after a batch with a
     value that is not finite, such as one of float16 that overflows and whose step a gradient scaler skips. The loss of
@@ -242,8 +238,8 @@ class CoralLoss(nn.Module):
         self.momentum, self.all_ranks = momentum, all_ranks
         if momentum:
             size = dim or 0
-            self.register_buffer("running_source", torch.zeros(size, size))
-            self.register_buffer("running_target", torch.zeros(size, size))
+            self.register_running("running_source", size, size)
+            self.register_running("running_target", size, size)
             self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
@@ -264,8 +260,9 @@ class CoralLoss(nn.Module):
         with torch.autocast(source.device.type, enabled=False):
             sides = [covariance(widen(x)) for x in (source, target)]
             running = [self.running_source, self.running_target]
-            # As in Adam: early means are corrected for their start at zero.
-            correction = 1 - self.momentum ** (self.updates + 1)
+            # As in Adam: early means are corrected for their start at zero, by 1 − μᵗ without cancellation.
+            updates = (self.updates + 1).to(self.running_source.dtype)
+            correction = 0 - torch.expm1(math.log(self.momentum) * updates)
             mixed = [
                 self.momentum * old + (1 - self.momentum) * new
                 for old, new in zip(running, sides, strict=True)

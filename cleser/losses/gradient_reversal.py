@@ -100,7 +100,9 @@ class GradientReversal(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Reverse the gradient of x, of any shape; in training mode the schedule advances."""
-        reversed_ = gradient_reversal(x, self.scale)
+        # A number as it is, since a tensor of it would round it to float32.
+        scale = self.scale if callable(self.schedule) else self.schedule
+        reversed_ = gradient_reversal(x, scale)
         if self.training:
             # Not in place: a compiled backward may compute the scale again.
             self.step = self.step + 1

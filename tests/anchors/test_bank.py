@@ -126,6 +126,52 @@ def test_half_precision_is_accumulated_in_float32():
     assert bank.means.item() == 1.0
 
 
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_a_bank_in_a_model_of_half_precision_follows_it(kind):
+    """Prototypes stood still at their first value, as a step of a hundredth was rounded away."""
+    bank, cast = (AnchorBank(2, {"emotion": 1}, normalise=False) for _ in range(2))
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), cast).to(kind)
+    labels = {"emotion": torch.zeros(8, dtype=torch.int64)}
+    for mean in ([1.0, 0.0], [0.9, 0.3]):
+        for _ in range(500):
+            x = torch.tensor(mean, dtype=kind).expand(8, 2)
+            bank.update(x.float(), labels)
+            cast.update(x, labels)
+    assert model[0].weight.dtype == kind
+    torch.testing.assert_close(cast.prototypes()[0], bank.prototypes()[0])
+    torch.testing.assert_close(cast.prototypes()[0], x[:1].float(), rtol=0, atol=5e-3)
+
+
+@pytest.mark.parametrize("bank_kind", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16])
+def test_a_bank_and_embeddings_may_be_of_different_kinds(bank_kind, kind):
+    (x, labels), *_ = batches()
+    x = x.bfloat16().double()  # the same values in every kind
+    exact, bank = (AnchorBank(4, SIZES).to(k) for k in (torch.float64, bank_kind))
+    for each in (exact, bank):
+        each.update(x, labels)
+    dual, values = DualSpaceTriplet(), []
+    for of, items in ((exact, x), (bank, x.to(kind).requires_grad_())):
+        refs, ref_labels = of.prototypes()
+        values.append(
+            dual(items, labels, items, labels, ref_phones=refs, ref_phone_labels=ref_labels)
+        )
+    values[1].backward()
+    assert items.grad.dtype == kind
+    assert items.grad.abs().sum() > 0
+    double = torch.float64 in (bank_kind, kind)
+    assert values[1].dtype == (torch.float64 if double else torch.float32)
+    torch.testing.assert_close(values[1].double(), values[0], rtol=1e-4, atol=1e-5)
+
+
+def test_double_precision_is_accumulated_in_it():
+    bank = AnchorBank(1, {"emotion": 1}, momentum=0.9, normalise=False).double()
+    values = torch.tensor([1.0, 2.0, 6.0], dtype=torch.float64)
+    for value in values:
+        bank.update(value[None, None], {"emotion": [0]})
+    assert bank.means.item() == pytest.approx(3, rel=1e-15)
+
+
 def test_mistakes_are_named():
     for arguments, message in [
         ({"momentum": 1.0}, "momentum is 1.0"),

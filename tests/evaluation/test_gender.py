@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from cleser.evaluation import gender_gap, group_difference, uar
+from cleser.evaluation.numbers_as_text import share_text
 from tests.evaluation.simulate import CLASSES, predictions
 from tests.evaluation.test_intervals import components, run
 
@@ -63,6 +64,25 @@ def test_groups_must_be_apart_and_of_the_same_seeds():
         group_difference(a, groups([[0.1, 0.2]] * 2, [[0.5, 0.7]] * 2)[1], uar)
     alone = group_difference(groups([[0.5]], [[0.5, 0.7]])[0], b, uar)
     assert np.isnan([alone.low, alone.high]).all()
+
+
+def test_a_group_of_few_who_do_not_differ_has_no_difference_to_others():
+    rng = np.random.default_rng(3)
+    few, others = np.full((1, 2), 0.7), 0.6 + 0.1 * rng.standard_normal((1, 8))
+    for a, b in ((few, others), (others, few), (few, few)):
+        found = group_difference(*groups(a, b), uar)
+        assert np.isnan([found.low, found.high]).all()
+        assert found.estimate == pytest.approx(b.mean() - a.mean())
+    many = group_difference(*groups(np.full((1, 6), 0.7), others), uar)
+    assert many.low < many.estimate < many.high
+
+
+def test_two_women_of_one_score_have_no_interval():
+    found = gender_gap(by_gender(2, 3, hit=1.0), CLASSES)
+    women = found["groups"]["female"]["uar"]
+    assert (women["mean"], women["ci95"]) == (1, [None, None])
+    assert share_text({**women, "sd": None}) == ("100.0 %", "–")
+    assert found["difference"]["ci95"] == [None, None]
 
 
 def by_gender(female=3, male=3, **kwargs):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from cleser.evaluation import Clusters, accuracy, interval, macro_f1, paired_difference, uar
-from cleser.evaluation.intervals import influence, speakers_model
+from cleser.evaluation.intervals import influence, interval_of_sums, speakers_model
 
 TAKES = 20
 
@@ -286,6 +286,45 @@ def test_classes_of_one_speaker_each_give_no_interval():
         counts[0, k, k] = [3, 3, 3]
     found = interval(Clusters(counts, ["a", "b", "c"], "speakers", 0), uar)
     assert np.isnan([found.low, found.high]).all()
+
+
+@pytest.mark.parametrize("score", [0.7, 1.0])
+@pytest.mark.parametrize("seeds", [[0], [0, 0], [0, -0.1, 0.05]], ids=str)
+@pytest.mark.parametrize("groups", [2, 5, 6, 30])
+def test_few_speakers_who_do_not_differ_give_no_interval(groups, seeds, score):
+    """Two with one score say nothing of a third; six do, who are seldom all on one side of the median."""
+    scores = np.full((1, groups), score) - np.abs(seeds)[:, None]
+    found = interval(run(scores), uar)
+    if groups < 6:
+        assert np.isnan([found.low, found.high, found.error]).all()
+    elif any(seeds):
+        assert found.low < found.estimate < found.high
+    else:
+        assert (found.low, found.high) == pytest.approx((score, score))
+    assert found.estimate == pytest.approx(scores.mean())
+
+
+def test_what_is_few_depends_on_the_level():
+    alike = run(np.full((1, 5), 0.7))
+    assert interval(alike, uar, level=0.9).low == pytest.approx(0.7)
+    assert np.isnan(interval(alike, uar, level=0.95).low)
+
+
+@pytest.mark.parametrize("groups", [2, 6])
+def test_a_change_of_nothing_is_known(groups):
+    """Two results of one run differ by zero with every speaker, which is no estimate; any other change is one."""
+    sizes = np.full((1, groups), 4)
+
+    def change(sums):
+        before, after, count = np.moveaxis(sums[..., 0, :], -1, 0)
+        return (after - before) / count
+
+    def changed(by):
+        sums = np.tile([2.0, 2.0 + by, 4.0], (1, groups, 1, 1))
+        return interval_of_sums(sums, sizes, change, "speakers", bounds=(-1, 1))
+
+    assert (changed(0).low, changed(0).high) == (0, 0)
+    assert np.isnan(changed(1).low) == (groups < 6)
 
 
 def test_seeds_are_not_covered_where_either_run_has_one():

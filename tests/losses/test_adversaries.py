@@ -25,6 +25,12 @@ def test_identity_forward_and_minus_scale_backward():
     torch.testing.assert_close(x.grad, -0.3 * upstream)
 
 
+def test_a_scale_is_not_rounded_beside_double_precision():
+    x = torch.ones(2, dtype=torch.float64, requires_grad=True)
+    GradientReversal(0.7)(x).sum().backward()
+    assert x.grad.tolist() == [-0.7, -0.7]
+
+
 def test_reversing_twice_is_the_gradient():
     x = torch.randn(5, dtype=torch.float64, requires_grad=True)
     gradient_reversal(gradient_reversal(x.square(), 2.0), 0.5).sum().backward()
@@ -62,9 +68,7 @@ def test_adversary_is_a_classifier_behind_a_reversal():
     loss = adversary(ours, speakers)
     loss.backward()
     known = speakers >= 0
-    expected = nn.functional.cross_entropy(
-        adversary.classifier(plain[known]).float(), speakers[known]
-    )
+    expected = nn.functional.cross_entropy(adversary.classifier(plain[known]), speakers[known])
     gradient = torch.autograd.grad(expected, plain)[0]
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(ours.grad, -0.3 * gradient)
@@ -106,6 +110,18 @@ def test_it_removes_the_domain_and_a_fresh_classifier_finds_it_no_more():
     assert (head(h).argmax(1) == torch.arange(512) % 2).float().mean() > 0.9
 
 
+def test_double_precision_is_kept():
+    """The loss in float32 had no digits left for differences."""
+    torch.manual_seed(0)
+    # A scale of −1 reverses nothing: gradients are those of the value.
+    adversary = DomainAdversary(4, hidden=8, dropout=0.0, schedule=-1.0).double()
+    x = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    domains = torch.tensor([0, 1, 0])
+    assert adversary(x, domains).dtype == torch.float64
+    weights = tuple(adversary.classifier.parameters())
+    assert torch.autograd.gradcheck(lambda x, *_: adversary(x, domains), (x, *weights))
+
+
 def test_bfloat16_keeps_the_loss_in_float32():
     adversary = SpeakerAdversary(16, 4, dropout=0.0)
     x, speakers = torch.randn(32, 16), torch.arange(32) % 4
@@ -114,6 +130,7 @@ def test_bfloat16_keeps_the_loss_in_float32():
         rough = adversary(x, speakers)
     assert rough.dtype == torch.float32
     torch.testing.assert_close(rough, exact, rtol=0.02, atol=0.02)
+    assert adversary.bfloat16()(x.bfloat16(), speakers).dtype == torch.float32
 
 
 def test_errors():

@@ -155,6 +155,30 @@ def test_running_covariances_are_means_of_the_batches():
     assert torch.equal(loss.running_source, before)
 
 
+@pytest.mark.parametrize(
+    ("kind", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)], ids=str
+)
+def test_running_covariances_are_corrected_without_cancellation(kind, tolerance):
+    """1 − .999 has four digits in float32; the first loss is that of the batch, whatever the momentum."""
+    source, target = normal(12, 4).to(kind), 2 * normal(9, 4, seed=1).to(kind)
+    found = CoralLoss(momentum=0.999, dim=4).to(kind)(source, target)
+    assert found.dtype == kind
+    assert found.item() == pytest.approx(coral(source, target).item(), rel=tolerance)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_running_covariances_go_on_running_in_half_precision(kind):
+    """A step of a thousandth is below what half precision can add: they stood still at the half of a variance of 4."""
+    loss, cast = CoralLoss(momentum=0.999, dim=3), CoralLoss(momentum=0.999, dim=3).to(kind)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(2000):
+        x, y = (torch.randn(64, 3, generator=generator).to(kind) * k for k in (2, 1))
+        value, exact = cast(x, y), loss(x.float(), y.float())
+    torch.testing.assert_close(cast.running_source, loss.running_source)
+    torch.testing.assert_close(value, exact)
+    assert cast.running_source.diagonal().mean() == pytest.approx(4 * (1 - 0.999**2000), rel=0.05)
+
+
 @pytest.mark.parametrize("side", [0, 1])
 @pytest.mark.parametrize("wrong", [math.nan, math.inf])
 def test_a_batch_that_is_not_finite_stays_out_of_running_covariances(side, wrong):
