@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+_SHORT = 0.01  # share of a weight by which rounding may keep its average from it
+
 
 class MeanTeacher:
     r"""The exponential moving average of a network's weights.
@@ -29,7 +31,8 @@ class MeanTeacher:
         decay: α, from 0 to 1, 1 excluded.
 
     Raises:
-        ValueError: ``decay`` is not from 0 to 1.
+        ValueError: ``decay`` is not from 0 to 1; or the student's weights have too few digits for it, as those of half
+            precision do, in which small steps are rounded away and the average stands still.
 
     >>> student = torch.nn.Linear(1, 1)
     >>> teacher = MeanTeacher(student, decay=0.9)
@@ -43,6 +46,12 @@ class MeanTeacher:
     def __init__(self, student: nn.Module, *, decay: float = 0.999) -> None:
         if not 0 <= decay < 1:
             raise ValueError(f"decay is {decay}, expected at least 0 and less than 1")
+        for name, weight in student.named_parameters():
+            if torch.finfo(weight.dtype).eps > 2 * _SHORT * (1 - decay):
+                raise ValueError(
+                    f"{name} is {weight.dtype}, too coarse for an average with decay {decay}: keep the student in "
+                    "float32, and let it compute under torch.autocast"
+                )
 
         def average(teacher: Tensor, own: Tensor, updates: Tensor | int) -> Tensor:
             return teacher.lerp(own, max(1 / (int(updates) + 1), 1 - decay))

@@ -88,3 +88,12 @@ def test_no_items_and_misfits():
         consistency_loss(torch.zeros(2, 3), torch.zeros(2))
     with pytest.raises(ValueError, match=r"decay is 1\.0"):
         MeanTeacher(nn.Linear(1, 1), decay=1.0)
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_weights_of_half_precision_are_refused_where_their_average_would_stand_still(kind):
+    student = torch.nn.Linear(2, 1).to(kind)
+    with pytest.raises(ValueError, match=rf"weight is {kind}, too coarse .* decay 0.999"):
+        MeanTeacher(student)
+    MeanTeacher(student.float())
+    MeanTeacher(student.to(kind), decay=0.0)  # the student itself
