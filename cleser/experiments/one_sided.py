@@ -230,9 +230,8 @@ class _Products(NamedTuple):
 
     def ridge(self) -> Tensor:
         """Weights [C, K] of the regression; zero where there is nothing to learn from."""
-        if (
-            not self.gram.any()
-        ):  # nobody, or speakers of one utterance each, whose own mean was subtracted
+        # Nobody, or speakers of one utterance each, of whom nothing is left without their own mean.
+        if not self.gram.any():
             return torch.zeros_like(self.by_class)
         gram = self.gram / self.total
         penalty = _RIDGE * gram.trace() / len(gram) * torch.eye(len(gram), dtype=torch.float64)
