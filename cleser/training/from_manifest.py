@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from torch import Tensor
@@ -24,9 +23,6 @@ from cleser.training.heard import Heard
 from cleser.training.processes import processes
 from cleser.training.sources import Source, Stored
 from cleser.training.vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    pass
 
 
 class NothingUsableError(ValueError):
