@@ -55,7 +55,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cleser.anchors.streaming import StreamingPool
 from cleser.features.extraction import extract_to_store
-from cleser.features.normalisation import Moments
+from cleser.features.moments import Moments
 from cleser.features.utterance import read_file
 from cleser.graphs import cosine_knn
 from cleser.losses import CrossLingualSupCon, DualSpaceTriplet, LayerAnchorLoss, SpeakerAdversary

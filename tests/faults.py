@@ -301,6 +301,13 @@ FAULTS = (
         f"{_STEPS}::test_layer_anchoring_aligns_the_chosen_layers_normalised",
     ),
     Fault(
+        "layers are compared on all utterances, however many",
+        "recipes/layer_anchoring.py",
+        "dataset.sample(self.config.studied)",
+        "dataset",
+        "tests/recipes/test_recipes.py::test_of_many_utterances_some_of_each_side_are_studied",
+    ),
+    Fault(
         "anchor layers are not normalised",
         "recipes/layer_anchoring.py",
         "return layer_norm(states, states.shape[-1:])",
@@ -1206,7 +1213,7 @@ FAULTS = (
     ),
     Fault(
         "the typical spread is a mean of spreads",
-        "features/normalisation.py",
+        "features/moments.py",
         "return mean.mean(0), std.square().mean(0).sqrt()",
         "return mean.mean(0), std.mean(0)",
         "tests/features/test_normalisation.py",
@@ -1219,17 +1226,17 @@ FAULTS = (
         "tests/features/test_normalisation.py",
     ),
     Fault(
-        "groups are not merged over parts of the features",
-        "features/normalisation.py",
-        "apart.square() * share * before",
-        "0 * apart.square() * share * before",
+        "a value deviates from the mean of those before it alone",
+        "features/moments.py",
+        "apart * (value[k] - centre[k])",
+        "apart * apart",
         "tests/features/test_standards.py",
     ),
     Fault(
         "everyone is standardised by the first group",
         "features/standards.py",
-        "own.sub_(of.token_mean[group])",
-        "own.sub_(of.token_mean[0])",
+        "values[i], mean[groups[i]], factor",
+        "values[i], mean[0], factor",
         "tests/features/test_standards.py",
     ),
     Fault(
@@ -1263,8 +1270,8 @@ FAULTS = (
     Fault(
         "what phones have in common stays in the spread",
         "features/lexical.py",
-        "2 * summary[:, :dim] * moved",
-        "summary[:, :dim] * moved",
+        "(2 * mean[d] - moved[d])",
+        "(mean[d] - moved[d])",
         "tests/features/test_lexical.py",
     ),
     Fault(

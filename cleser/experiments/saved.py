@@ -22,7 +22,7 @@ from cleser.experiments.neural import FittedRecipe, encoder_for, member_prefix
 from cleser.experiments.one_sided import OneSidedness
 from cleser.experiments.run_folder import FOLDS
 from cleser.experiments.sentence_check import SentenceCheck, remove_unlabelled
-from cleser.features.normalisation import Moments
+from cleser.features.moments import Moments
 from cleser.features.pooled import Record
 from cleser.recipe_names import with_current_name
 from cleser.settings import restored

@@ -36,7 +36,7 @@ from cleser.experiments.export import hub
 from cleser.experiments.fitted import Fitted, offered
 from cleser.experiments.neural import FittedRecipe, mean_logits
 from cleser.experiments.saved import SavedRun, open_run
-from cleser.features.normalisation import Moments
+from cleser.features.moments import Moments
 from cleser.training.audio import AudioEncoder, Sounds
 
 # It stands beside the package export and not in it, since scripts of those who use exported runs hold the line above.

@@ -9,36 +9,42 @@ for Emotion Recognition*, Speech Communication 57, 2014, who whiten the features
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice, pairwise
+from itertools import islice
 
 import numpy as np
 import pandas as pd
 import torch
+from numba import njit
 from torch import Tensor
 
 from cleser.features.pooled import Features
 
 
 class _Sums:
-    """Tokens, frames and sums of frames [L, D] by some names."""
+    """Tokens, frames and sums of frames of whatever has a name: each has a row, in order of appearance."""
 
     def __init__(self) -> None:
-        self.tokens: dict[tuple[str, ...], int] = defaultdict(int)
-        self.frames: dict[tuple[str, ...], int] = defaultdict(int)
-        self.total: dict[tuple[str, ...], Tensor] = {}
+        self.rows: dict[tuple[str, str], int] = {}
+        self.tokens = self.frames = np.zeros(0, dtype=np.int64)
+        self.total = np.zeros((0, 0, 0))
 
-    def add(self, of: pd.DataFrame, by: list[str], totals: Tensor) -> None:
-        """Take in some tokens, whose frames add up to ``totals`` [S, L, D]."""
-        groups = of.groupby(by, sort=False)
-        codes = torch.from_numpy(groups.ngroup().to_numpy(copy=True))
-        sums = totals.new_zeros(groups.ngroups, *totals.shape[1:]).index_add_(0, codes, totals)
-        counts = groups["frames"].agg(["size", "sum"])
-        for (key, tokens, frames), total in zip(counts.itertuples(), sums, strict=True):
-            self.tokens[key] += int(tokens)
-            self.frames[key] += int(frames)
-            self.total[key] = self.total[key] + total if key in self.total else total.clone()
+    def rows_of(self, names: Iterable[tuple[str, str]]) -> np.ndarray:
+        """The row of each name [S]."""
+        return np.array([self.rows.setdefault(name, len(self.rows)) for name in names], np.int64)
+
+    def add(self, rows: np.ndarray, means: np.ndarray, sizes: np.ndarray) -> None:
+        """Take in tokens of so many frames [S], with their means [S, L, D]."""
+        if len(self.tokens) < len(self.rows):
+            self._grow(means.shape[1:])
+        _add_frames(means, sizes, rows, self.tokens, self.frames, self.total)
+
+    def _grow(self, shape: tuple[int, ...]) -> None:
+        more = 2 * len(self.rows) - len(self.tokens)
+        self.tokens, self.frames = np.pad([self.tokens, self.frames], ((0, 0), (0, more)))
+        before = self.total.reshape(len(self.total), *shape)
+        self.total = np.concatenate([before, np.zeros((more, *shape))])
 
 
 class LexicalContent:
@@ -69,7 +75,7 @@ class LexicalContent:
     def __init__(self, strength: float = 20.0) -> None:
         self.strength = strength
         self._speakers, self._phones = _Sums(), _Sums()
-        self._spoken: dict[tuple[str, str, str], int] = defaultdict(int)
+        self._spoken: dict[tuple[int, int], int] = defaultdict(int)
         self._offsets: dict[str, dict[str, Tensor]] | None = None
 
     def add(self, features: Features, rows: pd.DataFrame) -> None:
@@ -83,17 +89,23 @@ class LexicalContent:
             ValueError: The features do not say how many frames they were made of, or the rows are not as many.
         """
         self._offsets = None
-        dim = features.tokens.shape[-1] // 2
-        sizes, _ = _counts(features)
-        of = _tokens_rows(features, rows).assign(frames=sizes.numpy())
-        of = of[of["phone"] != ""]
-        at = torch.from_numpy(of.index.to_numpy(copy=True))
-        totals = features.tokens[at, :, :dim].double() * sizes[at, None, None]
-        self._phones.add(of, ["corpus", "phone"], totals)
-        self._speakers.add(of, ["corpus", "speaker"], totals)
-        spoken = of.groupby(["corpus", "speaker", "phone"], sort=False)["frames"].sum()
-        for (corpus, speaker, phone), frames in zip(spoken.index, spoken, strict=True):
-            self._spoken[corpus, speaker, phone] += int(frames)
+        _check_rows(features, rows)
+        counts, _ = _counts(features)
+        at = np.flatnonzero(np.array(features.phones, dtype=object) != "")
+        of = np.repeat(np.arange(len(rows)), features.offsets.diff().numpy())[at]
+        corpora, speakers = (rows[name].fillna("").tolist() for name in ("corpus", "speaker"))
+        said = zip(of.tolist(), at.tolist(), strict=True)
+        phone = self._phones.rows_of((corpora[i], features.phones[t]) for i, t in said)
+        speaker = self._speakers.rows_of(zip(corpora, speakers, strict=True))[of]
+        sizes = counts.numpy()[at]
+        tokens = features.tokens.to(torch.promote_types(features.tokens.dtype, torch.float32))
+        means = tokens.numpy()[at, :, : tokens.shape[-1] // 2]
+        self._phones.add(phone, means, sizes)
+        self._speakers.add(speaker, means, sizes)
+        pairs, which = np.unique(phone * len(self._speakers.rows) + speaker, return_inverse=True)
+        frames = np.bincount(which, sizes).astype(np.int64)
+        for pair, more in zip(pairs.tolist(), frames.tolist(), strict=True):
+            self._spoken[divmod(pair, len(self._speakers.rows))] += more
 
     def offsets(self, corpus: str) -> dict[str, Tensor]:
         """δ of each phoneme in a corpus, [L, D]; empty where no phone is known."""
@@ -103,15 +115,15 @@ class LexicalContent:
 
     def _found(self) -> dict[str, dict[str, Tensor]]:
         # Of Eq. 1 the sum of x and that of the speakers' means: no sum for each phoneme of each speaker is kept.
-        expected: dict[tuple[str, str], Tensor] = {}
-        for (corpus, speaker, phone), frames in self._spoken.items():
-            mean = self._speakers.total[corpus, speaker] / self._speakers.frames[corpus, speaker]
-            expected[corpus, phone] = expected.get((corpus, phone), 0) + frames * mean
+        phones, speakers = self._phones, self._speakers
+        expected = np.zeros_like(phones.total)
+        for (phone, speaker), frames in self._spoken.items():
+            expected[phone] += frames * (speakers.total[speaker] / speakers.frames[speaker])
         found: dict[str, dict[str, Tensor]] = defaultdict(dict)
-        for (corpus, phone), total in self._phones.total.items():
-            apart = (total - expected[corpus, phone]) / self._phones.frames[corpus, phone]
-            tokens = self._phones.tokens[corpus, phone]
-            found[corpus][phone] = apart * tokens / (tokens + self.strength)
+        for (corpus, name), row in phones.rows.items():
+            apart = (phones.total[row] - expected[row]) / phones.frames[row]
+            tokens = phones.tokens[row]
+            found[corpus][name] = torch.from_numpy(apart * tokens / (tokens + self.strength))
         return dict(found)
 
     def remove(self, features: Features, rows: pd.DataFrame) -> Features:
@@ -130,7 +142,7 @@ class LexicalContent:
         Raises:
             ValueError: The features do not say how many frames they were made of, or the rows are not as many.
         """
-        if not self._phones.total:
+        if not self._phones.rows:
             return features
         _check_rows(features, rows)
         offsets = self.taken_off(rows["corpus"].fillna("").tolist())
@@ -189,14 +201,10 @@ class LexicalOffsets:
         if not len(self.table):
             return features
         sizes, frames = _counts(features)
-        rows = self._rows_of(features, at)
-        of = frames.repeat_interleave(features.offsets.diff())
-        shares = sizes.to(self.table.dtype) / of
-        for i, (begin, end) in enumerate(pairwise(features.offsets.tolist())):
-            own = slice(begin, end)
-            if (rows[own] >= 0).any():
-                delta = self.with_zero[rows[own]]
-                _take_off(features.tokens[own], features.summaries[i], delta, shares[own])
+        _take_off(
+            *(t.numpy() for t in (features.tokens, features.summaries, features.offsets)),
+            *(t.numpy() for t in (sizes, frames, self._rows_of(features, at), self.table)),
+        )
         return features
 
     def _rows_of(self, features: Features, at: Tensor) -> Tensor:
@@ -223,36 +231,59 @@ class LexicalOffsets:
         return cls(table, rows, torch.cat(corpora))
 
 
-def _take_off(tokens: Tensor, summary: Tensor, delta: Tensor, share: Tensor) -> None:
-    """Eq. 2 for one utterance, in place.
+@njit(cache=True, nogil=True)
+def _add_frames(
+    means: np.ndarray, sizes: np.ndarray, rows: np.ndarray,
+    tokens: np.ndarray, frames: np.ndarray, total: np.ndarray,
+) -> None:  # fmt: skip
+    """Add tokens [S, L, D] of so many frames [S] to the counts and sums of their rows [R, L, D]."""
+    for i in range(len(means)):
+        row = rows[i]
+        tokens[row] += 1
+        frames[row] += sizes[i]
+        for layer in range(means.shape[1]):
+            mean, into = means[i, layer], total[row, layer]
+            for d in range(len(mean)):
+                into[d] += sizes[i] * np.float64(mean[d])
+
+
+@njit(cache=True, nogil=True)
+def _take_off(
+    tokens: np.ndarray, summaries: np.ndarray, offsets: np.ndarray,
+    sizes: np.ndarray, frames: np.ndarray, rows: np.ndarray, table: np.ndarray,
+) -> None:  # fmt: skip
+    """Eq. 2 for each utterance, in place; in one pass, since a batch's tokens are more than a processor's cache holds.
 
     Args:
         tokens: [S, L, 2D].
-        summary: [L, 2D].
-        delta: Their δ, [S, L, D].
-        share: Their share of the utterance's frames, [S].
+        summaries: [N, L, 2D].
+        offsets: Utterance i has the tokens ``offsets[i]:offsets[i + 1]``, [N + 1].
+        sizes: Frames of each token, [S].
+        frames: Frames of each utterance, [N].
+        rows: Where each token's δ stands in the table, [S]; −1 where there is none.
+        table: [P, L, D].
     """
-    dim = delta.shape[-1]
-    means = tokens[:, :, :dim]
-
-    def mean(values: Tensor) -> Tensor:
-        found: Tensor = (share @ values.flatten(1)).unflatten(0, values.shape[1:])
-        return found
-
-    moved = mean(delta)
-    change = mean(delta * torch.sub(delta, means, alpha=2)) + 2 * summary[:, :dim] * moved
-    variance = summary[:, dim:].square() + change - moved.square()
-    summary[:, dim:] = variance.clamp_min_(0).sqrt_()
-    summary[:, :dim] -= moved
-    means -= delta
-
-
-def _tokens_rows(features: Features, rows: pd.DataFrame) -> pd.DataFrame:
-    """Corpus, speaker and phone of every token."""
-    _check_rows(features, rows)
-    repeated = rows.loc[:, ["corpus", "speaker"]].fillna("")
-    tokens = repeated.iloc[np.repeat(np.arange(len(rows)), features.offsets.diff().numpy())]
-    return tokens.reset_index(drop=True).assign(phone=features.phones)
+    dim = table.shape[2]
+    moved, change = np.empty(dim), np.empty(dim)
+    for i in range(len(summaries)):
+        for layer in range(table.shape[1]):
+            moved[:] = 0
+            change[:] = 0
+            for t in range(offsets[i], offsets[i + 1]):
+                if rows[t] >= 0:
+                    share = sizes[t] / frames[i]
+                    mean, delta = tokens[t, layer, :dim], table[rows[t], layer]
+                    for d in range(dim):
+                        part = share * delta[d]
+                        moved[d] += part
+                        change[d] += part * (delta[d] - 2 * mean[d])
+                        mean[d] -= delta[d]
+            mean, spread = summaries[i, layer, :dim], summaries[i, layer, dim:]
+            for d in range(dim):
+                if moved[d] != 0 or change[d] != 0:
+                    variance = spread[d] ** 2 + change[d] + moved[d] * (2 * mean[d] - moved[d])
+                    spread[d] = np.sqrt(max(variance, 0))
+                    mean[d] -= moved[d]
 
 
 def _check_rows(features: Features, rows: pd.DataFrame) -> None:

@@ -9,26 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
+from cleser.features.moments import GroupMoments, Moments, RunningMoments
 from cleser.features.pooled import Features
 
 _CONSTANT = 1e-8  # a channel with less spread has none
 CLAMP = 6.0  # standard deviations; beyond lie clicks, clipping and tracking errors
-
-
-class Moments(NamedTuple):
-    """Mean and standard deviation of each channel over many utterances, each [L, C]."""
-
-    token_mean: Tensor
-    token_std: Tensor
-    summary_mean: Tensor
-    summary_std: Tensor
 
 
 def standardise(
@@ -97,7 +88,7 @@ class StandardisedSummaries:
     def __init__(self, blocks: Iterable[Tensor], groups: pd.Series[str]) -> None:
         self._blocks = blocks
         self._codes = torch.from_numpy(pd.factorize(groups.fillna(""))[0].astype(np.int64))
-        running = _Running(int(self._codes.max()) + 1)
+        running = RunningMoments(int(self._codes.max()) + 1)
         for block, codes in self._with_codes():
             running.add(block, codes)
         self._mean, self._std = running.each()
@@ -163,83 +154,6 @@ class Shrinkage:
         return Moments(*(m.float() for m in mixed))
 
 
-class GroupMoments:
-    """The statistics of groups, from features that come a part at a time (Chan, Golub and LeVeque, 1983).
-
-    Args:
-        groups: How many there are, G.
-    """
-
-    def __init__(self, groups: int) -> None:
-        self._tokens = _Running(groups)
-        self._summaries = _Running(groups)
-
-    def add(self, features: Features, codes: Tensor) -> None:
-        """Take in some utterances, whose groups are given as integers [N]."""
-        self._tokens.add(features.tokens, codes.repeat_interleave(features.offsets.diff()))
-        self._summaries.add(features.summaries, codes)
-
-    def each(self) -> Moments:
-        """Statistics of each group, [G, L, C]."""
-        return Moments(*(m.float() for x in (self._tokens, self._summaries) for m in x.each()))
-
-    def merged(self, into: Tensor) -> Moments:
-        """Statistics of larger groups, [H, L, C], where group g lies in the larger group ``into[g]``."""
-        return Moments(*(m for x in (self._tokens, self._summaries) for m in x.merged(into)))
-
-    def typical(self) -> Moments:
-        """What to expect of a group that nobody has met, [L, C]: the mean of the means and of the variances."""
-        return Moments(*(m for x in (self._tokens, self._summaries) for m in x.typical()))
-
-
-class _Running:
-    """Mean and sum of squared deviations of each group, so far."""
-
-    def __init__(self, groups: int) -> None:
-        self.count = torch.zeros(groups, dtype=torch.float64)
-        self.mean: Tensor | None = None
-        self.squares: Tensor | None = None
-
-    def add(self, values: Tensor, codes: Tensor) -> None:
-        if self.mean is None or self.squares is None:
-            shape = (len(self.count), *values.shape[1:])
-            self.mean = torch.zeros(shape, dtype=torch.float64)
-            self.squares = torch.zeros_like(self.mean)
-        if not len(values):
-            return
-        met, own = codes.unique(return_inverse=True)  # of many groups, a part meets few
-        count = torch.bincount(own).double()
-        mean, variance = _of_groups(values, own, len(met))
-        before = self.count[met]
-        share = (count / (before + count))[:, None, None]
-        apart = mean - self.mean[met]
-        spread = variance * count[:, None, None] + apart.square() * share * before[:, None, None]
-        self.squares.index_add_(0, met, spread)
-        self.mean.index_add_(0, met, apart * share)
-        self.count[met] += count
-
-    def each(self) -> tuple[Tensor, Tensor]:
-        if self.mean is None or self.squares is None:
-            raise ValueError("no features were added, expected some")
-        return self.mean, (self.squares / self.count.clamp_min(1)[:, None, None]).sqrt()
-
-    def merged(self, into: Tensor) -> tuple[Tensor, Tensor]:
-        mean, std = self.each()
-        size = int(into.max()) + 1
-        count = torch.zeros(size, dtype=torch.float64).index_add(0, into, self.count)
-        share = (self.count / count.clamp_min(1)[into])[:, None, None]
-        empty = mean.new_zeros(size, *mean.shape[1:])
-        centre = empty.index_add(0, into, share * mean)
-        spread = share * (std.square() + (mean - centre[into]).square())
-        return centre, empty.index_add(0, into, spread).sqrt()
-
-    def typical(self) -> tuple[Tensor, Tensor]:
-        mean, std = (m[self.count > 0] for m in self.each())
-        if not len(mean):  # of tokens, where none are kept
-            return mean.new_zeros(mean.shape[1:]), mean.new_ones(mean.shape[1:])
-        return mean.mean(0), std.square().mean(0).sqrt()
-
-
 def standardise_utterances(features: Features, reference: Moments) -> Features:
     """Standardise each utterance's tokens by their own statistics, and summaries by a reference's.
 
@@ -251,18 +165,10 @@ def standardise_utterances(features: Features, reference: Moments) -> Features:
 
 
 def _by_group(values: Tensor, codes: Tensor) -> Tensor:
-    mean, variance = _of_groups(values, codes, int(codes.max()) + 1)
-    return scale(values.double() - mean[codes], variance.sqrt()[codes]).to(values.dtype)
-
-
-def _of_groups(values: Tensor, codes: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Mean and variance of each of so many groups."""
-    shape = (size, *values.shape[1:])
-    count = torch.bincount(codes, minlength=size).double().clamp_min(1)[:, None, None]
-    wide = values.double()
-    mean = wide.new_zeros(shape).index_add(0, codes, wide) / count
-    centred = wide - mean[codes]
-    return mean, wide.new_zeros(shape).index_add(0, codes, centred.square()) / count
+    running = RunningMoments(int(codes.max()) + 1)
+    running.add(values, codes)
+    mean, std = running.each()
+    return scale(values.double() - mean[codes], std[codes]).to(values.dtype)
 
 
 def _standard(values: Tensor, mean: Tensor, std: Tensor) -> Tensor:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import torch
+from numba import njit
 from torch import Tensor
 
 from cleser.features.joined import JoinedFeatures
 from cleser.features.lexical import LexicalContent, LexicalOffsets
-from cleser.features.normalisation import CLAMP, GroupMoments, Moments, Shrinkage, inverse
+from cleser.features.moments import GroupMoments, Moments
+from cleser.features.normalisation import CLAMP, Shrinkage, inverse
 from cleser.features.pooled import Features
 from cleser.features.stored import StoredFeatures
 
@@ -50,21 +53,13 @@ class Standards:
         """
         features = self.content.remove(raw, at)
         features = features if tokens else features.without_tokens()
-        of = self._inverse
-        summaries, groups = features.summaries, self.group[at].tolist()
-        for i, group in enumerate(groups):
-            # One by one: the statistics of all, side by side, would be copies as large as the features.
-            summaries[i].sub_(of.summary_mean[group]).mul_(of.summary_std[group])
-        for i, group in enumerate(groups if tokens else ()):
-            own = features.tokens[features.offsets[i] : features.offsets[i + 1]]
-            if self.alone:
-                wide = own.double()
-                mean, std = wide.mean(0), wide.std(0, correction=0)
-                own.copy_(wide.sub_(mean).mul_(inverse(std)))
-            else:
-                own.sub_(of.token_mean[group]).mul_(of.token_std[group])
-            own.clamp_(-CLAMP, CLAMP)  # here, while it is in the processor's cache
-        summaries.clamp_(-CLAMP, CLAMP)
+        by, groups = self._inverse, self.group[at]
+        _standardise(features.summaries, groups, by.summary_mean, by.summary_std)
+        if tokens and self.alone:
+            _standardise_alone(features)
+        elif tokens:
+            of_tokens = groups.repeat_interleave(features.offsets.diff())
+            _standardise(features.tokens, of_tokens, by.token_mean, by.token_std)
         return features
 
     @classmethod
@@ -78,6 +73,34 @@ class Standards:
             LexicalOffsets.join([p.content for p in parts]),
             parts[0].alone,
         )
+
+
+def _standardise(values: Tensor, groups: Tensor, mean: Tensor, factor: Tensor) -> None:
+    """Subtract each value's group's mean [G, L, C] from it [n, L, C], multiply by the factor and clamp, in place."""
+    flat = [t.view(len(t), mean[0].numel()).numpy() for t in (values, mean, factor)]
+    _standardise_rows(flat[0], groups.numpy(), *flat[1:])
+
+
+@njit(cache=True, nogil=True)
+def _standardise_rows(
+    values: np.ndarray, groups: np.ndarray, mean: np.ndarray, factor: np.ndarray
+) -> None:
+    """Row by row: the statistics of all rows, side by side, would be copies as large as the values."""
+    for i in range(len(values)):
+        value, centre, times = values[i], mean[groups[i]], factor[groups[i]]
+        for k in range(len(value)):
+            standard = (value[k] - centre[k]) * times[k]
+            # A value that is no number stays none.
+            value[k] = CLAMP if standard > CLAMP else -CLAMP if standard < -CLAMP else standard
+
+
+def _standardise_alone(features: Features) -> None:
+    """Standardise each utterance's tokens by their own statistics, in place."""
+    for begin, end in pairwise(features.offsets.tolist()):
+        own = features.tokens[begin:end]
+        wide = own.double()
+        mean, std = wide.mean(0), wide.std(0, correction=0)
+        own.copy_(wide.sub_(mean).mul_(inverse(std))).clamp_(-CLAMP, CLAMP)
 
 
 def measure(

@@ -69,6 +69,8 @@ class LayerAnchoringConfig(ERMConfig):
         units: What is compared and aligned: whole utterances, or vowels (which need alignments).
         size: Number of layers in a group, or all if there are fewer.
         measure: The measure of similarity, a column of cleser.anchors.LayerSimilarity.compute.
+        studied: Largest number of utterances of each side that the languages are compared on. Of more, a random sample
+            is taken, which is the same in every run.
         weight: λ, the weight of the anchoring loss.
         distance: The distance between a layer's items in both languages; coral_debiased is coral without the bias of
             small batches.
@@ -90,12 +92,13 @@ class LayerAnchoringConfig(ERMConfig):
     units: Units = "utterance"
     size: int = 3
     measure: Literal["cka_debiased", "cka", "coral", "coral_debiased", "cosine"] = "cka_debiased"
+    studied: int = 10_000
     weight: float = 1.0
     distance: Literal["coral", "coral_debiased", "mmd"] = "coral"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_ranges(self, least={"size": 1, "weight": 0})
+        check_ranges(self, least={"size": 1, "studied": 1, "weight": 0})
         if self.units == "vowel" and not self.model.token_view:
             raise ValueError(
                 "units is 'vowel', and without the token view vowels have no part in what is recognised: give "
@@ -148,8 +151,9 @@ class LayerAnchoring(ERM):
         """The similarity of the languages in every layer, a row a layer."""
         similarity: LayerSimilarity | None = None
         for side, dataset in enumerate((source.before_training(), target.before_training())):
-            for at in torch.arange(len(dataset)).split(256):
-                batch = dataset.batch(at)
+            sample = dataset.sample(self.config.studied)
+            for at in torch.arange(len(sample)).split(256):
+                batch = sample.batch(at)
                 layers = batch.summaries
                 if self.config.units == "vowel":
                     layers = batch.tokens[self._vowels(batch)]

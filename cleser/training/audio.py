@@ -19,7 +19,8 @@ from torch.distributed.fsdp import FSDPModule
 
 from cleser.alignment import Alignment
 from cleser.anchors.pooling import pool_phones
-from cleser.features.normalisation import Moments, scale
+from cleser.features.moments import Moments
+from cleser.features.normalisation import scale
 from cleser.features.pooled import TOKEN, Features, token_bounds
 from cleser.models.batch import Batch
 from cleser.speech.backbones import Backbone, Frames

@@ -11,7 +11,8 @@ from cleser.alignment import Alignment
 from cleser.alignment.folder import pack_alignments
 from cleser.corpora.protocol import Protocol
 from cleser.features.joined import JoinedFeatures
-from cleser.features.normalisation import Moments, Shrinkage
+from cleser.features.moments import Moments
+from cleser.features.normalisation import Shrinkage
 from cleser.features.pooled import Record
 from cleser.features.standards import Standards, measure
 from cleser.features.stored import StoredFeatures, store_features

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from cleser.alignment import Alignment
 from cleser.alignment.packed import PackedAlignments
-from cleser.features.normalisation import Moments
+from cleser.features.moments import Moments
 from cleser.training.audio import AudioEncoder, Sounds
 from cleser.training.reading import Excerpt, Excerpts
 from cleser.training.sources import Stored

@@ -2,7 +2,7 @@
 
 import torch
 
-from cleser.features.normalisation import Moments
+from cleser.features.moments import Moments
 
 
 def moments(features, groups=None):

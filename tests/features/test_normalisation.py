@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 import torch
 
+from cleser.features.moments import GroupMoments
 from cleser.features.normalisation import (
-    GroupMoments,
     Shrinkage,
     standardise,
     standardise_utterances,

@@ -240,6 +240,17 @@ def test_layers_are_chosen_by_the_policy_and_need_phones_for_vowels(data, tmp_pa
         recipe.study(source, target)
 
 
+def test_of_many_utterances_some_of_each_side_are_studied(data):
+    source, target = sides(data)
+    few = build(data, "layer-anchoring", studied=5)
+    study = few.study(source, target)
+    assert study[["n_source", "n_target"]].to_numpy().tolist() == [[5, 5]] * 2
+    drawn = few.study(source.sample(5), target.sample(5))
+    assert study.equals(drawn)
+    whole = build(data, "layer-anchoring").study(source, target)
+    assert whole[["n_source", "n_target"]].to_numpy().tolist() == [[len(source), len(target)]] * 2
+
+
 @pytest.mark.parametrize("units", ["utterance", "vowel"])
 def test_the_scale_of_layers_does_not_matter_to_their_anchors(data, units):
     source, target = sides(data)

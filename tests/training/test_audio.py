@@ -32,7 +32,7 @@ from cleser.experiments.export import export
 from cleser.experiments.export.folder import _described, _portable
 from cleser.experiments.neural import encoder_for
 from cleser.experiments.prediction.evaluate import evaluate
-from cleser.features.normalisation import Moments
+from cleser.features.moments import Moments
 from cleser.models import ModelConfig
 from cleser.recipes import METHODS, ClassicalConfig, ERMConfig
 from cleser.settings import from_plain, to_plain

@@ -26,7 +26,7 @@ class Waveforms:
         return len(self.excerpts)
 
     def load(self, at, *, tokens=True, read=()):
-        from cleser.features.normalisation import Moments
+        from cleser.features.moments import Moments
         from cleser.training.audio import Sounds
 
         waves = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(r.wave) for r in read], True)
