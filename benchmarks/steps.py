@@ -226,7 +226,7 @@ def _stored_row(
     epoch = refresh + whole * -(-len(source) // size)
     shares = " | ".join(f"{part / whole:.0%}" for part in parts)
     beside = max(parts[0], parts[1] + parts[2])
-    print(f"| {name} | {1e3 * whole:.0f} | {shares} | {1e3 * floor:.0f} | {whole / floor:.1f} | {beside / floor:.1f} | "
+    print(f"| {name} | {1e3 * whole:.1f} | {shares} | {1e3 * floor:.1f} | {whole / floor:.1f} | {beside / floor:.1f} | "
           f"{refresh / epoch:.0%} |", flush=True)  # fmt: skip
 
 

@@ -1282,6 +1282,13 @@ FAULTS = (
         "tests/training/test_dataset.py",
     ),
     Fault(
+        "a kernel takes its distances too small",
+        "recipes/classical.py",
+        "alpha=-2",
+        "alpha=-3",
+        "tests/recipes/test_classical.py",
+    ),
+    Fault(
         "rare phonemes are believed in full",
         "features/lexical.py",
         " * tokens / (tokens + self.strength)",

@@ -1,12 +1,14 @@
 """Classical classifiers, kept as tensors, against scikit-learn's own answers."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.svm import SVC
 
 import cleser
@@ -15,7 +17,7 @@ from cleser.experiments.experiment import Experiment
 from cleser.experiments.export import export
 from cleser.experiments.prediction.evaluate import evaluate
 from cleser.recipes import METHODS, ClassicalConfig
-from cleser.recipes.classical import Classical, _scores
+from cleser.recipes.classical import Classical
 from cleser.recipes.probe import ProbeConfig
 from cleser.settings import to_plain
 from cleser.speech import Features, load_backbone
@@ -71,27 +73,70 @@ def test_a_single_speaker_is_enough(c):
     assert any(np.allclose(found.scores.weights[0], w, rtol=1e-3) for w in weights)
 
 
-@pytest.mark.parametrize("classes", [2, 3, 4])
-@pytest.mark.parametrize("estimator", [SVC(C=0.7), LogisticRegression(C=0.1)])
-def test_scores_are_those_of_scikit_learn(estimator, classes):
+def drawn(classes, count=120):
+    """Statistics, emotions and weights of utterances, with speakers who are no help."""
     rng = np.random.default_rng(classes)
-    y = rng.permutation(np.arange(120) % classes)
-    x = rng.normal(size=(120, 5)) + y[:, None]
-    unseen = rng.normal(size=(40, 5)) + classes / 2
-    weights = rng.uniform(0.5, 2, 120)
-    expected = estimator.fit(x, y, sample_weight=weights).decision_function(unseen)
+    y = rng.permutation(np.arange(count) % classes)
+    x = rng.normal(size=(count, 5)) + y[:, None]
+    rows = pd.DataFrame({
+        "utterance": map(str, range(count)), "corpus": "c",
+        "speaker": [f"s{i}" for i in rng.integers(0, 8, count)], "emotion": y.astype(str),
+    })  # fmt: skip
+    values = torch.tensor(x, dtype=torch.float32)[:, None]
+    features = Features(
+        rows["utterance"].tolist(), values[:0], torch.zeros(count + 1).long(), values, []
+    )
+    weight = torch.tensor(rng.uniform(0.5, 2, count))
+    return Dataset(rows, InMemory(features), {"emotion": torch.tensor(y)}, {}, weight, [])
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4])
+@pytest.mark.parametrize(
+    ("classifier", "estimator"), [("svm", SVC(C=0.7)), ("linear", LogisticRegression(C=0.7))]
+)
+def test_scores_are_those_of_scikit_learn(classifier, estimator, classes):
+    source = drawn(classes)
+    x, y = source.summaries().flatten(1).numpy(), source.labels["emotion"].numpy()
+    unseen = np.random.default_rng(9).normal(size=(40, 5)) + classes / 2
+    expected = estimator.fit(x, y, sample_weight=source.weight).decision_function(unseen)
     if classes == 2:
         expected = np.stack([-expected, expected], 1)
-    found = _scores(estimator)(torch.from_numpy(unseen))
-    np.testing.assert_allclose(found, expected, atol=1e-9)
+    fitted = Classical.fit(ClassicalConfig(classifier, c=0.7), source, classes)
+    found = fitted.scores(torch.from_numpy(unseen))
+    np.testing.assert_allclose(found, expected, atol=1e-6)  # the linear one is solved in float32
     assert (found.argmax(1).numpy() == estimator.predict(unseen)).all()
 
 
+@pytest.mark.parametrize("classes", [2, 4])
+def test_c_is_chosen_with_speakers_held_out(classes):
+    """As scikit-learn chooses it among machines that find the kernel themselves."""
+    source = drawn(classes)
+    x, y = source.summaries().flatten(1).double().numpy(), source.labels["emotion"].numpy()
+    plain = GridSearchCV(
+        SVC(gamma=1 / (x.shape[1] * x.var())), {"C": (0.1, 0.3, 1.0, 3.0)},
+        scoring="balanced_accuracy", cv=GroupKFold(5),
+    ).fit(x, y, groups=source.manifest["speaker"], sample_weight=source.weight)  # fmt: skip
+    found = Classical.fit(ClassicalConfig(), source, classes).scores(torch.from_numpy(x))
+    expected = plain.decision_function(x)
+    np.testing.assert_allclose(found[:, -1] if classes == 2 else found, expected, atol=1e-9)
+
+
+def test_statistics_that_say_nothing_are_learned_from_all_the_same():
+    source = drawn(2)
+    blank = Features(
+        list(map(str, range(120))), torch.zeros(0, 1, 5), torch.zeros(121).long(),
+        torch.zeros(120, 1, 5), [],
+    )  # fmt: skip
+    found = Classical.fit(ClassicalConfig(c=1.0), replace(source, source=InMemory(blank)), 2)
+    assert found.shares(torch.zeros(1, 5)).isfinite().all()
+
+
 def test_an_emotion_that_was_not_learned_is_never_predicted():
-    rng = np.random.default_rng(0)
-    y = rng.permutation(np.arange(60) % 2) * 2  # 0 and 2, of three
-    scores = _scores(SVC().fit(rng.normal(size=(60, 3)) + y[:, None], y))
-    assert scores.classes.tolist() == [0, 2]
+    source = drawn(2)
+    twice = replace(source, labels={"emotion": 2 * source.labels["emotion"]})  # 0 and 2, of three
+    found = Classical.fit(ClassicalConfig(c=1.0), twice, 3)
+    assert found.scores.classes.tolist() == [0, 2]
+    assert (found.shares(torch.randn(9, 5))[:, 1] == 0).all()
 
 
 @pytest.fixture(scope="module")
