@@ -4,7 +4,8 @@ from cleser.features.lexical import LexicalContent
 from cleser.features.normalisation import standardise
 from cleser.features.pooled import Features, Record
 from cleser.features.sentences import find_sentences, remove_sentences, sentences_of
-from cleser.features.store import PooledBatch, PooledStore, StoreSettings
+from cleser.features.store import PooledBatch, PooledStore
+from cleser.features.store_settings import StoreSettings
 from cleser.features.stored import (
     StoredFeatures,
     extract_features,

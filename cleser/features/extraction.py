@@ -22,7 +22,9 @@ from cleser.alignment import Alignment
 from cleser.features.estimate import Estimate
 from cleser.features.pipeline import Pipeline
 from cleser.features.pooled import Record
-from cleser.features.store import PooledStore, StoreSettings, StoreWriter
+from cleser.features.store import PooledStore
+from cleser.features.store_settings import StoreSettings
+from cleser.features.store_writer import StoreWriter
 from cleser.features.utterance import Utterance
 from cleser.files import write_text
 from cleser.speech.backbones import Backbone

@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from cleser.anchors.streaming import StreamingPool
 from cleser.features.pooled import Record
-from cleser.features.store import StoreWriter
+from cleser.features.store_writer import StoreWriter
 from cleser.features.utterance import Utterance
 from cleser.speech.audio import CANCELLED, AudioError, channels_cancel, load_audio
 from cleser.speech.backbones.crew import Crew

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import mmap
 import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor
 
-from cleser.features.pooled import Record
 from cleser.features.shards import (
     RECORD,
     Layout,
@@ -30,76 +27,14 @@ from cleser.features.shards import (
     read_records,
     remove,
 )
+from cleser.features.store_settings import DTYPES, StoreSettings
+from cleser.features.store_writer import StoreWriter
 from cleser.files import write_bytes
 from cleser.memory import empty
-from cleser.speech.backbones import Backbone
 
-_DTYPES = {"float16": torch.float16, "float32": torch.float32}
-_KEY = re.compile(r"[0-9a-f]{32}")
 _WORKER = re.compile(r"\w[\w.-]*")
 _MERGED = "merged-"
 FORMAT = 2  # of what is on the disk; stores of another one are not read
-
-
-@dataclass(frozen=True)
-class StoreSettings:
-    """What the numbers of a store are; two stores with the same settings may be joined.
-
-    Attributes:
-        backbone: Identity of what computed the frames, with its revision: :attr:`Backbone.name`.
-        layers: The backbone's layers that are kept, in this order.
-        dim: Channels C of a layer.
-        pooling: What a row is and how frames became it, e.g. ``"phones mean"`` or ``"0.1 s mean+std"``.
-        dtype: How values are kept.
-
-    Raises:
-        ValueError: A field has a value that no store can have.
-
-    >>> settings = StoreSettings("acoustic", layers=(0,), dim=2, pooling="phones mean")
-    >>> len(settings.identity), settings.dtype
-    (32, 'float16')
-    """
-
-    backbone: str
-    layers: tuple[int, ...]
-    dim: int
-    pooling: str
-    dtype: Literal["float16", "float32"] = "float16"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "layers", tuple(int(layer) for layer in self.layers))
-        if not self.layers or len(set(self.layers)) < len(self.layers):
-            raise ValueError(f"layers is {self.layers}, expected one or more, each once")
-        if self.dim < 1:
-            raise ValueError(f"dim is {self.dim}, expected at least 1")
-        if self.dtype not in _DTYPES:
-            raise ValueError(f"dtype is {self.dtype!r}, expected one of {list(_DTYPES)}")
-
-    @classmethod
-    def of(
-        cls,
-        backbone: Backbone,
-        record: Record,
-        dtype: Literal["float16", "float32"] | None = None,
-    ) -> StoreSettings:
-        """Those of a store that holds this record of what the backbone encodes.
-
-        Args:
-            backbone: What turns sound into frames.
-            record: What is kept of an utterance.
-            dtype: How values are kept; by default as recipes read the backbone's.
-        """
-        layers = tuple(getattr(backbone, "layers", range(backbone.n_layers)))
-        dim = backbone.dim * (1 + record.std)
-        return cls(
-            backbone.name, layers, dim, str(record), backbone.kept if dtype is None else dtype
-        )
-
-    @property
-    def identity(self) -> str:
-        """32 hexadecimal digits that change whenever a field does, as a name for the store's folder."""
-        text = json.dumps(asdict(self), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 class PooledBatch(NamedTuple):
@@ -145,7 +80,7 @@ class PooledStore:
     def __init__(self, folder: Path, settings: StoreSettings) -> None:
         self.folder = folder
         self.settings = settings
-        self._dtype = _DTYPES[settings.dtype]
+        self._dtype = DTYPES[settings.dtype]
         self._shape = (len(settings.layers), settings.dim)
         self._layout = Layout(len(settings.layers) * settings.dim * self._dtype.itemsize)
         self.refresh()
@@ -426,7 +361,8 @@ class PooledStore:
         name = str(worker)
         if not _WORKER.fullmatch(name) or name.startswith(_MERGED):
             raise ValueError(f"worker is {name!r}, expected letters, digits, '.', '_' and '-'")
-        return StoreWriter(self, ShardWriter(self.folder, name, self._layout))
+        shard = ShardWriter(self.folder, name, self._layout)
+        return StoreWriter(shard, self._shape, self._dtype, known=self._where.keys())
 
     def merge(self) -> None:
         """Make one shard of all, in the order of keys: the same utterances give the same bytes.
@@ -467,87 +403,6 @@ class PooledStore:
         write_bytes(index, records.tobytes(), durable=True)
 
 
-class StoreWriter:
-    """Adds utterances to a store, from one process or thread; opened by :meth:`PooledStore.writer`."""
-
-    def __init__(self, store: PooledStore, shard: ShardWriter) -> None:
-        self._shard = shard
-        self._known = store._where
-        self._added = set(shard.records["key"].astype("U32").tolist())
-        self._shape = store._shape
-        self._dtype = store._dtype
-
-    def add(
-        self,
-        key: str,
-        values: Tensor | NDArray[np.floating],
-        *,
-        times: ArrayLike | None = None,
-        frames: ArrayLike | None = None,
-        labels: Sequence[str] | None = None,
-    ) -> bool:
-        """Add an utterance; when this returns, it is on the disk.
-
-        Args:
-            key: Its name (:func:`utterance_key`).
-            values: [S, L, C], on any device, of any floating dtype; S may be 0.
-            times: Where the rows begin and end, in seconds, [S, 2].
-            frames: How many frames each row is made of, integers [S].
-            labels: One a row, such as its phone.
-
-        Returns:
-            Whether it was added: False where the store held it already.
-
-        Raises:
-            ValueError: The key is no key, a shape is wrong, a value is NaN or infinite or beyond the store's dtype, or
-                a label holds a line break.
-        """
-        if not _KEY.fullmatch(key):
-            raise ValueError(f"key is {key!r}, expected 32 hexadecimal digits (utterance_key)")
-        if key in self._known or key in self._added:
-            return False
-        kept = self._values(key, values)
-        rows = len(kept)
-        spans = _times(key, times, rows)
-        counts = _frames(key, frames, rows)
-        text = _text(key, labels, rows)
-        self._shard.append(key, kept.reshape(-1).view(np.uint8).data, spans, counts, text, rows)
-        self._added.add(key)
-        return True
-
-    def _values(self, key: str, values: Tensor | NDArray[np.floating]) -> NDArray[np.generic]:
-        tensor = torch.as_tensor(values).detach()
-        if tensor.ndim != 3 or tuple(tensor.shape[1:]) != self._shape:
-            layers, dim = self._shape
-            raise ValueError(
-                f"{key}: values have shape {list(tensor.shape)}, expected [S, {layers}, {dim}]"
-            )
-        kept = tensor.to("cpu", self._dtype).contiguous()
-        if not torch.isfinite(kept).all():
-            limit = torch.finfo(self._dtype).max
-            raise ValueError(
-                f"{key}: found values that are NaN, infinite or beyond ±{limit:g}, "
-                f"expected what {str(self._dtype).removeprefix('torch.')} can hold"
-            )
-        array: NDArray[np.generic] = kept.numpy()
-        return array
-
-    def close(self) -> None:
-        """Let others write under this name."""
-        self._shard.close()
-
-    def __enter__(self) -> StoreWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
 def _room(shape: tuple[int, ...], dtype: torch.dtype, out: Tensor | None) -> Tensor:
     """Memory for a batch: the first rows of ``out``, or new."""
     if out is None:
@@ -559,30 +414,3 @@ def _room(shape: tuple[int, ...], dtype: torch.dtype, out: Tensor | None) -> Ten
             f"expected {list(shape)} or more rows, of {dtype} on the CPU"
         )
     return out[: shape[0]]
-
-
-def _times(key: str, times: ArrayLike | None, rows: int) -> bytes:
-    if times is None:
-        return np.full((rows, 2), np.nan, dtype="<f4").tobytes()
-    spans = np.asarray(times, dtype="<f4").reshape(-1, 2) if rows == 0 else np.asarray(times, "<f4")
-    if spans.shape != (rows, 2):
-        raise ValueError(f"{key}: times have shape {list(spans.shape)}, expected [{rows}, 2]")
-    return spans.tobytes()
-
-
-def _frames(key: str, frames: ArrayLike | None, rows: int) -> bytes:
-    counts = np.zeros(rows, "<i4") if frames is None else np.asarray(frames, "<i4")
-    if counts.shape != (rows,):
-        raise ValueError(f"{key}: frames have shape {list(counts.shape)}, expected [{rows}]")
-    return counts.tobytes()
-
-
-def _text(key: str, labels: Sequence[str] | None, rows: int) -> bytes:
-    if labels is None:
-        return b""
-    if len(labels) != rows:
-        raise ValueError(f"{key}: found {len(labels)} labels, expected one for each of {rows} rows")
-    for label in labels:
-        if "\n" in label:
-            raise ValueError(f"{key}: found the label {label!r}, expected one without line breaks")
-    return "".join(f"{label}\n" for label in labels).encode()

@@ -14,7 +14,8 @@ from torch import Tensor
 from cleser.alignment import Alignment
 from cleser.features.extraction import Announce, extract_to_store, writer_of
 from cleser.features.pooled import TOKEN, Features, Record
-from cleser.features.store import FORMAT, PooledStore, StoreSettings
+from cleser.features.store import FORMAT, PooledStore
+from cleser.features.store_settings import StoreSettings
 from cleser.features.utterance import keys_of
 from cleser.files import cache_folder, in_cache
 from cleser.memory import empty
