@@ -59,7 +59,8 @@ def measure(arguments: argparse.Namespace) -> pd.DataFrame:
         )
         matrix = Matrix(
             directions, tuple(arguments.recipes), arguments.seeds,
-            model={"token_view": True}, settings={"sapa": {"final_confidence": 0.5}},
+            model={"token_view": True},
+            settings={"sapa": {"final_confidence": 0.5}, "layer-anchoring": {"weight": 10.0}},
         )  # fmt: skip
         tables[epochs] = run_matrix(
             matrix,

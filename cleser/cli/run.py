@@ -191,6 +191,12 @@ def run(args: list[str]) -> None:
         arguments.select == "auto" and selects_unasked(experiment, config, arguments, by_hand)
     ):
         refuse_idle(detailed, "--select transfer")
+        if arguments.select == "auto" and leaves_a_choice(experiment, config, by_hand):
+            note = (
+                "settings are the usual ones: to choose them by transfer takes two source corpora or more, or other "
+                f"labelled ones (--select-on); docs/recipes/{experiment.recipe} says which are best from one"
+            )
+            experiment = replace(experiment, notes=(*experiment.notes, note))
         run_experiment(experiment, config)
         return
     choices = choices_of(experiment, config, arguments, by_hand)
@@ -286,11 +292,16 @@ def selects_unasked(
     experiment: Experiment, config: Any, arguments: Any, by_hand: Collection[str]
 ) -> bool:
     """Whether ``--select auto`` chooses settings by transfer: it can, and the flags leave something to choose."""
-    from cleser.experiments.selection import GRIDS, read_grid
-
     sources = arguments.select_on or experiment.protocol.source
     if len(sources) < 2 or set(sources) & set(experiment.protocol.target):
         return False
+    return leaves_a_choice(experiment, config, by_hand)
+
+
+def leaves_a_choice(experiment: Experiment, config: Any, by_hand: Collection[str]) -> bool:
+    """Whether the recipe has a grid of its own, of which flags leave more than one combination."""
+    from cleser.experiments.selection import GRIDS, read_grid
+
     if "config" in by_hand or not (GRIDS / f"{experiment.recipe}.yaml").exists():
         return False
     left = read_grid(

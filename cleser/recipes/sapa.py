@@ -24,8 +24,9 @@ The paper has no public code and leaves much open. The choices made here are, ea
 * *Styles are compared on summary statistics*, standardised per speaker, minus the means of speaker and language; on 512
   random projections of them, where they have more channels. The paper's speaker encoder is not known.
 * *Pseudo-labels* begin after a share `warm_up` of the epochs and are found anew every `refresh` epochs: the most
-  confident of each class, after the predictions' prior has been matched to a uniform one (`match_prior`). At first the
-  share `confidence` of them is trusted; it rises evenly, to `final_confidence` in the last epoch.
+  confident of each class, after the predictions' prior has been matched (`match_prior`) to that of the protocol, which
+  is uniform by default. At first the share `confidence` of them is trusted; it rises evenly, to `final_confidence` in
+  the last epoch.
 * *Phoneme anchors come from a bank* of running prototypes (`bank`), not from the batch alone.
 * *Speakers* of a corpus that names none are pseudo-speakers.
 

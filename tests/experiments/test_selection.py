@@ -371,6 +371,21 @@ def test_what_cannot_be_chosen_unasked_is_said_and_run_as_given(tmp_path):
     assert main(["run", *common, "--select", "transfer", "--out", str(tmp_path / "asked")]) == 2
 
 
+def test_one_source_corpus_is_told_why_nothing_is_chosen(tmp_path):
+    """Unless the flags leave nothing to choose, or other corpora are given to choose by."""
+    one, other, target = CORPORA[:3]
+    common = ["run", "probe", "--source", one, "--target", target, "--seeds", "1"]
+    given = ["--rounds", "1", "--no-match-prior"]
+    by_others = ["--select-on", one, other]
+    told = []
+    for name, flags in {"plain": [], "given": given, "others": by_others}.items():
+        assert main([*common, *flags, "--out", str(tmp_path / name)]) == 0
+        notes = json.loads((tmp_path / name / "protocol.json").read_text())["notes"]
+        told.append(any("settings are the usual ones" in note for note in notes))
+    assert told == [True, False, False]
+    assert (tmp_path / "others" / "selection").exists()
+
+
 def test_what_the_run_would_refuse_is_refused_before_settings_are_chosen(tmp_path, capsys):
     one, two = (
         write_corpus(tmp_path / n, n, language=n, speakers=3, takes=2, seed=i)
