@@ -89,7 +89,7 @@ def measure(worlds: list[World], arguments: Any) -> pd.DataFrame:
         tuple(directions.values()), tuple(arguments.recipes), arguments.seeds,
         # As the table in the documentation was made; by default the share of trusted predictions rises.
         model={"token_view": True},
-            settings={"sapa": {"final_confidence": 0.5}, "layer-anchoring": {"weight": 10.0}},
+        settings={"sapa": {"final_confidence": 0.5}, "layer-anchoring": {"weight": 10.0}},
     )  # fmt: skip
     table = run_matrix(matrix, corpora, arguments.out, workers=arguments.workers)
     uar = table.set_index(["direction", "recipe"])["uar"]
