@@ -26,8 +26,8 @@ from scipy import special
 
 from cleser.corpora import Protocol
 from cleser.evaluation import Clusters, Run, interval, paired_difference, uar
-from cleser.evaluation.intervals import influence
 from cleser.evaluation.metrics import Counts, Floats
+from cleser.evaluation.variance import influence
 from cleser.experiments.experiment import Experiment, Repeat, run_experiment
 from cleser.experiments.neural import FittedRecipe, fit_recipe
 from cleser.recipes.erm import ERM, ERMConfig

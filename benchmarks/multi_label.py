@@ -23,7 +23,7 @@ import pandas as pd
 
 from cleser.corpora.protocol import Protocol
 from cleser.evaluation import Run, interval
-from cleser.evaluation.intervals import Metric, paired_difference
+from cleser.evaluation.intervals import paired_difference
 from cleser.evaluation.multi_label import (
     MultiLabelCounts,
     average_precision,
@@ -31,6 +31,7 @@ from cleser.evaluation.multi_label import (
     multi_label_f1,
 )
 from cleser.evaluation.numbers_as_text import percent
+from cleser.evaluation.variance import Metric
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.methods import METHODS
 from cleser.recipes.erm import ERMConfig

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from cleser.evaluation.concordance import ccc, mean_ccc, moments, rmse
-from cleser.evaluation.intervals import Metric
 from cleser.evaluation.metrics import METRICS
 from cleser.evaluation.multi_label import MULTI_LABEL_METRICS, multi_label_counts
 from cleser.evaluation.soft_labels import kl_divergence, soft_accuracy, vote_sums
 from cleser.evaluation.speakers import Clusters, cluster
+from cleser.evaluation.variance import Metric
 
 
 class Measure(NamedTuple):

@@ -11,14 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from cleser.evaluation.concordance import ccc, mean_ccc, moment_matrix, moments, rmse
-from cleser.evaluation.intervals import (
-    influence,
-    interval,
-    paired_difference,
-    speakers_model,
-)
+from cleser.evaluation.intervals import interval, paired_difference
 from cleser.evaluation.measures import measures
 from cleser.evaluation.results import _metric
+from cleser.evaluation.variance import influence, speakers_model
 from cleser.losses import concordance_loss
 
 NUMBERS = st.floats(-1, 1, allow_subnormal=False).map(lambda x: round(x, 3))

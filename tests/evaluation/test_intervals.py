@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from cleser.evaluation import Clusters, accuracy, interval, macro_f1, paired_difference, uar
-from cleser.evaluation.intervals import influence, interval_of_sums, speakers_model
+from cleser.evaluation.intervals import interval_of_sums
+from cleser.evaluation.variance import influence, speakers_model
 
 TAKES = 20
 
