@@ -216,8 +216,9 @@ class Classical:
 
 def _rbf(x: Tensor, vectors: Tensor, gamma: Tensor) -> Tensor:
     r"""The kernel :math:`k(x, v) = e^{-\gamma \lVert x - v \rVert^2}` [N, S] of x [N, D] and v [S, D]."""
-    squares = x.square().sum(1, keepdim=True) + vectors.square().sum(1)
-    apart = squares.addmm_(x, vectors.T, alpha=-2).clamp_min_(0)
+    # As products, since squares would be another copy of the vectors.
+    lengths, others = (torch.einsum("nd,nd->n", v, v) for v in (x, vectors))
+    apart = (lengths[:, None] + others).addmm_(x, vectors.T, alpha=-2).clamp_min_(0)
     return apart.mul_(-gamma).exp_()
 
 
