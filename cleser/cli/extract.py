@@ -24,6 +24,7 @@ def extract(
     dtype: Literal["float16", "float32"] | None = None,
     seconds: float | None = None,
     device: str | None = None,
+    verify: bool = False,
 ) -> None:
     """Encode corpora and keep the pooled layers; an interrupted command continues when it is given again.
 
@@ -47,6 +48,8 @@ def extract(
             acoustic, as recipes read them.
         seconds: Seconds of sound that are encoded at once; by default 32 for each core and 480 on a GPU.
         device: Where the backbone runs; by default a GPU if there is one.
+        verify: First read all that the store holds, and encode anew what is not as it was written, because of a failing
+            disk, say.
     """
     from accelerate import PartialState
 
@@ -72,6 +75,9 @@ def extract(
     model = load_backbone(with_layers(backbone, layers)).to(device or state.device)
     record = Record(tokens, std=statistics == "mean-std")
     folder = out or store_folder(model, record)
+    if verify and state.is_main_process:
+        console.print(_verified(folder), highlight=False, soft_wrap=True)
+    state.wait_for_everyone()
     began = time.perf_counter()
     mine = len(range(state.process_index, len(manifest), state.num_processes))
     with track(f"process {state.process_index}", mine) as advance:
@@ -101,6 +107,18 @@ def extract(
             highlight=False,
             soft_wrap=True,
         )
+
+
+def _verified(folder: Path) -> str:
+    """What a store held and was not as it was written, which it holds no longer."""
+    from cleser.features import PooledStore
+
+    if not (folder / "settings.json").exists():
+        return f"{folder}: nothing to verify yet"
+    store = PooledStore.open(folder)
+    count, broken = len(store), store.verify()
+    store.discard(broken)
+    return f"{folder}: of {count} utterances, {len(broken)} are not as they were written and are encoded anew"
 
 
 def with_layers(backbone: str, layers: Sequence[str]) -> str:

@@ -67,7 +67,8 @@ class RunArguments(Generic[C, T]):
             there are two source corpora or more, and the recipe comes with a grid; none never does. Settings given as
             flags are kept, and only the others are chosen.
         grid: Values to choose from: a YAML file with a list of values for each setting, such as penalty: [3e-4, 1e-3]
-            or training.epochs: [15, 30]; by default the recipe's own grid.
+            or training.epochs: [15, 30]; or features, which chooses between descriptors beside the model's middle
+            layers and the model as given. By default the recipe's own grid.
         select_on: The labelled corpora to choose by; the sources by default. None of them may be the target.
         search: Try all combinations of the grid (grid), some drawn at random (random), or some that Optuna suggests
             from the scores of earlier trials (optuna; pip install cleser[optuna]).

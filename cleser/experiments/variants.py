@@ -83,6 +83,7 @@ VARIANTS: dict[str, Variant] = {
     "erm-long": Variant("erm", _LONG),
     "erm-long-tokens": Variant("erm", {**_LONG, "model": _TOKENS}),
     "erm-ensemble": Variant("erm", {**_LONG, **_ENSEMBLE}),
+    "erm-selected": Variant("erm", grid="features"),
     "erm-with-content": Variant("erm", terms=_WITH_CONTENT),
     "erm-all": Variant("erm", {"all_languages": True}),
     "classical": Variant("classical"),

@@ -13,6 +13,7 @@ import mmap
 import os
 import sys
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,14 @@ class ShardWriter:
         _write(self._index, record.tobytes(), self._records_end)
         self._end += len(data)
         self._records_end += RECORD.itemsize
+
+    def drop(self, keys: Collection[str]) -> None:
+        """Forget utterances; their data stays until shards are merged."""
+        kept = self.records[~np.isin(self.records["key"].astype("U32"), list(keys))]
+        # A kill amid this leaves records twice, or one whose seal is broken: nothing that is believed and wrong.
+        _write(self._index, kept.tobytes(), 0)
+        os.ftruncate(self._index, kept.nbytes)
+        self.records, self._records_end = kept, kept.nbytes
 
     def close(self) -> None:
         """Bring the index to the disk and let others write the shard."""

@@ -7,7 +7,7 @@ import mmap
 import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import NamedTuple
@@ -338,6 +338,18 @@ class PooledStore:
             if zlib.crc32(data) != record["data"]:
                 broken.append(key)
         return broken
+
+    def discard(self, keys: Collection[str]) -> None:
+        """Forget utterances, such as those that :meth:`verify` found broken: they are then ``missing``.
+
+        Raises:
+            BlockingIOError: Another process is writing to the store.
+        """
+        for index in sorted(self.folder.glob("shard-*.idx")) if keys else ():
+            shard = ShardWriter(self.folder, index.stem.removeprefix("shard-"), self._layout)
+            shard.drop(keys)
+            shard.close()
+        self.refresh()
 
     def _data(self, key: str) -> tuple[memoryview, np.void]:
         i = self._find(key)

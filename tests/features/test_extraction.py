@@ -324,6 +324,34 @@ def test_two_runs_fill_one_store_at_the_same_time(
 
 
 @pytest.mark.slow
+def test_the_command_verifies_what_a_disk_has_damaged(
+    manifest: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, folder = tmp_path / "noise.csv", tmp_path / "store"
+    manifest.to_csv(table, index=False)
+    command = ["extract", f"manifest:{table}", "--out", str(folder), "--device", "cpu"]
+    assert main([*command, "--verify"]) == 0
+    assert "nothing to verify yet" in capsys.readouterr().out
+    whole = {key: value.clone() for key, value in _values(folder).items()}
+    path = folder / "shard-0.bin"
+    raw = bytearray(path.read_bytes())
+    raw[: len(raw) // 2] = bytes(len(raw) // 2)
+    path.write_bytes(raw)
+    assert main(command) == 0
+    assert "not as they were written" not in capsys.readouterr().out
+    assert any(not torch.equal(whole[k], v) for k, v in _values(folder).items())
+    assert main([*command, "--verify"]) == 0
+    assert "are not as they were written and are encoded anew" in capsys.readouterr().out
+    mended = _values(folder)
+    assert mended.keys() == whole.keys()
+    assert all(torch.equal(whole[key], mended[key]) for key in whole)
+
+
+def _values(folder: Path) -> dict[str, torch.Tensor]:
+    store = PooledStore.open(folder)
+    return {key: store[key] for key in store}
+
+
 def test_the_command_extracts_and_two_processes_share(
     model: Path,
     manifest: pd.DataFrame,

@@ -294,6 +294,29 @@ def test_damage_is_found(tmp_path):
     np.testing.assert_array_equal(store[key_of(6)], make(6)[0])
 
 
+def test_what_is_broken_is_forgotten_and_made_again(tmp_path):
+    """In whichever shard it lies; the others stay, and nobody may be writing meanwhile."""
+    store = PooledStore.create(tmp_path, SETTINGS)
+    fill(store, [4, 5, 6])
+    fill(store, [7, 8], worker="b")
+    for name in ("a", "b"):
+        path = tmp_path / f"shard-{name}.bin"
+        raw = bytearray(path.read_bytes())
+        raw[0] ^= 1  # of the first that each wrote
+        path.write_bytes(raw)
+    store = PooledStore.open(tmp_path)
+    broken = store.verify()
+    assert sorted(broken) == sorted(map(key_of, (4, 7)))
+    with store.writer("b"), pytest.raises(BlockingIOError, match=r"shard-b"):
+        store.discard(broken)
+    store.discard(broken)
+    assert store.missing(map(key_of, (4, 5, 6, 7, 8))) == [key_of(4), key_of(7)]
+    check(store, [5, 6, 8])
+    fill(store, [4, 7])
+    store = PooledStore.open(tmp_path)
+    check(store, [4, 5, 6, 7, 8])
+
+
 def test_merging_gives_the_same_bytes_whoever_wrote(tmp_path):
     one = PooledStore.create(tmp_path / "one", SETTINGS)
     fill(one, range(10))
