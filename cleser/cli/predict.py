@@ -16,7 +16,7 @@ from tyro.conf import Positional, arg
 
 from cleser.cli.console import console
 from cleser.cli.idle import refuse_idle
-from cleser.files import write_bytes
+from cleser.files import write_text
 from cleser.progress import console as notes
 
 if TYPE_CHECKING:
@@ -204,7 +204,6 @@ def _show(table: Table) -> None:
 
 def _write(path: Path, text: str) -> None:
     try:
-        # File names may hold bytes that are no text.
-        write_bytes(path, text.encode("utf-8", "surrogateescape"))
+        write_text(path, text)
     except OSError as error:
         raise ValueError(f"{path}: cannot be written ({error.strerror})") from error

@@ -16,6 +16,7 @@ from cleser.corpora.terms import composed, to_composed
 AUDIO = (".wav", ".flac", ".aiff", ".aif", ".mp3", ".ogg", ".opus", ".sph")
 _LOSSY = (".mp3", ".ogg", ".opus")
 EMPTY = "is empty (0 bytes)"
+NOT_UTF8 = "has a name that is not UTF-8: rename it"
 _POINTERS = (b"version https://git-lfs", b"/annex/objects/")  # what stands in place of a large file
 _POINTER_SIZE = 512  # bytes that no pointer has
 _SHOWN = 5  # names that a message lists
@@ -76,9 +77,7 @@ def _scan(
                 continue
             if entry.name.lower().endswith(suffixes):
                 if printable(entry.path) != entry.path:
-                    problems.append(
-                        Problem(printable(entry.path), "has a name that is not UTF-8: rename it")
-                    )
+                    problems.append(Problem(printable(entry.path), NOT_UTF8))
                 else:
                     stem = composed(entry.name.rpartition(".")[0])
                     found.append((entry.path, name, stem, flaw(entry)))
@@ -283,9 +282,7 @@ def existing(corpus: str, argument: str, looked_for: str) -> Path:
     """
     root = Path(argument).expanduser().resolve()
     if printable(str(root)) != str(root):
-        raise WrongFolderError(
-            f"{corpus}: {printable(str(root))} has a name that is not UTF-8: rename it"
-        )
+        raise WrongFolderError(f"{corpus}: {printable(str(root))} {NOT_UTF8}")
     if root.is_dir():
         return root
     if root.exists():

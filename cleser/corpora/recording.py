@@ -8,6 +8,7 @@ off is refused, and the two others are opened with the header that they should h
 from __future__ import annotations
 
 import io
+import os
 import re
 import struct
 from collections.abc import Callable, Iterator
@@ -121,7 +122,7 @@ def open_recording(path: str | Path) -> soundfile.SoundFile:
             if check is None and _is_mpeg(start):
                 check = _check_mpeg
             content = check(file) if check else None
-        found = soundfile.SoundFile(str(path) if content is None else io.BytesIO(content))
+        found = soundfile.SoundFile(_name(path) if content is None else io.BytesIO(content))
     except OSError as error:
         raise RecordingError(f"cannot be read ({error.strerror or error})") from error
     except soundfile.LibsndfileError as error:
@@ -132,6 +133,11 @@ def open_recording(path: str | Path) -> soundfile.SoundFile:
         found.close()
         raise
     return found
+
+
+def _name(path: str | Path) -> str | bytes:
+    """A file's name as libsndfile takes it: on Unix it may hold bytes that are no text."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
 
 
 def _conversion(path: Path) -> str:

@@ -1,6 +1,7 @@
 """Recordings recognised by a finished run, and the folder that it is handed on as."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -126,6 +127,23 @@ def test_what_cannot_be_recognised_is_said(runs, recordings, tmp_path):
         model.predict([])
     with pytest.raises(ValueError, match="found 1 usable recordings of 1, expected two"):
         model.predict(recordings[:1], together=True)
+
+
+def test_recordings_that_no_table_can_name_are_told_below_the_others(
+    runs, recordings, tmp_path, capsys
+):
+    """By their folder and by themselves, and also where they are all that there is."""
+    latin = tmp_path / os.fsdecode(b"caf\xe9.wav")
+    latin.write_bytes(recordings[0].read_bytes())
+    told = f"{tmp_path}/caf\\xe9.wav"
+    command = ["predict", str(runs["speaker"]), "--csv", str(tmp_path / "a.csv"), "--json"]
+    for paths in ([latin, recordings[0]], [recordings[0], tmp_path], [tmp_path]):
+        assert main([*command, *map(str, paths)]) == 1
+        printed = capsys.readouterr()
+        assert f"no label: {told}: has a name that is not UTF-8: rename it" in printed.err
+        written = pd.read_csv(tmp_path / "a.csv")
+        assert written["path"].tolist() == [*([str(recordings[0])] * (len(paths) - 1)), told]
+        assert written["emotion"].notna().tolist() == [*([True] * (len(paths) - 1)), False]
 
 
 @pytest.mark.parametrize("together", [False, True])

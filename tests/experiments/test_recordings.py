@@ -1,10 +1,13 @@
 """Files and folders as utterances, and tables of who speaks in them."""
 
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
 
+from cleser.corpora import folders as recording_folders
 from cleser.experiments.prediction.recordings import as_utterances, files_in, read_speakers
 
 WHOLE = {"length": 10.0, "hop": 10.0, "longest": 30.0}
@@ -22,11 +25,35 @@ def folder(tmp_path):
 
 
 def test_folders_stand_for_their_recordings(folder):
-    found = files_in([folder / "b" / "x.wav", folder / "a", "missing.wav"])
+    found, problems = files_in([folder / "b" / "x.wav", folder / "a", "missing.wav"])
     inside = [str(folder / "a" / name) for name in ("deep/er/z.ogg", "x.wav", "y.flac")]
     assert found == [str(folder / "b" / "x.wav"), *inside, "missing.wav"]
+    assert problems == []
     with pytest.raises(ValueError, match=r"none: found no recording, expected files in \.wav"):
         files_in([folder / "none"])
+    (folder / "none" / "up").symlink_to(folder / "none")
+    with pytest.raises(ValueError, match="none: found no recording"):
+        files_in([folder / "none"])
+
+
+def test_what_a_folder_cannot_give_is_told_and_so_is_a_name_that_no_table_holds(
+    folder, monkeypatch
+):
+    scan = recording_folders._scan
+
+    def locked(path, *rest):
+        if path.endswith("deep"):
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path, *rest)
+
+    monkeypatch.setattr(recording_folders, "_scan", locked)
+    latin = folder / "a" / os.fsdecode(b"caf\xe9.wav")
+    latin.touch()
+    found, problems = files_in([folder / "a", latin])
+    assert found == [str(folder / "a" / name) for name in ("x.wav", "y.flac")]
+    not_utf8 = (f"{folder}/a/caf\\xe9.wav", "has a name that is not UTF-8: rename it")
+    unread = (f"{folder}/a/deep", "cannot be read (Permission denied)")
+    assert problems == [not_utf8, unread, not_utf8]
 
 
 def speakers(folder, text):

@@ -1,5 +1,6 @@
 """Decoding: channels, rates, stretches, and recordings that cannot be used."""
 
+import os
 import subprocess
 import sys
 
@@ -75,6 +76,12 @@ def test_useless_recordings_are_named(tmp_path):
     ]:
         with pytest.raises(AudioError, match=name):
             load_audio(tmp_path / name, **kwargs)
+
+
+def test_a_name_may_hold_bytes_that_are_no_text(tmp_path):
+    soundfile.write(tmp_path / "a.flac", tone(16000), 16000)
+    latin = (tmp_path / "a.flac").rename(tmp_path / os.fsdecode(b"caf\xe9.flac"))
+    assert len(load_audio(latin)) == len(load_audio(str(latin))) == 8000
 
 
 def test_a_truncated_recording_is_no_recording(tmp_path):

@@ -16,6 +16,7 @@ from torch import Tensor
 from cleser.alignment import Alignment
 from cleser.alignment.packed import PackedAlignments
 from cleser.corpora.left_out import lost
+from cleser.corpora.manifest import with_problems
 from cleser.corpora.protocol import Protocol
 from cleser.corpora.recording import RecordingError, read_header
 from cleser.corpora.registry import load_all
@@ -120,8 +121,9 @@ class Recogniser:
             has learned them, and ``reason``. Where the run recognises several emotions at once, ``emotions`` are those
             of at least .5, joined by ``;`` (there may be none), and ``sigmoid_<emotion>`` are their probabilities.
             A recording that cannot be read, is silent, holds but a constant offset or lasts less than .2 s has no
-            emotion, and there the reason. Of corpora the ``utterance``
-            stands in front. ``attrs["terms"]`` says how the recordings were standardised, and what that costs.
+            emotion, and there the reason. So do, below all others, those that have a name that is not UTF-8, and
+            folders that cannot be looked into. Of corpora the ``utterance`` stands in front.
+            ``attrs["terms"]`` says how the recordings were standardised, and what that costs.
 
         Raises:
             ValueError: There is no recording, arguments exclude one another, the speakers' table does not name a
@@ -131,14 +133,16 @@ class Recogniser:
         if corpora:
             rows = _utterances(corpora, split)
         else:
+            files, problems = files_in(paths)
             rows = as_utterances(
-                files_in(paths),
+                files,
                 read_speakers(speakers) if isinstance(speakers, str | Path) else speakers,
                 language,
                 length=min(window, self._limit),
                 hop=min(hop, self._limit),
                 longest=min(max(window, LONGEST), self._limit),
             )
+            rows = with_problems(rows, problems)
         rows["reason"] = pd.Series(reasons(rows), index=rows.index, dtype="str")
         sound = rows["reason"].isna()
         if together and sound.sum() < 2:
@@ -164,9 +168,7 @@ class Recogniser:
                 rows["reason"] = rows["reason"].fillna(rows["utterance"].map(found).astype("str"))
         unsound = usable["utterance"].isin(rows["utterance"][~sound])
         shares[torch.from_numpy(unsound.to_numpy(bool, copy=True))] = torch.nan
-        table = self._table(rows, usable, shares)
-        if corpora:
-            table = _with_problems(table, rows)
+        table = _with_problems(self._table(rows, usable, shares), rows)
         table.attrs["terms"] = _said_of(terms, usable, few)
         return table if corpora else table.drop(columns="utterance")
 
@@ -386,7 +388,7 @@ def _utterances(corpora: Sequence[str], split: str | None = None) -> pd.DataFram
 
 
 def _with_problems(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """The table, and below it what the corpora list but cannot give: nothing that is listed goes unmentioned.
+    """The table, and below it what corpora and folders list but cannot give: nothing that is listed goes unmentioned.
 
     But what loses no recording: those of copies, second rows and gaps stand in the table.
     """

@@ -10,9 +10,9 @@ from typing import Final
 
 import pandas as pd
 
-from cleser.corpora.folders import AUDIO, recordings
+from cleser.corpora.folders import AUDIO, NOT_UTF8, printable, recordings
 from cleser.corpora.languages import checked_language
-from cleser.corpora.manifest import COLUMNS
+from cleser.corpora.manifest import COLUMNS, Problem, Spare
 from cleser.corpora.tables import read_table
 from cleser.experiments.prediction.windows import Window, cut, unusable
 from cleser.speech.audio import AudioError
@@ -21,22 +21,33 @@ SUFFIXES: Final = (*AUDIO, ".oga", ".au", ".caf", ".w64")
 _READERS: Final = 4  # recordings that are looked into at once
 
 
-def files_in(paths: Sequence[str | Path]) -> list[str]:
+def files_in(paths: Sequence[str | Path]) -> tuple[list[str], list[Problem]]:
     """The recordings that are named, and those in the folders that are named, in order.
+
+    Returns:
+        Their paths; and what cannot be among them: names that are not UTF-8, which no table holds, and folders that
+        cannot be looked into.
 
     Raises:
         ValueError: A folder holds none.
     """
     found: list[str] = []
-    for path in paths:
-        if not Path(path).is_dir():
-            found.append(str(path))
-            continue
-        inside = recordings(Path(path), SUFFIXES).rows["path"].tolist()
-        if not inside:
-            raise ValueError(f"{path}: found no recording, expected files in {', '.join(SUFFIXES)}")
-        found += inside
-    return found
+    problems: list[Problem] = []
+    for path in map(str, paths):
+        if Path(path).is_dir():
+            inside = recordings(Path(path), SUFFIXES)
+            missing = [problem for problem in inside.problems if not isinstance(problem, Spare)]
+            if inside.rows.empty and not missing:
+                raise ValueError(
+                    f"{path}: found no recording, expected files in {', '.join(SUFFIXES)}"
+                )
+            found += inside.rows["path"].tolist()
+            problems += missing
+        elif printable(path) != path:
+            problems.append(Problem(printable(path), NOT_UTF8))
+        else:
+            found.append(path)
+    return found, problems
 
 
 def as_utterances(
