@@ -434,6 +434,19 @@ def test_a_folders_name_may_hold_commas(
         assert located(spec.removeprefix(f"{tmp_path}/")) == spec
 
 
+def test_a_spectrogram_of_other_bands_than_the_models_is_refused(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    other = shutil.copytree(folders["whisper"], tmp_path / "other")
+    file = other / "preprocessor_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "feature_size": 128}))
+    with pytest.raises(
+        ValueError,
+        match=r"other: the model hears 20 mel bands .*config\.json.* gives 128 .*preproc",
+    ):
+        TransformersBackbone(other)
+
+
 def test_what_cannot_be_loaded_is_said_plainly(folders: dict[str, Path], tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
     from transformers import BertConfig

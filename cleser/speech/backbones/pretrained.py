@@ -250,7 +250,7 @@ def _load(source: str, revision: str | None, dtype: torch.dtype) -> tuple[Any, A
         )
     config.apply_spec_augment = False
     config.layerdrop = config.encoder_layerdrop = 0.0
-    return open_checkpoint(
+    model, extractor = open_checkpoint(
         "AutoModel",
         source,
         "backbone",
@@ -259,6 +259,17 @@ def _load(source: str, revision: str | None, dtype: torch.dtype) -> tuple[Any, A
         config=config,
         dtype=dtype,
     )
+    if config.model_type == "whisper":
+        _check_bands(source, config.num_mel_bins, extractor.feature_size)
+    return model, extractor
+
+
+def _check_bands(source: str, heard: int, given: int) -> None:
+    if given != heard:
+        raise ValueError(
+            f"{source}: the model hears {heard} mel bands (num_mel_bins in config.json), and its extractor gives "
+            f"{given} (feature_size in preprocessor_config.json), expected as many: fetch both files of one model anew"
+        )
 
 
 def _unusual(config: Any, extractor: Any) -> dict[str, Any]:
