@@ -164,8 +164,13 @@ def _trying_files(command: Callable[..., int | None]) -> Callable[..., int | Non
     @wraps(command)
     def checked(*args: Any, **flags: Any) -> int | None:
         for name in ("out", "csv", "json_file"):
-            if isinstance(flags.get(name), Path):
-                check_writable(flags[name], f"--{name.replace('_', '-')}")
+            if isinstance(path := flags.get(name), Path):
+                flag = f"--{name.replace('_', '-')}"
+                if name != "out" and path.is_dir():
+                    raise ValueError(
+                        f"{flag} {path} is a folder (an empty name is the current one), expected the name of a file"
+                    )
+                check_writable(path, flag)
         return command(*args, **flags)
 
     return checked

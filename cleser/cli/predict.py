@@ -63,6 +63,8 @@ def predict(
     """
     import cleser
 
+    if csv and json_file and csv.resolve() == json_file.resolve():
+        raise ValueError(f"--csv and --json-file both name {csv}, expected two files")
     table = cleser.load_model(run).predict(
         files,
         corpora=corpus,
@@ -81,7 +83,8 @@ def predict(
     for path, text in ((csv, table.to_csv(index=False)), (json_file, _as_json(table))):
         if path:
             _write(path, text)
-            print(f"{len(table)} rows, {len(unlabelled)} of them without a label: {path}")
+            said = f"{len(table)} rows, {len(unlabelled)} of them without a label: {path}"
+            print(said, file=sys.stderr if json else sys.stdout)
     if json:
         print(_as_json(table))
     elif not (csv or json_file):

@@ -273,6 +273,15 @@ def test_a_folder_without_a_model_is_refused(tmp_path, runs):
         cleser.load_model(tmp_path)
 
 
+def test_json_stands_alone_on_the_standard_output(runs, recordings, tmp_path, capsys):
+    out = tmp_path / "a.csv"
+    command = ["predict", str(runs["speaker"]), str(recordings[0]), "--json", "--csv", str(out)]
+    assert main(command) == 0
+    printed = capsys.readouterr()
+    assert len(json.loads(printed.out)) == 1
+    assert f"1 rows, 0 of them without a label: {out}" in printed.err
+
+
 def test_the_command_writes_json_and_csv(runs, recordings, tmp_path, capsys):
     (tmp_path / "broken.wav").write_bytes(b"RIFF")
     files = [str(tmp_path / "broken.wav"), str(recordings[0]), str(recordings[5])]
