@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
-import yaml
 
 from cleser.evaluation.calibration import (
     fit_temperatures,
@@ -36,6 +36,9 @@ from cleser.evaluation.terms import differing
 from cleser.evaluation.unlabelled import summarise_unlabelled
 from cleser.files import write_text
 from cleser.recipe_names import with_current_name
+from cleser.settings import read_yaml
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -47,30 +50,30 @@ class Run:
     @cached_property
     def settings(self) -> dict[str, Any]:
         """Settings of the run, from ``config.yaml``."""
-        return with_current_name(yaml.safe_load(self._path(CONFIG).read_text()))
+        return with_current_name(read_yaml(self._path(CONFIG)))
 
     @cached_property
     def protocol(self) -> dict[str, Any]:
         """Protocol of the run, from ``protocol.json``."""
-        protocol: dict[str, Any] = json.loads(self._path(PROTOCOL).read_text())
+        protocol: dict[str, Any] = self._read(PROTOCOL, _json)
         # Runs of old versions do not say what their methods use of the target: one hash stands for all.
         return {"cast": protocol["hash"], **protocol}
 
     @cached_property
     def results(self) -> dict[str, Any]:
         """Figures of the run, from ``results.json``."""
-        return with_current_name(json.loads(self._path(RESULTS).read_text()))
+        return with_current_name(self._read(RESULTS, _json))
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """Predictions of the tested utterances, from ``predictions.parquet``."""
-        return pd.read_parquet(self._path(PREDICTIONS))
+        return self._read(PREDICTIONS, pd.read_parquet)
 
     @cached_property
     def development(self) -> pd.DataFrame | None:
         """``development.parquet``: predictions of the source's development speakers; None where none were kept."""
-        path = self.folder / DEVELOPMENT
-        return pd.read_parquet(path) if path.exists() else None
+        there = (self.folder / DEVELOPMENT).exists()
+        return self._read(DEVELOPMENT, pd.read_parquet) if there else None
 
     @cached_property
     def robustness(self) -> list[dict[str, Any]]:
@@ -121,6 +124,15 @@ class Run:
         path = self.folder / HISTORY
         return pd.read_json(path, lines=True) if path.exists() else pd.DataFrame()
 
+    def _read(self, name: str, read: Callable[[Path], T]) -> T:
+        path = self._path(name)
+        try:
+            return read(path)
+        except ValueError as error:
+            raise ValueError(
+                f"{path} is cut off or damaged ({error}): copy the run's folder anew, or run it again into another"
+            ) from error
+
     def _path(self, name: str) -> Path:
         path = self.folder / name
         if not path.exists():
@@ -128,6 +140,11 @@ class Run:
                 f"{self.folder}: found no {name}, expected the folder of a finished run"
             )
         return path
+
+
+def _json(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
 
 
 def runs_below(folder: Path) -> list[Path]:

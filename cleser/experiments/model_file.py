@@ -9,12 +9,13 @@ the names behind integers, the prior.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -55,12 +56,30 @@ def of_seed(number: int) -> str:
 
 def read_task(path: Path) -> dict[str, Any]:
     """The metadata ``task`` of a model, which says what its tensors are about."""
-    with safe_open(path, framework="pt") as file:
-        task: dict[str, Any] = json.loads(file.metadata()["task"])
+    with _opened(path) as file:
+        known = file.metadata() or {}
+    if "task" not in known:
+        raise ValueError(
+            f"{path} does not say what its weights are, expected what a run or cleser export wrote; a model of "
+            "transformers goes to --backbone"
+        )
+    task: dict[str, Any] = json.loads(known["task"])
     return task
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a model by name."""
-    with safe_open(path, framework="pt") as file:
+    with _opened(path) as file:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path} is cut off or damaged ({error}), expected the networks of a finished run: copy or fetch the "
+            "folder anew"
+        ) from error

@@ -82,7 +82,7 @@ def check_corpora(out: Path, cast: Cast) -> None:
     Raises:
         RunFolderError: Utterances, labels, texts or anything else in the corpora's tables have changed since.
     """
-    begun = json.loads((out / PROTOCOL).read_text())
+    begun = Run(out).protocol
     if begun.get("rows", cast.rows) == cast.rows:
         return
     now = cast.describe()["utterances"]

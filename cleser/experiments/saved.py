@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pandas as pd
-import yaml
 from torch import Tensor
 
 from cleser.alignment import Alignment
 from cleser.corpora.protocol import Protocol
+from cleser.evaluation import Run
 from cleser.evaluation.run_files import CONFIG, MODEL, PROTOCOL
 from cleser.experiments.declared import declared
 from cleser.experiments.fitted import Fitted, multi_label
@@ -25,7 +24,7 @@ from cleser.experiments.sentence_check import SentenceCheck, remove_unlabelled
 from cleser.features.moments import Moments
 from cleser.features.pooled import Record
 from cleser.recipe_names import with_current_name
-from cleser.settings import restored
+from cleser.settings import check_kind, read_yaml, restored
 from cleser.speech.backbones import Backbone, load_backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.speech.backbones.open import BESIDE
@@ -36,6 +35,9 @@ from cleser.training.recipe import Task
 from cleser.training.vocabulary import Vocabulary
 
 BACKBONE_FOLDER: Final = "backbone"  # within an exported model, where the run's came from a folder
+
+_EXPECTED: Final = "the folder of a run or of an exported model"
+_NEEDED: Final = {"recipe": str, "backbone": str, "config": dict, "protocol": dict}
 
 
 class SavedRun(NamedTuple):
@@ -113,15 +115,27 @@ def read_settings(folder: Path) -> dict[str, Any]:
     """The settings of a run (``config.yaml``) or of an exported model (``config.json``).
 
     Raises:
-        ValueError: The folder holds neither.
+        ValueError: The folder holds neither, or one that lacks some of them.
     """
-    for name in (CONFIG, "config.json"):
-        if (folder / name).exists():
-            return with_current_name(yaml.safe_load((folder / name).read_text()))  # reads JSON too
-    raise ValueError(
-        f"{folder}: found neither config.yaml nor config.json, expected the folder of a run or of an "
-        "exported model"
-    )
+    path = next((folder / n for n in (CONFIG, "config.json") if (folder / n).exists()), None)
+    if path is None:
+        raise ValueError(
+            f"{folder}: found neither config.yaml nor config.json, expected {_EXPECTED}"
+        )
+    settings = read_yaml(path)  # reads JSON too
+    missing = [name for name in _NEEDED if name not in settings]
+    if missing and "model_type" in settings:
+        raise ValueError(
+            f"{folder} holds a model of transformers ({settings['model_type']}), expected {_EXPECTED}; to learn with "
+            f"it: cleser run RECIPE --backbone {folder}"
+        )
+    if missing:
+        raise ValueError(
+            f"{path} lacks {missing}, expected all settings of a run: if it is cut off, copy or fetch the folder anew"
+        )
+    for name, kind in _NEEDED.items():
+        check_kind(settings[name], kind, f"{path}: {name}")
+    return with_current_name(settings)
 
 
 def open_run(folder: Path) -> SavedRun:
@@ -137,13 +151,13 @@ def open_run(folder: Path) -> SavedRun:
     method = METHODS[name]
     task, tensors = _read_model(folder)
     vocabulary = Vocabulary(**{name: tuple(names) for name, names in task["vocabulary"].items()})
-    config = restored(method.config, settings["config"])
+    config = restored(method.config, settings["config"], f"{folder}: config")
 
     def part(prefix: str) -> dict[str, Tensor]:
         return _below(tensors, prefix)
 
-    protocol = restored(Protocol, settings["protocol"])
-    tuning = restored(FineTuning, settings.get("tuning", {}))
+    protocol = restored(Protocol, settings["protocol"], f"{folder}: protocol")
+    tuning = restored(FineTuning, settings.get("tuning", {}), f"{folder}: tuning")
     backbone = load_backbone(settings["backbone"])
     networks: list[Fitted] = []
     while seed := part(of_seed(len(networks))):
@@ -193,9 +207,7 @@ def _settled(folder: Path, protocol: Protocol) -> str:
     path = folder / PROTOCOL
     if protocol.normalisation != "auto":
         return protocol.normalisation
-    return (
-        str(json.loads(path.read_text()).get("settled_normalisation", "")) if path.exists() else ""
-    )
+    return str(Run(folder).protocol.get("settled_normalisation", "")) if path.exists() else ""
 
 
 def _with_own_backbone(settings: dict[str, Any], folder: Path) -> dict[str, Any]:

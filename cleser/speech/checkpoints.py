@@ -6,7 +6,10 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
+
+from safetensors import SafetensorError, safe_open
 
 
 def open_checkpoint(
@@ -47,7 +50,9 @@ def open_checkpoint(
                 output_loading_info=True,
                 **options,
             )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except SafetensorError as error:
+        raise _damaged(source, role, error) from error
+    except (OSError, ValueError, KeyError, RuntimeError, EOFError, UnpicklingError) as error:
         raise not_loaded(source, role, error) from error
     missing = sorted(k for k in report["missing_keys"] if not any(u in k for u in unused))
     if missing:
@@ -84,6 +89,25 @@ def copy_checkpoint(source: str | Path, folder: Path) -> None:
         kept = {name: t for name, t in model.state_dict().items() if name not in missing}
         model.save_pretrained(folder, state_dict=kept)
     _extractor(source, "backbone", None, model.config).save_pretrained(folder)
+
+
+def _damaged(source: str | Path, role: str, error: SafetensorError) -> ValueError:
+    """The error for weights of which only a part is there, as where a model was not fetched to its end."""
+    return ValueError(
+        f"{_cut_off(source)} cannot be loaded as a {role}: it is cut off or damaged ({_reason(error)}); fetch the "
+        "model anew"
+    )
+
+
+def _cut_off(source: str | Path) -> str | Path:
+    """Which file of a folder's weights cannot be opened; the folder or name itself where that is not known."""
+    for path in sorted(Path(source).glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="pt"):
+                pass
+        except SafetensorError:
+            return path
+    return source
 
 
 def not_loaded(source: str | Path, role: str, error: Exception) -> ValueError:

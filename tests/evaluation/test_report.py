@@ -107,6 +107,32 @@ def test_a_missing_file_is_named(folders, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("results.json", "results"),
+        ("protocol.json", "protocol"),
+        ("predictions.parquet", "predictions"),
+        ("development.parquet", "development"),
+    ],
+)
+@pytest.mark.parametrize("kept", [0, 0.5])
+def test_a_file_that_was_copied_in_part_is_named(folders, tmp_path, name, read, kept):
+    whole = (folders[0] / name.replace("development", "predictions")).read_bytes()
+    (tmp_path / name).write_bytes(whole[: int(kept * len(whole))])
+    with pytest.raises(
+        ValueError,
+        match=rf"^{tmp_path}/{name} is cut off or damaged .*: copy the run's folder anew",
+    ):
+        getattr(Run(tmp_path), read)
+
+
+def test_settings_that_are_no_yaml_are_named(tmp_path):
+    (tmp_path / "config.yaml").write_text("a: [1")
+    with pytest.raises(ValueError, match=r"config\.yaml is no YAML"):
+        Run(tmp_path).settings  # noqa: B018
+
+
 def test_protocols_do_not_share_a_column(folders):
     cells = frame(folders)
     assert list(cells.columns) == ["a → x (012345)", "a → x (ba9876)"]

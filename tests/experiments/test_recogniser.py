@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 import soundfile
 import torch
 import yaml
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import cleser
 import cleser.corpora
@@ -271,6 +272,38 @@ def test_a_folder_without_a_model_is_refused(tmp_path, runs):
     (tmp_path / "config.yaml").write_text((runs["speaker"] / "config.yaml").read_text())
     with pytest.raises(ValueError, match=r"no model\.safetensors"):
         cleser.load_model(tmp_path)
+
+
+def test_a_model_of_transformers_is_said_to_be_a_backbone(tmp_path, runs, recordings, capsys):
+    (tmp_path / "config.json").write_text('{"model_type": "wav2vec2", "hidden_size": 8}')
+    said = rf"{tmp_path} holds a model of transformers \(wav2vec2\).* --backbone {tmp_path}"
+    with pytest.raises(ValueError, match=said):
+        cleser.load_model(tmp_path)
+    for command in (["predict", str(recordings[0])], ["export", "--out", str(tmp_path / "out")]):
+        assert main([command[0], str(tmp_path), *command[1:]]) == 2
+        assert re.match(f"error: {said}", capsys.readouterr().err)
+    shutil.copy(runs["speaker"] / "config.yaml", tmp_path)
+    save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"model\.safetensors does not say what its weights are"):
+        cleser.load_model(tmp_path)
+
+
+def test_what_was_copied_in_part_is_named(tmp_path, runs):
+    run = shutil.copytree(runs["speaker"], tmp_path / "run")
+    settings, model = run / "config.yaml", run / "model.safetensors"
+    whole = settings.read_text()
+    lines = whole.splitlines(keepends=True)
+    for count in range(lines.index("config:\n")):
+        settings.write_text("".join(lines[:count]))
+        with pytest.raises(ValueError, match=r"config\.yaml (lacks|holds nothing)"):
+            cleser.load_model(run)
+    settings.write_text("".join(lines[: lines.index("config:\n") + 1]))
+    with pytest.raises(ValueError, match=r"config\.yaml: config is None, expected names"):
+        cleser.load_model(run)
+    settings.write_text(whole)
+    model.write_bytes(model.read_bytes()[:-10])
+    with pytest.raises(ValueError, match=rf"^{model} is cut off or damaged .*anew$"):
+        cleser.load_model(run)
 
 
 def test_json_stands_alone_on_the_standard_output(runs, recordings, tmp_path, capsys):

@@ -72,6 +72,16 @@ def test_no_weight_is_left_to_chance(kind, folder, tmp_path):
     logging.disable(logging.NOTSET)
 
 
+@pytest.mark.parametrize("kept", [0, 0.1, 0.9])
+def test_weights_that_were_not_fetched_to_their_end_are_named(kind, folder, tmp_path, kept):
+    cut = shutil.copytree(folder, tmp_path / "cut") / "model.safetensors"
+    cut.write_bytes(cut.read_bytes()[: int(kept * cut.stat().st_size)])
+    with pytest.raises(
+        ValueError, match=rf"{cut} cannot be loaded as a .*: it is cut off .*; fetch the model anew"
+    ):
+        OPENERS[kind](cut.parent)
+
+
 def test_a_model_without_its_head_is_refused(kind, tmp_path):
     if kind == "Model":
         return
