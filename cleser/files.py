@@ -55,7 +55,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A file to write in place of another: it takes that one's name when the block ends, or is removed when it fails.
 
     A reader sees the old file or the new one, never half of one. Processes and threads that write the same file do not
-    disturb one another; the last one's stays. Its folder is made where there is none.
+    disturb one another; the last one's stays. Its folder is made where there is none. A device or a pipe, such as
+    ``/dev/null``, is written to as it is.
 
     Args:
         path: The file's name.
@@ -70,6 +71,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     ['notes.txt']
     """
     final = Path(path)
+    if _is_device(final):
+        yield final
+        return
     final.parent.mkdir(parents=True, exist_ok=True)
     part = final.with_name(f"{final.name}.{os.getpid()}.{threading.get_ident()}.part")
     try:
@@ -79,6 +83,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             part.unlink()
+
+
+def _is_device(path: Path) -> bool:
+    """Whether a name is that of a device, a pipe or a socket, in whose place no file may be put."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def check_writable(path: str | os.PathLike[str], flag: str) -> None:
@@ -96,6 +105,8 @@ def check_writable(path: str | os.PathLike[str], flag: str) -> None:
     >>> check_writable("gone/runs/a", "--out")
     """
     place = Path(path).absolute()
+    if _is_device(place) and os.access(place, os.W_OK):
+        return
     while not place.exists() and place != place.parent:
         place = place.parent
     if place.is_file() and place == Path(path).absolute():

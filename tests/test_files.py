@@ -1,5 +1,6 @@
 """Files appear whole or not at all."""
 
+import os
 import re
 
 import pytest
@@ -9,7 +10,7 @@ from safetensors.torch import save_file
 from cleser.cli import main
 from cleser.corpora import load
 from cleser.features import store_features
-from cleser.files import in_cache, replacing, write_bytes, write_text
+from cleser.files import check_writable, in_cache, replacing, write_bytes, write_text
 from cleser.speech import (
     AcousticBackbone,
     AcousticSpeakerEncoder,
@@ -43,6 +44,29 @@ def test_the_new_content_takes_the_name_and_its_usual_rights(tmp_path, durable):
     assert (tmp_path / "weights").stat().st_mode == usual.stat().st_mode
     assert path.stat().st_mode == usual.stat().st_mode
     assert [p.name for p in path.parent.iterdir()] == ["a.bin"]
+
+
+def test_a_pipe_is_written_to_and_stays_one(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_text(pipe, "a,b\n")
+        assert pipe.is_fifo()
+        assert os.read(reader, 9) == b"a,b\n"
+    finally:
+        os.close(reader)
+    assert [p.name for p in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_a_device_can_be_written_though_no_file_can_be_made_beside_it(monkeypatch):
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    check_writable(os.devnull, "--csv")
+    with pytest.raises(ValueError, match=r"^--csv \S+ cannot be written .*Permission denied"):
+        check_writable(f"{os.devnull}.csv", "--csv")
 
 
 def test_a_cache_that_cannot_be_written_says_what_it_is_and_what_to_set(
