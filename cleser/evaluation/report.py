@@ -415,10 +415,10 @@ def _speakers_title(count: int, unit: str) -> str:
 def _map(run: Run) -> _Figure:
     from safetensors.numpy import load_file  # noqa: PLC0415
 
-    tensors = load_file(run.folder / EMBEDDINGS)
+    tensors = run.read(EMBEDDINGS, load_file)
     seed = run.predictions["seed"].min()
     target = run.predictions[run.predictions["seed"] == seed]
-    source = pd.read_parquet(run.folder / SOURCE)
+    source = run.read(SOURCE, pd.read_parquet)
     who = pd.concat([target, source], ignore_index=True)
     points = np.concatenate([tensors["embeddings"], tensors["source_embeddings"]])
     drawn = f"{MOST_POINTS} of {len(who)}" if len(who) > MOST_POINTS else f"{len(who)}"

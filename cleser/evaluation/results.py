@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
+from safetensors import SafetensorError
 
 from cleser.evaluation.calibration import (
     fit_temperatures,
@@ -55,25 +56,25 @@ class Run:
     @cached_property
     def protocol(self) -> dict[str, Any]:
         """Protocol of the run, from ``protocol.json``."""
-        protocol: dict[str, Any] = self._read(PROTOCOL, _json)
+        protocol: dict[str, Any] = self.read(PROTOCOL, _json)
         # Runs of old versions do not say what their methods use of the target: one hash stands for all.
         return {"cast": protocol["hash"], **protocol}
 
     @cached_property
     def results(self) -> dict[str, Any]:
         """Figures of the run, from ``results.json``."""
-        return with_current_name(self._read(RESULTS, _json))
+        return with_current_name(self.read(RESULTS, _json))
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """Predictions of the tested utterances, from ``predictions.parquet``."""
-        return self._read(PREDICTIONS, pd.read_parquet)
+        return self.read(PREDICTIONS, pd.read_parquet)
 
     @cached_property
     def development(self) -> pd.DataFrame | None:
         """``development.parquet``: predictions of the source's development speakers; None where none were kept."""
         there = (self.folder / DEVELOPMENT).exists()
-        return self._read(DEVELOPMENT, pd.read_parquet) if there else None
+        return self.read(DEVELOPMENT, pd.read_parquet) if there else None
 
     @cached_property
     def robustness(self) -> list[dict[str, Any]]:
@@ -124,11 +125,12 @@ class Run:
         path = self.folder / HISTORY
         return pd.read_json(path, lines=True) if path.exists() else pd.DataFrame()
 
-    def _read(self, name: str, read: Callable[[Path], T]) -> T:
+    def read(self, name: str, read: Callable[[Path], T]) -> T:
+        """What a function reads from a file of the folder; a ValueError that names the file where it cannot."""
         path = self._path(name)
         try:
             return read(path)
-        except ValueError as error:
+        except (ValueError, SafetensorError) as error:
             raise ValueError(
                 f"{path} is cut off or damaged ({error}): copy the run's folder anew, or run it again into another"
             ) from error

@@ -127,6 +127,14 @@ def test_a_file_that_was_copied_in_part_is_named(folders, tmp_path, name, read, 
         getattr(Run(tmp_path), read)
 
 
+@pytest.mark.parametrize("name", ["embeddings.safetensors", "source.parquet"])
+def test_a_page_names_the_file_of_its_map_that_was_copied_in_part(folders, tmp_path, name):
+    run = shutil.copytree(folders[0], tmp_path / "run")
+    (run / name).write_bytes((run / name).read_bytes()[:-10])
+    with pytest.raises(ValueError, match=rf"^{run}/{name} is cut off or damaged"):
+        report([run], tmp_path / "page.html")
+
+
 def test_settings_that_are_no_yaml_are_named(tmp_path):
     (tmp_path / "config.yaml").write_text("a: [1")
     with pytest.raises(ValueError, match=r"config\.yaml is no YAML"):

@@ -52,6 +52,16 @@ def test_a_resumed_epoch_draws_what_it_would_have_drawn(tmp_path):
         assert torch.equal(found[name], weight), name
 
 
+def test_a_checkpoint_that_is_cut_off_is_named_and_stays(tmp_path):
+    file = tmp_path / "seed0.safetensors"
+    trained(file, {})
+    part = file.read_bytes()[:-10]
+    file.write_bytes(part)
+    with pytest.raises(ValueError, match=rf"^{file} is cut off or damaged .*: remove it, and"):
+        trained(file, {})
+    assert file.read_bytes() == part
+
+
 def test_a_training_that_diverges_says_what_to_change(tmp_path):
     class Diverging(ERM):
         def step(self, source, target):
