@@ -231,6 +231,11 @@ def functional() -> bool:
     return torch._C._are_functorch_transforms_active()
 
 
+def unseen(values: Tensor) -> bool:
+    """Whether values cannot be looked at: it would break a compiler's graph or a transform, or wait for the device."""
+    return torch.compiler.is_compiling() or functional() or values.is_cuda
+
+
 def _at_once(
     anchors: Tensor, candidates: Tensor, pairs: Pairs, rule: Rule, similarity: Similarity
 ) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cleser.losses.blockwise import unseen
 from cleser.ranks import sum_over_ranks
 from cleser.relations import integer_column
 
@@ -69,7 +70,7 @@ class FocalLoss(nn.Module):
 
     Raises:
         ValueError: γ or a weight is negative, shapes do not fit, or a label is not from −1 to K − 1; labels are not
-            checked on a GPU or under `torch.compile`.
+            checked on a GPU, under `torch.compile` or in a transform of `torch.func`.
 
     >>> loss = FocalLoss(gamma=2.0)
     >>> round(loss(torch.zeros(2, 2), [1, -1]).item(), 4)  # (1 − 1/2)² log 2
@@ -111,7 +112,7 @@ def _check(gamma: float, class_weights: Tensor | None) -> None:
     if class_weights.ndim != 1:
         shape = tuple(class_weights.shape)
         raise ValueError(f"class_weights have shape {shape}, expected [classes]")
-    if not torch.compiler.is_compiling() and not bool((class_weights >= 0).all()):
+    if not unseen(class_weights) and not bool((class_weights >= 0).all()):
         raise ValueError(f"class_weights are {class_weights.tolist()}, expected at least 0")
 
 
@@ -124,8 +125,8 @@ def _check_batch(logits: Tensor, labels: Tensor, class_weights: Tensor | None) -
     classes = logits.shape[1]
     if class_weights is not None and len(class_weights) != classes:
         raise ValueError(f"found {len(class_weights)} class_weights, expected {classes}")
-    if torch.compiler.is_compiling() or labels.is_cuda:
-        return  # looking at values would break the graph or wait for the device, where the loss asserts
+    if unseen(labels):
+        return  # on a device the loss asserts
     if len(labels) and not -1 <= labels.min() <= labels.max() < classes:
         found = f"{int(labels.min())} to {int(labels.max())}"
         raise ValueError(f"labels are {found}, expected −1 to {classes - 1}")
