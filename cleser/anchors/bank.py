@@ -7,9 +7,9 @@ import math
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from cleser.losses.blockwise import unit
 from cleser.ranks import gather
 from cleser.relations import Labels, integers
 from cleser.running_statistics import RunningStatistics
@@ -89,7 +89,7 @@ class AnchorBank(RunningStatistics):
         """
         items, slots = self._checked(embeddings), self._slots(labels, len(embeddings))
         if self.normalise:
-            items = F.normalize(items, dim=-1)
+            items = unit(items)
         if self.all_ranks:
             items, slots = gather(items), gather(slots)
         usable = (slots >= 0) & items.isfinite().all(-1)

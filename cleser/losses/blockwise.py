@@ -104,8 +104,11 @@ def check_floats(values: Tensor, argument: str) -> None:
 
 def unit(embeddings: Tensor) -> Tensor:
     """Rows of length one; rows of zeros stay, with a bounded gradient."""
-    norm = embeddings.norm(dim=-1, keepdim=True)
-    return embeddings / torch.where(norm > 0, norm, 1)
+    # First by the largest value: float32 holds no square of 1e20 and none of 1e-30.
+    largest = embeddings.detach().abs().amax(-1, keepdim=True)
+    scaled = embeddings / torch.where(largest > 0, largest, 1)
+    length: Tensor = scaled.norm(dim=-1, keepdim=True)
+    return scaled / length.clamp_min(1)
 
 
 def inner(anchors: Tensor, candidates: Tensor) -> Tensor:

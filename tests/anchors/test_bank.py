@@ -47,6 +47,13 @@ def by_loop(momentum):
     return mean, count
 
 
+@pytest.mark.parametrize("length", [1e-40, 1e-14, 1e20, 1e30])
+def test_embeddings_of_any_length_are_taken_at_unit_length(length):
+    bank = AnchorBank(2, {"phoneme": 2})
+    bank.update(length * torch.tensor([[3.0, -4.0], [0.0, 0.0]]), {"phoneme": [0, 1]})
+    torch.testing.assert_close(bank.prototypes()[0], torch.tensor([[0.6, -0.8], [0.0, 0.0]]))
+
+
 @pytest.mark.parametrize("momentum", [0.0, 0.6, 0.99])
 @pytest.mark.parametrize("min_count", [1, 3])
 def test_it_is_a_running_mean_of_each_combination(momentum, min_count):
