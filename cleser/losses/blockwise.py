@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -92,6 +93,11 @@ class Block:
 
 Rule = Callable[[Block], tuple[Tensor, Tensor]]
 """A block's sum of losses (with gradient) and how many there are (without)."""
+
+
+def tensor_of(values: Any) -> Tensor:
+    """A tensor as it is; a copy of an array, a column or a list, with all its digits."""
+    return values if isinstance(values, Tensor) else torch.from_numpy(np.array(values, order="C"))
 
 
 def check_floats(values: Tensor, argument: str) -> None:

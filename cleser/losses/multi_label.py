@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cleser.losses.blockwise import Block, inner, mean_over_anchors, pair, unseen
+from cleser.losses.blockwise import Block, inner, mean_over_anchors, pair, tensor_of, unseen
 from cleser.relations import Labels
 
 
@@ -109,9 +108,7 @@ def _check(temperature: float) -> None:
 
 def _columns(labels: Any, embeddings: Tensor) -> dict[str, Tensor]:
     """The labels by the number of their column, so that they are checked and gathered as those of other losses."""
-    hot = torch.as_tensor(
-        labels if isinstance(labels, Tensor) else np.asarray(labels), device=embeddings.device
-    )
+    hot = tensor_of(labels).to(embeddings.device)
     if hot.ndim != 2 or not hot.shape[1] or len(hot) != len(embeddings):
         raise ValueError(
             f"labels have shape {tuple(hot.shape)}, expected [{len(embeddings)}, labels], 1 where an item has a label"

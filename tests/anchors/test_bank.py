@@ -249,6 +249,14 @@ def test_a_state_of_other_sizes_or_another_order_is_refused():
     same_order.load_state_dict(bank.state_dict())
     assert same_order.prototypes()[1]["phoneme"].tolist() == [2]
     for sizes in ({"emotion": 4, "phoneme": 3}, {"phoneme": 4, "emotion": 3}, {"a": 3, "b": 4}):
-        with pytest.raises(ValueError, match="the state is of a bank of sizes"):
-            AnchorBank(2, sizes).load_state_dict(bank.state_dict())
+        other = AnchorBank(2, sizes)
+        model = torch.nn.ModuleDict({"bank": other})
+        for target, state in (
+            (other, bank.state_dict()),
+            (model, torch.nn.ModuleDict({"bank": bank}).state_dict()),
+        ):
+            with pytest.raises(ValueError, match="the state is of a bank of sizes"):
+                target.load_state_dict(state)
+        assert not other.counts.any()  # nothing of it was taken over
+        assert not other.means.any()
     assert all(isinstance(v, torch.Tensor) for v in bank.state_dict().values())
