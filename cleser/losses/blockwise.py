@@ -110,10 +110,13 @@ def check_floats(values: Tensor, argument: str) -> None:
 
 def unit(embeddings: Tensor) -> Tensor:
     """Rows of length one; rows of zeros stay, with a bounded gradient."""
+    length: Tensor = embeddings.norm(dim=-1, keepdim=True)
+    if not unseen(length) and bool(((length > 1e-15) & (length < 1e15)).all()):
+        return embeddings / length  # a twentieth of a small batch's loss is saved
     # First by the largest value: float32 holds no square of 1e20 and none of 1e-30.
     largest = embeddings.detach().abs().amax(-1, keepdim=True)
     scaled = embeddings / torch.where(largest > 0, largest, 1)
-    length: Tensor = scaled.norm(dim=-1, keepdim=True)
+    length = scaled.norm(dim=-1, keepdim=True)
     return scaled / length.clamp_min(1)
 
 
