@@ -416,8 +416,8 @@ FAULTS = (
     Fault(
         "gradients are not reversed",
         "losses/gradient_reversal.py",
-        "return still - scale * (x - still)",
-        "return still + scale * (x - still)",
+        "return x.detach() - scale * _zero(x)",
+        "return x.detach() + scale * _zero(x)",
         "tests/losses/test_adversaries.py::test_identity_forward_and_minus_scale_backward",
     ),
     Fault(

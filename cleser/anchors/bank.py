@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from cleser.losses.blockwise import unit
 from cleser.ranks import gather
 from cleser.relations import Labels, integers
 from cleser.running_statistics import RunningStatistics
@@ -89,7 +90,7 @@ class AnchorBank(RunningStatistics):
         """
         items, slots = self._checked(embeddings), self._slots(labels, len(embeddings))
         if self.normalise:
-            items = F.normalize(items, dim=-1)
+            items = unit(items)
         if self.all_ranks:
             items, slots = gather(items), gather(slots)
         usable = (slots >= 0) & items.isfinite().all(-1)
@@ -121,6 +122,12 @@ class AnchorBank(RunningStatistics):
         found = json.loads(bytes(state.tolist()))
         if list(found.items()) != list(self.sizes.items()):
             raise ValueError(f"the state is of a bank of sizes {found}, expected {self.sizes}")
+
+    def _load_from_state_dict(self, state: Mapping[str, Any], prefix: str, *args: Any) -> None:
+        """Load a state, once it is known to be of such a bank: torch asks last, with the prototypes overwritten."""
+        if (own := prefix + "_extra_state") in state:
+            self.set_extra_state(state[own])
+        super()._load_from_state_dict(state, prefix, *args)
 
     def reset(self) -> None:
         """Forget all, as when communities have been found anew and their numbers mean others."""

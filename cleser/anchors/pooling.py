@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
+from cleser.losses.blockwise import functional, tensor_of
+
 _MANY = 1 << 20  # values from which on compiled loops pay
 _SUMMED = (torch.float32, torch.float64, torch.bfloat16)  # as they are, by compiled loops
 _SHARES = 8  # pieces of work a thread, so that none waits long for another
@@ -21,7 +23,7 @@ _SHARES = 8  # pieces of work a thread, so that none waits long for another
 
 def pool_phones(
     frames: Tensor | Sequence[Tensor],
-    bounds: Sequence[Tensor],
+    bounds: Sequence[Any],
     *,
     std: bool = False,
     frame_rate: float | None = None,
@@ -35,8 +37,9 @@ def pool_phones(
 
     Args:
         frames: A padded batch [B, T, D], or one tensor [T_i, D] per utterance.
-        bounds: Each utterance's phones: their first frame and the frame after their last, int64 [S_i, 2]. Phones may
-            overlap and leave frames out. They may stay on the CPU when the frames are on another device.
+        bounds: Each utterance's phones: their first frame and the frame after their last, int64 [S_i, 2], as a tensor,
+            an array or a list. Phones may overlap and leave frames out. They may stay on the CPU when the frames are
+            on another device.
         std: Append the standard deviation (of the population), computed around the mean.
         frame_rate: Frames a second, for bounds [S_i, 2] in seconds, floats: they are rounded to the nearest frame.
 
@@ -60,7 +63,7 @@ def pool_phones(
         raise ValueError(
             f"frame_rate is {frame_rate}, expected a positive number of frames a second"
         )
-    bounds = [_in_frames(own, number, frame_rate) for number, own in enumerate(bounds)]
+    bounds = [_in_frames(tensor_of(own), i, frame_rate) for i, own in enumerate(bounds)]
     if _compiled_loops_pay(frames):
         return _pool_by_loops(frames, bounds, std)
     lengths = _lengths(frames)
@@ -130,8 +133,9 @@ def _checked(lengths: Sequence[int], bounds: Sequence[Tensor]) -> NDArray[np.int
 
 
 def _spans(bounds: Tensor) -> NDArray[np.int64]:
-    array: NDArray[np.int64] = bounds.numpy(force=True).astype(np.int64, copy=False)
-    return np.ascontiguousarray(array.reshape(-1, 2))
+    # In the transforms of torch.func no tensor has memory to share.
+    array = np.array(bounds.tolist()) if functional() else bounds.numpy(force=True)
+    return np.ascontiguousarray(array.astype(np.int64, copy=False).reshape(-1, 2))
 
 
 def _outside(i: int, lengths: Sequence[int], bounds: Sequence[Tensor]) -> ValueError:
@@ -142,7 +146,7 @@ def _outside(i: int, lengths: Sequence[int], bounds: Sequence[Tensor]) -> ValueE
 
 def _compiled_loops_pay(frames: Tensor | Sequence[Tensor]) -> bool:
     """Whether there is much on the CPU and no gradient to keep."""
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or functional():
         return False
     parts = _parts(frames)
     kept = torch.is_grad_enabled() and any(x.requires_grad for x in parts)
@@ -264,9 +268,15 @@ def _listed(spans: NDArray[np.int64], flat: Tensor) -> _Listed:
 def _mean(x: Tensor, frames: Tensor, listed: _Listed) -> Tensor:
     """Mean over each phone of its rows of ``x``, added up and divided in float32 or wider, and rounded once."""
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
-    total = embedding_bag(frames, wide, listed.offsets, mode="sum")
+    total = _sums(wide, frames, listed)
     # Divided last: of frames that are all alike the mean is one of them, and their deviation zero.
     return total.div_(listed.lengths[:, None].to(wide.dtype)).to(x.dtype)
+
+
+def _sums(x: Tensor, frames: Tensor, listed: _Listed) -> Tensor:
+    if functional():  # whose transforms find no memory in what embedding_bag keeps
+        return x.new_zeros(len(listed.lengths), x.shape[-1]).index_add(0, listed.phones, x[frames])
+    return embedding_bag(frames, x, listed.offsets, mode="sum")
 
 
 def uniform_bounds(count: int, length: int) -> Tensor:

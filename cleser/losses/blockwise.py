@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -94,6 +95,11 @@ Rule = Callable[[Block], tuple[Tensor, Tensor]]
 """A block's sum of losses (with gradient) and how many there are (without)."""
 
 
+def tensor_of(values: Any) -> Tensor:
+    """A tensor as it is; a copy of an array, a column or a list, with all its digits."""
+    return values if isinstance(values, Tensor) else torch.from_numpy(np.array(values, order="C"))
+
+
 def check_floats(values: Tensor, argument: str) -> None:
     """Refuse what no mean and no length can be taken of, with a ValueError."""
     if not values.is_floating_point():
@@ -104,8 +110,14 @@ def check_floats(values: Tensor, argument: str) -> None:
 
 def unit(embeddings: Tensor) -> Tensor:
     """Rows of length one; rows of zeros stay, with a bounded gradient."""
-    norm = embeddings.norm(dim=-1, keepdim=True)
-    return embeddings / torch.where(norm > 0, norm, 1)
+    length: Tensor = embeddings.norm(dim=-1, keepdim=True)
+    if not unseen(length) and bool(((length > 1e-15) & (length < 1e15)).all()):
+        return embeddings / length  # a twentieth of a small batch's loss is saved
+    # First by the largest value: float32 holds no square of 1e20 and none of 1e-30.
+    largest = embeddings.detach().abs().amax(-1, keepdim=True)
+    scaled = embeddings / torch.where(largest > 0, largest, 1)
+    length = scaled.norm(dim=-1, keepdim=True)
+    return scaled / length.clamp_min(1)
 
 
 def inner(anchors: Tensor, candidates: Tensor) -> Tensor:
@@ -229,6 +241,11 @@ def _total(pairs: Pairs, rule: Rule, similarity: Similarity) -> tuple[Tensor, Te
 def functional() -> bool:
     """Whether a transform of `torch.func`, such as ``vmap``, is at work."""
     return torch._C._are_functorch_transforms_active()
+
+
+def unseen(values: Tensor) -> bool:
+    """Whether values cannot be looked at: it would break a compiler's graph or a transform, or wait for the device."""
+    return torch.compiler.is_compiling() or functional() or values.is_cuda
 
 
 def _at_once(

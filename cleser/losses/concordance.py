@@ -5,13 +5,16 @@ From L. I. Lin, *A Concordance Correlation Coefficient to Evaluate Reproducibili
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
+from cleser.losses.blockwise import tensor_of
 from cleser.ranks import gather
 
 
-def concordance_loss(predicted: Tensor, actual: Tensor, *, all_ranks: bool = True) -> Tensor:
+def concordance_loss(predicted: Tensor, actual: Any, *, all_ranks: bool = True) -> Tensor:
     r"""One minus the concordance correlation coefficient (CCC) of a batch, averaged over dimensions.
 
     .. math:: \mathcal{L} = 1 - \frac{2 s_{xy}}{s_x^2 + s_y^2 + (\bar x - \bar y)^2}
@@ -20,7 +23,7 @@ def concordance_loss(predicted: Tensor, actual: Tensor, *, all_ranks: bool = Tru
 
     Args:
         predicted: x [N] or [N, D], D dimensions such as arousal, valence and dominance.
-        actual: y, of the same shape.
+        actual: y, of the same shape, as a tensor, an array or a list.
         all_ranks: Under `torch.distributed`, take the items of all ranks as one batch (`cleser.ranks`).
 
     Returns:
@@ -33,18 +36,19 @@ def concordance_loss(predicted: Tensor, actual: Tensor, *, all_ranks: bool = Tru
     >>> round(concordance_loss(x, x + 1).item(), 4)  # 1 - (4/3) / (2/3 + 2/3 + 1)
     0.4286
     """
-    if predicted.ndim not in (1, 2) or predicted.shape != actual.shape:
+    true = tensor_of(actual).to(predicted.device)
+    if predicted.ndim not in (1, 2) or predicted.shape != true.shape:
         raise ValueError(
-            f"predicted has shape {tuple(predicted.shape)}, actual {tuple(actual.shape)}: "
+            f"predicted has shape {tuple(predicted.shape)}, actual {tuple(true.shape)}: "
             "expected [items] or [items, dimensions] of both"
         )
     if all_ranks:
-        predicted, actual = gather(predicted), gather(actual)
+        predicted, true = gather(predicted), gather(true)
     if not len(predicted):
         return predicted.sum()
     with torch.autocast(predicted.device.type, enabled=False):
         x = predicted.to(torch.promote_types(predicted.dtype, torch.float32))
-        y = actual.to(x)
+        y = true.to(x)
         apart = (x.mean(0) - y.mean(0)).square()
         cx, cy = x - x.mean(0), y - y.mean(0)
         spread = cx.square().mean(0) + cy.square().mean(0) + apart
@@ -66,6 +70,6 @@ class ConcordanceLoss(nn.Module):
         super().__init__()
         self.all_ranks = all_ranks
 
-    def forward(self, predicted: Tensor, actual: Tensor) -> Tensor:
+    def forward(self, predicted: Tensor, actual: Any) -> Tensor:
         """The loss of a batch."""
         return concordance_loss(predicted, actual, all_ranks=self.all_ranks)

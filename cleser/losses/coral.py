@@ -246,12 +246,16 @@ class CoralLoss(RunningStatistics):
         """The loss of a batch of each side.
 
         Raises:
-            ValueError: The shapes are not [N, D] and [M, D].
+            ValueError: The shapes are not [N, D] and [M, D], or D is not ``dim`` beside a momentum.
         """
         check_sides(source, target)
         if source.ndim != 2:
             raise ValueError(
                 f"source has shape {tuple(source.shape)}, expected [N, D]; of several layers at once: coral"
+            )
+        if self.momentum and source.shape[1] != len(self.running_source):
+            raise ValueError(
+                f"source and target have {source.shape[1]} dimensions, expected dim = {len(self.running_source)}"
             )
         if self.all_ranks:
             source, target = gather(source), gather(target)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cleser.losses.blockwise import tensor_of, unseen
 from cleser.ranks import sum_over_ranks
 from cleser.relations import integer_column
 
@@ -19,7 +20,7 @@ def focal_loss(
     labels: Any,
     *,
     gamma: float = 2.0,
-    class_weights: Tensor | None = None,
+    class_weights: Any = None,
     all_ranks: bool = True,
 ) -> Tensor:
     """The function of `FocalLoss`, whose arguments and result it shares.
@@ -29,9 +30,9 @@ def focal_loss(
     >>> bool(focal_loss(logits, [0, 1], gamma=2.0) < cross_entropy)  # what is known well counts less
     True
     """
-    _check(gamma, class_weights)
+    alpha = _checked(gamma, class_weights)
     y = torch.as_tensor(integer_column(labels, "labels"), device=logits.device).long()
-    _check_batch(logits, y, class_weights)
+    _check_batch(logits, y, alpha)
     with torch.autocast(logits.device.type, enabled=False):
         wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
         known = y >= 0
@@ -39,8 +40,8 @@ def focal_loss(
         # 1 − p without cancellation. It is zero only where p is one, and there a power below 1 has no derivative.
         missed = (0 - torch.expm1(log_p)).clamp_min(torch.finfo(wide.dtype).tiny)
         weights = torch.ones_like(log_p)
-        if class_weights is not None:
-            weights = class_weights.to(wide)[y.clamp_min(0)]
+        if alpha is not None:
+            weights = alpha.to(wide)[y.clamp_min(0)]
         weights = weights * known
         total = 0 - (weights * missed**gamma * log_p).sum()  # not −0
         whole = weights.sum()
@@ -64,12 +65,12 @@ class FocalLoss(nn.Module):
 
     Args:
         gamma: γ, at least 0.
-        class_weights: α [K], at least 0; by default all classes count alike.
+        class_weights: α [K], at least 0, as a tensor, an array or a list; by default all classes count alike.
         all_ranks: Under `torch.distributed`, the mean is over the items of all ranks (`cleser.ranks`).
 
     Raises:
         ValueError: γ or a weight is negative, shapes do not fit, or a label is not from −1 to K − 1; labels are not
-            checked on a GPU or under `torch.compile`.
+            checked on a GPU, under `torch.compile` or in a transform of `torch.func`.
 
     >>> loss = FocalLoss(gamma=2.0)
     >>> round(loss(torch.zeros(2, 2), [1, -1]).item(), 4)  # (1 − 1/2)² log 2
@@ -82,13 +83,12 @@ class FocalLoss(nn.Module):
         self,
         *,
         gamma: float = 2.0,
-        class_weights: Tensor | None = None,
+        class_weights: Any = None,
         all_ranks: bool = True,
     ) -> None:
         super().__init__()
-        _check(gamma, class_weights)
         self.gamma, self.all_ranks = gamma, all_ranks
-        self.register_buffer("class_weights", class_weights, persistent=False)
+        self.register_buffer("class_weights", _checked(gamma, class_weights), persistent=False)
 
     def forward(self, logits: Tensor, labels: Any) -> Tensor:
         """The loss of a batch.
@@ -103,16 +103,18 @@ class FocalLoss(nn.Module):
         )  # fmt: skip
 
 
-def _check(gamma: float, class_weights: Tensor | None) -> None:
+def _checked(gamma: float, class_weights: Any) -> Tensor | None:
+    """The weights as a tensor."""
     if not gamma >= 0:
         raise ValueError(f"gamma is {gamma}, expected at least 0")
     if class_weights is None:
-        return
-    if class_weights.ndim != 1:
-        shape = tuple(class_weights.shape)
-        raise ValueError(f"class_weights have shape {shape}, expected [classes]")
-    if not torch.compiler.is_compiling() and not bool((class_weights >= 0).all()):
-        raise ValueError(f"class_weights are {class_weights.tolist()}, expected at least 0")
+        return None
+    weights = tensor_of(class_weights)
+    if weights.ndim != 1:
+        raise ValueError(f"class_weights have shape {tuple(weights.shape)}, expected [classes]")
+    if not unseen(weights) and not bool((weights >= 0).all()):
+        raise ValueError(f"class_weights are {weights.tolist()}, expected at least 0")
+    return weights
 
 
 def _check_batch(logits: Tensor, labels: Tensor, class_weights: Tensor | None) -> None:
@@ -124,8 +126,8 @@ def _check_batch(logits: Tensor, labels: Tensor, class_weights: Tensor | None) -
     classes = logits.shape[1]
     if class_weights is not None and len(class_weights) != classes:
         raise ValueError(f"found {len(class_weights)} class_weights, expected {classes}")
-    if torch.compiler.is_compiling() or labels.is_cuda:
-        return  # looking at values would break the graph or wait for the device, where the loss asserts
+    if unseen(labels):
+        return  # on a device the loss asserts
     if len(labels) and not -1 <= labels.min() <= labels.max() < classes:
         found = f"{int(labels.min())} to {int(labels.max())}"
         raise ValueError(f"labels are {found}, expected −1 to {classes - 1}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,10 +29,39 @@ def gradient_reversal(x: Tensor, scale: float | Tensor = 1.0) -> Tensor:
     >>> x.grad
     tensor([-0.5000, -0.5000])
     """
-    still = x.detach()
-    # The difference is zero and its derivative is not. A function with a derivative of its own would do as well, but
-    # torch.compile takes none that torch.func takes.
-    return still - scale * (x - still)
+    return x.detach() - scale * _zero(x)
+
+
+def _zero(x: Tensor) -> Tensor:
+    """Zero, whose derivative is one: x − x.detach(), but also where x is infinite."""
+    # torch.compile takes no function with a forward derivative of its own.
+    kind = _Zero if torch.compiler.is_compiling() else _ZeroOfTransforms
+    zero: Tensor = kind.apply(x)  # type: ignore[no-untyped-call]
+    return zero
+
+
+class _Zero(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return torch.zeros_like(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient
+
+
+class _ZeroOfTransforms(_Zero):
+    """The same for `torch.func`, which also wants rules for ``vmap`` and ``jvp``."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor) -> Tensor:
+        return tangent
 
 
 Schedule = Callable[[Tensor], float | Tensor]

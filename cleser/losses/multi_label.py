@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cleser.losses.blockwise import Block, inner, mean_over_anchors, pair
+from cleser.losses.blockwise import Block, inner, mean_over_anchors, pair, tensor_of, unseen
 from cleser.relations import Labels
 
 
@@ -74,7 +73,7 @@ class MultiLabelSupCon(nn.Module):
 
     Raises:
         ValueError: The temperature is not positive, shapes do not fit, or labels are not from −1 to 1, which is not
-            checked on a GPU or under `torch.compile`.
+            checked on a GPU, under `torch.compile` or in a transform of `torch.func`.
 
     Without a positive, or where all share all labels, the loss is zero, with a zero gradient.
 
@@ -109,15 +108,12 @@ def _check(temperature: float) -> None:
 
 def _columns(labels: Any, embeddings: Tensor) -> dict[str, Tensor]:
     """The labels by the number of their column, so that they are checked and gathered as those of other losses."""
-    hot = torch.as_tensor(
-        labels if isinstance(labels, Tensor) else np.asarray(labels), device=embeddings.device
-    )
+    hot = tensor_of(labels).to(embeddings.device)
     if hot.ndim != 2 or not hot.shape[1] or len(hot) != len(embeddings):
         raise ValueError(
             f"labels have shape {tuple(hot.shape)}, expected [{len(embeddings)}, labels], 1 where an item has a label"
         )
-    unseen = torch.compiler.is_compiling() or hot.is_cuda  # looking would wait for the device
-    if not unseen and not bool(((hot >= -1) & (hot <= 1)).all()):
+    if not unseen(hot) and not bool(((hot >= -1) & (hot <= 1)).all()):
         raise ValueError("labels have values beyond −1 to 1, expected 1, 0 or −1 (unknown)")
     return {str(k): hot[:, k] for k in range(hot.shape[1])}
 

@@ -6,14 +6,16 @@ ICASSP 2018.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from cleser.losses.blockwise import functional
+from cleser.losses.blockwise import tensor_of, unseen
 from cleser.ranks import sum_over_ranks
 
 
-def soft_cross_entropy(logits: Tensor, votes: Tensor, *, all_ranks: bool = True) -> Tensor:
+def soft_cross_entropy(logits: Tensor, votes: Any, *, all_ranks: bool = True) -> Tensor:
     r"""Mean cross-entropy between shares of votes and predictions.
 
     .. math:: \mathcal{L} = -\frac{1}{|I|} \sum_{i \in I} \sum_k q_{ik} \log \mathrm{softmax}(z_i)_k, \qquad
@@ -23,28 +25,30 @@ def soft_cross_entropy(logits: Tensor, votes: Tensor, *, all_ranks: bool = True)
 
     Args:
         logits: z [N, K].
-        votes: v [N, K], at least 0: numbers of annotators, or shares. A row of zeros is an unknown label.
+        votes: v [N, K], at least 0: numbers of annotators, or shares, as a tensor, an array or a list. A row of zeros
+            is an unknown label.
         all_ranks: Under `torch.distributed`, the mean is over the items of all ranks (`cleser.ranks`).
 
     Returns:
         [].
 
     Raises:
-        ValueError: Shapes do not fit, or votes are negative or NaN, which is not checked on a GPU or under
-            `torch.compile`.
+        ValueError: Shapes do not fit, or votes are negative or not finite, which is not checked on a GPU, under
+            `torch.compile` or in a transform of `torch.func`.
 
     >>> votes = torch.tensor([[3, 1], [0, 0]])
     >>> round(soft_cross_entropy(torch.zeros(2, 2), votes).item(), 4)  # log 2
     0.6931
     """
-    if logits.ndim != 2 or logits.shape != votes.shape:
+    given = tensor_of(votes)
+    if logits.ndim != 2 or logits.shape != given.shape:
         raise ValueError(
-            f"logits have shape {tuple(logits.shape)}, votes {tuple(votes.shape)}: expected [items, classes] of both"
+            f"logits have shape {tuple(logits.shape)}, votes {tuple(given.shape)}: expected [items, classes] of both"
         )
-    _check_votes(votes)
+    _check_votes(given)
     with torch.autocast(logits.device.type, enabled=False):
         wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        v = votes.to(wide)
+        v = given.to(wide)
         whole = v.sum(1, keepdim=True)
         shares = v / torch.where(whole > 0, whole, 1)
         total, count = 0 - (shares * wide.log_softmax(1)).sum(), (whole > 0).sum()  # not −0
@@ -54,11 +58,12 @@ def soft_cross_entropy(logits: Tensor, votes: Tensor, *, all_ranks: bool = True)
 
 
 def _check_votes(votes: Tensor) -> None:
-    if torch.compiler.is_compiling() or functional() or votes.is_cuda:
-        return  # looking at values would break the graph or wait for the device
-    if not bool((votes >= 0).all()):
+    if unseen(votes):
+        return
+    wrong = votes[~((votes >= 0) & votes.isfinite())]
+    if len(wrong):
         raise ValueError(
-            f"votes hold {votes.min().item():g}, expected 0 or more; a row of zeros is an unknown label"
+            f"votes hold {wrong[0].item():g}, expected 0 or more, and finite; a row of zeros is an unknown label"
         )
 
 
@@ -76,6 +81,6 @@ class SoftCrossEntropy(nn.Module):
         super().__init__()
         self.all_ranks = all_ranks
 
-    def forward(self, logits: Tensor, votes: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, votes: Any) -> Tensor:
         """The loss of a batch."""
         return soft_cross_entropy(logits, votes, all_ranks=self.all_ranks)

@@ -95,7 +95,8 @@ class RelationalTripletLoss(nn.Module):
     Raises:
         ValueError: An argument is out of range.
 
-    NaN among the embeddings that take part makes the loss NaN. Without a triplet it is zero, with a zero gradient.
+    NaN among the embeddings that take part makes the loss NaN, and among the others its gradient (with ``"all"`` the
+    loss, too): leave such items out. Without a triplet the loss is zero, with a zero gradient.
 
     >>> import torch
     >>> from cleser.relations import differ, same

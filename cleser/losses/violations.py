@@ -61,7 +61,7 @@ def count_violations(
     after = negatives[:, -1:] - negatives
     sorted_counts = torch.where(is_negative, before, torch.where(is_positive, -after, 0))
     total = sorted_counts.clamp_min(0).sum(1).double().sum()
-    return torch.empty_like(keys).scatter_(1, order, sorted_counts), total
+    return torch.empty_like(sorted_counts).scatter_(1, order, sorted_counts), total
 
 
 def _ascending(keys: Tensor, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -69,7 +69,7 @@ def _ascending(keys: Tensor, positive: Tensor, negative: Tensor) -> tuple[Tensor
 
     Of equal keys positives come last: a tie is no violation. What is neither has counts of zero, wherever it stands.
     """
-    if keys.dtype == torch.float32:
+    if keys.dtype == torch.float32 and not functional():  # whose transforms see into no bits
         return _ascending_packed(keys, positive, negative)
     last = torch.sort(positive.to(torch.uint8), dim=1, stable=True).indices
     order = last.gather(1, torch.sort(keys.gather(1, last), dim=1, stable=True).indices)
@@ -86,7 +86,7 @@ def _ascending_packed(
     marked = torch.where(positive, column | _POSITIVE, marked)
     packed = torch.stack([marked, bits ^ ((bits >> 31) & _VALUE)], dim=-1).view(torch.int64)
     packed = packed.squeeze(-1)
-    if keys.device.type == "cpu" and not torch.compiler.is_compiling() and not functional():
+    if keys.device.type == "cpu" and not torch.compiler.is_compiling():
         packed.numpy().sort(axis=1)  # NumPy's sort is vectorised
     else:
         packed = packed.sort(dim=1).values

@@ -47,6 +47,13 @@ def by_loop(momentum):
     return mean, count
 
 
+@pytest.mark.parametrize("length", [1e-40, 1e-14, 1e20, 1e30])
+def test_embeddings_of_any_length_are_taken_at_unit_length(length):
+    bank = AnchorBank(2, {"phoneme": 2})
+    bank.update(length * torch.tensor([[3.0, -4.0], [0.0, 0.0]]), {"phoneme": [0, 1]})
+    torch.testing.assert_close(bank.prototypes()[0], torch.tensor([[0.6, -0.8], [0.0, 0.0]]))
+
+
 @pytest.mark.parametrize("momentum", [0.0, 0.6, 0.99])
 @pytest.mark.parametrize("min_count", [1, 3])
 def test_it_is_a_running_mean_of_each_combination(momentum, min_count):
@@ -242,6 +249,14 @@ def test_a_state_of_other_sizes_or_another_order_is_refused():
     same_order.load_state_dict(bank.state_dict())
     assert same_order.prototypes()[1]["phoneme"].tolist() == [2]
     for sizes in ({"emotion": 4, "phoneme": 3}, {"phoneme": 4, "emotion": 3}, {"a": 3, "b": 4}):
-        with pytest.raises(ValueError, match="the state is of a bank of sizes"):
-            AnchorBank(2, sizes).load_state_dict(bank.state_dict())
+        other = AnchorBank(2, sizes)
+        model = torch.nn.ModuleDict({"bank": other})
+        for target, state in (
+            (other, bank.state_dict()),
+            (model, torch.nn.ModuleDict({"bank": bank}).state_dict()),
+        ):
+            with pytest.raises(ValueError, match="the state is of a bank of sizes"):
+                target.load_state_dict(state)
+        assert not other.counts.any()  # nothing of it was taken over
+        assert not other.means.any()
     assert all(isinstance(v, torch.Tensor) for v in bank.state_dict().values())

@@ -1,5 +1,6 @@
 """Pooling against a plain loop."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -301,3 +302,37 @@ def test_bounds_of_another_shape_are_refused(shape):
 @pytest.mark.parametrize("empty", [torch.zeros(0), torch.zeros(0, 2, dtype=torch.int64)])
 def test_an_utterance_without_phones_may_be_empty_in_any_way(empty):
     assert pool_phones(FRAMES, [empty]).shape == (0, 2)
+
+
+@pytest.mark.parametrize("size", [6, 2**20])
+@pytest.mark.parametrize("kind", [list, np.array, lambda own: torch.tensor(own, dtype=torch.int32)])
+def test_bounds_may_be_lists_or_arrays(kind, size):
+    frames = torch.arange(2.0 * size).reshape(1, size, 2)
+    expected = pool_phones(frames, [torch.tensor([[1, 3], [4, 5]])])
+    torch.testing.assert_close(pool_phones(frames, [kind([[1, 3], [4, 5]])]), expected)
+    seconds = [np.array([[0.02, 0.06], [0.07, 0.1]])]
+    torch.testing.assert_close(pool_phones(frames, seconds, frame_rate=50.0), expected)
+    assert pool_phones(frames, [[]]).shape == (0, 2)
+    with pytest.raises(ValueError, match=r"bounds\[0\] = .* do not lie within"):
+        pool_phones(frames, [kind([[1, size + 1]])])
+
+
+@pytest.mark.parametrize("many", [0, 2**20])
+@pytest.mark.parametrize("std", [False, True])
+@pytest.mark.parametrize("kind", [list, torch.tensor])
+def test_transforms_of_functions_see_through(monkeypatch, kind, std, many):
+    """They found no memory to read."""
+    monkeypatch.setattr("cleser.anchors.pooling._MANY", many)
+    bounds = [kind([[0, 2], [2, 6]])]
+    x, direction = torch.randn(2, 1, 6, 2, dtype=torch.float64).unbind()
+
+    def loss(frames):
+        return pool_phones(frames, bounds, std=std).square().sum()
+
+    leaf = x.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(loss(leaf), leaf)
+    torch.testing.assert_close(torch.func.grad(loss)(x), expected)
+    _, tangent = torch.func.jvp(loss, (x,), (direction,))
+    torch.testing.assert_close(tangent, (expected * direction).sum())
+    both = torch.stack([x, direction])
+    torch.testing.assert_close(torch.vmap(loss)(both), torch.stack([loss(y) for y in both]))

@@ -1,5 +1,6 @@
 import json
 import multiprocessing
+import pickle
 import random
 import signal
 from collections import Counter
@@ -313,6 +314,39 @@ def test_what_is_no_state_is_refused(make):
         sampler.load_state_dict({"a": 1})
     with pytest.raises(ValueError, match=r"state has \['epoch'\] and lacks \['batches_done'\]"):
         iter(sampler).load_state_dict({"epoch": 1})
+    state = sampler.state_dict()
+    for name, value in (("batches_done", -3), ("batches_done", 10**6), ("epoch", -1)):
+        for walk in (sampler, iter(sampler)):
+            with pytest.raises(ValueError, match=rf"state\['{name}'\] is {value}, expected"):
+                walk.load_state_dict(state | {name: value})
+    count = len(sampler)
+    assert sampler.state_dict() == state
+    sampler.load_state_dict(state | {"batches_done": count})  # all of them
+    assert (sampler.epoch, sampler.batches_done) == (1, 0)
+
+
+def test_a_copy_within_an_epoch_goes_on_by_its_state_or_its_iteration(make):
+    sampler = make()
+    walk = iter(sampler)
+    next(walk)
+    copy, same_walk = (pickle.loads(pickle.dumps(x)) for x in (sampler, walk))
+    state, rest = copy.state_dict(), list(walk)
+    assert state["batches_done"] == 1
+    assert list(same_walk) == rest
+    following, later = list(sampler), list(copy)
+    assert later == following
+    copy.load_state_dict(state)
+    assert list(copy) == rest
+
+
+def test_no_seed_and_no_epoch_is_below_zero(make):
+    with pytest.raises(ValueError, match="seed is -1, expected a whole number from 0 on"):
+        make(seed=-1)
+    sampler = make()
+    with pytest.raises(ValueError, match="epoch is -1, expected a whole number from 0 on"):
+        sampler.set_epoch(-1)
+    with pytest.raises(ValueError, match="batches_done is -1, expected a whole number from 0 on"):
+        sampler.state_dict(batches_done=-1)
 
 
 def test_a_state_of_other_labels_is_refused(make):

@@ -24,5 +24,11 @@ def test_entries_that_are_zero_count():
 def test_degenerate_graphs():
     assert neighbour_recall(csr_array((0, 0)), csr_array((0, 0))) == 1
     assert neighbour_recall(csr_array((3, 3)), csr_array(np.eye(3))) == 0
+    for name, graphs in (
+        ("found", (np.eye(3), csr_array((3, 3)))),
+        ("true", (csr_array((3, 3)), [[1]])),
+    ):
+        with pytest.raises(ValueError, match=f"{name} is a .*, expected a sparse matrix: write"):
+            neighbour_recall(*graphs)
     with pytest.raises(ValueError, match="shape"):
         neighbour_recall(csr_array((3, 3)), csr_array((3, 4)))

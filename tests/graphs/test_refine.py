@@ -250,8 +250,10 @@ def test_bad_settings_are_refused():
     for name, value in (
         ("temperature", 0), ("temperature", float("nan")), ("caution", float("nan")), ("listen", -1),
         ("contrast", float("inf")), ("n_communities", 0), ("n_communities", 2.5), ("dim", 0), ("steps", -1),
+        ("n_communities", float("nan")), ("dim", float("inf")), ("epochs", "3"), ("listen", "1"), ("caution", None),
+        ("temperature", "0.1"), ("seed", None),
     ):  # fmt: skip
-        with pytest.raises(ValueError, match=f"{name} is {value}"):
+        with pytest.raises(ValueError, match=f"{name} is {value!r}, expected a"):
             CommunityRefiner(**{name: value})
     with pytest.raises(ValueError, match="at most the 2 nodes"):
         CommunityRefiner(n_communities=3).fit(sparse.csr_array((2, 2)), np.ones((2, 1)), [0, 0])

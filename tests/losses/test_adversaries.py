@@ -25,6 +25,26 @@ def test_identity_forward_and_minus_scale_backward():
     torch.testing.assert_close(x.grad, -0.3 * upstream)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_what_is_infinite_stays_so_and_has_a_gradient(dtype):
+    x = torch.tensor([torch.inf, -torch.inf, torch.nan, 0.1, -0.0, 6e4], dtype=dtype)
+    ours = leaf(x)
+    y = gradient_reversal(ours, 0.5)
+    assert y.dtype == dtype
+    torch.testing.assert_close(y, x, rtol=0, atol=0, equal_nan=True)
+    assert y[4].signbit()
+    y.backward(torch.arange(6).to(dtype))
+    assert ours.grad.tolist() == [0, -0.5, -1, -1.5, -2, -2.5]
+
+
+def test_compiled_what_is_infinite_stays_so_and_has_a_gradient():
+    x = torch.tensor([torch.inf, 0.1], requires_grad=True)
+    y = torch.compile(gradient_reversal, fullgraph=True, backend="aot_eager")(x, 0.5)
+    y.sum().backward()
+    assert torch.equal(y, x)
+    assert x.grad.tolist() == [-0.5, -0.5]
+
+
 def test_a_scale_is_not_rounded_beside_double_precision():
     x = torch.ones(2, dtype=torch.float64, requires_grad=True)
     GradientReversal(0.7)(x).sum().backward()

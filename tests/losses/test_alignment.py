@@ -136,6 +136,8 @@ def test_running_covariances_are_means_of_the_batches():
     with pytest.raises(ValueError, match=r"source has shape \(2, 5, 4\), expected \[N, D\]"):
         CoralLoss()(torch.zeros(2, 5, 4), torch.zeros(2, 6, 4))
     loss = CoralLoss(momentum=0.8, dim=4).double()
+    with pytest.raises(ValueError, match="source and target have 8 dimensions, expected dim = 4"):
+        loss(torch.zeros(5, 8), torch.zeros(5, 8))
     batches = [(normal(12, 4, seed=i), 2 * normal(9, 4, seed=100 + i)) for i in range(3)]
     for source, target in batches:
         last = leaf(source)

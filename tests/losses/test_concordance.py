@@ -43,3 +43,10 @@ def test_without_any_spread_equals_are_zero_with_a_finite_gradient(values):
 def test_shapes_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match=r"predicted has shape \(3, 1\), actual \(3,\)"):
         concordance_loss(torch.zeros(3, 1), torch.zeros(3))
+
+
+@pytest.mark.parametrize("kind", [list, np.array])
+def test_targets_may_be_a_list_or_an_array(kind):
+    x, y = torch.tensor([0.1, 0.2, 0.4], dtype=torch.float64), [0.1, 0.3, 0.3]
+    for loss in (concordance_loss, ConcordanceLoss()):
+        assert loss(x, kind(y)) == loss(x, torch.tensor(y, dtype=torch.float64))

@@ -14,7 +14,10 @@ from cleser.losses import (
     RelationalTripletLoss,
     SpeakerAdversary,
     blockwise,
+    focal_loss,
     gradient_reversal,
+    multi_label_supcon,
+    soft_cross_entropy,
 )
 from cleser.relations import differ, same
 from tests.losses.cases import leaf, random_batch
@@ -27,6 +30,9 @@ SPEAKERS = LABELS["community"]
 def adversary():
     torch.manual_seed(0)
     return SpeakerAdversary(5, 3, hidden=7, dropout=0.0, schedule=0.7).double()
+
+
+both_precisions = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 
 
 def on_labels(loss):
@@ -50,24 +56,59 @@ LOSSES = {
 BATCHES = torch.stack([random_batch(12, 5, torch.float64, seed=s)[0] for s in range(3)])
 
 
+@both_precisions
 @pytest.mark.parametrize("name", LOSSES)
-def test_func_grad_is_backward(name):
-    x = leaf(BATCHES[0])
+def test_func_grad_is_backward(name, dtype):
+    x = leaf(BATCHES[0].to(dtype))
     LOSSES[name](x).backward()
-    torch.testing.assert_close(grad(LOSSES[name])(BATCHES[0]), x.grad)
+    torch.testing.assert_close(grad(LOSSES[name])(x.detach()), x.grad)
 
 
+@both_precisions
 @pytest.mark.parametrize("name", LOSSES)
-def test_vmap_is_a_loop(name):
-    loss = LOSSES[name]
-    torch.testing.assert_close(vmap(loss)(BATCHES), torch.stack([loss(x) for x in BATCHES]))
-    expected = torch.stack([grad(loss)(x) for x in BATCHES])
-    torch.testing.assert_close(vmap(grad(loss))(BATCHES), expected)
+def test_vmap_is_a_loop(name, dtype):
+    loss, batches = LOSSES[name], BATCHES.to(dtype)
+    torch.testing.assert_close(vmap(loss)(batches), torch.stack([loss(x) for x in batches]))
+    expected = torch.stack([grad(loss)(x) for x in batches])
+    torch.testing.assert_close(vmap(grad(loss))(batches), expected)
 
 
+MANY_LABELS = torch.stack(
+    [torch.stack(list(random_batch(12, 5, seed=s)[1].values()), 1) for s in range(3)]
+)
+
+
+def named(labels):
+    return dict(zip(LABELS, labels.unbind(-1), strict=True))
+
+
+LOSSES_OF_LABELS = {
+    "triplet": lambda x, y: RelationalTripletLoss(POSITIVE, NEGATIVE, margin=0.5)(x, named(y)),
+    "triplet, or": lambda x, y: RelationalTripletLoss(
+        same("emotion") | differ("language"), NEGATIVE, mining="soft"
+    )(x, named(y)),
+    "supcon": lambda x, y: CrossLingualSupCon(temperature=0.3)(x, named(y)),
+    "one of the labels alone": lambda x, y: RelationalTripletLoss(POSITIVE, NEGATIVE, margin=0.5)(
+        BATCHES[0].to(x), LABELS | {"language": y[:, 1]}
+    ),
+    "several labels": lambda x, y: multi_label_supcon(x, y.clamp_max(1), temperature=0.3),
+    "focal": lambda x, y: focal_loss(x, y[:, 0], gamma=1.0),
+    "votes": lambda x, y: soft_cross_entropy(x[:, :3], y.clamp_min(0)),
+}
+
+
+@both_precisions
+@pytest.mark.parametrize("name", LOSSES_OF_LABELS)
+def test_vmap_over_labels_is_a_loop(name, dtype):
+    loss, batches = LOSSES_OF_LABELS[name], BATCHES.to(dtype)
+    expected = torch.stack([loss(x, y) for x, y in zip(batches, MANY_LABELS, strict=True)])
+    torch.testing.assert_close(vmap(loss)(batches, MANY_LABELS), expected)
+
+
+@both_precisions
 @pytest.mark.parametrize("name", LOSSES)
-def test_jvp_is_the_gradient_along_a_direction(name):
-    loss, x, direction = LOSSES[name], BATCHES[0], BATCHES[1]
+def test_jvp_is_the_gradient_along_a_direction(name, dtype):
+    loss, x, direction = LOSSES[name], BATCHES[0].to(dtype), BATCHES[1].to(dtype)
     value, tangent = jvp(loss, (x,), (direction,))
     torch.testing.assert_close(value, loss(x))
     torch.testing.assert_close(tangent, (grad(loss)(x) * direction).sum())
@@ -145,6 +186,9 @@ def test_adversary_under_transforms():
         torch.testing.assert_close(by_parameters[name], value.grad)
     many = vmap(grad(loss, argnums=1), (None, 0))(parameters, BATCHES)
     torch.testing.assert_close(many[0], x.grad)
+    found = vmap(lambda y: module(BATCHES[0], y))(MANY_LABELS[..., 1])
+    expected = torch.stack([module(BATCHES[0], y) for y in MANY_LABELS[..., 1]])
+    torch.testing.assert_close(found, expected)
     _, tangent = jvp(lambda x: loss(parameters, x), (BATCHES[0],), (BATCHES[1],))
     torch.testing.assert_close(tangent.double(), (by_x * BATCHES[1]).sum(), rtol=1e-5, atol=1e-6)
 

@@ -43,6 +43,19 @@ def test_without_focus_is_cross_entropy(weights):
     torch.testing.assert_close(focal_loss(z, labels, gamma=0, class_weights=weights), expected)
 
 
+@pytest.mark.parametrize("kind", [list, np.array])
+def test_weights_may_be_a_list_or_an_array(kind):
+    z = torch.randn(4, 2, dtype=torch.float64)
+    weights = torch.tensor([1.1, 2.0], dtype=torch.float64)
+    expected = focal_loss(z, [0, 1, 1, 0], class_weights=weights)
+    assert focal_loss(z, [0, 1, 1, 0], class_weights=kind([1.1, 2.0])) == expected
+    module = FocalLoss(class_weights=kind([1.1, 2.0]))
+    assert module(z, [0, 1, 1, 0]) == expected
+    assert isinstance(module.class_weights, torch.Tensor)
+    with pytest.raises(ValueError, match=r"class_weights are \[1.0, -1.0\], expected at least 0"):
+        FocalLoss(class_weights=kind([1.0, -1.0]))
+
+
 def test_gradients_are_right():
     torch.manual_seed(0)
     z = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -43,13 +44,15 @@ def test_without_votes_or_items_is_zero_with_a_zero_gradient():
         assert not x.grad.any()
 
 
-@pytest.mark.parametrize("wrong", [-1.0, math.nan])
+@pytest.mark.parametrize("wrong", [-1.0, math.nan, math.inf])
 def test_votes_that_nobody_can_give_are_refused(wrong):
     """Negative shares would make the loss as low as one likes."""
     votes = torch.ones(3, 4)
     votes[1, 2] = wrong
     for loss in (soft_cross_entropy, SoftCrossEntropy()):
-        with pytest.raises(ValueError, match=f"votes hold {wrong:g}, expected 0 or more; a row of"):
+        with pytest.raises(
+            ValueError, match=f"votes hold {wrong:g}, expected 0 or more, and finite"
+        ):
             loss(torch.zeros(3, 4), votes)
     each = torch.vmap(lambda z, v: soft_cross_entropy(z, v, all_ranks=False))
     z = torch.randn(2, 3, 4)
@@ -61,3 +64,10 @@ def test_votes_that_nobody_can_give_are_refused(wrong):
 def test_shapes_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match=r"logits have shape \(3, 4\), votes \(3,\)"):
         soft_cross_entropy(torch.zeros(3, 4), torch.zeros(3))
+
+
+@pytest.mark.parametrize("kind", [list, np.array])
+def test_votes_may_be_a_list_or_an_array(kind):
+    z, votes = torch.randn(2, 2), [[3, 1], [0, 0]]
+    for loss in (soft_cross_entropy, SoftCrossEntropy()):
+        assert loss(z, kind(votes)) == loss(z, torch.tensor(votes))

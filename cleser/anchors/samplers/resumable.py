@@ -34,7 +34,9 @@ class ResumableBatchSampler(Sampler[list[int]], ABC):
     Every iteration is one epoch. It begins when its first batch is requested, with the next epoch (even if the one
     before was not finished), with the epoch that ``set_epoch`` names, or within an epoch after ``load_state_dict``.
     All ranks go through the same batches, and rank r of W takes the items r, r + W, r + 2W, … of each: together the
-    ranks hold the batch that a single process would have. Samplers can be pickled, and then continue where they were.
+    ranks hold the batch that a single process would have. A sampler can be pickled: within an epoch its copy
+    stands where it stood, but the next iteration of the copy begins the next epoch. To go on within the epoch, load its
+    state, or pickle the iteration, ``iter(sampler)``.
 
     Args:
         labels: What the batches are made of, for the fingerprint of the state.
@@ -63,7 +65,7 @@ class ResumableBatchSampler(Sampler[list[int]], ABC):
         rank: int | None,
         world_size: int | None,
     ) -> None:
-        self.seed = operator.index(seed)
+        self.seed = _from_zero(seed, "seed")
         self._given = _given_place(rank, world_size)
         self._fingerprint = _fingerprint(labels, f"{type(self).__name__} {settings} {self.seed}")
         self._latest: Walk | None = None  # the iteration that was begun last
@@ -151,7 +153,7 @@ class ResumableBatchSampler(Sampler[list[int]], ABC):
 
     def set_epoch(self, epoch: int) -> None:
         """Let the next iteration begin this epoch, or go on where ``load_state_dict`` says if that is in this epoch."""
-        epoch = operator.index(epoch)
+        epoch = _from_zero(epoch, "epoch")
         if self._next is not None and self._next[0] == epoch:
             return
         if self._next is not None and self._next[1]:
@@ -175,14 +177,15 @@ class ResumableBatchSampler(Sampler[list[int]], ABC):
         epoch, done = self._place()
         if batches_done is not None:
             epoch = epoch if self._latest is None else self._latest.epoch
-            epoch, done = self._or_next_epoch(epoch, operator.index(batches_done))
+            epoch, done = self._or_next_epoch(epoch, _from_zero(batches_done, "batches_done"))
         return {"epoch": epoch, "batches_done": done, "fingerprint": self._fingerprint}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go to where another sampler of the same labels, settings and seed stood; the number of ranks may differ.
 
         Raises:
-            ValueError: It was a sampler of other labels, settings or seed, or it is no state of a sampler.
+            ValueError: It was a sampler of other labels, settings or seed, or it is no state of a sampler, or of a
+                place that this one does not have.
         """
         _check_state(state, ("epoch", "batches_done", "fingerprint"))
         if state["fingerprint"] != self._fingerprint:
@@ -190,7 +193,7 @@ class ResumableBatchSampler(Sampler[list[int]], ABC):
                 f"state has fingerprint {state['fingerprint']}, expected {self._fingerprint}: "
                 "it is of other labels, settings or another seed"
             )
-        self._next = self._or_next_epoch(int(state["epoch"]), int(state["batches_done"]))
+        self._next = self._or_next_epoch(*self._place_in(state))
         self._latest = None
 
     def _begin(self, walk: Walk) -> Place:
@@ -209,6 +212,18 @@ class ResumableBatchSampler(Sampler[list[int]], ABC):
             assert self._next is not None
             return self._next
         return self._or_next_epoch(self._latest.epoch, self._latest.counted)
+
+    def _place_in(self, state: Mapping[str, Any]) -> Place:
+        """The place that a state names, which has to be one of this sampler's."""
+        epoch, done = (
+            _from_zero(int(state[n]), f"state[{n!r}]") for n in ("epoch", "batches_done")
+        )
+        if done and self._ends_at(epoch, done - 1):
+            raise ValueError(
+                f"state['batches_done'] is {done}, expected no more than epoch {epoch} has batches: "
+                "give what state_dict of a sampler returned"
+            )
+        return epoch, done
 
     def _or_next_epoch(self, epoch: int, done: int) -> Place:
         """The same place; at the end of an epoch the start of the next one."""
@@ -272,14 +287,22 @@ class Walk(Iterator[list[int]]):
         """
         if state:
             _check_state(state, ("epoch", "batches_done"))
+            place = self.sampler._place_in(state)
             self.sampler._begin(self)
-            self._begin((int(state["epoch"]), int(state["batches_done"])))
+            self._begin(place)
 
     def _begin(self, place: Place) -> None:
         self.begun = True
         self.epoch, self.start = place
         self.done = self.start
         self._share = slice(self.sampler.rank, None, self.sampler.world_size)
+
+
+def _from_zero(value: int, name: str) -> int:
+    number = operator.index(value)
+    if number < 0:
+        raise ValueError(f"{name} is {number}, expected a whole number from 0 on")
+    return number
 
 
 def _check_state(state: Mapping[str, Any], names: tuple[str, ...]) -> None:

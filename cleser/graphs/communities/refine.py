@@ -32,6 +32,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,7 +59,7 @@ class Refinement:
     Attributes:
         labels: Community of each node, int64 [N], the largest first.
         membership: How far each node belongs to each, float32 [N, K], rows sum to 1.
-        embeddings: Smoothed features, unit rows, float32 [N, D].
+        embeddings: Smoothed features, unit rows, float32 [N, D], or [N, ``dim``] where a map was trained.
 
     >>> from scipy.sparse import csr_array
     >>> graph = csr_array(np.kron(np.eye(2), 1 - np.eye(3)))  # two triangles
@@ -145,16 +146,17 @@ class CommunityRefiner:
         if n_communities is not None:
             whole["n_communities"] = n_communities, 1
         for name, (value, least) in whole.items():
-            if value != int(value) or value < least:
-                raise ValueError(f"{name} is {value}, expected a whole number from {least} on")
+            # What is left of NaN and of ∞ is NaN.
+            if not _is_number(value) or value % 1 != 0 or value < least:
+                raise ValueError(f"{name} is {value!r}, expected a whole number from {least} on")
         real = {"listen": listen, "agreement": agreement, "contrast": contrast}
         for name, number in real.items():
-            if not 0 <= number < math.inf:
-                raise ValueError(f"{name} is {number}, expected a finite number from 0 on")
-        if not caution >= 0:
-            raise ValueError(f"caution is {caution}, expected a number from 0 on")
-        if not 0 < temperature < math.inf:
-            raise ValueError(f"temperature is {temperature}, expected a finite number above 0")
+            if not _is_number(number) or not 0 <= number < math.inf:
+                raise ValueError(f"{name} is {number!r}, expected a finite number from 0 on")
+        if not _is_number(caution) or not caution >= 0:
+            raise ValueError(f"caution is {caution!r}, expected a number from 0 on")
+        if not _is_number(temperature) or not 0 < temperature < math.inf:
+            raise ValueError(f"temperature is {temperature!r}, expected a finite number above 0")
         self.n_communities = n_communities
         self.steps = steps
         self.listen = listen
@@ -266,6 +268,10 @@ class _Ready(NamedTuple):
     h: Tensor
     start: Tensor
     weight: Tensor
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real)
 
 
 def _checked(n: int, features: npt.ArrayLike, initial: npt.ArrayLike) -> tuple[Tensor, Tensor]:
