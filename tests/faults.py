@@ -1240,6 +1240,27 @@ FAULTS = (
         "tests/features/test_standards.py",
     ),
     Fault(
+        "what a disk has damaged stays in the store",
+        "features/store.py",
+        "            shard.drop(keys)\n",
+        "",
+        "tests/features/test_store.py::test_what_is_broken_is_forgotten_and_made_again",
+    ),
+    Fault(
+        "embeddings too long for float32 have no length",
+        "losses/blockwise.py",
+        "torch.where(largest > 0, largest, 1)",
+        "torch.ones_like(largest)",
+        "tests/losses/test_lengths.py",
+    ),
+    Fault(
+        "recordings of a folder with a name that is not UTF-8 go unsaid",
+        "experiments/prediction/recordings.py",
+        "            problems += missing\n",
+        "",
+        "tests/experiments/test_recordings.py",
+    ),
+    Fault(
         "a record's last row is its summary",
         "features/stored.py",
         "of_summaries[i] = view[0]",
