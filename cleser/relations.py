@@ -45,6 +45,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from cleser.tracing import transformed
+
 Array = npt.NDArray[Any]
 Labels = Mapping[str, Any]
 """Name → 1-D integers [N]; −1 is unknown. A dictionary or a DataFrame, whose columns may be lists, arrays, Series or
@@ -286,24 +288,19 @@ def _equal(left: Any, right: Any) -> Any:
 
 def _unequal(left: Any, right: Any) -> Any:
     mask, known = (left != right) & (right >= 0), left >= 0
-    if isinstance(mask, Tensor) and not _transformed():
+    if isinstance(mask, Tensor) and not transformed():
         # Run eagerly, PyTorch vectorises "and" with a column for bytes, not for bools: 20 times faster.
         mask, known = mask.view(torch.uint8), known.view(torch.uint8)
         return (mask & known).view(torch.bool)
     return mask & known
 
 
-def _transformed() -> bool:
-    """Whether a compiler or a transform of `torch.func` is at work: no bytes to look at, and no writing in place."""
-    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
-
-
 def _all(masks: Iterator[Any]) -> Any:
-    return functools.reduce(operator.and_ if _transformed() else operator.iand, masks)
+    return functools.reduce(operator.and_ if transformed() else operator.iand, masks)
 
 
 def _any(masks: Iterator[Any]) -> Any:
-    return functools.reduce(operator.or_ if _transformed() else operator.ior, masks)
+    return functools.reduce(operator.or_ if transformed() else operator.ior, masks)
 
 
 def _pairs(

@@ -24,6 +24,7 @@ FLOORS = (
         "running_statistics",
         "settings",
         "suggestions",
+        "tracing",
     ),
     ("phonetics", "losses", "graphs", "corpora"),
     ("anchors", "speech", "synthesis"),

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-from cleser.losses.blockwise import functional, tensor_of
+from cleser.losses.blockwise import tensor_of
+from cleser.tracing import functional, transformed
 
 _MANY = 1 << 20  # values from which on compiled loops pay
 _SUMMED = (torch.float32, torch.float64, torch.bfloat16)  # as they are, by compiled loops
@@ -146,7 +147,7 @@ def _outside(i: int, lengths: Sequence[int], bounds: Sequence[Tensor]) -> ValueE
 
 def _compiled_loops_pay(frames: Tensor | Sequence[Tensor]) -> bool:
     """Whether there is much on the CPU and no gradient to keep."""
-    if torch.compiler.is_compiling() or functional():
+    if transformed():
         return False
     parts = _parts(frames)
     kept = torch.is_grad_enabled() and any(x.requires_grad for x in parts)

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from cleser.losses.blockwise import check_floats, unseen
+from cleser.losses.blockwise import check_floats
 from cleser.losses.gradient_reversal import GradientReversal, Schedule
 from cleser.ranks import sum_over_ranks
 from cleser.relations import integer_column
+from cleser.tracing import unseen
 
 
 class Adversary(nn.Module):

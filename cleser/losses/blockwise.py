@@ -20,6 +20,7 @@ from torch import Tensor
 from cleser.ranks import gather, sizes_of_ranks, world
 from cleser.ranks import sum_over_ranks as over_ranks
 from cleser.relations import Labels, Relation, integers
+from cleser.tracing import transformed, unseen
 
 BLOCK = 2**20
 """Similarities held at once, about: 4 MiB in float32."""
@@ -227,7 +228,7 @@ def _total(pairs: Pairs, rule: Rule, similarity: Similarity) -> tuple[Tensor, Te
     if not len(pairs.anchors) or not len(pairs.candidates):
         return pairs.zero(), torch.zeros((), dtype=torch.int64, device=pairs.anchors.device)
     # A compiler fuses by itself, and the transforms of torch.func cannot see into blocks.
-    if torch.compiler.is_compiling() or functional():
+    if transformed():
         return _at_once(pairs.anchors, pairs.candidates, pairs, rule, similarity)
     rows = max(1, BLOCK // len(pairs.candidates))
     if len(pairs.anchors) <= rows:
@@ -236,16 +237,6 @@ def _total(pairs: Pairs, rule: Rule, similarity: Similarity) -> tuple[Tensor, Te
         pairs.anchors, pairs.candidates, pairs, rule, similarity, rows
     )
     return blockwise
-
-
-def functional() -> bool:
-    """Whether a transform of `torch.func`, such as ``vmap``, is at work."""
-    return torch._C._are_functorch_transforms_active()
-
-
-def unseen(values: Tensor) -> bool:
-    """Whether values cannot be looked at: it would break a compiler's graph or a transform, or wait for the device."""
-    return torch.compiler.is_compiling() or functional() or values.is_cuda
 
 
 def _at_once(

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cleser.losses.blockwise import tensor_of, unseen
+from cleser.losses.blockwise import tensor_of
 from cleser.ranks import sum_over_ranks
 from cleser.relations import integer_column
+from cleser.tracing import unseen
 
 
 def focal_loss(

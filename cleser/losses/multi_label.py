@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cleser.losses.blockwise import Block, inner, mean_over_anchors, pair, tensor_of, unseen
+from cleser.losses.blockwise import Block, inner, mean_over_anchors, pair, tensor_of
 from cleser.relations import Labels
+from cleser.tracing import unseen
 
 
 def multi_label_supcon(

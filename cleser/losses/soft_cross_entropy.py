@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cleser.losses.blockwise import tensor_of, unseen
+from cleser.losses.blockwise import tensor_of
 from cleser.ranks import sum_over_ranks
+from cleser.tracing import unseen
 
 
 def soft_cross_entropy(logits: Tensor, votes: Any, *, all_ranks: bool = True) -> Tensor:

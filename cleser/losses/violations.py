@@ -18,7 +18,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cleser.losses.blockwise import functional
+from cleser.tracing import functional
 
 
 def count_violations(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from cleser.losses.blockwise import functional
+from cleser.tracing import transformed
 
 Mix = Literal["weighted", "concat"]
 
@@ -84,7 +84,7 @@ class LayerMix(nn.Module):
 
 def _plainly_eager() -> bool:
     """Whether gradients are kept, and neither a compiler nor a transform of `torch.func` looks on."""
-    return torch.is_grad_enabled() and not (torch.compiler.is_compiling() or functional())
+    return torch.is_grad_enabled() and not transformed()
 
 
 def _by_layer(x: Tensor, weight: Tensor) -> Tensor:
