@@ -118,7 +118,10 @@ def _verified(folder: Path) -> str:
     store = PooledStore.open(folder)
     count, broken = len(store), store.verify()
     store.discard(broken)
-    return f"{folder}: of {count} utterances, {len(broken)} are not as they were written and are encoded anew"
+    return (
+        f"{folder}: of {count} utterances, {len(broken)} are not as they were written and are encoded anew, "
+        "now or when their corpora are next extracted"
+    )
 
 
 def with_layers(backbone: str, layers: Sequence[str]) -> str:
