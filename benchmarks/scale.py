@@ -7,6 +7,7 @@ utterances whose lengths are distributed as in spontaneous speech (log-normal, 5
 It takes utterances × (1 + tokens) × layers × channels × 2 bytes; --tokens none leaves tokens out. Each row is a
 process of its own, whose peak of resident memory is the system's count; "read" is one pass over what an epoch
 reads. One seed; of --epochs the last one is timed, in which SAPA has found its styles and refreshed its pseudo-labels.
+--batch-size is that of networks: the utterances of a step, of which zero-shot takes more of each language and emotion.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,6 +33,7 @@ from cleser.features import PooledStore, Record, StoredFeatures, StoreSettings
 from cleser.features.standards import measure
 from cleser.recipes.classical import Classical, ClassicalConfig
 from cleser.recipes.probe import Probe, ProbeConfig
+from cleser.recipes.zero_shot import ZeroShotConfig
 from cleser.speech import utterance_key
 from cleser.training.dataset import Dataset, balance
 from cleser.training.loop import train
@@ -55,13 +58,14 @@ def main() -> None:
     parser.add_argument("--tokens", choices=["phone", "none"], default="phone")
     parser.add_argument("--recipes", nargs="*", default=RECIPES)
     parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--folder", type=Path, help="keeps the stores; by default they are removed")
     parser.add_argument("--one", nargs=2, metavar=("RECIPE", "STORE"), help=argparse.SUPPRESS)
     parser.add_argument("--quick", action="store_true", help="a thousand utterances")
     arguments = parser.parse_args()
     if arguments.one:
         recipe, folder = arguments.one
-        print(json.dumps(run(recipe, Path(folder), arguments.epochs)))
+        print(json.dumps(run(recipe, Path(folder), arguments.epochs, arguments.batch_size)))
         return
     counts = [1000] if arguments.quick else arguments.utterances
     print(
@@ -74,11 +78,12 @@ def main() -> None:
             folder = root / f"{count}-{arguments.layers}x{arguments.channels}-{arguments.tokens}"
             size = fill(folder, count, arguments.layers, arguments.channels, arguments.tokens)
             for recipe in arguments.recipes:
-                _row(recipe, folder, count, size, arguments.epochs)
+                _row(recipe, folder, count, size, arguments)
 
 
-def _row(recipe: str, folder: Path, count: int, size: int, epochs: int) -> None:
-    command = [sys.executable, __file__, "--one", recipe, str(folder), "--epochs", str(epochs)]
+def _row(recipe: str, folder: Path, count: int, size: int, arguments: argparse.Namespace) -> None:
+    command = [sys.executable, __file__, "--one", recipe, str(folder), "--epochs", str(arguments.epochs),
+               "--batch-size", str(arguments.batch_size)]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         why = done.stderr.strip().splitlines()[-1]
@@ -153,7 +158,7 @@ def dataset_of(
     return Dataset(part, Stored(stored, standards), names.encode(part), phonemes, balance(part), [])
 
 
-def run(name: str, folder: Path, epochs: int) -> dict[str, float]:
+def run(name: str, folder: Path, epochs: int, size: int) -> dict[str, float]:
     """Train a recipe from English and French to Mandarin; seconds, and bytes at the peak."""
     torch.manual_seed(0)
     store = PooledStore.open(folder)
@@ -184,7 +189,8 @@ def run(name: str, folder: Path, epochs: int) -> dict[str, float]:
         _fitted(config, source, target).predict(target)
         epoch = time.perf_counter() - began
     else:
-        epoch = _trained(name, config, epochs, store, names, source, dev, target)
+        config = _with_batches(config, epochs, size)
+        epoch = _trained(name, config, store, names, source, dev, target)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {"read": read, "statistics": statistics, "epoch": epoch, "peak": peak}
 
@@ -198,22 +204,29 @@ def _fitted(config: object, source: Dataset, target: Dataset) -> Classical | Pro
     return Probe.fit(config, source, target, uniform)
 
 
+def _with_batches(config: Any, epochs: int, size: int) -> Any:
+    """A network's settings, with as many epochs, and as many utterances in a step."""
+    if isinstance(config, ZeroShotConfig):
+        config = replace(config, samples=max(1, size // (2 * config.emotions)))  # two languages
+    return replace(config, training=replace(config.training, epochs=epochs, batch_size=size))
+
+
 def _trained(
-    name: str, config: object, epochs: int, store: PooledStore, names: Vocabulary,
+    name: str, config: Any, store: PooledStore, names: Vocabulary,
     source: Dataset, dev: Dataset, target: Dataset,
 ) -> float:  # fmt: skip
     """Seconds of the last epoch."""
-    training = replace(config.training, epochs=epochs)  # type: ignore[attr-defined]
-    config = replace(config, training=training)  # type: ignore[type-var]
     task = Task(len(store.settings.layers), store.settings.dim, names, "concat")
-    recipe = METHODS[name].build(config, task)  # type: ignore[misc]
+    build = METHODS[name].build
+    assert build is not None
+    recipe = build(config, task)
     ends: list[float] = [time.perf_counter()]
     blank = target.subset(
         target.manifest.assign(emotion=pd.Series([None] * len(target), dtype="str"))
     )
     with tempfile.TemporaryDirectory() as folder:
         train(
-            recipe, training, source=source, dev=dev,
+            recipe, config.training, source=source, dev=dev,
             target=blank if recipe.sees_target else None, seed=0,
             checkpoint=Path(folder) / "seed0.safetensors",
             on_epoch=lambda _: ends.append(time.perf_counter()),

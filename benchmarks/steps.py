@@ -1,7 +1,7 @@
 """Where a training step spends its time, recipe by recipe: on stored features, beside its floor, and from audio.
 
     python benchmarks/steps.py [SOURCE TARGET] [--alignments FOLDER] [--model NAME] [--mode full|lora|head …] [--quick]
-    python benchmarks/steps.py --stored [--layers 7] [--channels 1024] [--recipes erm sapa …]
+    python benchmarks/steps.py --stored [--layers 7] [--channels 1024] [--batch-size 32] [--recipes erm sapa …]
 
 With ``--stored``, features as a store keeps them (random ones, by default of the shape that Whisper base has, 35
 phones an utterance) are gathered, standardised and learned from. The floor of a step is the time of its matrix
@@ -89,6 +89,7 @@ def main() -> None:
     parser.add_argument("--stored", action="store_true", help="on stored features")
     parser.add_argument("--layers", type=int, default=7, help="with --stored")
     parser.add_argument("--channels", type=int, default=1024, help="with --stored")
+    parser.add_argument("--batch-size", type=int, default=32, help="with --stored")
     parser.add_argument("--quick", action="store_true", help="two steps of two recipes")
     arguments = parser.parse_args()
     if arguments.stored:
@@ -126,7 +127,8 @@ def _stored(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = _random_data(Path(folder), arguments.utterances, *shape)
         for name in chosen:
-            _stored_row(name, data, rate, bandwidth, 2 if arguments.quick else arguments.steps)
+            steps = 2 if arguments.quick else arguments.steps
+            _stored_row(name, data, rate, bandwidth, steps, arguments.batch_size)
 
 
 def _rates() -> tuple[float, float]:
@@ -186,7 +188,7 @@ def _random_data(folder: Path, count: int, layers: int, channels: int) -> tuple[
 
 
 def _stored_row(
-    name: str, data: tuple[Dataset, ...], rate: float, bandwidth: float, steps: int
+    name: str, data: tuple[Dataset, ...], rate: float, bandwidth: float, steps: int, size: int
 ) -> None:
     method = METHODS[name]
     assert method.build is not None
@@ -205,7 +207,6 @@ def _stored_row(
         )
     optimiser = torch.optim.AdamW(recipe.parameters(), fused=True)  # as the training loop's
     recipe.train()
-    size = config.training.batch_size
     times = []
     for number in range(steps + 1):
         began = time.process_time()
