@@ -1655,7 +1655,7 @@ FAULTS = (
     ),
     Fault(
         "a draw takes whoever comes first",
-        "experiments/prediction/robustness.py",
+        "experiments/prediction/conditions.py",
         'chosen = place.sort_values(kind="stable").index[:most]',
         "chosen = rows.index[:most]",
         "tests/experiments/test_robustness.py::test_a_draw_is_even",
