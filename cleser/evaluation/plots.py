@@ -203,13 +203,18 @@ def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 def new_panels(width: float, height: float, columns: int) -> tuple[Figure, list[Axes]]:
     """A figure of several panels side by side, in inches."""
-    # A Figure of one's own, not pyplot: no global state, no display, no windows left open.
-    from matplotlib.figure import Figure as NewFigure  # noqa: PLC0415
-
-    figure = NewFigure(figsize=(width, height), layout="constrained")
+    figure = empty_figure(width, height)
     panels = list(figure.subplots(1, columns, squeeze=False)[0])
     for axes in panels:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(visible=True, axis="y", color="#e6e6e6", lw=0.6)
         axes.set_axisbelow(True)
     return figure, panels
+
+
+def empty_figure(width: float, height: float) -> Figure:
+    """A figure without panels, in inches."""
+    # A Figure of one's own, not pyplot: no global state, no display, no windows left open.
+    from matplotlib.figure import Figure as NewFigure  # noqa: PLC0415
+
+    return NewFigure(figsize=(width, height), layout="constrained")
