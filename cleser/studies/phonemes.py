@@ -25,6 +25,7 @@ from cleser.phonetics import (
 from cleser.speech.backbones import Backbone
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _HEIGHTS = ("close", "near-close", "close-mid", "mid", "open-mid", "near-open", "open")
@@ -254,12 +255,12 @@ def plot_vowels(study: PhonemeStudy, column: str = "consistency") -> Figure:
 _OF_PHONEMES = ("phoneme", "kind", "class", "shared")
 
 
-def _draw_trapezoid(axes: object) -> None:
+def _draw_trapezoid(axes: Axes) -> None:
     corners = [
         _slanted(*corner) for corner in ((0.0, 1.0), (1.0, 1.0), (1.0, 0.0), (0.0, 0.0), (0.0, 1.0))
     ]
     x, y = zip(*corners, strict=True)
-    axes.plot(x, y, color="#dddddd", lw=1, zorder=0)  # type: ignore[attr-defined]
+    axes.plot(x, y, color="#dddddd", lw=1, zorder=0)
 
 
 def _slanted(backness: float, height: float) -> tuple[float, float]:
