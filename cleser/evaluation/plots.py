@@ -143,26 +143,24 @@ def plot_robustness(conditions: list[dict[str, Any]]) -> Figure:
     return figure
 
 
-def plot_map(
-    embeddings: Floats, who: pd.DataFrame, *, most: int = MOST_POINTS, seed: int = 0
-) -> Figure:
+def plot_map(embeddings: Floats, who: pd.DataFrame) -> Figure:
     """Embeddings in the plane, coloured by emotion, by language and by speaker.
+
+    Of more than :data:`MOST_POINTS` points so many are drawn, at random, but the same in every drawing.
 
     Args:
         embeddings: [N, D].
         who: N rows with ``emotion, language, speaker``.
-        most: Points drawn, at random if there are more.
-        seed: Seed of the drawing and the projection.
     """
     from sklearn.decomposition import PCA  # noqa: PLC0415
     from sklearn.manifold import TSNE  # noqa: PLC0415
     from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
-    kept = np.random.default_rng(seed).permutation(len(who))[:most]
+    kept = np.random.default_rng(0).permutation(len(who))[:MOST_POINTS]
     points, rows = np.asarray(embeddings, dtype=np.float64)[kept], who.iloc[kept]
-    points = PCA(min(30, *points.shape), random_state=seed).fit_transform(points)
+    points = PCA(min(30, *points.shape), random_state=0).fit_transform(points)
     if len(points) > 30:
-        project = TSNE(random_state=seed, init="pca", perplexity=min(30, len(points) // 4))
+        project = TSNE(random_state=0, init="pca", perplexity=min(30, len(points) // 4))
         # Its steps are so short that several threads mostly wait for each other, by default busily.
         with threadpool_limits(1):
             points = project.fit_transform(points)

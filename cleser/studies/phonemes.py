@@ -136,7 +136,7 @@ def _counterparts(counts: pd.DataFrame) -> pd.DataFrame:
 
 def _consistencies(
     features: Features, rows: pd.DataFrame, minimum: int, permutations: int, seed: int
-) -> tuple[Named, Named]:
+) -> tuple[NamedConsistency, NamedConsistency]:
     rows = rows.set_index("utterance").loc[features.utterances].reset_index()
     each = features.offsets.diff().numpy()
     names = {
@@ -161,13 +161,13 @@ def _consistencies(
     in_all = set.intersection(*(set(shown[languages == k]) for k in np.unique(languages)))
     emotions = [str(names["emotion"][1][code]) for code in sorted(in_all)]
     plain, relative_ = (
-        Named(one, [str(p) for p in phonemes[one.phonemes]], emotions) for one in found
+        NamedConsistency(one, [str(p) for p in phonemes[one.phonemes]], emotions) for one in found
     )
     return plain, relative_
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedConsistency:
     """Consistencies with the names behind the codes."""
 
     found: Consistency
@@ -175,7 +175,9 @@ class Named:
     emotions: list[str]
 
 
-def _tables(plain: Named, relative: Named) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _tables(
+    plain: NamedConsistency, relative: NamedConsistency
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     found, own = plain.found, relative.found
     table = pd.DataFrame(
         {"phoneme": plain.phonemes, "kind": [_class(p)["kind"] for p in plain.phonemes]}
