@@ -130,6 +130,9 @@ def confident_labels(probabilities: Tensor, share: float) -> Tensor:
     Returns:
         int64 [N].
 
+    Raises:
+        ValueError: The share is out of range.
+
     >>> p = torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
     >>> confident_labels(p, 0.5).tolist()
     [0, -1, 1]
