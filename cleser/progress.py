@@ -18,17 +18,17 @@ from rich.progress import (
 
 from cleser.console import PlainConsole
 
-console = PlainConsole(stderr=True)
+stderr = PlainConsole(stderr=True)  # notes and progress, apart from what a command prints
 T = TypeVar("T")
 
 
 def say_always(said: str) -> None:
     """Print what must be seen, such as that something failed, even where the user wants quiet."""
-    quiet, console.quiet = console.quiet, False
+    quiet, stderr.quiet = stderr.quiet, False
     try:
-        console.print(said)
+        stderr.print(said)
     finally:
-        console.quiet = quiet
+        stderr.quiet = quiet
 
 
 class Advance(Protocol):
@@ -61,7 +61,7 @@ class _Lines:
         left = (now - self.began) / self.done * (self.total - self.done)
         parts = [f"{self.done:,} of {self.total:,} ({self.done / self.total:.0%})"]
         parts += [f"{_duration(left)} left"] * (self.done < self.total) + [note] * bool(note)
-        console.print(f"{self.title}: {', '.join(parts)}")
+        stderr.print(f"{self.title}: {', '.join(parts)}")
 
 
 def _duration(seconds: float) -> str:
@@ -79,7 +79,7 @@ def track(title: str, total: int) -> Iterator[Advance]:
     On a terminal that is a bar, which goes when the block ends. Elsewhere, in a file of log lines say, it is a line
     every few per cent, none sooner than some seconds after another, so that short work prints nothing.
     """
-    if console.quiet or not console.is_terminal:
+    if stderr.quiet or not stderr.is_terminal:
         yield _Lines(title, total)
         return
     columns = (
@@ -90,7 +90,7 @@ def track(title: str, total: int) -> Iterator[Advance]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}", markup=False),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=stderr, transient=True) as progress:
         task = progress.add_task(title, total=total, note="")
 
         def advance(steps: int, note: str = "") -> None:

@@ -60,6 +60,9 @@ def read_yaml(path: str | Path, expected: str = _NAMED) -> dict[str, Any]:
 def parse_yaml(text: str, where: str, expected: str = _NAMED) -> dict[str, Any]:
     """Settings in YAML; messages call them ``where`` and say that they are to be ``expected``.
 
+    Raises:
+        ValueError: It is no YAML, or holds something else than names and values.
+
     >>> parse_yaml("learning_rate: 1e-4", "settings.yaml")
     {'learning_rate': 0.0001}
     """

@@ -120,7 +120,7 @@ FAULTS = (
     ),
     Fault(
         "weights of the axes are those of the utterances",
-        "recipes/probe.py",
+        "recipes/logistic.py",
         "torch.linalg.solve_triangular(self._root, weights, upper=False, left=False)",
         "weights",
         "tests/recipes/test_probe.py::test_a_plain_probe_is_a_weighted_logistic_regression",
@@ -232,7 +232,7 @@ FAULTS = (
     ),
     Fault(
         "layers count as their channels",
-        "recipes/probe.py",
+        "recipes/logistic.py",
         "share = channels.sqrt() / channels.sqrt().sum()",
         "share = channels / channels.sum()",
         f"{_JOINED}::test_a_layer_counts_as_the_root_of_its_channels",
@@ -1508,7 +1508,7 @@ FAULTS = (
     ),
     Fault(
         "two classes are penalised as two rows",
-        "recipes/probe.py",
+        "recipes/logistic.py",
         "rows = 2 if len(y.unique()) == 2 else 1",
         "rows = 1",
         "tests/recipes/test_probe.py",
@@ -1655,7 +1655,7 @@ FAULTS = (
     ),
     Fault(
         "a draw takes whoever comes first",
-        "experiments/prediction/robustness.py",
+        "experiments/prediction/conditions.py",
         'chosen = place.sort_values(kind="stable").index[:most]',
         "chosen = rows.index[:most]",
         "tests/experiments/test_robustness.py::test_a_draw_is_even",

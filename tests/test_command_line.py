@@ -433,7 +433,7 @@ def test_quiet_leaves_results_and_errors_and_verbose_adds_the_traceback(place, f
 
 def test_quiet_holds_for_notes_and_progress_of_one_command_alone(monkeypatch, capsys):
     def command():
-        progress.console.print("a note")
+        progress.stderr.print("a note")
         progress.say_always("a cell failed")
 
     monkeypatch.setattr("cleser.cli.doctor.doctor", command)
@@ -546,7 +546,7 @@ class Clock:
 def log(monkeypatch):
     """What is printed where the output is a file, and the clock."""
     file, clock = io.StringIO(), Clock()
-    monkeypatch.setattr(progress, "console", PlainConsole(file=file))
+    monkeypatch.setattr(progress, "stderr", PlainConsole(file=file))
     monkeypatch.setattr(progress, "time", clock)
     return file, clock
 
@@ -597,7 +597,7 @@ def test_items_come_through_one_by_one(log):
 
 def test_a_terminal_gets_a_bar_that_goes(monkeypatch):
     file = io.StringIO()
-    monkeypatch.setattr(progress, "console", PlainConsole(file=file, force_terminal=True, width=80))
+    monkeypatch.setattr(progress, "stderr", PlainConsole(file=file, force_terminal=True, width=80))
     with progress.track("features", 10) as advance:
         advance(10)
     assert "10/10" in file.getvalue()

@@ -105,7 +105,9 @@ def test_no_module_imports_itself_through_others():
         pytest.fail(" → ".join(error.args[1]))
 
 
-@pytest.mark.parametrize("room", ["alignment", "anchors", "speech", "recipes", "losses", "graphs"])
+@pytest.mark.parametrize(
+    "room", ["alignment", "anchors", "evaluation", "speech", "recipes", "losses", "graphs"]
+)
 def test_all_public_names_can_be_imported_from_their_room(room):
     module = __import__(f"cleser.{room}", fromlist=["*"])
     assert all(getattr(module, name) is not None for name in module.__all__)

@@ -29,7 +29,7 @@ from cleser.cli.console import console
 from cleser.cli.lists import list_flags, merged
 from cleser.console import PlainConsole
 from cleser.files import cache_folder, check_writable
-from cleser.progress import console as notes
+from cleser.progress import stderr
 from cleser.suggestions import did_you_mean
 
 # Where each command stands, as module:function; a module is imported when its command is called.
@@ -71,10 +71,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     quiet, verbose = (flag in args for flag in GLOBAL_FLAGS)
     args = [word for word in args if word not in GLOBAL_FLAGS]
     verbose = verbose or bool(os.environ.get("CLESER_DEBUG"))
-    before, notes.quiet = notes.quiet, quiet
+    before, stderr.quiet = stderr.quiet, quiet
     try:
         if verbose:
-            notes.print(
+            stderr.print(
                 f"cleser {__version__}, Python {platform.python_version()}, {platform.platform()}, "
                 f"cache {cache_folder()}"
             )
@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         PlainConsole(stderr=True).print("interrupted; the same command goes on from here")
         return 128 + (signal.SIGTERM if isinstance(signalled, _Terminated) else signal.SIGINT)
     finally:
-        notes.quiet = before
+        stderr.quiet = before
 
 
 class _Terminated(KeyboardInterrupt):

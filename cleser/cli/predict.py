@@ -17,7 +17,7 @@ from tyro.conf import Positional, arg
 from cleser.cli.console import console
 from cleser.cli.idle import refuse_idle
 from cleser.files import write_text
-from cleser.progress import console as notes
+from cleser.progress import stderr
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +76,7 @@ def predict(
         window=window,
         hop=hop,
     )
-    notes.print(table.attrs["terms"])
+    stderr.print(table.attrs["terms"])
     unlabelled = table[table["reason"].notna()]
     for row in unlabelled.to_dict("records"):
         print(f"no label: {row['path']}{_times(row)}: {row['reason']}", file=sys.stderr)

@@ -170,7 +170,7 @@ def run(args: list[str]) -> None:
     from cleser.evaluation.run_files import SELECTION
     from cleser.experiments.run_folder import RunFolderError
     from cleser.experiments.selection import chosen_already
-    from cleser.progress import console as say
+    from cleser.progress import stderr
 
     found = asked_for("run", args)
     if found is None:
@@ -202,7 +202,7 @@ def run(args: list[str]) -> None:
         return
     choices = choices_of(experiment, config, arguments, by_hand)
     if chosen_already(experiment, choices):
-        say.print(f"{experiment.out} is finished; nothing to do")
+        stderr.print(f"{experiment.out} is finished; nothing to do")
         show_run(experiment, Run(experiment.out).results)
         return
     try:

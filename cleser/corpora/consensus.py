@@ -120,7 +120,11 @@ def splits(names: pd.Series[str]) -> pd.Series[str]:
 
 
 def sounds(root: Path, refused: list[Problem]) -> Listing:
-    """The recordings in ``Audios`` or ``Audio``, but for those whose row was refused."""
+    """The recordings in ``Audios`` or ``Audio``, but for those whose row was refused.
+
+    Raises:
+        ValueError: There is no such folder.
+    """
     places = (root / "Audios", root / "Audio")
     folder = next((place for place in places if place.is_dir()), None)
     if folder is None:

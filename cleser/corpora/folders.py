@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from cleser.corpora.manifest import Listing, Problem, Spare
+from cleser.corpora.attributes import on_scale
+from cleser.corpora.manifest import Gap, Listing, Problem, Spare
 from cleser.corpora.recording import POINTER
 from cleser.corpora.terms import composed, to_composed
 
@@ -242,17 +243,20 @@ def _apart(copy: Path, used: Path) -> tuple[str, str]:
     return str(left), f"; those in {right} are"
 
 
-def attach(table: pd.DataFrame, found: pd.DataFrame, source: Path) -> Listing:
+def attach(
+    table: pd.DataFrame, found: pd.DataFrame, source: Path, *, scale: str | None = None
+) -> Listing:
     """Join the rows of a label table with their recordings.
 
     Args:
         table: Rows with the column ``utterance``.
         found: Recordings with the columns ``utterance, path, flaw``.
         source: File of the table, for messages.
+        scale: Scale of the attributes in the table, as ``1..7``; None where it has none.
 
     Returns:
         The rows that have a recording, with its ``path``. Rows without one, recordings without a row,
-        second rows and second copies are problems.
+        second rows and second copies are problems; attributes beyond the scale are missing, and gaps.
     """
     table = table.assign(utterance=to_composed(table["utterance"]))
     again = table["utterance"].duplicated()
@@ -271,7 +275,10 @@ def attach(table: pd.DataFrame, found: pd.DataFrame, source: Path) -> Listing:
         *(Problem(path, f"has no row in {source.name}") for path in unlisted),
     ]
     rows = joined[both].drop(columns="where").reset_index(drop=True)
-    return Listing(rows, [*listed, *unusable])
+    if scale is None:
+        return Listing(rows, [*listed, *unusable])
+    rows, outside = on_scale(rows, scale, str(source))
+    return Listing(rows, [*(Gap(*found) for found in outside), *listed, *unusable])
 
 
 def existing(corpus: str, argument: str, looked_for: str) -> Path:

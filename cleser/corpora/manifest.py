@@ -69,13 +69,21 @@ class Problem(NamedTuple):
 
 
 class Spare(Problem):
-    """A copy of a recording, a further row of it, or a way back to its folder, without which nothing is lost."""
+    """A copy of a recording, a further row of it, or a way back to its folder, without which nothing is lost.
+
+    >>> Spare("copy/1.wav", "is a further copy of an utterance").path
+    'copy/1.wav'
+    """
 
     __slots__ = ()
 
 
 class Gap(Problem):
-    """What is not known of recordings that are used all the same: a text, a gender, a value beyond its scale."""
+    """What is not known of recordings that are used all the same: a text, a gender, a value beyond its scale.
+
+    >>> Gap("users.csv", "is not there: ages are unknown").reason
+    'is not there: ages are unknown'
+    """
 
     __slots__ = ()
 

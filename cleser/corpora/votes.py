@@ -179,4 +179,6 @@ def describe_votes(manifest: pd.DataFrame) -> dict[str, str]:
     }
     if whole:
         facts["Krippendorff's alpha"] = f"{krippendorff_alpha(voted):.3f}"
+        if len(np.unique(voted.sum(1))) == 1:  # kappa is of as many annotators of each utterance
+            facts["Fleiss' kappa"] = f"{fleiss_kappa(voted):.3f}"
     return facts

@@ -1,45 +1,107 @@
 """Metrics, statistics over speakers and seeds, plots and the report."""
 
-from cleser.evaluation.calibration import (
-    Reliability,
-    expected_calibration_error,
-    fit_temperature,
-    fit_temperatures,
-    overconfidence,
-    reliability,
-    temper,
-    tempered,
-)
-from cleser.evaluation.gender import gender_gap
-from cleser.evaluation.intervals import (
-    Difference,
-    Interval,
-    group_difference,
-    interval,
-    interval_of_sums,
-    paired_difference,
-)
-from cleser.evaluation.metrics import (
-    accuracy,
-    confusion_matrix,
-    f1,
-    macro_f1,
-    precision,
-    recall,
-    uar,
-)
-from cleser.evaluation.report import report, site
-from cleser.evaluation.results import (
-    Comparison,
-    Run,
-    compare_runs,
-    runs_below,
-    summarise,
-    write_results,
-)
-from cleser.evaluation.speakers import Clusters, cluster
-from cleser.evaluation.tables import as_text, show_comparison, show_results, show_robustness, table
-from cleser.multiple_tests import holm
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cleser.evaluation.calibration import (
+        Reliability,
+        expected_calibration_error,
+        fit_temperature,
+        fit_temperatures,
+        overconfidence,
+        reliability,
+        temper,
+        tempered,
+    )
+    from cleser.evaluation.gender import gender_gap
+    from cleser.evaluation.intervals import (
+        Difference,
+        Interval,
+        group_difference,
+        interval,
+        interval_of_sums,
+        paired_difference,
+    )
+    from cleser.evaluation.metrics import (
+        accuracy,
+        confusion_matrix,
+        f1,
+        macro_f1,
+        precision,
+        recall,
+        uar,
+    )
+    from cleser.evaluation.pages import report, site
+    from cleser.evaluation.results import (
+        Comparison,
+        Run,
+        compare_runs,
+        runs_below,
+        summarise,
+        write_results,
+    )
+    from cleser.evaluation.speakers import Clusters, cluster
+    from cleser.evaluation.tables import (
+        as_text,
+        show_comparison,
+        show_results,
+        show_robustness,
+        table,
+    )
+    from cleser.multiple_tests import holm
+
+# Imported when one of their names is asked for: who counts recalls needs neither pages nor recordings.
+_WHERE = {
+    "cleser.evaluation.calibration": (
+        "Reliability",
+        "expected_calibration_error",
+        "fit_temperature",
+        "fit_temperatures",
+        "overconfidence",
+        "reliability",
+        "temper",
+        "tempered",
+    ),
+    "cleser.evaluation.gender": ("gender_gap",),
+    "cleser.evaluation.intervals": (
+        "Difference",
+        "Interval",
+        "group_difference",
+        "interval",
+        "interval_of_sums",
+        "paired_difference",
+    ),
+    "cleser.evaluation.metrics": (
+        "accuracy",
+        "confusion_matrix",
+        "f1",
+        "macro_f1",
+        "precision",
+        "recall",
+        "uar",
+    ),
+    "cleser.evaluation.pages": ("report", "site"),
+    "cleser.evaluation.results": (
+        "Comparison",
+        "Run",
+        "compare_runs",
+        "runs_below",
+        "summarise",
+        "write_results",
+    ),
+    "cleser.evaluation.speakers": ("Clusters", "cluster"),
+    "cleser.evaluation.tables": (
+        "as_text",
+        "show_comparison",
+        "show_results",
+        "show_robustness",
+        "table",
+    ),
+    "cleser.multiple_tests": ("holm",),
+}
 
 __all__ = [
     "Clusters",
@@ -81,3 +143,14 @@ __all__ = [
     "uar",
     "write_results",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _WHERE.items():
+        if name in names:
+            return getattr(import_module(module), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

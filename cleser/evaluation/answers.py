@@ -15,14 +15,8 @@ from cleser.evaluation.numbers_as_text import (
     p_text,
 )
 from cleser.evaluation.results import Run
-from cleser.evaluation.terms import in_words
+from cleser.evaluation.terms import ACCESS, in_words
 from cleser.multiple_tests import holm
-
-_ACCESS = {
-    "nothing": "without anything known of the target before the test",
-    "audio": "with the target's recordings at hand, but none of their labels",
-    "labels": "with labels of other target speakers (an oracle: an upper bound, no transfer result)",
-}
 
 _MEASURES = {
     "uar": "the unweighted average recall (UAR), the mean over classes of the share of their utterances that were "
@@ -46,9 +40,11 @@ def question(run: Run) -> str:
         of = f" of {speakers[role]} speakers" if speakers[role] else ""
         return f"{' + '.join(terms[role])} ({counts[role]} utterances{of})"
 
-    access = _ACCESS.get(terms["target_access"], "")
     wanted = _listed([*terms["classes"], *terms.get("attributes", [])])
-    return f"How well are {wanted} recognised in {side('target')} by what has learned from {side('source')}, {access}?"
+    return (
+        f"How well are {wanted} recognised in {side('target')} by what has learned from {side('source')}, if training "
+        f"may see of the target {ACCESS[terms['target_access']]}?"
+    )
 
 
 def answer(runs: Sequence[Run], controlled: Sequence[tuple[Run, Run, Difference]] = ()) -> str:

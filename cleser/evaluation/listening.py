@@ -11,6 +11,7 @@ import pandas as pd
 
 from cleser.corpora.protocol import Protocol
 from cleser.corpora.registry import load
+from cleser.evaluation.most_probable import most_probable
 from cleser.evaluation.results import Run
 from cleser.settings import restored
 from cleser.speech.audio import AudioError, read_mono
@@ -55,15 +56,12 @@ def confident_errors(run: Run, count: int) -> tuple[list[ConfidentError], str]:
     Returns:
         The recordings, and a sentence on what was left out, empty if nothing was.
     """
-    shares = [f"p_{name}" for name in run.protocol["classes"]]
-    if not shares:
+    classes = run.protocol["classes"]
+    if not classes:
         return [], "the run predicts no emotions, so that it errs in none"
     rows = run.predictions
-    means = rows.groupby("utterance")[shares].mean()
-    table = means.assign(
-        predicted=[str(name).removeprefix("p_") for name in means.idxmax(axis=1)],
-        confidence=means.max(axis=1),
-    ).join(rows.drop_duplicates("utterance").set_index("utterance")[["speaker", "emotion"]])
+    who = rows.drop_duplicates("utterance").set_index("utterance")[["speaker", "emotion"]]
+    table = most_probable(rows, classes).sort_index().join(who)
     wrong = table[table["predicted"] != table["emotion"]].nlargest(count, "confidence")
     try:
         protocol = restored(Protocol, run.settings["protocol"])

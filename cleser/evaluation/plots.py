@@ -143,26 +143,24 @@ def plot_robustness(conditions: list[dict[str, Any]]) -> Figure:
     return figure
 
 
-def plot_map(
-    embeddings: Floats, who: pd.DataFrame, *, most: int = MOST_POINTS, seed: int = 0
-) -> Figure:
+def plot_map(embeddings: Floats, who: pd.DataFrame) -> Figure:
     """Embeddings in the plane, coloured by emotion, by language and by speaker.
+
+    Of more than :data:`MOST_POINTS` points so many are drawn, at random, but the same in every drawing.
 
     Args:
         embeddings: [N, D].
         who: N rows with ``emotion, language, speaker``.
-        most: Points drawn, at random if there are more.
-        seed: Seed of the drawing and the projection.
     """
     from sklearn.decomposition import PCA  # noqa: PLC0415
     from sklearn.manifold import TSNE  # noqa: PLC0415
     from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
-    kept = np.random.default_rng(seed).permutation(len(who))[:most]
+    kept = np.random.default_rng(0).permutation(len(who))[:MOST_POINTS]
     points, rows = np.asarray(embeddings, dtype=np.float64)[kept], who.iloc[kept]
-    points = PCA(min(30, *points.shape), random_state=seed).fit_transform(points)
+    points = PCA(min(30, *points.shape), random_state=0).fit_transform(points)
     if len(points) > 30:
-        project = TSNE(random_state=seed, init="pca", perplexity=min(30, len(points) // 4))
+        project = TSNE(random_state=0, init="pca", perplexity=min(30, len(points) // 4))
         # Its steps are so short that several threads mostly wait for each other, by default busily.
         with threadpool_limits(1):
             points = project.fit_transform(points)
@@ -203,13 +201,18 @@ def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 def new_panels(width: float, height: float, columns: int) -> tuple[Figure, list[Axes]]:
     """A figure of several panels side by side, in inches."""
-    # A Figure of one's own, not pyplot: no global state, no display, no windows left open.
-    from matplotlib.figure import Figure as NewFigure  # noqa: PLC0415
-
-    figure = NewFigure(figsize=(width, height), layout="constrained")
+    figure = empty_figure(width, height)
     panels = list(figure.subplots(1, columns, squeeze=False)[0])
     for axes in panels:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(visible=True, axis="y", color="#e6e6e6", lw=0.6)
         axes.set_axisbelow(True)
     return figure, panels
+
+
+def empty_figure(width: float, height: float) -> Figure:
+    """A figure without panels, in inches."""
+    # A Figure of one's own, not pyplot: no global state, no display, no windows left open.
+    from matplotlib.figure import Figure as NewFigure  # noqa: PLC0415
+
+    return NewFigure(figsize=(width, height), layout="constrained")

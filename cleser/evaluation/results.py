@@ -295,11 +295,10 @@ def _metric(measure: Measure) -> dict[str, Any]:
     values = metric(clusters.counts.sum(1))
     found = interval(clusters, metric, bounds=bounds)
     return {
-        "mean": _or_none(float(values.mean())),
+        **found.summary(),
+        "mean": _or_none(found.estimate),
         "sd": _or_none(float(values.std(ddof=1))) if len(values) > 1 else None,
         "seeds": [_or_none(v) for v in each],
-        "ci95": [_or_none(found.low), _or_none(found.high)],
-        "covers": found.covers,
         "error": _or_none(found.error),
         "dof": _or_none(found.dof),
         "resampled": clusters.unit,

@@ -27,7 +27,7 @@ def in_words(protocol: dict[str, Any]) -> dict[str, str]:
         **({"Attributes": ", ".join(protocol["attributes"])} if protocol.get("attributes") else {}),
         "Division": _division(protocol),
         "Normalisation": _statistics(protocol),
-        "Training may see of the target": _ACCESS[protocol["target_access"]],
+        "Training may see of the target": ACCESS[protocol["target_access"]],
         "The method uses of it": ", ".join(uses_of(protocol)) or "nothing but its normalisation",
         "Transductive": "yes" if protocol["transductive"] else "no",
         "All terms": _by_name(protocol),
@@ -73,7 +73,8 @@ def _shared(protocol: dict[str, Any]) -> list[str]:
     )
 
 
-_ACCESS = {
+# What training may see of the target.
+ACCESS = {
     "nothing": "nothing before the test",
     "audio": "its audio, without labels",
     "labels": "audio and labels of other speakers (an oracle: an upper bound, not a result)",

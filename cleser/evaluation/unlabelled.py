@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
+
+from cleser.evaluation.most_probable import most_probable
 
 
 def summarise_unlabelled(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
@@ -31,13 +32,12 @@ def summarise_unlabelled(predictions: pd.DataFrame, classes: Sequence[str]) -> d
     >>> found["recognised"], found["agreement"], round(found["confidence"], 3)
     ({'calm': 1, 'sad': 1}, 0.5, 0.7)
     """
-    shares = predictions.groupby("utterance", sort=False)[[f"p_{name}" for name in classes]].mean()
-    best = shares.to_numpy().argmax(1)
+    found = most_probable(predictions, classes)
     answers = predictions.groupby("utterance")["predicted"].nunique()
     return {
-        "recognised": {name: int((best == k).sum()) for k, name in enumerate(classes)},
+        "recognised": {name: int((found["predicted"] == name).sum()) for name in classes},
         "agreement": float((answers == 1).mean()) if predictions["seed"].nunique() > 1 else None,
-        "confidence": float(np.mean(shares.to_numpy().max(1))),
+        "confidence": float(found["confidence"].to_numpy().mean()),
     }
 
 

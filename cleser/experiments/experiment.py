@@ -43,7 +43,7 @@ from cleser.experiments.run_folder import (
     write_history,
 )
 from cleser.experiments.trackers import TrackerName, Trackers
-from cleser.progress import console, track
+from cleser.progress import stderr, track
 from cleser.settings import to_plain
 from cleser.speech.backbones import Backbone
 from cleser.speech.backbones.fine_tuning import FineTuning, check_crop
@@ -169,7 +169,7 @@ def run_experiment(
             recordings that are too short for the backbone.
     """
     if experiment.finished():
-        console.print(f"{experiment.out} is finished; nothing to do")
+        stderr.print(f"{experiment.out} is finished; nothing to do")
         return Run(experiment.out).results
     check_access(config, experiment.protocol)
     check_crop(backbone, experiment.tuning)

@@ -12,13 +12,13 @@ from cleser.corpora.protocol import Cast, Protocol
 from cleser.experiments.access import sealed
 from cleser.experiments.data import Data
 from cleser.experiments.declared import declared
-from cleser.progress import console
+from cleser.progress import stderr
 
 
 @cache
 def tell(note: str, style: str = "dim") -> None:
     """Print a note once, since the cells of a bench would all print the same."""
-    console.print(note, style=style, highlight=False)
+    stderr.print(note, style=style, highlight=False)
 
 
 def style_of(note: str) -> str:

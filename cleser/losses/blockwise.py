@@ -179,6 +179,16 @@ def pair(
 
     References that are the embeddings themselves, the very same tensor, have each anchor among them, as without any.
 
+    Args:
+        embeddings: [N, D].
+        labels: Name → integers [N]; −1 is unknown.
+        ref_embeddings: What anchors are compared with, [M, D]; None for the embeddings themselves.
+        ref_labels: Labels of these.
+        names: The labels that the loss asks for.
+        anchors: Which items may be anchors, bool [N]; None for all.
+        cosine: Whether embeddings are brought to length one, so that inner products are cosines.
+        all_ranks: Whether the items of all ranks are one batch.
+
     Raises:
         ValueError: Shapes do not fit, embeddings are no floats, a label is missing, or a reference has embeddings
             without labels.

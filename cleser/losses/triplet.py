@@ -6,6 +6,7 @@ Eq. 3; A. Hermans, L. Beyer, B. Leibe, *In Defense of the Triplet Loss for Perso
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import torch
@@ -45,7 +46,8 @@ def relational_triplet_loss(
     >>> round(relational_triplet_loss(x, labels, positive=positive, negative=negative, margin=0.5).item(), 4)
     0.7
     """
-    _check(positive, negative, margin, mining, sharpness)
+    mined = _Mining(positive, negative, margin, mining, sharpness)
+    mined.check()
     pairs = pair(
         embeddings, labels, ref_embeddings, ref_labels, anchors=anchors,
         names=(positive & negative).names, cosine=distance is None, all_ranks=all_ranks,
@@ -59,9 +61,8 @@ def relational_triplet_loss(
         everyone = slice(0, len(pairs.anchors))
         with torch.autocast(pairs.anchors.device.type, enabled=False):
             block = pairs.block(everyone, similarity(pairs.anchors, pairs.candidates))
-            return _reduced(reducer, block, pairs, positive, negative, margin, mining, sharpness)
-    rule = _rule(positive, negative, margin, mining, sharpness)
-    return mean_over_anchors(pairs, rule, similarity=similarity, all_ranks=all_ranks)
+            return mined.reduced(reducer, block, pairs)
+    return mean_over_anchors(pairs, mined.rule(), similarity=similarity, all_ranks=all_ranks)
 
 
 class RelationalTripletLoss(nn.Module):
@@ -120,7 +121,7 @@ class RelationalTripletLoss(nn.Module):
         all_ranks: bool = True,
     ) -> None:
         super().__init__()
-        _check(positive, negative, margin, mining, sharpness)
+        _Mining(positive, negative, margin, mining, sharpness).check()
         self.positive, self.negative = positive, negative
         self.margin, self.mining, self.sharpness = margin, mining, sharpness
         self.distance, self.reducer, self.all_ranks = distance, reducer, all_ranks
@@ -161,17 +162,78 @@ class RelationalTripletLoss(nn.Module):
         )
 
 
-def _check(
-    positive: Relation, negative: Relation, margin: float, mining: str, sharpness: float
-) -> None:
-    checked_relation(positive, "positive")
-    checked_relation(negative, "negative")
-    if mining not in get_args(Mining):
-        raise ValueError(f"mining is {mining!r}, expected one of {get_args(Mining)}")
-    if not margin >= 0:
-        raise ValueError(f"margin is {margin}, expected a number of at least 0")
-    if not sharpness > 0:
-        raise ValueError(f"sharpness is {sharpness}, expected a positive number")
+@dataclass(frozen=True)
+class _Mining:
+    """Which triplets count, and how much: what the function and the class of the loss are given alike."""
+
+    positive: Relation
+    negative: Relation
+    margin: float
+    mining: Mining
+    sharpness: float
+
+    def check(self) -> None:
+        """Raise a ValueError if an argument is out of range."""
+        checked_relation(self.positive, "positive")
+        checked_relation(self.negative, "negative")
+        if self.mining not in get_args(Mining):
+            raise ValueError(f"mining is {self.mining!r}, expected one of {get_args(Mining)}")
+        if not self.margin >= 0:
+            raise ValueError(f"margin is {self.margin}, expected a number of at least 0")
+        if not self.sharpness > 0:
+            raise ValueError(f"sharpness is {self.sharpness}, expected a positive number")
+
+    def rule(self) -> Rule:
+        """What a block of anchors adds to the loss."""
+        positive, negative, margin = self.positive, self.negative, self.margin
+        if self.mining == "all":
+            disjoint = not (positive & negative).can_hold()
+
+            def rule(block: Block) -> tuple[Tensor, Tensor]:
+                s = block.similarity
+                counts, number = count_violations(
+                    s, block.where(positive), block.where(negative), margin, disjoint=disjoint
+                )
+                margins = (margin * number).to(s.dtype)
+                return torch.dot(counts.flatten(), s.flatten()) + margins, number
+
+        elif self.mining == "soft":
+            sharpness = self.sharpness
+
+            def rule(block: Block) -> tuple[Tensor, Tensor]:
+                masks = block.where(positive), block.where(negative)
+                losses, has = soft_triplets(block.similarity, *masks, margin, sharpness)
+                return losses.sum(), has.sum()
+
+        else:
+            select = SELECTIONS[self.mining]
+
+            def rule(block: Block) -> tuple[Tensor, Tensor]:
+                masks = block.where(positive), block.where(negative)
+                hinge = select(block.similarity, *masks).violations(block.similarity, margin).relu()
+                return hinge.sum(), (hinge > 0).sum()
+
+        return rule
+
+    def reduced(self, reducer: Any, block: Block, pairs: Pairs) -> Tensor:
+        """The loss by a reducer of pytorch-metric-learning, which wants losses one by one."""
+        s, masks = block.similarity, (block.where(self.positive), block.where(self.negative))
+        if self.mining == "soft":
+            losses, has = soft_triplets(s, *masks, self.margin, self.sharpness)
+            indices: Tensor | Triplets = has.nonzero().squeeze(1)
+            found, kind = losses[indices], "element"
+        else:
+            select = SELECTIONS.get(self.mining)
+            indices = all_triplets(*masks) if select is None else select(s, *masks).triplets()
+            anchor, p, n = indices
+            found = (s[anchor, n] - s[anchor, p] + self.margin).relu()
+            kind = "triplet"
+        if not len(found):
+            return pairs.zero()
+        entry = {"losses": found, "indices": indices, "reduction_type": kind}
+        labels = pairs.labels[self.positive.names[0]]
+        reduced: Tensor = reducer({"loss": entry}, pairs.anchors, labels)
+        return reduced
 
 
 def _averages_violations(reducer: Any) -> bool:
@@ -179,66 +241,3 @@ def _averages_violations(reducer: Any) -> bool:
     kind = type(reducer)
     library = kind.__module__.partition(".")[0]
     return library == "pytorch_metric_learning" and kind.__name__ == "AvgNonZeroReducer"
-
-
-def _rule(
-    positive: Relation, negative: Relation, margin: float, mining: Mining, sharpness: float
-) -> Rule:
-    """What a block of anchors adds to the loss."""
-    if mining == "all":
-        disjoint = not (positive & negative).can_hold()
-
-        def rule(block: Block) -> tuple[Tensor, Tensor]:
-            s = block.similarity
-            counts, number = count_violations(
-                s, block.where(positive), block.where(negative), margin, disjoint=disjoint
-            )
-            return torch.dot(counts.flatten(), s.flatten()) + (margin * number).to(s.dtype), number
-
-    elif mining == "soft":
-
-        def rule(block: Block) -> tuple[Tensor, Tensor]:
-            masks = block.where(positive), block.where(negative)
-            losses, has = soft_triplets(block.similarity, *masks, margin, sharpness)
-            return losses.sum(), has.sum()
-
-    else:
-
-        def rule(block: Block) -> tuple[Tensor, Tensor]:
-            masks = block.where(positive), block.where(negative)
-            selection = SELECTIONS[mining](block.similarity, *masks)
-            hinge = selection.violations(block.similarity, margin).relu()
-            return hinge.sum(), (hinge > 0).sum()
-
-    return rule
-
-
-def _reduced(
-    reducer: Any,
-    block: Block,
-    pairs: Pairs,
-    positive: Relation,
-    negative: Relation,
-    margin: float,
-    mining: Mining,
-    sharpness: float,
-) -> Tensor:
-    """The loss by a reducer of pytorch-metric-learning, which wants losses one by one."""
-    masks = block.where(positive), block.where(negative)
-    if mining == "soft":
-        losses, has = soft_triplets(block.similarity, *masks, margin, sharpness)
-        indices: Tensor | Triplets = has.nonzero().squeeze(1)
-        found, kind = losses[indices], "element"
-    else:
-        select = SELECTIONS.get(mining)
-        indices = (
-            all_triplets(*masks) if select is None else select(block.similarity, *masks).triplets()
-        )
-        anchor, p, n = indices
-        found = (block.similarity[anchor, n] - block.similarity[anchor, p] + margin).relu()
-        kind = "triplet"
-    if not len(found):
-        return pairs.zero()
-    entry = {"losses": found, "indices": indices, "reduction_type": kind}
-    reduced: Tensor = reducer({"loss": entry}, pairs.anchors, pairs.labels[positive.names[0]])
-    return reduced

@@ -137,6 +137,9 @@ def vowel_position(ipa: str) -> tuple[float, float]:
 def segments(ipa: str) -> tuple[str, ...]:
     """Single sounds of a phone, each with its diacritics; an affricate is one.
 
+    Raises:
+        ValueError: It is no phone of the IPA.
+
     >>> segments("aʊ"), segments("ʈʂʰ")
     (('a', 'ʊ'), ('ʈʂʰ',))
     """

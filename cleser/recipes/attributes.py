@@ -16,7 +16,6 @@ On the command line::
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -112,6 +111,5 @@ def dev_ccc(predicted: Tensor, actual: Tensor, corpora: Sequence[Tensor]) -> flo
 
 def build_erm(config: ERMConfig, task: Task) -> ERM:
     """Supervised training on the source's labels: emotions, attributes (--task avd) or both."""
-    kind: Any = AttributeRegression if task.vocabulary.attributes else ERM
-    built: ERM = kind(config, task)
-    return built
+    kind: type[ERM] = AttributeRegression if task.vocabulary.attributes else ERM
+    return kind(config, task)

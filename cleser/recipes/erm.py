@@ -202,12 +202,12 @@ def _checked_threshold(config: ERMConfig, task: Task) -> float:
     classes = len(task.vocabulary.emotions)
     if not classes:
         raise ValueError("targets 'multi' is about emotions, and task='avd' has none: leave it out")
-    one = {
+    of_one_emotion = {
         "match_prior": config.match_prior,
         f"test_time {config.test_time!r}": config.test_time != "none",
         "adaptation to unlabelled utterances": config.adapts,
     }
-    for name in (name for name, there in one.items() if there):
+    if name := next((name for name, there in of_one_emotion.items() if there), None):
         raise ValueError(
             f"targets is 'multi', but {name} takes each utterance to have one emotion, expected supervised training "
             "(the recipe erm) without match_prior and test_time"

@@ -12,12 +12,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from scipy import optimize, special
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from cleser.evaluation.metrics import Floats
+Floats = npt.NDArray[np.float64]
 
 _NEVER = -1e4  # a logit; finite, so that averages of several networks stay numbers
 _CLOSE = 1e-7  # by how much shares of classes may miss those of the prior
@@ -128,6 +129,9 @@ def confident_labels(probabilities: Tensor, share: float) -> Tensor:
 
     Returns:
         int64 [N].
+
+    Raises:
+        ValueError: The share is out of range.
 
     >>> p = torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
     >>> confident_labels(p, 0.5).tolist()

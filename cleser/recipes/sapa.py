@@ -53,7 +53,7 @@ from cleser.features.projection import described_by
 from cleser.losses import DualSpaceTriplet, RelationalTripletLoss
 from cleser.models.batch import Batch
 from cleser.models.emotion import Embedded, ModelConfig
-from cleser.progress import console
+from cleser.progress import stderr
 from cleser.ranks import sum_over_ranks, world
 from cleser.recipes.erm import ERM, ERMConfig
 from cleser.recipes.pseudo_labels import as_shares, confident_labels, prior_shift
@@ -387,7 +387,7 @@ class SAPA(ERM):
     def _announce(self, epoch: int, target: Dataset) -> None:
         """Say that all recordings are to be encoded."""
         if target.source.excerpts is not None:
-            console.print(
+            stderr.print(
                 f"epoch {epoch}: the backbone hears the target's {len(target):,} recordings for pseudo-labels; again "
                 f"in {self.refresh_every(target)} epochs (refresh)",
                 style="dim",

@@ -165,7 +165,11 @@ class Tent:
         self.reset()
 
     def reset(self) -> None:
-        """Start again from the network that was given."""
+        """Start again from the network that was given.
+
+        Raises:
+            ValueError: It has no normalisation layer to adapt.
+        """
         self.model = copy.deepcopy(self._given).requires_grad_(False).eval()
         for layer in self.model.modules():
             if isinstance(layer, nn.modules.batchnorm._BatchNorm):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cleser.anchors.layers.similarity import ALL
+from cleser.evaluation.plots import empty_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +32,7 @@ def plot_languages(table: pd.DataFrame) -> Figure:
     index = ["units", "source", "target", "emotion"]
     rows = pd.MultiIndex.from_frame(table[index].drop_duplicates())
     layers = table["layer"].nunique()
-    figure = _figure(3.2 + 3 * max(2.2, 0.22 * layers), 1.6 + 0.32 * len(rows))
+    figure = empty_figure(3.2 + 3 * max(2.2, 0.22 * layers), 1.6 + 0.32 * len(rows))
     panels = figure.subplots(1, len(_MEASURES), sharey=True)
     for axes, (measure, title) in zip(panels, _MEASURES.items(), strict=True):
         values = table.set_index([*index, "layer"])[measure].unstack("layer").reindex(rows)
@@ -55,7 +56,7 @@ def plot_layers(table: pd.DataFrame) -> Figure:
     """
     whole = table[table["emotion"] == "all"]
     groups = list(whole.groupby(["units", "language"], sort=False))
-    figure = _figure(1.0 + 3.4 * len(groups), 3.4)
+    figure = empty_figure(1.0 + 3.4 * len(groups), 3.4)
     panels = figure.subplots(1, len(groups), squeeze=False)[0]
     figure.suptitle(_MEASURES["cka_debiased"], fontsize=10)
     least = _least(whole["cka_debiased"].to_numpy(dtype=float))  # one scale for all, to be compared
@@ -72,7 +73,7 @@ def plot_layers(table: pd.DataFrame) -> Figure:
 
 def plot_anchors(similarity: Sequence[float], anchors: Sequence[int], measure: str) -> Figure:
     """How alike the languages are in each layer, and which layers were chosen as anchors."""
-    figure = _figure(1.6 + 0.3 * len(similarity), 2.6)
+    figure = empty_figure(1.6 + 0.3 * len(similarity), 2.6)
     axes = figure.subplots()
     colours = ["C1" if layer in anchors else "0.75" for layer in range(len(similarity))]
     axes.bar(range(len(similarity)), similarity, color=colours)
@@ -108,10 +109,3 @@ def _draw(axes: Axes, cells: Any, names: list[str], colours: str, least: float) 
             axes.text(j, i, f"{cells[i, j]:.2f}", ha="center", va="center", fontsize=7,
                       color="white" if dark else "black")  # fmt: skip
     axes.figure.colorbar(image, ax=axes, shrink=0.9)
-
-
-def _figure(width: float, height: float) -> Figure:
-    # A Figure of one's own, not pyplot: no global state, no display, no windows left open.
-    from matplotlib.figure import Figure as NewFigure  # noqa: PLC0415
-
-    return NewFigure(figsize=(width, height), layout="constrained")

@@ -20,6 +20,7 @@ from cleser.anchors.layers.similarity import LayerSimilarity, Measure, Policy, s
 from cleser.features.pooled import Record
 from cleser.features.stored import StoredFeatures, store_features
 from cleser.files import write_bytes
+from cleser.phonetics import is_vowel
 from cleser.studies.figures import save_figure
 from cleser.studies.layer_maps import plot_languages, plot_layers
 
@@ -131,8 +132,6 @@ def _items(
     found: StoredFeatures, dim: int, vowels: bool
 ) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
     """Means over utterances and over vowels, some at a time: what they are, [N, L, D], the manifest's row of each."""
-    from cleser.phonetics.articulation import is_vowel  # noqa: PLC0415
-
     for features, at in found.blocks(tokens=vowels):
         rows = torch.tensor(found.rows)[at]
         yield "utterance", features.summaries[..., :dim], rows

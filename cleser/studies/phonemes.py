@@ -25,6 +25,7 @@ from cleser.phonetics import (
 from cleser.speech.backbones import Backbone
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _HEIGHTS = ("close", "near-close", "close-mid", "mid", "open-mid", "near-open", "open")
@@ -135,7 +136,7 @@ def _counterparts(counts: pd.DataFrame) -> pd.DataFrame:
 
 def _consistencies(
     features: Features, rows: pd.DataFrame, minimum: int, permutations: int, seed: int
-) -> tuple[Named, Named]:
+) -> tuple[NamedConsistency, NamedConsistency]:
     rows = rows.set_index("utterance").loc[features.utterances].reset_index()
     each = features.offsets.diff().numpy()
     names = {
@@ -160,13 +161,13 @@ def _consistencies(
     in_all = set.intersection(*(set(shown[languages == k]) for k in np.unique(languages)))
     emotions = [str(names["emotion"][1][code]) for code in sorted(in_all)]
     plain, relative_ = (
-        Named(one, [str(p) for p in phonemes[one.phonemes]], emotions) for one in found
+        NamedConsistency(one, [str(p) for p in phonemes[one.phonemes]], emotions) for one in found
     )
     return plain, relative_
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedConsistency:
     """Consistencies with the names behind the codes."""
 
     found: Consistency
@@ -174,7 +175,9 @@ class Named:
     emotions: list[str]
 
 
-def _tables(plain: Named, relative: Named) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _tables(
+    plain: NamedConsistency, relative: NamedConsistency
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     found, own = plain.found, relative.found
     table = pd.DataFrame(
         {"phoneme": plain.phonemes, "kind": [_class(p)["kind"] for p in plain.phonemes]}
@@ -254,12 +257,12 @@ def plot_vowels(study: PhonemeStudy, column: str = "consistency") -> Figure:
 _OF_PHONEMES = ("phoneme", "kind", "class", "shared")
 
 
-def _draw_trapezoid(axes: object) -> None:
+def _draw_trapezoid(axes: Axes) -> None:
     corners = [
         _slanted(*corner) for corner in ((0.0, 1.0), (1.0, 1.0), (1.0, 0.0), (0.0, 0.0), (0.0, 1.0))
     ]
     x, y = zip(*corners, strict=True)
-    axes.plot(x, y, color="#dddddd", lw=1, zorder=0)  # type: ignore[attr-defined]
+    axes.plot(x, y, color="#dddddd", lw=1, zorder=0)
 
 
 def _slanted(backness: float, height: float) -> tuple[float, float]:

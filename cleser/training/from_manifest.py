@@ -16,7 +16,7 @@ from cleser.features.normalisation import Shrinkage
 from cleser.features.pooled import Record
 from cleser.features.standards import Standards, measure
 from cleser.features.stored import StoredFeatures, store_features
-from cleser.progress import console, track
+from cleser.progress import stderr, track
 from cleser.speech.audio import SHORTEST
 from cleser.speech.backbones import Backbone
 from cleser.training.dataset import Dataset, balance
@@ -51,7 +51,7 @@ def phones_of(manifest: pd.DataFrame, folder: str | None = None) -> Sequence[Ali
         return [None] * len(manifest)
     found = pack_alignments(manifest, folder)
     if found.said:
-        console.print(f"alignments: {found.said}", style="dim")
+        stderr.print(f"alignments: {found.said}", style="dim")
     return found
 
 
@@ -152,7 +152,7 @@ def stored_features(
         )
 
     def announce(said: str) -> None:
-        console.print(f"{title}: {said}", style="dim", highlight=False)
+        stderr.print(f"{title}: {said}", style="dim", highlight=False)
 
     with track(title, len(views) * len(manifest)) as advance:
         found = [

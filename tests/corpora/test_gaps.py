@@ -8,10 +8,9 @@ import pytest
 from rich.console import Console
 
 from cleser.cli import main
-from cleser.corpora import describe, load, problems
+from cleser.corpora import Gap, describe, load, problems
 from cleser.corpora.attributes import attributes_of
 from cleser.corpora.left_out import lost, reasons
-from cleser.corpora.manifest import Gap
 from cleser.experiments.prediction.recogniser import _with_problems
 
 BEYOND = "is beyond its scale and counts as missing: 9, expected 1 to"

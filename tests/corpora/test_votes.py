@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cleser.corpora import describe, load
-from cleser.corpora.votes import fleiss_kappa, krippendorff_alpha, votes_of
+from cleser.corpora.votes import describe_votes, fleiss_kappa, krippendorff_alpha, votes_of
 from cleser.evaluation.soft_labels import (
     agreement_with_votes,
     kl_divergence,
@@ -51,6 +51,18 @@ def test_kappa_by_all_pairs_of_annotators(choices):
     chance = sum((counts[:, k].sum() / counts.sum()) ** 2 for k in range(3))
     expected = (agreed - chance) / (1 - chance) if chance < 1 else float("nan")
     assert fleiss_kappa(counts) == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+def test_a_description_has_kappa_where_all_utterances_have_as_many_votes():
+    """The example by which Fleiss' kappa is usually explained: 14 raters, ten subjects and five classes, 0.210."""
+    table = [
+        [0, 0, 0, 0, 14], [0, 2, 6, 4, 2], [0, 0, 3, 5, 6], [0, 3, 9, 2, 0], [2, 2, 8, 1, 1],
+        [7, 7, 0, 0, 0], [3, 2, 6, 3, 0], [2, 5, 3, 2, 2], [6, 5, 2, 1, 0], [0, 2, 2, 3, 7],
+    ]  # fmt: skip
+    manifest = pd.DataFrame(table, columns=[f"votes.{name}" for name in "abcde"])
+    assert describe_votes(manifest)["Fleiss' kappa"] == "0.210"
+    manifest.iloc[-1, -1] += 1
+    assert "Fleiss' kappa" not in describe_votes(manifest)
 
 
 def test_agreement_refuses_what_it_cannot_count():

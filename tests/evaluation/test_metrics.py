@@ -1,11 +1,15 @@
 """Metrics against scikit-learn, absent classes included."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
+import cleser.evaluation
 from cleser.evaluation import accuracy, confusion_matrix, f1, macro_f1, precision, recall, uar
 
 labels = st.lists(st.integers(0, 4), min_size=1, max_size=60)
@@ -53,3 +57,17 @@ def test_bad_labels_are_named():
         confusion_matrix([0, 1], [0, 4], 4)
     with pytest.raises(ValueError, match="shapes"):
         confusion_matrix([0, 1], [0], 4)
+
+
+def test_who_counts_recalls_needs_neither_pages_nor_recordings():
+    code = (
+        "import sys; from cleser.evaluation import uar; "
+        "assert not {'jinja2', 'pandas', 'rich', 'torch'} & set(sys.modules), 'heavy'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_names_that_are_imported_late_are_listed():
+    assert set(cleser.evaluation.__all__) <= set(dir(cleser.evaluation))
+    with pytest.raises(AttributeError, match=r"'cleser\.evaluation' has no attribute 'nothing'"):
+        cleser.evaluation.nothing  # noqa: B018

@@ -15,13 +15,8 @@ from cleser.evaluation import Run, report
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.export import export
 from cleser.experiments.methods import METHODS
-from cleser.experiments.prediction.robustness import (
-    CONDITIONS,
-    QUICK,
-    Condition,
-    draw,
-    measure_robustness,
-)
+from cleser.experiments.prediction.conditions import CLEAN, CONDITIONS, QUICK, draw, noise
+from cleser.experiments.prediction.robustness import measure_robustness
 from cleser.recipes import ClassicalConfig
 from cleser.settings import to_plain
 from cleser.speech import load_backbone
@@ -129,7 +124,7 @@ def test_an_utterances_noise_depends_on_it_alone(tmp_path):
     for number, part in enumerate((rows, rows[1:])):
         out = tmp_path / str(number)
         out.mkdir()
-        worse = _degraded(part, Condition("noise white", 5), 0, out)
+        worse = _degraded(part, noise("white", 5), 0, out)
         assert worse["start"].eq(0).all()
         sounds.append([soundfile.read(path)[0] for path in worse["path"]])
     assert len(sounds[0][0]) == 1600
@@ -162,3 +157,11 @@ def test_it_is_shown_on_the_terminal_the_page_and_the_card(run, tmp_path, capsys
 def test_every_condition_has_a_name_of_its_own():
     assert len({condition.name for condition in CONDITIONS}) == len(CONDITIONS) == 28
     assert set(QUICK) <= set(CONDITIONS)
+
+
+def test_every_condition_but_the_first_makes_recordings_worse():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(8000).astype("float32") / 10
+    for condition in CONDITIONS:
+        same = np.array_equal(condition.degrade(x, 16000, rng), x)
+        assert same == (condition is CLEAN), condition.name

@@ -10,7 +10,7 @@ from cleser.cli import main
 from cleser.corpora.registry import load
 from cleser.experiments.export import export
 from cleser.features import Record
-from cleser.recipes.probe import layer_scale
+from cleser.recipes.logistic import layer_scale
 from cleser.speech import load_backbone
 from cleser.training.from_manifest import stored_features
 from tests.corpora.trees import write_corpus

@@ -224,7 +224,7 @@ class Cast:
         else:
             train, dev = hold_out(self.source, protocol.dev, rng, protocol.classes)
             if protocol.target_access == "labels" or protocol.adapt == "disjoint":
-                _, tested = hold_out(self.target, 0.5, rng, protocol.classes, whole="held")
+                _, tested = hold_out(self.target, 0.5, rng, protocol.classes, every_class_in="held")
                 of_tested = unit_of(adapt).isin(unit_of(tested))
                 test, adapt = tested, adapt[~of_tested].reset_index(drop=True)
         if protocol.target_access == "labels":

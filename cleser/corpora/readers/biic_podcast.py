@@ -8,12 +8,10 @@ genders.
 
 from __future__ import annotations
 
-from itertools import starmap
 from pathlib import Path
 
 import pandas as pd
 
-from cleser.corpora.attributes import on_scale
 from cleser.corpora.consensus import (
     SCALE,
     TABLES,
@@ -25,7 +23,7 @@ from cleser.corpora.consensus import (
     stems,
 )
 from cleser.corpora.folders import attach, existing, wrong_folder
-from cleser.corpora.manifest import Gap, Listing, Problem
+from cleser.corpora.manifest import Listing, Problem
 from cleser.corpora.tables import read_table
 
 EMOTIONS = {
@@ -56,9 +54,8 @@ def read(argument: str) -> Listing:
     else:
         raise wrong_folder("biic-podcast", root, looked_for, _fits)
     heard, unlisted = sounds(root, problems)
-    listing = attach(rows.assign(language="zh"), heard, source)
-    rows, outside = on_scale(listing.rows, SCALE, str(source))
-    return Listing(rows, [*problems, *unlisted, *starmap(Gap, outside), *listing.problems])
+    listing = attach(rows.assign(language="zh"), heard, source, scale=SCALE)
+    return Listing(listing.rows, [*problems, *unlisted, *listing.problems])
 
 
 def _fits(folder: Path) -> bool:

@@ -7,12 +7,10 @@ Expected, for each session: ``Session1/sentences/wav/Ses01F_impro01/Ses01F_impro
 from __future__ import annotations
 
 import re
-from itertools import starmap
 from pathlib import Path
 
 import pandas as pd
 
-from cleser.corpora.attributes import on_scale
 from cleser.corpora.folders import attach, existing, recordings, wrong_folder
 from cleser.corpora.manifest import Gap, Listing
 from cleser.corpora.tables import read_text
@@ -67,10 +65,9 @@ def read(argument: str) -> Listing:
     found, unlisted = recordings(root)
     turns = found["stem"].str.fullmatch(NAME)  # dialog/wav holds whole dialogues beside
     heard = found[turns].rename(columns={"stem": "utterance"})
-    listing = attach(rows, heard, tables[0].parent)
-    rows, outside = on_scale(listing.rows, "1..5", str(tables[0].parent))
-    gaps = [*starmap(Gap, outside), *_without_texts(root, tables)]
-    return Listing(rows, [*unlisted, *gaps, *listing.problems])
+    listing = attach(rows, heard, tables[0].parent, scale="1..5")
+    gaps = _without_texts(root, tables)
+    return Listing(listing.rows, [*unlisted, *gaps, *listing.problems])
 
 
 def _without_texts(root: Path, tables: list[Path]) -> list[Gap]:

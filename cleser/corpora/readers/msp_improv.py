@@ -10,14 +10,13 @@ others have published reach from 1 to 5 in arousal and valence.
 from __future__ import annotations
 
 import re
-from itertools import starmap
 from pathlib import Path
 
 import pandas as pd
 
-from cleser.corpora.attributes import ATTRIBUTES, on_scale
+from cleser.corpora.attributes import ATTRIBUTES
 from cleser.corpora.folders import attach, existing, recordings, wrong_folder
-from cleser.corpora.manifest import Gap, Listing
+from cleser.corpora.manifest import Listing
 from cleser.corpora.tables import read_text
 
 TABLES = ("Evaluation.txt", "Evalution.txt")
@@ -49,9 +48,8 @@ def read(argument: str) -> Listing:
         }
     )
     heard, unlisted = recordings(root)
-    listing = attach(rows, heard.rename(columns={"stem": "utterance"}), source)
-    rows, outside = on_scale(listing.rows, "1..5", str(source))
-    return Listing(rows, [*unlisted, *starmap(Gap, outside), *listing.problems])
+    listing = attach(rows, heard.rename(columns={"stem": "utterance"}), source, scale="1..5")
+    return Listing(listing.rows, [*unlisted, *listing.problems])
 
 
 def _table(root: Path) -> Path | None:

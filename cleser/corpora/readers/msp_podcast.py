@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from itertools import starmap
 from pathlib import Path
 
 import pandas as pd
 
-from cleser.corpora.attributes import on_scale
 from cleser.corpora.consensus import (
     SCALE,
     TABLES,
@@ -26,7 +24,7 @@ from cleser.corpora.consensus import (
     stems,
 )
 from cleser.corpora.folders import attach, existing, wrong_folder
-from cleser.corpora.manifest import Gap, Listing, Problem
+from cleser.corpora.manifest import Listing, Problem
 from cleser.corpora.tables import read_table, read_text
 
 PARTITIONS = ("Partition.txt", "Partitions.txt")
@@ -55,9 +53,8 @@ def read(argument: str) -> Listing:
     ]
     rows = pd.concat([rows, withheld], ignore_index=True).assign(language="en")
     heard, unlisted = sounds(root, problems)
-    listing = attach(rows, heard, source)
-    rows, outside = on_scale(listing.rows, SCALE, str(source))
-    return Listing(rows, [*problems, *unlisted, *starmap(Gap, outside), *listing.problems])
+    listing = attach(rows, heard, source, scale=SCALE)
+    return Listing(listing.rows, [*problems, *unlisted, *listing.problems])
 
 
 def transcripts(manifest: pd.DataFrame) -> pd.DataFrame:

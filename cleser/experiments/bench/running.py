@@ -35,7 +35,7 @@ from cleser.experiments.selection import (
 from cleser.experiments.variants import variant
 from cleser.files import write_text
 from cleser.memory import peak, reset_peak
-from cleser.progress import console, say_always, track
+from cleser.progress import say_always, stderr, track
 from cleser.speech import load_backbone
 
 
@@ -92,7 +92,7 @@ def _done(jobs: list[Job], workers: int) -> Iterator[tuple[Cell, str]]:
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
-        workers, context, initializer=_begin, initargs=(workers, console.quiet)
+        workers, context, initializer=_begin, initargs=(workers, stderr.quiet)
     ) as pool:
         coming = {pool.submit(_attempt, job): job[0] for job in jobs}
         for future in as_completed(coming):
@@ -105,7 +105,7 @@ def _done(jobs: list[Job], workers: int) -> Iterator[tuple[Cell, str]]:
 
 def _begin(workers: int, quiet: bool) -> None:
     """Take a share of the cores, or threads of several processes fight for the same; a user's word stands."""
-    console.quiet = quiet
+    stderr.quiet = quiet
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
 

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,68 +26,14 @@ from cleser.evaluation.intervals import Interval, interval, interval_of_sums
 from cleser.evaluation.measures import Measure, measures
 from cleser.experiments.experiment import admit
 from cleser.experiments.one_sided import settle
+from cleser.experiments.prediction.conditions import CLEAN, CONDITIONS, QUICK, Condition, draw
 from cleser.experiments.prediction.evaluate import as_experiment, called, protocol_on
 from cleser.experiments.prediction_table import predictions_of
 from cleser.experiments.saved import SavedRun, open_run
 from cleser.files import replacing, write_text
 from cleser.progress import track
 from cleser.speech.audio import AudioError, read_mono
-from cleser.speech.degradations import (
-    CODECS,
-    NOISES,
-    Samples,
-    add_noise,
-    change_speed,
-    encode,
-    reverberate,
-)
 from cleser.training.from_manifest import phones_of
-
-
-class Condition(NamedTuple):
-    """One way to make recordings worse.
-
-    Attributes:
-        kind: ``"clean"``, ``"noise <kind>"``, ``"reverberation"``, ``"codec"`` or ``"speed"``.
-        value: SNR in dB, reverberation time in seconds, the codec's name, or the factor of speed.
-    """
-
-    kind: str
-    value: float | str
-
-    @property
-    def name(self) -> str:
-        """Name of the file for its results."""
-        return f"{self.kind}-{self.value}".replace(" ", "-")
-
-    def apply(self, samples: Samples, rate: int, rng: np.random.Generator) -> Samples:
-        """The samples, made worse."""
-        if self.kind == "codec":
-            return encode(samples, rate, str(self.value))
-        value = float(self.value)
-        if self.kind == "reverberation":
-            return reverberate(samples, rate, value, rng)
-        if self.kind == "speed":
-            return change_speed(samples, rate, value)
-        noise = {f"noise {kind}": kind for kind in NOISES}.get(self.kind)
-        return samples if noise is None else add_noise(samples, noise, value, rng)
-
-
-CLEAN: Final = Condition("clean", 0)
-CONDITIONS: Final = (
-    CLEAN,
-    *(Condition(f"noise {kind}", snr) for kind in NOISES for snr in (20, 15, 10, 5, 0)),
-    *(Condition("reverberation", rt60) for rt60 in (0.3, 0.6, 1.0)),
-    *(Condition("codec", codec) for codec in CODECS),
-    *(Condition("speed", factor) for factor in (0.8, 0.9, 1.1, 1.25)),
-)
-QUICK: Final = (
-    CLEAN,
-    *(Condition("noise speech", snr) for snr in (20, 10, 0)),
-    Condition("reverberation", 0.6),
-    Condition("codec", "gsm"),
-    Condition("speed", 1.1),
-)
 
 
 def measure_robustness(
@@ -108,7 +54,7 @@ def measure_robustness(
         run: The run folder.
         on: Specs of corpora; those of the run's test by default.
         files: Most recordings, drawn so that speakers and emotions are as even as can be; 0 for all.
-        quick: Whether to try only :data:`QUICK` in place of :data:`CONDITIONS`.
+        quick: Whether to try the seven conditions of ``QUICK`` in place of all.
         seed: Seed of the draw and of all noise. A recording's depends on it, the condition and the recording alone.
         alignments: Folder that says when phones sound, for a run that was trained with one.
         out: Folder for the results; by default ``robustness`` within the run, and of other corpora
@@ -164,25 +110,6 @@ def measure_robustness(
     return summary
 
 
-def draw(rows: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
-    """At most so many utterances, in the table's order: in turn from each speaker, and from each emotion of theirs.
-
-    Args:
-        rows: Utterances with ``speaker, emotion``.
-        most: Most utterances to draw; 0 for all.
-        seed: Seed of the draw.
-    """
-    if not most or len(rows) <= most:
-        return rows.reset_index(drop=True)
-    mixed = rows.sample(frac=1, random_state=seed)
-    speaker = mixed["speaker"].fillna(mixed["utterance"])
-    turn = mixed.groupby([speaker, mixed["emotion"].fillna("")]).cumcount()
-    order = pd.DataFrame({"speaker": speaker, "turn": turn})
-    place = order.sort_values("turn", kind="stable").groupby("speaker").cumcount()
-    chosen = place.sort_values(kind="stable").index[:most]
-    return rows.loc[sorted(chosen)].reset_index(drop=True)
-
-
 def _claim(out: Path, settings: dict[str, Any]) -> None:
     """Begin the folder, or go on in it if it holds the same."""
     path = out / "settings.json"
@@ -234,16 +161,17 @@ def _degraded(rows: pd.DataFrame, condition: Condition, seed: int, folder: Path)
         target = folder / f"{number}.wav"
         key = hashlib.sha256(f"{seed} {condition.name} {name}".encode()).digest()
         rng = np.random.default_rng(list(key))
-        soundfile.write(target, condition.apply(samples, rate, rng), rate, subtype="FLOAT")
+        soundfile.write(target, condition.degrade(samples, rate, rng), rate, subtype="FLOAT")
         paths.append(str(target))
     return rows.assign(path=paths, start=0.0, end=np.nan)
 
 
 def _at_speed(phones: Alignment | None, condition: Condition) -> Alignment | None:
-    if phones is None or condition.kind != "speed":
-        return phones
-    factor = float(condition.value)
-    return replace(phones, starts=phones.starts / factor, ends=phones.ends / factor)
+    if phones is None:
+        return None
+    return replace(
+        phones, starts=phones.starts / condition.speed, ends=phones.ends / condition.speed
+    )
 
 
 def _summarise(

@@ -9,6 +9,7 @@ import pandas as pd
 
 from cleser.corpora.attributes import to_original
 from cleser.corpora.consensus import ATTRIBUTES, EMOTIONS, SCALE
+from cleser.evaluation.most_probable import most_probable
 from cleser.evaluation.results import Run
 from cleser.experiments.prediction.recogniser import load_model
 
@@ -54,14 +55,10 @@ def submission(
 def _tested(run: Run) -> pd.DataFrame:
     """A row an utterance: ``emotion`` and attributes, over seeds."""
     rows = run.predictions
-    names = [str(name) for name in rows]
-    shares = [name for name in names if name.startswith("p_")]
-    predicted = [name for name in names if name.startswith("predicted_")]
-    mean = rows.groupby("utterance")[[*shares, *predicted]].mean()
-    table = mean[predicted].rename(columns=lambda name: name.removeprefix("predicted_"))
-    if shares:
-        best = mean[shares].to_numpy().argmax(1).tolist()
-        table["emotion"] = [shares[k].removeprefix("p_") for k in best]
+    mean = rows.groupby("utterance").mean(numeric_only=True)
+    table = pd.DataFrame({name: mean[f"predicted_{name}"] for name in run.attributes}, mean.index)
+    if classes := run.protocol["classes"]:
+        table["emotion"] = most_probable(rows, classes)["predicted"]
     return table.reset_index().assign(path="", reason=pd.Series(None, dtype="str"))
 
 
