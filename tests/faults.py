@@ -1220,9 +1220,9 @@ FAULTS = (
     ),
     Fault(
         "nothing is clamped",
-        "features/normalisation.py",
-        ".clamp(-CLAMP, CLAMP)",
-        "",
+        "features/standards.py",
+        "CLAMP if standard > CLAMP else -CLAMP",
+        "standard if standard > CLAMP else -CLAMP",
         "tests/features/test_normalisation.py",
     ),
     Fault(

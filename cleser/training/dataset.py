@@ -14,7 +14,7 @@ from torch import Tensor
 from cleser.corpora.attributes import attributes_of
 from cleser.features.pooled import Features
 from cleser.features.recolouring import Recolouring, covariances, recolouring
-from cleser.features.sentences import offsets_of, repeated
+from cleser.features.sentences import measure_sentences
 from cleser.features.stored import BLOCK
 from cleser.models.batch import Batch
 from cleser.training.reading import Excerpt, Wanted
@@ -170,21 +170,18 @@ class Dataset:
         loaded = self.load(index, tokens=tokens)
         return loaded if isinstance(loaded, Batch) else loaded.encoded()
 
-    def without_sentences(self, sentences: pd.Series[str], *, strength: float = 5.0) -> Dataset:
+    def without_sentences(self, sentences: pd.Series[str]) -> Dataset:
         """The same utterances, with the mean of the sentence that each says taken off its summary.
 
         Args:
             sentences: The N sentences; of an utterance with NA nothing is taken off.
-            strength: κ, see :func:`cleser.features.sentences.offsets_of`.
         """
-        codes, size = repeated(sentences)
-        total = torch.zeros(len(size), *self.shape, dtype=torch.float64)
-        for at in (codes >= 0).nonzero()[:, 0].split(BLOCK):
-            total.index_add_(0, codes[at], self.batch(at, tokens=False).summaries.double())
+        codes, offsets = measure_sentences(
+            sentences, lambda at: self.batch(at, tokens=False).summaries, self.shape
+        )
         sentence = torch.full((len(self.source),), -1).scatter(0, self.at, codes)
         features: Any = self.source  # recordings have no sentences taken off: these are of features
-        source = Bare(features, sentence, offsets_of(total, size, strength).float())
-        return replace(self, source=source)
+        return replace(self, source=Bare(features, sentence, offsets.float()))
 
     def recolouring(self, onto: Dataset, layers: Sequence[int], *, ridge: float) -> Recolouring:
         """Maps that move each of the utterances' corpora onto other utterances, so that covariances are alike.

@@ -21,6 +21,7 @@ from cleser.features.joined import JoinedFeatures
 from cleser.features.pooled import Features
 from cleser.features.projection import described_by, projected
 from cleser.features.recolouring import Recolouring
+from cleser.features.sentences import take_off
 from cleser.features.standards import Standards
 from cleser.features.stored import BLOCK, StoredFeatures
 
@@ -170,13 +171,8 @@ class Bare(Kept):
     def load(self, at: Tensor, *, tokens: bool = True, read: Sequence[Excerpt] = ()) -> Features:
         """The features of the utterances at some positions, standardised, less their sentences'."""
         found = self.features.load(at, tokens=tokens)
-        sentence = self.sentence[at]
-        known = (sentence >= 0).nonzero()[:, 0]
-        if not len(known):
-            return found
-        summaries = found.summaries.clone()
-        summaries[known] -= self.offsets[sentence[known]].to(summaries)
-        return replace(found, summaries=summaries)
+        less = take_off(found.summaries, self.sentence[at], self.offsets)
+        return replace(found, summaries=less)
 
     def join(self, others: Sequence[Bare]) -> Bare:
         """This and others, one after another."""
