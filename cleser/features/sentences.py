@@ -32,7 +32,7 @@ STRENGTH = 5.0  # κ of Eq. 2, in utterances
 _APART = 0.15  # least silhouette; corpora of unrelated utterances have .1 or less, see benchmarks/sentences.py
 
 
-def find_sentences(content: np.ndarray, *, apart: float = _APART, seed: int = 0) -> np.ndarray:
+def find_sentences(content: np.ndarray, *, apart: float = _APART) -> np.ndarray:
     r"""Which utterances of a corpus say the same, by their sound.
 
     Average linkage over cosine distances (R. R. Sokal, C. D. Michener, 1958), cut into the number of groups, from 2 to
@@ -47,7 +47,6 @@ def find_sentences(content: np.ndarray, *, apart: float = _APART, seed: int = 0)
         content: What N utterances say, [N, D]: the mean over time of a state that knows words, standardised by speaker.
             Of more than 4,000 utterances a sample is grouped, and the others join the nearest group.
         apart: The least mean silhouette; below it nothing is taken to be repeated.
-        seed: Seed of the sample.
 
     Returns:
         The number of each utterance's sentence, int64 [N]; −1 for all where no sentences are found.
@@ -61,7 +60,7 @@ def find_sentences(content: np.ndarray, *, apart: float = _APART, seed: int = 0)
     """
     unit = _directions(content)
     nobody = np.full(len(unit), -1, dtype=np.int64)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     few = len(unit) <= _CLUSTERED
     sample = np.arange(len(unit)) if few else np.sort(rng.permutation(len(unit))[:_CLUSTERED])
     silhouette, found = _best_groups(unit[sample])
