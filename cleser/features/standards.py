@@ -16,12 +16,11 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from cleser.features.joined import JoinedFeatures
 from cleser.features.lexical import LexicalContent, LexicalOffsets
 from cleser.features.moments import GroupMoments, Moments
 from cleser.features.normalisation import CLAMP, Shrinkage, inverse
 from cleser.features.pooled import Features
-from cleser.features.stored import StoredFeatures
+from cleser.features.view import FeatureView
 
 
 @dataclass
@@ -104,7 +103,7 @@ def _standardise_alone(features: Features) -> None:
 
 
 def measure(
-    stored: StoredFeatures | JoinedFeatures,
+    stored: FeatureView,
     rows: pd.DataFrame,
     groups: pd.Series[str] | None,
     *,

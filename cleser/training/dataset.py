@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from cleser.features.sentences import measure_sentences
 from cleser.features.stored import BLOCK
 from cleser.models.batch import Batch
 from cleser.training.reading import Excerpt, Wanted
-from cleser.training.sources import WITH_TOKENS, Bare, Recoloured, Source
+from cleser.training.sources import WITH_TOKENS, Bare, Kept, Recoloured, Source
 from cleser.training.vocabulary import Vocabulary  # noqa: F401  (where users import it from)
 
 if TYPE_CHECKING:
@@ -175,12 +175,15 @@ class Dataset:
 
         Args:
             sentences: The N sentences; of an utterance with NA nothing is taken off.
+
+        Raises:
+            ValueError: The utterances are recordings, not stored features.
         """
+        features = self._stored("what is said can be taken off")
         codes, offsets = measure_sentences(
             sentences, lambda at: self.batch(at, tokens=False).summaries, self.shape
         )
         sentence = torch.full((len(self.source),), -1).scatter(0, self.at, codes)
-        features: Any = self.source  # recordings have no sentences taken off: these are of features
         return replace(self, source=Bare(features, sentence, offsets.float()))
 
     def recolouring(self, onto: Dataset, layers: Sequence[int], *, ridge: float) -> Recolouring:
@@ -200,12 +203,22 @@ class Dataset:
         return Recolouring(list(layers), groups, torch.stack(maps))
 
     def recoloured(self, by: Recolouring) -> Dataset:
-        """The same utterances, those of the recolouring's corpora moved."""
+        """The same utterances, those of the recolouring's corpora moved.
+
+        Raises:
+            ValueError: The utterances are recordings, not stored features.
+        """
+        features = self._stored("covariances can be changed")
         number = {name: i for i, name in enumerate(by.groups)}
         codes = torch.tensor([number.get(name, -1) for name in self.manifest["corpus"]])
         group = torch.full((len(self.source),), -1).scatter(0, self.at, codes)
-        features: Any = self.source  # recordings are not moved: these are features
         return replace(self, source=Recoloured(features, group, by))
+
+    def _stored(self, what: str) -> Kept:
+        """The source, where that is of features that are there already."""
+        if not isinstance(self.source, Kept):
+            raise ValueError(f"found recordings, expected stored features, of which {what}")
+        return self.source
 
     def summaries(self) -> Tensor:
         """Summary statistics of all, standardised, [N, L, C] on the CPU."""

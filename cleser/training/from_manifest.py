@@ -15,7 +15,8 @@ from cleser.features.moments import Moments
 from cleser.features.normalisation import Shrinkage
 from cleser.features.pooled import Record
 from cleser.features.standards import Standards, measure
-from cleser.features.stored import StoredFeatures, store_features
+from cleser.features.stored import store_features
+from cleser.features.view import FeatureView
 from cleser.progress import console, track
 from cleser.speech.audio import SHORTEST
 from cleser.speech.backbones import Backbone
@@ -137,7 +138,7 @@ def stored_features(
     *,
     title: str,
     record: Record | None = None,
-) -> StoredFeatures | JoinedFeatures:
+) -> FeatureView:
     """The features of some utterances in the cache's store, extracted where they are not there yet.
 
     Raises:
@@ -162,7 +163,7 @@ def stored_features(
             )
             for view in views
         ]  # fmt: skip
-    stored = found[0] if len(views) == 1 else JoinedFeatures.of(found)
+    stored: FeatureView = found[0] if len(views) == 1 else JoinedFeatures.of(found)
     if not len(stored):
         reasons = "; ".join(f"{p['path']}: {p['reason']}" for p in stored.left_out[:3])
         raise NothingUsableError(
@@ -172,7 +173,7 @@ def stored_features(
 
 
 def standards_of(
-    stored: StoredFeatures | JoinedFeatures,
+    stored: FeatureView,
     rows: pd.DataFrame,
     protocol: Protocol,
     reference: Moments | None = None,
@@ -194,7 +195,7 @@ def standards_of(
 class SummaryBlocks:
     """Utterance statistics [n, L, C] as they were extracted, a block of utterances at a time."""
 
-    def __init__(self, stored: StoredFeatures | JoinedFeatures) -> None:
+    def __init__(self, stored: FeatureView) -> None:
         self._stored = stored
 
     def __iter__(self) -> Iterator[Tensor]:

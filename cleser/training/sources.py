@@ -10,20 +10,20 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 from typing import Protocol as Interface
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cleser.features.joined import JoinedFeatures
 from cleser.features.pooled import Features
 from cleser.features.projection import described_by, projected
 from cleser.features.recolouring import Recolouring
 from cleser.features.sentences import take_off
 from cleser.features.standards import Standards
-from cleser.features.stored import BLOCK, StoredFeatures
+from cleser.features.stored import BLOCK
+from cleser.features.view import FeatureView
 
 if TYPE_CHECKING:
     from cleser.training.audio import AudioEncoder, Sounds
@@ -87,7 +87,7 @@ class Source(Interface):
 class Kept(Source):
     """What is alike for all features that are there already: nothing is decoded, and no backbone trained."""
 
-    features: StoredFeatures | JoinedFeatures | Features | Source
+    features: FeatureView | Features | Kept
     at_once = AT_ONCE
     excerpts = None
     shared_out = False  # every process reads them as fast as it would hear of them
@@ -137,7 +137,7 @@ class Stored(Kept):
         standards: What they are standardised by.
     """
 
-    features: StoredFeatures | JoinedFeatures
+    features: FeatureView
     standards: Standards
 
     def load(self, at: Tensor, *, tokens: bool = True, read: Sequence[Excerpt] = ()) -> Features:
@@ -149,8 +149,7 @@ class Stored(Kept):
     def join(self, others: Sequence[Stored]) -> Stored:
         """This and others, one after another."""
         parts = [self, *others]
-        kind: Any = type(self.features)
-        features = kind.join([p.features for p in parts])
+        features = type(self.features).join([p.features for p in parts])
         return Stored(features, Standards.join([p.standards for p in parts]))
 
 
@@ -164,7 +163,7 @@ class Bare(Kept):
         offsets: What is taken off the summaries of each sentence, [S, L, C].
     """
 
-    features: Stored | InMemory | Bare
+    features: Kept
     sentence: Tensor
     offsets: Tensor
 
@@ -182,8 +181,7 @@ class Bare(Kept):
             torch.where(p.sentence >= 0, p.sentence + shift, -1)
             for p, shift in zip(parts, shifts, strict=True)
         ]
-        first: Any = self.features
-        features = first.join([p.features for p in others])
+        features = self.features.join([p.features for p in others])
         return Bare(features, torch.cat(moved), torch.cat([p.offsets for p in parts]))
 
 
@@ -197,7 +195,7 @@ class Recoloured(Kept):
         recolouring: The groups' maps.
     """
 
-    features: Stored | InMemory | Bare
+    features: Kept
     group: Tensor
     recolouring: Recolouring
 
