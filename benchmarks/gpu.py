@@ -531,7 +531,7 @@ def _steps(job: Job, model: Model, tuning: FineTuning) -> list[str]:
     sizes = job.sizes
     backbone = tune(TransformersBackbone(model.folder), tuning)
     encoder = AudioEncoder(
-        backbone, PHONES, by_utterance=False, precision=tuning.precision, together=True
+        backbone, PHONES, by_utterance=False, precision=tuning.precision, whole_batch=True
     )
     encoder.to(DEVICE).train()
     objective = Objective(backbone.n_layers, 2 * backbone.dim).to(DEVICE).train()

@@ -261,7 +261,7 @@ def _row(name: str, data: Data, tuning: FineTuning, steps: int) -> None:
     recipe = method.build(config, Task(*data.shape, data.vocabulary, data.backbone.mix)).to(DEVICE)
     encoder = encoder_for(data.backbone, tuning, data.vocabulary, data.cast.protocol)
     assert encoder is not None
-    encoder.to(DEVICE).together = True
+    encoder.to(DEVICE).whole_batch = True
     parts = data.cast.parts(0)
     source, dev = (
         d.encoded_by(encoder) for d in (data.learned(parts), data.seen.subset(parts.dev))

@@ -1806,8 +1806,8 @@ FAULTS = (
     Fault(
         "what phonemes have stays on the processor",
         "training/audio.py",
-        "self.table.to(device),",
-        "self.table,",
+        "table=self.table.to(device),",
+        "table=self.table,",
         "tests/training/test_audio.py::test_what_phonemes_have_is_moved_with_the_batch_and_taken_off_their_frames_alone",
     ),
     Fault(

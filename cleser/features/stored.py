@@ -93,8 +93,15 @@ class StoredFeatures:
         if self._mapped > _MAPPED:
             self.store.release()
             self._mapped = 0
-        names = [self.utterances[i] for i in places]
-        return Features(names, of_tokens, offsets, of_summaries, phones, [], sizes, frames)
+        return Features(
+            utterances=[self.utterances[i] for i in places],
+            tokens=of_tokens,
+            offsets=offsets,
+            summaries=of_summaries,
+            phones=phones,
+            sizes=sizes,
+            frames=frames,
+        )
 
     def pick(self, at: Sequence[int]) -> StoredFeatures:
         """Some utterances, by position."""

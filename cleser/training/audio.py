@@ -9,13 +9,12 @@ and what training changes in the backbone is not undone by statistics that follo
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule
 
 from cleser.alignment import Alignment
 from cleser.anchors.pooling import pool_phones
@@ -26,6 +25,7 @@ from cleser.models.batch import Batch
 from cleser.speech.backbones import Backbone, Frames
 from cleser.speech.backbones.crew import Crew, device_of
 from cleser.speech.batching import batches_by_length
+from cleser.training.sharding import is_sharded
 
 PADDING: Final = 0.15
 """Largest share of what the backbone hears of a batch that is padding."""
@@ -69,30 +69,27 @@ class Sounds:
     def pick(self, places: list[int]) -> Sounds:
         """Some of the recordings, padded no longer than they need."""
         lengths = self.lengths[places]
-        return Sounds(
-            self.waveforms[places, : int(lengths.max())],
-            lengths,
-            [self.alignments[i] for i in places],
-            [self.content[i] for i in places],
-            Moments(*(m[places] for m in self.moments)),
-            {name: values[places] for name, values in self.labels.items()},
-            self.weight[places],
-            self.encoder,
-            self.table,
+        return replace(
+            self,
+            waveforms=self.waveforms[places, : int(lengths.max())],
+            lengths=lengths,
+            alignments=[self.alignments[i] for i in places],
+            content=[self.content[i] for i in places],
+            moments=Moments(*(m[places] for m in self.moments)),
+            labels={name: values[places] for name, values in self.labels.items()},
+            weight=self.weight[places],
         )
 
     def to(self, device: torch.device | str) -> Sounds:
         """The same recordings on another device."""
-        return Sounds(
-            self.waveforms.to(device),
-            self.lengths.to(device),
-            self.alignments,
-            self.content,
-            Moments(*(m.to(device) for m in self.moments)),
-            {name: values.to(device) for name, values in self.labels.items()},
-            self.weight.to(device),
-            self.encoder,
-            self.table.to(device),
+        return replace(
+            self,
+            waveforms=self.waveforms.to(device),
+            lengths=self.lengths.to(device),
+            moments=Moments(*(m.to(device) for m in self.moments)),
+            labels={name: values.to(device) for name, values in self.labels.items()},
+            weight=self.weight.to(device),
+            table=self.table.to(device),
         )
 
     def encoded(self) -> Batch:
@@ -116,8 +113,8 @@ class AudioEncoder(nn.Module):
         phonemes: Names behind the phonemes' integers.
         by_utterance: Standardise tokens by their own utterance's statistics.
         precision: Precision of the backbone's arithmetic.
-        together: Train on a batch in one piece. By default recordings of like length are encoded together, in as many
-            pieces as keep padding below `PADDING`: which utterances a batch has is the recipe's choice.
+        whole_batch: Train on a batch in one piece. By default recordings of like length are encoded together, in as
+            many pieces as keep padding below `PADDING`: which utterances a batch has is the recipe's choice.
     """
 
     def __init__(
@@ -127,10 +124,10 @@ class AudioEncoder(nn.Module):
         *,
         by_utterance: bool,
         precision: str = "float32",
-        together: bool = False,
+        whole_batch: bool = False,
     ) -> None:
         super().__init__()
-        self.together = together
+        self.whole_batch = whole_batch
         self.backbone = backbone
         self.phonemes = {name: i for i, name in enumerate(phonemes)}
         self.by_utterance = by_utterance
@@ -153,7 +150,7 @@ class AudioEncoder(nn.Module):
 
     def forward(self, sounds: Sounds) -> Batch:
         """Encode, with gradients where the backbone has any."""
-        if self.together:
+        if self.whole_batch:
             return self.batch(self._features(sounds, self.backbone), sounds)
 
         def encode(pieces: list[Sounds]) -> list[Features]:
@@ -166,7 +163,7 @@ class AudioEncoder(nn.Module):
         training = self.training
         self.eval()
         # A block whose weights are spread over processes gathers them in all: it encodes one piece after another.
-        alone = isinstance(self.backbone, FSDPModule)
+        alone = is_sharded(self.backbone)
         with Crew(self.backbone, 1 if alone else None) as crew, torch.no_grad():
             seconds = _BUDGET if crew.size == 1 else _SHARE
             features = self._encoded(
@@ -238,7 +235,13 @@ class AudioEncoder(nn.Module):
         tokens = self._standard_tokens(self._pool(spoken, bounds), counts, sounds.moments)
         summaries = _standard(self._pool(spoken, whole), *sounds.moments[2:])
         offsets = nn.functional.pad(counts.cumsum(0), (1, 0))
-        return Features([""] * len(sounds), tokens, offsets, summaries, phones)
+        return Features(
+            utterances=[""] * len(sounds),
+            tokens=tokens,
+            offsets=offsets,
+            summaries=summaries,
+            phones=phones,
+        )
 
     def _pool(self, frames: list[Tensor], bounds: list[Tensor]) -> Tensor:
         """Mean and standard deviation [S, L, 2D] of stretches of frames [T_i, L·D]."""

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from cleser.files import replacing
-from cleser.training.sharding import alike, whole
+from cleser.training.sharding import distribute_like, full_tensor
 
 
 class Restorable(Protocol):
@@ -99,7 +99,7 @@ class Checkpoint:
         self.weights = model.weights()
         self.found = model.found()
         self.slots = {
-            f"{number}.{name}": whole(tensor).cpu().clone()
+            f"{number}.{name}": full_tensor(tensor).cpu().clone()
             for number, slots in optimiser.state_dict()["state"].items()
             for name, tensor in slots.items()
         }
@@ -124,6 +124,6 @@ def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tens
     slots: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         number, slot = name.split(".", 1)
-        slots.setdefault(int(number), {})[slot] = alike(tensor, parameters[int(number)])
+        slots.setdefault(int(number), {})[slot] = distribute_like(tensor, parameters[int(number)])
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": slots, "param_groups": groups})

@@ -9,7 +9,6 @@ from typing import Final
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.distributed.fsdp import FSDPModule
 from torch.nn.utils.rnn import pad_sequence
 
 from cleser.alignment import Alignment
@@ -17,6 +16,7 @@ from cleser.alignment.packed import PackedAlignments
 from cleser.features.moments import Moments
 from cleser.training.audio import AudioEncoder, Sounds
 from cleser.training.reading import Excerpt, Excerpts
+from cleser.training.sharding import is_sharded
 from cleser.training.sources import Stored
 
 # Recordings that are recognised together: a backbone's layers are larger than what is kept.
@@ -62,7 +62,7 @@ class Heard:
     @property
     def shared_out(self) -> bool:
         """Whether each process encodes a share. A block whose weights are spread over processes takes all of them."""
-        return self.encoder is not None and not isinstance(self.encoder.backbone, FSDPModule)
+        return self.encoder is not None and not is_sharded(self.encoder.backbone)
 
     def __len__(self) -> int:
         return len(self.excerpts)
@@ -73,11 +73,11 @@ class Heard:
         standards = self.stored.standards
         content = standards.content
         return Sounds(
-            pad_sequence(waves, batch_first=True),
-            torch.tensor([len(w) for w in waves]),
-            [one.alignment for one in read],
-            [content.rows[corpus] for corpus in content.corpus[at].tolist()],
-            Moments(*(m[standards.group[at]] for m in standards.moments)),
+            waveforms=pad_sequence(waves, batch_first=True),
+            lengths=torch.tensor([len(w) for w in waves]),
+            alignments=[one.alignment for one in read],
+            content=[content.rows[corpus] for corpus in content.corpus[at].tolist()],
+            moments=Moments(*(m[standards.group[at]] for m in standards.moments)),
             encoder=self.encoder,
             table=content.with_zero,
         )

@@ -9,7 +9,7 @@ from cleser.speech.backbones.fine_tuning import load_trained, trained_tensors
 from cleser.training.audio import AudioEncoder, Sounds
 from cleser.training.dataset import Dataset
 from cleser.training.recipe import Found, Recipe
-from cleser.training.sharding import alike, whole
+from cleser.training.sharding import distribute_like, full_tensor
 
 
 class Learner(nn.Module):
@@ -53,7 +53,7 @@ class Learner(nn.Module):
         found = dict(self.recipe.state_dict())
         if self.encoder is not None:
             found |= {f"encoder:{n}": t for n, t in trained_tensors(self.encoder.backbone)}
-        return {n: whole(t.detach()).cpu().clone().contiguous() for n, t in found.items()}
+        return {n: full_tensor(t.detach()).cpu().clone().contiguous() for n, t in found.items()}
 
     def load_weights(self, weights: dict[str, Tensor]) -> None:
         """Put back what :meth:`weights` gave.
@@ -67,6 +67,5 @@ class Learner(nn.Module):
             backbone = self.encoder.backbone
             placed = backbone.state_dict()
             tensors = {n.split(":", 1)[1]: t for n, t in encoder.items()}
-            load_trained(
-                backbone, {n: alike(t, placed[n]) if n in placed else t for n, t in tensors.items()}
-            )
+            spread = {n: distribute_like(t, placed.get(n, t)) for n, t in tensors.items()}
+            load_trained(backbone, spread)

@@ -355,7 +355,7 @@ def test_what_is_padded_is_bounded_and_changes_nothing(specs, models, monkeypatc
     backbone = load_backbone(models["whisper"])
     sounds = noises([0.1, 2.0, 0.55, 1.9, 0.5, 1.0], backbone)
     heard = []
-    one = AudioEncoder(backbone, (), by_utterance=False, together=True)
+    one = AudioEncoder(backbone, (), by_utterance=False, whole_batch=True)
     other = AudioEncoder(backbone, (), by_utterance=False)
     forward = type(backbone).forward
 
