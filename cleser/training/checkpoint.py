@@ -60,7 +60,11 @@ class Checkpoint:
 
     @classmethod
     def load(cls, path: Path, model: Restorable, optimiser: torch.optim.Optimizer) -> Checkpoint:
-        """Read a checkpoint into a model and its optimiser; a fresh one where the file is missing."""
+        """Read a checkpoint into a model and its optimiser; a fresh one where the file is missing.
+
+        Raises:
+            ValueError: The file is cut off or damaged, or its backbone is another one or tuned in another way.
+        """
         if not path.exists():
             return cls()
         try:
@@ -93,6 +97,16 @@ class Checkpoint:
         """Note a finished epoch, and its weights if no epoch did better on development data, or in any case.
 
         Every process has to, since each may hold but a part.
+
+        Args:
+            model: What is trained.
+            line: The epoch's numbers. ``dev_uar`` and ``dev_ccc``, as far as they are there, add up to the score by
+                which epochs are compared, and ``dev_loss`` decides between those alike in it.
+            optimiser: Its state is kept, too.
+            keep: ``"best"``, or ``"last"`` to keep the weights of each epoch in place of the best one's.
+
+        Raises:
+            KeyError: The numbers lack ``dev_loss``.
         """
         self.epoch += 1
         self.history.append(line)

@@ -12,9 +12,7 @@ from cleser.alignment.folder import pack_alignments
 from cleser.corpora.protocol import Protocol
 from cleser.features.joined import JoinedFeatures
 from cleser.features.moments import Moments
-from cleser.features.normalisation import Shrinkage
 from cleser.features.pooled import Record
-from cleser.features.standards import Standards, measure
 from cleser.features.stored import store_features
 from cleser.features.view import FeatureView
 from cleser.progress import console, track
@@ -24,6 +22,7 @@ from cleser.training.dataset import Dataset, balance
 from cleser.training.heard import Heard
 from cleser.training.processes import processes
 from cleser.training.sources import Source, Stored
+from cleser.training.standardisation import standards_of
 from cleser.training.vocabulary import Vocabulary
 
 
@@ -141,6 +140,13 @@ def stored_features(
 ) -> FeatureView:
     """The features of some utterances in the cache's store, extracted where they are not there yet.
 
+    Args:
+        manifest: The utterances.
+        backbone: Turns recordings into frames; several that are joined have a store each.
+        alignments: When each utterance's phones sound, one for each row, None where nobody knows.
+        title: Text beside the progress bar.
+        record: What is kept of an utterance; by default its summary and its tokens.
+
     Raises:
         NothingUsableError: None of the recordings can be used.
         ValueError: Tokens are wanted of several backbones.
@@ -172,26 +178,6 @@ def stored_features(
     return stored
 
 
-def standards_of(
-    stored: FeatureView,
-    rows: pd.DataFrame,
-    protocol: Protocol,
-    reference: Moments | None = None,
-    distrusted: Collection[str] = (),
-) -> tuple[Standards, Moments]:
-    """Statistics by which features are standardised under a protocol, see :func:`cleser.features.standards.measure`."""
-    # Groups are None where nothing of the target may be known: the source measures everyone.
-    return measure(
-        stored,
-        rows,
-        groups_of(rows, protocol),
-        lexical=protocol.removes_content,
-        alone=protocol.normalisation == "utterance",
-        reference=reference,
-        shrinkage=shrinkage_of(rows, protocol, distrusted),
-    )
-
-
 class SummaryBlocks:
     """Utterance statistics [n, L, C] as they were extracted, a block of utterances at a time."""
 
@@ -211,27 +197,18 @@ def summaries_of(
     title: str,
     record: Record | None = None,
 ) -> tuple[SummaryBlocks, pd.DataFrame]:
-    """Utterance statistics as they were extracted, and the rows of the manifest that they describe."""
+    """Utterance statistics as they were extracted, and the rows of the manifest that they describe.
+
+    Args:
+        manifest: The utterances.
+        backbone: Turns recordings into frames.
+        phones: When each utterance's phones sound, one for each row, None where nobody knows.
+        title: Text beside the progress bar.
+        record: What the store keeps of an utterance; by default its summary and its tokens.
+
+    Raises:
+        NothingUsableError: None of the recordings can be used.
+        ValueError: Tokens are wanted of several backbones.
+    """
     stored = stored_features(manifest, backbone, phones, title=title, record=record)
     return SummaryBlocks(stored), manifest.iloc[stored.rows].reset_index(drop=True)
-
-
-def groups_of(rows: pd.DataFrame, protocol: Protocol) -> pd.Series[str] | None:
-    """The group that each utterance shares statistics with; None where only the source may have any."""
-    if protocol.normalisation == "utterance" or protocol.target_access == "nothing":
-        return None
-    if protocol.normalisation in ("speaker", "shrunk"):
-        return rows["speaker"].fillna(rows["corpus"])
-    if protocol.normalisation == "corpus":
-        return rows["corpus"]
-    raise ValueError(f"normalisation is {protocol.normalisation!r}, which nobody has settled yet")
-
-
-def shrinkage_of(
-    rows: pd.DataFrame, protocol: Protocol, distrusted: Collection[str]
-) -> Shrinkage | None:
-    """How speakers' statistics are drawn towards their corpus'; None where they are not."""
-    groups = groups_of(rows, protocol)
-    if protocol.normalisation != "shrunk" or groups is None:
-        return None
-    return Shrinkage(groups, rows["corpus"], distrusted=distrusted)

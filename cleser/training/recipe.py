@@ -141,7 +141,18 @@ class Recipe(nn.Module, ABC):
         """Refresh what has to be new in each epoch; nothing by default.
 
         Labels found here become the recipe's ``found``, from where the epoch's batches take them; datasets stay as they
-        are. Checkpoints keep it, so that a run that goes on need not find anything anew.
+        are. Pseudo-labels of the target, say, are ``self.found = Found(target={"emotion": labels})``, int64 [M], −1 for
+        utterances without. Checkpoints keep ``found``, so that a run that goes on need not find anything anew. All
+        processes have to find the same: they are seeded alike before this is called.
+
+        Args:
+            epoch: Number of the epoch that begins, from 0 on.
+            source: Labelled utterances to learn from, N; ``source.labels["emotion"]`` is int64 [N],
+                ``source.summaries()`` are their standardised features [N, L, C], and
+                :func:`~cleser.training.recognition.embedded` gives what the recipe makes of them now.
+            dev: Labelled utterances that are not learned from, by which epochs are compared.
+            target: The target's utterances, M, whose emotions are unknown (−1); None where :attr:`sees_target` is false
+                or the run is given none.
         """
 
     def prepare(self, dataset: Dataset) -> Dataset:
