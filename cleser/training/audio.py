@@ -23,7 +23,7 @@ from cleser.features.normalisation import scale
 from cleser.features.pooled import TOKEN, Features, token_bounds
 from cleser.models.batch import Batch
 from cleser.speech.backbones import Backbone, Frames
-from cleser.speech.backbones.crew import Crew, device_of
+from cleser.speech.backbones.replicas import ReplicaPool, device_of
 from cleser.speech.batching import batches_by_length
 from cleser.training.sharding import is_sharded
 
@@ -34,7 +34,7 @@ _SHARE: Final = 15.0  # of which each core encodes at a time: small shares end t
 
 
 @dataclass
-class Sounds:
+class WaveformBatch:
     """A batch of recordings on their way to become a :class:`~cleser.models.batch.Batch`.
 
     Attributes:
@@ -66,7 +66,7 @@ class Sounds:
     def __len__(self) -> int:
         return len(self.waveforms)
 
-    def pick(self, places: list[int]) -> Sounds:
+    def pick(self, places: list[int]) -> WaveformBatch:
         """Some of the recordings, padded no longer than they need."""
         lengths = self.lengths[places]
         return replace(
@@ -80,7 +80,7 @@ class Sounds:
             weight=self.weight[places],
         )
 
-    def to(self, device: torch.device | str) -> Sounds:
+    def to(self, device: torch.device | str) -> WaveformBatch:
         """The same recordings on another device."""
         return replace(
             self,
@@ -148,32 +148,35 @@ class AudioEncoder(nn.Module):
         self.training = mode
         return self
 
-    def forward(self, sounds: Sounds) -> Batch:
+    def forward(self, sounds: WaveformBatch) -> Batch:
         """Encode, with gradients where the backbone has any."""
         if self.whole_batch:
             return self.batch(self._features(sounds, self.backbone), sounds)
 
-        def encode(pieces: list[Sounds]) -> list[Features]:
+        def encode(pieces: list[WaveformBatch]) -> list[Features]:
             return [self._features(piece, self.backbone) for piece in pieces]
 
         return self.batch(self._encoded(sounds, float("inf"), encode), sounds)
 
-    def listen(self, sounds: Sounds) -> Batch:
+    def listen(self, sounds: WaveformBatch) -> Batch:
         """Encode without dropout and gradients, a bounded amount of sound at a time; on a CPU each core by itself."""
         training = self.training
         self.eval()
         # A block whose weights are spread over processes gathers them in all: it encodes one piece after another.
         alone = is_sharded(self.backbone)
-        with Crew(self.backbone, 1 if alone else None) as crew, torch.no_grad():
-            seconds = _BUDGET if crew.size == 1 else _SHARE
+        with ReplicaPool(self.backbone, 1 if alone else None) as replicas, torch.no_grad():
+            seconds = _BUDGET if replicas.size == 1 else _SHARE
             features = self._encoded(
-                sounds, seconds * self.backbone.rate, partial(crew.map, self._features)
+                sounds, seconds * self.backbone.rate, partial(replicas.map, self._features)
             )
         self.train(training)
         return self.batch(features, sounds)
 
     def _encoded(
-        self, sounds: Sounds, budget: float, encode: Callable[[list[Sounds]], list[Features]]
+        self,
+        sounds: WaveformBatch,
+        budget: float,
+        encode: Callable[[list[WaveformBatch]], list[Features]],
     ) -> Features:
         """Features of all recordings, those of like length encoded together."""
         pieces = batches_by_length(sounds.lengths.tolist(), budget, padding=PADDING)
@@ -181,7 +184,7 @@ class AudioEncoder(nn.Module):
         order = torch.tensor([place for places in pieces for place in places])
         return Features.join(parts).pick(order.argsort())
 
-    def batch(self, features: Features, sounds: Sounds) -> Batch:
+    def batch(self, features: Features, sounds: WaveformBatch) -> Batch:
         """The batch that recordings with these features are."""
         device = features.tokens.device
         return Batch(
@@ -195,10 +198,10 @@ class AudioEncoder(nn.Module):
             weight=sounds.weight,
         )
 
-    def _features(self, sounds: Sounds, backbone: Backbone) -> Features:
+    def _features(self, sounds: WaveformBatch, backbone: Backbone) -> Features:
         return self.pooled(self.frames(sounds, backbone), sounds)
 
-    def frames(self, sounds: Sounds, backbone: Backbone) -> Frames:
+    def frames(self, sounds: WaveformBatch, backbone: Backbone) -> Frames:
         """What a backbone makes of recordings, in single precision.
 
         Args:
@@ -210,7 +213,7 @@ class AudioEncoder(nn.Module):
             frames: Frames = backbone(sounds.waveforms, sounds.lengths)
         return frames._replace(hidden_states=frames.hidden_states.float())
 
-    def pooled(self, frames: Frames, sounds: Sounds) -> Features:
+    def pooled(self, frames: Frames, sounds: WaveformBatch) -> Features:
         """Tokens and summaries, standardised, on the frames' device; the offsets on the processor."""
         counted = frames.mask.cpu()  # all at once: each question makes a GPU wait
         rows = frames.hidden_states.unbind(1)  # by slices, each gradient would be as large as all

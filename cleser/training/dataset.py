@@ -17,12 +17,18 @@ from cleser.features.recolouring import Recolouring, covariances, recolouring
 from cleser.features.sentences import measure_sentences
 from cleser.features.stored import BLOCK
 from cleser.models.batch import Batch
-from cleser.training.reading import Excerpt, Wanted
-from cleser.training.sources import WITH_TOKENS, Bare, Kept, Recoloured, Source
+from cleser.training.reading import Excerpt, ExcerptRequest
+from cleser.training.sources import (
+    WITH_TOKENS,
+    ContentRemovedSource,
+    FeatureSource,
+    RecolouredSource,
+    Source,
+)
 from cleser.training.vocabulary import Vocabulary  # noqa: F401  (where users import it from)
 
 if TYPE_CHECKING:
-    from cleser.training.audio import AudioEncoder, Sounds
+    from cleser.training.audio import AudioEncoder, WaveformBatch
 
 
 @dataclass
@@ -115,7 +121,7 @@ class Dataset:
 
     def wanted(
         self, index: Sequence[int] | Tensor, crop: float | None = None, seeds: tuple[int, ...] = ()
-    ) -> Wanted | None:
+    ) -> ExcerptRequest | None:
         """What has to be read of the recordings at these positions; None where there is nothing to decode.
 
         Args:
@@ -126,7 +132,7 @@ class Dataset:
         if self.source.excerpts is None:
             return None
         at = torch.as_tensor(index, dtype=torch.long)
-        return Wanted(self.at[at].tolist(), crop, [(*seeds, i) for i in at.tolist()])
+        return ExcerptRequest(self.at[at].tolist(), crop, [(*seeds, i) for i in at.tolist()])
 
     def load(
         self,
@@ -134,7 +140,7 @@ class Dataset:
         *,
         tokens: bool = True,
         read: Sequence[Excerpt] | None = None,
-    ) -> Batch | Sounds:
+    ) -> Batch | WaveformBatch:
         """The utterances at these positions as a batch, or on their way to one where they are recordings.
 
         Args:
@@ -184,7 +190,7 @@ class Dataset:
             sentences, lambda at: self.batch(at, tokens=False).summaries, self.shape
         )
         sentence = torch.full((len(self.source),), -1).scatter(0, self.at, codes)
-        return replace(self, source=Bare(features, sentence, offsets.float()))
+        return replace(self, source=ContentRemovedSource(features, sentence, offsets.float()))
 
     def recolouring(self, onto: Dataset, layers: Sequence[int], *, ridge: float) -> Recolouring:
         """Maps that move each of the utterances' corpora onto other utterances, so that covariances are alike.
@@ -212,11 +218,11 @@ class Dataset:
         number = {name: i for i, name in enumerate(by.groups)}
         codes = torch.tensor([number.get(name, -1) for name in self.manifest["corpus"]])
         group = torch.full((len(self.source),), -1).scatter(0, self.at, codes)
-        return replace(self, source=Recoloured(features, group, by))
+        return replace(self, source=RecolouredSource(features, group, by))
 
-    def _stored(self, what: str) -> Kept:
+    def _stored(self, what: str) -> FeatureSource:
         """The source, where that is of features that are there already."""
-        if not isinstance(self.source, Kept):
+        if not isinstance(self.source, FeatureSource):
             raise ValueError(f"found recordings, expected stored features, of which {what}")
         return self.source
 

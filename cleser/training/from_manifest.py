@@ -19,9 +19,9 @@ from cleser.progress import console, track
 from cleser.speech.audio import SHORTEST
 from cleser.speech.backbones import Backbone
 from cleser.training.dataset import Dataset, balance
-from cleser.training.heard import Heard
+from cleser.training.heard import RecordingSource
 from cleser.training.processes import processes
-from cleser.training.sources import Source, Stored
+from cleser.training.sources import Source, StoredSource
 from cleser.training.standardisation import standards_of
 from cleser.training.vocabulary import Vocabulary
 
@@ -108,11 +108,11 @@ def load_dataset(
     standards, own = standards_of(stored, rows, protocol, reference, distrusted)
     labels = vocabulary.encode(rows)
     phonemes = {name: i for i, name in enumerate(vocabulary.phonemes)}
-    kept = Stored(stored, standards)
+    kept = StoredSource(stored, standards)
     source: Source = kept
     if from_audio:
         phones = [alignments[i] if alignments is not None else None for i in stored.rows]
-        source = Heard.of(rows, phones, backbone.rate, kept)
+        source = RecordingSource.of(rows, phones, backbone.rate, kept)
     dataset = Dataset(
         rows, source, labels, phonemes, balance(rows), stored.left_out, tokens=tokens or from_audio
     )

@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 from cleser.models.batch import Batch
 from cleser.speech.backbones.fine_tuning import load_trained, trained_tensors
-from cleser.training.audio import AudioEncoder, Sounds
+from cleser.training.audio import AudioEncoder, WaveformBatch
 from cleser.training.dataset import Dataset
-from cleser.training.recipe import Found, Recipe
+from cleser.training.recipe import FoundLabels, Recipe
 from cleser.training.sharding import distribute_like, full_tensor
 
 
@@ -23,13 +23,15 @@ class Learner(nn.Module):
         self.recipe = recipe
         self.encoder = encoder
 
-    def forward(self, source: Batch | Sounds, target: Batch | Sounds | None) -> dict[str, Tensor]:
+    def forward(
+        self, source: Batch | WaveformBatch, target: Batch | WaveformBatch | None
+    ) -> dict[str, Tensor]:
         """A step's loss and its terms."""
         return self.recipe.step(
             self._encoded(source), None if target is None else self._encoded(target)
         )
 
-    def _encoded(self, batch: Batch | Sounds) -> Batch:
+    def _encoded(self, batch: Batch | WaveformBatch) -> Batch:
         if isinstance(batch, Batch):
             return batch
         assert self.encoder is not None  # recordings come from datasets that have an encoder
@@ -46,7 +48,7 @@ class Learner(nn.Module):
 
     def load_found(self, tensors: dict[str, Tensor]) -> None:
         """Put back what :meth:`found` gave."""
-        self.recipe.found = Found.of(tensors)
+        self.recipe.found = FoundLabels.of(tensors)
 
     def weights(self) -> dict[str, Tensor]:
         """Copies on the CPU of everything that training changes."""

@@ -16,7 +16,7 @@ from cleser.experiments.sentence_check import (
 from cleser.features import Features
 from cleser.speech.backbones import AcousticBackbone
 from cleser.training.dataset import Dataset, balance
-from cleser.training.sources import InMemory
+from cleser.training.sources import MemorySource
 from tests.features.loops import without_sentences
 
 CLASSES = 3
@@ -47,7 +47,7 @@ def corpus(name, text, *, seed, speakers=6, sentences=5, repeats=2):
     nothing = torch.zeros(len(rows) + 1, dtype=torch.long)
     features = Features(rows["utterance"].tolist(), summaries[:0], nothing, summaries, [])
     labels = {"emotion": torch.tensor(grid["emotion"].to_numpy())}
-    return Dataset(rows, InMemory(features), labels, {}, balance(rows), [])
+    return Dataset(rows, MemorySource(features), labels, {}, balance(rows), [])
 
 
 def several(grid):
