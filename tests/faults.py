@@ -1748,6 +1748,28 @@ FAULTS = (
     ),
     # Backbones and their training
     Fault(
+        "commas in a folder's name begin settings",
+        "speech/backbones/spec.py",
+        'if Path(",".join(words[:n])).expanduser().is_dir()), 1)',
+        "if False), 1)",
+        "tests/speech/test_backbone_spec.py",
+    ),
+    Fault(
+        "recordings are taken for features",
+        "training/dataset.py",
+        "if not isinstance(self.source, FeatureSource):",
+        "if False:",
+        "tests/training/test_dataset.py::"
+        "test_of_recordings_nothing_is_taken_off_and_nothing_is_moved",
+    ),
+    Fault(
+        "features in half precision are standardised in it",
+        "features/standards.py",
+        "wide = torch.promote_types(values.dtype, torch.float32)",
+        "wide = values.dtype",
+        "tests/features/test_normalisation.py::test_features_keep_their_type_and_their_memory",
+    ),
+    Fault(
         "a fused step of the optimiser goes unseen",
         "training/loop.py",
         "        optimiser.register_step_post_hook(_count_changes)\n",
