@@ -36,7 +36,7 @@ from cleser.recipes.probe import Probe, ProbeConfig
 from cleser.speech import load_backbone
 from cleser.training.dataset import Dataset, balance
 from cleser.training.from_manifest import summaries_of
-from cleser.training.sources import InMemory
+from cleser.training.sources import MemorySource
 
 EMOTIONS = ("anger", "happiness", "neutral", "sadness")
 MEASURES = {"cka_debiased": 1, "coral_debiased": -1, "cosine": 1}  # whether greater is more alike
@@ -147,7 +147,7 @@ def packed(x: Tensor, y: Tensor, rows: pd.DataFrame, layer: int) -> Dataset:
     nothing = torch.zeros(len(x) + 1, dtype=torch.long)
     one = x[:, layer : layer + 1]
     features = Features(rows["utterance"].tolist(), one[:0], nothing, one, [])
-    return Dataset(rows, InMemory(features), {"emotion": y}, {}, balance(rows), [])
+    return Dataset(rows, MemorySource(features), {"emotion": y}, {}, balance(rows), [])
 
 
 def correlated(

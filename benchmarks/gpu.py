@@ -65,7 +65,7 @@ from cleser.relations import Relation, differ, same
 from cleser.speech import Alignment, TransformersBackbone
 from cleser.speech.backbones.fine_tuning import FineTuning, parameter_groups, tune
 from cleser.speech.batching import batches_by_length
-from cleser.training.audio import AudioEncoder, Sounds
+from cleser.training.audio import AudioEncoder, WaveformBatch
 
 ROOT = Path(__file__).resolve().parents[1]
 RATE = 16000
@@ -531,7 +531,7 @@ def _steps(job: Job, model: Model, tuning: FineTuning) -> list[str]:
     sizes = job.sizes
     backbone = tune(TransformersBackbone(model.folder), tuning)
     encoder = AudioEncoder(
-        backbone, PHONES, by_utterance=False, precision=tuning.precision, together=True
+        backbone, PHONES, by_utterance=False, precision=tuning.precision, whole_batch=True
     )
     encoder.to(DEVICE).train()
     objective = Objective(backbone.n_layers, 2 * backbone.dim).to(DEVICE).train()
@@ -558,7 +558,10 @@ ORDER = (
 
 
 def one_step(
-    encoder: AudioEncoder, objective: Objective, optimiser: torch.optim.Optimizer, batch: Sounds
+    encoder: AudioEncoder,
+    objective: Objective,
+    optimiser: torch.optim.Optimizer,
+    batch: WaveformBatch,
 ) -> dict[str, float]:
     """A step, with its parts' milliseconds; gradients mark where they leave a part, so that nothing is cut."""
     marks = Marks()
@@ -585,7 +588,7 @@ def one_step(
     return times
 
 
-def sounds(sizes: Sizes, backbone: TransformersBackbone, seed: int) -> Sounds:
+def sounds(sizes: Sizes, backbone: TransformersBackbone, seed: int) -> WaveformBatch:
     """A batch of two languages, with phones of .08 s."""
     count = sizes.utterances
     longest = round(sizes.crop * RATE)
@@ -596,7 +599,7 @@ def sounds(sizes: Sizes, backbone: TransformersBackbone, seed: int) -> Sounds:
     shape = (count, backbone.n_layers, 2 * backbone.dim)
     zero, one = torch.zeros(shape), torch.ones(shape)
     numbers = torch.arange(count)
-    return Sounds(
+    return WaveformBatch(
         pad_sequence(waves, batch_first=True),
         torch.tensor(samples),
         [_phones(n / RATE, draw) for n in samples],

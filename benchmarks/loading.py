@@ -26,7 +26,7 @@ import soundfile
 import torch
 
 from cleser.speech.batching import batches_by_length
-from cleser.training.audio import PADDING, Sounds
+from cleser.training.audio import PADDING, WaveformBatch
 from cleser.training.dataset import Dataset
 from cleser.training.loading import StepLoader
 from cleser.training.reading import Excerpts
@@ -42,13 +42,13 @@ class Waves:
     def __init__(self, excerpts: Excerpts) -> None:
         self.excerpts = excerpts
 
-    def load(self, at: torch.Tensor, *, tokens: bool = True, read: Any = ()) -> Sounds:
+    def load(self, at: torch.Tensor, *, tokens: bool = True, read: Any = ()) -> WaveformBatch:
         """What has been read, padded."""
         waves = [torch.from_numpy(one.wave) for one in read]
         padded = torch.nn.utils.rnn.pad_sequence(waves, batch_first=True)
         lengths = torch.tensor([len(w) for w in waves])
         nothing: Any = ()
-        return Sounds(padded, lengths, [None] * len(read), [{}] * len(read), nothing)
+        return WaveformBatch(padded, lengths, [None] * len(read), [{}] * len(read), nothing)
 
 
 def main() -> None:

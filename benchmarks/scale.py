@@ -38,7 +38,7 @@ from cleser.speech import utterance_key
 from cleser.training.dataset import Dataset, balance
 from cleser.training.loop import train
 from cleser.training.recipe import Task
-from cleser.training.sources import Stored
+from cleser.training.sources import StoredSource
 from cleser.training.vocabulary import Vocabulary
 
 EMOTIONS = ("anger", "happiness", "neutral", "sadness")
@@ -155,7 +155,9 @@ def dataset_of(
     lexical = "tokens" in store.settings.pooling
     standards, _ = measure(stored, part, part["speaker"], lexical=lexical)
     phonemes = {name: i for i, name in enumerate(names.phonemes)}
-    return Dataset(part, Stored(stored, standards), names.encode(part), phonemes, balance(part), [])
+    return Dataset(
+        part, StoredSource(stored, standards), names.encode(part), phonemes, balance(part), []
+    )
 
 
 def run(name: str, folder: Path, epochs: int, size: int) -> dict[str, float]:

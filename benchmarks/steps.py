@@ -48,11 +48,11 @@ from cleser.features.standards import measure
 from cleser.models import Batch, LayerMix
 from cleser.speech import Backbone, load_backbone, utterance_key
 from cleser.speech.backbones.fine_tuning import FineTuning
-from cleser.training.audio import AudioEncoder, Sounds
+from cleser.training.audio import AudioEncoder, WaveformBatch
 from cleser.training.dataset import Dataset, balance
 from cleser.training.recipe import Recipe, Task
 from cleser.training.sharding import clip_gradients
-from cleser.training.sources import Stored
+from cleser.training.sources import StoredSource
 from cleser.training.vocabulary import Vocabulary
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -182,7 +182,7 @@ def _random_data(folder: Path, count: int, layers: int, channels: int) -> tuple[
         standards, _ = measure(stored, rows, rows["speaker"], lexical=False)
         if language == "pl":
             rows["emotion"] = pd.Series([None] * count, dtype="str")
-        datasets.append(Dataset(rows, Stored(stored, standards), NAMES.encode(rows),
+        datasets.append(Dataset(rows, StoredSource(stored, standards), NAMES.encode(rows),
                                 {p: i for i, p in enumerate(PHONES)}, balance(rows), []))  # fmt: skip
     return tuple(datasets)
 
@@ -261,7 +261,7 @@ def _row(name: str, data: Data, tuning: FineTuning, steps: int) -> None:
     recipe = method.build(config, Task(*data.shape, data.vocabulary, data.backbone.mix)).to(DEVICE)
     encoder = encoder_for(data.backbone, tuning, data.vocabulary, data.cast.protocol)
     assert encoder is not None
-    encoder.to(DEVICE).together = True
+    encoder.to(DEVICE).whole_batch = True
     parts = data.cast.parts(0)
     source, dev = (
         d.encoded_by(encoder) for d in (data.learned(parts), data.seen.subset(parts.dev))
@@ -298,7 +298,7 @@ def _loaded(dataset: Dataset, at: Tensor, crop: float) -> Any:
     return dataset.load(at, read=dataset.source.excerpts.read(wanted))
 
 
-def _step(recipe: Recipe, encoder: AudioEncoder, sounds: list[Sounds]) -> Times:
+def _step(recipe: Recipe, encoder: AudioEncoder, sounds: list[WaveformBatch]) -> Times:
     """One step, cut where gradients pass from one part to the next."""
     watch = _Watch()
     frames = [encoder.frames(s, encoder.backbone) for s in sounds]

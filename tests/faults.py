@@ -1220,9 +1220,9 @@ FAULTS = (
     ),
     Fault(
         "nothing is clamped",
-        "features/normalisation.py",
-        ".clamp(-CLAMP, CLAMP)",
-        "",
+        "features/standards.py",
+        "CLAMP if standard > CLAMP else -CLAMP",
+        "standard if standard > CLAMP else -CLAMP",
         "tests/features/test_normalisation.py",
     ),
     Fault(
@@ -1748,6 +1748,28 @@ FAULTS = (
     ),
     # Backbones and their training
     Fault(
+        "commas in a folder's name begin settings",
+        "speech/backbones/spec.py",
+        'if Path(",".join(words[:n])).expanduser().is_dir()), 1)',
+        "if False), 1)",
+        "tests/speech/test_backbone_spec.py",
+    ),
+    Fault(
+        "recordings are taken for features",
+        "training/dataset.py",
+        "if not isinstance(self.source, FeatureSource):",
+        "if False:",
+        "tests/training/test_dataset.py::"
+        "test_of_recordings_nothing_is_taken_off_and_nothing_is_moved",
+    ),
+    Fault(
+        "features in half precision are standardised in it",
+        "features/standards.py",
+        "wide = torch.promote_types(values.dtype, torch.float32)",
+        "wide = values.dtype",
+        "tests/features/test_normalisation.py::test_features_keep_their_type_and_their_memory",
+    ),
+    Fault(
         "a fused step of the optimiser goes unseen",
         "training/loop.py",
         "        optimiser.register_step_post_hook(_count_changes)\n",
@@ -1806,8 +1828,8 @@ FAULTS = (
     Fault(
         "what phonemes have stays on the processor",
         "training/audio.py",
-        "self.table.to(device),",
-        "self.table,",
+        "table=self.table.to(device),",
+        "table=self.table,",
         "tests/training/test_audio.py::test_what_phonemes_have_is_moved_with_the_batch_and_taken_off_their_frames_alone",
     ),
     Fault(

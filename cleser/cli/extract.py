@@ -135,15 +135,18 @@ def with_layers(backbone: str, layers: Sequence[str]) -> str:
     >>> with_layers("microsoft/wavlm-large", ["middle"])
     'microsoft/wavlm-large,layers=middle'
     """
+    from cleser.speech.backbones.spec import ACOUSTIC, BackboneSpec
+
     if list(layers) == ["all"]:
         return backbone
-    if backbone == "acoustic" or ",layers=" in backbone:
+    spec = BackboneSpec.parse(backbone)
+    if spec.source == ACOUSTIC or spec.count("layers"):
         raise ValueError(
             f"--layers {' '.join(layers)} does not go with --backbone {backbone}, expected a model of "
             "transformers whose layers are not named yet"
         )
     if len(layers) == 1 and layers[0].isalpha():
-        return f"{backbone},layers={layers[0]}"
+        return str(spec.having("layers", layers[0]))
     numbers: list[int] = []
     for part in layers:
         first, colon, last = part.partition(":")
@@ -157,4 +160,4 @@ def with_layers(backbone: str, layers: Sequence[str]) -> str:
         if not meant:
             raise wrong
         numbers += meant
-    return f"{backbone},layers={'+'.join(map(str, numbers))}"
+    return str(spec.having("layers", "+".join(map(str, numbers))))

@@ -123,7 +123,7 @@ def encoder_for(
         vocabulary.phonemes,
         by_utterance=protocol.normalisation == "utterance",
         precision=tuning.precision,
-        together=tuning.shard,  # spread over processes, which have to take as many pieces each
+        whole_batch=tuning.shard,  # spread over processes, which have to take as many pieces each
     )
 
 

@@ -27,7 +27,7 @@ from cleser.recipe_names import with_current_name
 from cleser.settings import check_kind, read_yaml, restored
 from cleser.speech.backbones import Backbone, load_backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
-from cleser.speech.backbones.open import BESIDE
+from cleser.speech.backbones.spec import BackboneSpec
 from cleser.training.dataset import Dataset
 from cleser.training.from_manifest import load_dataset, record_for
 from cleser.training.learner import Learner
@@ -212,12 +212,10 @@ def _settled(folder: Path, protocol: Protocol) -> str:
 
 def _with_own_backbone(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     """An exported model may bring its backbone along."""
-    spec = settings["backbone"]
-    beside = BESIDE if spec.startswith(BESIDE) else ""
-    source, *options = spec.removeprefix(beside).split(",")
-    if source != BACKBONE_FOLDER or not (folder / source).is_dir():
+    spec = BackboneSpec.parse(settings["backbone"])
+    if spec.source != BACKBONE_FOLDER or not (folder / BACKBONE_FOLDER).is_dir():
         return settings
-    return {**settings, "backbone": beside + ",".join([str(folder / source), *options])}
+    return {**settings, "backbone": str(spec.at(folder / BACKBONE_FOLDER))}
 
 
 def _of_member(tensors: dict[str, Tensor], number: int, members: int) -> dict[str, Tensor]:

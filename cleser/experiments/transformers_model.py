@@ -37,7 +37,7 @@ from cleser.experiments.fitted import Fitted, offered
 from cleser.experiments.neural import FittedRecipe, mean_logits
 from cleser.experiments.saved import SavedRun, open_run
 from cleser.features.moments import Moments
-from cleser.training.audio import AudioEncoder, Sounds
+from cleser.training.audio import AudioEncoder, WaveformBatch
 
 # It stands beside the package export and not in it, since scripts of those who use exported runs hold the line above.
 # Wherever it moved to, that line would have to keep working.
@@ -146,11 +146,11 @@ class CleserForAudioClassification(PreTrainedModel):
         assert shares is not None
         return shares(self.encoder(sounds).summaries.flatten(1).cpu()).to(waveforms.device)
 
-    def _sounds(self, waveforms: Tensor, mask: Tensor | None) -> Sounds:
+    def _sounds(self, waveforms: Tensor, mask: Tensor | None) -> WaveformBatch:
         count, longest = waveforms.shape
         lengths = torch.full((count,), longest) if mask is None else mask.sum(1).long()
         moments = [self.get_buffer(name).expand(count, -1, -1) for name in Moments._fields]
-        return Sounds(
+        return WaveformBatch(
             waveforms=waveforms.float(),
             lengths=lengths.to(waveforms.device),
             alignments=[None] * count,

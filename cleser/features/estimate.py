@@ -15,7 +15,7 @@ from cleser.features.pooled import Record
 from cleser.features.store import PooledStore
 from cleser.features.utterance import Utterance
 from cleser.speech.backbones import Backbone
-from cleser.speech.backbones.crew import device_of
+from cleser.speech.backbones.replicas import device_of
 
 
 class Estimate(NamedTuple):

@@ -28,7 +28,7 @@ from cleser.features.store_writer import StoreWriter
 from cleser.features.utterance import Utterance
 from cleser.files import write_text
 from cleser.speech.backbones import Backbone
-from cleser.speech.backbones.crew import Crew, moved_to
+from cleser.speech.backbones.replicas import ReplicaPool, moved_to
 
 Announce = Callable[[str], object]
 # Seconds of sound from which on size and time are said.
@@ -119,11 +119,11 @@ def extract_to_store(
             estimate = Estimate.of(todo, store, record)
             estimate.check(store.folder)
             with moved_to(backbone, device):
-                crew = Crew(backbone, workers)
+                replicas = ReplicaPool(backbone, workers)
                 if announce and estimate.seconds >= announce_from:
-                    announce(estimate.said(backbone, crew.size))
-                pipeline = Pipeline(crew, record, seconds or _batch(crew.device), advance)
-                with writer_of(store, rank) as writer, crew, ThreadPoolExecutor(1) as scribe:
+                    announce(estimate.said(backbone, replicas.size))
+                pipeline = Pipeline(replicas, record, seconds or _batch(replicas.device), advance)
+                with writer_of(store, rank) as writer, replicas, ThreadPoolExecutor(1) as scribe:
                     pipeline.run(todo, readers, scribe, writer)
             padding = pipeline.padding
             store.refresh()

@@ -61,14 +61,13 @@ class JoinedFeatures:
         wide = [pad(f.summaries, (0, width - f.summaries.shape[-1])) for f in found]
         first = found[0]
         return Features(
-            first.utterances,
-            torch.empty(0, *self.shape),
-            first.offsets,
-            torch.cat(wide, 1),
-            [],
-            [],
-            first.sizes,
-            first.frames,
+            utterances=first.utterances,
+            tokens=torch.empty(0, *self.shape),
+            offsets=first.offsets,
+            summaries=torch.cat(wide, 1),
+            phones=[],
+            sizes=first.sizes,
+            frames=first.frames,
         )
 
     @classmethod

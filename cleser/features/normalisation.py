@@ -8,7 +8,6 @@ other recordings of that speaker: a result must say so.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,69 +15,15 @@ import torch
 from torch import Tensor
 
 from cleser.features.moments import GroupMoments, Moments, RunningMoments
-from cleser.features.pooled import Features
 
 _CONSTANT = 1e-8  # a channel with less spread has none
 CLAMP = 6.0  # standard deviations; beyond lie clicks, clipping and tracking errors
 
 
-def standardise(
-    features: Features,
-    groups: pd.Series[str],
-    *,
-    reference: Moments | None = None,
-    shrinkage: Shrinkage | None = None,
-) -> Features:
-    r"""Standardise tokens and summaries within groups.
-
-    .. math:: z = (x - \mu_{g}) / \sigma_{g} \qquad (1)
-
-    over all tokens (utterances) of the group g that an utterance belongs to, each channel by itself,
-    clamped to ±6.
-
-    Args:
-        features: Features of N utterances.
-        groups: N group names, say speakers; NA puts an utterance into a group of the unknown.
-        reference: Statistics to use for everyone instead, as :meth:`GroupMoments.typical` gives them.
-        shrinkage: Draws the groups' statistics towards those of larger ones, Eq. 2.
-
-    Raises:
-        ValueError: The groups are not as many as the utterances.
-
-    >>> from cleser.features import Features
-    >>> features = Features(["a", "b"], torch.zeros(2, 1, 1), torch.tensor([0, 1, 2]),
-    ...                     torch.tensor([[[2.0]], [[6.0]]]), ["a", "o"])
-    >>> standardise(features, pd.Series(["anna", "anna"])).summaries.flatten().tolist()
-    [-1.0, 1.0]
-    """
-    if len(groups) != len(features):
-        raise ValueError(f"found {len(groups)} groups, expected one for each of {len(features)}")
-    if reference is not None:
-        tokens = _standard(features.tokens, reference.token_mean, reference.token_std)
-        summaries = _standard(features.summaries, reference.summary_mean, reference.summary_std)
-        return replace(features, tokens=tokens, summaries=summaries)
-    codes = torch.from_numpy(pd.factorize(groups.fillna(""))[0].astype(np.int64))
-    if shrinkage is not None:
-        gathered = GroupMoments(int(codes.max()) + 1)
-        gathered.add(features, codes)
-        own = shrinkage.shrink(gathered)
-        of_tokens = codes.repeat_interleave(features.offsets.diff())
-        return replace(
-            features,
-            tokens=_standard(features.tokens, own.token_mean[of_tokens], own.token_std[of_tokens]),
-            summaries=_standard(
-                features.summaries, own.summary_mean[codes], own.summary_std[codes]
-            ),
-        )
-    return replace(
-        features,
-        tokens=_by_group(features.tokens, codes.repeat_interleave(features.offsets.diff())),
-        summaries=_by_group(features.summaries, codes),
-    )
-
-
 class StandardisedSummaries:
-    """Summaries [N, L, C] standardised within groups, Eq. 1, a block at a time.
+    """Summaries [N, L, C] standardised within groups, a block at a time.
+
+    As :func:`~cleser.features.standards.standardise` does with all at once.
 
     Args:
         blocks: Some utterances' summaries after others', [n, L, C] each; can be gone over more than once.
@@ -115,7 +60,7 @@ class Shrinkage:
     standardised to nothing then, and with many utterances w is nearly one.
 
     Args:
-        groups: N group names, as :func:`standardise` gets them.
+        groups: N group names, as :func:`~cleser.features.standards.standardise` gets them.
         corpora: N names of the larger groups; each group lies in one of them.
         distrusted: Groups with w = 0, say speakers who are known to show one emotion.
         strength: κ, in utterances.
@@ -152,27 +97,6 @@ class Shrinkage:
             variance = weight * std.square() + (1 - weight) * std_c[self.corpus].square()
             mixed.append(variance.sqrt())
         return Moments(*(m.float() for m in mixed))
-
-
-def standardise_utterances(features: Features, reference: Moments) -> Features:
-    """Standardise each utterance's tokens by their own statistics, and summaries by a reference's.
-
-    An utterance's summary cannot be standardised by itself, since it is its statistics.
-    """
-    codes = torch.arange(len(features)).repeat_interleave(features.offsets.diff())
-    summaries = _standard(features.summaries, reference.summary_mean, reference.summary_std)
-    return replace(features, tokens=_by_group(features.tokens, codes), summaries=summaries)
-
-
-def _by_group(values: Tensor, codes: Tensor) -> Tensor:
-    running = RunningMoments(int(codes.max()) + 1)
-    running.add(values, codes)
-    mean, std = running.each()
-    return scale(values.double() - mean[codes], std[codes]).to(values.dtype)
-
-
-def _standard(values: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    return scale(values.double() - mean, std).to(values.dtype)
 
 
 def scale(centred: Tensor, std: Tensor) -> Tensor:

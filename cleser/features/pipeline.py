@@ -21,7 +21,7 @@ from cleser.features.pooled import Record
 from cleser.features.store_writer import StoreWriter
 from cleser.features.utterance import Utterance
 from cleser.speech.audio import CANCELLED, AudioError, channels_cancel, load_audio
-from cleser.speech.backbones.crew import Crew
+from cleser.speech.backbones.replicas import ReplicaPool
 from cleser.speech.batching import batches_by_length
 
 _Cut = tuple[Tensor, list[str]]
@@ -45,7 +45,7 @@ class Pipeline:
     """Encodes utterances batch by batch and writes them to a store.
 
     Args:
-        crew: The backbone, and the threads that encode with it.
+        replicas: The backbone, and the threads that encode with it.
         record: What is kept of an utterance.
         seconds: How much sound a batch may hold, padding included.
         advance: Called with the number of utterances finished, for progress.
@@ -53,13 +53,13 @@ class Pipeline:
 
     def __init__(
         self,
-        crew: Crew,
+        replicas: ReplicaPool,
         record: Record,
         seconds: float,
         advance: Callable[[int], object] | None,
     ) -> None:
-        self.crew = crew
-        self.backbone = crew.backbone
+        self.replicas = replicas
+        self.backbone = replicas.backbone
         self.record = record
         self.seconds = seconds
         self.advance = advance
@@ -107,9 +107,9 @@ class Pipeline:
             self._encoded += heard
             self._padded += max(map(len, sounds), default=0) * len(sounds) - heard
             coming.append(
-                _Encoded(group, batch, self.crew.pool.submit(self._encode, batch, sounds))
+                _Encoded(group, batch, self.replicas.pool.submit(self._encode, batch, sounds))
             )
-            if len(coming) > 2 * self.crew.size:
+            if len(coming) > 2 * self.replicas.size:
                 yield coming.popleft()
         yield from coming
 
@@ -132,9 +132,9 @@ class Pipeline:
 
     def _budget(self, items: list[Utterance]) -> float:
         """Each of several workers gets a few batches: with one or two, some would be done long before others."""
-        if self.crew.size == 1:
+        if self.replicas.size == 1:
             return self.seconds
-        share = sum(item.seconds for item in items) / self.crew.size
+        share = sum(item.seconds for item in items) / self.replicas.size
         return min(self.seconds, share / _TURNS)
 
     def _load(self, item: Utterance) -> Tensor | None:
@@ -155,7 +155,7 @@ class Pipeline:
         """Set the model to a batch; what a GPU gives may still be on its way when this returns."""
         if not batch:
             return None, []
-        backbone, device = self.crew.mine, self.crew.device
+        backbone, device = self.replicas.mine, self.replicas.device
         lengths = torch.tensor([len(sound) for sound in sounds])
         padded = pad_sequence(sounds, batch_first=True)
         padded = padded.pin_memory() if device.type == "cuda" else padded

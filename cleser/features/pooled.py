@@ -64,15 +64,15 @@ class Features:
         offsets = torch.nn.functional.pad(counts.cumsum(0), (1, 0))
         first = (self.offsets[at] - offsets[:-1]).repeat_interleave(counts)
         tokens = first + torch.arange(len(first))
-        return Features(
-            [self.utterances[i] for i in at.tolist()],
-            self.tokens[tokens],
-            offsets,
-            self.summaries[at],
-            [self.phones[i] for i in tokens.tolist()],
-            self.left_out,
-            None if self.sizes is None else self.sizes[tokens],
-            None if self.frames is None else self.frames[at],
+        return replace(
+            self,
+            utterances=[self.utterances[i] for i in at.tolist()],
+            tokens=self.tokens[tokens],
+            offsets=offsets,
+            summaries=self.summaries[at],
+            phones=[self.phones[i] for i in tokens.tolist()],
+            sizes=None if self.sizes is None else self.sizes[tokens],
+            frames=None if self.frames is None else self.frames[at],
         )
 
     @classmethod
@@ -82,14 +82,14 @@ class Features:
         sizes = [p.sizes for p in parts if p.sizes is not None]
         frames = [p.frames for p in parts if p.frames is not None]
         return cls(
-            [name for p in parts for name in p.utterances],
-            torch.cat([p.tokens for p in parts]),
-            torch.nn.functional.pad(counts.cumsum(0), (1, 0)),
-            torch.cat([p.summaries for p in parts]),
-            [phone for p in parts for phone in p.phones],
-            [problem for p in parts for problem in p.left_out],
-            torch.cat(sizes) if len(sizes) == len(parts) else None,
-            torch.cat(frames) if len(frames) == len(parts) else None,
+            utterances=[name for p in parts for name in p.utterances],
+            tokens=torch.cat([p.tokens for p in parts]),
+            offsets=torch.nn.functional.pad(counts.cumsum(0), (1, 0)),
+            summaries=torch.cat([p.summaries for p in parts]),
+            phones=[phone for p in parts for phone in p.phones],
+            left_out=[problem for p in parts for problem in p.left_out],
+            sizes=torch.cat(sizes) if len(sizes) == len(parts) else None,
+            frames=torch.cat(frames) if len(frames) == len(parts) else None,
         )
 
     def without_tokens(self) -> Features:

@@ -13,6 +13,8 @@ other.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import pandas as pd
 import torch
@@ -20,14 +22,17 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 from torch import Tensor
 
+from cleser.features.stored import BLOCK
+
 # Most utterances whose pairs are compared; the others join the nearest sentence.
 _CLUSTERED = 4000
 _FEWEST = 8  # utterances, of which one can say that some are alike
 _CHOICES = 40  # numbers of sentences that are tried
+STRENGTH = 5.0  # κ of Eq. 2, in utterances
 _APART = 0.15  # least silhouette; corpora of unrelated utterances have .1 or less, see benchmarks/sentences.py
 
 
-def find_sentences(content: np.ndarray, *, apart: float = _APART, seed: int = 0) -> np.ndarray:
+def find_sentences(content: np.ndarray, *, apart: float = _APART) -> np.ndarray:
     r"""Which utterances of a corpus say the same, by their sound.
 
     Average linkage over cosine distances (R. R. Sokal, C. D. Michener, 1958), cut into the number of groups, from 2 to
@@ -42,7 +47,6 @@ def find_sentences(content: np.ndarray, *, apart: float = _APART, seed: int = 0)
         content: What N utterances say, [N, D]: the mean over time of a state that knows words, standardised by speaker.
             Of more than 4,000 utterances a sample is grouped, and the others join the nearest group.
         apart: The least mean silhouette; below it nothing is taken to be repeated.
-        seed: Seed of the sample.
 
     Returns:
         The number of each utterance's sentence, int64 [N]; −1 for all where no sentences are found.
@@ -56,7 +60,7 @@ def find_sentences(content: np.ndarray, *, apart: float = _APART, seed: int = 0)
     """
     unit = _directions(content)
     nobody = np.full(len(unit), -1, dtype=np.int64)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     few = len(unit) <= _CLUSTERED
     sample = np.arange(len(unit)) if few else np.sort(rng.permutation(len(unit))[:_CLUSTERED])
     silhouette, found = _best_groups(unit[sample])
@@ -151,7 +155,7 @@ def sentences_of(rows: pd.DataFrame, content: np.ndarray | None = None) -> pd.Se
 
 
 def remove_sentences(
-    summaries: Tensor, sentences: pd.Series[str], *, strength: float = 5.0
+    summaries: Tensor, sentences: pd.Series[str], *, strength: float = STRENGTH
 ) -> Tensor:
     """Take the mean of its sentence off each utterance, Eq. 2 of :func:`offsets_of`.
 
@@ -171,13 +175,45 @@ def remove_sentences(
         raise ValueError(
             f"found {len(sentences)} sentences, expected one for each of {len(summaries)} utterances"
         )
+    codes, offsets = measure_sentences(
+        sentences, lambda at: summaries[at], summaries.shape[1:], strength=strength
+    )
+    return take_off(summaries, codes, offsets)
+
+
+def measure_sentences(
+    sentences: pd.Series[str],
+    summaries: Callable[[Tensor], Tensor],
+    shape: Sequence[int],
+    *,
+    strength: float = STRENGTH,
+) -> tuple[Tensor, Tensor]:
+    """What is taken off the utterances of each repeated sentence, found a block of utterances at a time.
+
+    Args:
+        sentences: The sentences of N utterances; NA where none is known.
+        summaries: Gives the standardised summaries of the utterances at some positions, [n, …].
+        shape: What follows the utterances in the shape of the summaries.
+        strength: κ, in utterances, see :func:`offsets_of`.
+
+    Returns:
+        The sentence of each utterance, int64 [N], −1 where nobody else says it; and what is taken off, float64 [S, …].
+    """
     codes, size = repeated(sentences)
-    known = codes >= 0
-    empty = summaries.new_zeros(len(size), *summaries.shape[1:], dtype=torch.float64)
-    total = empty.index_add(0, codes[known], summaries[known].double())
-    taken = summaries.clone()
-    taken[known] -= offsets_of(total, size, strength)[codes[known]].to(summaries)
-    return taken
+    total = torch.zeros(len(size), *shape, dtype=torch.float64)
+    for at in (codes >= 0).nonzero()[:, 0].split(BLOCK):
+        total.index_add_(0, codes[at], summaries(at).double())
+    return codes, offsets_of(total, size, strength)
+
+
+def take_off(summaries: Tensor, sentence: Tensor, offsets: Tensor) -> Tensor:
+    """Summaries [N, …] less the offsets [S, …] of their sentences, int64 [N]; nothing is taken off where that is −1."""
+    known = (sentence >= 0).nonzero()[:, 0]
+    if not len(known):
+        return summaries
+    less = summaries.clone()
+    less[known] -= offsets[sentence[known]].to(summaries)
+    return less
 
 
 def repeated(sentences: pd.Series[str]) -> tuple[Tensor, Tensor]:

@@ -130,7 +130,19 @@ class ShardWriter:
     def append(
         self, key: str, values: memoryview, times: bytes, frames: bytes, text: bytes, rows: int
     ) -> None:
-        """Add an utterance; when this returns, it is on the disk."""
+        """Add an utterance; when this returns, it is on the disk.
+
+        Args:
+            key: Its name, 32 characters at most.
+            values: Bytes of its values [S, ·].
+            times: Bytes of the rows' times [S, 2], float32.
+            frames: Bytes of the rows' frame counts [S], int32.
+            text: Labels of the rows.
+            rows: S.
+
+        Raises:
+            OSError: The disk is full.
+        """
         data = bytearray(self.layout.size(rows, len(text)))
         begin = self.layout.times(rows)
         data[: values.nbytes] = values

@@ -6,8 +6,8 @@ have to be known first; what is kept grows with speakers and phonemes, never wit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -16,12 +16,11 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from cleser.features.joined import JoinedFeatures
 from cleser.features.lexical import LexicalContent, LexicalOffsets
 from cleser.features.moments import GroupMoments, Moments
 from cleser.features.normalisation import CLAMP, Shrinkage, inverse
 from cleser.features.pooled import Features
-from cleser.features.stored import StoredFeatures
+from cleser.features.view import FeatureView
 
 
 @dataclass
@@ -104,7 +103,7 @@ def _standardise_alone(features: Features) -> None:
 
 
 def measure(
-    stored: StoredFeatures | JoinedFeatures,
+    stored: FeatureView,
     rows: pd.DataFrame,
     groups: pd.Series[str] | None,
     *,
@@ -132,15 +131,102 @@ def measure(
         for raw, at in stored.blocks():
             content.add(raw, rows.iloc[at.numpy()].reset_index(drop=True))
     offsets = content.taken_off(rows["corpus"].tolist())
-    codes = np.zeros(len(rows), int) if groups is None else pd.factorize(groups.fillna(""))[0]
+    parts = ((offsets.remove(raw, at), at) for raw, at in stored.blocks())
+    return _measured(parts, groups, offsets, alone=alone, reference=reference, shrinkage=shrinkage)
+
+
+def _measured(
+    parts: Iterable[tuple[Features, Tensor]],
+    groups: pd.Series[str] | None,
+    content: LexicalOffsets,
+    *,
+    alone: bool = False,
+    reference: Moments | None = None,
+    shrinkage: Shrinkage | None = None,
+) -> tuple[Standards, Moments]:
+    """What :func:`measure` gives, of features rid of their content, in parts with their positions."""
+    codes = np.zeros(len(content.corpus), int)
+    if groups is not None:
+        codes = pd.factorize(groups.fillna(""))[0]
     group = torch.from_numpy(codes.astype(np.int64))
     gathered = GroupMoments(int(group.max()) + 1)
-    for raw, at in stored.blocks():
-        gathered.add(offsets.remove(raw, at), group[at])
+    for features, at in parts:
+        gathered.add(features, group[at])
     typical = gathered.typical()
     if groups is None:
-        shared = reference or typical
-        each, group = Moments(*(m[None].float() for m in shared)), torch.zeros_like(group)
+        each = Moments(*(m[None].float() for m in reference or typical))
     else:
         each = gathered.each() if shrinkage is None else shrinkage.shrink(gathered)
-    return Standards(each, group, offsets, alone), typical
+    return Standards(each, group, content, alone), typical
+
+
+def standardise(
+    features: Features,
+    groups: pd.Series[str],
+    *,
+    reference: Moments | None = None,
+    shrinkage: Shrinkage | None = None,
+) -> Features:
+    r"""Standardise tokens and summaries that are all in memory, within groups.
+
+    .. math:: z = (x - \mu_{g}) / \sigma_{g} \qquad (1)
+
+    over all tokens (utterances) of the group g that an utterance belongs to, each channel by itself,
+    clamped to ±6.
+
+    Args:
+        features: Features of N utterances.
+        groups: N group names, say speakers; NA puts an utterance into a group of the unknown.
+        reference: Statistics to use for everyone instead, as :meth:`GroupMoments.typical` gives them.
+        shrinkage: Draws the groups' statistics towards those of larger ones.
+
+    Raises:
+        ValueError: The groups are not as many as the utterances.
+
+    >>> from cleser.features import Features
+    >>> features = Features(["a", "b"], torch.zeros(2, 1, 1), torch.tensor([0, 1, 2]),
+    ...                     torch.tensor([[[2.0]], [[6.0]]]), ["a", "o"])
+    >>> standardise(features, pd.Series(["anna", "anna"])).summaries.flatten().tolist()
+    [-1.0, 1.0]
+    """
+    if len(groups) != len(features):
+        raise ValueError(f"found {len(groups)} groups, expected one for each of {len(features)}")
+    within = groups if reference is None else None
+    return _standardised(features, within, reference=reference, shrinkage=shrinkage)
+
+
+def standardise_utterances(features: Features, reference: Moments) -> Features:
+    """Standardise each utterance's tokens by their own statistics, and summaries by a reference's.
+
+    An utterance's summary cannot be standardised by itself, since it is its statistics.
+    """
+    return _standardised(features, None, alone=True, reference=reference)
+
+
+def _standardised(
+    features: Features,
+    groups: pd.Series[str] | None,
+    *,
+    alone: bool = False,
+    reference: Moments | None = None,
+    shrinkage: Shrinkage | None = None,
+) -> Features:
+    """Standardise a copy of features, as those of a store are."""
+    own = replace(features, tokens=_copy(features.tokens), summaries=_copy(features.summaries))
+    everyone = torch.arange(len(features))
+    nothing = LexicalContent().taken_off([""] * len(features))
+    standards, _ = _measured(
+        [(own, everyone)], groups, nothing, alone=alone, reference=reference, shrinkage=shrinkage
+    )
+    found = standards.apply(own, everyone)
+    return replace(
+        found,
+        tokens=found.tokens.to(features.tokens.dtype),
+        summaries=found.summaries.to(features.summaries.dtype),
+    )
+
+
+def _copy(values: Tensor) -> Tensor:
+    """A copy that compiled code can write to: single precision at least, and in one piece."""
+    wide = torch.promote_types(values.dtype, torch.float32)
+    return values.to(wide, copy=True, memory_format=torch.contiguous_format)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cleser.alignment import Alignment
 from cleser.features.extraction import Announce, extract_to_store, writer_of
-from cleser.features.pooled import TOKEN, Features, Record
+from cleser.features.pooled import Features, Record
 from cleser.features.store import FORMAT, PooledStore
 from cleser.features.store_settings import StoreSettings
 from cleser.features.utterance import keys_of
@@ -93,8 +93,15 @@ class StoredFeatures:
         if self._mapped > _MAPPED:
             self.store.release()
             self._mapped = 0
-        names = [self.utterances[i] for i in places]
-        return Features(names, of_tokens, offsets, of_summaries, phones, [], sizes, frames)
+        return Features(
+            utterances=[self.utterances[i] for i in places],
+            tokens=of_tokens,
+            offsets=offsets,
+            summaries=of_summaries,
+            phones=phones,
+            sizes=sizes,
+            frames=frames,
+        )
 
     def pick(self, at: Sequence[int]) -> StoredFeatures:
         """Some utterances, by position."""
@@ -267,7 +274,6 @@ def extract_features(
     backbone: Backbone,
     *,
     alignments: Sequence[Alignment | None] | None = None,
-    token: float = TOKEN,
     cache: Path | None = None,
     advance: Callable[[int], object] | None = None,
 ) -> Features:
@@ -278,7 +284,6 @@ def extract_features(
         backbone: What turns sound into frames.
         alignments: When each phone sounds, one for each row, None where nobody knows; a phone of which every
             frame is silent is no token.
-        token: Length of a token where phones are not known, in seconds.
         cache: Folder to keep results in; by default :func:`cleser.files.cache_folder`.
         advance: Called with the number of utterances finished, for progress.
 
@@ -294,10 +299,7 @@ def extract_features(
     >>> len(features), features.summaries.shape
     (8, torch.Size([8, 2, 80]))
     """
-    found = store_features(
-        manifest, backbone, alignments=alignments, record=Record(length=token), cache=cache,
-        advance=advance,
-    )  # fmt: skip
+    found = store_features(manifest, backbone, alignments=alignments, cache=cache, advance=advance)
     features = found.take(range(len(found)))
     features.left_out.extend(found.left_out)
     return features

@@ -73,14 +73,13 @@ def monge_map(source: Tensor, target: Tensor, *, ridge: float = 1e-6) -> MongeMa
     return MongeMap(matrix, from_mean, to_mean)
 
 
-def align_sources(source: Tensor, domain: Tensor, target: Tensor, *, ridge: float = 1e-6) -> Tensor:
+def align_sources(source: Tensor, domain: Tensor, target: Tensor) -> Tensor:
     """Move each of several sources onto the target by a map of its own.
 
     Args:
         source: [N, D].
         domain: Which source each point belongs to, say its corpus, integers [N].
         target: [M, D].
-        ridge: What is added to the covariances, see :func:`monge_map`.
 
     Returns:
         [N, D], in the order of the source.
@@ -95,7 +94,7 @@ def align_sources(source: Tensor, domain: Tensor, target: Tensor, *, ridge: floa
     moved = torch.empty_like(source)
     for number in domain.unique().tolist():
         own = domain == number
-        moved[own] = monge_map(source[own], target, ridge=ridge)(source[own])
+        moved[own] = monge_map(source[own], target)(source[own])
     return moved
 
 

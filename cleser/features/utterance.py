@@ -87,7 +87,17 @@ class Utterance:
         cls, path: str, start: float, end: float, number: int, *,
         known: Sequence[Alignment | None], record: Record, shortest: float = 0.0,
     ) -> Utterance:  # fmt: skip
-        """Find out an utterance's name and length without decoding it."""
+        """Find out an utterance's name and length without decoding it; what is wrong with it becomes its ``problem``.
+
+        Args:
+            path: Its recording.
+            start: Where it begins in it, in seconds.
+            end: Where it ends; NaN where the recording does.
+            number: Its row in the manifest.
+            known: Alignments of all rows.
+            record: What is kept of it, which decides whether its phones are part of its name.
+            shortest: Seconds below which it cannot be used.
+        """
         item = cls(path, start, end, number, known)
         try:
             digest, whole = _current(path)

@@ -62,7 +62,7 @@ from cleser.relations import differ, same
 from cleser.settings import check_ranges
 from cleser.training.dataset import Dataset
 from cleser.training.loop import TrainingConfig
-from cleser.training.recipe import Found, Task
+from cleser.training.recipe import FoundLabels, Task
 from cleser.training.recognition import embedded, recognise
 
 
@@ -236,7 +236,7 @@ class SAPA(ERM):
         if self.config.communities:
             ours = self.communities(source, known, *((target, shares) if adapts else ()))
             theirs = self.known_communities.look_up(target, shares) if adapts else nobody
-        self.found = Found(
+        self.found = FoundLabels(
             self.labels_of(source, source.labels["emotion"], ours),
             self.labels_of(target, trusted, theirs),
         )

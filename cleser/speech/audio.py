@@ -17,6 +17,7 @@ CANCELLED: Final = (
     "has channels that cancel one another, so that mono is silent; keep one, or invert one"
 )
 """What is said of recordings of which :func:`channels_cancel` holds."""
+_SILENT: Final = 1e-4  # standard deviation below which sound is silence, full scale at ±1
 
 
 class AudioError(ValueError):
@@ -92,16 +93,13 @@ def read_mono(
     return mono, native
 
 
-def channels_cancel(
-    path: str | Path, *, start: float = 0.0, end: float | None = None, level: float = 1e-4
-) -> bool:
+def channels_cancel(path: str | Path, *, start: float = 0.0, end: float | None = None) -> bool:
     """Whether a recording is silent as mono for the one reason that its channels have opposite signs.
 
     Args:
         path: A file that can be read.
         start: Where the part begins, in seconds.
         end: Where the part ends, in seconds; None or NaN means the end of the file.
-        level: Standard deviation of sound that is no longer silent, full scale at ±1.
 
     >>> from tempfile import TemporaryDirectory
     >>> import soundfile
@@ -112,7 +110,7 @@ def channels_cancel(
     True
     """
     samples, _ = read_samples(path, start, None if _open_end(end) else end)
-    return bool(samples.mean(axis=1).std() < level <= samples.std(axis=0).max())
+    return bool(samples.mean(axis=1).std() < _SILENT <= samples.std(axis=0).max())
 
 
 def _open_end(end: float | None) -> bool:

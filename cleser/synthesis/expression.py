@@ -142,7 +142,19 @@ def cues(
     seed: int,
     blend: float = 0.0,
 ) -> Vector:
-    """The cues u of one utterance, in units.
+    """The cues u of one utterance, in units, [6].
+
+    Args:
+        emotion: One of :data:`EMOTIONS`.
+        language: Language, which chance depends on, and which turns and shifts the cues.
+        speaker: Number of the speaker, from 0 on.
+        sentence: Number of the sentence, from 0 on.
+        style: The speaker's style k, from 0 to 3.
+        strength: How far styles differ, from 0 to 1; ``style`` in the equation.
+        gap: How far languages differ; 0 not at all.
+        jitter: Chance in expression; 0 none.
+        seed: Seed of all chance.
+        blend: How much of another emotion is expressed beside its own, from 0 to 1.
 
     >>> u = cues("anger", "en", 0, 0, style=0, strength=1.0, gap=0.0, jitter=0.0, seed=0)
     >>> bool(np.allclose(u, MEANS[0]))
@@ -171,7 +183,16 @@ def affect(
     seed: int,
     blend: float = 0.0,
 ) -> Vector:
-    """Arousal, valence and dominance of one utterance, each from −1 to 1.
+    """Arousal, valence and dominance of one utterance, [3], each from −1 to 1.
+
+    Args:
+        emotion: One of :data:`EMOTIONS`.
+        language: Language, which chance depends on.
+        speaker: Number of the speaker, from 0 on.
+        sentence: Number of the sentence, from 0 on.
+        jitter: Chance in expression; 0 none.
+        seed: Seed of all chance.
+        blend: How much of another emotion is expressed beside its own, from 0 to 1.
 
     >>> affect("anger", "en", 0, 0, jitter=0.0, seed=0).round(6).tolist()
     [0.6, -0.4, 0.6]

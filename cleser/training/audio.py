@@ -9,13 +9,12 @@ and what training changes in the backbone is not undone by statistics that follo
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule
 
 from cleser.alignment import Alignment
 from cleser.anchors.pooling import pool_phones
@@ -24,8 +23,9 @@ from cleser.features.normalisation import scale
 from cleser.features.pooled import TOKEN, Features, token_bounds
 from cleser.models.batch import Batch
 from cleser.speech.backbones import Backbone, Frames
-from cleser.speech.backbones.crew import Crew, device_of
+from cleser.speech.backbones.replicas import ReplicaPool, device_of
 from cleser.speech.batching import batches_by_length
+from cleser.training.sharding import is_sharded
 
 PADDING: Final = 0.15
 """Largest share of what the backbone hears of a batch that is padding."""
@@ -34,7 +34,7 @@ _SHARE: Final = 15.0  # of which each core encodes at a time: small shares end t
 
 
 @dataclass
-class Sounds:
+class WaveformBatch:
     """A batch of recordings on their way to become a :class:`~cleser.models.batch.Batch`.
 
     Attributes:
@@ -66,33 +66,30 @@ class Sounds:
     def __len__(self) -> int:
         return len(self.waveforms)
 
-    def pick(self, places: list[int]) -> Sounds:
+    def pick(self, places: list[int]) -> WaveformBatch:
         """Some of the recordings, padded no longer than they need."""
         lengths = self.lengths[places]
-        return Sounds(
-            self.waveforms[places, : int(lengths.max())],
-            lengths,
-            [self.alignments[i] for i in places],
-            [self.content[i] for i in places],
-            Moments(*(m[places] for m in self.moments)),
-            {name: values[places] for name, values in self.labels.items()},
-            self.weight[places],
-            self.encoder,
-            self.table,
+        return replace(
+            self,
+            waveforms=self.waveforms[places, : int(lengths.max())],
+            lengths=lengths,
+            alignments=[self.alignments[i] for i in places],
+            content=[self.content[i] for i in places],
+            moments=Moments(*(m[places] for m in self.moments)),
+            labels={name: values[places] for name, values in self.labels.items()},
+            weight=self.weight[places],
         )
 
-    def to(self, device: torch.device | str) -> Sounds:
+    def to(self, device: torch.device | str) -> WaveformBatch:
         """The same recordings on another device."""
-        return Sounds(
-            self.waveforms.to(device),
-            self.lengths.to(device),
-            self.alignments,
-            self.content,
-            Moments(*(m.to(device) for m in self.moments)),
-            {name: values.to(device) for name, values in self.labels.items()},
-            self.weight.to(device),
-            self.encoder,
-            self.table.to(device),
+        return replace(
+            self,
+            waveforms=self.waveforms.to(device),
+            lengths=self.lengths.to(device),
+            moments=Moments(*(m.to(device) for m in self.moments)),
+            labels={name: values.to(device) for name, values in self.labels.items()},
+            weight=self.weight.to(device),
+            table=self.table.to(device),
         )
 
     def encoded(self) -> Batch:
@@ -116,8 +113,8 @@ class AudioEncoder(nn.Module):
         phonemes: Names behind the phonemes' integers.
         by_utterance: Standardise tokens by their own utterance's statistics.
         precision: Precision of the backbone's arithmetic.
-        together: Train on a batch in one piece. By default recordings of like length are encoded together, in as many
-            pieces as keep padding below `PADDING`: which utterances a batch has is the recipe's choice.
+        whole_batch: Train on a batch in one piece. By default recordings of like length are encoded together, in as
+            many pieces as keep padding below `PADDING`: which utterances a batch has is the recipe's choice.
     """
 
     def __init__(
@@ -127,10 +124,10 @@ class AudioEncoder(nn.Module):
         *,
         by_utterance: bool,
         precision: str = "float32",
-        together: bool = False,
+        whole_batch: bool = False,
     ) -> None:
         super().__init__()
-        self.together = together
+        self.whole_batch = whole_batch
         self.backbone = backbone
         self.phonemes = {name: i for i, name in enumerate(phonemes)}
         self.by_utterance = by_utterance
@@ -151,32 +148,35 @@ class AudioEncoder(nn.Module):
         self.training = mode
         return self
 
-    def forward(self, sounds: Sounds) -> Batch:
+    def forward(self, sounds: WaveformBatch) -> Batch:
         """Encode, with gradients where the backbone has any."""
-        if self.together:
+        if self.whole_batch:
             return self.batch(self._features(sounds, self.backbone), sounds)
 
-        def encode(pieces: list[Sounds]) -> list[Features]:
+        def encode(pieces: list[WaveformBatch]) -> list[Features]:
             return [self._features(piece, self.backbone) for piece in pieces]
 
         return self.batch(self._encoded(sounds, float("inf"), encode), sounds)
 
-    def listen(self, sounds: Sounds) -> Batch:
+    def listen(self, sounds: WaveformBatch) -> Batch:
         """Encode without dropout and gradients, a bounded amount of sound at a time; on a CPU each core by itself."""
         training = self.training
         self.eval()
         # A block whose weights are spread over processes gathers them in all: it encodes one piece after another.
-        alone = isinstance(self.backbone, FSDPModule)
-        with Crew(self.backbone, 1 if alone else None) as crew, torch.no_grad():
-            seconds = _BUDGET if crew.size == 1 else _SHARE
+        alone = is_sharded(self.backbone)
+        with ReplicaPool(self.backbone, 1 if alone else None) as replicas, torch.no_grad():
+            seconds = _BUDGET if replicas.size == 1 else _SHARE
             features = self._encoded(
-                sounds, seconds * self.backbone.rate, partial(crew.map, self._features)
+                sounds, seconds * self.backbone.rate, partial(replicas.map, self._features)
             )
         self.train(training)
         return self.batch(features, sounds)
 
     def _encoded(
-        self, sounds: Sounds, budget: float, encode: Callable[[list[Sounds]], list[Features]]
+        self,
+        sounds: WaveformBatch,
+        budget: float,
+        encode: Callable[[list[WaveformBatch]], list[Features]],
     ) -> Features:
         """Features of all recordings, those of like length encoded together."""
         pieces = batches_by_length(sounds.lengths.tolist(), budget, padding=PADDING)
@@ -184,7 +184,7 @@ class AudioEncoder(nn.Module):
         order = torch.tensor([place for places in pieces for place in places])
         return Features.join(parts).pick(order.argsort())
 
-    def batch(self, features: Features, sounds: Sounds) -> Batch:
+    def batch(self, features: Features, sounds: WaveformBatch) -> Batch:
         """The batch that recordings with these features are."""
         device = features.tokens.device
         return Batch(
@@ -198,10 +198,10 @@ class AudioEncoder(nn.Module):
             weight=sounds.weight,
         )
 
-    def _features(self, sounds: Sounds, backbone: Backbone) -> Features:
+    def _features(self, sounds: WaveformBatch, backbone: Backbone) -> Features:
         return self.pooled(self.frames(sounds, backbone), sounds)
 
-    def frames(self, sounds: Sounds, backbone: Backbone) -> Frames:
+    def frames(self, sounds: WaveformBatch, backbone: Backbone) -> Frames:
         """What a backbone makes of recordings, in single precision.
 
         Args:
@@ -213,7 +213,7 @@ class AudioEncoder(nn.Module):
             frames: Frames = backbone(sounds.waveforms, sounds.lengths)
         return frames._replace(hidden_states=frames.hidden_states.float())
 
-    def pooled(self, frames: Frames, sounds: Sounds) -> Features:
+    def pooled(self, frames: Frames, sounds: WaveformBatch) -> Features:
         """Tokens and summaries, standardised, on the frames' device; the offsets on the processor."""
         counted = frames.mask.cpu()  # all at once: each question makes a GPU wait
         rows = frames.hidden_states.unbind(1)  # by slices, each gradient would be as large as all
@@ -238,7 +238,13 @@ class AudioEncoder(nn.Module):
         tokens = self._standard_tokens(self._pool(spoken, bounds), counts, sounds.moments)
         summaries = _standard(self._pool(spoken, whole), *sounds.moments[2:])
         offsets = nn.functional.pad(counts.cumsum(0), (1, 0))
-        return Features([""] * len(sounds), tokens, offsets, summaries, phones)
+        return Features(
+            utterances=[""] * len(sounds),
+            tokens=tokens,
+            offsets=offsets,
+            summaries=summaries,
+            phones=phones,
+        )
 
     def _pool(self, frames: list[Tensor], bounds: list[Tensor]) -> Tensor:
         """Mean and standard deviation [S, L, 2D] of stretches of frames [T_i, L·D]."""

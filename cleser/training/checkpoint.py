@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from cleser.files import replacing
-from cleser.training.sharding import alike, whole
+from cleser.training.sharding import distribute_like, full_tensor
 
 
 class Restorable(Protocol):
@@ -60,7 +60,11 @@ class Checkpoint:
 
     @classmethod
     def load(cls, path: Path, model: Restorable, optimiser: torch.optim.Optimizer) -> Checkpoint:
-        """Read a checkpoint into a model and its optimiser; a fresh one where the file is missing."""
+        """Read a checkpoint into a model and its optimiser; a fresh one where the file is missing.
+
+        Raises:
+            ValueError: The file is cut off or damaged, or its backbone is another one or tuned in another way.
+        """
         if not path.exists():
             return cls()
         try:
@@ -93,13 +97,23 @@ class Checkpoint:
         """Note a finished epoch, and its weights if no epoch did better on development data, or in any case.
 
         Every process has to, since each may hold but a part.
+
+        Args:
+            model: What is trained.
+            line: The epoch's numbers. ``dev_uar`` and ``dev_ccc``, as far as they are there, add up to the score by
+                which epochs are compared, and ``dev_loss`` decides between those alike in it.
+            optimiser: Its state is kept, too.
+            keep: ``"best"``, or ``"last"`` to keep the weights of each epoch in place of the best one's.
+
+        Raises:
+            KeyError: The numbers lack ``dev_loss``.
         """
         self.epoch += 1
         self.history.append(line)
         self.weights = model.weights()
         self.found = model.found()
         self.slots = {
-            f"{number}.{name}": whole(tensor).cpu().clone()
+            f"{number}.{name}": full_tensor(tensor).cpu().clone()
             for number, slots in optimiser.state_dict()["state"].items()
             for name, tensor in slots.items()
         }
@@ -124,6 +138,6 @@ def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tens
     slots: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         number, slot = name.split(".", 1)
-        slots.setdefault(int(number), {})[slot] = alike(tensor, parameters[int(number)])
+        slots.setdefault(int(number), {})[slot] = distribute_like(tensor, parameters[int(number)])
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": slots, "param_groups": groups})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,15 +14,21 @@ from torch import Tensor
 from cleser.corpora.attributes import attributes_of
 from cleser.features.pooled import Features
 from cleser.features.recolouring import Recolouring, covariances, recolouring
-from cleser.features.sentences import offsets_of, repeated
+from cleser.features.sentences import measure_sentences
 from cleser.features.stored import BLOCK
 from cleser.models.batch import Batch
-from cleser.training.reading import Excerpt, Wanted
-from cleser.training.sources import WITH_TOKENS, Bare, Recoloured, Source
+from cleser.training.reading import Excerpt, ExcerptRequest
+from cleser.training.sources import (
+    WITH_TOKENS,
+    ContentRemovedSource,
+    FeatureSource,
+    RecolouredSource,
+    Source,
+)
 from cleser.training.vocabulary import Vocabulary  # noqa: F401  (where users import it from)
 
 if TYPE_CHECKING:
-    from cleser.training.audio import AudioEncoder, Sounds
+    from cleser.training.audio import AudioEncoder, WaveformBatch
 
 
 @dataclass
@@ -115,7 +121,7 @@ class Dataset:
 
     def wanted(
         self, index: Sequence[int] | Tensor, crop: float | None = None, seeds: tuple[int, ...] = ()
-    ) -> Wanted | None:
+    ) -> ExcerptRequest | None:
         """What has to be read of the recordings at these positions; None where there is nothing to decode.
 
         Args:
@@ -126,7 +132,7 @@ class Dataset:
         if self.source.excerpts is None:
             return None
         at = torch.as_tensor(index, dtype=torch.long)
-        return Wanted(self.at[at].tolist(), crop, [(*seeds, i) for i in at.tolist()])
+        return ExcerptRequest(self.at[at].tolist(), crop, [(*seeds, i) for i in at.tolist()])
 
     def load(
         self,
@@ -134,7 +140,7 @@ class Dataset:
         *,
         tokens: bool = True,
         read: Sequence[Excerpt] | None = None,
-    ) -> Batch | Sounds:
+    ) -> Batch | WaveformBatch:
         """The utterances at these positions as a batch, or on their way to one where they are recordings.
 
         Args:
@@ -170,21 +176,21 @@ class Dataset:
         loaded = self.load(index, tokens=tokens)
         return loaded if isinstance(loaded, Batch) else loaded.encoded()
 
-    def without_sentences(self, sentences: pd.Series[str], *, strength: float = 5.0) -> Dataset:
+    def without_sentences(self, sentences: pd.Series[str]) -> Dataset:
         """The same utterances, with the mean of the sentence that each says taken off its summary.
 
         Args:
             sentences: The N sentences; of an utterance with NA nothing is taken off.
-            strength: κ, see :func:`cleser.features.sentences.offsets_of`.
+
+        Raises:
+            ValueError: The utterances are recordings, not stored features.
         """
-        codes, size = repeated(sentences)
-        total = torch.zeros(len(size), *self.shape, dtype=torch.float64)
-        for at in (codes >= 0).nonzero()[:, 0].split(BLOCK):
-            total.index_add_(0, codes[at], self.batch(at, tokens=False).summaries.double())
+        features = self._stored("what is said can be taken off")
+        codes, offsets = measure_sentences(
+            sentences, lambda at: self.batch(at, tokens=False).summaries, self.shape
+        )
         sentence = torch.full((len(self.source),), -1).scatter(0, self.at, codes)
-        features: Any = self.source  # recordings have no sentences taken off: these are of features
-        source = Bare(features, sentence, offsets_of(total, size, strength).float())
-        return replace(self, source=source)
+        return replace(self, source=ContentRemovedSource(features, sentence, offsets.float()))
 
     def recolouring(self, onto: Dataset, layers: Sequence[int], *, ridge: float) -> Recolouring:
         """Maps that move each of the utterances' corpora onto other utterances, so that covariances are alike.
@@ -203,12 +209,22 @@ class Dataset:
         return Recolouring(list(layers), groups, torch.stack(maps))
 
     def recoloured(self, by: Recolouring) -> Dataset:
-        """The same utterances, those of the recolouring's corpora moved."""
+        """The same utterances, those of the recolouring's corpora moved.
+
+        Raises:
+            ValueError: The utterances are recordings, not stored features.
+        """
+        features = self._stored("covariances can be changed")
         number = {name: i for i, name in enumerate(by.groups)}
         codes = torch.tensor([number.get(name, -1) for name in self.manifest["corpus"]])
         group = torch.full((len(self.source),), -1).scatter(0, self.at, codes)
-        features: Any = self.source  # recordings are not moved: these are features
-        return replace(self, source=Recoloured(features, group, by))
+        return replace(self, source=RecolouredSource(features, group, by))
+
+    def _stored(self, what: str) -> FeatureSource:
+        """The source, where that is of features that are there already."""
+        if not isinstance(self.source, FeatureSource):
+            raise ValueError(f"found recordings, expected stored features, of which {what}")
+        return self.source
 
     def summaries(self) -> Tensor:
         """Summary statistics of all, standardised, [N, L, C] on the CPU."""

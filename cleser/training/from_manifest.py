@@ -12,17 +12,17 @@ from cleser.alignment.folder import pack_alignments
 from cleser.corpora.protocol import Protocol
 from cleser.features.joined import JoinedFeatures
 from cleser.features.moments import Moments
-from cleser.features.normalisation import Shrinkage
 from cleser.features.pooled import Record
-from cleser.features.standards import Standards, measure
-from cleser.features.stored import StoredFeatures, store_features
+from cleser.features.stored import store_features
+from cleser.features.view import FeatureView
 from cleser.progress import stderr, track
 from cleser.speech.audio import SHORTEST
 from cleser.speech.backbones import Backbone
 from cleser.training.dataset import Dataset, balance
-from cleser.training.heard import Heard
+from cleser.training.heard import RecordingSource
 from cleser.training.processes import processes
-from cleser.training.sources import Source, Stored
+from cleser.training.sources import Source, StoredSource
+from cleser.training.standardisation import standards_of
 from cleser.training.vocabulary import Vocabulary
 
 
@@ -108,11 +108,11 @@ def load_dataset(
     standards, own = standards_of(stored, rows, protocol, reference, distrusted)
     labels = vocabulary.encode(rows)
     phonemes = {name: i for i, name in enumerate(vocabulary.phonemes)}
-    kept = Stored(stored, standards)
+    kept = StoredSource(stored, standards)
     source: Source = kept
     if from_audio:
         phones = [alignments[i] if alignments is not None else None for i in stored.rows]
-        source = Heard.of(rows, phones, backbone.rate, kept)
+        source = RecordingSource.of(rows, phones, backbone.rate, kept)
     dataset = Dataset(
         rows, source, labels, phonemes, balance(rows), stored.left_out, tokens=tokens or from_audio
     )
@@ -137,8 +137,15 @@ def stored_features(
     *,
     title: str,
     record: Record | None = None,
-) -> StoredFeatures | JoinedFeatures:
+) -> FeatureView:
     """The features of some utterances in the cache's store, extracted where they are not there yet.
+
+    Args:
+        manifest: The utterances.
+        backbone: Turns recordings into frames; several that are joined have a store each.
+        alignments: When each utterance's phones sound, one for each row, None where nobody knows.
+        title: Text beside the progress bar.
+        record: What is kept of an utterance; by default its summary and its tokens.
 
     Raises:
         NothingUsableError: None of the recordings can be used.
@@ -162,7 +169,7 @@ def stored_features(
             )
             for view in views
         ]  # fmt: skip
-    stored = found[0] if len(views) == 1 else JoinedFeatures.of(found)
+    stored: FeatureView = found[0] if len(views) == 1 else JoinedFeatures.of(found)
     if not len(stored):
         reasons = "; ".join(f"{p['path']}: {p['reason']}" for p in stored.left_out[:3])
         raise NothingUsableError(
@@ -171,30 +178,10 @@ def stored_features(
     return stored
 
 
-def standards_of(
-    stored: StoredFeatures | JoinedFeatures,
-    rows: pd.DataFrame,
-    protocol: Protocol,
-    reference: Moments | None = None,
-    distrusted: Collection[str] = (),
-) -> tuple[Standards, Moments]:
-    """Statistics by which features are standardised under a protocol, see :func:`cleser.features.standards.measure`."""
-    # Groups are None where nothing of the target may be known: the source measures everyone.
-    return measure(
-        stored,
-        rows,
-        groups_of(rows, protocol),
-        lexical=protocol.removes_content,
-        alone=protocol.normalisation == "utterance",
-        reference=reference,
-        shrinkage=shrinkage_of(rows, protocol, distrusted),
-    )
-
-
 class SummaryBlocks:
     """Utterance statistics [n, L, C] as they were extracted, a block of utterances at a time."""
 
-    def __init__(self, stored: StoredFeatures | JoinedFeatures) -> None:
+    def __init__(self, stored: FeatureView) -> None:
         self._stored = stored
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -210,27 +197,18 @@ def summaries_of(
     title: str,
     record: Record | None = None,
 ) -> tuple[SummaryBlocks, pd.DataFrame]:
-    """Utterance statistics as they were extracted, and the rows of the manifest that they describe."""
+    """Utterance statistics as they were extracted, and the rows of the manifest that they describe.
+
+    Args:
+        manifest: The utterances.
+        backbone: Turns recordings into frames.
+        phones: When each utterance's phones sound, one for each row, None where nobody knows.
+        title: Text beside the progress bar.
+        record: What the store keeps of an utterance; by default its summary and its tokens.
+
+    Raises:
+        NothingUsableError: None of the recordings can be used.
+        ValueError: Tokens are wanted of several backbones.
+    """
     stored = stored_features(manifest, backbone, phones, title=title, record=record)
     return SummaryBlocks(stored), manifest.iloc[stored.rows].reset_index(drop=True)
-
-
-def groups_of(rows: pd.DataFrame, protocol: Protocol) -> pd.Series[str] | None:
-    """The group that each utterance shares statistics with; None where only the source may have any."""
-    if protocol.normalisation == "utterance" or protocol.target_access == "nothing":
-        return None
-    if protocol.normalisation in ("speaker", "shrunk"):
-        return rows["speaker"].fillna(rows["corpus"])
-    if protocol.normalisation == "corpus":
-        return rows["corpus"]
-    raise ValueError(f"normalisation is {protocol.normalisation!r}, which nobody has settled yet")
-
-
-def shrinkage_of(
-    rows: pd.DataFrame, protocol: Protocol, distrusted: Collection[str]
-) -> Shrinkage | None:
-    """How speakers' statistics are drawn towards their corpus'; None where they are not."""
-    groups = groups_of(rows, protocol)
-    if protocol.normalisation != "shrunk" or groups is None:
-        return None
-    return Shrinkage(groups, rows["corpus"], distrusted=distrusted)

@@ -9,22 +9,22 @@ from typing import Final
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.distributed.fsdp import FSDPModule
 from torch.nn.utils.rnn import pad_sequence
 
 from cleser.alignment import Alignment
 from cleser.alignment.packed import PackedAlignments
 from cleser.features.moments import Moments
-from cleser.training.audio import AudioEncoder, Sounds
+from cleser.training.audio import AudioEncoder, WaveformBatch
 from cleser.training.reading import Excerpt, Excerpts
-from cleser.training.sources import Stored
+from cleser.training.sharding import is_sharded
+from cleser.training.sources import StoredSource
 
 # Recordings that are recognised together: a backbone's layers are larger than what is kept.
 AT_ONCE: Final = 32
 
 
 @dataclass(repr=False)
-class Heard:
+class RecordingSource:
     """Recordings, encoded each time they are asked for.
 
     Attributes:
@@ -35,14 +35,18 @@ class Heard:
     """
 
     excerpts: Excerpts
-    stored: Stored
+    stored: StoredSource
     encoder: AudioEncoder | None = None
     at_once = AT_ONCE
 
     @classmethod
     def of(
-        cls, rows: pd.DataFrame, alignments: Sequence[Alignment | None], rate: int, stored: Stored
-    ) -> Heard:
+        cls,
+        rows: pd.DataFrame,
+        alignments: Sequence[Alignment | None],
+        rate: int,
+        stored: StoredSource,
+    ) -> RecordingSource:
         """The recordings of a manifest.
 
         Args:
@@ -62,35 +66,37 @@ class Heard:
     @property
     def shared_out(self) -> bool:
         """Whether each process encodes a share. A block whose weights are spread over processes takes all of them."""
-        return self.encoder is not None and not isinstance(self.encoder.backbone, FSDPModule)
+        return self.encoder is not None and not is_sharded(self.encoder.backbone)
 
     def __len__(self) -> int:
         return len(self.excerpts)
 
-    def load(self, at: Tensor, *, tokens: bool = True, read: Sequence[Excerpt] = ()) -> Sounds:
+    def load(
+        self, at: Tensor, *, tokens: bool = True, read: Sequence[Excerpt] = ()
+    ) -> WaveformBatch:
         """What has been read of the recordings at some positions, to be encoded; with tokens in any case."""
         waves = [torch.from_numpy(one.wave) for one in read]
         standards = self.stored.standards
         content = standards.content
-        return Sounds(
-            pad_sequence(waves, batch_first=True),
-            torch.tensor([len(w) for w in waves]),
-            [one.alignment for one in read],
-            [content.rows[corpus] for corpus in content.corpus[at].tolist()],
-            Moments(*(m[standards.group[at]] for m in standards.moments)),
+        return WaveformBatch(
+            waveforms=pad_sequence(waves, batch_first=True),
+            lengths=torch.tensor([len(w) for w in waves]),
+            alignments=[one.alignment for one in read],
+            content=[content.rows[corpus] for corpus in content.corpus[at].tolist()],
+            moments=Moments(*(m[standards.group[at]] for m in standards.moments)),
             encoder=self.encoder,
             table=content.with_zero,
         )
 
-    def before_training(self) -> Stored:
+    def before_training(self) -> StoredSource:
         """Stored features by the backbone as it was before it was trained."""
         return self.stored
 
-    def encoded_by(self, encoder: AudioEncoder) -> Heard:
+    def encoded_by(self, encoder: AudioEncoder) -> RecordingSource:
         """The same recordings, encoded by this encoder."""
         return replace(self, encoder=encoder)
 
-    def join(self, others: Sequence[Heard]) -> Heard:
+    def join(self, others: Sequence[RecordingSource]) -> RecordingSource:
         """These recordings and others, one after another."""
         excerpts = Excerpts.join([self.excerpts, *(o.excerpts for o in others)])
-        return Heard(excerpts, self.stored.join([o.stored for o in others]), self.encoder)
+        return RecordingSource(excerpts, self.stored.join([o.stored for o in others]), self.encoder)

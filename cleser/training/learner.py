@@ -6,10 +6,10 @@ from torch import Tensor, nn
 
 from cleser.models.batch import Batch
 from cleser.speech.backbones.fine_tuning import load_trained, trained_tensors
-from cleser.training.audio import AudioEncoder, Sounds
+from cleser.training.audio import AudioEncoder, WaveformBatch
 from cleser.training.dataset import Dataset
-from cleser.training.recipe import Found, Recipe
-from cleser.training.sharding import alike, whole
+from cleser.training.recipe import FoundLabels, Recipe
+from cleser.training.sharding import distribute_like, full_tensor
 
 
 class Learner(nn.Module):
@@ -23,13 +23,15 @@ class Learner(nn.Module):
         self.recipe = recipe
         self.encoder = encoder
 
-    def forward(self, source: Batch | Sounds, target: Batch | Sounds | None) -> dict[str, Tensor]:
+    def forward(
+        self, source: Batch | WaveformBatch, target: Batch | WaveformBatch | None
+    ) -> dict[str, Tensor]:
         """A step's loss and its terms."""
         return self.recipe.step(
             self._encoded(source), None if target is None else self._encoded(target)
         )
 
-    def _encoded(self, batch: Batch | Sounds) -> Batch:
+    def _encoded(self, batch: Batch | WaveformBatch) -> Batch:
         if isinstance(batch, Batch):
             return batch
         assert self.encoder is not None  # recordings come from datasets that have an encoder
@@ -46,14 +48,14 @@ class Learner(nn.Module):
 
     def load_found(self, tensors: dict[str, Tensor]) -> None:
         """Put back what :meth:`found` gave."""
-        self.recipe.found = Found.of(tensors)
+        self.recipe.found = FoundLabels.of(tensors)
 
     def weights(self) -> dict[str, Tensor]:
         """Copies on the CPU of everything that training changes."""
         found = dict(self.recipe.state_dict())
         if self.encoder is not None:
             found |= {f"encoder:{n}": t for n, t in trained_tensors(self.encoder.backbone)}
-        return {n: whole(t.detach()).cpu().clone().contiguous() for n, t in found.items()}
+        return {n: full_tensor(t.detach()).cpu().clone().contiguous() for n, t in found.items()}
 
     def load_weights(self, weights: dict[str, Tensor]) -> None:
         """Put back what :meth:`weights` gave.
@@ -67,6 +69,5 @@ class Learner(nn.Module):
             backbone = self.encoder.backbone
             placed = backbone.state_dict()
             tensors = {n.split(":", 1)[1]: t for n, t in encoder.items()}
-            load_trained(
-                backbone, {n: alike(t, placed[n]) if n in placed else t for n, t in tensors.items()}
-            )
+            spread = {n: distribute_like(t, placed.get(n, t)) for n, t in tensors.items()}
+            load_trained(backbone, spread)

@@ -14,14 +14,14 @@ from torch import Tensor
 
 from cleser.models.batch import Batch
 from cleser.speech.audio import AudioError
-from cleser.training.audio import Sounds
+from cleser.training.audio import WaveformBatch
 from cleser.training.dataset import Dataset
 from cleser.training.processes import on_cpu
-from cleser.training.reading import Excerpt, Excerpts, Wanted
+from cleser.training.reading import Excerpt, ExcerptRequest, Excerpts
 
 Sides: TypeAlias = Sequence[Dataset | None]  # the source, and the target where a recipe sees it
 Step: TypeAlias = Sequence[Tensor | None]  # which utterances of each
-Loaded: TypeAlias = list[Batch | Sounds | None]  # and what is loaded of them
+Loaded: TypeAlias = list[Batch | WaveformBatch | None]  # and what is loaded of them
 S = TypeVar("S")
 T = TypeVar("T")
 _MOST: Final = 4  # worker processes by default: more would wait for the network
@@ -67,7 +67,7 @@ class StepLoader:
     ) -> None:
         self.crop, self.rank, self.ranks = crop, rank, ranks
         excerpts = [None if side is None else side.source.excerpts for side in sides]
-        self._coming: list[list[Wanted | None]] = []
+        self._coming: list[list[ExcerptRequest | None]] = []
         self._decoding: Any = None
         if workers and any(e is not None for e in excerpts):
             self._decoding = torch.utils.data.DataLoader(
@@ -96,7 +96,7 @@ class StepLoader:
         """
         own = [[None if at is None else at[self.rank :: self.ranks] for at in s] for s in steps]
 
-        def wanted(step: Step) -> list[Wanted | None]:
+        def wanted(step: Step) -> list[ExcerptRequest | None]:
             return [
                 None if side is None or at is None else side.wanted(at, self.crop, (*seeds, i))
                 for i, (side, at) in enumerate(zip(sides, step, strict=True))
@@ -120,7 +120,9 @@ class StepLoader:
                 raise read
             yield _load(sides, step, read)
 
-    def _weighted(self, share: Batch | Sounds | None, at: Tensor | None) -> Batch | Sounds | None:
+    def _weighted(
+        self, share: Batch | WaveformBatch | None, at: Tensor | None
+    ) -> Batch | WaveformBatch | None:
         if share is None or at is None:
             return None
         scale = len(share) * self.ranks / len(at)
@@ -137,20 +139,22 @@ class _Decoded(torch.utils.data.Dataset[Any]):
     def __init__(self, excerpts: list[Excerpts | None]) -> None:
         self.excerpts = excerpts
 
-    def __getitem__(self, wanted: list[Wanted | None]) -> list[list[Excerpt] | None] | AudioError:
+    def __getitem__(
+        self, wanted: list[ExcerptRequest | None]
+    ) -> list[list[Excerpt] | None] | AudioError:
         try:
             return _read(self.excerpts, wanted, threads=1)
         except AudioError as error:  # raised where it is read, and without a worker's traceback
             return error
 
 
-class _Order(torch.utils.data.Sampler[list[Wanted | None]]):
+class _Order(torch.utils.data.Sampler[list[ExcerptRequest | None]]):
     """What is wanted for the steps of an epoch, one after another."""
 
-    def __init__(self, coming: list[list[Wanted | None]]) -> None:
+    def __init__(self, coming: list[list[ExcerptRequest | None]]) -> None:
         self.coming = coming
 
-    def __iter__(self) -> Iterator[list[Wanted | None]]:
+    def __iter__(self) -> Iterator[list[ExcerptRequest | None]]:
         return iter(self.coming)
 
     def __len__(self) -> int:
@@ -158,7 +162,9 @@ class _Order(torch.utils.data.Sampler[list[Wanted | None]]):
 
 
 def _read(
-    excerpts: Sequence[Excerpts | None], wanted: Sequence[Wanted | None], threads: int | None = None
+    excerpts: Sequence[Excerpts | None],
+    wanted: Sequence[ExcerptRequest | None],
+    threads: int | None = None,
 ) -> list[list[Excerpt] | None]:
     return [
         None if one is None or what is None else one.read(what, threads=threads)

@@ -29,7 +29,7 @@ from cleser.training.learner import Learner
 from cleser.training.loading import Loaded, StepLoader
 from cleser.training.processes import on_cpu
 from cleser.training.recipe import Recipe, Task  # noqa: F401  (recipes of others import Task from here)
-from cleser.training.sharding import clip_gradients, gather_gradients, shard
+from cleser.training.sharding import clip_gradients, set_gradient_sync, shard
 
 # Steps of an epoch from which on its progress is shown.
 _MANY_STEPS = 1000
@@ -189,7 +189,7 @@ class _Steps:
 
     def _differentiate(self, batch: Loaded, gathered: int, *, complete: bool) -> dict[str, Tensor]:
         """Add a batch's gradients to those of the others gathered; processes exchange them once all are there."""
-        gather_gradients(self.backbone, complete)
+        set_gradient_sync(self.backbone, complete)
         with nullcontext() if complete else self.accelerator.no_sync(self.module):
             placed = (s if s is None else s.to(self.accelerator.device) for s in batch)
             terms: dict[str, Tensor] = self.module(*placed)

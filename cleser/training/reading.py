@@ -32,7 +32,7 @@ class Excerpt(NamedTuple):
     alignment: Alignment | None
 
 
-class Wanted(NamedTuple):
+class ExcerptRequest(NamedTuple):
     """Which stretches are wanted of which recordings.
 
     Attributes:
@@ -67,7 +67,7 @@ class Excerpts:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def read(self, wanted: Wanted, *, threads: int | None = None) -> list[Excerpt]:
+    def read(self, wanted: ExcerptRequest, *, threads: int | None = None) -> list[Excerpt]:
         """Read some of the recordings, in the order asked for.
 
         Args:

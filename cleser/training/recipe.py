@@ -40,17 +40,17 @@ class Task(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundLabels:
     """Labels that training has found: beside the utterances' own in batches, or in place of these.
 
     Attributes:
         source: Labels of the N source utterances by name, such as ``"community"`` [N]; −1 is unknown.
         target: Labels of the target utterances, such as a pseudo-label under ``"emotion"``.
 
-    >>> found = Found(target={"emotion": torch.tensor([1, -1])})
+    >>> found = FoundLabels(target={"emotion": torch.tensor([1, -1])})
     >>> found.tensors()
     {'target.emotion': tensor([ 1, -1])}
-    >>> Found.of(found.tensors()).target["emotion"].tolist()
+    >>> FoundLabels.of(found.tensors()).target["emotion"].tolist()
     [1, -1]
     """
 
@@ -63,7 +63,7 @@ class Found:
         return {f"{side}.{name}": t for side, of in sides.items() for name, t in of.items()}
 
     @classmethod
-    def of(cls, tensors: Mapping[str, Tensor]) -> Found:
+    def of(cls, tensors: Mapping[str, Tensor]) -> FoundLabels:
         """Restore what :meth:`tensors` gave."""
         sides: dict[str, dict[str, Tensor]] = {"source": {}, "target": {}}
         for key, tensor in tensors.items():
@@ -86,7 +86,7 @@ class Recipe(nn.Module, ABC):
     sees_target: bool = False
     vote_threshold: float | None = None
     learns_attributes: bool = False
-    found: Found = Found()
+    found: FoundLabels = FoundLabels()
 
     @abstractmethod
     def embed(self, batch: Batch) -> Embedded:
@@ -141,7 +141,18 @@ class Recipe(nn.Module, ABC):
         """Refresh what has to be new in each epoch; nothing by default.
 
         Labels found here become the recipe's ``found``, from where the epoch's batches take them; datasets stay as they
-        are. Checkpoints keep it, so that a run that goes on need not find anything anew.
+        are. Pseudo-labels of the target, say, are ``self.found = FoundLabels(target={"emotion": labels})``, int64 [M],
+        −1 for utterances without. Checkpoints keep ``found``, so that a run that goes on need not find anything anew.
+        All processes have to find the same: they are seeded alike before this is called.
+
+        Args:
+            epoch: Number of the epoch that begins, from 0 on.
+            source: Labelled utterances to learn from, N; ``source.labels["emotion"]`` is int64 [N],
+                ``source.summaries()`` are their standardised features [N, L, C], and
+                :func:`~cleser.training.recognition.embedded` gives what the recipe makes of them now.
+            dev: Labelled utterances that are not learned from, by which epochs are compared.
+            target: The target's utterances, M, whose emotions are unknown (−1); None where :attr:`sees_target` is false
+                or the run is given none.
         """
 
     def prepare(self, dataset: Dataset) -> Dataset:

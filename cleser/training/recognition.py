@@ -81,16 +81,15 @@ def embedded(
     return [gather(values.to(device)).cpu() for values in own] if shared else own
 
 
-def predict_attributes(recipe: Recipe, dataset: Dataset, *, size: int | None = None) -> Tensor:
+def predict_attributes(recipe: Recipe, dataset: Dataset) -> Tensor:
     """Attributes [N, A] of utterances, on the CPU.
 
     Args:
         recipe: The recipe, which is put into eval mode.
         dataset: The utterances to recognise.
-        size: Number of utterances at a time.
 
     Raises:
         ValueError: The recipe has not learned any.
     """
     recipe.eval()
-    return embedded(recipe, recipe.prepare(dataset), ["attributes"], size=size)[0]
+    return embedded(recipe, recipe.prepare(dataset), ["attributes"])[0]

@@ -9,14 +9,19 @@ is the same.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, TypeGuard
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 
+from cleser.ranks import world
 from cleser.speech.backbones import Backbone
+
+if TYPE_CHECKING:
+    from torch.distributed.fsdp import FSDPModule
+    from torch.distributed.tensor import DTensor
+
+# What torch spreads weights by takes half a second to import, and is only imported where several processes train.
 
 
 def shard(learner: nn.Module, backbone: Backbone, device: torch.device, ranks: int) -> None:
@@ -32,6 +37,9 @@ def shard(learner: nn.Module, backbone: Backbone, device: torch.device, ranks: i
     Raises:
         ValueError: The backbone has no blocks.
     """
+    from torch.distributed.device_mesh import init_device_mesh  # noqa: PLC0415
+    from torch.distributed.fsdp import fully_shard  # noqa: PLC0415
+
     blocks = getattr(getattr(backbone, "encoder", None), "blocks", None)
     if blocks is None:
         raise ValueError(
@@ -52,31 +60,50 @@ def shard(learner: nn.Module, backbone: Backbone, device: torch.device, ranks: i
     ]
 
 
-def gather_gradients(backbone: nn.Module | None, now: bool) -> None:
-    """Whether the coming backward pass shares its gradients, where weights are spread; else they add up."""
-    if isinstance(backbone, FSDPModule):
-        backbone.set_requires_gradient_sync(now)
+def is_sharded(module: nn.Module | None) -> TypeGuard[FSDPModule]:
+    """Whether a module's weights are spread over processes."""
+    if world() == 1:
+        return False
+    from torch.distributed.fsdp import FSDPModule  # noqa: PLC0415
+
+    return isinstance(module, FSDPModule)
 
 
-def whole(tensor: Tensor) -> Tensor:
+def set_gradient_sync(backbone: nn.Module | None, enabled: bool) -> None:
+    """Let backward passes share gradients where weights are spread, or add up those of this process alone."""
+    if is_sharded(backbone):
+        backbone.set_requires_gradient_sync(enabled)
+
+
+def full_tensor(tensor: Tensor) -> Tensor:
     """A whole tensor, put together from all processes: every one of them has to ask."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return tensor.full_tensor() if _is_spread(tensor) else tensor
 
 
-def alike(tensor: Tensor, model: Tensor) -> Tensor:
+def distribute_like(tensor: Tensor, reference: Tensor) -> Tensor:
     """A whole tensor spread as another one is."""
-    if not isinstance(model, DTensor) or tensor.shape != model.shape:
+    if not _is_spread(reference) or tensor.shape != reference.shape:
         return tensor
-    local = tensor.to(model.device)
-    return distribute_tensor(local, model.device_mesh, model.placements)
+    from torch.distributed.tensor import distribute_tensor  # noqa: PLC0415
+
+    local = tensor.to(reference.device)
+    return distribute_tensor(local, reference.device_mesh, reference.placements)
+
+
+def _is_spread(tensor: Tensor) -> TypeGuard[DTensor]:
+    if world() == 1:
+        return False
+    from torch.distributed.tensor import DTensor  # noqa: PLC0415
+
+    return isinstance(tensor, DTensor)
 
 
 def clip_gradients(parameters: Iterable[nn.Parameter], largest: float) -> None:
     """Scale all gradients so that their norm, over spread weights and others, is at most the largest."""
     gradients = [p.grad for p in parameters if p.grad is not None]
-    spread = [g for g in gradients if isinstance(g, DTensor)]
-    own = [g for g in gradients if not isinstance(g, DTensor)]
-    norms = [whole(nn.utils.get_total_norm(part)) for part in (spread, own) if part]
+    spread = [g for g in gradients if _is_spread(g)]
+    own = [g for g in gradients if not _is_spread(g)]
+    norms = [full_tensor(nn.utils.get_total_norm(part)) for part in (spread, own) if part]
     if not norms:
         return
     factor = (largest / (torch.stack(norms).norm() + 1e-6)).clamp(max=1).item()

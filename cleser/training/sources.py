@@ -10,22 +10,23 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 from typing import Protocol as Interface
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cleser.features.joined import JoinedFeatures
 from cleser.features.pooled import Features
 from cleser.features.projection import described_by, projected
 from cleser.features.recolouring import Recolouring
+from cleser.features.sentences import take_off
 from cleser.features.standards import Standards
-from cleser.features.stored import BLOCK, StoredFeatures
+from cleser.features.stored import BLOCK
+from cleser.features.view import FeatureView
 
 if TYPE_CHECKING:
-    from cleser.training.audio import AudioEncoder, Sounds
+    from cleser.training.audio import AudioEncoder, WaveformBatch
     from cleser.training.reading import Excerpt, Excerpts
 
 AT_ONCE: Final = 128  # utterances whose stored features are recognised together
@@ -60,7 +61,7 @@ class Source(Interface):
 
     def load(
         self, at: Tensor, *, tokens: bool = True, read: Sequence[Excerpt] = ()
-    ) -> Features | Sounds:
+    ) -> Features | WaveformBatch:
         """What the utterances at some positions are made of: features as a network gets them, or recordings.
 
         Args:
@@ -70,7 +71,7 @@ class Source(Interface):
         """
         ...
 
-    def before_training(self) -> Kept:
+    def before_training(self) -> FeatureSource:
         """Stored features by the backbone as it was before it was trained; itself where it is not trained."""
         ...
 
@@ -83,10 +84,10 @@ class Source(Interface):
         ...
 
 
-class Kept(Source):
+class FeatureSource(Source):
     """What is alike for all features that are there already: nothing is decoded, and no backbone trained."""
 
-    features: StoredFeatures | JoinedFeatures | Features | Source
+    features: FeatureView | Features | FeatureSource
     at_once = AT_ONCE
     excerpts = None
     shared_out = False  # every process reads them as fast as it would hear of them
@@ -128,7 +129,7 @@ class Kept(Source):
 
 
 @dataclass(repr=False)
-class Stored(Kept):
+class StoredSource(FeatureSource):
     """Features gathered from a store, batch by batch.
 
     Attributes:
@@ -136,7 +137,7 @@ class Stored(Kept):
         standards: What they are standardised by.
     """
 
-    features: StoredFeatures | JoinedFeatures
+    features: FeatureView
     standards: Standards
 
     def load(self, at: Tensor, *, tokens: bool = True, read: Sequence[Excerpt] = ()) -> Features:
@@ -145,16 +146,15 @@ class Stored(Kept):
         raw = self.features.take(at, tokens=tokens or len(self.standards.content.table) > 0)
         return self.standards.apply(raw, at, tokens=tokens)
 
-    def join(self, others: Sequence[Stored]) -> Stored:
+    def join(self, others: Sequence[StoredSource]) -> StoredSource:
         """This and others, one after another."""
         parts = [self, *others]
-        kind: Any = type(self.features)
-        features = kind.join([p.features for p in parts])
-        return Stored(features, Standards.join([p.standards for p in parts]))
+        features = type(self.features).join([p.features for p in parts])
+        return StoredSource(features, Standards.join([p.standards for p in parts]))
 
 
 @dataclass(repr=False)
-class Bare(Kept):
+class ContentRemovedSource(FeatureSource):
     """Features of which what is said has been taken off, see :mod:`cleser.features.sentences`.
 
     Attributes:
@@ -163,22 +163,17 @@ class Bare(Kept):
         offsets: What is taken off the summaries of each sentence, [S, L, C].
     """
 
-    features: Stored | InMemory | Bare
+    features: FeatureSource
     sentence: Tensor
     offsets: Tensor
 
     def load(self, at: Tensor, *, tokens: bool = True, read: Sequence[Excerpt] = ()) -> Features:
         """The features of the utterances at some positions, standardised, less their sentences'."""
         found = self.features.load(at, tokens=tokens)
-        sentence = self.sentence[at]
-        known = (sentence >= 0).nonzero()[:, 0]
-        if not len(known):
-            return found
-        summaries = found.summaries.clone()
-        summaries[known] -= self.offsets[sentence[known]].to(summaries)
-        return replace(found, summaries=summaries)
+        less = take_off(found.summaries, self.sentence[at], self.offsets)
+        return replace(found, summaries=less)
 
-    def join(self, others: Sequence[Bare]) -> Bare:
+    def join(self, others: Sequence[ContentRemovedSource]) -> ContentRemovedSource:
         """This and others, one after another."""
         parts = [self, *others]
         shifts = np.cumsum([0, *(len(p.offsets) for p in parts[:-1])]).tolist()
@@ -186,13 +181,14 @@ class Bare(Kept):
             torch.where(p.sentence >= 0, p.sentence + shift, -1)
             for p, shift in zip(parts, shifts, strict=True)
         ]
-        first: Any = self.features
-        features = first.join([p.features for p in others])
-        return Bare(features, torch.cat(moved), torch.cat([p.offsets for p in parts]))
+        features = self.features.join([p.features for p in others])
+        return ContentRemovedSource(
+            features, torch.cat(moved), torch.cat([p.offsets for p in parts])
+        )
 
 
 @dataclass(repr=False)
-class Recoloured(Kept):
+class RecolouredSource(FeatureSource):
     """Features of which some layers' summaries are moved, see :mod:`cleser.features.recolouring`.
 
     Attributes:
@@ -201,7 +197,7 @@ class Recoloured(Kept):
         recolouring: The groups' maps.
     """
 
-    features: Stored | InMemory | Bare
+    features: FeatureSource
     group: Tensor
     recolouring: Recolouring
 
@@ -210,13 +206,13 @@ class Recoloured(Kept):
         found = self.features.load(at, tokens=tokens)
         return replace(found, summaries=self.recolouring.apply(found.summaries, self.group[at]))
 
-    def join(self, others: Sequence[Recoloured]) -> Recoloured:
+    def join(self, others: Sequence[RecolouredSource]) -> RecolouredSource:
         """Refused: what is moved is what is learned from, when all of it is there."""
         raise NotImplementedError("join datasets before they are recoloured")
 
 
 @dataclass
-class InMemory(Kept):
+class MemorySource(FeatureSource):
     """Features that are small enough to be held, ready as they are.
 
     Attributes:
@@ -230,6 +226,6 @@ class InMemory(Kept):
         picked = self.features.pick(at)
         return picked if tokens else picked.without_tokens()
 
-    def join(self, others: Sequence[InMemory]) -> InMemory:
+    def join(self, others: Sequence[MemorySource]) -> MemorySource:
         """This and others, one after another."""
-        return InMemory(Features.join([self.features, *(o.features for o in others)]))
+        return MemorySource(Features.join([self.features, *(o.features for o in others)]))

@@ -13,10 +13,11 @@ from cleser.experiments.sentence_check import (
     said_in,
     sentences_of_one_emotion,
 )
-from cleser.features import Features, remove_sentences
+from cleser.features import Features
 from cleser.speech.backbones import AcousticBackbone
 from cleser.training.dataset import Dataset, balance
-from cleser.training.sources import InMemory
+from cleser.training.sources import MemorySource
+from tests.features.loops import without_sentences
 
 CLASSES = 3
 
@@ -46,7 +47,7 @@ def corpus(name, text, *, seed, speakers=6, sentences=5, repeats=2):
     nothing = torch.zeros(len(rows) + 1, dtype=torch.long)
     features = Features(rows["utterance"].tolist(), summaries[:0], nothing, summaries, [])
     labels = {"emotion": torch.tensor(grid["emotion"].to_numpy())}
-    return Dataset(rows, InMemory(features), labels, {}, balance(rows), [])
+    return Dataset(rows, MemorySource(features), labels, {}, balance(rows), [])
 
 
 def several(grid):
@@ -65,7 +66,7 @@ def source():
 def test_the_source_gives_its_class_means_and_how_far_emotions_spread(source):
     said = said_in(source, AcousticBackbone())
     bare = source.without_sentences(said)
-    expected = remove_sentences(source.summaries(), said)
+    expected = without_sentences(source.summaries(), said)
     torch.testing.assert_close(bare.summaries(), expected)
     check = learn_sentences(source, bare, CLASSES)
     weights = torch.zeros(8, CLASSES, dtype=torch.float64)
@@ -99,7 +100,7 @@ def test_a_target_is_rid_of_sentences_unless_each_shows_one_emotion(source):
     free = corpus("t", several, seed=1)
     taken, said = remove_unlabelled(free, check, backbone)
     assert "the mean of each of 5 repeated sentences" in said
-    expected = remove_sentences(free.summaries(), said_in(free, backbone))
+    expected = without_sentences(free.summaries(), said_in(free, backbone))
     torch.testing.assert_close(taken.summaries(), expected)
     tied = corpus("t", single, seed=1)
     left, said = remove_unlabelled(tied, check, backbone)

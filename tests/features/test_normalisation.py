@@ -1,18 +1,17 @@
 """Standardising against plain loops, and that nothing leaks between groups."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from cleser.features.moments import GroupMoments
-from cleser.features.normalisation import (
-    Shrinkage,
-    standardise,
-    standardise_utterances,
-)
+from cleser.features.normalisation import Shrinkage
 from cleser.features.pooled import Features
-from tests.features.loops import moments
+from cleser.features.standards import standardise, standardise_utterances
+from tests.features.loops import moments, standardised
 
 
 def make(lengths=(3, 1, 5, 2), shift=0.0, seed=0):
@@ -149,3 +148,23 @@ def test_unknown_groups_are_a_group():
     assert torch.isfinite(found.tokens).all()
     with pytest.raises(ValueError, match="found 2 groups, expected one for each of 4"):
         standardise(make(), pd.Series(["a", "b"]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_features_keep_their_type_and_their_memory(dtype):
+    """float16 and bfloat16 have too few bits to be standardised in."""
+    features = make()
+    of_type = replace(
+        features,
+        tokens=features.tokens.to(dtype).transpose(1, 2).contiguous().transpose(1, 2),
+        summaries=features.summaries.to(dtype),
+    )
+    before = of_type.tokens.clone(), of_type.summaries.clone()
+    found = standardise(of_type, pd.Series(list("abab")))
+    assert found.tokens.dtype == found.summaries.dtype == dtype
+    assert torch.equal(of_type.tokens, before[0])
+    assert torch.equal(of_type.summaries, before[1])
+    expected = standardised(of_type, list("abab"))
+    for name in ("tokens", "summaries"):  # statistics are kept in single precision
+        one, other = (getattr(x, name).to(dtype).float() for x in (found, expected))
+        torch.testing.assert_close(one, other, rtol=torch.finfo(dtype).eps, atol=1e-5)

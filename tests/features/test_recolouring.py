@@ -12,7 +12,7 @@ from cleser.features import Features
 from cleser.features.recolouring import Recolouring, covariances, recolouring
 from cleser.losses import coral
 from cleser.training.dataset import Dataset, balance
-from cleser.training.sources import InMemory
+from cleser.training.sources import MemorySource
 
 
 def points(seed, count=50, dim=4):
@@ -73,7 +73,7 @@ def dataset(seed, corpora, count=30):
     nothing = torch.zeros(count + 1, dtype=torch.long)
     features = Features(rows["utterance"].tolist(), summaries[:0], nothing, summaries, [])
     labels = {"emotion": torch.zeros(count, dtype=torch.long)}
-    return Dataset(rows, InMemory(features), labels, {}, balance(rows), [])
+    return Dataset(rows, MemorySource(features), labels, {}, balance(rows), [])
 
 
 def test_each_corpus_of_a_dataset_is_moved_by_a_map_of_its_own_and_subsets_follow():

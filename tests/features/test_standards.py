@@ -1,4 +1,4 @@
-"""Standards found and applied in parts, beside what the public functions make of all features at once."""
+"""Standards found and applied in parts, beside what plain loops make of all features at once."""
 
 import pandas as pd
 import pytest
@@ -6,13 +6,13 @@ import torch
 
 from cleser.alignment import Alignment
 from cleser.corpora.registry import load
-from cleser.features import LexicalContent, standardise, standards, store_features, stored
-from cleser.features.normalisation import Shrinkage, standardise_utterances
+from cleser.features import LexicalContent, standards, store_features, stored
+from cleser.features.normalisation import Shrinkage
 from cleser.features.standards import Standards, measure
 from cleser.features.stored import StoredFeatures
 from cleser.speech import AcousticBackbone
 from tests.corpora.trees import write_corpus
-from tests.features.loops import moments
+from tests.features.loops import moments, standardised, standardised_by
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +63,12 @@ def test_parts_give_what_all_at_once_gives(by, lexical, corpus):
         found, rows, groups, lexical=lexical, alone=by == "utterance", reference=reference,
         shrinkage=shrinkage,
     )  # fmt: skip
-    if by == "utterance":
-        expected = standardise_utterances(raw, other)
+    if groups is None:
+        shared = reference or moments(raw)
+        expected = standardised_by(raw, shared, alone=by == "utterance")
     else:
-        shared = other if by == "reference" else moments(raw) if by == "own" else None
-        expected = standardise(raw, names, reference=shared, shrinkage=shrinkage)
+        corpora = rows["corpus"].tolist() if by == "shrunk" else None
+        expected = standardised(raw, groups.tolist(), corpora, distrusted=groups[:1].tolist())
     close(everything(found, standards_), expected)
     for one, two in zip(typical, moments(raw, groups), strict=True):
         torch.testing.assert_close(one.float(), two.float(), atol=1e-3, rtol=1e-3)

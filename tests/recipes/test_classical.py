@@ -22,7 +22,7 @@ from cleser.recipes.probe import ProbeConfig
 from cleser.settings import to_plain
 from cleser.speech import Features, load_backbone
 from cleser.training.dataset import Dataset, balance
-from cleser.training.sources import InMemory
+from cleser.training.sources import MemorySource
 from tests.corpora.trees import write_corpus
 
 
@@ -41,7 +41,9 @@ def of_one_speaker(count):
     })  # fmt: skip
     offsets = torch.zeros(count + 1, dtype=torch.long)
     features = Features(rows["utterance"].tolist(), x[:0], offsets, x, [])
-    return Dataset(rows, InMemory(features), {"emotion": torch.tensor(y)}, {}, balance(rows), [])
+    return Dataset(
+        rows, MemorySource(features), {"emotion": torch.tensor(y)}, {}, balance(rows), []
+    )
 
 
 @pytest.mark.parametrize("count", [2, 4])
@@ -87,7 +89,7 @@ def drawn(classes, count=120):
         rows["utterance"].tolist(), values[:0], torch.zeros(count + 1).long(), values, []
     )
     weight = torch.tensor(rng.uniform(0.5, 2, count))
-    return Dataset(rows, InMemory(features), {"emotion": torch.tensor(y)}, {}, weight, [])
+    return Dataset(rows, MemorySource(features), {"emotion": torch.tensor(y)}, {}, weight, [])
 
 
 @pytest.mark.parametrize("classes", [2, 3, 4])
@@ -127,7 +129,7 @@ def test_statistics_that_say_nothing_are_learned_from_all_the_same():
         list(map(str, range(120))), torch.zeros(0, 1, 5), torch.zeros(121).long(),
         torch.zeros(120, 1, 5), [],
     )  # fmt: skip
-    found = Classical.fit(ClassicalConfig(c=1.0), replace(source, source=InMemory(blank)), 2)
+    found = Classical.fit(ClassicalConfig(c=1.0), replace(source, source=MemorySource(blank)), 2)
     assert found.shares(torch.zeros(1, 5)).isfinite().all()
 
 
@@ -222,4 +224,4 @@ def many() -> Dataset:
     offsets = torch.zeros(151, dtype=torch.long)
     features = Features(rows["utterance"].tolist(), x[:0], offsets, x, [])
     labels = {"emotion": torch.from_numpy(emotion)}
-    return Dataset(rows, InMemory(features), labels, {}, balance(rows), [])
+    return Dataset(rows, MemorySource(features), labels, {}, balance(rows), [])

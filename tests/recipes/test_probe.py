@@ -14,7 +14,7 @@ from cleser.recipes.probe import Probe, ProbeConfig
 from cleser.recipes.pseudo_labels import confident_labels, prior_shift
 from cleser.recipes.ridge import Ridge
 from cleser.training.dataset import Dataset, balance
-from cleser.training.sources import InMemory
+from cleser.training.sources import MemorySource
 
 
 def dataset(seed, classes=3, count=60, shift=0.0, width=6):
@@ -33,7 +33,9 @@ def dataset(seed, classes=3, count=60, shift=0.0, width=6):
         x.view(-1, 2, width // 2),
         [],
     )
-    return Dataset(rows, InMemory(features), {"emotion": torch.tensor(y)}, {}, balance(rows), [])
+    return Dataset(
+        rows, MemorySource(features), {"emotion": torch.tensor(y)}, {}, balance(rows), []
+    )
 
 
 UNIFORM = torch.full((3,), 1 / 3, dtype=torch.float64)

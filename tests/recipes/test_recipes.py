@@ -22,7 +22,7 @@ from cleser.speech import load_backbone
 from cleser.training.dataset import balance
 from cleser.training.from_manifest import phones_of
 from cleser.training.loop import TrainingConfig, train
-from cleser.training.recipe import Found, Task
+from cleser.training.recipe import FoundLabels, Task
 from tests.corpora.trees import write_corpus
 
 SMALL = ModelConfig(dim=8, token_view=True, input_dropout=0.0, dropout=0.1)
@@ -158,7 +158,7 @@ def test_sapa_refreshes_when_asked_and_a_resumed_run_knows_what_was_found(data):
     found = recipe.found
     going_on = build(data, "sapa", warm_up=0, refresh=2)
     going_on.load_state_dict(recipe.state_dict())
-    going_on.found = Found.of(found.tensors())
+    going_on.found = FoundLabels.of(found.tensors())
     with torch.no_grad():
         for weight in recipe.parameters():
             weight.add_(torch.randn_like(weight))

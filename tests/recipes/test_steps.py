@@ -19,7 +19,7 @@ from cleser.training.dataset import Dataset
 from cleser.training.loop import TrainingConfig
 from cleser.training.recipe import Task
 from cleser.training.recognition import predict, recognise
-from cleser.training.sources import InMemory
+from cleser.training.sources import MemorySource
 from cleser.training.vocabulary import Vocabulary
 
 LAYERS, CHANNELS, DIM = 3, 6, 8
@@ -353,7 +353,7 @@ def dataset(seed: int, languages: list[str], *, takes: int = 4, speakers: int = 
         ["a", "p"] * size,
     )
     phonemes = {name: i for i, name in enumerate(NAMES.phonemes)}
-    return Dataset(rows, InMemory(features), labels, phonemes, torch.ones(size), [])
+    return Dataset(rows, MemorySource(features), labels, phonemes, torch.ones(size), [])
 
 
 def everyone(recipe, data: Dataset) -> Tensor:

@@ -40,9 +40,9 @@ from cleser.speech import Alignment, load_backbone, write_textgrid
 from cleser.speech.backbones import long_convolution
 from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.training import loop
-from cleser.training.audio import PADDING, AudioEncoder, Sounds, _without
+from cleser.training.audio import PADDING, AudioEncoder, WaveformBatch, _without
 from cleser.training.from_manifest import load_dataset
-from cleser.training.heard import Heard
+from cleser.training.heard import RecordingSource
 from cleser.training.loop import TrainingConfig
 from cleser.training.reading import Excerpt, stretch
 from cleser.training.recipe import Task
@@ -198,7 +198,9 @@ def test_what_phonemes_have_is_moved_with_the_batch_and_taken_off_their_frames_a
     assert _without(frames, bounds, ["x", "", "x", ""], rows, table) is frames
     moments = Moments(*torch.zeros(4, 2, 3, 8))
     alignments = [None, Alignment([0.0], [0.5], "a")]
-    sounds = Sounds(torch.zeros(2, 8), torch.tensor([8, 6]), alignments, [rows, {}], moments, table=table)  # fmt: skip
+    sounds = WaveformBatch(
+        torch.zeros(2, 8), torch.tensor([8, 6]), alignments, [rows, {}], moments, table=table
+    )
     assert sounds.pick([1]).content == [{}] and torch.equal(sounds.pick([1]).table, table)
     with Elsewhere():
         there = sounds.to(DEVICE)
@@ -355,7 +357,7 @@ def test_what_is_padded_is_bounded_and_changes_nothing(specs, models, monkeypatc
     backbone = load_backbone(models["whisper"])
     sounds = noises([0.1, 2.0, 0.55, 1.9, 0.5, 1.0], backbone)
     heard = []
-    one = AudioEncoder(backbone, (), by_utterance=False, together=True)
+    one = AudioEncoder(backbone, (), by_utterance=False, whole_batch=True)
     other = AudioEncoder(backbone, (), by_utterance=False)
     forward = type(backbone).forward
 
@@ -388,7 +390,7 @@ def noises(seconds, backbone):
     zero = torch.zeros(len(waves), backbone.n_layers, 2 * backbone.dim)
     moments = Moments(zero, zero + 1, zero, zero + 1)
     padded, lengths = pad_sequence(waves, batch_first=True), torch.tensor([len(w) for w in waves])
-    return Sounds(padded, lengths, [None] * len(waves), [{}] * len(waves), moments)
+    return WaveformBatch(padded, lengths, [None] * len(waves), [{}] * len(waves), moments)
 
 
 def test_half_precision_is_near(specs, models):
@@ -417,7 +419,7 @@ def test_recognition_hears_every_recording_once(family, specs, models, monkeypat
     )
     dataset = data.seen.encoded_by(encoder.train())
     monkeypatch.setattr("cleser.training.audio._SHARE", 0.5)
-    monkeypatch.setattr(Heard, "at_once", 5)
+    monkeypatch.setattr(RecordingSource, "at_once", 5)
     heard, threads = [], set()
     forward = type(backbone).forward
 
@@ -551,7 +553,7 @@ def test_statistics_do_not_depend_on_how_they_are_gathered(specs, monkeypatch):
         expected = getattr(reference, name)
         for found in (getattr(whole.moments, name), getattr(parts.moments, name)):
             torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-6)
-    assert isinstance(whole.seen.source, Heard)
+    assert isinstance(whole.seen.source, RecordingSource)
 
 
 @pytest.mark.cuda

@@ -1,5 +1,7 @@
 """Datasets: what each utterance weighs, and what joining and picking keep."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 import torch
@@ -7,7 +9,9 @@ import torch
 from cleser.recipes.styles import descriptions
 from cleser.speech import Features
 from cleser.training.dataset import Dataset, balance
-from cleser.training.sources import InMemory
+from cleser.training.heard import RecordingSource
+from cleser.training.reading import Excerpts
+from cleser.training.sources import MemorySource
 from cleser.training.vocabulary import Vocabulary
 
 NAMES = Vocabulary(("anger", "sadness"), ("s",), ("de",), ("small", "large"))
@@ -27,7 +31,7 @@ def dataset(corpus: str, emotions: list[str | None]) -> Dataset:
     features = Features(
         rows["utterance"].tolist(), values, torch.arange(len(rows) + 1), values, [""] * len(rows)
     )
-    return Dataset(rows, InMemory(features), NAMES.encode(rows), {}, balance(rows), [])
+    return Dataset(rows, MemorySource(features), NAMES.encode(rows), {}, balance(rows), [])
 
 
 SMALL = ["anger", "anger", "sadness", None]
@@ -92,13 +96,27 @@ def test_an_utterance_is_described_once_and_as_its_summary_says(monkeypatch):
     whole = dataset("large", LARGE)
     part = whole.subset(whole.manifest.iloc[[7, 2, 5]])
     read: list[int] = []
-    load = InMemory.load
+    load = MemorySource.load
 
     def noted(self, at, **given):
         read.extend(at.tolist())
         return load(self, at, **given)
 
-    monkeypatch.setattr(InMemory, "load", noted)
+    monkeypatch.setattr(MemorySource, "load", noted)
     for of, expected in ((part, [7, 2, 5]), (whole, range(len(LARGE))), (part, [7, 2, 5])):
         assert descriptions(of).flatten().tolist() == list(expected)
     assert sorted(read) == list(range(len(LARGE)))
+
+
+def test_of_recordings_nothing_is_taken_off_and_nothing_is_moved():
+    """They have no features yet; what is wrapped about them would be asked for features when it is too late."""
+    stored = dataset("small", SMALL)
+    source = RecordingSource(
+        Excerpts([""] * 4, [0.0] * 4, [1.0] * 4, [None] * 4, 16000), stored.source
+    )
+    heard = replace(stored, source=source)
+    with pytest.raises(ValueError, match="found recordings, expected stored features"):
+        heard.without_sentences(pd.Series(["a", "a", "b", "b"]))
+    by = stored.recolouring(stored, [0], ridge=1.0)
+    with pytest.raises(ValueError, match="found recordings, expected stored features"):
+        heard.recoloured(by)

@@ -27,12 +27,14 @@ class Waveforms:
 
     def load(self, at, *, tokens=True, read=()):
         from cleser.features.moments import Moments
-        from cleser.training.audio import Sounds
+        from cleser.training.audio import WaveformBatch
 
         waves = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(r.wave) for r in read], True)
         lengths = torch.tensor([len(r.wave) for r in read])
         phones = [r.alignment for r in read]
-        return Sounds(waves, lengths, phones, [{}] * len(read), Moments(*[torch.zeros(1)] * 4))
+        return WaveformBatch(
+            waves, lengths, phones, [{}] * len(read), Moments(*[torch.zeros(1)] * 4)
+        )
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,8 @@
 """The training loop: what an epoch's randomness depends on."""
 
 import random
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -76,3 +78,12 @@ def test_a_training_that_diverges_says_what_to_change(tmp_path):
             ValueError, match=rf"seed 3, epoch 0: .* --learning-rate \(it is 0\.001\){said}"
         ):
             train(recipe, CONFIG.training, checkpoint=tmp_path / "a", tuning=tuning, **common)
+
+
+def test_who_trains_alone_needs_nothing_that_spreads_weights():
+    """It takes half a second to import, and a command that trains nothing would pay for it, too."""
+    code = (
+        "import sys; import cleser.training.loop; "
+        "sys.exit(any(m.startswith(('torch.distributed.fsdp', 'torch.distributed.tensor')) for m in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

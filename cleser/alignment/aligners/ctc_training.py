@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,7 +37,6 @@ def train_phone_model(
     *,
     steps: int = 400,
     seed: int = 0,
-    advance: Callable[[int], object] | None = None,
 ) -> CTCPhoneModel:
     """Train a phone model and save it as transformers does.
 
@@ -46,7 +45,6 @@ def train_phone_model(
         folder: Where to save it.
         steps: Updates, of four utterances each.
         seed: Seed of weights and order.
-        advance: Called with the number of updates done, for progress.
 
     Returns:
         The model, loaded from the folder.
@@ -60,7 +58,7 @@ def train_phone_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = _model(len(symbols) + 1)
-        _fit(model, [_example(u, symbols) for u in utterances], steps, seed, advance)
+        _fit(model, [_example(u, symbols) for u in utterances], steps, seed)
     _save(model, symbols, Path(folder))
     return CTCPhoneModel(folder)
 
@@ -131,7 +129,6 @@ def _fit(
     examples: list[tuple[Tensor, Tensor, Tensor]],
     steps: int,
     seed: int,
-    advance: Callable[[int], object] | None,
 ) -> None:
     optimiser = torch.optim.AdamW(model.parameters(), lr=_LEARNING_RATE, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -147,8 +144,6 @@ def _fit(
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         schedule.step()
-        if advance:
-            advance(1)
     model.eval()
 
 

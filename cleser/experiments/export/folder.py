@@ -31,8 +31,9 @@ from cleser.experiments.model_file import read_task, read_tensors
 from cleser.experiments.saved import BACKBONE_FOLDER, open_run
 from cleser.files import replacing
 from cleser.speech.backbones import Backbone
-from cleser.speech.backbones.open import BESIDE, pretrained_part
-from cleser.speech.backbones.pretrained import TransformersBackbone, parts_of
+from cleser.speech.backbones.open import pretrained_part
+from cleser.speech.backbones.pretrained import TransformersBackbone
+from cleser.speech.backbones.spec import BackboneSpec
 from cleser.speech.checkpoints import copy_checkpoint
 
 ONNX_MODELS: Final = {"features": "classifier.onnx", "audio": "recordings.onnx"}
@@ -69,7 +70,7 @@ def export(run: Path, out: Path, *, onnx: Input | None = None) -> Path:
         folder = Path(parent) / out.name
         folder.mkdir()
         _copy_model(run / MODEL, folder / MODEL)
-        if settings["backbone"].removeprefix(BESIDE).split(",")[0] == BACKBONE_FOLDER:
+        if BackboneSpec.parse(settings["backbone"]).source == BACKBONE_FOLDER:
             copy_checkpoint(_source(pretrained_part(backbone)), folder / BACKBONE_FOLDER)
         named = {"model_type": "cleser", **settings}  # by which transformers knows it
         (folder / "config.json").write_text(json.dumps(named, indent=2) + "\n")
@@ -148,16 +149,13 @@ def _anonymous(settings: dict[str, Any], backbone: Backbone) -> dict[str, Any]:
 
 def _portable(spec: str, backbone: Backbone) -> str:
     """What opens the backbone again, on any machine that has the exported folder."""
-    if len(backbone.views) > 1:
-        return BESIDE + _portable(spec.removeprefix(BESIDE), pretrained_part(backbone))
-    _, options = parts_of(spec)
-    if not isinstance(backbone, TransformersBackbone):
+    model = pretrained_part(backbone)
+    if not isinstance(model, TransformersBackbone):
         return spec
-    if not _on_hub(backbone):
-        return ",".join([BACKBONE_FOLDER, *options])
-    options = [option for option in options if not option.startswith("revision=")]
-    revision = [f"revision={backbone.revision}"] if backbone.revision else []
-    return ",".join([backbone.source, *options, *revision])
+    named = BackboneSpec.parse(spec)
+    if not _on_hub(model):
+        return str(named.at(BACKBONE_FOLDER))
+    return str(named.at(model.source).having("revision", model.revision or None))
 
 
 def _described(backbone: Backbone) -> str:

@@ -13,6 +13,7 @@ from cleser.experiments.declared import declared
 from cleser.experiments.selection.choice import BACKBONE, Choice
 from cleser.experiments.selection.optuna_search import OptunaSearch
 from cleser.settings import read_yaml
+from cleser.speech.backbones.spec import ACOUSTIC, BESIDE, BackboneSpec
 
 GRIDS: Final = Path(__file__).parents[2] / "recipes" / "configs" / "grids"
 _GIVEN: Final = "{backbone}"  # in a grid: the backbone of the run
@@ -119,11 +120,11 @@ def _backbones(asked: list[Any], given: str) -> list[str]:
     (['acoustic'], ['acoustic+model'], ['acoustic,layers=3'])
     """
     filled = dict.fromkeys(str(value).replace(_GIVEN, given) for value in asked)
-    fitting = [
-        name
-        for name in filled
-        if "acoustic+acoustic" not in name
-        and not name.startswith("acoustic,")
-        and name.count(",layers=") < 2
-    ]
+    fitting = [name for name in filled if _sensible(BackboneSpec.parse(name))]
     return fitting or [given]  # whoever opens it says what is wrong with it
+
+
+def _sensible(spec: BackboneSpec) -> bool:
+    if spec.source == ACOUSTIC:
+        return not spec.settings and not spec.with_descriptors
+    return not spec.source.startswith(BESIDE) and spec.count("layers") < 2

@@ -19,23 +19,22 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 _GREED = 0.01  # θ of the paper: merges of less gain are drawn too, with probability ∝ exp(gain / θ)
+# Passes over the whole graph at most; each starts from the last one's communities.
+_ROUNDS = 10
 # Gains below this share of the mean edge are rounding, and following them may never end.
 _ROUNDING = 1e-10
 
 
-def leiden(
-    graph: sparse.csr_array, *, resolution: float, rng: np.random.Generator, rounds: int = 10
-) -> Ints:
+def leiden(graph: sparse.csr_array, *, resolution: float, rng: np.random.Generator) -> Ints:
     """Communities of a symmetric graph with weights ≥ 0, as arbitrary numbers [N].
 
     Args:
         graph: Edges [N, N], at least one of positive weight.
         resolution: γ; larger values give smaller communities.
         rng: Draws the order of visits and the merges.
-        rounds: Passes over the whole graph at most; each starts from the last one's communities.
     """
     labels = np.arange(graph.shape[0])
-    for _ in range(rounds):
+    for _ in range(_ROUNDS):
         improved = _pass(graph, labels, resolution, rng)
         if np.array_equal(_numbered(improved), _numbered(labels)):
             break

@@ -148,7 +148,14 @@ class Tiles:
 
 
 def tile(n: int, where: Relation | None, labels: dict[str, Any], size: int = TILE) -> Tiles:
-    """Sort n items so that admissible pairs stand together, and cut them into tiles of at most ``size``."""
+    """Sort n items so that admissible pairs stand together, and cut them into tiles of at most ``size``.
+
+    Args:
+        n: Number of items.
+        where: Which pairs are admissible; None for all.
+        labels: Integers [n] by name, of all names in ``where``; −1 is unknown.
+        size: Most items of a tile.
+    """
     if where is None:
         runs = np.array([0, n]) if n else np.zeros(1, np.int64)
         return Tiles(np.arange(n), None, {}, runs, np.zeros(len(runs) - 1, np.int64), size)

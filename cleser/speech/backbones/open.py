@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from dataclasses import replace
 
 from cleser.speech.backbones.acoustic import AcousticBackbone
 from cleser.speech.backbones.base import Backbone
 from cleser.speech.backbones.joined import JoinedBackbone
-from cleser.speech.backbones.pretrained import parse_spec, parts_of
-
-BESIDE = "acoustic+"  # stands before a model whose layers descriptors are joined to
+from cleser.speech.backbones.pretrained import TransformersBackbone
+from cleser.speech.backbones.spec import ACOUSTIC, BackboneSpec
 
 
 def load_backbone(name: str) -> Backbone:
@@ -26,11 +25,27 @@ def load_backbone(name: str) -> Backbone:
     >>> load_backbone("acoustic").n_layers
     2
     """
-    if name == "acoustic":
+    if name == ACOUSTIC:
         return AcousticBackbone().eval()
-    if name.startswith(BESIDE):
-        return JoinedBackbone([AcousticBackbone(), parse_spec(name.removeprefix(BESIDE))]).eval()
-    return parse_spec(name)
+    spec = BackboneSpec.parse(name)
+    model = _pretrained(spec)
+    return JoinedBackbone([AcousticBackbone(), model]).eval() if spec.with_descriptors else model
+
+
+def _pretrained(spec: BackboneSpec) -> TransformersBackbone:
+    """The model of transformers that a name describes, without descriptors beside it."""
+    options = spec.options()
+    if spec.source == ACOUSTIC:
+        own = str(replace(spec, with_descriptors=False))
+        raise ValueError(
+            f"backbone is {own!r}, expected 'acoustic' alone: descriptors have no such settings"
+        )
+    if spec.folder is None and spec.source.count("/") != 1:
+        raise ValueError(
+            f"backbone is {spec.source!r}, expected 'acoustic', a folder that save_pretrained wrote, "
+            "or OWNER/NAME on the hub"
+        )
+    return TransformersBackbone(str(spec.folder or spec.source), **options)
 
 
 def located(name: str) -> str:
@@ -39,12 +54,10 @@ def located(name: str) -> str:
     >>> located("microsoft/wavlm-base-plus,layers=middle"), located("acoustic")
     ('microsoft/wavlm-base-plus,layers=middle', 'acoustic')
     """
-    beside = BESIDE if name.startswith(BESIDE) else ""
-    source, settings = parts_of(name.removeprefix(beside))
-    folder = Path(source).expanduser()
-    if source == "acoustic" or not folder.is_dir():
+    spec = BackboneSpec.parse(name)
+    if spec.folder is None:
         return name
-    return beside + ",".join([os.path.normpath(folder.absolute()), *settings])
+    return str(spec.at(os.path.normpath(spec.folder.absolute())))
 
 
 def pretrained_part(backbone: Backbone) -> Backbone:

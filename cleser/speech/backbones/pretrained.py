@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from cleser.speech.backbones.base import Backbone, Frames, ReceiveLayer
+from cleser.speech.backbones.spec import PARTS
 from cleser.speech.backbones.wave_encoder import WaveEncoder
 from cleser.speech.backbones.whisper_encoder import WhisperEncoder
 from cleser.speech.checkpoints import not_loaded, open_checkpoint
@@ -27,8 +28,6 @@ WAVE_FAMILIES: Final = (
     "wavlm",
 )
 FAMILIES: Final = (*WAVE_FAMILIES, "whisper")
-# Parts of an encoder by the share of its layers that lie below them, for settings that suit encoders of any depth.
-PARTS: Final = {"lower": (0.0, 0.5), "middle": (0.25, 0.75), "upper": (0.5, 1.0)}
 # Weights that a checkpoint may lack: none of them changes a hidden state.
 _UNUSED: Final = (
     "masked_spec_embed",
@@ -334,67 +333,3 @@ def _half(layers: str, n_states: int) -> tuple[int, ...]:
     begin, end = PARTS.get(layers, (0.0, 1.0))
     top = n_states - 1
     return tuple(i for i in range(n_states) if begin * top <= i <= end * top)
-
-
-def parts_of(spec: str) -> tuple[str, list[str]]:
-    """The folder or name of a model in front of a spec, and the settings behind it; a folder's name may hold commas.
-
-    >>> parts_of("OWNER/NAME,layers=0+6,dtype=bfloat16")
-    ('OWNER/NAME', ['layers=0+6', 'dtype=bfloat16'])
-    """
-    words = spec.split(",")
-    ends = range(len(words), 0, -1)
-    end = next((n for n in ends if Path(",".join(words[:n])).expanduser().is_dir()), 1)
-    return ",".join(words[:end]), words[end:]
-
-
-def parse_spec(spec: str) -> TransformersBackbone:
-    """The backbone that ``NAME_OR_PATH,layers=0+6+12,dtype=bfloat16,revision=…`` describes.
-
-    Raises:
-        ValueError: A setting is not known or cannot be read, or the model cannot be loaded.
-    """
-    source, settings = parts_of(spec)
-    options: dict[str, Any] = {}
-    for setting in settings:
-        key, _, value = setting.partition("=")
-        if key in options:
-            raise ValueError(f"backbone {spec!r} has the setting {key} twice, expected it once")
-        if key == "layers":
-            options["layers"] = value if value in ("all", *PARTS) else _numbers(value)
-        elif key == "dtype":
-            options["dtype"] = _dtype(value)
-        elif key == "revision" and value:
-            options["revision"] = value
-        else:
-            raise ValueError(
-                f"backbone {spec!r} has the setting {setting!r}, expected layers=0+6+12, "
-                "dtype=bfloat16 or revision=COMMIT"
-            )
-    if source == "acoustic":
-        raise ValueError(
-            f"backbone is {spec!r}, expected 'acoustic' alone: descriptors have no such settings"
-        )
-    path = Path(source).expanduser()
-    if not path.is_dir() and source.count("/") != 1:
-        raise ValueError(
-            f"backbone is {source!r}, expected 'acoustic', a folder that save_pretrained wrote, "
-            "or OWNER/NAME on the hub"
-        )
-    return TransformersBackbone(str(path) if path.is_dir() else source, **options)
-
-
-def _numbers(value: str) -> list[int]:
-    try:
-        return [int(number) for number in value.split("+")]
-    except ValueError:
-        raise ValueError(
-            f"layers={value} cannot be read, expected numbers like 0+6+12, all, {', '.join(PARTS)}"
-        ) from None
-
-
-def _dtype(value: str) -> torch.dtype:
-    dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    if value not in dtypes:
-        raise ValueError(f"dtype is {value!r}, expected one of {', '.join(dtypes)}")
-    return dtypes[value]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cleser.speech import load_backbone
-from cleser.speech.backbones.crew import Crew
+from cleser.speech.backbones.replicas import ReplicaPool
 from tests.speech.tiny_models import save_tiny
 
 
@@ -28,8 +28,8 @@ def test_every_item_is_worked_on_once_and_in_order(backbone, workers):
         assert not torch.is_grad_enabled()
         return item, threading.get_ident(), id(own)
 
-    with Crew(backbone, workers) as crew:
-        found = crew.map(work, list(range(2 * workers)))
+    with ReplicaPool(backbone, workers) as replicas:
+        found = replicas.map(work, list(range(2 * workers)))
     assert [item for item, *_ in found] == list(range(2 * workers))
     assert sorted(seen) == list(range(2 * workers))
     assert len({thread for _, thread, _ in found}) == len({own for *_, own in found}) == workers
@@ -41,5 +41,5 @@ def test_what_goes_wrong_is_said(backbone):
     def work(item, own):
         raise ValueError(f"item {item}")
 
-    with Crew(backbone, 2) as crew, pytest.raises(ValueError, match="item 0"):
-        crew.map(work, [0, 1])
+    with ReplicaPool(backbone, 2) as replicas, pytest.raises(ValueError, match="item 0"):
+        replicas.map(work, [0, 1])

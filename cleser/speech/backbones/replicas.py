@@ -22,7 +22,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
-class Crew:
+class ReplicaPool:
     """Threads that encode, each with a backbone of its own: weights are shared, what a forward pass notes is not.
 
     Args:
@@ -41,7 +41,7 @@ class Crew:
         self._idle = [backbone, *others]
         self._own = threading.local()
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> ReplicaPool:
         self.pool = ThreadPoolExecutor(self.size, initializer=self._begin)
         return self
 
