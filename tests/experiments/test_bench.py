@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 from dataclasses import replace
@@ -23,6 +24,7 @@ from cleser.experiments.bench import (
     paper_layout,
     run_matrix,
     running,
+    tabulate,
     trials_of,
     write_tables,
 )
@@ -94,6 +96,16 @@ def test_what_is_finished_is_not_run_again(table, specs):
     again = run_matrix(matrix, specs, out)
     pd.testing.assert_frame_equal(again, found)
     assert stamps == {p: p.stat().st_mtime_ns for p in out.glob("*/*/results.json")}
+
+
+def test_a_damaged_file_is_said_and_no_empty_cell(table, specs, tmp_path):
+    """The cells of runs that tested other utterances are empty, which damage must not look like."""
+    out, matrix, _ = table
+    shutil.copytree(out, tmp_path / "bench")
+    path = tmp_path / "bench" / "a-to-b" / "classical" / "predictions.parquet"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match=rf"{re.escape(str(path))} is cut off or damaged"):
+        tabulate([*cells_of(matrix, specs, tmp_path / "bench")])
 
 
 def test_the_papers_layout_has_an_average(table):
