@@ -305,19 +305,28 @@ def test_the_help_names_every_matrix(capsys):
     assert all(re.search(rf"\b{path.stem}\b(?!-)", said) for path in CONFIGS.glob("*.yaml"))
 
 
-def test_a_cell_that_breaks_is_said_and_the_others_go_on(specs, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("not enough memory"), "RuntimeError: not enough memory"),
+        (ValueError("shapes (2,) and (3,) not aligned"), "shapes (2,) and (3,) not aligned"),
+    ],
+)
+def test_a_cell_that_breaks_is_said_and_the_others_go_on(
+    specs, tmp_path, monkeypatch, capsys, error, said
+):
     """Whatever the error: memory that is full fails one cell, and where it happened is kept until the cell succeeds."""
     runs = running._run
 
     def broken(cell, *others):
         if cell.recipe == "classical":
-            raise RuntimeError("not enough memory")
+            raise error
         runs(cell, *others)
 
     matrix = Matrix((Direction(("a",), ("b",)),), ("classical", "probe"))
     monkeypatch.setattr(running, "_run", broken)
     assert run_matrix(matrix, specs, tmp_path)["recipe"].tolist() == ["probe"]
-    assert "classical failed: RuntimeError: not enough memory" in capsys.readouterr().err
+    assert f"classical failed: {said} (" in " ".join(capsys.readouterr().err.split())
     kept = tmp_path / "a-to-b" / "classical.failed.txt"
     assert "in broken" in kept.read_text()
     monkeypatch.setattr(running, "_run", runs)

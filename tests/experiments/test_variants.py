@@ -41,5 +41,5 @@ def test_the_reference_sees_as_much_of_the_target(name):
 
 
 def test_an_oracle_has_no_reference():
-    """Where its test is that of others, as with official sets, its difference would be to what sees no target at all."""
+    """Where it tests what others do, as with official sets, the difference would be to what sees no target at all."""
     assert reference_of("oracle") == ""
