@@ -155,8 +155,8 @@ FAULTS = (
     ),
     Fault(
         "settings that flags give are chosen all the same",
-        "cli/run.py",
-        'return {*by_hand} - {"backbone"}',
+        "cli/run_request.py",
+        'return {*self.given} - {"backbone"}',
         "return set()",
         f"{_SELECTION}::test_two_sources_choose_unasked_unless_the_user_has_chosen",
     ),
@@ -1894,8 +1894,8 @@ FAULTS = (
     ),
     Fault(
         "settings are chosen for a run that is refused",
-        "cli/run.py",
-        "    _check_first(experiment)\n",
+        "cli/run_request.py",
+        "        _check_first(self.experiment)\n",
         "",
         "tests/experiments/test_selection.py::"
         "test_what_the_run_would_refuse_is_refused_before_settings_are_chosen",
