@@ -135,7 +135,7 @@ FAULTS = (
     Fault(
         "a test is written over a trained run",
         "experiments/prediction/evaluate.py",
-        '("model.safetensors", "checkpoints", FOLDS)',
+        "(MODEL, CHECKPOINTS, FOLDS)",
         "()",
         "tests/experiments/test_repeating_the_test.py::test_a_test_replaces_no_other_run",
     ),
