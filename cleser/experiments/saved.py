@@ -20,7 +20,7 @@ from cleser.experiments.model_file import of_seed, read_task, read_tensors
 from cleser.experiments.neural import FittedRecipe, encoder_for, member_prefix
 from cleser.experiments.one_sided import OneSidedness
 from cleser.experiments.run_folder import FOLDS
-from cleser.experiments.sentence_check import SentenceCheck, remove_unlabelled
+from cleser.experiments.sentence_check import SentenceCheck, remove_target_content
 from cleser.features.moments import Moments
 from cleser.features.pooled import Record
 from cleser.recipe_names import with_current_name
@@ -108,7 +108,7 @@ class SavedRun(NamedTuple):
             record=self.record(protocol, phones), tokens=self.tokens, from_audio=self.tuning.from_audio,
         )  # fmt: skip
         if together and protocol.removes_content and self.sentences is not None:
-            dataset, _ = remove_unlabelled(dataset, self.sentences, self.backbone)
+            dataset, _ = remove_target_content(dataset, self.sentences, self.backbone)
         return dataset
 
 

@@ -15,7 +15,7 @@ from cleser.evaluation.run_files import CHECKPOINTS, CONFIG, MODEL, RESULTS
 from cleser.experiments.access import uses_of
 from cleser.experiments.declared import declared
 from cleser.experiments.experiment import Experiment, admit
-from cleser.experiments.one_sided import settle
+from cleser.experiments.one_sided import choose_normalisation
 from cleser.experiments.prediction_table import predictions_of
 from cleser.experiments.run_folder import FOLDS, begin, finish, holds_finished
 from cleser.experiments.saved import SavedRun, open_run, read_settings
@@ -57,7 +57,7 @@ def evaluate(
     cast, notes = admit(experiment)
     cast.needs_labels()
     phones = phones_of(cast.heard, alignments)
-    settled, note = settle(
+    settled, note = choose_normalisation(
         protocol,
         saved.one_sided,
         cast.heard,

@@ -23,7 +23,7 @@ from cleser.corpora.registry import load_all
 from cleser.evaluation.multi_label import DECIDED_AT
 from cleser.experiments.export import hub
 from cleser.experiments.fitted import Fitted, Regression, multi_label
-from cleser.experiments.one_sided import settle
+from cleser.experiments.one_sided import choose_normalisation
 from cleser.experiments.prediction.recordings import as_utterances, files_in, read_speakers, reasons
 from cleser.experiments.prediction.windows import LONGEST
 from cleser.experiments.saved import SavedRun, open_run
@@ -262,7 +262,7 @@ class Recogniser:
                 replace(trained, normalisation="corpus", target_access="audio"), True, said
             )
         if known and not alone:
-            settled, note = settle(
+            settled, note = choose_normalisation(
                 trained,
                 self.run.one_sided,
                 rows,
