@@ -154,6 +154,20 @@ FAULTS = (
         f"{_BENCH}::test_a_cell_that_failed_has_no_figures_of_an_earlier_run",
     ),
     Fault(
+        "damage in a run of a bench is an empty cell",
+        "experiments/bench/table.py",
+        "with suppress(NotComparableError):",
+        "with suppress(ValueError):",
+        f"{_BENCH}::test_a_damaged_file_is_said_and_no_empty_cell",
+    ),
+    Fault(
+        "a trial that fails is a note of the run",
+        "cli/run.py",
+        "except NoTransferError as error:",
+        "except ValueError as error:",
+        f"{_SELECTION}::test_a_trial_that_fails_is_no_reason_to_choose_nothing",
+    ),
+    Fault(
         "settings that flags give are chosen all the same",
         "cli/run_request.py",
         'return {*self.given} - {"backbone"}',
