@@ -34,7 +34,7 @@ from sklearn.linear_model import LogisticRegression
 from cleser.corpora.protocol import Cast, Protocol
 from cleser.evaluation import confusion_matrix, uar
 from cleser.experiments.data import Data
-from cleser.experiments.one_sided import OneSidedness, learn
+from cleser.experiments.one_sided import OneSidedness, fit_one_sidedness
 from cleser.speech import load_backbone
 from cleser.speech.backbones import Backbone
 from cleser.training.from_manifest import record_for, summaries_of
@@ -185,7 +185,7 @@ def learned_from(cast: Cast, backbone: Backbone) -> OneSidedness:
     """What the default knows of the source."""
     record = record_for(cast.protocol, tokens=False, phones=False)
     found = summaries_of(cast.source, backbone, None, title="source", record=record)
-    return learn(*found, cast.protocol.labels)
+    return fit_one_sidedness(*found, cast.protocol.labels)
 
 
 def share_of(cast: Cast, source: OneSidedness, backbone: Backbone) -> float:

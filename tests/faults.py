@@ -135,7 +135,7 @@ FAULTS = (
     Fault(
         "a test is written over a trained run",
         "experiments/prediction/evaluate.py",
-        '("model.safetensors", "checkpoints", FOLDS)',
+        "(MODEL, CHECKPOINTS, FOLDS)",
         "()",
         "tests/experiments/test_repeating_the_test.py::test_a_test_replaces_no_other_run",
     ),
@@ -154,9 +154,23 @@ FAULTS = (
         f"{_BENCH}::test_a_cell_that_failed_has_no_figures_of_an_earlier_run",
     ),
     Fault(
-        "settings that flags give are chosen all the same",
+        "damage in a run of a bench is an empty cell",
+        "experiments/bench/table.py",
+        "with suppress(NotComparableError):",
+        "with suppress(ValueError):",
+        f"{_BENCH}::test_a_damaged_file_is_said_and_no_empty_cell",
+    ),
+    Fault(
+        "a trial that fails is a note of the run",
         "cli/run.py",
-        'return {*by_hand} - {"backbone"}',
+        "except NoTransferError as error:",
+        "except ValueError as error:",
+        f"{_SELECTION}::test_a_trial_that_fails_is_no_reason_to_choose_nothing",
+    ),
+    Fault(
+        "settings that flags give are chosen all the same",
+        "cli/run_request.py",
+        'return {*self.given} - {"backbone"}',
         "return set()",
         f"{_SELECTION}::test_two_sources_choose_unasked_unless_the_user_has_chosen",
     ),
@@ -1916,8 +1930,8 @@ FAULTS = (
     ),
     Fault(
         "settings are chosen for a run that is refused",
-        "cli/run.py",
-        "    _check_first(experiment)\n",
+        "cli/run_request.py",
+        "        _check_first(self.experiment)\n",
         "",
         "tests/experiments/test_selection.py::"
         "test_what_the_run_would_refuse_is_refused_before_settings_are_chosen",

@@ -238,12 +238,12 @@ def test_a_list_may_be_given_at_once_or_a_value_at_a_time(said, tmp_path):
     flags = f"erm {said} --auxiliary e:1 --seeds 2 --auxiliary f:2 --out {tmp_path / 'run'}"
     found = asked_for("run", flags.split())
     assert found is not None
-    terms = found[0].protocol
+    terms = found.experiment.protocol
     assert (terms.source, terms.target) == (("a:x", "b:y"), ("c:z", "d:w"))
     assert terms.labels == ("anger", "sadness")
     assert terms.map == {"x": "anger", "y": "sadness"}
     assert terms.auxiliary == ("e:1", "f:2")
-    assert found[0].seeds == 2
+    assert found.experiment.seeds == 2
 
 
 def test_a_repeated_list_takes_no_word_that_is_none_of_its_values():
@@ -360,7 +360,8 @@ def test_settings_by_hand_may_have_numbers_in_the_usual_notation(folder):
     }
     write_config(folder / "mine.yaml", changes)
     found = asked_for("run", ["erm", "--config", "mine.yaml", "--out", "out"])
-    experiment, config, _ = found
+    assert found is not None
+    experiment, config = found.experiment, found.config
     assert config.training.learning_rate == 1e-4
     assert config.label_smoothing == 0.1
     assert experiment.protocol.dev == 0.2

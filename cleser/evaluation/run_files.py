@@ -1,4 +1,7 @@
-"""The files of a run folder: `cleser.experiments.run_folder` writes them, `cleser.evaluation.Run` reads them."""
+"""The files of a run folder: `cleser.experiments.run_folder` writes them, `cleser.evaluation.Run` reads them.
+
+The folder that ``cleser export`` makes of a run has its model and its results, and further files of its own.
+"""
 
 from __future__ import annotations
 
@@ -30,3 +33,12 @@ TRIALS: Final = "transfer.csv"
 """In that folder: the choices and their scores, the best first."""
 COST: Final = "time.json"
 """Seconds that the run took, and bytes of memory at its peak; of runs of a bench."""
+
+EXPORTED: Final = "config.json"
+"""Of an exported run: its settings, in place of `CONFIG`."""
+EXTRACTOR: Final = "preprocessor_config.json"
+"""Of an exported run: how transformers hands recordings on."""
+CARD: Final = "README.md"
+"""Of an exported run: what a reader has to know."""
+ONNX_MODELS: Final = {"features": "classifier.onnx", "audio": "recordings.onnx"}
+"""Of an exported run: the ONNX model, if one was asked for, by what it takes."""

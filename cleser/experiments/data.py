@@ -9,15 +9,21 @@ import pandas as pd
 import torch
 
 from cleser.alignment import Alignment
-from cleser.corpora.protocol import Cast, Parts
-from cleser.experiments.one_sided import OneSidedness, learn, settle, speakers_of_one_emotion
+from cleser.corpora.protocol import Cast, Parts, Protocol
+from cleser.experiments.one_sided import (
+    OneSidedness,
+    choose_normalisation,
+    fit_one_sidedness,
+    speakers_of_one_emotion,
+)
 from cleser.experiments.sentence_check import (
     SentenceCheck,
-    learn_sentences,
-    remove_unlabelled,
+    fit_sentence_check,
+    remove_target_content,
     said_in,
     sentences_of_one_emotion,
 )
+from cleser.features.moments import Moments
 from cleser.speech.backbones import Backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.training.dataset import Dataset
@@ -67,39 +73,57 @@ class Data:
         self.cast, self.backbone, self.alignments = cast, backbone, alignments
         self.tokens, self.workers = tokens, workers
         self.tuning = tuning or FineTuning()
+        self.notes: list[str] = []
         rows = pd.concat([cast.source, cast.auxiliary] if auxiliary else [cast.source])
         rows = rows.drop_duplicates("utterance", ignore_index=True)
         phones = phones_of(rows, alignments)
         terms = cast.protocol
         self.vocabulary = Vocabulary.of(terms.classes, rows, phones, terms.regressed)
-        self.record = record_for(cast.protocol, tokens=self.heard_tokens, phones=self.knows_phones)
-        self.one_sided: OneSidedness | None = None
-        if cast.protocol.normalisation == "auto" and cast.protocol.transductive:
-            self.one_sided = learn(
-                *summaries_of(rows, backbone, phones, title="source", record=self.record),
-                cast.protocol.labels,
-            )
+        self.record = record_for(terms, tokens=self.heard_tokens, phones=self.knows_phones)
+        self.one_sided = self._one_sidedness(rows, phones)
+        self.protocol = self._settle_normalisation()
+        self.seen, self.moments = self._load_source(rows, phones)
+        self.sentences: SentenceCheck | None = None
+        hears_words = backbone.content_layer is not None and not self.tuning.from_audio
+        # Without classes there are no sentences of one emotion, which the check asks for.
+        if self.protocol.removes_content and hears_words and terms.classes:
+            self._remove_sentences_of_source()
+
+    def _one_sidedness(
+        self, rows: pd.DataFrame, phones: Sequence[Alignment | None]
+    ) -> OneSidedness | None:
+        """What decides ``normalisation="auto"`` for a target, where statistics of the target may be used."""
+        terms = self.cast.protocol
+        if terms.normalisation != "auto" or not terms.transductive:
+            return None
+        found = summaries_of(rows, self.backbone, phones, title="source", record=self.record)
+        return fit_one_sidedness(*found, terms.labels)
+
+    def _settle_normalisation(self) -> Protocol:
+        """The terms, in which ``"auto"`` is decided."""
         heard = self.target_phones if self.one_sided is not None else []
-        self.protocol, note = settle(
-            cast.protocol, self.one_sided, cast.heard, backbone, heard, self.record
+        protocol, note = choose_normalisation(
+            self.cast.protocol, self.one_sided, self.cast.heard, self.backbone, heard, self.record
         )
-        self.notes = [note] if note else []
+        if note:
+            self.notes.append(note)
+        return protocol
+
+    def _load_source(
+        self, rows: pd.DataFrame, phones: Sequence[Alignment | None]
+    ) -> tuple[Dataset, Moments]:
+        """What is learned from, and the statistics of its features."""
         single = speakers_of_one_emotion(rows) if self.protocol.normalisation == "shrunk" else []
         if single:
             self.notes.append(
                 f"{len(single)} labelled speakers show one emotion each and get their corpus' statistics: "
                 f"{_some_of(single)}"
             )
-        self.seen, self.moments = load_dataset(
-            rows, self.protocol, self.vocabulary, backbone,
-            title="source", alignments=phones, distrusted=single, record=self.record, tokens=tokens,
-            from_audio=self.tuning.from_audio,
+        return load_dataset(
+            rows, self.protocol, self.vocabulary, self.backbone,
+            title="source", alignments=phones, distrusted=single, record=self.record,
+            tokens=self.tokens, from_audio=self.tuning.from_audio,
         )  # fmt: skip
-        self.sentences: SentenceCheck | None = None
-        hears_words = backbone.content_layer is not None and not self.tuning.from_audio
-        # Without classes there are no sentences of one emotion, which the check asks for.
-        if self.protocol.removes_content and hears_words and terms.classes:
-            self._remove_sentences_of_source()
 
     def _remove_sentences_of_source(self) -> None:
         """Take off what is said where sentences are repeated, but for those that show one emotion each."""
@@ -111,7 +135,7 @@ class Data:
                 f"{_some_of(single)}"
             )
         bare = self.seen.without_sentences(said.mask(said.isin(single)))
-        self.sentences = learn_sentences(self.seen, bare, len(self.vocabulary.emotions))
+        self.sentences = fit_sentence_check(self.seen, bare, len(self.vocabulary.emotions))
         self.seen = bare
 
     @property
@@ -157,7 +181,7 @@ class Data:
             tokens=self.tokens, from_audio=self.tuning.from_audio,
         )  # fmt: skip
         if self.sentences is not None:
-            target, note = remove_unlabelled(target, self.sentences, self.backbone)
+            target, note = remove_target_content(target, self.sentences, self.backbone)
             self.notes.append(note)
         if "votes" in self.seen.labels and "votes" not in target.labels:
             # Nobody voted there; whoever learns from the target's utterances learns from one emotion each.

@@ -25,18 +25,17 @@ ROWS: Final = ("erm", "self-training", "sapa")
 EPOCHS: Final = 10  # a third of what self-training and sapa have by default: a demo has minutes
 
 
-def run_demo(out: Path, seeds: int, console: Console | None = None) -> Path:
+def run_demo(out: Path, seeds: int) -> Path:
     """Train without the target, with its unlabelled speech, and with SAPA; compare, listen, and write the report.
 
     Args:
         out: Folder for the runs and the report.
         seeds: Trainings of each.
-        console: Where to print.
 
     Returns:
         The report.
     """
-    console = console or PlainConsole()
+    console = PlainConsole()
     console.print(
         f"learning emotion from {SOURCE}, recognising it in {TARGET}; {seeds} training{'s' if seeds > 1 else ''} of "
         f"{EPOCHS} epochs each:\n"

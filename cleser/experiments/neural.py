@@ -206,9 +206,9 @@ def runner(build: Callable[[Any, Task], Recipe]) -> Callable[..., dict[str, Any]
 
     def run(experiment: Experiment, config: Any, backbone: Backbone) -> dict[str, Any]:
         def fit(repeat: Repeat) -> FittedRecipe:
-            return fit_recipe(declared, config.training, repeat)
+            return fit_recipe(build_checked, config.training, repeat)
 
-        def declared(task: Task) -> Recipe:
+        def build_checked(task: Task) -> Recipe:
             recipe = build(config, task)
             check_declared(recipe, config)
             return recipe

@@ -89,8 +89,10 @@ class OneSidedness(NamedTuple):
         return cls(tensors["weights"], *tensors["bounds"].tolist())
 
 
-def learn(summaries: Iterable[Tensor], rows: pd.DataFrame, classes: Sequence[str]) -> OneSidedness:
-    """Compute ρ₀ and ρ₁ from the source.
+def fit_one_sidedness(
+    summaries: Iterable[Tensor], rows: pd.DataFrame, classes: Sequence[str]
+) -> OneSidedness:
+    """Fit the classifier to the source, and compute ρ₀ and ρ₁.
 
     Args:
         summaries: Utterance statistics of the source, not standardised, in blocks [n, L, C] that can be iterated
@@ -134,7 +136,7 @@ def speakers_of_one_emotion(rows: pd.DataFrame) -> list[str]:
     return sorted(each.index[(each["size"] > 1) & (each["nunique"] == 1)])
 
 
-def settle(
+def choose_normalisation(
     protocol: Protocol,
     source: OneSidedness | None,
     target: pd.DataFrame,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -12,15 +12,15 @@ from torch import Tensor
 from cleser.alignment import Alignment
 from cleser.corpora.protocol import Protocol
 from cleser.evaluation import Run
-from cleser.evaluation.run_files import CONFIG, MODEL, PROTOCOL
+from cleser.evaluation.run_files import CONFIG, EXPORTED, MODEL, PROTOCOL
 from cleser.experiments.declared import declared
 from cleser.experiments.fitted import Fitted, multi_label
-from cleser.experiments.methods import METHODS, unknown_recipe
+from cleser.experiments.methods import METHODS, Method, unknown_recipe
 from cleser.experiments.model_file import of_seed, read_task, read_tensors
 from cleser.experiments.neural import FittedRecipe, encoder_for, member_prefix
 from cleser.experiments.one_sided import OneSidedness
 from cleser.experiments.run_folder import FOLDS
-from cleser.experiments.sentence_check import SentenceCheck, remove_unlabelled
+from cleser.experiments.sentence_check import SentenceCheck, remove_target_content
 from cleser.features.moments import Moments
 from cleser.features.pooled import Record
 from cleser.recipe_names import with_current_name
@@ -28,6 +28,7 @@ from cleser.settings import check_kind, read_yaml, restored
 from cleser.speech.backbones import Backbone, load_backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.speech.backbones.spec import BackboneSpec
+from cleser.training.audio import AudioEncoder
 from cleser.training.dataset import Dataset
 from cleser.training.from_manifest import load_dataset, record_for
 from cleser.training.learner import Learner
@@ -107,7 +108,7 @@ class SavedRun(NamedTuple):
             record=self.record(protocol, phones), tokens=self.tokens, from_audio=self.tuning.from_audio,
         )  # fmt: skip
         if together and protocol.removes_content and self.sentences is not None:
-            dataset, _ = remove_unlabelled(dataset, self.sentences, self.backbone)
+            dataset, _ = remove_target_content(dataset, self.sentences, self.backbone)
         return dataset
 
 
@@ -117,11 +118,9 @@ def read_settings(folder: Path) -> dict[str, Any]:
     Raises:
         ValueError: The folder holds neither, or one that lacks some of them.
     """
-    path = next((folder / n for n in (CONFIG, "config.json") if (folder / n).exists()), None)
+    path = next((folder / n for n in (CONFIG, EXPORTED) if (folder / n).exists()), None)
     if path is None:
-        raise ValueError(
-            f"{folder}: found neither config.yaml nor config.json, expected {_EXPECTED}"
-        )
+        raise ValueError(f"{folder}: found neither {CONFIG} nor {EXPORTED}, expected {_EXPECTED}")
     settings = read_yaml(path)  # reads JSON too
     missing = [name for name in _NEEDED if name not in settings]
     if missing and "model_type" in settings:
@@ -152,54 +151,63 @@ def open_run(folder: Path) -> SavedRun:
     task, tensors = _read_model(folder)
     vocabulary = Vocabulary(**{name: tuple(names) for name, names in task["vocabulary"].items()})
     config = restored(method.config, settings["config"], f"{folder}: config")
-
-    def part(prefix: str) -> dict[str, Tensor]:
-        return _below(tensors, prefix)
-
     protocol = restored(Protocol, settings["protocol"], f"{folder}: protocol")
     tuning = restored(FineTuning, settings.get("tuning", {}), f"{folder}: tuning")
     backbone = load_backbone(settings["backbone"])
+
+    def new_encoder() -> AudioEncoder | None:
+        return encoder_for(backbone, tuning, vocabulary, protocol)
+
     networks: list[Fitted] = []
-    while seed := part(of_seed(len(networks))):
-        if method.restore is not None:
-            networks.append(method.restore(config, seed, len(vocabulary.emotions)))
-            continue
-        assert method.build is not None  # a method is a network or is restored
-        members = []
-        for number in range(config.training.members):
-            recipe = method.build(
-                config,
-                Task(
-                    task["layers"],
-                    task["channels"],
-                    vocabulary,
-                    task["mix"],
-                    tuple(task["prior"]),
-                ),
-            )
-            learner = Learner(recipe, encoder_for(backbone, tuning, vocabulary, protocol))
-            learner.load_weights(_of_member(seed, number, config.training.members))
-            members.append(learner.eval())
-        networks.append(FittedRecipe(members))
-    moments = Moments(**part("reference."))
-    kept, of_sentences = part("one_sided."), part("sentences.")
-    one_sided = OneSidedness.restore(kept) if kept else None
-    sentences = SentenceCheck.restore(of_sentences) if of_sentences else None
-    tokens = declared(config).uses_tokens
+    while seed := _below(tensors, of_seed(len(networks))):
+        networks.append(_restored_seed(method, config, seed, task, vocabulary, new_encoder))
+    one_sided, sentences = _below(tensors, "one_sided."), _below(tensors, "sentences.")
     return SavedRun(
-        settings,
-        config,
-        protocol,
-        networks,
-        backbone,
-        tuning,
-        vocabulary,
-        moments,
-        one_sided,
-        tokens,
-        sentences,
-        _settled(folder, protocol),
+        settings=settings,
+        config=config,
+        protocol=protocol,
+        networks=networks,
+        backbone=backbone,
+        tuning=tuning,
+        vocabulary=vocabulary,
+        moments=Moments(**_below(tensors, "reference.")),
+        one_sided=OneSidedness.restore(one_sided) if one_sided else None,
+        tokens=declared(config).uses_tokens,
+        sentences=SentenceCheck.restore(sentences) if sentences else None,
+        settled=_settled(folder, protocol),
     )
+
+
+def _restored_seed(
+    method: Method,
+    config: Any,
+    tensors: dict[str, Tensor],
+    task: dict[str, Any],
+    vocabulary: Vocabulary,
+    new_encoder: Callable[[], AudioEncoder | None],
+) -> Fitted:
+    """What one seed has fitted, from its tensors.
+
+    Args:
+        method: The recipe.
+        config: Its settings.
+        tensors: The seed's tensors by name.
+        task: What its networks, if it has any, were built for, as :func:`read_task` gives it.
+        vocabulary: Names behind the integers.
+        new_encoder: Makes the encoder of a network that learned from audio, and None where it did not.
+    """
+    if method.restore is not None:
+        return method.restore(config, tensors, len(vocabulary.emotions))
+    assert method.build is not None  # a method is a network or is restored
+    built_for = Task(
+        task["layers"], task["channels"], vocabulary, task["mix"], tuple(task["prior"])
+    )
+    members = []
+    for number in range(config.training.members):
+        learner = Learner(method.build(config, built_for), new_encoder())
+        learner.load_weights(_of_member(tensors, number, config.training.members))
+        members.append(learner.eval())
+    return FittedRecipe(members)
 
 
 def _settled(folder: Path, protocol: Protocol) -> str:
@@ -235,7 +243,5 @@ def _read_model(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             f"{folder / FOLDS / folds[0]}"
         )
     if not path.exists():
-        raise ValueError(
-            f"{folder}: found no model.safetensors, expected the folder of a finished run"
-        )
+        raise ValueError(f"{folder}: found no {MODEL}, expected the folder of a finished run")
     return read_task(path), read_tensors(path)

@@ -80,15 +80,16 @@ def said_in(dataset: Dataset, backbone: Backbone) -> pd.Series[str]:
     return sentences_of(rows, torch.cat(content).numpy())
 
 
-def remove_unlabelled(
+def remove_target_content(
     dataset: Dataset, check: SentenceCheck, backbone: Backbone
 ) -> tuple[Dataset, str]:
-    """Subtract the sentences' means from unlabelled utterances, unless Eq. 2 holds.
+    """Subtract the sentences' means from a target's utterances, whose labels are not looked at, unless Eq. 2 holds.
 
     Returns:
         The dataset, and a sentence that says what was found.
     """
     said = said_in(dataset, backbone)
+    # Nothing is taken off, but an oracle joins it to the source, whose features are of this kind.
     untouched = dataset.without_sentences(said.mask(said.notna()))
     repeated = int((said.value_counts() > 1).sum())
     if not repeated:
@@ -104,8 +105,8 @@ def remove_unlabelled(
     )
 
 
-def learn_sentences(dataset: Dataset, bare: Dataset, classes: int) -> SentenceCheck:
-    """Compute from the source how much scores vary between emotions.
+def fit_sentence_check(dataset: Dataset, bare: Dataset, classes: int) -> SentenceCheck:
+    """Fit Eq. 1 to the source, and compute ρ₁: how much its scores vary between emotions.
 
     Args:
         dataset: The source, standardised.

@@ -87,6 +87,8 @@ class Trackers:
 
 def check_trackers(names: tuple[TrackerName, ...]) -> None:
     """Raise an ImportError that says what to install where the package of a tracker is missing."""
+    if not names:  # accelerate takes a while to import
+        return
     from accelerate.utils import is_tensorboard_available, is_wandb_available  # noqa: PLC0415
 
     there = {"tensorboard": is_tensorboard_available, "wandb": is_wandb_available}

@@ -8,9 +8,9 @@ import torch
 from cleser.corpora.protocol import Protocol
 from cleser.experiments.one_sided import (
     OneSidedness,
+    choose_normalisation,
+    fit_one_sidedness,
     intraclass,
-    learn,
-    settle,
     speakers_of_one_emotion,
 )
 from cleser.speech import load_backbone
@@ -45,10 +45,10 @@ def test_what_the_source_says_equals_a_regression_on_all_of_it_at_once():
     # Emotions are balanced: all weights are alike.
     penalty = np.trace(x.T @ x / len(x)) / x.shape[1]
     expected = np.linalg.solve(x.T @ x / len(x) + penalty * np.eye(x.shape[1]), x.T @ y / len(x))
-    source = learn(blocks, rows, EMOTIONS)
+    source = fit_one_sidedness(blocks, rows, EMOTIONS)
     # Standardised values are float32.
     np.testing.assert_allclose(source.weights, expected, atol=1e-5)
-    whole = learn([torch.cat(blocks)], rows, EMOTIONS)
+    whole = fit_one_sidedness([torch.cat(blocks)], rows, EMOTIONS)
     assert whole.threshold == pytest.approx(source.threshold, rel=1e-9)
 
 
@@ -71,7 +71,7 @@ def test_what_cannot_be_known_is_nan():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_one_emotion_a_speaker_is_noticed(seed):
-    source = learn(*corpus("a", seed=seed), EMOTIONS)
+    source = fit_one_sidedness(*corpus("a", seed=seed), EMOTIONS)
     several = source.correlation(*corpus("b", seed=seed + 50))
     single = source.correlation(*corpus("b", single=True, seed=seed + 50))
     assert several < source.threshold < single
@@ -86,14 +86,14 @@ def test_the_threshold_lies_halfway_between_the_two_correlations():
 
 
 def test_labels_of_the_target_are_not_looked_at():
-    source = learn(*corpus("a"), EMOTIONS)
+    source = fit_one_sidedness(*corpus("a"), EMOTIONS)
     summaries, rows = corpus("b", seed=3)
     blank = rows.assign(emotion=None)
     assert source.correlation(summaries, rows) == source.correlation(summaries, blank)
 
 
 def test_it_is_kept_with_the_run():
-    source = learn(*corpus("a"), EMOTIONS)
+    source = fit_one_sidedness(*corpus("a"), EMOTIONS)
     again = OneSidedness.restore(source.tensors())
     assert again.threshold == source.threshold
     assert torch.equal(again.weights, source.weights)
@@ -113,9 +113,9 @@ def test_labelled_speakers_of_one_emotion_are_known():
 def test_other_terms_are_left_as_they_are():
     backbone = load_backbone("acoustic")
     protocol = Protocol(["x:1"], ["y:2"], normalisation="speaker")
-    assert settle(protocol, None, pd.DataFrame(), backbone, []) == (protocol, "")
+    assert choose_normalisation(protocol, None, pd.DataFrame(), backbone, []) == (protocol, "")
     sealed = Protocol(["x:1"], ["y:2"], target_access="nothing")
-    settled, note = settle(sealed, None, pd.DataFrame(), backbone, [])
+    settled, note = choose_normalisation(sealed, None, pd.DataFrame(), backbone, [])
     assert settled.normalisation == "corpus"
     assert "source's statistics" in note
 
@@ -129,13 +129,15 @@ def test_a_target_is_settled_from_its_sound(tmp_path, monkeypatch, takes):
     target = write_corpus(tmp_path / "b", "b", speakers=6, takes=takes, seed=1)
     cast = Protocol([source], [target]).load()
     nobody = [None] * len(cast.source)
-    learned = learn(*summaries_of(cast.source, backbone, nobody, title="a"), EMOTIONS)
+    learned = fit_one_sidedness(*summaries_of(cast.source, backbone, nobody, title="a"), EMOTIONS)
 
     def said(rows):
-        return settle(cast.protocol, learned, rows, backbone, [None] * len(rows))[1]
+        return choose_normalisation(cast.protocol, learned, rows, backbone, [None] * len(rows))[1]
 
     def settled(rows):
-        return settle(cast.protocol, learned, rows, backbone, [None] * len(rows))[0].normalisation
+        return choose_normalisation(cast.protocol, learned, rows, backbone, [None] * len(rows))[
+            0
+        ].normalisation
 
     rows = cast.heard
     assert settled(rows) == "shrunk"
@@ -156,8 +158,10 @@ def test_a_source_that_cannot_tell_says_so(tmp_path, monkeypatch):
     source, target = (write_corpus(tmp_path / n, n, speakers=3, takes=1) for n in "ab")
     cast = Protocol([source], [target]).load()
     nobody = [None] * len(cast.source)
-    learned = learn(*summaries_of(cast.source, backbone, nobody, title="a"), EMOTIONS)
-    settled, note = settle(cast.protocol, learned, cast.heard, backbone, [None] * len(cast.heard))
+    learned = fit_one_sidedness(*summaries_of(cast.source, backbone, nobody, title="a"), EMOTIONS)
+    settled, note = choose_normalisation(
+        cast.protocol, learned, cast.heard, backbone, [None] * len(cast.heard)
+    )
     assert settled.normalisation == "shrunk"
     assert "too few utterances" in note
 
@@ -165,7 +169,7 @@ def test_a_source_that_cannot_tell_says_so(tmp_path, monkeypatch):
 def test_a_half_of_the_source_that_tells_nothing_leaves_the_other():
     summaries, rows = corpus("a")
     rows["speaker"] = ["a", *["b"] * (len(rows) - 1)]  # whose mean is all that there is of a
-    learned = learn(summaries, rows, EMOTIONS)
+    learned = fit_one_sidedness(summaries, rows, EMOTIONS)
     assert learned.weights.isfinite().all()
     assert learned.weights.any()
 
@@ -177,9 +181,9 @@ def test_source_speakers_of_one_utterance_each_cannot_tell(tmp_path, monkeypatch
     cast = Protocol([source], [target]).load()
     backbone, phones = load_backbone("acoustic"), [None] * len(cast.heard)
     each = cast.source.assign(speaker=cast.source["utterance"])
-    learned = learn(*summaries_of(each, backbone, phones, title="a"), EMOTIONS)
+    learned = fit_one_sidedness(*summaries_of(each, backbone, phones, title="a"), EMOTIONS)
     assert not learned.weights.any()
-    settled, note = settle(cast.protocol, learned, cast.heard, backbone, phones)
+    settled, note = choose_normalisation(cast.protocol, learned, cast.heard, backbone, phones)
     assert settled.normalisation == "shrunk"
     assert "the source's speakers have too few utterances" in note
 
@@ -192,6 +196,6 @@ def test_a_threshold_of_zero_is_not_divided_by(tmp_path, monkeypatch):
     backbone, phones = load_backbone("acoustic"), [None] * len(cast.heard)
     size = 2 * backbone.dim
     source = OneSidedness(torch.ones(size, 2, dtype=torch.float64), 0.0, 0.0)
-    settled, note = settle(cast.protocol, source, cast.heard, backbone, phones)
+    settled, note = choose_normalisation(cast.protocol, source, cast.heard, backbone, phones)
     assert settled.normalisation in ("shrunk", "corpus")
     assert "more than 0.0 % would mean one emotion each" in note

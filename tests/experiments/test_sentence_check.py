@@ -8,8 +8,8 @@ import torch
 from cleser.experiments.one_sided import intraclass
 from cleser.experiments.sentence_check import (
     SentenceCheck,
-    learn_sentences,
-    remove_unlabelled,
+    fit_sentence_check,
+    remove_target_content,
     said_in,
     sentences_of_one_emotion,
 )
@@ -68,7 +68,7 @@ def test_the_source_gives_its_class_means_and_how_far_emotions_spread(source):
     bare = source.without_sentences(said)
     expected = without_sentences(source.summaries(), said)
     torch.testing.assert_close(bare.summaries(), expected)
-    check = learn_sentences(source, bare, CLASSES)
+    check = fit_sentence_check(source, bare, CLASSES)
     weights = torch.zeros(8, CLASSES, dtype=torch.float64)
     for x, emotion, weight in zip(
         expected.flatten(1).double(), source.labels["emotion"], source.weight, strict=True
@@ -96,17 +96,17 @@ def test_the_source_gives_its_class_means_and_how_far_emotions_spread(source):
 def test_a_target_is_rid_of_sentences_unless_each_shows_one_emotion(source):
     backbone = AcousticBackbone()
     bare = source.without_sentences(said_in(source, backbone))
-    check = learn_sentences(source, bare, CLASSES)
+    check = fit_sentence_check(source, bare, CLASSES)
     free = corpus("t", several, seed=1)
-    taken, said = remove_unlabelled(free, check, backbone)
+    taken, said = remove_target_content(free, check, backbone)
     assert "the mean of each of 5 repeated sentences" in said
     expected = without_sentences(free.summaries(), said_in(free, backbone))
     torch.testing.assert_close(taken.summaries(), expected)
     tied = corpus("t", single, seed=1)
-    left, said = remove_unlabelled(tied, check, backbone)
+    left, said = remove_target_content(tied, check, backbone)
     assert "look as if each showed one emotion" in said
     torch.testing.assert_close(left.summaries(), tied.summaries())
-    alone, said = remove_unlabelled(
+    alone, said = remove_target_content(
         corpus("t", lambda grid: [str(i) for i in range(len(grid))], seed=1), check, backbone
     )
     assert "no sentences are repeated" in said

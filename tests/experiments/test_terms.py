@@ -65,13 +65,14 @@ def test_a_term_is_a_flag_and_comes_back_from_saved_settings(name, tmp_path):
     usual = {"source": "--source a:1", "target": "--target b:2"}
     flags = " ".join((usual | {name: OTHERS[name][1]}).values())
     words = [*shlex.split(flags), "--out", str(tmp_path)]
-    experiment, _, arguments = asked_for("run", ["erm", *beside, *words])
-    assert experiment.protocol == arguments.terms.protocol() == wanted
+    asked = asked_for("run", ["erm", *beside, *words])
+    experiment = asked.experiment
+    assert experiment.protocol == asked.arguments.terms.protocol() == wanted
     assert type(experiment.protocol) is Protocol
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(experiment.settings()))
-    again, *_ = asked_for("run", ["erm", "--config", str(path), "--out", str(tmp_path)])
-    assert again.protocol == wanted
+    again = asked_for("run", ["erm", "--config", str(path), "--out", str(tmp_path)])
+    assert again.experiment.protocol == wanted
 
 
 def test_the_help_of_a_flag_is_what_the_field_says(capsys):

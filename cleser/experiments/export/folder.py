@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from safetensors.torch import save_file
@@ -17,7 +17,14 @@ from cleser.corpora.folds import without_folders
 from cleser.evaluation.attribute_report import attribute_rows
 from cleser.evaluation.numbers_as_text import coverage, decimal, percent
 from cleser.evaluation.results import Run
-from cleser.evaluation.run_files import MODEL, RESULTS
+from cleser.evaluation.run_files import (
+    CARD,
+    EXPORTED,
+    EXTRACTOR,
+    MODEL,
+    ONNX_MODELS,
+    RESULTS,
+)
 from cleser.evaluation.tables import (
     calibration_rows,
     gender_rows,
@@ -35,8 +42,6 @@ from cleser.speech.backbones.open import pretrained_part
 from cleser.speech.backbones.pretrained import TransformersBackbone
 from cleser.speech.backbones.spec import BackboneSpec
 from cleser.speech.checkpoints import copy_checkpoint
-
-ONNX_MODELS: Final = {"features": "classifier.onnx", "audio": "recordings.onnx"}
 
 
 def export(run: Path, out: Path, *, onnx: Input | None = None) -> Path:
@@ -73,16 +78,16 @@ def export(run: Path, out: Path, *, onnx: Input | None = None) -> Path:
         if BackboneSpec.parse(settings["backbone"]).source == BACKBONE_FOLDER:
             copy_checkpoint(_source(pretrained_part(backbone)), folder / BACKBONE_FOLDER)
         named = {"model_type": "cleser", **settings}  # by which transformers knows it
-        (folder / "config.json").write_text(json.dumps(named, indent=2) + "\n")
+        (folder / EXPORTED).write_text(json.dumps(named, indent=2) + "\n")
         waveforms = {  # which transformers gives to the model as they are, padded
             "feature_extractor_type": "Wav2Vec2FeatureExtractor",
             "sampling_rate": backbone.rate,
             "do_normalize": False,
             "return_attention_mask": True,
         }
-        (folder / "preprocessor_config.json").write_text(json.dumps(waveforms, indent=2) + "\n")
+        (folder / EXTRACTOR).write_text(json.dumps(waveforms, indent=2) + "\n")
         (folder / RESULTS).write_text(json.dumps(_without_paths(finished.results), indent=2) + "\n")
-        (folder / "README.md").write_text(model_card(finished, backbone, onnx=onnx))
+        (folder / CARD).write_text(model_card(finished, backbone, onnx=onnx))
         if onnx:
             write_onnx(opened, folder / ONNX_MODELS[onnx], takes=onnx)
         if out.exists():

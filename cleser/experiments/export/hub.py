@@ -10,15 +10,16 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
+from cleser.evaluation.run_files import CARD, EXPORTED, EXTRACTOR, MODEL, ONNX_MODELS, RESULTS
+
 _NAME: Final = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 FILES: Final = (
-    "model.safetensors",
-    "config.json",
-    "preprocessor_config.json",
-    "results.json",
-    "README.md",
-    "classifier.onnx",
-    "recordings.onnx",
+    MODEL,
+    EXPORTED,
+    EXTRACTOR,
+    RESULTS,
+    CARD,
+    *ONNX_MODELS.values(),
     "backbone/*.json",
     "backbone/*.safetensors",
 )
@@ -74,7 +75,7 @@ def to_send(folder: Path) -> list[Path]:
         ValueError: The folder is no exported run.
     """
     found = sorted(path.relative_to(folder) for pattern in FILES for path in folder.glob(pattern))
-    needed = {"model.safetensors", "config.json", "README.md"}
+    needed = {MODEL, EXPORTED, CARD}
     if missing := sorted(needed - {str(path) for path in found}):
         raise ValueError(
             f"{folder}: found no {', '.join(missing)}, expected the folder that cleser export makes"

@@ -11,10 +11,11 @@ import pandas as pd
 
 from cleser.corpora.protocol import Cast, Protocol, Uses
 from cleser.evaluation import Run
+from cleser.evaluation.run_files import CHECKPOINTS, CONFIG, MODEL, RESULTS
 from cleser.experiments.access import uses_of
 from cleser.experiments.declared import declared
 from cleser.experiments.experiment import Experiment, admit
-from cleser.experiments.one_sided import settle
+from cleser.experiments.one_sided import choose_normalisation
 from cleser.experiments.prediction_table import predictions_of
 from cleser.experiments.run_folder import FOLDS, begin, finish, holds_finished
 from cleser.experiments.saved import SavedRun, open_run, read_settings
@@ -56,7 +57,7 @@ def evaluate(
     cast, notes = admit(experiment)
     cast.needs_labels()
     phones = phones_of(cast.heard, alignments)
-    settled, note = settle(
+    settled, note = choose_normalisation(
         protocol,
         saved.one_sided,
         cast.heard,
@@ -67,7 +68,7 @@ def evaluate(
     dataset = saved.dataset(cast.heard, settled, phones, title=names)
     uses = _uses(saved, cast, known=any(phone is not None for phone in phones))
     # Of an earlier test on other terms: whoever finds results must not find them under these.
-    (experiment.out / "results.json").unlink(missing_ok=True)
+    (experiment.out / RESULTS).unlink(missing_ok=True)
     begin(experiment.out, experiment.settings(), cast, [*notes, note] if note else notes, uses)
     rows = []
     for seed, network in enumerate(saved.networks):
@@ -110,13 +111,13 @@ def as_experiment(
 def _check_folder(test: Experiment) -> None:
     """Refuse a folder that holds anything but an earlier test of the same run on the same corpora."""
     out, on = test.out, test.protocol.target
-    kept = [name for name in ("model.safetensors", "checkpoints", FOLDS) if (out / name).exists()]
+    kept = [name for name in (MODEL, CHECKPOINTS, FOLDS) if (out / name).exists()]
     if kept:
         raise ValueError(
             f"{out} holds a run that was trained there ({', '.join(kept)}), expected an empty folder or an earlier "
             "test: give another folder (--out)"
         )
-    if (out / "config.yaml").exists():
+    if (out / CONFIG).exists():
         tested = tuple(read_settings(out)["protocol"]["target"])
         if tested != on:
             raise ValueError(

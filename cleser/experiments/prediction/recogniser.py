@@ -23,7 +23,7 @@ from cleser.corpora.registry import load_all
 from cleser.evaluation.multi_label import DECIDED_AT
 from cleser.experiments.export import hub
 from cleser.experiments.fitted import Fitted, Regression, multi_label
-from cleser.experiments.one_sided import settle
+from cleser.experiments.one_sided import choose_normalisation
 from cleser.experiments.prediction.recordings import as_utterances, files_in, read_speakers, reasons
 from cleser.experiments.prediction.windows import LONGEST
 from cleser.experiments.saved import SavedRun, open_run
@@ -241,48 +241,58 @@ class Recogniser:
         alone: bool,
     ) -> Terms:
         """What the flags and what is known of the recordings come to."""
-        trained = self.run.protocol
-        without = ""
-        if self.run.vocabulary.phonemes and not any(phones):
-            without = "; without alignments, which the run was trained with"
-        elif isinstance(phones, PackedAlignments) and phones.said:
-            without = f"; {phones.said}"
+        trained, without = self.run.protocol, self._without(phones)
         if not trained.transductive and not (together and trained.normalisation != "utterance"):
-            own = trained.normalisation == "utterance"
-            how = "by its own statistics" if own else "by the source's statistics"
-            said = f"each recording is standardised {how}, as in the run's test{without}"
-            settled = trained if own else trained.normalised("corpus")
-            return Terms(settled, (known or together) and not alone, said)
+            return self._needing_no_others(without, together=(known or together) and not alone)
         if together:
-            said = (
-                f"the {len(rows)} recordings are standardised together, as one corpus: their labels depend on one "
-                f"another{without}"
-            )
-            return Terms(
-                replace(trained, normalisation="corpus", target_access="audio"), True, said
-            )
+            return self._as_one_corpus(len(rows), without)
         if known and not alone:
-            settled, note = settle(
-                trained,
-                self.run.one_sided,
-                rows,
-                self.run.backbone,
-                phones,
-                self.run.record(trained, phones),
-            )
-            if trained.split == "official" and settled.normalisation != "utterance":
-                without += (
-                    "; the run's test did not count the official development part, and this does"
-                )
-            said = (
-                f"recordings are standardised {self._as_tested(settled, note)}: "
-                f"{_counts(rows)}; their labels depend on one another{without}"
-            )
-            return Terms(settled, True, said)
+            return self._as_in_the_test(rows, phones, without)
         if trained.removes_content and self.run.vocabulary.phonemes:
             without = "; what is said is left in them, which the run took out"
         why = "as asked" if alone else "since no speakers were given (--speakers, --together)"
         return self._by_source(f", {why}{_cost(trained)}{without}")
+
+    def _without(self, phones: Sequence[Alignment | None]) -> str:
+        """What is missing of the alignments that the run was trained with, for the end of a sentence."""
+        if self.run.vocabulary.phonemes and not any(phones):
+            return "; without alignments, which the run was trained with"
+        if isinstance(phones, PackedAlignments) and phones.said:
+            return f"; {phones.said}"
+        return ""
+
+    def _needing_no_others(self, without: str, *, together: bool) -> Terms:
+        """Terms of a run that standardised no utterance by others of its target."""
+        trained = self.run.protocol
+        own = trained.normalisation == "utterance"
+        how = "by its own statistics" if own else "by the source's statistics"
+        said = f"each recording is standardised {how}, as in the run's test{without}"
+        return Terms(trained if own else trained.normalised("corpus"), together, said)
+
+    def _as_one_corpus(self, count: int, without: str) -> Terms:
+        """Terms that standardise the recordings by the statistics of all of them."""
+        terms = replace(self.run.protocol, normalisation="corpus", target_access="audio")
+        said = (
+            f"the {count} recordings are standardised together, as one corpus: their labels depend on one "
+            f"another{without}"
+        )
+        return Terms(terms, True, said)
+
+    def _as_in_the_test(
+        self, rows: pd.DataFrame, phones: Sequence[Alignment | None], without: str
+    ) -> Terms:
+        """Terms of the run's own test, of which ``"auto"`` is decided for these recordings."""
+        run, trained = self.run, self.run.protocol
+        settled, note = choose_normalisation(
+            trained, run.one_sided, rows, run.backbone, phones, run.record(trained, phones)
+        )
+        if trained.split == "official" and settled.normalisation != "utterance":
+            without += "; the run's test did not count the official development part, and this does"
+        said = (
+            f"recordings are standardised {self._as_tested(settled, note)}: "
+            f"{_counts(rows)}; their labels depend on one another{without}"
+        )
+        return Terms(settled, True, said)
 
     def _by_source(self, why: str) -> Terms:
         """Terms that standardise by the source's statistics: no label depends on the other recordings."""

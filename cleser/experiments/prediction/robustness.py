@@ -25,7 +25,7 @@ from cleser.corpora.protocol.hashes import hash_of_rows
 from cleser.evaluation.intervals import Interval, interval, interval_of_sums
 from cleser.evaluation.measures import Measure, measures
 from cleser.experiments.experiment import admit
-from cleser.experiments.one_sided import settle
+from cleser.experiments.one_sided import choose_normalisation
 from cleser.experiments.prediction.conditions import CLEAN, CONDITIONS, QUICK, Condition, draw
 from cleser.experiments.prediction.evaluate import as_experiment, called, protocol_on
 from cleser.experiments.prediction_table import predictions_of
@@ -91,7 +91,9 @@ def measure_robustness(
     _claim(out, settings)
     phones = phones_of(rows, alignments)
     record = saved.record(protocol, phones)
-    settled, _ = settle(protocol, saved.one_sided, rows, saved.backbone, phones, record)
+    settled, _ = choose_normalisation(
+        protocol, saved.one_sided, rows, saved.backbone, phones, record
+    )
     shares = [set(part["utterance"]) for part in parts]
     conditions = QUICK if quick else CONDITIONS
     with track("robustness", len(conditions)) as advance:
