@@ -168,8 +168,7 @@ def run(args: list[str]) -> None:
     """Train and test a recipe: cleser run RECIPE --source … --target … --out DIR."""
     from cleser.evaluation import Run
     from cleser.evaluation.run_files import SELECTION
-    from cleser.experiments.run_folder import RunFolderError
-    from cleser.experiments.selection import chosen_already
+    from cleser.experiments.selection import NoTransferError, chosen_already
     from cleser.progress import console as say
 
     found = asked_for("run", args)
@@ -207,9 +206,7 @@ def run(args: list[str]) -> None:
         return
     try:
         selection = select(experiment, config, choices, arguments, arguments.out / SELECTION)
-    except RunFolderError:  # trials of other flags lie there, which is no reason to choose nothing
-        raise
-    except ValueError as error:
+    except NoTransferError as error:  # and no other: what fails after hours would be lost in a note
         if asked or any(detailed.values()):
             raise
         note = f"settings are not chosen by transfer but as given: {error}"

@@ -59,6 +59,10 @@ from cleser.evaluation.variance import (
 _FEW = 0.05  # least p-values above this come of too few clusters
 
 
+class NotComparableError(ValueError):
+    """Two runs that nothing is wrong with, but whose metrics cannot be compared: they tested other utterances, say."""
+
+
 @dataclass(frozen=True)
 class Interval:
     """An estimate with its confidence interval.
@@ -301,7 +305,7 @@ def paired_difference(
         bounds: Least and greatest value that the metric can take.
 
     Raises:
-        ValueError: The runs tested different clusters, or different utterances of them.
+        NotComparableError: The runs tested different clusters, or different utterances of them.
 
     >>> from cleser.evaluation import uar
     >>> counts = np.array([[[[3, 1], [2, 2]], [[4, 0], [1, 3]], [[2, 2], [1, 3]]]])  # 1 seed, 3 speakers, 2 classes
@@ -369,15 +373,15 @@ def _same_seeds(a: Clusters, b: Clusters) -> tuple[Clusters, Clusters]:
     """Both runs reduced to the seeds that both have, which must have tested the same."""
     common: list[int] = sorted(set(a.seeds) & set(b.seeds))
     if not common:
-        raise ValueError(
+        raise NotComparableError(
             f"each seed tested other {a.unit}, and the runs have no seed in common: found {a.seeds} and {b.seeds}"
         )
     a, b = a.only(common), b.only(common)
     if different := sorted(set(a.names) ^ set(b.names)):
-        raise ValueError(f"the runs tested different {a.unit}: {different[:3]}")
+        raise NotComparableError(f"the runs tested different {a.unit}: {different[:3]}")
     if wrong := _first_difference(a.tested.sum(-1), b.tested.sum(-1)):
         seed, group = common[wrong[0]], a.names[wrong[1]]
-        raise ValueError(f"seed {seed} of the runs tested different utterances of {group}")
+        raise NotComparableError(f"seed {seed} of the runs tested different utterances of {group}")
     return a, b
 
 

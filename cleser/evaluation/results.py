@@ -19,7 +19,12 @@ from cleser.evaluation.calibration import (
     summarise_calibration,
 )
 from cleser.evaluation.gender import gender_gap
-from cleser.evaluation.intervals import Difference, interval, paired_difference
+from cleser.evaluation.intervals import (
+    Difference,
+    NotComparableError,
+    interval,
+    paired_difference,
+)
 from cleser.evaluation.measures import Measure, measures
 from cleser.evaluation.metrics import METRICS, f1, precision, recall
 from cleser.evaluation.run_files import (
@@ -335,8 +340,9 @@ def compare_runs(a: Path, b: Path, *, force: bool = False) -> Comparison:
         force: Compare even if the protocols differ.
 
     Raises:
-        ValueError: The protocols differ, the runs tested different utterances, if only in some seeds, or tell other
-            classes apart, or a target has no labels.
+        NotComparableError: The protocols differ, the runs tested different utterances, if only in some seeds, or tell
+            other classes apart.
+        ValueError: A target has no labels, or a file is missing or damaged.
     """
     one, two = Run(a), Run(b)
     one.needs_scores()
@@ -346,7 +352,7 @@ def compare_runs(a: Path, b: Path, *, force: bool = False) -> Comparison:
     if casts[0] != casts[1] and not force:
         apart = differing(one.protocol, two.protocol)
         said = ", ".join(apart) or "utterances, speakers, emotions or times of their corpora"
-        raise ValueError(
+        raise NotComparableError(
             f"{a} and {b} were run under different protocols ({one.protocol['hash']} and {two.protocol['hash']}; "
             f"{said} differ); --force compares them all the same"
         )
@@ -362,7 +368,7 @@ def compare_runs(a: Path, b: Path, *, force: bool = False) -> Comparison:
         if name in theirs
     }
     if not differences:
-        raise ValueError(f"{a} and {b} have no metric in common, expected runs of one task")
+        raise NotComparableError(f"{a} and {b} have no metric in common, expected runs of one task")
     return Comparison(one, two, differences)
 
 
@@ -370,7 +376,7 @@ def _refuse_different_classes(a: Run, b: Run) -> None:
     """Raise where recalls are of other classes; a run of attributes alone has none."""
     one, two = (list(run.protocol["classes"]) for run in (a, b))
     if one and two and set(one) != set(two):
-        raise ValueError(
+        raise NotComparableError(
             f"{a.folder} tells {', '.join(one)} apart, {b.folder} {', '.join(two)}: expected the same classes, "
             "since a metric of others cannot be compared"
         )
@@ -383,7 +389,7 @@ def _refuse_different_tests(a: Run, b: Run) -> None:
         return
     count = max((len(one[seed] ^ two[seed]) for seed in one.keys() & two.keys()), default=0)
     if count:
-        raise ValueError(
+        raise NotComparableError(
             f"{count} utterances were tested in only one of {a.folder} and {b.folder}, expected none"
         )
 

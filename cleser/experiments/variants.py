@@ -162,11 +162,21 @@ def variant(name: str) -> Variant:
 
 
 def reference_of(name: str) -> str:
-    """The plain ERM under the same terms that a row is compared with, besides its control."""
-    terms = variant(name).terms
-    return {"target_access": "erm-unseen", "adapt": "erm-disjoint"}.get(
-        next(iter(terms), ""), "erm"
-    )
+    """The plain ERM that a row is compared with, besides its control: the one with the same access to the target.
+
+    Other terms may differ, so that rows *with content* are compared with ERM without it, as in the tables.
+
+    Returns:
+        Its row; empty for a row with the target's labels, which no plain ERM has.
+    """
+    plain = ("erm", "erm-unseen", "erm-disjoint")
+    wanted = _access(variant(name))
+    return next((row for row in plain if _access(VARIANTS[row]) == wanted), "")
+
+
+def _access(row: Variant) -> dict[str, Any]:
+    """The terms of a row that say what it sees of the target."""
+    return {term: row.terms.get(term) for term in ("target_access", "adapt")}
 
 
 def variant_of(run: Run) -> str | None:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 from dataclasses import replace
@@ -23,6 +24,7 @@ from cleser.experiments.bench import (
     paper_layout,
     run_matrix,
     running,
+    tabulate,
     trials_of,
     write_tables,
 )
@@ -94,6 +96,16 @@ def test_what_is_finished_is_not_run_again(table, specs):
     again = run_matrix(matrix, specs, out)
     pd.testing.assert_frame_equal(again, found)
     assert stamps == {p: p.stat().st_mtime_ns for p in out.glob("*/*/results.json")}
+
+
+def test_a_damaged_file_is_said_and_no_empty_cell(table, specs, tmp_path):
+    """The cells of runs that tested other utterances are empty, which damage must not look like."""
+    out, matrix, _ = table
+    shutil.copytree(out, tmp_path / "bench")
+    path = tmp_path / "bench" / "a-to-b" / "classical" / "predictions.parquet"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match=rf"{re.escape(str(path))} is cut off or damaged"):
+        tabulate([*cells_of(matrix, specs, tmp_path / "bench")])
 
 
 def test_the_papers_layout_has_an_average(table):
@@ -293,19 +305,28 @@ def test_the_help_names_every_matrix(capsys):
     assert all(re.search(rf"\b{path.stem}\b(?!-)", said) for path in CONFIGS.glob("*.yaml"))
 
 
-def test_a_cell_that_breaks_is_said_and_the_others_go_on(specs, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("not enough memory"), "RuntimeError: not enough memory"),
+        (ValueError("shapes (2,) and (3,) not aligned"), "shapes (2,) and (3,) not aligned"),
+    ],
+)
+def test_a_cell_that_breaks_is_said_and_the_others_go_on(
+    specs, tmp_path, monkeypatch, capsys, error, said
+):
     """Whatever the error: memory that is full fails one cell, and where it happened is kept until the cell succeeds."""
     runs = running._run
 
     def broken(cell, *others):
         if cell.recipe == "classical":
-            raise RuntimeError("not enough memory")
+            raise error
         runs(cell, *others)
 
     matrix = Matrix((Direction(("a",), ("b",)),), ("classical", "probe"))
     monkeypatch.setattr(running, "_run", broken)
     assert run_matrix(matrix, specs, tmp_path)["recipe"].tolist() == ["probe"]
-    assert "classical failed: RuntimeError: not enough memory" in capsys.readouterr().err
+    assert f"classical failed: {said} (" in " ".join(capsys.readouterr().err.split())
     kept = tmp_path / "a-to-b" / "classical.failed.txt"
     assert "in broken" in kept.read_text()
     monkeypatch.setattr(running, "_run", runs)

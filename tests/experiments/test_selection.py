@@ -371,6 +371,34 @@ def test_what_cannot_be_chosen_unasked_is_said_and_run_as_given(tmp_path):
     assert main(["run", *common, "--select", "transfer", "--out", str(tmp_path / "asked")]) == 2
 
 
+def test_a_trial_that_fails_is_no_reason_to_choose_nothing(tmp_path, monkeypatch, capsys):
+    """As one that diverged after hours: the run stops and says so, whether it was asked to choose or not."""
+    common = ["probe", "--source", *CORPORA[:2], "--target", CORPORA[2], "--seeds", "1"]
+
+    def diverged(*_):
+        raise ValueError("the loss is nan in epoch 7")
+
+    stub = METHODS["probe"]._replace(run=diverged)
+    monkeypatch.setattr("cleser.experiments.selection.trials.METHODS", {"probe": stub})
+    assert main(["run", *common, "--out", str(tmp_path / "run")]) == 2
+    assert "the loss is nan in epoch 7" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "results.json").exists()
+
+
+def test_corpora_that_leak_into_one_another_are_run_as_given(tmp_path):
+    """Two tables of the same speakers cannot be left out in turn, but are one source."""
+    de, pl = (write_corpus(tmp_path / n, n, language=n, seed=i) for i, n in enumerate(("de", "pl")))
+    twin = tmp_path / "twin.csv"
+    rows = pd.read_csv(de.removeprefix("manifest:"))
+    again = rows.assign(utterance="again-" + rows["utterance"], path="de/" + rows["path"])
+    again.to_csv(twin, index=False)
+    out = tmp_path / "run"
+    words = ["probe", "--source", de, f"manifest:{twin}", "--target", pl, "--seeds", "1"]
+    assert main(["run", *words, "--out", str(out)]) == 0
+    notes = " ".join(json.loads((out / "protocol.json").read_text())["notes"])
+    assert "settings are not chosen by transfer but as given: the protocol leaks" in notes
+
+
 def test_one_source_corpus_is_told_why_nothing_is_chosen(tmp_path):
     """Unless the flags leave nothing to choose, or other corpora are given to choose by."""
     one, other, target = CORPORA[:3]

@@ -113,16 +113,16 @@ def _begin(workers: int, quiet: bool) -> None:
 def _attempt(job: Job) -> str:
     """Run a cell; what went wrong, empty if nothing did.
 
-    Of what is not foreseen, as memory or a disk that is full, the whole traceback is kept beside the cell's folder.
+    The traceback is kept beside the cell's folder: whether a ValueError is a mistake of the user, said in a sentence,
+    or one within a library, nobody could tell otherwise.
     """
     cell = job[0]
     kept = cell.folder.with_name(f"{cell.folder.name}.failed.txt")
     try:
         _run(*job)
-    except (ValueError, ImportError) as error:
-        return str(error)
     except Exception as error:
-        said = f"{type(error).__name__}: {error}"
+        meant_for_users = isinstance(error, ValueError | ImportError)
+        said = str(error) if meant_for_users else f"{type(error).__name__}: {error}"
         with suppress(OSError):
             write_text(kept, traceback.format_exc())
             said += f" ({kept} has the traceback)"

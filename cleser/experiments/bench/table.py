@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from cleser.evaluation import Run, compare_runs, holm
+from cleser.evaluation.intervals import NotComparableError
 from cleser.evaluation.numbers_as_text import headline
 from cleser.evaluation.run_files import COST
 from cleser.experiments.bench.cells import Cell
@@ -25,6 +26,9 @@ def tabulate(cells: Sequence[Cell]) -> pd.DataFrame:
     adds, trained as long and with the same prior: only what a method has over it is its own. Either is missing where
     there is none, or where the two tested other utterances. Beside each p stands Holm's, corrected for all of that kind
     in the direction. Runs of attributes alone have 100 times their mean CCC, ``ccc``, in place of UAR and macro-F1.
+
+    Raises:
+        ValueError: A file of a run is missing or damaged.
     """
     folders = {(c.direction.name, c.recipe): c.folder for c in cells}
     rows = []
@@ -95,7 +99,7 @@ def _difference(cell: Cell, other: Path | None, prefix: str = "") -> dict[str, f
     """UAR of a cell minus that of another, in points, with interval and p; all missing where it has none."""
     found = None
     if other is not None and other != cell.folder:
-        with suppress(ValueError):  # other utterances were tested
+        with suppress(NotComparableError):  # other utterances were tested, say
             found = compare_runs(other, cell.folder, force=True).differences[
                 headline(Run(cell.folder).results)
             ]

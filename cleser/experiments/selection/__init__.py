@@ -30,4 +30,5 @@ from cleser.experiments.selection.grid import grid_values as grid_values
 from cleser.experiments.selection.grid import read_grid as read_grid
 from cleser.experiments.selection.table import Selection as Selection
 from cleser.experiments.selection.table import chosen_already as chosen_already
+from cleser.experiments.selection.trials import NoTransferError as NoTransferError
 from cleser.experiments.selection.trials import select_by_transfer as select_by_transfer

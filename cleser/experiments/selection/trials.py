@@ -6,7 +6,8 @@ Eq. 1 and 2 are those of :mod:`cleser.experiments.selection`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +17,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cleser.corpora.protocol import Protocol
+from cleser.corpora.audit import LeakageError
+from cleser.corpora.protocol import Cast, Protocol
 from cleser.evaluation.numbers_as_text import headline
 from cleser.evaluation.run_files import RESULTS
 from cleser.experiments.experiment import Experiment
@@ -29,6 +31,10 @@ from cleser.experiments.selection.table import Selection
 from cleser.progress import track
 from cleser.settings import to_plain
 from cleser.speech import Backbone, load_backbone
+
+
+class NoTransferError(ValueError):
+    """Settings cannot be chosen by these corpora, as they are; nothing has failed while a trial was learning."""
 
 
 def select_by_transfer(
@@ -57,15 +63,17 @@ def select_by_transfer(
         The table, and the choice to take.
 
     Raises:
-        ValueError: The pool has fewer than two corpora, or one of them twice.
+        NoTransferError: The pool has fewer than two corpora, one of them twice, or one that cannot be recognised from
+            the others, as where these lack a class.
+        ValueError: A trial has failed, or its folder holds another run.
     """
     if len(pool) < 2:
-        raise ValueError(
+        raise NoTransferError(
             f"found {len(pool)} labelled corpora to choose settings by ({', '.join(pool) or 'none'}), expected two or "
             "more: transfer validation recognises each from the others"
         )
     if twice := [spec for spec in dict.fromkeys(pool) if pool.count(spec) > 1]:
-        raise ValueError(
+        raise NoTransferError(
             f"the corpora to choose settings by name {', '.join(twice)} several times, expected each once (--select-on)"
         )
     names = dict(zip(names_of(pool), pool, strict=True))
@@ -158,8 +166,29 @@ def _trial(
         experiment, config=to_plain(changed), protocol=protocol, seeds=seeds, out=folder,
         backbone=backbone, development=False,
     )  # fmt: skip
-    if trial.finished():
+    if trial.finished(cast=_cast(protocol, seeds)):
         results = json.loads((folder / RESULTS).read_text())
     else:
-        results = METHODS[experiment.recipe].run(trial, changed, opened(backbone))
+        with _no_transfer(ValueError):  # a grid may ask for layers that the model lacks
+            model = opened(backbone)
+        with _no_transfer(LeakageError):
+            results = METHODS[experiment.recipe].run(trial, changed, model)
     return 100 * float(results[headline(results)]["mean"])
+
+
+def _cast(protocol: Protocol, seeds: int) -> Cast:
+    """Who takes part in a trial, once it is known that each seed has whom to learn from and whom to test."""
+    with _no_transfer(ValueError):
+        cast = protocol.load()
+        for seed in range(seeds):
+            cast.parts(seed)
+    return cast
+
+
+@contextmanager
+def _no_transfer(kind: type[ValueError]) -> Iterator[None]:
+    """Errors of a kind as a `NoTransferError` with the same sentence."""
+    try:
+        yield
+    except kind as error:
+        raise NoTransferError(str(error)) from error
