@@ -10,6 +10,7 @@ from typing import Final, Literal
 import pandas as pd
 
 from cleser.corpora.audformat_database import write_database
+from cleser.corpora.manifest import NAMED_AFTER
 from cleser.corpora.probe import probe
 from cleser.files import replacing
 
@@ -41,6 +42,7 @@ def write_manifest(manifest: pd.DataFrame, path: str | Path, layout: Layout = "c
     if path.suffix.lower() not in endings:
         raise ValueError(f"{path}: found the ending {path.suffix!r}, expected one of {endings}")
     table = manifest.assign(path=[_relative(name, path) for name in manifest["path"]])
+    table.attrs.pop(NAMED_AFTER, None)  # a file of this machine, which Parquet would keep
     with replacing(path) as part:
         if layout == "emobox":
             part.write_text(_emobox(manifest, table["path"]), encoding="utf-8", newline="\n")

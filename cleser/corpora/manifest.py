@@ -41,6 +41,7 @@ _TIMES = ("start", "end")
 # What probe puts behind the columns; a table may bring columns of these names, which it may mean otherwise.
 HEADER_COLUMNS = ("duration", "samplerate", "channels", "frames")
 PROBED = "probed"  # says in attrs that these are probe's
+NAMED_AFTER = "named_after"  # says in attrs which file has given rows its name for want of another
 _KNOWN = {
     *COLUMNS,
     *ATTRIBUTES,
@@ -179,6 +180,7 @@ def assemble(
     manifest["split"] = to_splits(manifest["split"])
     validate(manifest, tuple((rename or {}).values()))
     manifest.attrs["renamed"] = used
+    manifest.attrs[NAMED_AFTER] = listing.rows.attrs.get(NAMED_AFTER, "")
     manifest.attrs.pop(PROBED, None)  # Parquet keeps it, and the recordings may have changed since
     return with_problems(manifest, listing.problems)
 

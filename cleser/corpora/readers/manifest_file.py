@@ -27,7 +27,15 @@ from cleser.corpora.consensus import ATTRIBUTES as CONSENSUS_ATTRIBUTES
 from cleser.corpora.consensus import SCALE as CONSENSUS_SCALE
 from cleser.corpora.emobox import LANGUAGES, decode_emotions
 from cleser.corpora.folders import flaw, printable
-from cleser.corpora.manifest import COLUMNS, Listing, Problem, Spare, assemble, check_usable
+from cleser.corpora.manifest import (
+    COLUMNS,
+    NAMED_AFTER,
+    Listing,
+    Problem,
+    Spare,
+    assemble,
+    check_usable,
+)
 from cleser.corpora.tables import ENDINGS, read_table, read_text
 from cleser.corpora.terms import composed, is_missing, is_nobody
 
@@ -296,9 +304,10 @@ def _listing(table: pd.DataFrame, source: Path) -> Listing:
     texts = [n for n in COLUMNS if n in table and n not in ("start", "end")]
     for name in texts:
         table[name] = _as_text(table[name])
-    if "corpus" not in table:
-        table["corpus"] = source.stem
-    table["corpus"] = table["corpus"].fillna(source.stem)
+    named = "corpus" in table and bool(table["corpus"].notna().all())
+    table["corpus"] = table["corpus"].fillna(source.stem) if "corpus" in table else source.stem
+    # Parquet keeps attrs: a table that has been loaded and saved is not named after its file any more.
+    table.attrs[NAMED_AFTER] = "" if named else str(source)
     if "speaker" in table:
         table["speaker"] = table["speaker"].mask(is_nobody(table["speaker"]))
     if "split" in table and table["split"].str.fullmatch(r"[\d.]+").eq(True).any():
