@@ -246,6 +246,7 @@ def show_comparison(comparison: Comparison) -> Group:
         table.add_row(name, *means, *cells, p_text(p))
     lines = [
         *difference_notes(next(iter(found.values()))),
+        *(f"{name} is left out: {why}" for name, why in comparison.left_out.items()),
         *terms_notes(a, b),
         f"p holds for one metric chosen beforehand ({headline(a.results).upper()}, say); whoever picks one of the "
         f"{len(found)} takes the p corrected by Holm",

@@ -216,6 +216,70 @@ def with_numbers(folder, noise, **kwargs):
     return folder
 
 
+def test_classes_in_another_order_are_the_same_classes(folders, tmp_path):
+    turned = make_run(
+        tmp_path / "turned",
+        protocol="d" * 12,
+        neural=False,
+        hit=0.8,
+        seed=1,
+        terms_of={"classes": CLASSES[::-1]},
+    )
+    expected = compare_runs(folders[0], folders[1]).differences
+    assert compare_runs(folders[0], turned, force=True).differences == expected
+
+
+def with_several(folder, threshold, **kwargs):
+    """A run that recognised several emotions at once, of utterances with .7 of one's votes and .1 of the others'."""
+    with_terms(make_run(folder, neural=False, **kwargs))
+    rows = pd.read_parquet(folder / "predictions.parquet")
+    for name in CLASSES:
+        votes = np.where(rows["emotion"] == name, 0.7, 0.1)
+        rows[f"sigmoid_{name}"] = rows[f"p_{name}"]
+        rows[f"true_{name}"], rows[f"votes.{name}"] = votes >= threshold, votes
+    rows.to_parquet(folder / "predictions.parquet")
+    write_results(folder)
+    return folder
+
+
+def test_a_metric_whose_truth_differs_is_left_out_and_named(tmp_path):
+    one, other = (with_several(tmp_path / f"{n}", n, seed=int(10 * n)) for n in (0.1, 0.5))
+    several = {"multi_label_f1", "average_precision", "exact_match"}
+    found = compare_runs(one, other)
+    assert set(found.left_out) == several
+    assert {"uar", "kl", "soft_accuracy"} <= set(found.differences)
+    said = " ".join(shown(show_comparison(found)).split())
+    assert (
+        "exact_match is left out: the emotions from a share of votes on (--vote-threshold)" in said
+    )
+    rows = pd.read_parquet(other / "predictions.parquet")
+    rows.assign(**{"votes.anger": 0.2}).to_parquet(other / "predictions.parquet")
+    assert set(compare_runs(one, other).left_out) == {*several, "kl", "soft_accuracy"}
+    # Of half of the utterances nobody knows votes: the others were tested all the same.
+    half = rows["utterance"].str.endswith(("0", "1"))
+    blank = {f"votes.{name}": rows[f"votes.{name}"].mask(half) for name in CLASSES}
+    rows.assign(**blank).to_parquet(other / "predictions.parquet")
+    found = compare_runs(one, other)
+    assert set(found.left_out) == {*several, "kl", "soft_accuracy"}
+    assert "the annotators' votes of 48 utterances differ" in found.left_out["kl"]
+    fewer = rows.drop(columns=[f"votes.{name}" for name in CLASSES])
+    fewer.to_parquet(other / "predictions.parquet")
+    assert set(compare_runs(one, other).left_out) == several
+
+
+def test_runs_with_other_truths_are_not_compared(folders, tmp_path):
+    other = make_run(tmp_path / "other", neural=False, seed=1)
+    rows = pd.read_parquet(other / "predictions.parquet")
+    swapped = rows["utterance"].map(
+        {"x/0-anger-0": "x/0-sadness-0", "x/0-sadness-0": "x/0-anger-0"}
+    )
+    rows.assign(utterance=swapped.fillna(rows["utterance"])).to_parquet(
+        other / "predictions.parquet"
+    )
+    with pytest.raises(ValueError, match="the emotions of 2 utterances differ between"):
+        compare_runs(folders[0], other, force=True)
+
+
 def test_a_comparison_has_points_for_shares_and_decimals_for_all_else(tmp_path):
     runs = [with_numbers(tmp_path / str(n), n / 4, neural=False, seed=n) for n in (1, 2)]
     found = compare_runs(*runs)
