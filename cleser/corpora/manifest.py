@@ -293,7 +293,8 @@ def validate(manifest: pd.DataFrame, further: tuple[str, ...] = ()) -> None:
                 f"column {name} has the type {manifest[name].dtype}, expected {expected}"
             )
     for name in _REQUIRED:
-        _check(manifest, name, lambda c: c.notna() & (c != ""), "a value")
+        for_all = "; say it for all rows, as manifest:FILE.csv?language=en" * (name == "language")
+        _check(manifest, name, lambda c: c.notna() & (c != ""), f"a value{for_all}")
     _check(manifest, "utterance", lambda c: ~c.duplicated(), "another id in every row")
     languages = manifest["language"].unique()
     known = [name for name in languages if is_code(name)]
@@ -325,8 +326,11 @@ def _check(
     if wrong.any():
         row = int(wrong.to_numpy().argmax())
         value = manifest[name].iloc[row]
+        found = (
+            repr(value) if isinstance(value, str) else "missing" if pd.isna(value) else f"{value:g}"
+        )
         raise ValueError(
-            f"row {row} ({manifest['utterance'].iloc[row]}): {name} is {value!r}, expected {expected}"
+            f"row {row} ({manifest['utterance'].iloc[row]}): {name} is {found}, expected {expected}"
         )
 
 

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cleser.corpora.terms import to_emotions
+from cleser.corpora.terms import to_emotions, to_numbers
 
 VOTES: Final = "votes."
 
@@ -57,8 +57,8 @@ def with_named_votes(
     for column, emotion in zip(columns, to_emotions(given, rename, corpus), strict=True):
         if not isinstance(emotion, str):
             raise ValueError(f"{column} names no emotion, expected one, as {VOTES}anger")
-        votes = pd.to_numeric(rows[column], errors="coerce").astype("float64")
-        wrong = (votes.isna() & rows[column].notna()) | (votes < 0)
+        votes, wrong = to_numbers(rows[column])
+        wrong |= votes < 0
         if wrong.any():
             at = int(wrong.to_numpy().argmax())
             raise ValueError(

@@ -37,7 +37,7 @@ from cleser.corpora.manifest import (
     check_usable,
 )
 from cleser.corpora.tables import ENDINGS, read_table, read_text
-from cleser.corpora.terms import composed, is_missing, is_nobody
+from cleser.corpora.terms import composed, is_missing, is_nobody, to_numbers
 
 _SHEETS: Final = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 _TABLE: Final = "table"  # of a database
@@ -283,9 +283,8 @@ def _however_spelt(table: pd.DataFrame, *, scaled: bool) -> pd.DataFrame:
 
 def _are_values(column: pd.Series[Any], scaled: bool) -> bool:
     """Whether an attribute may have the values of a column: numbers, from −1 to 1 where no other scale is named."""
-    numbers = pd.to_numeric(column, errors="coerce")
-    inside = numbers.notna() if scaled else numbers.between(-1, 1)
-    return bool((inside | column.isna()).all())
+    numbers, wrong = to_numbers(column)
+    return not wrong.any() and bool(scaled or (numbers.isna() | numbers.between(-1, 1)).all())
 
 
 def _folded(name: str) -> str:
@@ -462,9 +461,21 @@ def _ids(table: pd.DataFrame) -> list[str]:
         return [names[path] for path in table["path"]]
     ends = table["end"] if "end" in table else pd.Series(np.nan, table.index)
     rows = zip(table["path"], table["start"], ends, several, strict=True)
-    return [
-        f"{names[path]}_{start:.3f}-{'' if np.isnan(end) else f'{end:.3f}'}"
-        if many
-        else names[path]
+    ids = [
+        f"{names[path]}_{_stretch(start, end, 3)}" if many else names[path]
         for path, start, end, many in rows
     ]
+    # Milliseconds, or as many digits as it takes where these are the same for two stretches.
+    places = pd.DataFrame(
+        {"id": ids, "path": table["path"].array, "start": table["start"].array, "end": ends.array}
+    )
+    again = places.drop_duplicates().duplicated("id", keep=False)
+    fine = set(places.loc[again.index[again], "id"])
+    return [
+        f"{names[path]}_{_stretch(start, end, 6)}" if id in fine else id
+        for id, path, start, end in places.itertuples(index=False)
+    ]
+
+
+def _stretch(start: float, end: float, digits: int) -> str:
+    return f"{start:.{digits}f}-{'' if np.isnan(end) else f'{end:.{digits}f}'}"
