@@ -20,7 +20,7 @@ from cleser.corpora.terms import (
     to_languages,
     to_splits,
 )
-from cleser.corpora.votes import VOTES, with_named_votes
+from cleser.corpora.votes import VOTES, emotions_by_votes, vote_columns, with_named_votes
 
 COLUMNS = (
     "utterance",
@@ -142,7 +142,8 @@ def assemble(
 
     Args:
         corpus: Name of the corpus, for rows that do not name their own.
-        listing: What the reader found; synonyms of emotions, languages, genders and splits are understood.
+        listing: What the reader found; synonyms of emotions, languages, genders and splits are understood. Without a
+            column ``emotion``, an utterance has the emotion with most votes.
         rename: Emotions to call otherwise, as the reader or as we name them.
 
     Returns:
@@ -158,6 +159,7 @@ def assemble(
     [['emodb/03a01Fa', 'emodb/03', 'happiness', 0.0]]
     """
     rows = listing.rows.reset_index(drop=True)
+    by_votes = "emotion" not in rows
     defaults: dict[str, str | float] = {"corpus": corpus, "start": 0.0, "end": float("nan")}
     for name in COLUMNS:
         if name not in rows:
@@ -175,6 +177,8 @@ def assemble(
     used = _used(rename or {}, manifest)
     manifest["emotion"] = _emotions(manifest, rename)
     manifest = with_named_votes(manifest, rename, source)
+    if by_votes:
+        manifest["emotion"] = emotions_by_votes(manifest)
     manifest["language"] = to_languages(manifest["language"])
     manifest["gender"] = to_genders(manifest["gender"])
     manifest["split"] = to_splits(manifest["split"])
@@ -200,7 +204,9 @@ def _used(rename: Mapping[str, str], manifest: pd.DataFrame) -> list[str]:
     """The names to be called otherwise that there are."""
     if not rename:
         return []
-    there = {composed(text.strip()).casefold() for text in manifest["emotion"].dropna().unique()}
+    said = [*manifest["emotion"].dropna().unique()]
+    said += [column.removeprefix(VOTES) for column in vote_columns(manifest)]
+    there = {composed(text.strip()).casefold() for text in said}
     # A letter that is to be called otherwise need not be known.
     letters = {name: name for name in rename if len(name) == 1}
     there |= {name.casefold() for name in _emotions(manifest, letters).dropna().unique()}

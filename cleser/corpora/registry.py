@@ -72,7 +72,7 @@ def load(
     listing = Listing(*_reader(name, spec)(argument))
     check_usable(spec, listing)
     if not labels:
-        listing = listing._replace(rows=listing.rows.drop(columns="emotion", errors="ignore"))
+        listing = listing._replace(rows=listing.rows.assign(emotion=None))
     try:
         return assemble(name, listing, rename)
     except ValueError as error:

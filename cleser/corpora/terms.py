@@ -140,6 +140,15 @@ def to_emotions(
     return labels.map(names).astype("str")
 
 
+def to_class(text: str) -> str:
+    """A class that somebody asks for by our name of the emotion, or as it is where it is none that is known.
+
+    >>> to_class("Angry"), to_class("whisper")
+    ('anger', 'whisper')
+    """
+    return _emotion(text.strip()) or text
+
+
 def _emotion(text: str) -> str:
     plain = re.sub(r"[\s_]+", "_", text.lower())
     return "" if plain in _MISSING else _EMOTION_TABLE.get(plain, text)

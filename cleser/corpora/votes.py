@@ -88,6 +88,14 @@ def majority(votes: npt.NDArray[np.float64], emotions: Sequence[str]) -> list[st
     return [emotions[k] if one else None for k, one in zip(votes.argmax(1), alone, strict=True)]
 
 
+def emotions_by_votes(manifest: pd.DataFrame) -> pd.Series[str]:
+    """The emotion with most votes of each utterance of a manifest, as :func:`majority`; missing without votes."""
+    emotions = [name.removeprefix(VOTES) for name in vote_columns(manifest)]
+    if not emotions:
+        return pd.Series(None, manifest.index, dtype="str")
+    return pd.Series(majority(votes_of(manifest, emotions), emotions), manifest.index, dtype="str")
+
+
 def krippendorff_alpha(counts: npt.ArrayLike) -> float:
     """Krippendorff's alpha of annotators' choices.
 

@@ -89,6 +89,27 @@ def test_published_lists_are_audited_with_numbers(corpus, capsys, shared):
     assert f"{2 if shared else 0} of 2 folds test speakers who trained" in said
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        "File,Split,Fold",
+        "audio_path,Split_Set,fold",
+        "utt_id,partition,FOLD",
+        "PATH,Subset,Fold",
+    ],
+)
+def test_a_list_has_columns_by_any_name_that_a_manifest_may_have(corpus, header):
+    root, manifest = corpus
+    by_id = header.startswith("utt")
+    rows = pd.DataFrame({"utterance": manifest["utterance" if by_id else "path"], "split": "train"})
+    rows["split"] = ["train", "test"] * 6
+    rows = pd.concat([rows.assign(fold="1"), rows[::-1].assign(fold="2")])
+    rows.set_axis(header.split(","), axis=1).to_csv(root / "split.csv", index=False)
+    folds = make_folds(manifest, f"{root}/split.csv")
+    assert [fold.name for fold in folds] == ["1", "2"]
+    assert folds[0].roles.tolist() == ["train", "test"] * 6
+
+
 def test_a_list_of_ones_own(corpus):
     root, manifest = corpus
     ids = manifest["utterance"]

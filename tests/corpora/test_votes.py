@@ -79,6 +79,32 @@ def test_a_manifest_holds_votes_by_any_name_of_an_emotion(tmp_path):
         load(spec)
 
 
+def test_without_a_column_of_emotions_the_most_voted_counts(tmp_path):
+    write_corpus(tmp_path, "mine", speakers=1)
+    rows = pd.read_csv(tmp_path / "manifest.csv")
+    rows = rows.assign(**{"votes.sad": [3, 0, 2, None], "votes.Fear": [1, 4, 2, 0]})
+    spec = f"manifest:{tmp_path / 'votes.csv'}"
+    rows.to_csv(tmp_path / "votes.csv", index=False)
+    assert load(spec)["emotion"].tolist() == rows["emotion"].tolist()  # what is said counts
+    rows["emotion"] = ["joy", None, None, None]  # and so does that no emotion is
+    rows.to_csv(tmp_path / "votes.csv", index=False)
+    assert load(spec)["emotion"].fillna("").tolist() == ["happiness", "", "", ""]
+    rows.drop(columns="emotion").to_csv(tmp_path / "votes.csv", index=False)
+    assert load(spec)["emotion"].fillna("").tolist() == ["sadness", "fear", "", ""]
+    assert load(spec, {"fear": "other"})["emotion"].fillna("").tolist() == [
+        "sadness",
+        "other",
+        "",
+        "",
+    ]
+    assert load(spec, labels=False)["emotion"].isna().all()
+    cast = Protocol(
+        (spec,), (spec,), labels=("sadness", "other"), map={"Fear": "other"}, split="speakers"
+    ).load()
+    assert cast.target["emotion"].tolist() == ["sadness", "other"]
+    assert not [note for note in cast.notes if note.startswith("map")]
+
+
 def test_the_hash_of_a_protocol_covers_the_votes_for_its_classes(tmp_path):
     write_corpus(tmp_path, "mine", speakers=4)
     rows = pd.read_csv(tmp_path / "manifest.csv")

@@ -140,7 +140,7 @@ def _table(source: Path, given: Mapping[str, str]) -> pd.DataFrame:
 
 
 def _with_our_names(raw: pd.DataFrame, source: Path, given: Mapping[str, str]) -> pd.DataFrame:
-    table = _named(raw, scaled=SCALE in given)
+    table = with_our_names(raw, scaled=SCALE in given)
     if "scale" not in table and any(name in raw for name in CONSENSUS_ATTRIBUTES):
         table["scale"] = CONSENSUS_SCALE
     for name, value in given.items():
@@ -247,8 +247,13 @@ def _argument(argument: str) -> tuple[Path, dict[str, str]]:
     return source, given
 
 
-def _named(table: pd.DataFrame, *, scaled: bool) -> pd.DataFrame:
-    """The table with our names of columns, where others stand for them."""
+def with_our_names(table: pd.DataFrame, *, scaled: bool = False) -> pd.DataFrame:
+    """The table with our names of columns, where others stand for them, however these are spelt.
+
+    Args:
+        table: Rows that :func:`read_rows` returns.
+        scaled: Whether somebody says on which scale attributes are.
+    """
     table = table.rename(columns={name: str(name) for name in table.columns})
     table = table.loc[:, ~table.columns.duplicated()]
     if "utterance" in table and "path" not in table and _are_sentences(table["utterance"]):
