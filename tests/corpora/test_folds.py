@@ -194,6 +194,24 @@ def test_what_is_converted_is_read_again(corpus, layout, ending):
         write_manifest(manifest, root / "out.txt", layout)
 
 
+def test_a_list_of_emobox_keeps_what_it_has_a_place_for(corpus, capsys):
+    root, _ = corpus
+    rows = pd.read_csv(root / "own.csv").assign(
+        text="NA", split=["train", "test1"] * 6, arousal=4, valence=None, scale="1..5", style="x",
+        **{"votes.sad": 2, "votes.anger": [1, None] * 6},
+    )  # fmt: skip
+    rows.to_csv(root / "more.csv", index=False)
+    spec, out = f"manifest:{root}/more.csv", f"{root}/out.jsonl"
+    assert main(["data", "convert", spec, out, "--to", "emobox"]) == 0
+    assert "not held by this layout: column style" in capsys.readouterr().out
+    manifest, again = load(spec), load(f"manifest:{out}")
+    columns = ["utterance", "text", "split", "arousal", "valence", "original_scale"]
+    columns += ["votes.sadness", "votes.anger"]
+    pd.testing.assert_frame_equal(again[columns], manifest[columns])
+    assert main(["data", "convert", spec, f"{root}/out.csv"]) == 0
+    assert "not held" not in capsys.readouterr().out
+
+
 def test_the_commands(corpus, capsys):
     root, _ = corpus
     assert main(["data", "convert", f"manifest:{root}/own.csv", f"{root}/new/a.csv"]) == 0
