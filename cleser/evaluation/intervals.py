@@ -121,6 +121,7 @@ class Difference:
         seeds: Seeds of A and of B that were compared.
         by_seed: Whether seeds were paired, as each tests other speakers.
         covers: What the interval generalises to, see :class:`Interval`; seeds are covered where both runs have several.
+        unknown: How many of the groups are single utterances, since nobody knows their speakers, among known speakers.
 
     >>> from cleser.evaluation import uar
     >>> counts = np.array([[[[3, 1], [2, 2]], [[4, 0], [1, 3]], [[2, 2], [1, 3]]]])  # 1 seed, 3 speakers, 2 classes
@@ -141,6 +142,7 @@ class Difference:
     seeds: tuple[int, int]
     by_seed: bool
     covers: str
+    unknown: int = 0
 
     @property
     def least_p(self) -> float:
@@ -345,6 +347,7 @@ def paired_difference(
         numbers,
         by_seed,
         _covers(a.unit, min(numbers)),
+        a.unknown if a.unit == "speakers" else 0,
     )
 
 

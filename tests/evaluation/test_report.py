@@ -387,10 +387,23 @@ def test_speakers_known_of_some_alone_make_intervals_too_narrow(folders):
     results = json.loads((folders[0] / "results.json").read_text())
     assert "too narrow" not in shown(show_results(results))
     results["unknown_speakers"] = 40
+    results["uar"]["clusters"] += 40  # six speakers are known
+    assert "intervals cover 6 speakers and 2 seeds" in shown(show_results(results))
     said = (
         "(40 utterances without a speaker count as one each: intervals are too narrow if speakers"
     )
     assert said in shown(show_results(results)).replace("\n", " ")
+
+
+def test_a_difference_counts_those_who_are_known_and_the_others_apart(tmp_path):
+    one, other = (make_run(tmp_path / str(n), neural=False, seed=n) for n in (1, 2))
+    for folder in (one, other):
+        rows = pd.read_parquet(folder / "predictions.parquet")
+        rows["speaker"] = rows["speaker"].where(rows["speaker"] == "x/0")
+        rows.to_parquet(folder / "predictions.parquet")
+        write_results(folder)
+    said = " ".join(shown(show_comparison(compare_runs(one, other))).split())
+    assert "paired over 1 speaker and 100 utterances without a speaker, each by itself;" in said
 
 
 @pytest.mark.parametrize(
