@@ -43,8 +43,8 @@ def hash_of_attributes(frame: pd.DataFrame) -> str:
 
 def hash_of_votes(frame: pd.DataFrame, classes: Sequence[str]) -> str | None:
     """Hash of the votes for some classes; None where nobody voted for any."""
-    votes = votes_of(frame, classes)
-    if not votes.any():
+    votes = votes_of(frame, classes) if classes else None
+    if votes is None or not votes.any():
         return None
     table = pd.DataFrame(votes, columns=list(classes)).assign(utterance=frame["utterance"].array)
     columns = table[["utterance", *sorted(classes)]].sort_values("utterance")
