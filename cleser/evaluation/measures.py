@@ -56,11 +56,11 @@ def truths_of(metric: str, classes: Sequence[str], attributes: Sequence[str]) ->
         return Truths("the emotions", ["emotion"], "")
     if metric in MULTI_LABEL_METRICS:
         columns = [f"true_{name}" for name in classes]
-        return Truths("the emotions from a share of votes on (--vote-threshold)", columns, "")
+        return Truths("the emotions by share of votes (--vote-threshold)", columns, "")
     if metric in OF_VOTES:
         return Truths("the annotators' votes", [f"votes.{name}" for name in classes], 0.0)
     columns = [name for name in attributes if metric in ("ccc", f"ccc_{name}", f"rmse_{name}")]
-    return Truths(f"the truths of {' and '.join(columns)}", columns, math.inf)
+    return Truths(f"the truths of {', '.join(columns)}", columns, math.inf)
 
 
 def measures(

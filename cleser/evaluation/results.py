@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import pandas as pd
 from safetensors import SafetensorError
@@ -27,6 +27,7 @@ from cleser.evaluation.intervals import (
 )
 from cleser.evaluation.measures import Measure, Truths, measures, truths_of
 from cleser.evaluation.metrics import METRICS, f1, precision, recall
+from cleser.evaluation.numbers_as_text import counted
 from cleser.evaluation.run_files import (
     CONFIG,
     DEVELOPMENT,
@@ -45,6 +46,7 @@ from cleser.recipe_names import with_current_name
 from cleser.settings import read_yaml
 
 T = TypeVar("T")
+_ROUNDING: Final = 1e-6  # of a truth that is a number
 
 
 @dataclass(frozen=True)
@@ -421,10 +423,14 @@ def _refuse_different_truths(a: Run, b: Run, truths: Truths) -> None:
         for run in (a, b)
     )
     two = two[two.index.isin(one.index)]
-    differ = int((one.loc[two.index] != two).any(axis=1).sum())
+    one = one.loc[two.index]
+    # What a table has on another scale is the same number but for rounding; inf - inf, both unknown, is no more.
+    numbers = isinstance(truths.missing, float)
+    unlike = (one - two).abs() > _ROUNDING if numbers else one != two
+    differ = int(unlike.any(axis=1).sum())
     if differ:
         raise NotComparableError(
-            f"{truths.words} of {differ} utterances differ between {a.folder} and {b.folder}"
+            f"{truths.words} differ in {counted(differ, 'utterances')} between {a.folder} and {b.folder}"
         )
 
 

@@ -249,9 +249,7 @@ def test_a_metric_whose_truth_differs_is_left_out_and_named(tmp_path):
     assert set(found.left_out) == several
     assert {"uar", "kl", "soft_accuracy"} <= set(found.differences)
     said = " ".join(shown(show_comparison(found)).split())
-    assert (
-        "exact_match is left out: the emotions from a share of votes on (--vote-threshold)" in said
-    )
+    assert "exact_match is left out: the emotions by share of votes (--vote-threshold)" in said
     rows = pd.read_parquet(other / "predictions.parquet")
     rows.assign(**{"votes.anger": 0.2}).to_parquet(other / "predictions.parquet")
     assert set(compare_runs(one, other).left_out) == {*several, "kl", "soft_accuracy"}
@@ -261,10 +259,24 @@ def test_a_metric_whose_truth_differs_is_left_out_and_named(tmp_path):
     rows.assign(**blank).to_parquet(other / "predictions.parquet")
     found = compare_runs(one, other)
     assert set(found.left_out) == {*several, "kl", "soft_accuracy"}
-    assert "the annotators' votes of 48 utterances differ" in found.left_out["kl"]
+    assert "the annotators' votes differ in 48 utterances" in found.left_out["kl"]
     fewer = rows.drop(columns=[f"votes.{name}" for name in CLASSES])
     fewer.to_parquet(other / "predictions.parquet")
     assert set(compare_runs(one, other).left_out) == several
+
+
+def test_attributes_are_the_same_but_for_rounding(tmp_path):
+    """As those of a table on another scale."""
+    one, other = (with_numbers(tmp_path / str(n), n / 4, neural=False, seed=n) for n in (1, 2))
+    rows = pd.read_parquet(other / "predictions.parquet")
+    rows.loc[rows["utterance"] == "x/0-anger-0", "arousal"] = np.nan
+    for folder, shift in ((one, 0.0), (other, 1e-9)):
+        rows.assign(arousal=rows["arousal"] + shift).to_parquet(folder / "predictions.parquet")
+    assert "ccc" in compare_runs(one, other).differences
+    rows.assign(arousal=rows["arousal"].fillna(0.0)).to_parquet(other / "predictions.parquet")
+    found = compare_runs(one, other).left_out
+    assert set(found) == {"ccc", "ccc_arousal", "rmse_arousal"}
+    assert "the truths of arousal differ in 1 utterance between" in found["ccc"]
 
 
 def test_runs_with_other_truths_are_not_compared(folders, tmp_path):
@@ -276,7 +288,7 @@ def test_runs_with_other_truths_are_not_compared(folders, tmp_path):
     rows.assign(utterance=swapped.fillna(rows["utterance"])).to_parquet(
         other / "predictions.parquet"
     )
-    with pytest.raises(ValueError, match="the emotions of 2 utterances differ between"):
+    with pytest.raises(ValueError, match="the emotions differ in 2 utterances between"):
         compare_runs(folders[0], other, force=True)
 
 
