@@ -160,7 +160,7 @@ def dataset_of(
     )
 
 
-def run(name: str, folder: Path, epochs: int, size: int) -> dict[str, float]:
+def run(name: str, folder: Path, epochs: int, size: int = 32) -> dict[str, float]:
     """Train a recipe from English and French to Mandarin; seconds, and bytes at the peak."""
     torch.manual_seed(0)
     store = PooledStore.open(folder)

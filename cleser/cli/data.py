@@ -163,7 +163,7 @@ def data_convert(
     """
     from cleser.cli.pairs import parse_map
     from cleser.corpora import load, problems
-    from cleser.corpora.convert import write_manifest
+    from cleser.corpora.convert import not_held, write_manifest
     from cleser.corpora.left_out import gaps
     from cleser.corpora.manifest import Gap
 
@@ -174,6 +174,8 @@ def data_convert(
     left = [problem for problem in found if not isinstance(problem, Gap)]
     said = f", {gaps(len(known_less))}" if known_less else ""
     console.print(f"{out}: {len(manifest)} utterances, {len(left)} left out{said}")
+    if lost := not_held(manifest, out, to):
+        console.print(f"not held by this layout: {'; '.join(lost)}", highlight=False, markup=False)
     for name, some in (("left out", left), ("gap", known_less)):
         for problem in some[:5]:
             console.print(f"{name}: {problem.path}: {problem.reason}")

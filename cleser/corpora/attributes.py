@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cleser.corpora.terms import to_numbers
+
 ATTRIBUTES: Final = ("arousal", "valence", "dominance")
 ORIGINAL_SCALE: Final = "original_scale"
 SCALE: Final = "scale"  # what rows that have not been mapped yet are measured on
@@ -83,8 +85,7 @@ def with_mapped_attributes(rows: pd.DataFrame) -> pd.DataFrame:
 def _numbers(rows: pd.DataFrame, name: str) -> pd.Series[float]:
     if name not in rows:
         return pd.Series(np.nan, rows.index)
-    found = pd.to_numeric(rows[name], errors="coerce").astype("float64")
-    wrong = found.isna() & rows[name].notna()
+    found, wrong = to_numbers(rows[name])
     if wrong.any():
         at = int(wrong.to_numpy().argmax())
         value = rows[name].iloc[at]

@@ -13,14 +13,14 @@ from typing import Any, Final
 
 import pandas as pd
 
-from cleser.corpora.attributes import ATTRIBUTES, SCALE
+from cleser.corpora.attributes import ATTRIBUTES, ORIGINAL_SCALE, SCALE
 from cleser.corpora.terms import is_missing
 from cleser.corpora.votes import VOTES
 
 HEADER: Final = "db.yaml"
 _KEY: Final = ["file", "start", "end"]
 _LABELS: Final = ("emotion", "emo", "label", *ATTRIBUTES)  # what makes a table one of utterances
-_TEXTS: Final = ("utterance", "corpus", "language", "emotion", "text")
+_TEXTS: Final = ("utterance", "corpus", "language", "emotion", "text", ORIGINAL_SCALE)
 
 
 def is_database(folder: Path) -> bool:
@@ -147,7 +147,7 @@ def write_database(manifest: pd.DataFrame, folder: Path, *, storage: str = "csv"
     """Write a manifest as a database; paths below the folder are relative to it.
 
     Tables are one for each split and one for utterances of none; schemes hold emotions, speakers with their gender,
-    languages, texts, attributes from −1 to 1 and votes. Other columns are left out.
+    languages, texts, attributes from −1 to 1 with the scale that they come from, and votes. Other columns are left out.
 
     Args:
         manifest: Utterances, as :func:`cleser.corpora.load` returns them.
@@ -199,7 +199,7 @@ def write_database(manifest: pd.DataFrame, folder: Path, *, storage: str = "csv"
 def _schemes(audformat: Any, database: Any, manifest: pd.DataFrame) -> list[str]:
     """Declare what the columns hold, and name those that hold anything."""
     speakers = manifest.dropna(subset=["speaker"]).drop_duplicates("speaker").set_index("speaker")
-    columns = [name for name in _TEXTS if manifest[name].notna().any()]
+    columns = [name for name in _TEXTS if name in manifest and manifest[name].notna().any()]
     for name in columns:
         known = (
             sorted(manifest[name].dropna().unique()) if name in ("emotion", "language") else None
@@ -210,6 +210,9 @@ def _schemes(audformat: Any, database: Any, manifest: pd.DataFrame) -> list[str]
         labels = {name: {"gender": gender} if gender else {} for name, gender in genders.items()}
         database.schemes["speaker"] = audformat.Scheme("str", labels=labels)
         columns.append("speaker")
+    if _apart(manifest):
+        database.schemes["gender"] = audformat.Scheme("str")
+        columns.append("gender")
     for name in manifest.columns:
         if name in ATTRIBUTES and manifest[name].notna().any():
             database.schemes[name] = audformat.Scheme("float", minimum=-1.0, maximum=1.0)
@@ -218,6 +221,14 @@ def _schemes(audformat: Any, database: Any, manifest: pd.DataFrame) -> list[str]
             database.schemes[name] = audformat.Scheme("float", minimum=0.0)
             columns.append(str(name))
     return columns
+
+
+def _apart(manifest: pd.DataFrame) -> bool:
+    """Whether genders do not follow from the speakers: those of some utterances are known without."""
+    known = manifest.dropna(subset="gender")
+    return bool(known["speaker"].isna().any()) or bool(
+        manifest.groupby("speaker")["gender"].nunique(dropna=False).gt(1).any()
+    )
 
 
 def _library() -> Any:

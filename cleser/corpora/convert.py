@@ -8,12 +8,19 @@ from pathlib import Path
 from typing import Final, Literal
 
 import pandas as pd
+from pyarrow.csv import ConvertOptions
 
+from cleser.corpora.attributes import ATTRIBUTES, ORIGINAL_SCALE
 from cleser.corpora.audformat_database import write_database
+from cleser.corpora.manifest import COLUMNS, HEADER_COLUMNS, NAMED_AFTER
 from cleser.corpora.probe import probe
+from cleser.corpora.votes import VOTES, vote_columns
 from cleser.files import replacing
 
 _INDEX: Final = ["file", "start", "end"]
+# What EmoBox's lists and audformat's databases hold beside votes; the former say headers in words of their own.
+_HELD: Final = (*COLUMNS, *ATTRIBUTES, ORIGINAL_SCALE, *HEADER_COLUMNS)
+_FURTHER: Final = ("speaker", "gender", "split", "text", *ATTRIBUTES, ORIGINAL_SCALE)
 Layout = Literal["cleser", "audformat", "emobox"]
 
 
@@ -26,7 +33,7 @@ def write_manifest(manifest: pd.DataFrame, path: str | Path, layout: Layout = "c
             name without an ending.
         layout: ``"cleser"``, ours; ``"audformat"``, a table of ``file, start, end`` and labels, or in a folder a whole
             database, see :mod:`cleser.corpora.audformat_database`; ``"emobox"``, an object a line, for which every
-            header is read.
+            header is read. What a database or a list of EmoBox has no place for is left out, see :func:`not_held`.
 
     Raises:
         ValueError: The ending does not fit the layout.
@@ -41,6 +48,7 @@ def write_manifest(manifest: pd.DataFrame, path: str | Path, layout: Layout = "c
     if path.suffix.lower() not in endings:
         raise ValueError(f"{path}: found the ending {path.suffix!r}, expected one of {endings}")
     table = manifest.assign(path=[_relative(name, path) for name in manifest["path"]])
+    table.attrs.pop(NAMED_AFTER, None)  # a file of this machine, which Parquet would keep
     with replacing(path) as part:
         if layout == "emobox":
             part.write_text(_emobox(manifest, table["path"]), encoding="utf-8", newline="\n")
@@ -51,6 +59,31 @@ def write_manifest(manifest: pd.DataFrame, path: str | Path, layout: Layout = "c
         else:
             separator = "\t" if path.suffix.lower() == ".tsv" else ","
             rows.to_csv(part, index=layout == "audformat", sep=separator)
+
+
+def not_held(manifest: pd.DataFrame, path: str | Path, layout: Layout) -> list[str]:
+    """What of a manifest its layout has no place for, in words; empty where it holds all.
+
+    Args:
+        manifest: Utterances, as :func:`write_manifest` takes them.
+        path: The file or folder.
+        layout: Its layout.
+    """
+    database = layout == "audformat" and not Path(path).suffix
+    if layout != "emobox" and not database:
+        return []
+    lost = [
+        f"column {name}"
+        for name in manifest
+        if not (name in _HELD or str(name).startswith(VOTES)) and manifest[name].notna().any()
+    ]
+    # audformat reads its tables by Arrow, for which these words are no text.
+    blank = manifest["text"].dropna()
+    blank = blank[blank.isin(ConvertOptions().null_values)]
+    if database and len(blank):
+        words = ", ".join(map(repr, blank.unique()))
+        lost.append(f"text of {len(blank)} utterance{'s' * (len(blank) > 1)} ({words})")
+    return lost
 
 
 def _relative(name: str, path: Path) -> str:
@@ -65,6 +98,7 @@ def _audformat(table: pd.DataFrame) -> pd.DataFrame:
 
 def _emobox(manifest: pd.DataFrame, paths: pd.Series[str]) -> str:
     probed = probe(manifest)
+    further = [*(name for name in _FURTHER if name in manifest), *vote_columns(manifest)]
     relative = dict(zip(manifest["path"], paths, strict=True))
     lines = []
     for row in probed.to_dict("records"):
@@ -83,6 +117,6 @@ def _emobox(manifest: pd.DataFrame, paths: pd.Series[str]) -> str:
         }
         if row["start"] > 0 or row["end"] == row["end"]:
             entry |= {"start_time": row["start"], "end_time": row["start"] + row["duration"]}
-        entry |= {name: row[name] for name in ("speaker", "gender") if isinstance(row[name], str)}
+        entry |= {name: row[name] for name in further if pd.notna(row[name])}
         lines.append(json.dumps(entry, ensure_ascii=False))
     return "\n".join(lines) + "\n"

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-from cleser.corpora.readers.manifest_file import read_rows
+from cleser.corpora.readers.manifest_file import read_rows, with_our_names
 from cleser.corpora.tables import ENDINGS
 from cleser.corpora.terms import composed, to_splits
 
@@ -49,8 +49,9 @@ def make_folds(manifest: pd.DataFrame, split: str) -> list[Fold]:
     Args:
         manifest: Utterances, as :func:`cleser.corpora.load` returns them.
         split: ``FILE.csv`` with the columns ``utterance`` (or a path) and ``split``, and ``fold`` where there are
-            several; ``emobox:FOLDER`` with EmoBox's lists of a fold, or with folders of several; ``kfold:5``, whole
-            speakers in five parts of about the same size; ``leave-one-speaker-out``.
+            several, by any name that a manifest may have for them; ``emobox:FOLDER`` with EmoBox's lists of a fold,
+            or with folders of several; ``kfold:5``, whole speakers in five parts of about the same size;
+            ``leave-one-speaker-out``.
 
     Raises:
         ValueError: The split is none of these, names no utterance of the manifest, or needs speakers that are unknown.
@@ -169,16 +170,25 @@ def _by_speakers(speakers: pd.Series[str], count: int) -> list[Fold]:
 
 def _listed(manifest: pd.DataFrame, source: Path) -> list[Fold]:
     table = read_rows(source)
-    key = next((name for name in ("utterance", *_PATHS) if name in table), None)
+    key = _key(table)
+    if key is None or "split" not in table:  # names that manifests may have, as File and Split_Set
+        table = with_our_names(table)
+        key = _key(table)
     if key is None or "split" not in table:
         raise ValueError(
             f"{source}: found the columns {list(table)}, expected 'split' and 'utterance' or 'path'"
         )
-    groups = table.groupby("fold") if "fold" in table else [("1", table)]
+    fold = next((name for name in map(str, table) if name.casefold() == "fold"), None)
+    groups = [("1", table)] if fold is None else table.groupby(fold)
     return [
         _matched(manifest, str(name), rows[key], to_splits(rows["split"].astype("str")), source)
         for name, rows in groups
     ]
+
+
+def _key(table: pd.DataFrame) -> str | None:
+    """The column by which a list names utterances."""
+    return next((name for name in ("utterance", *_PATHS) if name in table), None)
 
 
 def _emobox(manifest: pd.DataFrame, folder: Path) -> list[Fold]:

@@ -20,7 +20,7 @@ from cleser.corpora.terms import (
     to_languages,
     to_splits,
 )
-from cleser.corpora.votes import VOTES, with_named_votes
+from cleser.corpora.votes import VOTES, emotions_by_votes, vote_columns, with_named_votes
 
 COLUMNS = (
     "utterance",
@@ -41,6 +41,7 @@ _TIMES = ("start", "end")
 # What probe puts behind the columns; a table may bring columns of these names, which it may mean otherwise.
 HEADER_COLUMNS = ("duration", "samplerate", "channels", "frames")
 PROBED = "probed"  # says in attrs that these are probe's
+NAMED_AFTER = "named_after"  # says in attrs which file has given rows its name for want of another
 _KNOWN = {
     *COLUMNS,
     *ATTRIBUTES,
@@ -141,7 +142,8 @@ def assemble(
 
     Args:
         corpus: Name of the corpus, for rows that do not name their own.
-        listing: What the reader found; synonyms of emotions, languages, genders and splits are understood.
+        listing: What the reader found; synonyms of emotions, languages, genders and splits are understood. Without a
+            column ``emotion``, an utterance has the emotion with most votes.
         rename: Emotions to call otherwise, as the reader or as we name them.
 
     Returns:
@@ -157,6 +159,7 @@ def assemble(
     [['emodb/03a01Fa', 'emodb/03', 'happiness', 0.0]]
     """
     rows = listing.rows.reset_index(drop=True)
+    by_votes = "emotion" not in rows
     defaults: dict[str, str | float] = {"corpus": corpus, "start": 0.0, "end": float("nan")}
     for name in COLUMNS:
         if name not in rows:
@@ -174,11 +177,14 @@ def assemble(
     used = _used(rename or {}, manifest)
     manifest["emotion"] = _emotions(manifest, rename)
     manifest = with_named_votes(manifest, rename, source)
+    if by_votes:
+        manifest["emotion"] = emotions_by_votes(manifest)
     manifest["language"] = to_languages(manifest["language"])
     manifest["gender"] = to_genders(manifest["gender"])
     manifest["split"] = to_splits(manifest["split"])
     validate(manifest, tuple((rename or {}).values()))
     manifest.attrs["renamed"] = used
+    manifest.attrs[NAMED_AFTER] = listing.rows.attrs.get(NAMED_AFTER, "")
     manifest.attrs.pop(PROBED, None)  # Parquet keeps it, and the recordings may have changed since
     return with_problems(manifest, listing.problems)
 
@@ -198,7 +204,9 @@ def _used(rename: Mapping[str, str], manifest: pd.DataFrame) -> list[str]:
     """The names to be called otherwise that there are."""
     if not rename:
         return []
-    there = {composed(text.strip()).casefold() for text in manifest["emotion"].dropna().unique()}
+    said = [*manifest["emotion"].dropna().unique()]
+    said += [column.removeprefix(VOTES) for column in vote_columns(manifest)]
+    there = {composed(text.strip()).casefold() for text in said}
     # A letter that is to be called otherwise need not be known.
     letters = {name: name for name in rename if len(name) == 1}
     there |= {name.casefold() for name in _emotions(manifest, letters).dropna().unique()}
@@ -291,7 +299,8 @@ def validate(manifest: pd.DataFrame, further: tuple[str, ...] = ()) -> None:
                 f"column {name} has the type {manifest[name].dtype}, expected {expected}"
             )
     for name in _REQUIRED:
-        _check(manifest, name, lambda c: c.notna() & (c != ""), "a value")
+        for_all = "; say it for all rows, as manifest:FILE.csv?language=en" * (name == "language")
+        _check(manifest, name, lambda c: c.notna() & (c != ""), f"a value{for_all}")
     _check(manifest, "utterance", lambda c: ~c.duplicated(), "another id in every row")
     languages = manifest["language"].unique()
     known = [name for name in languages if is_code(name)]
@@ -323,8 +332,11 @@ def _check(
     if wrong.any():
         row = int(wrong.to_numpy().argmax())
         value = manifest[name].iloc[row]
+        found = (
+            repr(value) if isinstance(value, str) else "missing" if pd.isna(value) else f"{value:g}"
+        )
         raise ValueError(
-            f"row {row} ({manifest['utterance'].iloc[row]}): {name} is {value!r}, expected {expected}"
+            f"row {row} ({manifest['utterance'].iloc[row]}): {name} is {found}, expected {expected}"
         )
 
 

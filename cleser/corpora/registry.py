@@ -19,8 +19,16 @@ from typing import cast
 import pandas as pd
 
 from cleser import plugins
-from cleser.corpora.manifest import Listing, assemble, check_usable, problems, with_problems
+from cleser.corpora.manifest import (
+    NAMED_AFTER,
+    Listing,
+    assemble,
+    check_usable,
+    problems,
+    with_problems,
+)
 from cleser.corpora.tables import ENDINGS
+from cleser.corpora.terms import composed
 from cleser.plugins import registered
 from cleser.suggestions import did_you_mean
 
@@ -64,7 +72,7 @@ def load(
     listing = Listing(*_reader(name, spec)(argument))
     check_usable(spec, listing)
     if not labels:
-        listing = listing._replace(rows=listing.rows.drop(columns="emotion", errors="ignore"))
+        listing = listing._replace(rows=listing.rows.assign(emotion=None))
     try:
         return assemble(name, listing, rename)
     except ValueError as error:
@@ -120,13 +128,14 @@ def load_all(
 
 
 def check_distinct(read: Mapping[str, pd.DataFrame]) -> None:
-    """Refuse corpora that call different recordings by the same name, which would be taken for one.
+    """Refuse corpora that call different recordings, or themselves, by the same name, which would be taken for one.
 
     Args:
         read: Manifests by their specs.
 
     Raises:
-        ValueError: Two of them use one id for different recordings, as two tables of the same file name may.
+        ValueError: Two of them use one id for different recordings, as two tables of the same file name may; or they
+            are such tables, and neither says which corpus it is: the speaker 1 of one is not that of the other.
 
     >>> a = pd.DataFrame({"utterance": ["list/1"], "path": ["a/1.wav"], "start": [0.0]})
     >>> check_distinct({"manifest:a/list.csv": a, "manifest:b/list.csv": a.assign(path="b/1.wav")})
@@ -141,6 +150,13 @@ def check_distinct(read: Mapping[str, pd.DataFrame]) -> None:
                 f"{spec} and {other} call different recordings {differ['utterance'].iloc[0]!r} ({len(differ)} such "
                 "ids, expected ids that name one recording): give one of the corpora another name, as "
                 "manifest:FILE.csv?corpus=NAME, and leave out its column corpus if it has one"
+            )
+        files = [Path(str(table.attrs.get(NAMED_AFTER, ""))) for table in (rows, more)]
+        if files[0] != files[1] and composed(files[0].stem) == composed(files[1].stem):
+            raise ValueError(
+                f"{spec} and {other} name no corpus, and each would be called {files[0].stem!r} after its file, so "
+                "that their speakers would be taken for one another: expected a name for each, as "
+                "manifest:FILE.csv?corpus=NAME, or one name for both if they are one corpus"
             )
 
 

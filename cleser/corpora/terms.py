@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 
@@ -140,6 +140,15 @@ def to_emotions(
     return labels.map(names).astype("str")
 
 
+def to_class(text: str) -> str:
+    """A class that somebody asks for by our name of the emotion, or as it is where it is none that is known.
+
+    >>> to_class("Angry"), to_class("whisper")
+    ('anger', 'whisper')
+    """
+    return _emotion(text.strip()) or text
+
+
 def _emotion(text: str) -> str:
     plain = re.sub(r"[\s_]+", "_", text.lower())
     return "" if plain in _MISSING else _EMOTION_TABLE.get(plain, text)
@@ -197,10 +206,17 @@ def _guesses(letters: list[str]) -> str:
 def to_languages(names: pd.Series[str]) -> pd.Series[str]:
     """Codes of ISO 639-1 for codes, English names and tags as BCP 47 has them, of ISO 639-3 for languages without.
 
-    >>> to_languages(pd.Series(["English", "cmn-Hans-CN", "de_DE", "yue", "Klingon"])).tolist()
-    ['en', 'zh', 'de', 'yue', 'Klingon']
+    >>> to_languages(pd.Series(["English", "cmn-Hans-CN", "de_DE", "yue", "Klingon", "NA"])).tolist()
+    ['en', 'zh', 'de', 'yue', 'Klingon', nan]
     """
-    return _mapped(names, lambda name: code_of(name) or name)
+
+    def language(name: str) -> str | None:
+        # R writes NA for nothing; na is the code of Nauru.
+        if name != "na" and name.strip().lower() == "na":
+            return None
+        return code_of(name) or name
+
+    return _mapped(names, language)
 
 
 def to_genders(names: pd.Series[str]) -> pd.Series[str]:
@@ -232,6 +248,17 @@ def to_splits(names: pd.Series[str]) -> pd.Series[str]:
 def is_missing(names: pd.Series[str]) -> pd.Series[bool]:
     """Whether a cell says that nothing is known."""
     return names.isna() | names.str.strip().str.lower().isin(_MISSING)
+
+
+def to_numbers(column: pd.Series[Any]) -> tuple[pd.Series[float], pd.Series[bool]]:
+    """A column as numbers, and which of its cells are neither a number nor say that nothing is known.
+
+    >>> numbers, wrong = to_numbers(pd.Series(["0.5", "NA", "-", None, "high"]))
+    >>> numbers.tolist(), wrong.tolist()
+    ([0.5, nan, nan, nan, nan], [False, False, False, False, True])
+    """
+    numbers = pd.to_numeric(column, errors="coerce").astype("float64")
+    return numbers, numbers.isna() & ~is_missing(column.astype("str"))
 
 
 def is_nobody(names: pd.Series[str]) -> pd.Series[bool]:

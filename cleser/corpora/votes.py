@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cleser.corpora.terms import to_emotions
+from cleser.corpora.terms import to_emotions, to_numbers
 
 VOTES: Final = "votes."
 
@@ -57,8 +57,8 @@ def with_named_votes(
     for column, emotion in zip(columns, to_emotions(given, rename, corpus), strict=True):
         if not isinstance(emotion, str):
             raise ValueError(f"{column} names no emotion, expected one, as {VOTES}anger")
-        votes = pd.to_numeric(rows[column], errors="coerce").astype("float64")
-        wrong = (votes.isna() & rows[column].notna()) | (votes < 0)
+        votes, wrong = to_numbers(rows[column])
+        wrong |= votes < 0
         if wrong.any():
             at = int(wrong.to_numpy().argmax())
             raise ValueError(
@@ -86,6 +86,14 @@ def majority(votes: npt.NDArray[np.float64], emotions: Sequence[str]) -> list[st
     most = votes.max(1, keepdims=True)
     alone = ((votes == most).sum(1) == 1) & (most[:, 0] > 0)
     return [emotions[k] if one else None for k, one in zip(votes.argmax(1), alone, strict=True)]
+
+
+def emotions_by_votes(manifest: pd.DataFrame) -> pd.Series[str]:
+    """The emotion with most votes of each utterance of a manifest, as :func:`majority`; missing without votes."""
+    emotions = [name.removeprefix(VOTES) for name in vote_columns(manifest)]
+    if not emotions:
+        return pd.Series(None, manifest.index, dtype="str")
+    return pd.Series(majority(votes_of(manifest, emotions), emotions), manifest.index, dtype="str")
 
 
 def krippendorff_alpha(counts: npt.ArrayLike) -> float:

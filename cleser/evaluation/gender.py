@@ -13,6 +13,7 @@ import pandas as pd
 
 from cleser.evaluation.intervals import group_difference, interval
 from cleser.evaluation.metrics import uar
+from cleser.evaluation.numbers_as_text import counted
 from cleser.evaluation.speakers import Clusters, cluster
 
 GENDERS: Final = ("female", "male")
@@ -57,6 +58,8 @@ def gender_gap(predictions: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
     if mixed:
         summary["notes"].append(
             f"{len(mixed)} speakers have utterances of both genders and are left out"
+            if len(mixed) > 1
+            else "1 speaker has utterances of both genders and is left out"
         )
     if len(clusters) == 2 and clusters["male"].seeds == clusters["female"].seeds:
         summary["difference"] = group_difference(
@@ -91,7 +94,15 @@ def _notes(groups: dict[str, pd.DataFrame], unknown: int, missing: list[str]) ->
             )
         elif count < FEW:
             notes.append(
-                f"{count} {name} speaker{'s' if count > 1 else ''}: too few to speak of {name} voices in general"
+                f"{counted(count, f'{name} speakers')}: too few to speak of {name} voices in general"
+            )
+        nameless = (
+            groups[name].loc[groups[name]["speaker"].isna(), "utterance"].nunique() if count else 0
+        )
+        if nameless:
+            notes.append(
+                f"{counted(nameless, f'{name} utterances')} without a speaker count as one each: intervals are too "
+                "narrow if speakers recur among these"
             )
     if missing and len(groups) == 2:
         notes.append(f"without {', '.join(missing)}, which not both genders show")

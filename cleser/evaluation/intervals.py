@@ -25,7 +25,8 @@ the seeds that both runs have are treated by :eq:`variance`, like the values of 
 **Few speakers.** With fewer than six speakers, the test depends strongly on the assumption that they are normally
 distributed. A test without this assumption, which exchanges the two runs for whole speakers, could not give any p below
 :math:`2^{1 - G}` (:attr:`Difference.least_p`), and therefore none below .05. With so few speakers, p is therefore at
-least that, and the interval of a difference reaches at least to zero.
+least that, and the interval of a difference reaches at least to zero. From six speakers on, it is that where the
+difference is the very same with every speaker and seed, whose standard error is zero: no speakers make it certain.
 
 ``benchmarks/intervals.py`` measures how often such intervals contain the truth, and how often such tests find a
 difference that does not exist.
@@ -111,8 +112,8 @@ class Difference:
         difference: Difference of the metric's means over seeds.
         low: Lower end of its 95 % confidence interval.
         high: Upper end.
-        p: Two-sided p-value; below .05 where the interval leaves out zero. With fewer than six clusters it is at least
-            :attr:`least_p`, and the interval holds zero.
+        p: Two-sided p-value; below .05 where the interval leaves out zero. With fewer than six clusters, or no error at
+            all, it is at least :attr:`least_p`; with fewer than six the interval holds zero.
         error: Standard error, the root of :eq:`difference`.
         dof: Degrees of freedom.
         groups: Clusters that both tested.
@@ -120,6 +121,7 @@ class Difference:
         seeds: Seeds of A and of B that were compared.
         by_seed: Whether seeds were paired, as each tests other speakers.
         covers: What the interval generalises to, see :class:`Interval`; seeds are covered where both runs have several.
+        unknown: How many of the groups are single utterances, since nobody knows their speakers, among known speakers.
 
     >>> from cleser.evaluation import uar
     >>> counts = np.array([[[[3, 1], [2, 2]], [[4, 0], [1, 3]], [[2, 2], [1, 3]]]])  # 1 seed, 3 speakers, 2 classes
@@ -140,6 +142,7 @@ class Difference:
     seeds: tuple[int, int]
     by_seed: bool
     covers: str
+    unknown: int = 0
 
     @property
     def least_p(self) -> float:
@@ -327,8 +330,8 @@ def paired_difference(
     difference = round(float(values[1].mean() - values[0].mean()), DIGITS)
     error, dof = combined(parts)
     reach = _quantile(0.95, dof) * error
-    low, high, p = difference - reach, difference + reach, _p_value(difference, error, dof)
     least = least_p(len(a.names))
+    low, high, p = difference - reach, difference + reach, _p_value(difference, error, dof, least)
     if least > _FEW:
         low, high, p = np.minimum(low, 0.0), np.maximum(high, 0.0), np.maximum(p, least)
     numbers = len(values[0]), len(values[1])
@@ -344,6 +347,7 @@ def paired_difference(
         numbers,
         by_seed,
         _covers(a.unit, min(numbers)),
+        a.unknown if a.unit == "speakers" else 0,
     )
 
 
@@ -351,9 +355,9 @@ def _quantile(level: float, dof: float) -> float:
     return float(special.stdtrit(dof, (1 + level) / 2))
 
 
-def _p_value(difference: float, error: float, dof: float) -> float:
+def _p_value(difference: float, error: float, dof: float, least: float) -> float:
     if error == 0:  # the same difference with every cluster and seed
-        return 1.0 if difference == 0 else 0.0
+        return 1.0 if difference == 0 else least
     return float(2 * special.stdtr(dof, -abs(difference) / error))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import pandas as pd
 from cleser.evaluation.concordance import ccc, mean_ccc, moments, rmse
 from cleser.evaluation.metrics import METRICS
 from cleser.evaluation.multi_label import MULTI_LABEL_METRICS, multi_label_counts
+from cleser.evaluation.numbers_as_text import OF_VOTES
 from cleser.evaluation.soft_labels import kl_divergence, soft_accuracy, vote_sums
 from cleser.evaluation.speakers import Clusters, cluster
 from cleser.evaluation.variance import Metric
@@ -28,6 +30,37 @@ class Measure(NamedTuple):
     clusters: Clusters
     metric: Metric
     bounds: tuple[float, float] = (0.0, 1.0)
+
+
+class Truths(NamedTuple):
+    """What a metric takes for right.
+
+    Attributes:
+        words: What it is.
+        columns: Columns of predictions that hold it.
+        missing: What stands where nobody knows.
+    """
+
+    words: str
+    columns: list[str]
+    missing: float | str
+
+
+def truths_of(metric: str, classes: Sequence[str], attributes: Sequence[str]) -> Truths:
+    """What one of :func:`measures` takes for right.
+
+    >>> truths_of("kl", ["anger"], []).columns, truths_of("rmse_arousal", [], ["arousal", "valence"]).columns
+    (['votes.anger'], ['arousal'])
+    """
+    if metric in METRICS:
+        return Truths("the emotions", ["emotion"], "")
+    if metric in MULTI_LABEL_METRICS:
+        columns = [f"true_{name}" for name in classes]
+        return Truths("the emotions by share of votes (--vote-threshold)", columns, "")
+    if metric in OF_VOTES:
+        return Truths("the annotators' votes", [f"votes.{name}" for name in classes], 0.0)
+    columns = [name for name in attributes if metric in ("ccc", f"ccc_{name}", f"rmse_{name}")]
+    return Truths(f"the truths of {', '.join(columns)}", columns, math.inf)
 
 
 def measures(

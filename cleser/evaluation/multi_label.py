@@ -27,6 +27,7 @@ from cleser.evaluation.speakers import Clusters, grouping
 
 DECIDED_AT: Final = 0.5  # an emotion whose probability is as great is recognised
 _BINS: Final = 101  # hundredths from .00 to 1.00
+_THRESHOLDS: Final = np.arange(_BINS) / 100
 _DECIDED: Final = 50
 
 
@@ -72,7 +73,7 @@ def multi_label_counts(
     size = (len(groups.seeds), len(groups.names), 2 * len(classes) + 1, _BINS)
     counts = np.zeros(size, np.int64)
     row = np.arange(len(classes)) + np.where(truth, 0, len(classes))
-    hundredth = np.floor(100 * p).astype(np.int64)
+    hundredth = np.searchsorted(_THRESHOLDS, p, side="right") - 1  # 100 * 0.29 is below 29
     np.add.at(counts, (groups.seed[:, None], groups.group[:, None], row, hundredth), 1)
     exact = (truth == (p >= DECIDED_AT)).all(1).astype(np.int64)
     np.add.at(counts[:, :, -1], (groups.seed, groups.group, exact), 1)

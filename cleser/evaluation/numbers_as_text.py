@@ -132,6 +132,15 @@ def covers_seeds(metric: dict[str, Any]) -> bool:
     return str(metric.get("covers", "")).endswith("seeds")
 
 
+def counted(number: int, things: str) -> str:
+    """How many things, which are named in the plural.
+
+    >>> counted(1, "speakers"), counted(2, "speakers")
+    ('1 speaker', '2 speakers')
+    """
+    return f"{number} {things.removesuffix('s') if number == 1 else things}"
+
+
 def coverage(results: dict[str, Any]) -> str:
     """What the intervals of ``results.json`` cover and what not, in a line.
 
@@ -143,7 +152,8 @@ def coverage(results: dict[str, Any]) -> str:
     seeds = f" and {count} seeds" if covers_seeds(first) else f"; {UNCOVERED}"
     if first["clusters"] < 2:
         return f"no intervals: all tested utterances are of one speaker{f'; {UNCOVERED}' if count == 1 else ''}"
-    note = f"intervals cover {first['clusters']} {first['resampled']}{seeds}"
+    unknown = results["unknown_speakers"] if first["resampled"] == "speakers" else 0
+    note = f"intervals cover {counted(first['clusters'] - unknown, first['resampled'])}{seeds}"
     if first["resampled"] == "utterances":
         note += " (no speakers are known: they are too narrow if speakers recur)"
     elif results["unknown_speakers"]:

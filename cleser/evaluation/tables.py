@@ -19,6 +19,7 @@ from cleser.evaluation.numbers_as_text import (
     SHARES,
     UNCOVERED,
     change_text,
+    counted,
     coverage,
     decimal,
     headline,
@@ -110,12 +111,18 @@ def gender_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Label, value and interval of each gender's UAR and their difference, as text."""
     found = results.get("gender", {"groups": {}, "difference": None})
     rows = [
-        (f"UAR of {of['speakers']} {name} speakers", *share_text(of["uar"]))
+        (f"UAR of {_people(name, of)}", *share_text(of["uar"]))
         for name, of in found["groups"].items()
     ]
     if found["difference"]:
         rows.append(("female − male", *change_text(found["difference"])))
     return rows
+
+
+def _people(gender: str, of: dict[str, Any]) -> str:
+    """How many speakers a group has, or utterances where nobody knows their speakers."""
+    unit = "speakers" if of["speakers"] else "utterances"
+    return counted(of[unit], f"{gender} {unit}")
 
 
 def calibration_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -246,6 +253,7 @@ def show_comparison(comparison: Comparison) -> Group:
         table.add_row(name, *means, *cells, p_text(p))
     lines = [
         *difference_notes(next(iter(found.values()))),
+        *(f"{name} is left out: {why}" for name, why in comparison.left_out.items()),
         *terms_notes(a, b),
         f"p holds for one metric chosen beforehand ({headline(a.results).upper()}, say); whoever picks one of the "
         f"{len(found)} takes the p corrected by Holm",
@@ -270,7 +278,9 @@ def difference_cells(found: Difference, *, share: bool = True) -> tuple[str, str
 
 def difference_notes(found: Difference) -> list[str]:
     """What a difference's interval and p-value cover, and what they rest on."""
-    note = f"paired over {found.groups} {found.unit}"
+    note = f"paired over {counted(found.groups - found.unknown, found.unit)}"
+    if found.unknown:
+        note += f" and {counted(found.unknown, 'utterances')} without a speaker, each by itself"
     if not found.covers.endswith("seeds"):
         note += f"; {UNCOVERED} (A has {found.seeds[0]}, B {found.seeds[1]})"
     elif found.by_seed:

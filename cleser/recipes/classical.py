@@ -177,7 +177,7 @@ class Classical:
         try:
             folds = StratifiedKFold(count) if alone else GroupKFold(count)
             search = GridSearchCV(estimator, {"C": grid}, scoring="balanced_accuracy", cv=folds)
-            search.fit(x, y, groups=speakers, sample_weight=weight)
+            search.fit(x, y, groups=None if alone else speakers, sample_weight=weight)
         except ValueError as error:
             corpora = ", ".join(sorted(source.manifest["corpus"].unique()))
             reason = str(error).strip().splitlines()[0]

@@ -27,11 +27,12 @@ def test_what_is_written_is_read_again(folder, cut, capsys):
             "path": [f"wav/{name}.wav" for name in ("a", "b", "c", "c" if cut else "d")],
             "language": ["de", "de", "en", "en"],
             "speaker": ["anna", "ben", "carl", None],
-            "gender": ["female", "male", None, None],
+            "gender": ["female", "male", None, "female"],
             "emotion": ["anger", None, "sadness", "happiness"],
             "split": ["train", None, "test1", "test2"],
             "text": ['Guten Tag, "du"', None, None, "yes"],
-            "arousal": [0.5, -0.25, None, 1.0],
+            "arousal": [4, 1.5, None, 5],
+            "scale": "1..5",
             "votes.anger": [2.0, 0.0, 1.0, 0.0],
             "votes.sadness": [1.0, 0.0, 2.0, 0.0],
         }
@@ -47,10 +48,31 @@ def test_what_is_written_is_read_again(folder, cut, capsys):
     assert "database: 4 utterances, 0 left out" in capsys.readouterr().out
     audformat.Database.load(str(out))  # it is one
     again = load(f"manifest:{out}").set_index("utterance").loc[manifest["utterance"]].reset_index()
-    columns = manifest.columns.difference(["original_scale"])
-    pd.testing.assert_frame_equal(again[columns], manifest[columns])
+    pd.testing.assert_frame_equal(again[manifest.columns], manifest)
     with pytest.raises(ValueError, match="holds a database already"):
         write_manifest(manifest, out, "audformat")
+
+
+def test_what_a_database_has_no_place_for_is_named(folder, capsys):
+    rows = {
+        "path": ["wav/a.wav", "wav/b.wav"],
+        "language": "de",
+        "text": ["NA", "None"],
+        "note": "x",
+        "emotion": "sad",
+    }
+    pd.DataFrame(rows).to_csv(folder / "own.csv", index=False)
+    assert (
+        main(
+            ["data", "convert", f"manifest:{folder}/own.csv", f"{folder}/out", "--to", "audformat"]
+        )
+        == 0
+    )
+    assert (
+        "not held by this layout: column note; text of 1 utterance ('NA')"
+        in capsys.readouterr().out
+    )
+    assert load(f"manifest:{folder}/out")["text"].fillna("").tolist() == ["", "None"]
 
 
 @pytest.fixture

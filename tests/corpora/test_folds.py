@@ -89,6 +89,27 @@ def test_published_lists_are_audited_with_numbers(corpus, capsys, shared):
     assert f"{2 if shared else 0} of 2 folds test speakers who trained" in said
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        "File,Split,Fold",
+        "audio_path,Split_Set,fold",
+        "utt_id,partition,FOLD",
+        "PATH,Subset,Fold",
+    ],
+)
+def test_a_list_has_columns_by_any_name_that_a_manifest_may_have(corpus, header):
+    root, manifest = corpus
+    by_id = header.startswith("utt")
+    rows = pd.DataFrame({"utterance": manifest["utterance" if by_id else "path"], "split": "train"})
+    rows["split"] = ["train", "test"] * 6
+    rows = pd.concat([rows.assign(fold="1"), rows[::-1].assign(fold="2")])
+    rows.set_axis(header.split(","), axis=1).to_csv(root / "split.csv", index=False)
+    folds = make_folds(manifest, f"{root}/split.csv")
+    assert [fold.name for fold in folds] == ["1", "2"]
+    assert folds[0].roles.tolist() == ["train", "test"] * 6
+
+
 def test_a_list_of_ones_own(corpus):
     root, manifest = corpus
     ids = manifest["utterance"]
@@ -171,6 +192,24 @@ def test_what_is_converted_is_read_again(corpus, layout, ending):
     assert again["end"][part].round(6).tolist() == [0.05]
     with pytest.raises(ValueError, match=r"ending '\.txt', expected one of"):
         write_manifest(manifest, root / "out.txt", layout)
+
+
+def test_a_list_of_emobox_keeps_what_it_has_a_place_for(corpus, capsys):
+    root, _ = corpus
+    rows = pd.read_csv(root / "own.csv").assign(
+        text="NA", split=["train", "test1"] * 6, arousal=4, valence=None, scale="1..5", style="x",
+        **{"votes.sad": 2, "votes.anger": [1, None] * 6},
+    )  # fmt: skip
+    rows.to_csv(root / "more.csv", index=False)
+    spec, out = f"manifest:{root}/more.csv", f"{root}/out.jsonl"
+    assert main(["data", "convert", spec, out, "--to", "emobox"]) == 0
+    assert "not held by this layout: column style" in capsys.readouterr().out
+    manifest, again = load(spec), load(f"manifest:{out}")
+    columns = ["utterance", "text", "split", "arousal", "valence", "original_scale"]
+    columns += ["votes.sadness", "votes.anger"]
+    pd.testing.assert_frame_equal(again[columns], manifest[columns])
+    assert main(["data", "convert", spec, f"{root}/out.csv"]) == 0
+    assert "not held" not in capsys.readouterr().out
 
 
 def test_the_commands(corpus, capsys):

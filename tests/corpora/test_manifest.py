@@ -59,7 +59,7 @@ def test_problems_survive_parquet(tmp_path):
             r"'cn', expected an ISO 639-1 code, as de or en; did you mean zh",
         ),
         ("language", ["de", "qq"], r"'qq', expected an ISO 639-1 code, as de or en$"),
-        ("language", ["de", None], r"row 1 .*language is nan, expected a value"),
+        ("language", ["de", None], r"row 1 .*language is missing, expected a value"),
         ("gender", ["female", "f"], r"row 1 .*gender is 'f', expected one of"),
         ("emotion", ["angry", None], r"row 0 .*emotion is 'angry', expected one of.*'anger'"),
         ("split", ["train", "fold1"], r"row 1 .*split is 'fold1', expected train"),

@@ -424,6 +424,42 @@ def test_attributes_are_known_in_capitals_too(folder):
     assert load(f"manifest:{folder}/own.csv")["arousal"].tolist() == [1.0]
 
 
+@pytest.mark.parametrize("blank", ["NA", "NaN", "-", "n/a"])
+@pytest.mark.parametrize("name", ["valence", "Valence", "votes.sad"])
+def test_words_for_nothing_are_missing_among_numbers_too(folder, blank, name):
+    pd.DataFrame({**ROWS, "Arousal": 0.5, name: [1, blank]}).to_csv(folder / "own.csv", index=False)
+    found = load(f"manifest:{folder}/own.csv")
+    column = "votes.sadness" if name == "votes.sad" else "valence"
+    assert found[column].fillna(-9).tolist() == [1, -9]
+    assert found["arousal"].tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("blank", ["NA", " Na "])
+def test_a_language_that_r_calls_na_is_not_that_of_nauru(folder, blank):
+    frame = pd.DataFrame({**ROWS, "language": ["de", blank]})
+    frame.to_csv(folder / "own.csv", index=False)
+    with pytest.raises(ValueError, match=r"row 1 .*language is missing, .*\?language=en"):
+        load(f"manifest:{folder}/own.csv")
+    assert set(load(f"manifest:{folder}/own.csv?language=na")["language"]) == {"na"}
+
+
+def test_a_time_that_cannot_be_is_named_as_it_stands(folder):
+    pd.DataFrame({**ROWS, "start": [0, -1]}).to_csv(folder / "own.csv", index=False)
+    with pytest.raises(ValueError, match="start is -1, expected a time in seconds"):
+        load(f"manifest:{folder}/own.csv")
+
+
+def test_stretches_that_differ_by_less_than_a_millisecond_are_two(folder):
+    times = {"start": [1, 1.0004, 3, 3], "end": [2, 2, 4, 4]}
+    pd.DataFrame({"path": "a.wav", "language": "de", **times}).to_csv(
+        folder / "own.csv", index=False
+    )
+    found = load(f"manifest:{folder}/own.csv")
+    names = ["own/a_1.000000-2.000000", "own/a_1.000400-2.000000", "own/a_3.000-4.000"]
+    assert found["utterance"].tolist() == names
+    assert [problem.reason for problem in problems(found)] == ["has a second row"]
+
+
 @pytest.mark.parametrize(
     ("values", "query", "taken"),
     [(["positive", "negative"], "", False), ([4.2, 1.0], "", False), ([0.2, ""], "", True),

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from cleser.corpora import load, problems
+from cleser.corpora import Gap, load, problems
 from cleser.corpora.folders import WrongFolderError
 from cleser.corpora.readers.msp_podcast import transcripts
 
@@ -81,6 +81,21 @@ def test_splits_come_from_the_partition_where_the_table_has_none(write):
     sets = zip(["Test1", "Train", "Validation"], STEMS, strict=True)
     (root / "Partition.txt").write_text("\n".join(f"{s}; {stem}.wav" for s, stem in sets))
     assert load(f"msp-podcast:{root}")["split"].tolist() == ["test1", "train", "dev"]
+
+
+def test_what_two_files_say_otherwise_of_a_split_is_a_gap(write):
+    root = msp(write)
+    sets = zip(["Test1", "Test2", "Development"], STEMS, strict=True)
+    lines = [f"{s}; {stem}.wav" for s, stem in sets]
+    (root / "Partitions.txt").write_text("\n".join([*lines, f"Test3; {WITHHELD}.wav"]))
+    manifest = load(f"msp-podcast:{root}")
+    assert manifest["split"].tolist() == ["test1", "train", "dev"]
+    gap, missing = problems(manifest)
+    assert isinstance(gap, Gap)
+    assert gap.path.endswith(f"Partitions.txt: {STEMS[1]}")
+    assert gap.reason == "stands in test2, where labels_consensus.csv says train, which counts"
+    assert missing.path.endswith(f"Partitions.txt: {WITHHELD}")
+    assert missing.reason == "has no recording"
 
 
 @pytest.mark.filterwarnings("error")

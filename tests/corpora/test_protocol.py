@@ -194,6 +194,17 @@ def test_disjoint_adaptation_and_test_share_no_speaker(specs, repeat):
     pd.testing.assert_frame_equal(plain.dev, parts.dev)  # the source is divided alike
 
 
+def test_classes_are_asked_for_by_any_name_of_theirs(specs):
+    asked = Protocol([specs[0]], [specs[1]], labels=("Anger", "sad"), prior={"angry": 7, "SAD": 3})
+    assert asked.labels == ("anger", "sadness")
+    shares = {"anger": 0.7, "sadness": 0.3}
+    plain = Protocol([specs[0]], [specs[1]], labels=("anger", "sadness"), prior=shares)
+    assert (asked.prior, asked.load().hash) == (shares, plain.load().hash)
+    made = Protocol([specs[0]], [specs[1]], labels=("mad", "Sad"), map={"anger": "mad"})
+    assert made.labels == ("mad", "sadness")
+    assert set(made.load().target["emotion"]) == {"mad", "sadness"}
+
+
 def test_what_a_method_uses_is_in_the_hash(specs):
     cast = Protocol([specs[0]], [specs[1]]).load()
     plain, adapted = cast.describe(), cast.describe(Uses(training=True, prior="uniform"))
@@ -279,7 +290,7 @@ def test_no_official_split_is_an_error(specs):
         ),
         ({"adapt": "both"}, "adapt is 'both'"),
         ({"prior": "flat"}, "prior is 'flat'"),
-        ({"prior": {"joy": 1.0}}, r"prior names \['joy'\]"),
+        ({"prior": {"whisper": 1.0}}, r"prior names \['whisper'\]"),
         ({"prior": {"anger": -1.0, "neutral": 2.0}}, "expected shares of zero or more"),
     ],
 )

@@ -110,6 +110,36 @@ def test_tables_of_one_name_do_not_become_one_corpus(tmp_path):
     assert len(load_all([specs[0], specs[0]])) == 8  # twice the same is once
 
 
+def test_the_speaker_1_of_two_tables_without_a_corpus_is_not_one_person(tmp_path):
+    """As of two folders of the Hugging Face hub, each with a metadata.csv whose recordings have names of their own."""
+    specs = []
+    for folder in ("a", "b"):
+        write_corpus(tmp_path / folder, folder, speakers=2)
+        table = pd.read_csv(tmp_path / folder / "manifest.csv").drop(columns="corpus")
+        table["utterance"] = folder + table["utterance"]
+        table["speaker"] = table["speaker"].factorize()[0] + 1
+        table.to_csv(tmp_path / folder / "metadata.csv", index=False)
+        specs.append(f"manifest:{tmp_path / folder / 'metadata.csv'}")
+    said = (
+        r"a/metadata\.csv and .*b/metadata\.csv name no corpus, .* manifest:FILE\.csv\?corpus=NAME"
+    )
+    with pytest.raises(ValueError, match=said):
+        load_all(specs)
+    with pytest.raises(ValueError, match=said):
+        Protocol((specs[0],), (specs[1],)).load()
+    with pytest.raises(ValueError, match=said):
+        Protocol(tuple(specs), (write_corpus(tmp_path / "c", "c"),)).load()
+    assert main(["data", "audit", *specs]) == 2
+    named = [f"{spec}?corpus={name}" for spec, name in zip(specs, "xy", strict=True)]
+    assert load_all(named)["speaker"].nunique() == 4
+    as_one = [f"{spec}?corpus=x" for spec in specs]
+    assert load_all(as_one)["speaker"].nunique() == 2
+    load(named[0]).to_parquet(tmp_path / "metadata.parquet")  # keeps its name
+    assert (
+        load_all([f"manifest:{tmp_path / 'metadata.parquet'}", specs[1]])["speaker"].nunique() == 4
+    )
+
+
 @pytest.mark.parametrize("command", ["extract", "layers", "communities", "phonemes"])
 def test_commands_without_a_corpus_say_so(command, tmp_path, capsys):
     assert (

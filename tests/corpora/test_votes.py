@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cleser.corpora import describe, load
+from cleser.corpora import Protocol, describe, load
 from cleser.corpora.votes import describe_votes, fleiss_kappa, krippendorff_alpha, votes_of
 from cleser.evaluation.soft_labels import (
     agreement_with_votes,
@@ -89,6 +89,48 @@ def test_a_manifest_holds_votes_by_any_name_of_an_emotion(tmp_path):
     rows.assign(**{"votes.angry": [-1, 0, 0, 0]}).to_csv(tmp_path / "votes.csv", index=False)
     with pytest.raises(ValueError, match=r"row 0 .*votes.angry is .-1.*expected a number of votes"):
         load(spec)
+
+
+def test_without_a_column_of_emotions_the_most_voted_counts(tmp_path):
+    write_corpus(tmp_path, "mine", speakers=1)
+    rows = pd.read_csv(tmp_path / "manifest.csv")
+    rows = rows.assign(**{"votes.sad": [3, 0, 2, None], "votes.Fear": [1, 4, 2, 0]})
+    spec = f"manifest:{tmp_path / 'votes.csv'}"
+    rows.to_csv(tmp_path / "votes.csv", index=False)
+    assert load(spec)["emotion"].tolist() == rows["emotion"].tolist()  # what is said counts
+    rows["emotion"] = ["joy", None, None, None]  # and so does that no emotion is
+    rows.to_csv(tmp_path / "votes.csv", index=False)
+    assert load(spec)["emotion"].fillna("").tolist() == ["happiness", "", "", ""]
+    rows.drop(columns="emotion").to_csv(tmp_path / "votes.csv", index=False)
+    assert load(spec)["emotion"].fillna("").tolist() == ["sadness", "fear", "", ""]
+    assert load(spec, {"fear": "other"})["emotion"].fillna("").tolist() == [
+        "sadness",
+        "other",
+        "",
+        "",
+    ]
+    assert load(spec, labels=False)["emotion"].isna().all()
+    cast = Protocol(
+        (spec,), (spec,), labels=("sadness", "other"), map={"Fear": "other"}, split="speakers"
+    ).load()
+    assert cast.target["emotion"].tolist() == ["sadness", "other"]
+    assert not [note for note in cast.notes if note.startswith("map")]
+
+
+def test_the_hash_of_a_protocol_covers_the_votes_for_its_classes(tmp_path):
+    write_corpus(tmp_path, "mine", speakers=4)
+    rows = pd.read_csv(tmp_path / "manifest.csv")
+    source = write_corpus(tmp_path / "source", "source")
+
+    def hashed(**votes):
+        votes = {f"votes.{name}": count for name, count in votes.items()}
+        rows.assign(**votes).to_csv(tmp_path / "votes.csv", index=False)
+        return Protocol((source,), (f"manifest:{tmp_path / 'votes.csv'}",)).load().hash
+
+    bare, first = hashed(), hashed(anger=1, sadness=2)
+    assert first not in (bare, hashed(anger=2, sadness=1))
+    assert hashed(sadness=2, anger=1, fear=3) == first  # fear is no class
+    assert hashed(fear=3) == hashed(anger=0) == hashed(anger=None) == bare
 
 
 @pytest.mark.parametrize("column", ["EmoClass_Major", "EmoDetail"])

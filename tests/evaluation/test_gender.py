@@ -9,6 +9,7 @@ from scipy import stats
 
 from cleser.evaluation import gender_gap, group_difference, uar
 from cleser.evaluation.numbers_as_text import share_text
+from cleser.evaluation.tables import gender_rows
 from tests.evaluation.simulate import CLASSES, predictions
 from tests.evaluation.test_intervals import components, run
 
@@ -130,7 +131,11 @@ def test_how_often_there_is_a_gap_where_there_is_none():
             lambda rows: rows.assign(
                 gender=rows["gender"].where(rows["utterance"] != "x/0-anger-0", "male")
             ),
-            "1 speakers have utterances of both genders and are left out",
+            "1 speaker has utterances of both genders and is left out",
+        ),
+        (
+            lambda rows: rows.assign(speaker=rows["speaker"].where(rows["speaker"] != "x/0")),
+            "20 female utterances without a speaker count as one each: intervals are too narrow",
         ),
         (
             lambda rows: rows[(rows["gender"] == "female") | (rows["seed"] == 0)],
@@ -141,6 +146,13 @@ def test_how_often_there_is_a_gap_where_there_is_none():
 def test_what_is_missing_is_said(change, note):
     found = gender_gap(change(by_gender()), CLASSES)
     assert any(note in said for said in found["notes"])
+
+
+def test_people_are_counted_as_they_are_known():
+    rows = by_gender(1, 3)
+    rows["speaker"] = rows["speaker"].where(rows["gender"] == "female")
+    labels = [row[0] for row in gender_rows({"gender": gender_gap(rows, CLASSES)})]
+    assert labels[:2] == ["UAR of 1 female speaker", "UAR of 60 male utterances"]
 
 
 def test_classes_of_one_gender_alone_count_for_neither():

@@ -363,6 +363,18 @@ def test_a_run_does_not_differ_from_itself():
     assert (once.difference, once.low, once.high, once.p) == (0, 0, 0, 1)
 
 
+@pytest.mark.parametrize("groups", [4, 6, 9])
+def test_the_same_difference_with_every_speaker_is_not_certain(groups):
+    runs = [
+        Clusters(
+            np.array([[[[n, 4 - n], [4 - n, n]]] * groups]), [*"abcdefghi"[:groups]], "speakers", 0
+        )
+        for n in (2, 3)
+    ]
+    found = paired_difference(*runs, uar)
+    assert (found.difference, found.error, found.p) == (0.25, 0, found.least_p)
+
+
 def test_a_better_run_is_found():
     rng = np.random.default_rng(0)
     speakers = 0.1 * rng.standard_normal(14)

@@ -51,6 +51,13 @@ def test_metrics_of_each_seed_by_scikit_learn():
     assert interval(found, multi_label_f1).covers == "speakers and seeds"
 
 
+def test_a_probability_that_is_a_threshold_reaches_it():
+    p = np.arange(101) / 100
+    rows = table(0, np.ones((101, 3), bool), np.stack([p] * 3, 1))
+    counts = multi_label_counts(rows, CLASSES).counts.sum((0, 1))
+    assert (counts[:3] == 1).all()
+
+
 def test_classes_that_no_utterance_has_do_not_count():
     truth = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 0]], bool)
     p = np.array([[0.9, 0.2, 0.7], [0.8, 0.6, 0.1], [0.6, 0.3, 0.2], [0.9, 0.9, 0.9]])

@@ -216,6 +216,82 @@ def with_numbers(folder, noise, **kwargs):
     return folder
 
 
+def test_classes_in_another_order_are_the_same_classes(folders, tmp_path):
+    turned = make_run(
+        tmp_path / "turned",
+        protocol="d" * 12,
+        neural=False,
+        hit=0.8,
+        seed=1,
+        terms_of={"classes": CLASSES[::-1]},
+    )
+    expected = compare_runs(folders[0], folders[1]).differences
+    assert compare_runs(folders[0], turned, force=True).differences == expected
+
+
+def with_several(folder, threshold, **kwargs):
+    """A run that recognised several emotions at once, of utterances with .7 of one's votes and .1 of the others'."""
+    with_terms(make_run(folder, neural=False, **kwargs))
+    rows = pd.read_parquet(folder / "predictions.parquet")
+    for name in CLASSES:
+        votes = np.where(rows["emotion"] == name, 0.7, 0.1)
+        rows[f"sigmoid_{name}"] = rows[f"p_{name}"]
+        rows[f"true_{name}"], rows[f"votes.{name}"] = votes >= threshold, votes
+    rows.to_parquet(folder / "predictions.parquet")
+    write_results(folder)
+    return folder
+
+
+def test_a_metric_whose_truth_differs_is_left_out_and_named(tmp_path):
+    one, other = (with_several(tmp_path / f"{n}", n, seed=int(10 * n)) for n in (0.1, 0.5))
+    several = {"multi_label_f1", "average_precision", "exact_match"}
+    found = compare_runs(one, other)
+    assert set(found.left_out) == several
+    assert {"uar", "kl", "soft_accuracy"} <= set(found.differences)
+    said = " ".join(shown(show_comparison(found)).split())
+    assert "exact_match is left out: the emotions by share of votes (--vote-threshold)" in said
+    rows = pd.read_parquet(other / "predictions.parquet")
+    rows.assign(**{"votes.anger": 0.2}).to_parquet(other / "predictions.parquet")
+    assert set(compare_runs(one, other).left_out) == {*several, "kl", "soft_accuracy"}
+    # Of half of the utterances nobody knows votes: the others were tested all the same.
+    half = rows["utterance"].str.endswith(("0", "1"))
+    blank = {f"votes.{name}": rows[f"votes.{name}"].mask(half) for name in CLASSES}
+    rows.assign(**blank).to_parquet(other / "predictions.parquet")
+    found = compare_runs(one, other)
+    assert set(found.left_out) == {*several, "kl", "soft_accuracy"}
+    assert "the annotators' votes differ in 48 utterances" in found.left_out["kl"]
+    fewer = rows.drop(columns=[f"votes.{name}" for name in CLASSES])
+    fewer.to_parquet(other / "predictions.parquet")
+    assert set(compare_runs(one, other).left_out) == several
+
+
+def test_attributes_are_the_same_but_for_rounding(tmp_path):
+    """As those of a table on another scale."""
+    one, other = (with_numbers(tmp_path / str(n), n / 4, neural=False, seed=n) for n in (1, 2))
+    rows = pd.read_parquet(other / "predictions.parquet")
+    rows.loc[rows["utterance"] == "x/0-anger-0", "arousal"] = np.nan
+    for folder, shift in ((one, 0.0), (other, 1e-9)):
+        rows.assign(arousal=rows["arousal"] + shift).to_parquet(folder / "predictions.parquet")
+    assert "ccc" in compare_runs(one, other).differences
+    rows.assign(arousal=rows["arousal"].fillna(0.0)).to_parquet(other / "predictions.parquet")
+    found = compare_runs(one, other).left_out
+    assert set(found) == {"ccc", "ccc_arousal", "rmse_arousal"}
+    assert "the truths of arousal differ in 1 utterance between" in found["ccc"]
+
+
+def test_runs_with_other_truths_are_not_compared(folders, tmp_path):
+    other = make_run(tmp_path / "other", neural=False, seed=1)
+    rows = pd.read_parquet(other / "predictions.parquet")
+    swapped = rows["utterance"].map(
+        {"x/0-anger-0": "x/0-sadness-0", "x/0-sadness-0": "x/0-anger-0"}
+    )
+    rows.assign(utterance=swapped.fillna(rows["utterance"])).to_parquet(
+        other / "predictions.parquet"
+    )
+    with pytest.raises(ValueError, match="the emotions differ in 2 utterances between"):
+        compare_runs(folders[0], other, force=True)
+
+
 def test_a_comparison_has_points_for_shares_and_decimals_for_all_else(tmp_path):
     runs = [with_numbers(tmp_path / str(n), n / 4, neural=False, seed=n) for n in (1, 2)]
     found = compare_runs(*runs)
@@ -323,10 +399,23 @@ def test_speakers_known_of_some_alone_make_intervals_too_narrow(folders):
     results = json.loads((folders[0] / "results.json").read_text())
     assert "too narrow" not in shown(show_results(results))
     results["unknown_speakers"] = 40
+    results["uar"]["clusters"] += 40  # six speakers are known
+    assert "intervals cover 6 speakers and 2 seeds" in shown(show_results(results))
     said = (
         "(40 utterances without a speaker count as one each: intervals are too narrow if speakers"
     )
     assert said in shown(show_results(results)).replace("\n", " ")
+
+
+def test_a_difference_counts_those_who_are_known_and_the_others_apart(tmp_path):
+    one, other = (make_run(tmp_path / str(n), neural=False, seed=n) for n in (1, 2))
+    for folder in (one, other):
+        rows = pd.read_parquet(folder / "predictions.parquet")
+        rows["speaker"] = rows["speaker"].where(rows["speaker"] == "x/0")
+        rows.to_parquet(folder / "predictions.parquet")
+        write_results(folder)
+    said = " ".join(shown(show_comparison(compare_runs(one, other))).split())
+    assert "paired over 1 speaker and 100 utterances without a speaker, each by itself;" in said
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ def of_one_speaker(count):
     )
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("count", [2, 4])
 def test_a_source_too_small_to_choose_by_is_named(count):
     """Or is enough where there is nothing to choose, or two utterances of each emotion to choose by."""

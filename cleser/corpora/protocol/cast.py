@@ -18,6 +18,7 @@ from cleser.corpora.protocol.hashes import (
     hash_of_rows,
     hash_of_terms,
     hash_of_utterances,
+    hash_of_votes,
 )
 from cleser.corpora.protocol.holding_out import hold_out, official_part, select_on, unit_of
 from cleser.corpora.protocol.uses import Uses
@@ -127,6 +128,9 @@ class Cast:
             terms["folds"] = [_division(cast) for cast in self.folds]
         if self.protocol.regressed:
             terms["truths"] = [hash_of_attributes(getattr(self, role)) for role in ROLES]
+        votes = [hash_of_votes(getattr(self, role), self.protocol.classes) for role in ROLES]
+        if any(votes):
+            terms["votes"] = votes
         return hash_of_terms(terms)
 
     @cached_property

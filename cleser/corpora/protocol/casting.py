@@ -113,7 +113,8 @@ def _labelled(protocol: Protocol, spec: str, renamed: pd.DataFrame) -> pd.DataFr
                 else "a corpus without labels can be a target, to be recognised"
             )
             raise ValueError(
-                f"{spec}: no utterance has an emotion, expected some of {list(protocol.labels)}; {way}"
+                f"{spec}: no utterance has an emotion, expected some of {list(protocol.labels)} in a column "
+                f"emotion, or votes, as votes.{protocol.labels[0]}; {way}"
             )
         raise ValueError(
             f"{spec}: found the emotions {found}, expected some of {list(protocol.labels)}; "

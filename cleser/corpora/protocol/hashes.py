@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from cleser.corpora.attributes import ATTRIBUTES, attributes_of
+from cleser.corpora.votes import votes_of
 
 
 def hash_of_terms(terms: Mapping[str, Any]) -> str:
@@ -38,6 +39,16 @@ def hash_of_attributes(frame: pd.DataFrame) -> str:
     )
     text = table.sort_values("utterance").to_csv(index=False, float_format="%.6f")
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def hash_of_votes(frame: pd.DataFrame, classes: Sequence[str]) -> str | None:
+    """Hash of the votes for some classes; None where nobody voted for any."""
+    votes = votes_of(frame, classes) if classes else None
+    if votes is None or not votes.any():
+        return None
+    table = pd.DataFrame(votes, columns=list(classes)).assign(utterance=frame["utterance"].array)
+    columns = table[["utterance", *sorted(classes)]].sort_values("utterance")
+    return hashlib.sha256(columns.to_csv(index=False, float_format="%.6f").encode()).hexdigest()
 
 
 def hash_of_division(roles: Mapping[str, pd.DataFrame]) -> str:

@@ -8,18 +8,20 @@ obtained under different terms are never compared by accident.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 from cleser.corpora.attributes import ATTRIBUTES
 from cleser.corpora.folds import FORMS, check_split, without_folders
 from cleser.corpora.protocol.cast import ROLES, Cast
 from cleser.corpora.protocol.casting import load_cast
+from cleser.corpora.terms import to_class
 
 Normalisation = Literal["auto", "shrunk", "speaker", "corpus", "utterance"]
 Task = Literal["emotion", "avd", "both"]
 TargetAccess = Literal["nothing", "audio", "labels"]
 Adapt = Literal["test", "disjoint"]
 Pool = Literal["all", "labels"]
+_ROUNDING: Final = 1e-9  # by which shares may miss one
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Protocol:
         source: Corpora to learn from, as NAME:FOLDER.
         target: Corpora to recognise. If nothing in them has a label, all of it is recognised, and nothing is scored.
         auxiliary: Further labelled corpora, for methods that learn from them; never used to select.
-        labels: The classes, in the order of the model's outputs. Other emotions are left out.
+        labels: The classes, in the order of the model's outputs, by any name that a manifest may have for them. Other
+            emotions are left out.
         split: Hold out whole source speakers for development and test on every target utterance ("speakers"), or keep
             to the corpora's own train, dev and test ("official"); or folds of the target: FILE.csv, emobox:FOLDER,
             kfold:5, leave-one-speaker-out. To test within a corpus, name it as source and target.
@@ -58,7 +61,8 @@ class Protocol:
         pool: Whether methods that use target audio use "all" of it, because without labels nobody could filter it, or
             only utterances with one of the "labels".
         prior: Class shares assumed of the target by methods that match them: "uniform", those of the "source", or
-            shares by class, such as {neutral: 0.7, anger: 0.3}; classes that are not named cannot occur.
+            shares by class, such as {neutral: 0.7, anger: 0.3}, which are divided by their sum; classes that are not
+            named cannot occur.
         fold: One fold of the split, by its name; by default all of them, each with networks of its own.
         shared_speakers: Allow a split that trains on speakers it tests, as many published lists do. Every result then
             says how many tested utterances are concerned. No recording may be in both parts.
@@ -112,6 +116,7 @@ class Protocol:
     def __post_init__(self) -> None:
         for name, kind in get_type_hints(type(self)).items():
             self._check_kind(name, kind)
+        object.__setattr__(self, "labels", tuple(map(self._class, self.labels)))
         for name in ("source", "target"):
             if not getattr(self, name):
                 raise ValueError(
@@ -143,6 +148,10 @@ class Protocol:
             nothing = self.target_access == "nothing"
             object.__setattr__(self, "normalisation", "corpus" if nothing else "shrunk")
         self._check_prior()
+
+    def _class(self, name: str) -> str:
+        """Our name of a class; those that ``map`` makes are classes as they are."""
+        return name if name in self.map.values() else to_class(name)
 
     def _check_kind(self, name: str, kind: Any) -> None:
         """Make a list a tuple, and refuse what is none of a term's choices."""
@@ -183,6 +192,8 @@ class Protocol:
                     f"prior is {self.prior!r}, expected 'uniform', 'source' or shares by class"
                 )
             return
+        object.__setattr__(self, "prior", {self._class(k): v for k, v in self.prior.items()})
+        assert not isinstance(self.prior, str)
         if unknown := [name for name in self.prior if name not in self.labels]:
             raise ValueError(f"prior names {unknown}, expected some of {list(self.labels)}")
         shares = list(self.prior.values())
@@ -190,6 +201,9 @@ class Protocol:
             raise ValueError(
                 f"prior is {self.prior}, expected shares of zero or more, not all zero"
             )
+        if abs(sum(shares) - 1) > _ROUNDING:  # 70 and 30 are .7 and .3, in the hash too
+            whole = sum(shares)
+            object.__setattr__(self, "prior", {k: v / whole for k, v in self.prior.items()})
 
     @property
     def by_folds(self) -> bool:

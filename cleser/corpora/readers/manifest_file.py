@@ -27,9 +27,17 @@ from cleser.corpora.consensus import ATTRIBUTES as CONSENSUS_ATTRIBUTES
 from cleser.corpora.consensus import SCALE as CONSENSUS_SCALE
 from cleser.corpora.emobox import LANGUAGES, decode_emotions
 from cleser.corpora.folders import flaw, printable
-from cleser.corpora.manifest import COLUMNS, Listing, Problem, Spare, assemble, check_usable
+from cleser.corpora.manifest import (
+    COLUMNS,
+    NAMED_AFTER,
+    Listing,
+    Problem,
+    Spare,
+    assemble,
+    check_usable,
+)
 from cleser.corpora.tables import ENDINGS, read_table, read_text
-from cleser.corpora.terms import composed, is_missing, is_nobody
+from cleser.corpora.terms import composed, is_missing, is_nobody, to_numbers
 
 _SHEETS: Final = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 _TABLE: Final = "table"  # of a database
@@ -132,7 +140,7 @@ def _table(source: Path, given: Mapping[str, str]) -> pd.DataFrame:
 
 
 def _with_our_names(raw: pd.DataFrame, source: Path, given: Mapping[str, str]) -> pd.DataFrame:
-    table = _named(raw, scaled=SCALE in given)
+    table = with_our_names(raw, scaled=SCALE in given)
     if "scale" not in table and any(name in raw for name in CONSENSUS_ATTRIBUTES):
         table["scale"] = CONSENSUS_SCALE
     for name, value in given.items():
@@ -239,8 +247,13 @@ def _argument(argument: str) -> tuple[Path, dict[str, str]]:
     return source, given
 
 
-def _named(table: pd.DataFrame, *, scaled: bool) -> pd.DataFrame:
-    """The table with our names of columns, where others stand for them."""
+def with_our_names(table: pd.DataFrame, *, scaled: bool = False) -> pd.DataFrame:
+    """The table with our names of columns, where others stand for them, however these are spelt.
+
+    Args:
+        table: Rows that :func:`read_rows` returns.
+        scaled: Whether somebody says on which scale attributes are.
+    """
     table = table.rename(columns={name: str(name) for name in table.columns})
     table = table.loc[:, ~table.columns.duplicated()]
     if "utterance" in table and "path" not in table and _are_sentences(table["utterance"]):
@@ -275,9 +288,8 @@ def _however_spelt(table: pd.DataFrame, *, scaled: bool) -> pd.DataFrame:
 
 def _are_values(column: pd.Series[Any], scaled: bool) -> bool:
     """Whether an attribute may have the values of a column: numbers, from −1 to 1 where no other scale is named."""
-    numbers = pd.to_numeric(column, errors="coerce")
-    inside = numbers.notna() if scaled else numbers.between(-1, 1)
-    return bool((inside | column.isna()).all())
+    numbers, wrong = to_numbers(column)
+    return not wrong.any() and bool(scaled or (numbers.isna() | numbers.between(-1, 1)).all())
 
 
 def _folded(name: str) -> str:
@@ -296,9 +308,10 @@ def _listing(table: pd.DataFrame, source: Path) -> Listing:
     texts = [n for n in COLUMNS if n in table and n not in ("start", "end")]
     for name in texts:
         table[name] = _as_text(table[name])
-    if "corpus" not in table:
-        table["corpus"] = source.stem
-    table["corpus"] = table["corpus"].fillna(source.stem)
+    named = "corpus" in table and bool(table["corpus"].notna().all())
+    table["corpus"] = table["corpus"].fillna(source.stem) if "corpus" in table else source.stem
+    # Parquet keeps attrs: a table that has been loaded and saved is not named after its file any more.
+    table.attrs[NAMED_AFTER] = "" if named else str(source)
     if "speaker" in table:
         table["speaker"] = table["speaker"].mask(is_nobody(table["speaker"]))
     if "split" in table and table["split"].str.fullmatch(r"[\d.]+").eq(True).any():
@@ -453,9 +466,21 @@ def _ids(table: pd.DataFrame) -> list[str]:
         return [names[path] for path in table["path"]]
     ends = table["end"] if "end" in table else pd.Series(np.nan, table.index)
     rows = zip(table["path"], table["start"], ends, several, strict=True)
-    return [
-        f"{names[path]}_{start:.3f}-{'' if np.isnan(end) else f'{end:.3f}'}"
-        if many
-        else names[path]
+    ids = [
+        f"{names[path]}_{_stretch(start, end, 3)}" if many else names[path]
         for path, start, end, many in rows
     ]
+    # Milliseconds, or as many digits as it takes where these are the same for two stretches.
+    places = pd.DataFrame(
+        {"id": ids, "path": table["path"].array, "start": table["start"].array, "end": ends.array}
+    )
+    again = places.drop_duplicates().duplicated("id", keep=False)
+    fine = set(places.loc[again.index[again], "id"])
+    return [
+        f"{names[path]}_{_stretch(start, end, 6)}" if id in fine else id
+        for id, path, start, end in places.itertuples(index=False)
+    ]
+
+
+def _stretch(start: float, end: float, digits: int) -> str:
+    return f"{start:.{digits}f}-{'' if np.isnan(end) else f'{end:.{digits}f}'}"

@@ -24,7 +24,7 @@ from cleser.corpora.consensus import (
     stems,
 )
 from cleser.corpora.folders import attach, existing, wrong_folder
-from cleser.corpora.manifest import Listing, Problem
+from cleser.corpora.manifest import Gap, Listing, Problem
 from cleser.corpora.tables import read_table, read_text
 
 PARTITIONS = ("Partition.txt", "Partitions.txt")
@@ -43,7 +43,13 @@ def read(argument: str) -> Listing:
         raise wrong_folder("msp-podcast", root, looked_for, lambda f: find_table(f) is not None)
     rows, problems = read_consensus(source)
     partition, path = _partition(root)
-    rows["split"] = rows["split"].fillna(partition.reindex(rows["utterance"]).set_axis(rows.index))
+    other = partition.reindex(rows["utterance"]).set_axis(rows.index)
+    contradictions = [
+        Gap(f"{path}: {name}", f"stands in {also}, where {source.name} says {split}, which counts")
+        for name, also, split in zip(rows["utterance"], other, rows["split"], strict=True)
+        if isinstance(also, str) and isinstance(split, str) and also != split
+    ]
+    rows["split"] = rows["split"].fillna(other)
     known = {*rows["utterance"].to_numpy(object), *rows_of(problems)}
     extra = partition[[name not in known for name in partition.index.to_numpy(object)]]
     withheld = pd.DataFrame({"utterance": extra.index[extra == WITHHELD], "split": WITHHELD})
@@ -54,7 +60,13 @@ def read(argument: str) -> Listing:
     rows = pd.concat([rows, withheld], ignore_index=True).assign(language="en")
     heard, unlisted = sounds(root, problems)
     listing = attach(rows, heard, source, scale=SCALE)
-    return Listing(listing.rows, [*problems, *unlisted, *listing.problems])
+    # What the file of partitions alone names is missing there, not in the table.
+    places = {f"{source}: {name}": f"{path}: {name}" for name in withheld["utterance"]}
+    found = [
+        problem._replace(path=places.get(problem.path, problem.path))
+        for problem in listing.problems
+    ]
+    return Listing(listing.rows, [*contradictions, *problems, *unlisted, *found])
 
 
 def transcripts(manifest: pd.DataFrame) -> pd.DataFrame:
