@@ -42,8 +42,8 @@ def question(run: Run) -> str:
 
     wanted = _listed([*terms["classes"], *terms.get("attributes", [])])
     return (
-        f"How well are {wanted} recognised in {side('target')} by what has learned from {side('source')}, if training "
-        f"may see of the target {ACCESS[terms['target_access']]}?"
+        f"How well are {wanted} recognised in {side('target')} by what has learned from {side('source')}? "
+        f"Training may see of the target: {ACCESS[terms['target_access']]}."
     )
 
 

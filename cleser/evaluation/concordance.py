@@ -131,6 +131,7 @@ def moments(predictions: pd.DataFrame, attributes: Sequence[str]) -> ClusterMome
         groups.unit,
         groups.unknown,
         groups.seeds,
+        groups.nameless,
     )
 
 

@@ -77,7 +77,9 @@ def multi_label_counts(
     np.add.at(counts, (groups.seed[:, None], groups.group[:, None], row, hundredth), 1)
     exact = (truth == (p >= DECIDED_AT)).all(1).astype(np.int64)
     np.add.at(counts[:, :, -1], (groups.seed, groups.group, exact), 1)
-    return MultiLabelCounts(counts, groups.names, groups.unit, groups.unknown, groups.seeds)
+    return MultiLabelCounts(
+        counts, groups.names, groups.unit, groups.unknown, groups.seeds, groups.nameless
+    )
 
 
 def multi_label_f1(counts: Counts) -> Floats:

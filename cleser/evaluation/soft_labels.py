@@ -67,7 +67,9 @@ def vote_sums(predictions: pd.DataFrame, classes: Sequence[str]) -> ClusterMomen
     for column, values in enumerate((np.ones(len(rows)), *found.T)):
         flat = np.bincount(place, weights=values, minlength=sums[..., 0, 0].size)
         sums[..., 0, column] = flat.reshape(sums.shape[:2])
-    return ClusterMoments(sums, groups.names, groups.unit, groups.unknown, groups.seeds)
+    return ClusterMoments(
+        sums, groups.names, groups.unit, groups.unknown, groups.seeds, groups.nameless
+    )
 
 
 def kl_divergence(sums: Counts) -> Floats:

@@ -26,6 +26,7 @@ class Clusters:
         unit: What a cluster is.
         unknown: Utterances without a speaker; each is a cluster of its own.
         seeds: The training seeds; 0 … S − 1 if none are given.
+        nameless: Names of those clusters that are an utterance without a speaker.
 
     >>> rows = pd.DataFrame({"seed": 0, "utterance": [*"abcd"], "speaker": [*"1122"],
     ...                      "emotion": ["joy", "fear"] * 2, "predicted": ["joy", "joy", "joy", "fear"]})
@@ -39,6 +40,7 @@ class Clusters:
     unit: Literal["speakers", "utterances"]
     unknown: int
     seeds: list[int] = field(default_factory=list)
+    nameless: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if not self.seeds:
@@ -54,7 +56,11 @@ class Clusters:
         counts = self.counts[[self.seeds.index(seed) for seed in seeds]]
         tested = np.flatnonzero(counts.any((0, 2, 3)))
         names = [self.names[g] for g in tested]
-        return replace(self, counts=counts[:, tested], names=names, seeds=list(seeds))
+        nameless = self.nameless & set(names)
+        return replace(
+            self, counts=counts[:, tested], names=names, seeds=list(seeds), nameless=nameless,
+            unknown=len(nameless) if self.nameless else self.unknown,
+        )  # fmt: skip
 
 
 def cluster(predictions: pd.DataFrame, classes: list[str]) -> Clusters:
@@ -89,7 +95,7 @@ def cluster(predictions: pd.DataFrame, classes: list[str]) -> Clusters:
         (found.seed, found.group, coded["emotion"], coded["predicted"]), size
     )
     counts = np.bincount(flat, minlength=int(np.prod(size))).reshape(size)
-    return Clusters(counts, found.names, found.unit, found.unknown, found.seeds)
+    return Clusters(counts, found.names, found.unit, found.unknown, found.seeds, found.nameless)
 
 
 class Grouping(NamedTuple):
@@ -102,6 +108,7 @@ class Grouping(NamedTuple):
         names: The G clusters.
         unit: What a cluster is.
         unknown: Utterances without a speaker; each is a cluster of its own.
+        nameless: Names of these clusters.
     """
 
     seed: npt.NDArray[np.int64]
@@ -110,6 +117,7 @@ class Grouping(NamedTuple):
     names: list[str]
     unit: Literal["speakers", "utterances"]
     unknown: int
+    nameless: frozenset[str]
 
 
 def grouping(predictions: pd.DataFrame) -> Grouping:
@@ -120,5 +128,5 @@ def grouping(predictions: pd.DataFrame) -> Grouping:
         speaker.fillna(predictions["utterance"]).astype(str), return_inverse=True
     )
     seeds, seed = np.unique(predictions["seed"], return_inverse=True)
-    unknown = predictions.loc[speaker.isna(), "utterance"].nunique()
-    return Grouping(seed, group, seeds.tolist(), names.tolist(), unit, int(unknown))
+    nameless = frozenset(predictions.loc[speaker.isna(), "utterance"].astype(str))
+    return Grouping(seed, group, seeds.tolist(), names.tolist(), unit, len(nameless), nameless)

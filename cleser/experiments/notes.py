@@ -13,6 +13,7 @@ from cleser.experiments.access import sealed
 from cleser.experiments.data import Data
 from cleser.experiments.declared import declared
 from cleser.progress import stderr
+from cleser.training.from_manifest import NothingUsableError
 
 
 @cache
@@ -74,14 +75,15 @@ def lost_classes(cast: Cast, data: Data) -> list[str]:
     """Notes on source corpora that have lost a class because no recording of it can be used.
 
     Raises:
-        ValueError: A class is gone from all of them.
+        NothingUsableError: A class is gone from all of them.
     """
     used = cast.source["utterance"].isin(data.seen.manifest["utterance"])
     left, gone = cast.source[used], cast.source[~used]
     if missing := [name for name in cast.protocol.classes if name not in set(left["emotion"])]:
-        raise ValueError(
+        raise NothingUsableError(
             f"the source {list(cast.protocol.source)} holds no usable recording of {missing}, expected all of "
-            f"{list(cast.protocol.classes)}; {'; '.join(reasons(data.seen.left_out))}"
+            f"{list(cast.protocol.classes)}; {'; '.join(reasons(data.seen.left_out))}",
+            data.seen.left_out,
         )
     notes = []
     for corpus, rows in gone.groupby("corpus"):

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from cleser.corpora.left_out import lost
 from cleser.corpora.protocol import Cast, Protocol, Uses
+from cleser.corpora.protocol.protocol import divided
 from cleser.evaluation import Run, write_results
 from cleser.evaluation.run_files import (
     CHECKPOINTS,
@@ -118,6 +119,9 @@ def _completed(settings: dict[str, Any]) -> dict[str, Any]:
         for k, kind in kinds.items()
         if isinstance(settings.get(k), dict)
     }
+    prior = parts.get("protocol", {}).get("prior")
+    if isinstance(prior, dict):  # which older versions kept as it was given
+        parts["protocol"]["prior"] = divided(prior)
     if isinstance(settings.get("backbone"), str):  # older versions wrote a folder as it was given
         parts["backbone"] = located(settings["backbone"])
     return {**settings, **parts}

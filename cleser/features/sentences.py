@@ -178,7 +178,10 @@ def remove_sentences(
     codes, offsets = measure_sentences(
         sentences, lambda at: summaries[at], summaries.shape[1:], strength=strength
     )
-    return take_off(summaries, codes, offsets)
+    less = take_off(summaries, codes, offsets)
+    return (
+        less.clone() if less is summaries else less
+    )  # whoever changes it does not change what was given
 
 
 def measure_sentences(

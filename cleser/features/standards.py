@@ -172,7 +172,7 @@ def standardise(
     .. math:: z = (x - \mu_{g}) / \sigma_{g} \qquad (1)
 
     over all tokens (utterances) of the group g that an utterance belongs to, each channel by itself,
-    clamped to ±6.
+    clamped to ±6. Statistics are found on the CPU, and no gradient goes through them.
 
     Args:
         features: Features of N utterances.
@@ -221,12 +221,13 @@ def _standardised(
     found = standards.apply(own, everyone)
     return replace(
         found,
-        tokens=found.tokens.to(features.tokens.dtype),
-        summaries=found.summaries.to(features.summaries.dtype),
+        tokens=found.tokens.to(features.tokens),
+        summaries=found.summaries.to(features.summaries),
     )
 
 
 def _copy(values: Tensor) -> Tensor:
-    """A copy that compiled code can write to: single precision at least, and in one piece."""
+    """A copy that compiled code can write to: on the CPU, in single precision at least, and in one piece."""
     wide = torch.promote_types(values.dtype, torch.float32)
+    values = values.detach().cpu()
     return values.to(wide, copy=True, memory_format=torch.contiguous_format)

@@ -290,6 +290,7 @@ def test_no_official_split_is_an_error(specs):
         ),
         ({"adapt": "both"}, "adapt is 'both'"),
         ({"prior": "flat"}, "prior is 'flat'"),
+        ({"prior": {"anger": 1.0, "Angry": 3.0}}, "prior names a class twice"),
         ({"prior": {"whisper": 1.0}}, r"prior names \['whisper'\]"),
         ({"prior": {"anger": -1.0, "neutral": 2.0}}, "expected shares of zero or more"),
     ],

@@ -279,6 +279,19 @@ def test_attributes_are_the_same_but_for_rounding(tmp_path):
     assert "the truths of arousal differ in 1 utterance between" in found["ccc"]
 
 
+def test_runs_of_other_attributes_are_compared_on_those_of_both(tmp_path):
+    """The mean over attributes is one of others."""
+    one, other = (with_numbers(tmp_path / str(n), n / 4, neural=False, seed=n) for n in (1, 2))
+    rows = pd.read_parquet(other / "predictions.parquet")
+    more = rows.assign(valence=rows["arousal"], predicted_valence=rows["predicted_arousal"])
+    more.to_parquet(other / "predictions.parquet")
+    with_terms(other, attributes=["arousal", "valence"])
+    write_results(other)
+    found = compare_runs(one, other)
+    assert found.left_out == {"ccc": "A predicts arousal, B arousal, valence"}
+    assert "ccc_arousal" in found.differences
+
+
 def test_runs_with_other_truths_are_not_compared(folders, tmp_path):
     other = make_run(tmp_path / "other", neural=False, seed=1)
     rows = pd.read_parquet(other / "predictions.parquet")

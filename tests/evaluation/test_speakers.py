@@ -44,6 +44,19 @@ def test_some_seeds_are_those_seeds_alone():
         np.testing.assert_array_equal(found.counts, expected.counts)
 
 
+def test_utterances_without_a_speaker_are_those_of_some_seeds():
+    """Each seed has tested another of them: what the others have tested does not count."""
+    rows = predictions(seeds=3)
+    first = rows.groupby("seed").cumcount()
+    nameless = (rows["speaker"] == "x/0") & (first % 3 == rows["seed"])
+    rows["speaker"] = rows["speaker"].mask(nameless)
+    everything = cluster(rows, CLASSES)
+    for seeds in ([0], [0, 2]):
+        expected = cluster(rows[rows["seed"].isin(seeds)], CLASSES)
+        assert 0 < expected.unknown < everything.unknown
+        assert everything.only(seeds).unknown == expected.unknown
+
+
 def test_bad_predictions_are_named():
     with pytest.raises(ValueError, match="no predictions"):
         cluster(predictions().iloc[:0], CLASSES)

@@ -29,7 +29,7 @@ from cleser.experiments import neural
 from cleser.experiments.data import Data
 from cleser.experiments.experiment import Experiment
 from cleser.experiments.prediction.evaluate import evaluate
-from cleser.experiments.run_folder import RunFolderError
+from cleser.experiments.run_folder import RunFolderError, holds_finished
 from cleser.experiments.saved import open_run
 from cleser.models import ModelConfig
 from cleser.recipes import ERM, METHODS, ERMConfig
@@ -75,6 +75,24 @@ def finished(specs, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "a-b"
     run("erm", Protocol([specs[0]], [specs[1]]), out)
     return out
+
+
+def test_a_folder_whose_prior_was_kept_as_it_was_given_is_the_same_run(tmp_path):
+    """Older versions wrote 7 and 3 where .7 and .3 are meant."""
+    protocol = Protocol(
+        ["a:b"], ["c:d"], labels=("anger", "sadness"), prior={"anger": 7, "sadness": 3}
+    )
+    settings = Experiment("erm", to_plain(QUICK), protocol, 1, tmp_path).settings()
+    written = {
+        **settings,
+        "protocol": {**settings["protocol"], "prior": {"anger": 7, "sadness": 3}},
+    }
+    (tmp_path / "config.yaml").write_text(as_yaml(written))
+    assert not holds_finished(tmp_path, settings)
+    written["protocol"]["prior"] = {"anger": 3, "sadness": 7}
+    (tmp_path / "config.yaml").write_text(as_yaml(written))
+    with pytest.raises(RunFolderError, match=r"other settings \(protocol.prior.anger is 0.3 there"):
+        holds_finished(tmp_path, settings)
 
 
 def test_the_run_folder_is_complete(finished):

@@ -4,7 +4,9 @@ import json
 import re
 import statistics
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -369,6 +371,24 @@ def test_what_cannot_be_chosen_unasked_is_said_and_run_as_given(tmp_path):
     notes = " ".join(json.loads((out / "protocol.json").read_text())["notes"])
     assert "settings are not chosen by transfer but as given" in notes
     assert main(["run", *common, "--select", "transfer", "--out", str(tmp_path / "asked")]) == 2
+
+
+def test_corpora_of_which_a_class_cannot_be_used_are_run_as_given(tmp_path):
+    """All anger of one source is too short to be used: it cannot be learned from alone, but both together can."""
+    specs = [
+        write_corpus(tmp_path / n, n, language=n, seed=i) for i, n in enumerate(("de", "en", "pl"))
+    ]
+    path = Path(specs[0].removeprefix("manifest:"))
+    rows = pd.read_csv(path)
+    rows["start"] = 0.0
+    rows["end"] = np.where(rows["emotion"] == "anger", 0.01, np.nan)
+    rows.to_csv(path, index=False)
+    out = tmp_path / "run"
+    words = ["probe", "--source", *specs[:2], "--target", specs[2], "--seeds", "1"]
+    assert main(["run", *words, "--out", str(out)]) == 0
+    notes = " ".join(json.loads((out / "protocol.json").read_text())["notes"])
+    assert "settings are not chosen by transfer but as given: the source" in notes
+    assert "holds no usable recording of ['anger']" in notes
 
 
 def test_a_trial_that_fails_is_no_reason_to_choose_nothing(tmp_path, monkeypatch, capsys):

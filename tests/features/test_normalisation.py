@@ -159,8 +159,10 @@ def test_features_keep_their_type_and_their_memory(dtype):
         tokens=features.tokens.to(dtype).transpose(1, 2).contiguous().transpose(1, 2),
         summaries=features.summaries.to(dtype),
     )
+    of_type.summaries.requires_grad_()  # as a network's own output has it; no gradient goes through
     before = of_type.tokens.clone(), of_type.summaries.clone()
     found = standardise(of_type, pd.Series(list("abab")))
+    assert not found.summaries.requires_grad
     assert found.tokens.dtype == found.summaries.dtype == dtype
     assert torch.equal(of_type.tokens, before[0])
     assert torch.equal(of_type.summaries, before[1])

@@ -81,5 +81,8 @@ def test_what_is_taken_off_by_a_loop():
     codes, size = repeated(pd.Series(said))
     assert codes.tolist() == [0, 0, 0, -1, -1, 1, 1, 0, -1]
     assert size.tolist() == [4, 2]
+    untouched = remove_sentences(x, pd.Series(range(9)).astype(str))
+    assert torch.equal(untouched, x)
+    assert untouched.data_ptr() != x.data_ptr()
     with pytest.raises(ValueError, match="found 1 sentences, expected one for each of 9"):
         remove_sentences(x, pd.Series(["a"]))

@@ -7,6 +7,7 @@ obtained under different terms are never compared by accident.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
@@ -192,7 +193,10 @@ class Protocol:
                     f"prior is {self.prior!r}, expected 'uniform', 'source' or shares by class"
                 )
             return
-        object.__setattr__(self, "prior", {self._class(k): v for k, v in self.prior.items()})
+        shares_by_class = {self._class(k): v for k, v in self.prior.items()}
+        if len(shares_by_class) < len(self.prior):
+            raise ValueError(f"prior names a class twice: {self.prior}, expected one share of each")
+        object.__setattr__(self, "prior", shares_by_class)
         assert not isinstance(self.prior, str)
         if unknown := [name for name in self.prior if name not in self.labels]:
             raise ValueError(f"prior names {unknown}, expected some of {list(self.labels)}")
@@ -201,9 +205,7 @@ class Protocol:
             raise ValueError(
                 f"prior is {self.prior}, expected shares of zero or more, not all zero"
             )
-        if abs(sum(shares) - 1) > _ROUNDING:  # 70 and 30 are .7 and .3, in the hash too
-            whole = sum(shares)
-            object.__setattr__(self, "prior", {k: v / whole for k, v in self.prior.items()})
+        object.__setattr__(self, "prior", divided(self.prior))
 
     @property
     def by_folds(self) -> bool:
@@ -232,3 +234,9 @@ class Protocol:
                 different recordings by the same name.
         """
         return load_cast(self)
+
+
+def divided(prior: Mapping[str, float]) -> dict[str, float]:
+    """Shares by class, divided by their sum: 70 and 30 are .7 and .3, in the hash too."""
+    whole = sum(prior.values())
+    return dict(prior) if abs(whole - 1) <= _ROUNDING else {k: v / whole for k, v in prior.items()}

@@ -54,7 +54,7 @@ def measure_robustness(
         run: The run folder.
         on: Specs of corpora; those of the run's test by default.
         files: Most recordings, drawn so that speakers and emotions are as even as can be; 0 for all.
-        quick: Whether to try the seven conditions of ``QUICK`` in place of all.
+        quick: Whether to try the seven of :data:`cleser.experiments.prediction.conditions.QUICK` in place of all.
         seed: Seed of the draw and of all noise. A recording's depends on it, the condition and the recording alone.
         alignments: Folder that says when phones sound, for a run that was trained with one.
         out: Folder for the results; by default ``robustness`` within the run, and of other corpora

@@ -31,6 +31,7 @@ from cleser.experiments.selection.table import Selection
 from cleser.progress import track
 from cleser.settings import to_plain
 from cleser.speech import Backbone, load_backbone
+from cleser.training.from_manifest import NothingUsableError
 
 
 class NoTransferError(ValueError):
@@ -171,7 +172,7 @@ def _trial(
     else:
         with _no_transfer(ValueError):  # a grid may ask for layers that the model lacks
             model = opened(backbone)
-        with _no_transfer(LeakageError):
+        with _no_transfer(LeakageError, NothingUsableError):
             results = METHODS[experiment.recipe].run(trial, changed, model)
     return 100 * float(results[headline(results)]["mean"])
 
@@ -186,9 +187,9 @@ def _cast(protocol: Protocol, seeds: int) -> Cast:
 
 
 @contextmanager
-def _no_transfer(kind: type[ValueError]) -> Iterator[None]:
-    """Errors of a kind as a `NoTransferError` with the same sentence."""
+def _no_transfer(*kinds: type[ValueError]) -> Iterator[None]:
+    """Errors of some kinds as a `NoTransferError` with the same sentence."""
     try:
         yield
-    except kind as error:
+    except kinds as error:
         raise NoTransferError(str(error)) from error
