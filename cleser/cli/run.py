@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import tyro
@@ -44,9 +45,8 @@ def tune(args: list[str]) -> None:
     selection = asked.select(asked.choices(), out)
     chosen, _ = selection.apply(asked.experiment, asked.config)
     write_text(out / CONFIG, as_yaml(chosen.settings()))
-    console.print(
-        f"now: cleser run {asked.experiment.recipe} --config {out / CONFIG} --out {out / 'run'}"
-    )
+    again = ["--config", str(out / CONFIG), "--out", str(out / "run")]
+    console.print("now: " + shlex.join(["cleser", "run", asked.experiment.recipe, *again]))
 
 
 def asked_for(command: str, args: list[str]) -> RunRequest | None:
@@ -147,8 +147,8 @@ def show_run(experiment: Experiment, results: dict[str, Any]) -> None:
 
     console.print(show_results(results))
     if not Run(experiment.out).scored:
-        specs = " ".join(experiment.protocol.target)
-        console.print(f"now: cleser predict {experiment.out} --corpus {specs} --csv emotions.csv")
+        listed = ["--corpus", *experiment.protocol.target, "--csv", "emotions.csv"]
+        console.print("now: " + shlex.join(["cleser", "predict", str(experiment.out), *listed]))
         return
     page = report([experiment.out], experiment.out / "report.html")
     console.print(f"report: {page}")
