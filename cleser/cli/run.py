@@ -51,12 +51,12 @@ def tune(args: list[str]) -> None:
 
 def asked_for(command: str, args: list[str]) -> RunRequest | None:
     """What a command line asks for; None where only help was wanted."""
-    from cleser.cli import show_usage
+    from cleser.cli import show_usage, summary
     from cleser.experiments.methods import METHODS, unknown_recipe
 
     if not args or args[0] in ("--help", "-h"):
         names = [f"{command} {name}" for name in METHODS]
-        show_usage(names, lambda name: METHODS[name.split()[1]].run)
+        show_usage(names, lambda name: _described(name.split()[1]))
         return None
     if args[0] not in METHODS:
         raise ValueError(unknown_recipe(args[0]))
@@ -74,7 +74,7 @@ def asked_for(command: str, args: list[str]) -> RunRequest | None:
         RunArguments[method.config, FineTuning],  # type: ignore[name-defined]
         args=rest,
         prog=f"cleser {command} {name}",
-        description=_summary(method.run) + "\n--config FILE runs a saved config.yaml again.",
+        description=summary(method.run) + "\n--config FILE runs a saved config.yaml again.",
         **({"default": default} if default else {}),
     )
     check_writable(arguments.out, "--out")
@@ -91,9 +91,16 @@ def asked_for(command: str, args: list[str]) -> RunRequest | None:
     )
 
 
-def _summary(run: Any) -> str:
-    """The first paragraph of a recipe's docstring; its examples are for readers of the code."""
-    return (run.__doc__ or "").split("\n\n")[0].strip()
+def _described(recipe: str) -> str:
+    """What a recipe does; of one whose package is broken, how: the others can be used all the same."""
+    from cleser.cli import summary
+    from cleser.experiments.methods import METHODS
+    from cleser.plugins import PluginError
+
+    try:
+        return summary(METHODS[recipe].run)
+    except PluginError as error:
+        return str(error)
 
 
 def _run_as_given(asked: RunRequest) -> None:
