@@ -344,7 +344,7 @@ def _usable(table: pd.DataFrame, source: Path) -> Listing:
         again = table["utterance"].duplicated()
         problems += _second_rows(table, again)
         table = table[~again]
-    return Listing(table.reset_index(drop=True), problems)
+    return Listing(table, problems)
 
 
 def _second_rows(table: pd.DataFrame, again: pd.Series[bool]) -> list[Problem]:
