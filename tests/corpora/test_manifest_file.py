@@ -434,6 +434,17 @@ def test_words_for_nothing_are_missing_among_numbers_too(folder, blank, name):
     assert found["arousal"].tolist() == [0.5, 0.5]
 
 
+@pytest.mark.parametrize("spec", ["manifest:corp/own.csv?language=en", "emodb:corp/emodb"])
+def test_a_relative_path_that_is_not_there_says_what_it_is_relative_to(spec, folder, monkeypatch):
+    """As a run's config.yaml holds it, and the command is given elsewhere."""
+    monkeypatch.chdir(folder)
+    with pytest.raises(ValueError, match=r"corp.* in the folder where the run was started\), exp"):
+        load(spec)
+    name, path = spec.split(":")
+    with pytest.raises(ValueError, match=r"own.csv: no such file, exp|does not exist, exp"):
+        load(f"{name}:{folder}/{path}")
+
+
 @pytest.mark.parametrize(
     ("column", "value", "said"),
     [
