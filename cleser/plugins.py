@@ -6,6 +6,10 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 
+class PluginError(ValueError):
+    """What an entry point names cannot be used; the message says which, and who registers it."""
+
+
 def registered(group: str, kind: str) -> dict[str, EntryPoint]:
     """The entry points of a group by name; none of them is imported.
 
@@ -33,9 +37,19 @@ def load(point: EntryPoint, kind: str) -> Any:
     """Import what an entry point names.
 
     Raises:
-        ValueError: It cannot be imported.
+        PluginError: It cannot be imported.
     """
     try:
         return point.load()
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"the {kind} {point.value} cannot be imported ({error})") from error
+    except Exception as error:  # whatever a package of somebody else does when it is imported
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        package = package_of(point)
+        by = f"; the package {package!r} registers it as {point.name!r}" if package else ""
+        raise PluginError(f"the {kind} {point.value} cannot be imported ({said}){by}") from error
+
+
+def package_of(point: EntryPoint) -> str | None:
+    """The package that registers an entry point; None for cleser's own, and where nobody knows."""
+    if point.dist is None or point.dist.name == "cleser":
+        return None
+    return point.dist.name

@@ -148,7 +148,7 @@ def dispatch(args: list[str]) -> int:
             return tyro.cli(_trying_files(command), args=rest, prog=f"cleser {name}") or 0
     group = [name for name in COMMANDS if args and name.split()[:-1] == args[:1]]
     if not (args[1:] if group else args) or args[-1] in ("--help", "-h"):
-        show_usage(group or list(COMMANDS), _load)
+        show_usage(group or list(COMMANDS), lambda name: summary(_load(name)))
         return 0
     wanted = " ".join([word for word in args if not word.startswith("-")][:2]) or args[0]
     near = did_you_mean(wanted, COMMANDS)
@@ -176,17 +176,22 @@ def _trying_files(command: Callable[..., int | None]) -> Callable[..., int | Non
     return checked
 
 
-def show_usage(commands: Sequence[str], load: Callable[[str], Callable[..., Any]]) -> None:
-    """Print what commands there are, each with the first line of its docstring.
+def summary(command: Callable[..., Any]) -> str:
+    """The first paragraph of a docstring; its examples are for readers of the code."""
+    return (command.__doc__ or "").split("\n\n")[0].strip()
+
+
+def show_usage(commands: Sequence[str], describe: Callable[[str], str]) -> None:
+    """Print what commands there are, each with what it does.
 
     Args:
         commands: Names of the commands.
-        load: Finds a command by its name.
+        describe: Says what the command of a name does.
     """
     console.print(Text.assemble(("cleser", "bold"), ": cross-lingual speech emotion recognition\n"))
     rows = Table.grid(padding=(0, 2))
     for name in commands:
-        rows.add_row(f"  cleser {name}", (load(name).__doc__ or "").split("\n\n")[0].strip())
+        rows.add_row(f"  cleser {name}", Text(describe(name)))
     console.print(rows, highlight=False, soft_wrap=False)
     console.print(
         "\ncleser COMMAND --help explains a command, and cleser --version prints the version. With any command,\n"

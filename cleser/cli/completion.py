@@ -10,6 +10,8 @@ from typing import Final, Literal
 
 from tyro.conf import Positional
 
+from cleser.plugins import PluginError
+
 Shell = Literal["bash", "zsh", "fish"]
 
 _BASH = """\
@@ -79,7 +81,8 @@ def _flags(line: str) -> list[str]:
     from cleser.cli import GLOBAL_FLAGS, dispatch
 
     said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+    # A recipe that cannot be imported has no flags; whoever gives it is told why.
+    with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit, PluginError):
         dispatch([*line.split(), "--help"])
     lines = re.findall(_FLAGS, said.getvalue(), re.MULTILINE)
     flags = [flag for line in lines for flag in line.split(", ")]

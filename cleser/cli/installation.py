@@ -36,7 +36,8 @@ class Finding(NamedTuple):
     """One line of the examination.
 
     Attributes:
-        group: Group of the finding: ``"packages"``, ``"extras"``, ``"devices"`` or ``"checks"``.
+        group: Group of the finding: ``"packages"``, ``"extras"``, ``"devices"``, ``"checks"`` or
+            ``"plug-ins"``.
         name: Name of what was looked at.
         state: ``"ok"``; ``"absent"`` where something optional is missing; ``"broken"`` where work will fail.
         detail: What was found, and what was expected if it is not right.
@@ -50,7 +51,7 @@ class Finding(NamedTuple):
 
 def examine() -> list[Finding]:
     """Look at everything; nothing is changed, and nothing is fetched."""
-    return [*_packages(), *_extras(), *_devices(), *_checks()]
+    return [*_packages(), *_extras(), *_devices(), *_checks(), *_plugins()]
 
 
 def installed(requirement: Requirement) -> Finding:
@@ -134,6 +135,22 @@ def _checks() -> Iterator[Finding]:
             yield Finding("checks", name, "ok", check())
         except Exception as error:  # whatever is wrong with the machine is what we are here to say
             yield Finding("checks", name, "broken", f"{type(error).__name__}: {error}")
+
+
+def _plugins() -> Iterator[Finding]:
+    """Recipes and readers of other packages."""
+    from cleser import plugins
+    from cleser.corpora.registry import GROUP as CORPORA
+    from cleser.experiments.methods import GROUP as RECIPES
+
+    for group, kind in ((RECIPES, "recipe"), (CORPORA, "reader")):
+        for name, point in sorted(plugins.registered(group, kind).items()):
+            if package := plugins.package_of(point):
+                try:
+                    plugins.load(point, kind)
+                    yield Finding("plug-ins", name, "ok", f"a {kind} of the package {package}")
+                except plugins.PluginError as error:
+                    yield Finding("plug-ins", name, "broken", str(error))
 
 
 def torch_pair() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import tyro
@@ -44,19 +45,18 @@ def tune(args: list[str]) -> None:
     selection = asked.select(asked.choices(), out)
     chosen, _ = selection.apply(asked.experiment, asked.config)
     write_text(out / CONFIG, as_yaml(chosen.settings()))
-    console.print(
-        f"now: cleser run {asked.experiment.recipe} --config {out / CONFIG} --out {out / 'run'}"
-    )
+    again = ["--config", str(out / CONFIG), "--out", str(out / "run")]
+    console.print("now: " + shlex.join(["cleser", "run", asked.experiment.recipe, *again]))
 
 
 def asked_for(command: str, args: list[str]) -> RunRequest | None:
     """What a command line asks for; None where only help was wanted."""
-    from cleser.cli import show_usage
+    from cleser.cli import show_usage, summary
     from cleser.experiments.methods import METHODS, unknown_recipe
 
     if not args or args[0] in ("--help", "-h"):
         names = [f"{command} {name}" for name in METHODS]
-        show_usage(names, lambda name: METHODS[name.split()[1]].run)
+        show_usage(names, lambda name: _described(name.split()[1]))
         return None
     if args[0] not in METHODS:
         raise ValueError(unknown_recipe(args[0]))
@@ -74,7 +74,7 @@ def asked_for(command: str, args: list[str]) -> RunRequest | None:
         RunArguments[method.config, FineTuning],  # type: ignore[name-defined]
         args=rest,
         prog=f"cleser {command} {name}",
-        description=_summary(method.run) + "\n--config FILE runs a saved config.yaml again.",
+        description=summary(method.run) + "\n--config FILE runs a saved config.yaml again.",
         **({"default": default} if default else {}),
     )
     check_writable(arguments.out, "--out")
@@ -91,9 +91,16 @@ def asked_for(command: str, args: list[str]) -> RunRequest | None:
     )
 
 
-def _summary(run: Any) -> str:
-    """The first paragraph of a recipe's docstring; its examples are for readers of the code."""
-    return (run.__doc__ or "").split("\n\n")[0].strip()
+def _described(recipe: str) -> str:
+    """What a recipe does; of one whose package is broken, how: the others can be used all the same."""
+    from cleser.cli import summary
+    from cleser.experiments.methods import METHODS
+    from cleser.plugins import PluginError
+
+    try:
+        return summary(METHODS[recipe].run)
+    except PluginError as error:
+        return str(error)
 
 
 def _run_as_given(asked: RunRequest) -> None:
@@ -147,8 +154,8 @@ def show_run(experiment: Experiment, results: dict[str, Any]) -> None:
 
     console.print(show_results(results))
     if not Run(experiment.out).scored:
-        specs = " ".join(experiment.protocol.target)
-        console.print(f"now: cleser predict {experiment.out} --corpus {specs} --csv emotions.csv")
+        listed = ["--corpus", *experiment.protocol.target, "--csv", "emotions.csv"]
+        console.print("now: " + shlex.join(["cleser", "predict", str(experiment.out), *listed]))
         return
     page = report([experiment.out], experiment.out / "report.html")
     console.print(f"report: {page}")

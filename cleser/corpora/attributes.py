@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cleser.corpora.tables import row_named
 from cleser.corpora.terms import to_numbers
 
 ATTRIBUTES: Final = ("arousal", "valence", "dominance")
@@ -72,7 +73,7 @@ def with_mapped_attributes(rows: pd.DataFrame) -> pd.DataFrame:
         if outside.any():
             at = int(outside.to_numpy().argmax())
             raise ValueError(
-                f"row {at} ({rows['utterance'].iloc[at]}): {name} is {raw.iloc[at]:g}, expected {low.iloc[at]:g} to "
+                f"{row_named(rows, at)}: {name} is {raw.iloc[at]:g}, expected {low.iloc[at]:g} to "
                 f"{high.iloc[at]:g}; say on which scale it is measured: in a column {SCALE}, as 1..7, or for all rows "
                 f"as manifest:FILE?{SCALE}=1..7"
             )
@@ -90,7 +91,7 @@ def _numbers(rows: pd.DataFrame, name: str) -> pd.Series[float]:
         at = int(wrong.to_numpy().argmax())
         value = rows[name].iloc[at]
         raise ValueError(
-            f"row {at} ({rows['utterance'].iloc[at]}): {name} is {value!r}, expected a number or nothing"
+            f"{row_named(rows, at)}: {name} is {value!r}, expected a number or nothing"
         )
     return found
 

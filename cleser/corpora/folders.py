@@ -296,8 +296,22 @@ def existing(corpus: str, argument: str, looked_for: str) -> Path:
         raise WrongFolderError(f"{corpus}: {root} is a file, expected a folder with {looked_for}")
     known = next(parent for parent in root.parents if parent.is_dir())
     raise WrongFolderError(
-        f"{corpus}: {root} does not exist, expected a folder with {looked_for}; "
+        f"{corpus}: {root} does not exist{from_here(argument)}, expected a folder with {looked_for}; "
         f"{known} holds {_names(known)}"
+    )
+
+
+def from_here(argument: str) -> str:
+    """What a message adds on a path that is relative to the current folder; nothing on a whole one.
+
+    >>> from_here("/data/emodb")
+    ''
+    """
+    if Path(argument).expanduser().is_absolute():
+        return ""
+    return (
+        f" ({argument} is looked for in the current folder; if it is what a run's config.yaml says, give the command "
+        "in the folder where the run was started)"
     )
 
 

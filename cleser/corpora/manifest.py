@@ -10,6 +10,7 @@ import pandas as pd
 
 from cleser.corpora.attributes import ATTRIBUTES, ORIGINAL_SCALE, with_mapped_attributes
 from cleser.corpora.languages import is_code, meant
+from cleser.corpora.tables import row_named
 from cleser.corpora.terms import (
     EMOTIONS,
     GENDERS,
@@ -100,6 +101,7 @@ class Listing(NamedTuple):
             else of the manifest's columns is known. Further columns are kept behind them. Of these ``arousal,
             valence, dominance`` are numbers on the scale that ``scale`` names, see :mod:`cleser.corpora.attributes`,
             and ``votes.anger`` and so on votes of annotators, see :mod:`cleser.corpora.votes`.
+            The index says where a row stands in the corpus' own table, for messages.
         problems: What was left out, and what is not known of the others.
 
     >>> rows = pd.DataFrame({"utterance": ["1"], "path": ["1.wav"], "language": ["de"], "emotion": ["anger"]})
@@ -158,7 +160,10 @@ def assemble(
     >>> manifest[["utterance", "speaker", "emotion", "start"]].values.tolist()
     [['emodb/03a01Fa', 'emodb/03', 'happiness', 0.0]]
     """
-    rows = listing.rows.reset_index(drop=True)
+    # Until all is checked, rows keep the numbers that they have in the reader's table, which messages name.
+    rows = listing.rows.copy()
+    if not rows.index.is_unique:
+        rows = rows.reset_index(drop=True)
     by_votes = "emotion" not in rows
     defaults: dict[str, str | float] = {"corpus": corpus, "start": 0.0, "end": float("nan")}
     for name in COLUMNS:
@@ -183,6 +188,7 @@ def assemble(
     manifest["gender"] = to_genders(manifest["gender"])
     manifest["split"] = to_splits(manifest["split"])
     validate(manifest, tuple((rename or {}).values()))
+    manifest = manifest.reset_index(drop=True)
     manifest.attrs["renamed"] = used
     manifest.attrs[NAMED_AFTER] = listing.rows.attrs.get(NAMED_AFTER, "")
     manifest.attrs.pop(PROBED, None)  # Parquet keeps it, and the recordings may have changed since
@@ -335,9 +341,7 @@ def _check(
         found = (
             repr(value) if isinstance(value, str) else "missing" if pd.isna(value) else f"{value:g}"
         )
-        raise ValueError(
-            f"row {row} ({manifest['utterance'].iloc[row]}): {name} is {found}, expected {expected}"
-        )
+        raise ValueError(f"{row_named(manifest, row)}: {name} is {found}, expected {expected}")
 
 
 def _matches(pattern: str) -> Callable[[pd.Series], pd.Series[bool]]:

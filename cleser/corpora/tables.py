@@ -129,6 +129,19 @@ def _has_row_names(path: Path, text: str, between: str, quoting: Literal[0, 3]) 
     )
 
 
+def row_named(rows: pd.DataFrame, at: int) -> str:
+    """What messages call a row: its number in the table that was read, before any row was left out, and its id.
+
+    Args:
+        rows: What is left of a table, with its numbers of rows as index.
+        at: Which of these rows.
+
+    >>> row_named(pd.DataFrame({"utterance": ["mine/c"]}, index=[2]), 0)
+    'row 2 (mine/c; the first is row 0)'
+    """
+    return f"row {rows.index[at]} ({rows['utterance'].iloc[at]}; the first is row 0)"
+
+
 def separator(text: str) -> str:
     """What separates the columns of a table, told by its first line.
 

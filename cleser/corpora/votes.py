@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cleser.corpora.tables import row_named
 from cleser.corpora.terms import to_emotions, to_numbers
 
 VOTES: Final = "votes."
@@ -62,7 +63,7 @@ def with_named_votes(
         if wrong.any():
             at = int(wrong.to_numpy().argmax())
             raise ValueError(
-                f"row {at} ({rows['utterance'].iloc[at]}): {column} is {rows[column].iloc[at]!r}, expected a number of "
+                f"{row_named(rows, at)}: {column} is {rows[column].iloc[at]!r}, expected a number of "
                 "votes, or a share of them, of at least 0"
             )
         name = f"{VOTES}{emotion}"

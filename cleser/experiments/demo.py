@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -57,7 +58,7 @@ def run_demo(out: Path, seeds: int) -> Path:
         "\nnext:\n"
         "  cleser data describe manifest:MY.csv    what is in a corpus of your own\n"
         "  cleser run erm --source emodb:DIR --target manifest:MY.csv --out runs/mine\n"
-        f"  cleser predict {out / 'sapa'} FILE.wav",
+        f"  cleser predict {shlex.quote(str(out / 'sapa'))} FILE.wav",
         highlight=False,
     )
     return page

@@ -53,7 +53,7 @@ class Methods(Mapping[str, Method]):
     def __getitem__(self, name: str) -> Method:
         method = plugins.load(_registered()[name], "recipe")
         if not isinstance(method, Method):
-            raise ValueError(
+            raise plugins.PluginError(
                 f"the recipe {_registered()[name].value} is {method!r}, expected a Method, as network() makes one"
             )
         return method
@@ -77,9 +77,7 @@ def package_of(name: str) -> str | None:
     >>> package_of("erm")
     """
     point = _registered().get(name)
-    if point is None or point.dist is None or point.dist.name == "cleser":
-        return None
-    return point.dist.name
+    return None if point is None else plugins.package_of(point)
 
 
 def unknown_recipe(name: str, package: str | None = None) -> str:
@@ -101,6 +99,14 @@ def _registered() -> dict[str, EntryPoint]:
     return plugins.registered(GROUP, "recipe")
 
 
+def _tasks(name: str) -> tuple[str, ...]:
+    """Tasks of a recipe; none of one that cannot be imported, which is not what somebody asks about."""
+    try:
+        return METHODS[name].tasks
+    except plugins.PluginError:
+        return ()
+
+
 def check_task(name: str, task: str) -> None:
     """Refuse a task that a recipe cannot learn, before any work.
 
@@ -109,7 +115,7 @@ def check_task(name: str, task: str) -> None:
     ValueError: sapa learns emotions alone: --task avd needs one of ['erm', 'probe']
     """
     if task not in METHODS[name].tasks:
-        able = [other for other, method in METHODS.items() if task in method.tasks]
+        able = [other for other in METHODS if task in _tasks(other)]
         known = METHODS[name].tasks
         said = "emotions alone" if known == ("emotion",) else f"--task {' and '.join(known)} alone"
         raise ValueError(f"{name} learns {said}: --task {task} needs one of {able}")

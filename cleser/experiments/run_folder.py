@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,6 +38,7 @@ from cleser.recipe_names import with_current_name
 from cleser.settings import as_yaml, completed, differences, read_yaml
 from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.speech.backbones.open import located
+from cleser.speech.backbones.spec import BackboneSpec
 from cleser.training.dataset import Dataset
 from cleser.training.processes import processes
 
@@ -62,10 +63,12 @@ def holds_finished(out: Path, settings: dict[str, Any], *, chosen: Collection[st
     """
     path = out / CONFIG
     if path.exists():
-        apart = differences(_completed(with_current_name(read_yaml(path))), _completed(settings))
+        found, wanted = _completed(with_current_name(read_yaml(path))), _completed(settings)
+        apart = differences(_spelt_as(found, wanted), wanted)
         if apart := [said for said in apart if not _begins(said, chosen)]:
             raise RunFolderError(
                 f"{out} holds a run with other settings ({'; '.join(apart)}); choose another folder or remove it"
+                + _of_more_seeds(apart, found.get("seeds"), settings["seeds"])
             )
         return (out / RESULTS).exists()
     if out.exists() and not (out.is_dir() and _others(out) <= {SELECTION}):
@@ -104,6 +107,15 @@ def _begins(said: str, names: Collection[str]) -> bool:
     return any(said.startswith((f"{name} ", f"{name}.")) for name in names)
 
 
+def _of_more_seeds(apart: list[str], there: Any, here: int) -> str:
+    """What to add where nothing but more seeds is asked for: a finished run is not extended."""
+    if len(apart) > 1 or not _begins(apart[0], ["seeds"]):
+        return ""
+    if not isinstance(there, int) or there >= here:
+        return ""
+    return f". In a new folder, the first {there} seeds give the same numbers again"
+
+
 def _others(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
@@ -125,6 +137,56 @@ def _completed(settings: dict[str, Any]) -> dict[str, Any]:
     if isinstance(settings.get("backbone"), str):  # older versions wrote a folder as it was given
         parts["backbone"] = located(settings["backbone"])
     return {**settings, **parts}
+
+
+def _spelt_as(found: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+    """Settings that were found, with each existing file or folder spelt as in those wanted, where it is the same."""
+    same = {
+        name: wanted[name]
+        for name, placed in _PLACED.items()
+        if name in found
+        and name in wanted
+        and _all_placed(found[name], placed) == _all_placed(wanted[name], placed)
+    }
+    there, here = found.get("protocol"), wanted.get("protocol")
+    if isinstance(there, dict) and isinstance(here, dict):
+        same["protocol"] = _spelt_as(there, here)
+    return {**found, **same}
+
+
+def _all_placed(value: Any, placed: Callable[[str], str]) -> Any:
+    """A setting, or each of a list, with whole paths; what is no text, as somebody may have edited it, stays."""
+    if isinstance(value, (list, tuple)):
+        return [_all_placed(one, placed) for one in value]
+    return placed(value) if isinstance(value, str) else value
+
+
+def _placed_path(path: str) -> str:
+    where = Path(path).expanduser()
+    return str(where.resolve()) if where.exists() else path
+
+
+def _placed_corpus(spec: str) -> str:
+    """A spec, as NAME:FOLDER or NAME:FILE?SETTINGS."""
+    name, _, argument = spec.partition(":")
+    if (whole := _placed_path(argument)) != argument:
+        return f"{name}:{whole}"
+    path, mark, settings = argument.rpartition("?")
+    return f"{name}:{_placed_path(path)}{mark}{settings}" if mark else spec
+
+
+def _placed_backbone(name: str) -> str:
+    spec = BackboneSpec.parse(name)
+    return name if spec.folder is None else str(spec.at(spec.folder.resolve()))
+
+
+_PLACED: Final[dict[str, Callable[[str], str]]] = {
+    "source": _placed_corpus,
+    "target": _placed_corpus,
+    "auxiliary": _placed_corpus,
+    "alignments": _placed_path,
+    "backbone": _placed_backbone,
+}
 
 
 def begin(

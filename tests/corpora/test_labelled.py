@@ -217,7 +217,7 @@ def test_manifest_rows_without_a_usable_file_are_problems(table):
         (
             "own.csv",
             "path,language,emotion\nclips/a.wav,de,wut\n",
-            r"row 0 \(own/a\): emotion is 'wut'",
+            r"row 0 \(own/a; the first is row 0\): emotion is 'wut'",
         ),
     ],
 )

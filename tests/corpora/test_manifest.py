@@ -50,7 +50,11 @@ def test_problems_survive_parquet(tmp_path):
 @pytest.mark.parametrize(
     ("column", "values", "expected"),
     [
-        ("utterance", ["x", "x"], r"row 1 \(x\): utterance is 'x', expected another id"),
+        (
+            "utterance",
+            ["x", "x"],
+            r"row 1 \(x; the first is row 0\): utterance is 'x', expected another id",
+        ),
         ("path", ["x", ""], r"row 1 .*path is '', expected a value"),
         ("language", ["de", "deu"], r"row 1 .*language is 'deu', expected an ISO 639-1"),
         (

@@ -434,6 +434,35 @@ def test_words_for_nothing_are_missing_among_numbers_too(folder, blank, name):
     assert found["arousal"].tolist() == [0.5, 0.5]
 
 
+@pytest.mark.parametrize("spec", ["manifest:corp/own.csv?language=en", "emodb:corp/emodb"])
+def test_a_relative_path_that_is_not_there_says_what_it_is_relative_to(spec, folder, monkeypatch):
+    """As a run's config.yaml holds it, and the command is given elsewhere."""
+    monkeypatch.chdir(folder)
+    with pytest.raises(ValueError, match=r"corp.* in the folder where the run was started\), exp"):
+        load(spec)
+    name, path = spec.split(":")
+    with pytest.raises(ValueError, match=r"own.csv: no such file, exp|does not exist, exp"):
+        load(f"{name}:{folder}/{path}")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("emotion", "hapiness", "emotion is 'hapiness'"),
+        ("valence", "9", "valence is 9"),
+        ("votes.fear", "-1", "votes.fear is '-1'"),
+    ],
+)
+def test_a_row_is_numbered_as_in_the_table_where_others_are_left_out(folder, column, value, said):
+    frame = pd.DataFrame({**ROWS, "scale": "1..7", column: [None, value]})
+    frame.loc[0, "path"] = "absent.wav"
+    frame.to_csv(folder / "own.csv", index=False)
+    with pytest.raises(ValueError, match=rf"row 1 \(own/.*; the first is row 0\): {said}"):
+        load(f"manifest:{folder}/own.csv")
+    frame.drop(columns=column).to_csv(folder / "own.csv", index=False)
+    assert load(f"manifest:{folder}/own.csv").index.tolist() == [0]
+
+
 @pytest.mark.parametrize("blank", ["NA", " Na "])
 def test_a_language_that_r_calls_na_is_not_that_of_nauru(folder, blank):
     frame = pd.DataFrame({**ROWS, "language": ["de", blank]})

@@ -95,6 +95,49 @@ def test_a_folder_whose_prior_was_kept_as_it_was_given_is_the_same_run(tmp_path)
         holds_finished(tmp_path, settings)
 
 
+def test_another_spelling_of_the_same_places_is_the_same_run(tmp_path, monkeypatch):
+    for name in ("corp", "phones", "model"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to("corp")
+    (tmp_path / "corp" / "a b.csv").touch()
+
+    def settings(source, target, phones, model):
+        protocol = Protocol([source, "synthetic:en"], [target], auxiliary=[source])
+        return Experiment(
+            "erm", to_plain(QUICK), protocol, 1, tmp_path, backbone=model, alignments=phones
+        ).settings()
+
+    folder = tmp_path
+    whole = (
+        f"emodb:{folder}/corp",
+        f"manifest:{folder}/corp/a b.csv?language=en",
+        f"{folder}/phones",
+        f"acoustic+{folder}/model,layers=0",
+    )
+    here = "emodb:link", "manifest:./corp/a b.csv?language=en", "phones/", "acoustic+model,layers=0"
+    (tmp_path / "config.yaml").write_text(as_yaml(settings(*whole)))
+    monkeypatch.chdir(tmp_path)
+    assert not holds_finished(tmp_path, settings(*here))
+    for i, other in enumerate(
+        ("emodb:phones", "manifest:corp/a b.csv?language=de", "corp", "acoustic+corp,layers=0")
+    ):
+        with pytest.raises(RunFolderError, match="other settings"):
+            holds_finished(tmp_path, settings(*here[:i], other, *here[i + 1 :]))
+
+
+@pytest.mark.parametrize(
+    ("seeds", "config", "hinted"), [(5, {}, True), (2, {}, False), (5, {"dropout": 0.9}, False)]
+)
+def test_who_wants_more_seeds_is_told_how(seeds, config, hinted, tmp_path):
+    protocol = Protocol(["a:b"], ["c:d"])
+    first = Experiment("erm", to_plain(QUICK), protocol, 3, tmp_path).settings()
+    (tmp_path / "config.yaml").write_text(as_yaml(first))
+    with pytest.raises(RunFolderError, match="seeds is 3 there") as refused:
+        holds_finished(tmp_path, {**first, "seeds": seeds, "config": {**first["config"], **config}})
+    hint = "In a new folder, the first 3 seeds give the same numbers again"
+    assert (hint in str(refused.value)) == hinted
+
+
 def test_the_run_folder_is_complete(finished):
     names = {path.name for path in finished.iterdir()}
     assert names == {

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import statistics
 from dataclasses import replace
 from pathlib import Path
@@ -320,9 +321,12 @@ def test_a_finished_run_is_not_chosen_again_and_keeps_its_table(tmp_path, capsys
 def test_trials_of_other_flags_are_no_reason_to_choose_nothing(tmp_path, capsys):
     """As an interrupted search with another flag leaves them."""
     common = ["probe", "--source", *CORPORA[:2], "--target", CORPORA[2], "--seeds", "1"]
-    out = tmp_path / "run"
+    out = tmp_path / "my run"
     flags = ["--rounds", "1", "--backbone", "acoustic"]
     assert main(["tune", *common, *flags, "--out", str(out / "selection")]) == 0
+    (line,) = [s for s in capsys.readouterr().out.splitlines() if s.startswith("now: ")]
+    config = str(out / "selection" / "config.yaml")
+    assert shlex.split(line)[1:6] == ["cleser", "run", "probe", "--config", config]
     assert main(["run", *common, "--rounds", "2", "--out", str(out)]) == 2
     assert "config.rounds is 1 there and 2 here" in " ".join(capsys.readouterr().err.split())
     assert not (out / "results.json").exists()

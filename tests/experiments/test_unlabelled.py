@@ -1,6 +1,7 @@
 """A target without labels is recognised as it would be with labels, and nothing says how well."""
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -95,11 +96,12 @@ def test_what_is_told_of_it(finished, specs, bare, capsys):
 
 
 def test_the_command_names_the_next_one(specs, bare, tmp_path, capsys):
-    out = tmp_path / "run"
+    out = tmp_path / "my run"
     flags = ["--source", specs[0], "--target", bare, "--seeds", "1", "--out", str(out)]
     main(["run", "probe", *flags])
-    said = capsys.readouterr().out.replace("\n", "")
-    assert f"cleser predict {out} --corpus {bare} --csv".replace(" ", "") in said.replace(" ", "")
+    (line,) = [s for s in capsys.readouterr().out.splitlines() if s.startswith("now: ")]
+    listed = ["--corpus", bare, "--csv", "emotions.csv"]
+    assert shlex.split(line) == ["now:", "cleser", "predict", str(out), *listed]
     assert not (out / "report.html").exists()
 
 

@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from cleser.cli import main
+from cleser.cli import GLOBAL_FLAGS, installation, main
+from cleser.cli.completion import following
+from cleser.experiments.methods import check_task
 from cleser.recipes import METHODS
 from tests.corpora.trees import write_corpus
 
@@ -136,6 +138,34 @@ def test_what_is_no_recipe_is_named(value, said, installed, tmp_path, monkeypatc
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ValueError, match=said):
         METHODS["wrong"]
+
+
+def test_a_recipe_that_cannot_be_imported_is_named_and_the_others_work(
+    tmp_path, monkeypatch, capsys
+):
+    info = tmp_path / "broken_pkg-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-pkg\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[cleser.recipes]\nmine = broken_recipe:recipe\n")
+    (tmp_path / "broken_recipe.py").write_text("raise TypeError('no frozen [one]')")
+    monkeypatch.syspath_prepend(tmp_path)
+    said = (
+        "the recipe broken_recipe:recipe cannot be imported (TypeError: no frozen [one]); "
+        "the package 'broken-pkg' registers it as 'mine'"
+    )
+    assert main(["run", "--help"]) == 0
+    helped = " ".join(capsys.readouterr().out.split())
+    assert f"cleser run mine {said} cleser run" in helped
+    assert "cleser run sapa SAPA" in helped
+    assert main(["run", "mine", "--help"]) == 2
+    assert f"error: {said}" in " ".join(capsys.readouterr().err.split())
+    words = following()
+    assert words["run mine"] == list(GLOBAL_FLAGS)
+    assert "--epochs" in words["run erm"]
+    with pytest.raises(ValueError, match=r"--task avd needs one of \['erm', 'probe'\]"):
+        check_task("sapa", "avd")
+    (found,) = [f for f in installation.examine() if f.group == "plug-ins"]
+    assert (found.name, found.state, found.detail) == ("mine", "broken", said)
 
 
 def test_its_package_holds_the_module_that_it_registers():

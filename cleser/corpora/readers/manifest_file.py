@@ -26,7 +26,7 @@ from cleser.corpora.audformat_database import HEADER, read_database
 from cleser.corpora.consensus import ATTRIBUTES as CONSENSUS_ATTRIBUTES
 from cleser.corpora.consensus import SCALE as CONSENSUS_SCALE
 from cleser.corpora.emobox import LANGUAGES, decode_emotions
-from cleser.corpora.folders import flaw, printable
+from cleser.corpora.folders import flaw, from_here, printable
 from cleser.corpora.manifest import (
     COLUMNS,
     NAMED_AFTER,
@@ -81,6 +81,8 @@ def read(argument: str) -> Listing:
         rows = read_database(source, given.pop(_TABLE, None))
         source /= HEADER
         return _listing(_with_our_names(rows, source, given), source)
+    if not source.is_file():
+        raise ValueError(_no_such_file(source, from_here(argument)))
     return _listing(_table(source, given), source)
 
 
@@ -177,7 +179,7 @@ def read_rows(source: Path) -> pd.DataFrame:
         ValueError: The file is none that is read, or broken.
     """
     if not source.is_file():
-        raise ValueError(f"{source}: no such file, expected a manifest in one of {list(ENDINGS)}")
+        raise ValueError(_no_such_file(source))
     suffix = source.suffix.lower()
     if suffix in (".parquet", ".pq"):
         try:
@@ -194,6 +196,10 @@ def read_rows(source: Path) -> pd.DataFrame:
     raise ValueError(
         f"{source}: found {suffix or 'no ending'}, expected one of {list(ENDINGS)}{hint}"
     )
+
+
+def _no_such_file(source: Path, hint: str = "") -> str:
+    return f"{source}: no such file{hint}, expected a manifest in one of {list(ENDINGS)}"
 
 
 def _from_json(source: Path, *, lines: bool) -> pd.DataFrame:
@@ -344,7 +350,7 @@ def _usable(table: pd.DataFrame, source: Path) -> Listing:
         again = table["utterance"].duplicated()
         problems += _second_rows(table, again)
         table = table[~again]
-    return Listing(table.reset_index(drop=True), problems)
+    return Listing(table, problems)
 
 
 def _second_rows(table: pd.DataFrame, again: pd.Series[bool]) -> list[Problem]:
