@@ -89,9 +89,16 @@ def test_what_is_told_of_it(finished, specs, bare, capsys):
     main(["evaluate", str(finished)])
     said = capsys.readouterr().out
     assert "no utterance of the target has a label" in said
-    assert "all 2 seeds agree" in said
+    assert "all 2 seeds agree" in said and "networks" not in said
     recognised = cleser.load_model(finished).predict(corpora=[bare])
     assert recognised["emotion"].tolist() == [SHARES[k].removeprefix("p_") for k in best]
+
+
+def test_seeds_that_cannot_differ_are_not_said_to_agree(specs, bare, tmp_path, capsys):
+    results = run("probe", specs, bare, tmp_path / "probe", seeds=2)
+    assert results["agreement"] is None
+    main(["evaluate", str(tmp_path / "probe")])
+    assert "agree" not in capsys.readouterr().out
 
 
 def test_the_command_names_the_next_one(specs, bare, tmp_path, capsys):
