@@ -128,6 +128,13 @@ def test_what_needs_scores_says_why_there_are_none(finished, specs, bare, tmp_pa
     assert "uar" in evaluate(finished, (specs[1],), out=tmp_path / "labelled")
 
 
+def test_a_test_on_further_corpora_says_where_its_results_lie(finished, specs, capsys):
+    assert main(["evaluate", str(finished), "--on", specs[1]]) == 0
+    place = finished / "on-manifest-manifest"
+    assert (place / "results.json").exists()
+    assert f"results: {place}\n" in capsys.readouterr().out
+
+
 def test_an_exported_model_claims_no_result(finished, tmp_path):
     card = (export(finished, tmp_path / "exported") / "README.md").read_text()
     assert "nothing is known of how well it is recognised" in card
