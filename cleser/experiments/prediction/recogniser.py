@@ -26,7 +26,7 @@ from cleser.experiments.fitted import Fitted, Regression, multi_label
 from cleser.experiments.one_sided import choose_normalisation
 from cleser.experiments.prediction.recordings import as_utterances, files_in, read_speakers, reasons
 from cleser.experiments.prediction.windows import LONGEST
-from cleser.experiments.saved import SavedRun, open_run
+from cleser.experiments.saved import SavedRun, no_folder, open_run
 from cleser.speech.audio import SHORTEST
 from cleser.training.dataset import Dataset
 from cleser.training.from_manifest import NothingUsableError, phones_of
@@ -351,7 +351,10 @@ def load_model(folder: str | Path) -> Recogniser:
     """
     path = Path(folder)
     if not path.exists() and hub.is_name(str(folder)):
-        path = hub.fetch(str(folder))
+        try:
+            path = hub.fetch(str(folder))
+        except ValueError as error:
+            raise ValueError(f"{no_folder(path)}\n{error}") from error
     return Recogniser(open_run(path))
 
 
