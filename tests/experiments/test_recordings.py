@@ -65,6 +65,9 @@ def test_sound_that_is_not_read_is_told_unless_it_was_converted(folder):
     assert problems[1].reason == (
         "cannot be read: convert it with ffmpeg -i NAME.m4a -ac 1 -ar 16000 NAME.wav"
     )
+    (folder / "none" / "d.amr").touch()
+    with pytest.raises(ValueError, match=r"found no recording, .*; .*d\.amr cannot be read: conv"):
+        files_in([folder / "none"])
 
 
 def speakers(folder, text):

@@ -121,8 +121,9 @@ class Recogniser:
             has learned them, and ``reason``. Where the run recognises several emotions at once, ``emotions`` are those
             of at least .5, joined by ``;`` (there may be none), and ``sigmoid_<emotion>`` are their probabilities.
             A recording that cannot be read, is silent, holds but a constant offset or lasts less than .2 s has no
-            emotion, and there the reason. So do, below all others, those that have a name that is not UTF-8, and
-            folders that cannot be looked into. Of corpora the ``utterance`` stands in front.
+            emotion, and there the reason. So do, below all others, those that have a name that is not UTF-8, folders
+            that cannot be looked into, and sound and films in folders that are not read. Of corpora the
+            ``utterance`` stands in front.
             ``attrs["terms"]`` says how the recordings were standardised, and what that costs.
 
         Raises:

@@ -39,13 +39,15 @@ def files_in(paths: Sequence[str | Path]) -> tuple[list[str], list[Problem]]:
         if Path(path).is_dir():
             inside = recordings(Path(path), SUFFIXES)
             missing = [problem for problem in inside.problems if not isinstance(problem, Spare)]
+            unread = _unread(Path(path), inside.rows)
             if inside.rows.empty and not missing:
+                hint = f"; {unread[0].path} {unread[0].reason}" if unread else ""
                 raise ValueError(
-                    f"{path}: found no recording, expected files in {', '.join(SUFFIXES)}"
+                    f"{path}: found no recording, expected files in {', '.join(SUFFIXES)}{hint}"
                 )
             found += inside.rows["path"].tolist()
             problems += missing
-            problems += _unread(Path(path), inside.rows)
+            problems += unread
         elif printable(path) != path:
             problems.append(Problem(printable(path), NOT_UTF8))
         else:
