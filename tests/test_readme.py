@@ -123,3 +123,15 @@ def test_the_picture_shows_the_table():
     others = pd.DataFrame(rows, index=methods).drop(columns="mean").mean(axis=1)
     # Every cell is rounded to .1, and so is the mean.
     assert (others - pd.Series(rows["mean"], index=methods)).abs().max() <= 0.1 + 1e-9
+
+
+def test_exports_of_the_page_on_prediction_go_to_folders_of_their_own():
+    """A folder that holds something is refused, so that commands of one page would not run after one another."""
+    page = (ROOT / "docs/prediction.rst").read_text("utf-8")
+    folders = re.findall(r"^ +(?:\$ )?cleser export .*--out (\S+)", page, re.MULTILINE)
+    assert len(folders) > 3 and len(set(folders)) == len(folders)
+
+
+def test_the_first_run_from_python_writes_its_page_as_the_command_does():
+    page = (ROOT / "docs/quickstart.rst").read_text("utf-8")
+    assert 'report([experiment.out], experiment.out / "report.html")' in page

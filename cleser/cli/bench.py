@@ -77,8 +77,10 @@ def bench_transfer(
             "--layout paper shows UAR and macro-F1, which runs of --task avd lack, expected --layout table"
         )
     table, failed = _run(plan, specs, out, workers, alignments)
-    shown = paper_layout(table) if layout == "paper" else table.round(1).set_index("direction")
-    _show(shown, out)
+    if layout == "paper":
+        _show(paper_layout(table), out)
+    else:
+        _show_rows(table, out)
     return failed
 
 
@@ -118,7 +120,7 @@ def bench_within(
     terms = _terms(split, shared_speakers, task)
     plan = Matrix(directions, recipes, seeds, backbone, terms)
     table, failed = _run(plan, specs, out, workers, alignments)
-    _show(table.round(1).set_index("direction"), out)
+    _show_rows(table, out)
     return failed
 
 
@@ -146,6 +148,15 @@ def _run(
     if table.empty:
         raise ValueError(f"no run of {out} has finished")
     return table, 1 if failures else 0
+
+
+def _show_rows(table: pd.DataFrame, out: Path) -> None:
+    """A row a run, and why it has no difference where the recipes lack what it would be to."""
+    from cleser.experiments.bench.table import absent_references, readable
+
+    _show(readable(table).set_index("direction"), out)
+    if absent := absent_references(table):
+        console.print(f"no differences: they are to {', '.join(absent)}, not among --recipes")
 
 
 def _show(table: pd.DataFrame, out: Path) -> None:

@@ -39,6 +39,7 @@ def evaluate(
     """
     from cleser.evaluation import Run, show_results, show_robustness
     from cleser.experiments.prediction.evaluate import evaluate as transfer
+    from cleser.experiments.prediction.evaluate import place_of
 
     if not robustness:
         of_robustness = {"--files": files != 200, "--quick": quick, "--seed": seed != 0}
@@ -60,8 +61,10 @@ def evaluate(
     if not on:
         console.print(show_results(Run(run).results))
         return
-    results = transfer(run, on, renamed=parse_map(map), alignments=folder, out=out)
+    place = out or place_of(run, on)
+    results = transfer(run, on, renamed=parse_map(map), alignments=folder, out=place)
     console.print(show_results(results))
+    console.print(f"results: {place}", soft_wrap=True)
 
 
 def compare(a: Positional[Path], b: Positional[Path], *, force: bool = False) -> None:

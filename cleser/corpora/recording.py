@@ -28,10 +28,11 @@ _BLOCK: Final = 1 << 20  # frames: what a header promises is not allocated befor
 _UNKNOWN: Final = 1 << 40  # frames that libsndfile reports where it does not know them
 _SLIP: Final = 64  # bytes: some programs count a header of 44 or 58 bytes among the samples
 _STREAMED: Final = 0x7FFFF000  # sizes from here on stand for "until the end": written to a pipe
-_UNREAD: Final = (
+UNREAD: Final = (
     *(".m4a", ".m4b", ".aac", ".wma", ".amr", ".3gp"),
     *(".mp4", ".avi", ".mkv", ".mov", ".webm", ".flv", ".wmv", ".mpg", ".mpeg"),
 )
+"""Endings of sound and films that libsndfile does not read."""
 _OGG_PAGE: Final = 65_307  # bytes of the longest page
 
 
@@ -126,7 +127,7 @@ def open_recording(path: str | Path) -> soundfile.SoundFile:
     except OSError as error:
         raise RecordingError(f"cannot be read ({error.strerror or error})") from error
     except soundfile.LibsndfileError as error:
-        raise RecordingError(f"cannot be read ({said(error)}){_conversion(Path(path))}") from error
+        raise RecordingError(f"cannot be read ({said(error)}){conversion(Path(path))}") from error
     try:
         _check_claims(found)
     except RecordingError:
@@ -140,10 +141,10 @@ def _name(path: str | Path) -> str | bytes:
     return str(path) if os.name == "nt" else os.fsencode(path)
 
 
-def _conversion(path: Path) -> str:
+def conversion(path: Path) -> str:
     """The end of a message about sound or a film that libsndfile does not read: how it is converted, or nothing."""
     ending = path.suffix.lower()
-    if ending not in _UNREAD:
+    if ending not in UNREAD:
         return ""
     return f": convert it with ffmpeg -i NAME{ending} -ac 1 -ar 16000 NAME.wav"
 

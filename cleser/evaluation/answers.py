@@ -85,8 +85,13 @@ def answer(runs: Sequence[Run], controlled: Sequence[tuple[Run, Run, Difference]
     return said + "."
 
 
-def method_text(run: Run) -> str:
-    """How a run's figures were found, as a paper would say it."""
+def method_text(run: Run, *, compared: bool) -> str:
+    """How a run's figures were found, as a paper would say it.
+
+    Args:
+        run: The run.
+        compared: Whether differences between runs are shown, of which the text then says how they were found.
+    """
     settings, results, terms = run.settings, run.results, in_words(run.protocol)
     seeds = len(results["seeds"])
     config: dict[str, Any] = settings.get("config", {})
@@ -94,14 +99,18 @@ def method_text(run: Run) -> str:
     trained = f"{seeds} training{'s' if seeds > 1 else ''}"
     trained += f" of {epochs} epochs" if epochs else ""
     covered = "speakers and seeds" if covers_seeds(results[headline(results)]) else "speakers"
+    of_differences = (
+        f"; differences are paired over {covered}, and p-values are corrected by Holm for the rows of their table"
+        if compared
+        else ""
+    )
     return (
         f"The recipe {settings['recipe']} learned from {terms['Source']} on the backbone "
         f"{settings.get('backbone', 'unknown')}, in {trained}, and was tested on {terms['Target']}. Features were "
         f"standardised {terms['Normalisation']}. Training could see of the target: "
         f"{terms['Training may see of the target']}; the method used of it: {terms['The method uses of it']}. The "
         f"measure is {_MEASURES[headline(results)]}; it is averaged over seeds. 95 % {coverage(results)}, as two "
-        f"components of variance; differences are paired over {covered}, and p-values are corrected by Holm for the "
-        "rows of their table."
+        f"components of variance{of_differences}."
     )
 
 

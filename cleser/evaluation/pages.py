@@ -114,7 +114,11 @@ def report(
     for run in runs:
         run.needs_scores()
     groups = [_group(of, controls or {}) for of in _by_direction(runs).values()]
-    sections = [_section(run, f"run{number}", listen) for number, run in enumerate(runs)]
+    compared = {group["direction"] for group in groups if group["differences"]}
+    sections = [
+        _section(run, f"run{number}", listen, compared=direction(run) in compared)
+        for number, run in enumerate(runs)
+    ]
     title = groups[0]["direction"] if len(groups) == 1 else "Cross-lingual emotion recognition"
     overview = frame(folders) if len(groups) > 1 else None
     page = _render(
@@ -274,7 +278,7 @@ def _controlled(runs: Sequence[Run], controls: Controls) -> list[tuple[Run, Run,
     return [(pair.run, pair.reference, pair.found) for pair in pairs if pair.found is not None]
 
 
-def _section(run: Run, anchor: str, listen: int) -> dict[str, Any]:
+def _section(run: Run, anchor: str, listen: int, *, compared: bool) -> dict[str, Any]:
     results = run.results
     heard, note = confident_errors(run, listen) if listen else ([], "")
     return {
@@ -298,7 +302,7 @@ def _section(run: Run, anchor: str, listen: int) -> dict[str, Any]:
         "figures": _figures(run, anchor),
         "heard": heard,
         "heard_note": note,
-        "method": method_text(run),
+        "method": method_text(run, compared=compared),
         "settings": as_yaml(run.settings),
     }
 

@@ -14,7 +14,7 @@ from cleser.evaluation.most_probable import most_probable
 
 
 def summarise_unlabelled(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
-    """How often each class is recognised, and how far the networks of different seeds agree.
+    """How often each class is recognised, and how far different seeds agree.
 
     Args:
         predictions: A row for each utterance and seed, with ``predicted`` and, for each class, ``p_<class>``.
@@ -22,8 +22,9 @@ def summarise_unlabelled(predictions: pd.DataFrame, classes: Sequence[str]) -> d
 
     Returns:
         ``recognised``, the number of utterances of each class after averaging the probabilities over seeds;
-        ``agreement``, the share of utterances of which all seeds recognise the same class, None for one seed; and
-        ``confidence``, the mean probability of the recognised class.
+        ``agreement``, the share of utterances of which all seeds recognise the same class, None for one seed and where
+        all seeds have the very same probabilities, as those of a method that draws nothing; and ``confidence``, the
+        mean probability of the recognised class.
 
     >>> rows = [("a", 0, "sad", 0.1, 0.9), ("a", 1, "sad", 0.3, 0.7),
     ...         ("b", 0, "calm", 0.8, 0.2), ("b", 1, "sad", 0.4, 0.6)]
@@ -33,10 +34,15 @@ def summarise_unlabelled(predictions: pd.DataFrame, classes: Sequence[str]) -> d
     ({'calm': 1, 'sad': 1}, 0.5, 0.7)
     """
     found = most_probable(predictions, classes)
-    answers = predictions.groupby("utterance")["predicted"].nunique()
+    of_each = predictions.groupby("utterance")
+    answers = of_each["predicted"].nunique()
+    shares = [f"p_{name}" for name in classes]
+    differ = predictions["seed"].nunique() > 1 and bool(
+        (of_each[shares].nunique() > 1).any(axis=None)
+    )
     return {
         "recognised": {name: int((found["predicted"] == name).sum()) for name in classes},
-        "agreement": float((answers == 1).mean()) if predictions["seed"].nunique() > 1 else None,
+        "agreement": float((answers == 1).mean()) if differ else None,
         "confidence": float(found["confidence"].to_numpy().mean()),
     }
 
@@ -56,8 +62,7 @@ def show_unlabelled(results: dict[str, Any]) -> Group:
     ]
     if results["agreement"] is not None:
         notes.append(
-            f"the networks of all {len(results['seeds'])} seeds agree on {100 * results['agreement']:.0f} % of the "
-            "utterances"
+            f"all {len(results['seeds'])} seeds agree on {100 * results['agreement']:.0f} % of the utterances"
         )
     if results["left_out"]:
         notes.append(f"{len(results['left_out'])} recordings left out")

@@ -28,6 +28,7 @@ from cleser.settings import check_kind, read_yaml, restored
 from cleser.speech.backbones import Backbone, load_backbone
 from cleser.speech.backbones.fine_tuning import FineTuning
 from cleser.speech.backbones.spec import BackboneSpec
+from cleser.suggestions import did_you_mean
 from cleser.training.audio import AudioEncoder
 from cleser.training.dataset import Dataset
 from cleser.training.from_manifest import load_dataset, record_for
@@ -38,6 +39,7 @@ from cleser.training.vocabulary import Vocabulary
 BACKBONE_FOLDER: Final = "backbone"  # within an exported model, where the run's came from a folder
 
 _EXPECTED: Final = "the folder of a run or of an exported model"
+_SHOWN: Final = 5  # runs that a message lists
 _NEEDED: Final = {"recipe": str, "backbone": str, "config": dict, "protocol": dict}
 
 
@@ -112,12 +114,27 @@ class SavedRun(NamedTuple):
         return dataset
 
 
+def no_folder(folder: Path) -> str:
+    """What to say of a folder that is not there: which runs lie where it was looked for, and the likeliest of them."""
+    beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
+    runs = sorted(p.name for p in beside if any((p / name).exists() for name in (CONFIG, EXPORTED)))
+    said = f"{folder}: there is no such folder"
+    if near := did_you_mean(folder.name, runs):
+        return said + near
+    rest = " …" * (len(runs) > _SHOWN)
+    return (
+        f"{said}; {folder.parent} holds the runs {', '.join(runs[:_SHOWN])}{rest}" if runs else said
+    )
+
+
 def read_settings(folder: Path) -> dict[str, Any]:
     """The settings of a run (``config.yaml``) or of an exported model (``config.json``).
 
     Raises:
-        ValueError: The folder holds neither, or one that lacks some of them.
+        ValueError: There is no such folder, or it holds neither, or one that lacks some of them.
     """
+    if not folder.exists():
+        raise ValueError(no_folder(folder))
     path = next((folder / n for n in (CONFIG, EXPORTED) if (folder / n).exists()), None)
     if path is None:
         raise ValueError(f"{folder}: found neither {CONFIG} nor {EXPORTED}, expected {_EXPECTED}")

@@ -83,6 +83,7 @@ class Adversary(nn.Module):
             embeddings: h [N, D].
             labels: Integers [N], as a tensor, an array, a list or a column; −1 is unknown, and contributes nothing.
         """
+        check_floats(embeddings, "embeddings are")
         labels = torch.as_tensor(integer_column(labels, "labels"), device=embeddings.device)
         self._check(embeddings, labels)
         logits = self.logits(embeddings)
@@ -98,7 +99,6 @@ class Adversary(nn.Module):
         if embeddings.ndim != 2 or embeddings.shape[1] != self.dim:
             shape = tuple(embeddings.shape)
             raise ValueError(f"embeddings have shape {shape}, expected [items, {self.dim}]")
-        check_floats(embeddings, "embeddings are")
         if labels.shape != embeddings.shape[:1]:
             raise ValueError(
                 f"labels have shape {tuple(labels.shape)}, expected ({len(embeddings)},)"

@@ -101,8 +101,18 @@ def tensor_of(values: Any) -> Tensor:
     return values if isinstance(values, Tensor) else torch.from_numpy(np.array(values, order="C"))
 
 
+def check_tensor(values: Any, argument: str) -> None:
+    """Refuse with a ValueError what has no gradient for a network: an array, a list."""
+    if not isinstance(values, Tensor):
+        kind = type(values)
+        raise ValueError(
+            f"{argument} of {kind.__module__}.{kind.__qualname__}, expected a torch.Tensor: write torch.as_tensor(…)"
+        )
+
+
 def check_floats(values: Tensor, argument: str) -> None:
     """Refuse what no mean and no length can be taken of, with a ValueError."""
+    check_tensor(values, argument)
     if not values.is_floating_point():
         raise ValueError(
             f"{argument} of {values.dtype}, expected floats, as torch.float32: write .float()"
@@ -316,10 +326,10 @@ def _checked(
     like: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Labels on the embeddings' device, once shapes fit."""
+    check_floats(embeddings, f"{prefix}embeddings are")
     if embeddings.ndim != 2:
         shape = tuple(embeddings.shape)
         raise ValueError(f"{prefix}embeddings have shape {shape}, expected [items, dimensions]")
-    check_floats(embeddings, f"{prefix}embeddings are")
     if like is not None and embeddings.shape[1] != like.shape[1]:
         raise ValueError(
             f"{prefix}embeddings have {embeddings.shape[1]} dimensions, embeddings {like.shape[1]}"

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cleser.losses.blockwise import tensor_of
+from cleser.losses.blockwise import check_tensor, tensor_of
 from cleser.ranks import gather
 
 
@@ -36,6 +36,7 @@ def concordance_loss(predicted: Tensor, actual: Any, *, all_ranks: bool = True) 
     >>> round(concordance_loss(x, x + 1).item(), 4)  # 1 - (4/3) / (2/3 + 2/3 + 1)
     0.4286
     """
+    check_tensor(predicted, "predicted is")
     true = tensor_of(actual).to(predicted.device)
     if predicted.ndim not in (1, 2) or predicted.shape != true.shape:
         raise ValueError(

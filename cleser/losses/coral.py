@@ -313,8 +313,8 @@ def widen(x: Tensor) -> Tensor:
 
 def check_sides(source: Tensor, target: Tensor) -> None:
     """Refuse what is no floats [..., N, D] and [..., M, D] with a ValueError."""
+    check_floats(source, "source is")
+    check_floats(target, "target is")
     a, b = tuple(source.shape), tuple(target.shape)
     if len(a) < 2 or len(a) != len(b) or a[-1] != b[-1] or a[:-2] != b[:-2]:
         raise ValueError(f"source has shape {a}, target {b}: expected [..., N, D] and [..., M, D]")
-    check_floats(source, "source is")
-    check_floats(target, "target is")

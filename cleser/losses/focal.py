@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cleser.losses.blockwise import tensor_of
+from cleser.losses.blockwise import check_tensor, tensor_of
 from cleser.ranks import sum_over_ranks
 from cleser.relations import integer_column
 from cleser.tracing import unseen
@@ -32,6 +32,7 @@ def focal_loss(
     True
     """
     alpha = _checked(gamma, class_weights)
+    check_tensor(logits, "logits are")
     y = torch.as_tensor(integer_column(labels, "labels"), device=logits.device).long()
     _check_batch(logits, y, alpha)
     with torch.autocast(logits.device.type, enabled=False):

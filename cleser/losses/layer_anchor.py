@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from cleser.losses.blockwise import check_tensor
 from cleser.losses.coral import coral, coral_debiased
 from cleser.losses.mmd import mmd
 from cleser.ranks import gather_items
@@ -102,6 +103,8 @@ class LayerAnchorLoss(nn.Module):
         if len({layer % count for layer in self.layers}) < len(self.layers):
             raise ValueError(f"layers are {self.layers}, of which two are the same one of {count}")
         picked = [layers[layer] for layer in self.layers]
+        for layer in picked:
+            check_tensor(layer, f"{side}_layers are")
         shapes = {tuple(x.shape) for x in picked}
         if len(shapes) > 1 or picked[0].ndim not in (2, 3):
             raise ValueError(

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cleser.losses.blockwise import Block, inner, mean_over_anchors, pair, tensor_of
+from cleser.losses.blockwise import Block, check_tensor, inner, mean_over_anchors, pair, tensor_of
 from cleser.relations import Labels
 from cleser.tracing import unseen
 
@@ -109,6 +109,7 @@ def _check(temperature: float) -> None:
 
 def _columns(labels: Any, embeddings: Tensor) -> dict[str, Tensor]:
     """The labels by the number of their column, so that they are checked and gathered as those of other losses."""
+    check_tensor(embeddings, "embeddings are")
     hot = tensor_of(labels).to(embeddings.device)
     if hot.ndim != 2 or not hot.shape[1] or len(hot) != len(embeddings):
         raise ValueError(

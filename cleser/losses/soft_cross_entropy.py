@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cleser.losses.blockwise import tensor_of
+from cleser.losses.blockwise import check_tensor, tensor_of
 from cleser.ranks import sum_over_ranks
 from cleser.tracing import unseen
 
@@ -41,6 +41,7 @@ def soft_cross_entropy(logits: Tensor, votes: Any, *, all_ranks: bool = True) ->
     >>> round(soft_cross_entropy(torch.zeros(2, 2), votes).item(), 4)  # log 2
     0.6931
     """
+    check_tensor(logits, "logits are")
     given = tensor_of(votes)
     if logits.ndim != 2 or logits.shape != given.shape:
         raise ValueError(

@@ -164,6 +164,12 @@ def test_a_page_says_when_and_by_what_it_was_made_and_how_figures_were_found(pag
     assert "calibration error (ECE) at the source&#39;s temperature" in text
 
 
+def test_p_values_are_explained_where_there_are_some(page, folders, tmp_path):
+    alone = report(folders[:1], tmp_path / "page.html").read_text("utf-8")
+    assert "corrected by Holm for the rows" in page.read_text("utf-8")
+    assert "Holm" not in alone
+
+
 def test_what_is_heard_are_the_most_confident_errors(folders, tmp_path):
     rows = pd.read_parquet(folders[0] / "predictions.parquet")
     shares = [f"p_{name}" for name in CLASSES]

@@ -28,6 +28,7 @@ from cleser.experiments.bench import (
     trials_of,
     write_tables,
 )
+from cleser.experiments.bench.table import readable
 from cleser.experiments.methods import METHODS
 from cleser.experiments.variants import VARIANTS
 from tests.corpora.trees import write_corpus
@@ -88,6 +89,29 @@ def test_tables_are_written_in_three_formats(table):
     assert pd.read_csv(out / "table.csv")["uar"].tolist() == pytest.approx(found["uar"].tolist())
     assert "<table" in (out / "table.html").read_text()
     assert r"\begin{tabular}" in (out / "table.tex").read_text()
+
+
+def test_readers_see_no_columns_of_which_nothing_is_known(specs, tmp_path, capsys):
+    named = [f"{name}={specs[name]}" for name in ("a", "b")]
+    words = ["bench", "transfer", "--corpora", *named, "--seeds", "1", "--out", str(tmp_path)]
+    assert main([*words, "--recipes", "classical", "probe"]) == 0
+    said = capsys.readouterr().out
+    assert "difference_low" not in said and "control" not in said and "None" not in said
+    assert "no differences: they are to erm, not among --recipes" in said
+    assert "control" not in (tmp_path / "table.html").read_text()
+    assert {"difference_low", "control", "control_p"} <= set(pd.read_csv(tmp_path / "table.csv"))
+
+
+def test_a_missing_value_has_one_sign_and_p_its_digits():
+    rows = [
+        ("a-to-b", "erm", 50.123, None, None, None),
+        ("a-to-b", "dann", 60, "erm", 9.94, 0.0312),
+    ]
+    names = ["direction", "recipe", "uar", "control", "difference", "p"]
+    shown = readable(pd.DataFrame(rows, columns=names).assign(peak_gb=None))
+    assert shown.to_string(na_rep="–", index=False).split() == [
+        *names, "a-to-b", "erm", "50.1", "–", "–", "–", "a-to-b", "dann", "60.0", "erm", "9.9", "0.0312",
+    ]  # fmt: skip
 
 
 def test_what_is_finished_is_not_run_again(table, specs):

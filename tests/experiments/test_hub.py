@@ -149,9 +149,30 @@ def test_what_would_be_uploaded_is_said(run, files, tmp_path, capsys):
     assert not (tmp_path / "hub").exists()
 
 
+def test_of_a_misspelt_run_those_beside_it_are_named(files, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("erm", "de-en", "no-run"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    (tmp_path / "runs" / "erm" / "config.yaml").touch()
+    (tmp_path / "runs" / "de-en" / "config.json").touch()
+    assert main(["predict", "runs/nope", "a.wav"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "runs/nope: there is no such folder; runs holds the runs de-en, erm runs/nope" in said
+    assert (
+        main(["evaluate", "runs/emr", "--on", "synthetic:en"]) == 2
+        and main(["export", "runs/emr", "--out", "x"]) == 2
+    )
+    assert "runs/emr: there is no such folder; did you mean erm?" in capsys.readouterr().err
+
+
 def test_what_is_neither_here_nor_there_is_said(files, tmp_path):
-    with pytest.raises(ValueError, match="no/thing is no folder here, and cannot be opened from"):
+    with pytest.raises(ValueError) as caught:
         cleser.load_model("no/thing")
+    first, second = str(caught.value).split("\n")
+    assert first == "no/thing: there is no such folder"
+    assert second.startswith(
+        "no/thing cannot be opened from the hub: its cache holds no such model"
+    )
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"found no README.md, config.json, model.safetensors"):
         hub.push(tmp_path / "empty", "someone/emotions", api=files)

@@ -374,7 +374,7 @@ def test_the_command_follows_the_protocol(runs, recordings, specs, root, tmp_pat
         ("--corpus", specs[1]): "as in the run's test (by speaker): 4 speakers with 8 recordings each",
         (folder, "--speakers", str(tmp_path / "s.csv")): "4 speakers with 8 recordings each",
         (folder, "--together"): "32 recordings are standardised together, as one corpus",
-        (folder, "--alone"): "by the source's statistics, as asked; that cost supervised training 10 to 12",
+        (folder, "--alone"): "by the source's statistics, as asked; that cost supervised training 11 to 12",
         (folder,): "by the source's statistics, since no speakers were given",
     }  # fmt: skip
     differs = []

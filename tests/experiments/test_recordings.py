@@ -56,6 +56,20 @@ def test_what_a_folder_cannot_give_is_told_and_so_is_a_name_that_no_table_holds(
     assert problems == [not_utf8, unread, not_utf8]
 
 
+def test_sound_that_is_not_read_is_told_unless_it_was_converted(folder):
+    for name in ("a/b.AAC", "a/deep/c.m4a", "a/x.mp4", "b/y.mp4"):
+        (folder / name).touch()
+    found, problems = files_in([folder / "a"])
+    assert len(found) == 3  # notes.txt is no sound, and x.mp4 is there as x.wav
+    assert [path for path, _ in problems] == [f"{folder}/a/b.AAC", f"{folder}/a/deep/c.m4a"]
+    assert problems[1].reason == (
+        "cannot be read: convert it with ffmpeg -i NAME.m4a -ac 1 -ar 16000 NAME.wav"
+    )
+    (folder / "none" / "d.amr").touch()
+    with pytest.raises(ValueError, match=r"found no recording, .*; .*d\.amr cannot be read: conv"):
+        files_in([folder / "none"])
+
+
 def speakers(folder, text):
     (folder / "speakers.csv").write_text(text)
     return read_speakers(folder / "speakers.csv")
@@ -95,6 +109,11 @@ def test_a_table_of_speakers_is_read_as_manifests_are(folder, between, encoding)
     assert pd.isna(found[1][0]) and found[1][1] == "en"
 
 
+def test_columns_have_any_name_that_a_manifest_may_have(folder):
+    named = speakers(folder, "file,spk,Lang\na/x.wav,01,de\n")
+    assert of(folder, named, "a/x.wav") == [["01", "de"]]
+
+
 def test_languages_are_those_that_a_manifest_may_have(folder):
     named = speakers(folder, "path,speaker,language\nx.wav,01,German\n")
     assert of(folder, named, "a/x.wav") == [["01", "de"]]
@@ -121,8 +140,10 @@ def test_a_table_that_does_not_fit_is_refused(folder, tmp_path):
         speakers(folder, "path\nx.wav\n")
     with pytest.raises(ValueError, match=r"the table of speakers: found the columns \['file'\]"):
         of(folder, pd.DataFrame({"file": ["x.wav"]}), "a/x.wav")
-    with pytest.raises(ValueError, match="cannot be read as a table of speakers"):
+    with pytest.raises(ValueError, match=r"nowhere\.csv: no such file, expected a table of"):
         read_speakers(folder / "nowhere.csv")
+    with pytest.raises(ValueError, match=r"a: cannot be read as a table of speakers \(Is a"):
+        read_speakers(folder / "a")
 
 
 def test_a_recording_may_come_twice(folder):

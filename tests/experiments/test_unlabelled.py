@@ -90,9 +90,16 @@ def test_what_is_told_of_it(finished, specs, bare, capsys):
     main(["evaluate", str(finished)])
     said = capsys.readouterr().out
     assert "no utterance of the target has a label" in said
-    assert "all 2 seeds agree" in said
+    assert "all 2 seeds agree" in said and "networks" not in said
     recognised = cleser.load_model(finished).predict(corpora=[bare])
     assert recognised["emotion"].tolist() == [SHARES[k].removeprefix("p_") for k in best]
+
+
+def test_seeds_that_cannot_differ_are_not_said_to_agree(specs, bare, tmp_path, capsys):
+    results = run("probe", specs, bare, tmp_path / "probe", seeds=2)
+    assert results["agreement"] is None
+    main(["evaluate", str(tmp_path / "probe")])
+    assert "agree" not in capsys.readouterr().out
 
 
 def test_the_command_names_the_next_one(specs, bare, tmp_path, capsys):
@@ -121,6 +128,13 @@ def test_what_needs_scores_says_why_there_are_none(finished, specs, bare, tmp_pa
             work()
     # Once there are labels, it can be tested.
     assert "uar" in evaluate(finished, (specs[1],), out=tmp_path / "labelled")
+
+
+def test_a_test_on_further_corpora_says_where_its_results_lie(finished, specs, capsys):
+    assert main(["evaluate", str(finished), "--on", specs[1]]) == 0
+    place = finished / "on-manifest-manifest"
+    assert (place / "results.json").exists()
+    assert f"results: {place}\n" in capsys.readouterr().out
 
 
 def test_an_exported_model_claims_no_result(finished, tmp_path):

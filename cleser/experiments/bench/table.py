@@ -83,13 +83,31 @@ def paper_layout(table: pd.DataFrame, names: dict[str, str] | None = None) -> pd
     return (text["uar"] + " / " + text["macro_f1"]).rename_axis(None, axis=1)
 
 
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """The table for readers: rounded, without columns of which nothing is known, – for a name that is missing."""
+    shown = _rounded(table).dropna(axis=1, how="all")
+    names = shown.select_dtypes(exclude="number").columns
+    return shown.assign(**{name: shown[name].fillna("–") for name in names})
+
+
+def absent_references(table: pd.DataFrame) -> list[str]:
+    """The rows to which differences would be, where none of them is in the table and it holds no difference."""
+    there = set(table["recipe"])
+    wanted = {reference_of(name) for name in there} - {""}
+    return [] if table["difference"].notna().any() or wanted & there else sorted(wanted)
+
+
+def _rounded(table: pd.DataFrame) -> pd.DataFrame:
+    shares = [name for name in table.columns if name.removeprefix("control_") in ("p", "p_holm")]
+    return table.round({name: 4 if name in shares else 1 for name in table.columns})
+
+
 def write_tables(table: pd.DataFrame, out: Path) -> None:
     """The table as ``table.csv``, ``table.html`` and ``table.tex``."""
-    shares = [name for name in table.columns if name.removeprefix("control_").startswith("p")]
-    rounded = table.round({name: 4 if name in shares else 1 for name in table.columns})
+    rounded = _rounded(table)
     for name, text in (
         ("table.csv", table.to_csv(index=False)),
-        ("table.html", rounded.to_html(index=False, border=0, na_rep="–")),
+        ("table.html", readable(table).to_html(index=False, border=0, na_rep="–")),
         ("table.tex", rounded.to_latex(index=False, na_rep="--", float_format="%.4g", escape=True)),
     ):
         write_text(out / name, text)

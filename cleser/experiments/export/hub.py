@@ -60,11 +60,14 @@ def fetch(name: str) -> Path:
         folder = snapshot_download(
             repository, revision=revision or None, allow_patterns=list(FILES)
         )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    except LocalEntryNotFoundError as error:
         raise ValueError(
-            f"{name} is no folder here, and cannot be opened from the hub: {reason}"
+            f"{name} cannot be opened from the hub: its cache holds no such model, and the hub is switched off "
+            "(HF_HUB_OFFLINE) or cannot be reached"
         ) from error
+    except (HfHubHTTPError, OSError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{name} cannot be opened from the hub: {reason}") from error
     return Path(folder)
 
 

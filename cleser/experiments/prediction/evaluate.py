@@ -51,8 +51,7 @@ def evaluate(
     """
     saved = open_run(run)
     protocol = protocol_on(saved.protocol, on, renamed)
-    names = called(on)
-    experiment = as_experiment(saved, protocol, out or run / f"on-{names}", alignments)
+    experiment = as_experiment(saved, protocol, out or place_of(run, on), alignments)
     _check_folder(experiment)
     cast, notes = admit(experiment)
     cast.needs_labels()
@@ -65,7 +64,7 @@ def evaluate(
         phones,
         saved.record(protocol, phones),
     )
-    dataset = saved.dataset(cast.heard, settled, phones, title=names)
+    dataset = saved.dataset(cast.heard, settled, phones, title=called(on))
     uses = _uses(saved, cast, known=any(phone is not None for phone in phones))
     # Of an earlier test on other terms: whoever finds results must not find them under these.
     (experiment.out / RESULTS).unlink(missing_ok=True)
@@ -77,6 +76,11 @@ def evaluate(
     left_out = [*cast.left_out, *dataset.left_out]
     tested = pd.concat(rows, ignore_index=True)
     return finish(experiment.out, tested, left_out, temperatures=temperatures_of(run))
+
+
+def place_of(run: Path, on: Sequence[str]) -> Path:
+    """Where the results of a test of a run lie by default."""
+    return run / f"on-{called(on)}"
 
 
 def called(on: Sequence[str]) -> str:

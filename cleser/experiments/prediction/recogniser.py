@@ -26,7 +26,7 @@ from cleser.experiments.fitted import Fitted, Regression, multi_label
 from cleser.experiments.one_sided import choose_normalisation
 from cleser.experiments.prediction.recordings import as_utterances, files_in, read_speakers, reasons
 from cleser.experiments.prediction.windows import LONGEST
-from cleser.experiments.saved import SavedRun, open_run
+from cleser.experiments.saved import SavedRun, no_folder, open_run
 from cleser.speech.audio import SHORTEST
 from cleser.training.dataset import Dataset
 from cleser.training.from_manifest import NothingUsableError, phones_of
@@ -121,8 +121,9 @@ class Recogniser:
             has learned them, and ``reason``. Where the run recognises several emotions at once, ``emotions`` are those
             of at least .5, joined by ``;`` (there may be none), and ``sigmoid_<emotion>`` are their probabilities.
             A recording that cannot be read, is silent, holds but a constant offset or lasts less than .2 s has no
-            emotion, and there the reason. So do, below all others, those that have a name that is not UTF-8, and
-            folders that cannot be looked into. Of corpora the ``utterance`` stands in front.
+            emotion, and there the reason. So do, below all others, those that have a name that is not UTF-8, folders
+            that cannot be looked into, and sound and films in folders that are not read. Of corpora the
+            ``utterance`` stands in front.
             ``attrs["terms"]`` says how the recordings were standardised, and what that costs.
 
         Raises:
@@ -351,7 +352,10 @@ def load_model(folder: str | Path) -> Recogniser:
     """
     path = Path(folder)
     if not path.exists() and hub.is_name(str(folder)):
-        path = hub.fetch(str(folder))
+        try:
+            path = hub.fetch(str(folder))
+        except ValueError as error:
+            raise ValueError(f"{no_folder(path)}\n{error}") from error
     return Recogniser(open_run(path))
 
 
@@ -448,7 +452,7 @@ def _cost(trained: Protocol) -> str:
     """What is lost without the target's own statistics."""
     if trained.normalisation in ("speaker", "shrunk", "auto"):
         return (
-            "; that cost supervised training 10 to 12 points of UAR between emodb and ravdess "
+            "; that cost supervised training 11 to 12 points of UAR between emodb and ravdess "
             "(benchmarks/recogniser.py)"
         )
     return "; with speakers known it would be more accurate"

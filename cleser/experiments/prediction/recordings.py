@@ -13,6 +13,8 @@ import pandas as pd
 from cleser.corpora.folders import AUDIO, NOT_UTF8, printable, recordings
 from cleser.corpora.languages import checked_language
 from cleser.corpora.manifest import COLUMNS, Problem, Spare
+from cleser.corpora.readers.manifest_file import with_our_names
+from cleser.corpora.recording import UNREAD, conversion
 from cleser.corpora.tables import read_table
 from cleser.experiments.prediction.windows import Window, cut, unusable
 from cleser.speech.audio import AudioError
@@ -25,8 +27,8 @@ def files_in(paths: Sequence[str | Path]) -> tuple[list[str], list[Problem]]:
     """The recordings that are named, and those in the folders that are named, in order.
 
     Returns:
-        Their paths; and what cannot be among them: names that are not UTF-8, which no table holds, and folders that
-        cannot be looked into.
+        Their paths; and what cannot be among them: names that are not UTF-8, which no table holds, folders that cannot
+        be looked into, and sound and films in a folder that are not read, unless they were converted beside it.
 
     Raises:
         ValueError: A folder holds none.
@@ -37,17 +39,33 @@ def files_in(paths: Sequence[str | Path]) -> tuple[list[str], list[Problem]]:
         if Path(path).is_dir():
             inside = recordings(Path(path), SUFFIXES)
             missing = [problem for problem in inside.problems if not isinstance(problem, Spare)]
+            unread = _unread(Path(path), inside.rows)
             if inside.rows.empty and not missing:
+                hint = f"; {unread[0].path} {unread[0].reason}" if unread else ""
                 raise ValueError(
-                    f"{path}: found no recording, expected files in {', '.join(SUFFIXES)}"
+                    f"{path}: found no recording, expected files in {', '.join(SUFFIXES)}{hint}"
                 )
             found += inside.rows["path"].tolist()
             problems += missing
+            problems += unread
         elif printable(path) != path:
             problems.append(Problem(printable(path), NOT_UTF8))
         else:
             found.append(path)
     return found, problems
+
+
+def _unread(folder: Path, found: pd.DataFrame) -> list[Problem]:
+    """Sound and films below a folder that are not read, but for those of which a recording there has the stem."""
+    others = recordings(folder, UNREAD).rows
+    there = {
+        (Path(path).parent, stem) for path, stem in zip(found["path"], found["stem"], strict=True)
+    }
+    return [
+        Problem(path, f"cannot be read{conversion(Path(path))}")
+        for path, stem in zip(others["path"], others["stem"], strict=True)
+        if (Path(path).parent, stem) not in there
+    ]
 
 
 def as_utterances(
@@ -114,7 +132,8 @@ def read_speakers(file: str | Path) -> pd.DataFrame:
 
     Args:
         file: Table, separated by commas, semicolons, tabs or bars, with the columns ``path`` (a recording, from the
-            table's folder or from the current one, or its file name alone), ``speaker`` and, if wanted, ``language``.
+            table's folder or from the current one, or its file name alone), ``speaker`` and, if wanted, ``language``,
+            by any name that a manifest may have for them.
 
     Returns:
         These columns; ``attrs["file"]`` names the file.
@@ -124,8 +143,12 @@ def read_speakers(file: str | Path) -> pd.DataFrame:
     """
     try:
         table = read_table(Path(file))
+    except FileNotFoundError as error:
+        raise ValueError(f"{file}: no such file, expected a table of speakers") from error
     except OSError as error:
-        raise ValueError(f"{file}: cannot be read as a table of speakers ({error})") from error
+        raise ValueError(
+            f"{file}: cannot be read as a table of speakers ({error.strerror})"
+        ) from error
     table.attrs["file"] = str(file)
     _Table(table)  # a table that contradicts itself is refused at once
     return table
@@ -136,10 +159,10 @@ class _Table:
 
     def __init__(self, table: pd.DataFrame) -> None:
         self.file = str(table.attrs.get("file", "the table of speakers"))
+        found = list(table)
+        table = with_our_names(table)
         if missing := [name for name in ("path", "speaker") if name not in table]:
-            raise ValueError(
-                f"{self.file}: found the columns {list(table)}, expected also {missing}"
-            )
+            raise ValueError(f"{self.file}: found the columns {found}, expected also {missing}")
         languages = table["language"] if "language" in table else [None] * len(table)
         self.by_path: dict[Path, tuple[str | None, str | None]] = {}
         self.by_name: dict[str, tuple[str | None, str | None]] = {}
