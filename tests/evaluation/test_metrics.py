@@ -71,3 +71,12 @@ def test_names_that_are_imported_late_are_listed():
     assert set(cleser.evaluation.__all__) <= set(dir(cleser.evaluation))
     with pytest.raises(AttributeError, match=r"'cleser\.evaluation' has no attribute 'nothing'"):
         cleser.evaluation.nothing  # noqa: B018
+
+
+def test_files_of_the_room_are_found_after_one_import():
+    """In a process that has imported nothing else: names are looked for when they are asked for."""
+    code = (
+        "import sys, cleser.evaluation as room; assert 'torch' not in sys.modules; "
+        "assert room.metrics.uar is room.uar and room.results.Run is room.Run"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
