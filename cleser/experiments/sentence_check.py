@@ -73,11 +73,20 @@ def said_in(dataset: Dataset, backbone: Backbone) -> pd.Series[str]:
     rows, layer = dataset.manifest, backbone.content_layer
     if layer is None or knows_texts(rows).all():
         return sentences_of(rows)
-    content = [
-        dataset.batch(at, tokens=False).summaries[:, layer, : backbone.dim].float()
-        for at in torch.arange(len(dataset)).split(BLOCK)
-    ]
-    return sentences_of(rows, torch.cat(content).numpy())
+
+    def content(places: np.ndarray) -> np.ndarray:
+        blocks = torch.from_numpy(places).split(BLOCK)
+        # Copies, since a view would hold all layers of its block.
+        return torch.cat(
+            [_state(dataset, at, layer, backbone.dim).clone() for at in blocks]
+        ).numpy()
+
+    return sentences_of(rows, content)
+
+
+def _state(dataset: Dataset, at: Tensor, layer: int, dim: int) -> Tensor:
+    """The mean over time of a layer, [n, D], of the utterances at some positions."""
+    return dataset.batch(at, tokens=False).summaries[:, layer, :dim].float().cpu()
 
 
 def remove_target_content(

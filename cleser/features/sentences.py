@@ -24,6 +24,9 @@ from torch import Tensor
 
 from cleser.features.stored import BLOCK
 
+ContentAt = Callable[[np.ndarray], np.ndarray]
+"""Gives what the utterances at some positions [n] say, [n, D]."""
+
 # Most utterances whose pairs are compared; the others join the nearest sentence.
 _CLUSTERED = 4000
 _FEWEST = 8  # utterances, of which one can say that some are alike
@@ -58,21 +61,26 @@ def find_sentences(content: np.ndarray, *, apart: float = _APART) -> np.ndarray:
     >>> find_sentences(rng.standard_normal((30, 256))).max().item()
     -1
     """
-    unit = _directions(content)
-    nobody = np.full(len(unit), -1, dtype=np.int64)
+    return _grouped(np.arange(len(content)), lambda at: content[at], apart)
+
+
+def _grouped(places: np.ndarray, content: ContentAt, apart: float) -> np.ndarray:
+    """What :func:`find_sentences` finds of the utterances at some positions, read a block at a time."""
     rng = np.random.default_rng(0)
-    few = len(unit) <= _CLUSTERED
-    sample = np.arange(len(unit)) if few else np.sort(rng.permutation(len(unit))[:_CLUSTERED])
-    silhouette, found = _best_groups(unit[sample])
+    few = len(places) <= _CLUSTERED
+    sample = np.arange(len(places)) if few else np.sort(rng.permutation(len(places))[:_CLUSTERED])
+    heard = _directions(content(places[sample]))
+    silhouette, found = _best_groups(heard)
     if silhouette <= apart:
-        return nobody
-    centres = _directions(
-        np.stack([unit[sample][found == g].mean(0) for g in range(found.max() + 1)])
-    )
-    nearest: np.ndarray = (unit @ centres.T).argmax(1)
+        return np.full(len(places), -1, dtype=np.int64)
+    centres = _directions(np.stack([heard[found == g].mean(0) for g in range(found.max() + 1)]))
+    others = np.setdiff1d(np.arange(len(places)), sample)
+    nearest = np.empty(len(places), dtype=np.int64)
     nearest[sample] = found
-    first = pd.factorize(nearest)[0]
-    return first.astype(np.int64)
+    for first in range(0, len(others), BLOCK):
+        at = others[first : first + BLOCK]
+        nearest[at] = (_directions(content(places[at])) @ centres.T).argmax(1)
+    return pd.factorize(nearest)[0].astype(np.int64)  # in order of appearance
 
 
 def best_silhouette(content: np.ndarray) -> float:
@@ -125,20 +133,24 @@ def knows_texts(rows: pd.DataFrame) -> pd.Series[bool]:
     return known
 
 
-def sentences_of(rows: pd.DataFrame, content: np.ndarray | None = None) -> pd.Series[str]:
+def sentences_of(
+    rows: pd.DataFrame, content: np.ndarray | ContentAt | None = None
+) -> pd.Series[str]:
     """The sentence that each utterance says; NA where it is not known.
 
     Args:
         rows: A manifest. A corpus in which at least half of the utterances have a text is taken by its texts, apart
             from case and blanks.
         content: What the utterances say, as :func:`find_sentences` takes it, [N, D], for the other corpora; without it
-            theirs are unknown.
+            theirs are unknown. Or a function that gives it for the utterances at some positions, so that not all of a
+            large corpus need be held.
 
     >>> rows = pd.DataFrame({"corpus": "mine", "text": ["Good morning", "good  morning", "Good night"]})
     >>> sentences_of(rows).tolist()
     ['mine: good morning', 'mine: good morning', 'mine: good night']
     """
     found = pd.Series([None] * len(rows), index=rows.index, dtype="str")
+    content_at = (lambda at: content[at]) if isinstance(content, np.ndarray) else content
     known_texts = knows_texts(rows)
     for corpus, at in rows.groupby(rows["corpus"].fillna("")).indices.items():
         if known_texts[str(corpus)]:
@@ -146,8 +158,8 @@ def sentences_of(rows: pd.DataFrame, content: np.ndarray | None = None) -> pd.Se
             found.iloc[at] = text.map(
                 lambda said, corpus=corpus: f"{corpus}: {said}", na_action="ignore"
             )
-        elif content is not None:
-            numbers = find_sentences(content[at])
+        elif content_at is not None:
+            numbers = _grouped(np.asarray(at), content_at, _APART)
             known = numbers >= 0
             names = [f"{corpus}: sentence {n}" for n in numbers[known]]
             found.iloc[np.asarray(at)[known]] = names

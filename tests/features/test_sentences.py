@@ -51,6 +51,31 @@ def test_more_utterances_than_are_compared_join_the_nearest_sentence(monkeypatch
     assert adjusted_rand_score(which, find_sentences(content)) > 0.95
 
 
+def test_of_a_large_corpus_a_sample_and_one_block_after_another_are_held(monkeypatch):
+    monkeypatch.setattr("cleser.features.sentences._CLUSTERED", 30)
+    monkeypatch.setattr("cleser.features.sentences.BLOCK", 16)
+    content, which, _ = utterances()
+    rows = pd.DataFrame({"corpus": np.where(np.arange(len(which)) % 2, "a", "b"), "text": None})
+    asked = []
+
+    def content_at(places):
+        asked.append(places.tolist())
+        return content[places]
+
+    assert sentences_of(rows, content_at).equals(sentences_of(rows, content))
+    assert sorted(place for places in asked for place in places) == list(range(len(which)))
+    assert [len(places) for places in asked] == 2 * [30, 16, 14]
+
+
+def test_where_a_sample_repeats_nothing_the_others_are_not_read(monkeypatch):
+    monkeypatch.setattr("cleser.features.sentences._CLUSTERED", 60)
+    content = np.random.default_rng(1).standard_normal((200, 256))
+    rows = pd.DataFrame({"corpus": "a", "text": [None] * 200})
+    asked = []
+    found = sentences_of(rows, lambda at: asked.append(len(at)) or content[at])
+    assert found.isna().all() and asked == [60]
+
+
 @pytest.mark.parametrize("count", [0, 1, 7, 80])
 def test_where_nothing_is_repeated_nothing_is_found(count):
     content = np.random.default_rng(1).standard_normal((count, 256))
