@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -267,6 +268,47 @@ def test_official_test_sets_are_chosen_by_name(tmp_path):
     assert set(one.target["split"]) == {"test2"}
     with pytest.raises(ValueError, match="no official test3 split"):
         Protocol([source], [target], split="official", test=("test3",)).load()
+    with pytest.raises(ValueError, match="no official test3 split"):
+        Protocol([source], [target], split="official", test=("test1", "test3")).load()
+
+
+def test_an_official_test_set_that_lacks_a_class_is_refused(tmp_path):
+    """It would be scored beside the others, over fewer classes; each whole one can be tested alone."""
+    source, target = official(tmp_path, "a", 0), official(tmp_path, "b", 1, ("test1", "test2"))
+    path = target.removeprefix("manifest:")
+    rows = pd.read_csv(path)
+    rows[(rows["split"] != "test2") | (rows["emotion"] != "neutral")].to_csv(path, index=False)
+    said = (
+        r"and test2 holds no neutral \(found anger 2, happiness 2, sadness 2\), expected all of .* "
+        r"\(cleser run --test test1\), .* \(cleser run --labels\)"
+    )
+    with pytest.raises(ValueError, match=said):
+        Protocol([source], [target], split="official").load()
+    with pytest.raises(ValueError, match=r"holds no utterance of \['neutral'"):
+        Protocol([source], [target], split="official", test=("test2",)).load()
+    Protocol([source], [target], split="official", test=("test1",)).load()
+    fewer = ("anger", "happiness", "sadness")
+    both = Protocol([source], [target], split="official", labels=fewer).load()
+    assert set(both.target["split"]) == {"test1", "test2"}
+
+
+def test_an_official_test_set_that_lacks_an_attribute_is_refused(tmp_path):
+    source, target = official(tmp_path, "a", 0), official(tmp_path, "b", 1, ("test", "test2"))
+    for spec in (source, target):
+        path = spec.removeprefix("manifest:")
+        rows = pd.read_csv(path)
+        rows = rows.assign(
+            arousal=np.linspace(-1, 1, len(rows)), valence=np.linspace(1, -1, len(rows))
+        )
+        rows.loc[(rows["corpus"] == "b") & (rows["split"] == "test2"), "valence"] = np.nan
+        rows.to_csv(path, index=False)
+    terms = {"split": "official", "task": "avd"}
+    # No flag chooses the set "test" alone, with which the name of the other begins.
+    with pytest.raises(
+        ValueError, match=r"test2 holds no valence, .* in each: or train .*--attributes"
+    ):
+        Protocol([source], [target], attributes=("arousal", "valence"), **terms).load()
+    Protocol([source], [target], attributes=("arousal",), **terms).load()
 
 
 def test_no_official_split_is_an_error(specs):

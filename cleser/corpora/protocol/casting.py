@@ -54,6 +54,8 @@ def load_cast(protocol: Protocol) -> Cast:
     if cast.scored:
         _check_classes(protocol, "target", protocol.target, cast.target, renamed)
         _check_attributes(protocol, "target", protocol.target, cast.target)
+        if protocol.split == "official":
+            _check_test_sets(protocol, cast.target, everything)
     return cast
 
 
@@ -177,18 +179,15 @@ def _check_classes(
     renamed: dict[str, pd.DataFrame],
 ) -> None:
     """Refuse a class that cannot be learned, or whose recall cannot be computed."""
-    missing = [name for name in protocol.classes if name not in set(rows["emotion"])]
-    if missing:
+    if missing := _missing_classes(protocol, rows):
         by_speakers = protocol.split == "speakers"
         of = _concatenated([renamed[spec] for spec in specs]) if by_speakers else rows
-        counts = of["emotion"].value_counts()
-        found = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
         part = "" if by_speakers else f" part of {without_folders(protocol.split)}"
         unused = "".join(f"; {said}" for said in reasons(_left_out(renamed[s] for s in specs)))
         raise ValueError(
             f"the {role}{part} {list(specs)} holds no utterance of {missing}, expected all of {list(protocol.labels)}; "
-            f"found {found}: map one of them (--map calm=neutral), or train on fewer classes (cleser run --labels)"
-            f"{unused}"
+            f"found {_counts(of['emotion'])}: map one of them (--map calm=neutral), or train on fewer classes "
+            f"(cleser run --labels){unused}"
         )
 
 
@@ -196,12 +195,50 @@ def _check_attributes(
     protocol: Protocol, role: str, specs: tuple[str, ...], rows: pd.DataFrame
 ) -> None:
     """Refuse an attribute with fewer than two values, which can be neither learned nor tested."""
-    known = dict(zip(ATTRIBUTES, (~np.isnan(attributes_of(rows))).sum(0).tolist(), strict=True))
-    if missing := [name for name in protocol.regressed if known[name] < 2]:
+    if missing := _missing_attributes(protocol, rows):
         raise ValueError(
             f"the {role} {list(specs)} has no {' and no '.join(missing)}, expected all of {list(protocol.attributes)}; "
             "narrow them on purpose (--attributes)"
         )
+
+
+def _check_test_sets(protocol: Protocol, tested: pd.DataFrame, everything: pd.DataFrame) -> None:
+    """Refuse an official test set that lacks what another one has: each is also scored by itself, on all classes."""
+    lacks = {
+        str(name): [*_missing_classes(protocol, rows), *_missing_attributes(protocol, rows)]
+        for name, rows in tested.groupby("split")
+    }
+    lacking = [name for name, missing in lacks.items() if missing]
+    if not lacking:
+        return
+    said = []
+    for name in lacking:
+        counts = _counts(everything[everything["split"] == name]["emotion"])
+        found = f" (found {counts})" if protocol.classes else ""
+        said.append(f"{name} holds no {' and no '.join(lacks[name])}{found}")
+    # --test takes all sets whose names begin with what it is given.
+    whole = [n for n in lacks if not any(other.startswith(n) for other in lacking)]
+    others = f"test the others (cleser run --test {' '.join(whole)}), " if whole else ""
+    mapped = "map an emotion (--map calm=neutral), " if protocol.classes else ""
+    raise ValueError(
+        f"the official test sets {list(lacks)} of the target {list(protocol.target)} are also scored one by one, and "
+        f"{'; '.join(said)}, expected all of {[*protocol.classes, *protocol.regressed]} in each: {others}{mapped}or "
+        f"train on fewer (cleser run {'--labels' if protocol.classes else '--attributes'})"
+    )
+
+
+def _counts(emotions: pd.Series[str]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(emotions.value_counts().items()))
+
+
+def _missing_classes(protocol: Protocol, rows: pd.DataFrame) -> list[str]:
+    return [name for name in protocol.classes if name not in set(rows["emotion"])]
+
+
+def _missing_attributes(protocol: Protocol, rows: pd.DataFrame) -> list[str]:
+    """The attributes of which there are fewer than two values."""
+    known = dict(zip(ATTRIBUTES, (~np.isnan(attributes_of(rows))).sum(0).tolist(), strict=True))
+    return [name for name in protocol.regressed if known[name] < 2]
 
 
 def _left_out(manifests: Iterable[pd.DataFrame]) -> list[dict[str, str]]:

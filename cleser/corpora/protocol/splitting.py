@@ -17,6 +17,8 @@ def by_official_parts(cast: Cast) -> Cast:
     source = official_part("source", cast.source, "train", "dev")
     nothing = cast.protocol.target_access == "nothing"
     pool = cast.pool.iloc[:0] if nothing else official_part("target", cast.pool, "train")
+    for name in cast.protocol.test:
+        official_part("target", cast.target, name)
     target = official_part("target", cast.target, *cast.protocol.test)
     return replace(cast, source=source, target=target, pool=pool)
 

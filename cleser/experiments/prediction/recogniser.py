@@ -21,9 +21,11 @@ from cleser.corpora.protocol import Protocol
 from cleser.corpora.recording import RecordingError, read_header
 from cleser.corpora.registry import load_all
 from cleser.evaluation.multi_label import DECIDED_AT
+from cleser.experiments.declared import declared
 from cleser.experiments.export import hub
 from cleser.experiments.fitted import Fitted, Regression, multi_label
 from cleser.experiments.one_sided import choose_normalisation
+from cleser.experiments.prediction.hearings import Hearing, official_hearings
 from cleser.experiments.prediction.recordings import as_utterances, files_in, read_speakers, reasons
 from cleser.experiments.prediction.windows import LONGEST
 from cleser.experiments.saved import SavedRun, no_folder, open_run
@@ -36,6 +38,7 @@ _PORTION: Final = 240.0
 _FILES: Final = 128  # recordings of a portion at most
 # Recordings whose statistics are those of what they say: too few to standardise them by.
 _FEW: Final = 2
+_LABELLED: Final = "only utterances labelled with what it learns, and this looks at no label"
 
 
 class Terms(NamedTuple):
@@ -93,8 +96,10 @@ class Recogniser:
 
         A network has learned from features that the run's protocol standardised, mostly by the other recordings of a
         speaker. Where the speakers of the recordings are known, they are standardised likewise, and a corpus gets the
-        probabilities that the run's own test gives it. By default recordings whose speakers nobody names are
-        measured by the source's statistics instead, and lose by it.
+        probabilities that the run's own test gives it; where that counted other utterances than this can,
+        ``attrs["terms"]`` says which. A run on official splits hears each official part of a corpus as if that one were
+        tested. By default recordings whose speakers nobody names are measured by the source's statistics instead, and
+        lose by it.
 
         Recordings of more than 30 s are cut into windows, each recognised by itself, see
         :func:`cleser.experiments.prediction.windows.cut`; utterances of corpora are not.
@@ -102,7 +107,8 @@ class Recogniser:
         Args:
             paths: Audio files, and folders of such.
             corpora: Specs of corpora to recognise instead, as ``"ravdess:DIR"``; no label of theirs is looked at.
-            split: The official split of the corpora to recognise alone, as ``"test3"``.
+            split: The official split of the corpora to recognise alone, as ``"test3"``. A run on official splits is
+                then given the training part, too, as in its test.
             speakers: Who speaks in each recording: a CSV file, or a table, with the columns ``path, speaker`` and, if
                 wanted, ``language``; see :func:`cleser.experiments.prediction.recordings.read_speakers`.
             language: Language of the recordings, for recipes that compare languages.
@@ -131,8 +137,10 @@ class Recogniser:
                 recording, a language is none, or the folder of alignments holds none of them.
         """
         _check(paths, corpora, speakers, language, together, alone, window, hop)
+        # Parts of corpora are then heard as those of the run's test were.
+        apart = self.run.protocol.split == "official" and bool(corpora) and not (together or alone)
         if corpora:
-            rows = _utterances(corpora, split)
+            rows = _utterances(corpora, split, self.run.protocol if apart else None)
         else:
             files, problems = files_in(paths)
             rows = as_utterances(
@@ -154,22 +162,28 @@ class Recogniser:
         usable = rows if corpora else rows[sound].reset_index(drop=True)
         phones = phones_of(usable, None if alignments is None else str(alignments))
         known = bool(corpora) or speakers is not None
-        terms = self._terms(usable, phones, known=known, together=together, alone=alone)
+        parts = official_hearings(usable, self.run.protocol, split) if apart else []
+        terms = self._terms(
+            usable, phones, parts, split=split, known=known, together=together, alone=alone
+        )
         few = pd.Series(False, usable.index)
         if not corpora and known and not alone and terms.protocol.transductive:
             few = _of_few(usable, terms.protocol)
-        by_source = self._by_source("")
+        rounds = [(part, terms) for part in parts] or [
+            (Hearing(at, at), how)
+            for those, how in ((~few, terms), (few, self._by_source("")))
+            for at in _portions(usable, np.flatnonzero(those), whole=how.together)
+        ]
         shares = torch.full((len(usable), len(self._outputs_named)), torch.nan)
-        for those, how in ((~few, terms), (few, by_source)):
-            places = np.flatnonzero(those)
-            for portion in _portions(usable.iloc[places], whole=how.together):
-                at = places[portion].tolist()
-                part = usable.iloc[at]
-                shares[at], found = self._shares(part, how, [phones[i] for i in at], title)
-                rows["reason"] = rows["reason"].fillna(rows["utterance"].map(found).astype("str"))
+        for hearing, how in rounds:
+            shares[hearing.recognised], found = self._shares(usable, hearing, how, phones, title)
+            rows["reason"] = rows["reason"].fillna(rows["utterance"].map(found).astype("str"))
         unsound = usable["utterance"].isin(rows["utterance"][~sound])
         shares[torch.from_numpy(unsound.to_numpy(bool, copy=True))] = torch.nan
-        table = _with_problems(self._table(rows, usable, shares), rows)
+        table = self._table(rows, usable, shares)
+        if corpora and split is not None:
+            table = table[rows["split"] == split].reset_index(drop=True)
+        table = _with_problems(table, rows)
         table.attrs["terms"] = _said_of(terms, usable, few)
         return table if corpora else table.drop(columns="utterance")
 
@@ -180,28 +194,35 @@ class Recogniser:
         return float("inf") if longest is None else longest / self.run.backbone.rate
 
     def _shares(
-        self, rows: pd.DataFrame, terms: Terms, phones: list[Alignment | None], title: str
+        self,
+        rows: pd.DataFrame,
+        hearing: Hearing,
+        terms: Terms,
+        phones: Sequence[Alignment | None],
+        title: str,
     ) -> tuple[Tensor, dict[str, str]]:
-        """What `_outputs` gives, NaN where there is nothing, and why not, by utterance."""
-        shares = torch.full((len(rows), len(self._outputs_named)), torch.nan)
-        heard = np.zeros(len(rows), dtype=bool)
+        """What `_outputs` gives of what is recognised, NaN where there is nothing, and why not, by utterance."""
+        recognised = rows.iloc[hearing.recognised].reset_index(drop=True)
+        shares = torch.full((len(recognised), len(self._outputs_named)), torch.nan)
+        usable = np.zeros(len(recognised), dtype=bool)
         try:
             dataset = self.run.dataset(
-                rows.reset_index(drop=True),
+                rows.iloc[hearing.heard].reset_index(drop=True),
                 terms.protocol,
-                phones,
+                [phones[i] for i in hearing.heard],
                 title=title,
                 together=terms.together,
             )
         except NothingUsableError as error:  # the recordings of other portions may be
             left_out = error.left_out
         else:
-            found = [self._outputs(n, dataset, terms.together) for n in self.run.networks]
-            heard = rows["utterance"].isin(set(dataset.manifest["utterance"])).to_numpy()
-            shares[torch.tensor(heard)] = torch.stack(found).mean(0)
-            left_out = dataset.left_out
+            left_out, dataset = dataset.left_out, dataset.subset(recognised)
+            usable = recognised["utterance"].isin(set(dataset.manifest["utterance"])).to_numpy()
+            if usable.any():
+                found = [self._outputs(n, dataset, terms.together) for n in self.run.networks]
+                shares[torch.tensor(usable)] = torch.stack(found).mean(0)
         said = {problem["path"]: problem["reason"] for problem in left_out}
-        others = rows[~heard]
+        others = recognised[~usable]
         why = others["path"].map(said).fillna("cannot be used")
         return shares, dict(zip(others["utterance"], why, strict=True))
 
@@ -236,7 +257,9 @@ class Recogniser:
         self,
         rows: pd.DataFrame,
         phones: Sequence[Alignment | None],
+        parts: list[Hearing],
         *,
+        split: str | None,
         known: bool,
         together: bool,
         alone: bool,
@@ -248,7 +271,7 @@ class Recogniser:
         if together:
             return self._as_one_corpus(len(rows), without)
         if known and not alone:
-            return self._as_in_the_test(rows, phones, without)
+            return self._as_in_the_test(rows, phones, parts, split, without)
         if trained.removes_content and self.run.vocabulary.phonemes:
             without = "; what is said is left in them, which the run took out"
         why = "as asked" if alone else "since no speakers were given (--speakers, --together)"
@@ -268,6 +291,7 @@ class Recogniser:
         own = trained.normalisation == "utterance"
         how = "by its own statistics" if own else "by the source's statistics"
         said = f"each recording is standardised {how}, as in the run's test{without}"
+        said += self._adapting_to_others() if together else ""
         return Terms(trained if own else trained.normalised("corpus"), together, said)
 
     def _as_one_corpus(self, count: int, without: str) -> Terms:
@@ -280,20 +304,52 @@ class Recogniser:
         return Terms(terms, True, said)
 
     def _as_in_the_test(
-        self, rows: pd.DataFrame, phones: Sequence[Alignment | None], without: str
+        self,
+        rows: pd.DataFrame,
+        phones: Sequence[Alignment | None],
+        parts: list[Hearing],
+        split: str | None,
+        without: str,
     ) -> Terms:
         """Terms of the run's own test, of which ``"auto"`` is decided for these recordings."""
         run, trained = self.run, self.run.protocol
+        record, heard = run.record(trained, phones), rows
+        if parts:  # of which the run's own come first
+            heard = rows.iloc[parts[0].heard].reset_index(drop=True)
+            phones = [phones[i] for i in parts[0].heard]
         settled, note = choose_normalisation(
-            trained, run.one_sided, rows, run.backbone, phones, run.record(trained, phones)
+            trained, run.one_sided, heard, run.backbone, phones, record
         )
-        if trained.split == "official" and settled.normalisation != "utterance":
-            without += "; the run's test did not count the official development part, and this does"
+        divided = bool(parts) and bool(rows["split"].notna().any())
+        how = self._as_tested(settled, note)
+        if divided:
+            how += ", each official part by itself and the training part"
         said = (
-            f"recordings are standardised {self._as_tested(settled, note)}: "
-            f"{_counts(rows)}; their labels depend on one another{without}"
+            f"recordings are standardised {how}: {_counts(rows)}; their labels depend on one "
+            f"another{without}{self._unlike_the_test(divided, split)}"
         )
         return Terms(settled, True, said)
+
+    def _unlike_the_test(self, divided: bool, split: str | None) -> str:
+        """What counts among these recordings and did not in the run's test, for the end of a sentence."""
+        trained, said = self.run.protocol, ""
+        if trained.by_folds:
+            said += "; the run's test counted the training and test parts of its fold, and this all that is given"
+        elif trained.split == "official" and not divided:
+            said += "; the run's test counted the official training part and what it tested, and this all that is given"
+        elif trained.split != "official" and split is not None:
+            said += f"; of the corpora this counts {split} alone"
+        if trained.pool == "labels":
+            said += f"; the run's test counted {_LABELLED}"
+        elif trained.split != "speakers":
+            said += f"; of what it tested, the run counted {_LABELLED}"
+        return said + self._adapting_to_others()
+
+    def _adapting_to_others(self) -> str:
+        """What a run that adapts to what it recognises did not adapt to, for the end of a sentence."""
+        if not declared(self.run.config).adapts_to_test:
+            return ""
+        return f"; the run adapted to {_LABELLED}"
 
     def _by_source(self, why: str) -> Terms:
         """Terms that standardise by the source's statistics: no label depends on the other recordings."""
@@ -387,16 +443,28 @@ def _check(
         )
 
 
-def _utterances(corpora: Sequence[str], split: str | None = None) -> pd.DataFrame:
-    """The manifests of some corpora without their labels, and where each utterance ends in seconds."""
+def _utterances(
+    corpora: Sequence[str], split: str | None, divided_as: Protocol | None
+) -> pd.DataFrame:
+    """The manifests of some corpora without their labels, and where each utterance ends in seconds.
+
+    Args:
+        corpora: Their specs.
+        split: The official split that is wanted; None for all.
+        divided_as: The protocol by which a split is heard together with others, which are then there, too.
+    """
     rows = load_all(corpora, labels=False)
     if split is not None:
-        found = sorted(rows["split"].dropna().unique())
-        rows = rows[rows["split"] == split].reset_index(drop=True)
-        if rows.empty:
+        wanted = rows["split"] == split
+        if not wanted.any():
+            found = sorted(rows["split"].dropna().unique())
             raise ValueError(
                 f"{', '.join(corpora)}: no utterance is of the split {split!r}, found {found}"
             )
+        if divided_as is not None:
+            (hearing,) = official_hearings(rows, divided_as, split)
+            wanted[hearing.heard] = True
+        rows = rows[wanted].reset_index(drop=True)
     rows["emotion"] = pd.Series([None] * len(rows), dtype="str")
     return rows.assign(until=[_end(p, e) for p, e in zip(rows["path"], rows["end"], strict=True)])
 
@@ -421,19 +489,20 @@ def _end(path: str, end: float) -> float:
         return float("nan")
 
 
-def _portions(rows: pd.DataFrame, *, whole: bool) -> Iterator[list[int]]:
-    """Positions of all recordings, or else of a bounded amount of sound at a time."""
-    if whole and len(rows):
-        yield list(range(len(rows)))
+def _portions(rows: pd.DataFrame, at: np.ndarray, *, whole: bool) -> Iterator[list[int]]:
+    """These positions of recordings, all of them or else a bounded amount of sound at a time."""
+    if whole and len(at):
+        yield at.tolist()
         return
     portion: list[int] = []
     total = 0.0
-    for i, seconds in enumerate((rows["until"] - rows["start"]).tolist()):
-        if portion and (total + seconds > _PORTION or len(portion) == _FILES):
+    seconds = (rows["until"] - rows["start"]).tolist()
+    for i in at.tolist():
+        if portion and (total + seconds[i] > _PORTION or len(portion) == _FILES):
             yield portion
             portion, total = [], 0.0
         portion.append(i)
-        total += seconds
+        total += seconds[i]
     if portion:
         yield portion
 
