@@ -71,6 +71,17 @@ def test_threads_wait_passively_unless_the_user_says_otherwise(given, used):
     assert done.stdout.split()[-1] == used
 
 
+def test_a_reader_that_has_seen_enough_is_no_error():
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as printed:
+        done = subprocess.run(
+            [sys.executable, "-m", "cleser", "submit", "--help"],
+            stdout=printed, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
+
+
 def test_the_version(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"cleser {cleser.__version__}\n"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import platform
+import select
 import signal
 import sys
 import threading
@@ -81,6 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _terminated_as_interrupted():
             return dispatch(args)
     except (ValueError, ImportError, OSError) as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            return 128 + signal.SIGPIPE
         if verbose:
             traceback.print_exc()
         said = Text.assemble(("error:", "bold red"), f" {_sentence(error)}")
@@ -91,6 +94,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 128 + (signal.SIGTERM if isinstance(signalled, _Terminated) else signal.SIGINT)
     finally:
         stderr.quiet = before
+
+
+def _nobody_reads() -> bool:
+    """Whether the reader of what is printed has ended, as ``head`` does; no other pipe (of a worker, say) is meant."""
+    output = select.poll()
+    output.register(sys.stdout, 0)
+    if not output.poll(0):  # what it tells unasked: an error, or that the other end is closed
+        return False
+    # Or Python would try once more when it ends, and complain.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 class _Terminated(KeyboardInterrupt):
