@@ -1177,6 +1177,20 @@ FAULTS = (
         _DESCRIPTORS,
     ),
     Fault(
+        "Hammarberg's index has another upper edge",
+        "speech/backbones/acoustic.py",
+        "balance(band(2000, 5000).amax(-1),",
+        "balance(band(2000, 6500).amax(-1),",
+        _DESCRIPTORS,
+    ),
+    Fault(
+        "silence begins at the floor",
+        "speech/backbones/acoustic.py",
+        "level > loud - self.silence",
+        "level > loud - self.noise_floor",
+        "tests/speech/test_acoustic.py",
+    ),
+    Fault(
         "slopes have the other sign",
         "speech/backbones/acoustic.py",
         "(hertz - hertz.mean()) / 1000",
