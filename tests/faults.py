@@ -731,6 +731,13 @@ FAULTS = (
     ),
     # Anchors
     Fault(
+        "the last channels alone are compared",
+        "anchors/consistency.py",
+        "product[part] += ",
+        "product[part] = ",
+        "tests/anchors/test_consistency.py",
+    ),
+    Fault(
         "the spread is that of a sample",
         "anchors/moments.py",
         "np.sqrt(spread[c] / count)",
