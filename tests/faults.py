@@ -731,6 +731,13 @@ FAULTS = (
     ),
     # Anchors
     Fault(
+        "the last channels alone are compared",
+        "anchors/consistency.py",
+        "product[part] += ",
+        "product[part] = ",
+        "tests/anchors/test_consistency.py",
+    ),
+    Fault(
         "the spread is that of a sample",
         "anchors/moments.py",
         "np.sqrt(spread[c] / count)",
@@ -1182,6 +1189,20 @@ FAULTS = (
         "balance(band(2000, 5000).amax(-1), band(0, 2000).amax(-1))",
         "balance(band(2000, 5000).sum(-1), band(0, 2000).sum(-1))",
         _DESCRIPTORS,
+    ),
+    Fault(
+        "Hammarberg's index has another upper edge",
+        "speech/backbones/acoustic.py",
+        "balance(band(2000, 5000).amax(-1),",
+        "balance(band(2000, 6500).amax(-1),",
+        _DESCRIPTORS,
+    ),
+    Fault(
+        "silence begins at the floor",
+        "speech/backbones/acoustic.py",
+        "level > loud - self.silence",
+        "level > loud - self.noise_floor",
+        "tests/speech/test_acoustic.py",
     ),
     Fault(
         "slopes have the other sign",

@@ -300,6 +300,12 @@ def test_the_lists_of_a_command_are_known_by_their_types():
     assert list_flags(Whole, "a.") == {"--a.inner-part.some", "--a.names"}
 
 
+@pytest.mark.parametrize("layers", [["all", "3"], ["3", "all"], ["0", "middle"], ["all", "all"]])
+def test_names_of_layers_stand_alone(layers):
+    with pytest.raises(ValueError, match="beside others, expected all, lower, middle and upper to"):
+        with_layers("owner/model", layers)
+
+
 @pytest.mark.parametrize("layers", ["9:4", "4:4", "4:x"])
 def test_layers_that_are_none_are_named(layers):
     with pytest.raises(ValueError, match=f"--layers holds '{layers}', expected all, numbers"):

@@ -6,13 +6,14 @@ encode emotion alike in different corpora. This is a statistic for it, ours, wit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, combinations_with_replacement
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 
 from cleser.multiple_tests import holm
 
@@ -20,6 +21,8 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 _LABELS = ("phoneme", "emotion", "language", "speaker", "utterance")
 _CHUNK = 200  # permutations at once
+_VALUES = 1 << 22  # features in double precision at once
+_NARROWEST = 16  # channels of a block, however many phones there are
 
 
 @dataclass(frozen=True)
@@ -94,25 +97,20 @@ def emotion_consistency(
     >>> bool(found.overall > 0.9), found.p_overall
     (True, 0.01)
     """
-    x, of = _checked(features, labels)
-    x, of = _with_shared_emotions(x, of)
-    x = _by_speaker(x, of)
+    x, kept, of = _checked(features, labels)
+    kept, of = _with_shared_emotions(kept, of)
     utterances, which = np.unique(of["utterance"], return_inverse=True)
     plan = _Plan.of(of, which, len(utterances), permutations, seed)
-    cells = _compact(of["phoneme"] * (of["language"].max() + 1) + of["language"])
-    x = x - _means(x, cells)[cells]
-    if relative:
-        x = x - _means(x, which)[which]
-        x = x - _means(x, cells)[cells]
     phonemes = _frequent(of, minimum)
     if not len(phonemes):
         raise ValueError(
             f"no phoneme has {minimum} phones in each emotion of each language, expected one at least"
         )
-    observed, chance = zip(
-        *(_statistics(x[of["phoneme"] == p], which[of["phoneme"] == p], plan) for p in phonemes),
-        strict=True,
-    )
+    spoken = [_Spoken.of(which, of["phoneme"] == p, plan) for p in phonemes]
+    for block in _centred_blocks(x, kept, of, which, relative=relative):
+        for one in spoken:
+            one.add(block)
+    observed, chance = zip(*(one.statistics() for one in spoken), strict=True)
     from scipy.stats import false_discovery_control  # noqa: PLC0415  (slow to load)
 
     by_emotion = np.stack(observed)
@@ -162,39 +160,125 @@ class _Plan:
         return cls(rows, language, int(emotion.max()) + 1, int(language.max()) + 1)
 
 
-def _statistics(x: Floats, which: Integers, plan: _Plan) -> tuple[Floats, Floats]:
-    """One phoneme's cosines of each emotion as observed [E], and their mean under each permutation [R]."""
-    members, row = np.unique(which, return_inverse=True)
-    sums = np.zeros((len(members), x.shape[1]))
-    np.add.at(sums, row, x)
-    counts = np.bincount(row).astype(float)
-    cosines = []
-    for begin in range(0, len(plan.emotions), _CHUNK):
-        emotions = plan.emotions[begin : begin + _CHUNK][:, members]
-        contrasts = [
-            _contrasts(emotions, plan.n_emotions, sums, counts, plan.languages[members] == language)
-            for language in range(plan.n_languages)
-        ]
-        pairs = [(a * b).sum(-1) for a, b in combinations(contrasts, 2)]
-        cosines.append(np.mean(pairs, axis=0))  # [r, E]
-    found = np.concatenate(cosines)
-    return found[0], found[1:].mean(1)
+def _centred_blocks(
+    x: npt.NDArray[Any], kept: Integers, of: _Of, which: Integers, *, relative: bool
+) -> Iterator[Floats]:
+    """Some channels of the kept phones after the other, each standardised by speaker and without its cell's mean.
+
+    No channel is asked about another one: in double precision, and several times over, all of them took several times
+    the memory of the features.
+    """
+    speakers = _Groups.of(of["language"] * (of["speaker"].max() + 2) + of["speaker"] + 1)
+    cells = _Groups.of(of["phoneme"] * (of["language"].max() + 1) + of["language"])
+    spoken = _Groups.of(which)
+    width = max(_VALUES // len(kept), _NARROWEST)
+    for begin in range(0, x.shape[1], width):
+        block: Floats = x[:, begin : begin + width][kept].astype(np.float64, copy=False)
+        speakers.centre(block)
+        deviation = np.sqrt(speakers.means(block**2))
+        block /= np.where(deviation > 0, deviation, 1)[speakers.group]
+        cells.centre(block)
+        if relative:
+            spoken.centre(block)
+            cells.centre(block)
+        yield block
 
 
-def _contrasts(
-    emotions: Integers, n_emotions: int, sums: Floats, counts: Floats, inside: npt.NDArray[np.bool_]
-) -> Floats:
-    """Directions of the contrasts in one language, [r, E, D]; zero where an emotion does not occur."""
-    hot = (emotions[:, None, inside] == np.arange(n_emotions)[:, None]).astype(float)
-    number = hot @ counts[inside]
-    mean = (hot @ sums[inside]) / np.maximum(number, 1)[..., None]
-    norm = np.linalg.norm(mean, axis=-1, keepdims=True)
-    direction: Floats = np.divide(mean, norm, out=np.zeros_like(mean), where=norm > 0)
-    return direction
+@dataclass(frozen=True)
+class _Groups:
+    """Groups of rows."""
+
+    group: Integers  # of each row, [S]
+    adding: csr_array  # sums the rows of each group, [G, S]
+    sizes: Floats  # [G, 1]
+
+    @classmethod
+    def of(cls, codes: Integers) -> _Groups:
+        group = _compact(codes)
+        return cls(group, _adding(group, np.arange(len(group)), len(group)), _sizes(group))
+
+    def means(self, x: Floats) -> Floats:
+        found: Floats = self.adding @ x / self.sizes
+        return found
+
+    def centre(self, x: Floats) -> None:
+        """Take the mean of its group from each row, in place."""
+        x -= self.means(x)[self.group]
 
 
-def _checked(features: npt.ArrayLike, labels: Mapping[str, npt.ArrayLike]) -> tuple[Floats, _Of]:
-    x = np.asarray(features, dtype=np.float64)
+def _adding(group: Integers, rows: Integers, count: int) -> csr_array:
+    """The matrix [G, count] that sums these rows of ``count`` by their group."""
+    return csr_array((np.ones(len(rows)), (group, rows)), shape=(group.max() + 1, count))
+
+
+def _sizes(group: Integers) -> Floats:
+    return np.bincount(group).astype(np.float64)[:, None]
+
+
+@dataclass(frozen=True)
+class _Spoken:
+    """One phoneme's phones, and what is known of its contrasts c so far: their inner products over channels."""
+
+    adding: csr_array  # sums the phones of each of its utterances, [M, S]
+    counts: Floats  # phones in each of its utterances, [M, 1]
+    emotions: Integers  # of its utterances as they are (first) and permuted, [1 + R, M]
+    inside: list[npt.NDArray[np.bool_]]  # whether an utterance is of the language, [M] for each
+    n_emotions: int
+    products: dict[
+        tuple[int, int], Floats
+    ]  # of two languages' contrasts, or of one with itself, [1 + R, E]
+
+    @classmethod
+    def of(cls, which: Integers, where: npt.NDArray[np.bool_], plan: _Plan) -> _Spoken:
+        members, row = np.unique(which[where], return_inverse=True)
+        shape = (len(plan.emotions), plan.n_emotions)
+        pairs = combinations_with_replacement(range(plan.n_languages), 2)
+        return cls(
+            _adding(row, np.flatnonzero(where), len(where)),
+            _sizes(row),
+            plan.emotions[:, members],
+            [plan.languages[members] == language for language in range(plan.n_languages)],
+            plan.n_emotions,
+            {pair: np.zeros(shape) for pair in pairs},
+        )
+
+    def add(self, block: Floats) -> None:
+        """Add what further channels of all phones [S, W] have to the products."""
+        sums = self.adding @ block
+        for begin in range(0, len(self.emotions), _CHUNK):
+            part = slice(begin, begin + _CHUNK)
+            contrasts = [self._contrasts(self.emotions[part], sums, of) for of in self.inside]
+            for (one, other), product in self.products.items():
+                product[part] += (contrasts[one] * contrasts[other]).sum(-1)
+
+    def _contrasts(self, emotions: Integers, sums: Floats, of: npt.NDArray[np.bool_]) -> Floats:
+        """Contrasts in one language, [r, E, W]; zero where an emotion does not occur."""
+        hot = (emotions[:, None, of] == np.arange(self.n_emotions)[:, None]).astype(float)
+        contrasts: Floats = hot @ sums[of]
+        contrasts /= np.maximum(hot @ self.counts[of], 1)
+        return contrasts
+
+    def statistics(self) -> tuple[Floats, Floats]:
+        """Cosines of each emotion as observed [E], and their mean under each permutation [R]."""
+        norms = [np.sqrt(self.products[one, one]) for one in range(len(self.inside))]
+        cosines = []
+        for one, other in combinations(range(len(norms)), 2):
+            both = norms[one] * norms[other]
+            cosine = np.divide(
+                self.products[one, other], both, out=np.zeros_like(both), where=both > 0
+            )
+            cosines.append(cosine)
+        found = np.mean(cosines, axis=0)  # [1 + R, E]
+        return found[0], found[1:].mean(1)
+
+
+def _checked(
+    features: npt.ArrayLike, labels: Mapping[str, npt.ArrayLike]
+) -> tuple[npt.NDArray[Any], Integers, _Of]:
+    """Features as they are, and the rows and labels of those phones of which all is known."""
+    x = np.asarray(features)
+    if x.dtype.kind != "f":
+        x = x.astype(np.float64)
     missing = [name for name in _LABELS if name not in labels]
     if missing:
         raise ValueError(f"labels lack {missing}, found {list(labels)}")
@@ -204,15 +288,14 @@ def _checked(features: npt.ArrayLike, labels: Mapping[str, npt.ArrayLike]) -> tu
         raise ValueError(
             f"features have the shape {x.shape} and labels {shapes}, expected [S, D] and [S]"
         )
-    if not np.isfinite(x).all():
-        raise ValueError(
-            f"the features of phone {int((~np.isfinite(x)).any(1).argmax())} are not finite"
-        )
+    for phone, row in enumerate(x):  # all at once would take a mask of their shape
+        if not np.isfinite(row).all():
+            raise ValueError(f"the features of phone {phone} are not finite")
     known = np.all([of[name] >= 0 for name in _LABELS if name != "speaker"], axis=0)
-    return x[known], {name: values[known] for name, values in of.items()}
+    return x, np.flatnonzero(known), {name: values[known] for name, values in of.items()}
 
 
-def _with_shared_emotions(x: Floats, of: _Of) -> tuple[Floats, _Of]:
+def _with_shared_emotions(rows: Integers, of: _Of) -> tuple[Integers, _Of]:
     languages = np.unique(of["language"])
     if len(languages) < 2:
         raise ValueError(f"found {len(languages)} languages, expected two at least")
@@ -221,20 +304,7 @@ def _with_shared_emotions(x: Floats, of: _Of) -> tuple[Floats, _Of]:
     if len(shared) < 2:
         raise ValueError(f"the languages share {len(shared)} emotions, expected two at least")
     kept = np.isin(of["emotion"], list(shared))
-    return x[kept], {name: values[kept] for name, values in of.items()}
-
-
-def _by_speaker(x: Floats, of: _Of) -> Floats:
-    groups = _compact(of["language"] * (of["speaker"].max() + 2) + of["speaker"] + 1)
-    centred = x - _means(x, groups)[groups]
-    deviation = np.sqrt(_means(centred**2, groups))
-    return centred / np.where(deviation > 0, deviation, 1)[groups]
-
-
-def _means(x: Floats, groups: Integers) -> Floats:
-    sums = np.zeros((groups.max() + 1, x.shape[1]))
-    np.add.at(sums, groups, x)
-    return sums / np.maximum(np.bincount(groups), 1)[:, None]
+    return rows[kept], {name: values[kept] for name, values in of.items()}
 
 
 def _compact(codes: Integers) -> Integers:

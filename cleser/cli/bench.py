@@ -136,7 +136,13 @@ def _run(
     """The table, and the exit status: 1 if a cell failed, so that a script notices."""
     from cleser.experiments.bench import run_matrix
     from cleser.progress import say_always
+    from cleser.training.processes import processes
 
+    together = processes().num_processes
+    if workers > 1 and together > 1:
+        raise ValueError(
+            f"found --workers {workers} in each of {together} processes that work together, expected one of both"
+        )
     failures = []
 
     def tell(said: str) -> None:
@@ -153,13 +159,19 @@ def _run(
 def _show_rows(table: pd.DataFrame, out: Path) -> None:
     """A row a run, and why it has no difference where the recipes lack what it would be to."""
     from cleser.experiments.bench.table import absent_references, readable
+    from cleser.training.processes import leads
 
     _show(readable(table).set_index("direction"), out)
-    if absent := absent_references(table):
+    absent = absent_references(table)
+    if absent and leads():
         console.print(f"no differences: they are to {', '.join(absent)}, not among --recipes")
 
 
 def _show(table: pd.DataFrame, out: Path) -> None:
+    from cleser.training.processes import leads
+
+    if not leads():
+        return
     console.print(table.to_string(na_rep="–"), highlight=False, soft_wrap=True)
     console.print(f"tables: {out / 'table.csv'}, table.html, table.tex")
 

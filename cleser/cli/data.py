@@ -54,6 +54,7 @@ def data_audit(
     """
     from cleser.corpora.audit import audit_parts
     from cleser.corpora.manifest import problems
+    from cleser.files import write_text
     from cleser.progress import track
 
     tables = {"train": train, "dev": dev, "test": test, "split": split}
@@ -66,8 +67,7 @@ def data_audit(
         found = audit_parts(parts, voices=alike, advance=lambda: advance(1))
     _show(parts, found)
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        found.pairs.to_csv(out, index=False)
+        write_text(out, found.pairs.to_csv(index=False))
         console.print(f"{len(found.pairs)} pairs: {out}", highlight=False, soft_wrap=True)
     return 1 if found.refused else 0
 

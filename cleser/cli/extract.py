@@ -35,9 +35,9 @@ def extract(
     Args:
         corpora: Corpora, each as NAME:FOLDER.
         backbone: acoustic, or a model of transformers as NAME_OR_PATH,layers=0+6+12,dtype=bfloat16.
-        layers: Layers of the backbone to keep: all, numbers as 0 3 6, 4:9 for 4 to 8, or half of them (lower, middle or
-            upper). To use them, give cleser run the backbone as NAME,layers=0+3+6. A store of all layers also serves
-            runs on some of them.
+        layers: Layers of the backbone to keep: all; numbers as 0 3 6, 4:9 for 4 to 8; or half of them (lower, middle or
+            upper). Negative numbers count from the end: --layers=-1 is the last layer. To use them, give cleser run the
+            backbone as NAME,layers=0+3+6. A store of all layers also serves runs on some of them.
         tokens: What is kept in addition to each utterance's summary: phones if there are alignments, and otherwise
             segments of .1 s (phone); segments of .1 s everywhere (uniform); or nothing (none).
         statistics: Statistics over the frames of each token and utterance; recipes need both.
@@ -134,8 +134,10 @@ def with_layers(backbone: str, layers: Sequence[str]) -> str:
     'microsoft/wavlm-large,dtype=bfloat16,layers=4+5+6+12'
     >>> with_layers("microsoft/wavlm-large", ["middle"])
     'microsoft/wavlm-large,layers=middle'
+    >>> with_layers("microsoft/wavlm-large", ["0", "-1"])  # the first and the last
+    'microsoft/wavlm-large,layers=0+-1'
     """
-    from cleser.speech.backbones.spec import ACOUSTIC, BackboneSpec
+    from cleser.speech.backbones.spec import ACOUSTIC, PARTS, BackboneSpec
 
     if list(layers) == ["all"]:
         return backbone
@@ -149,9 +151,14 @@ def with_layers(backbone: str, layers: Sequence[str]) -> str:
         return str(spec.having("layers", layers[0]))
     numbers: list[int] = []
     for part in layers:
+        if part in ("all", *PARTS):
+            raise ValueError(
+                f"--layers holds {part!r} beside others, expected all, lower, middle and upper to stand alone"
+            )
         first, colon, last = part.partition(":")
         wrong = ValueError(
-            f"--layers holds {part!r}, expected all, numbers, a range as 4:9, lower, middle or upper"
+            f"--layers holds {part!r}, expected all, numbers (-1 is the last layer), a range as 4:9, lower, middle "
+            "or upper"
         )
         try:
             meant = range(int(first), int(last)) if colon else [int(first)]

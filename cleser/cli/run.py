@@ -40,10 +40,13 @@ def tune(args: list[str]) -> None:
     from cleser.evaluation.run_files import CONFIG
     from cleser.files import write_text
     from cleser.settings import as_yaml
+    from cleser.training.processes import leads
 
     out = asked.arguments.out
     selection = asked.select(asked.choices(), out)
     chosen, _ = selection.apply(asked.experiment, asked.config)
+    if not leads():
+        return
     write_text(out / CONFIG, as_yaml(chosen.settings()))
     again = ["--config", str(out / CONFIG), "--out", str(out / "run")]
     console.print("now: " + shlex.join(["cleser", "run", asked.experiment.recipe, *again]))
@@ -149,9 +152,12 @@ def run_and_show(experiment: Experiment, config: Any) -> None:
 
 
 def show_run(experiment: Experiment, results: dict[str, Any]) -> None:
-    """Print a finished run's result, and write its report."""
+    """Print a finished run's result, and write its report; of several processes the main one does."""
     from cleser.evaluation import Run, report, show_results
+    from cleser.training.processes import leads
 
+    if not leads():
+        return
     console.print(show_results(results))
     if not Run(experiment.out).scored:
         listed = ["--corpus", *experiment.protocol.target, "--csv", "emotions.csv"]

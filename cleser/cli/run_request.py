@@ -113,6 +113,7 @@ class RunRequest:
             ValueError: The target is among them, the run itself would be refused, or a trial has failed.
         """
         from cleser.experiments.selection import select_by_transfer
+        from cleser.training.processes import leads
 
         if self.arguments.search == "grid":
             refuse_idle({"--trials": self.details["--trials"]}, "--search random or optuna")
@@ -126,7 +127,8 @@ class RunRequest:
             self.experiment, self.config, choices, self._pool, out,
             seeds=self.arguments.selection_seeds, singly=len(protocol.source) == 1,
         )  # fmt: skip
-        console.print(found.shown, highlight=False, soft_wrap=True)
+        if leads():
+            console.print(found.shown, highlight=False, soft_wrap=True)
         return found
 
     def noted(self, note: str) -> Experiment:

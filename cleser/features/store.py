@@ -116,16 +116,21 @@ class PooledStore:
         path = Path(folder) / "settings.json"
         try:
             found = json.loads(path.read_text())
-            kind = found.pop("format", 1)
-            settings = StoreSettings(**found)
         except FileNotFoundError as error:
             raise ValueError(f"{path}: not found, expected the folder of a store") from error
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{path}: {error}, expected the settings of a store") from error
-        if kind != FORMAT:
+        except ValueError as error:
+            raise ValueError(f"{path}: holds no JSON, expected the settings of a store") from error
+        if not isinstance(found, dict):
+            raise ValueError(f"{path}: holds {found!r}, expected the settings of a store")
+        # Before the settings are read, which another format may call otherwise.
+        if (kind := found.pop("format", 1)) != FORMAT:
             raise ValueError(
                 f"{path}: found a store of format {kind}, expected {FORMAT}: extract anew, into another folder"
             )
+        try:
+            settings = StoreSettings(**found)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}: {error}, expected the settings of a store") from error
         return cls(Path(folder), settings)
 
     def refresh(self) -> None:

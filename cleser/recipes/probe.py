@@ -29,6 +29,7 @@ On the command line::
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,7 +157,7 @@ class Probe:
         if len(prior):
             found = cls._classifier(config, source, target, prior)
         else:
-            width = source.summaries()[:1].numel()
+            width = math.prod(source.shape)
             nothing = torch.zeros(0, width, dtype=torch.float64)
             found = cls(nothing, nothing[:, 0])
         if attributes:

@@ -19,6 +19,11 @@ def processes() -> PartialState:
     return PartialState(cpu=on_cpu())
 
 
+def leads() -> bool:
+    """Whether this process is the one that prints and writes what all have done."""
+    return bool(processes().is_main_process)
+
+
 def local_processes() -> int:
     """How many of the training processes share this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", processes().num_processes))

@@ -148,7 +148,8 @@ class Recipe(nn.Module, ABC):
         Args:
             epoch: Number of the epoch that begins, from 0 on.
             source: Labelled utterances to learn from, N; ``source.labels["emotion"]`` is int64 [N],
-                ``source.summaries()`` are their standardised features [N, L, C], and
+                ``source.summary_blocks()`` are their standardised features, some utterances [n, L, C] after the other
+                (all at once may not fit into memory), and
                 :func:`~cleser.training.recognition.embedded` gives what the recipe makes of them now.
             dev: Labelled utterances that are not learned from, by which epochs are compared.
             target: The target's utterances, M, whose emotions are unknown (−1); None where :attr:`sees_target` is false

@@ -1,5 +1,6 @@
 """The statistic is what its equation says, finds what was planted, and nothing where nothing is."""
 
+import tracemalloc
 from itertools import combinations
 
 import numpy as np
@@ -66,6 +67,36 @@ def test_the_statistic_is_its_equation():
     for p in range(6):
         counts = [((of["phoneme"] == p) & (of["language"] == k)).sum() for k in (0, 1)]
         assert found.tokens[p] == min(counts)
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_channels_may_be_gone_over_in_blocks(relative, monkeypatch):
+    """Of 20 channels, 16, and then the others; the features stay as they are."""
+    x, of = simulate(0, shared=(0, 1), own=(2,), dim=20)
+    given = x.copy()
+    whole = emotion_consistency(x, of, permutations=99, relative=relative)
+    monkeypatch.setattr("cleser.anchors.consistency._VALUES", 1)
+    found = emotion_consistency(x, of, permutations=99, relative=relative)
+    np.testing.assert_allclose(found.by_emotion, whole.by_emotion, rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(found.p, whole.p)
+    np.testing.assert_array_equal(x, given)
+    if not relative:
+        np.testing.assert_allclose(
+            found.statistic, [by_hand(x, of, p) for p in range(6)], atol=1e-10
+        )
+
+
+def test_it_takes_less_memory_than_the_features(monkeypatch):
+    """Of 24 MB in single precision, blocks of 1 MB in double are made; all of them would be 48 MB."""
+    monkeypatch.setattr("cleser.anchors.consistency._VALUES", 1 << 17)
+    _, of = simulate(0)
+    rows = len(of["phoneme"])
+    x = np.random.default_rng(0).standard_normal((rows, 6_000_000 // rows), dtype=np.float32)
+    tracemalloc.start()
+    emotion_consistency(x, of, permutations=5, relative=True)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < x.nbytes / 2
 
 
 def test_three_languages_are_compared_in_pairs():

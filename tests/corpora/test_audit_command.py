@@ -61,11 +61,17 @@ def test_a_copy_in_two_corpora_is_refused_and_one_within_is_noted(corpora, tmp_p
     write(tmp_path / "b/s0-sadness-0.wav", 0.5 * babble(2))  # a/s0-neutral-0, quieter
     (tmp_path / "b/s1-anger-0.wav").write_text("no sound")
     out = tmp_path / "found" / "pairs.csv"
+    out.parent.mkdir()
+    (out.parent / "before.csv").write_text("an earlier table\n")
+    out.hardlink_to(out.parent / "before.csv")
     assert main(["data", "audit", *corpora, "--out", str(out)]) == 1
     found = said(capsys)
     assert "note: identical sound under several names, once: a/s0-anger-0 = a/s1-anger-0" in found
     assert "refused: once the same recording, re-encoded, stands in a and b" in found
     assert "b/s1-anger-0.wav cannot be read" in found
+    assert (
+        out.parent / "before.csv"
+    ).read_text() == "an earlier table\n"  # replaced, and not written over
     pairs = pd.read_csv(out)
     assert pairs["kind"].tolist() == ["exact", "near"]
     assert pairs["other_path"].tolist()[1].endswith("b/s0-sadness-0.wav")

@@ -126,6 +126,18 @@ def test_every_two_parts_that_share_a_sound_have_a_pair(tmp_path):
     assert linked == {*same, *near}
 
 
+def test_the_comparing_says_how_far_it_has_come(tmp_path, monkeypatch, capsys):
+    """Of four near copies each two are compared, after all have been read."""
+    monkeypatch.setattr("cleser.progress._SECONDS", 0.0)
+    sound = babble(0)
+    paths = [write(tmp_path / f"{i}.wav", 0.9**i * sound) for i in range(4)]
+    assert len(find_copies(table(*paths)).near) == 6
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("comparing")]
+    assert [line.partition(",")[0] for line in said] == [
+        f"comparing alike recordings: {i} of 6 ({i / 6:.0%})" for i in range(1, 7)
+    ]
+
+
 def test_floats_that_differ_are_not_identical(tmp_path):
     """Read as integers, floats below one would all be zero."""
     paths = [write(tmp_path / f"{s}.wav", babble(s), subtype="FLOAT") for s in (0, 1)]

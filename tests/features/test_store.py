@@ -154,6 +154,18 @@ def test_a_store_of_another_format_is_refused_and_not_misread(tmp_path):
     for way in (PooledStore.open, lambda folder: PooledStore.create(folder, SETTINGS)):
         with pytest.raises(ValueError, match="found a store of format 1, expected 2: extract anew"):
             way(tmp_path)
+    path.write_text(json.dumps({**kept, "format": 3, "new": 1}))
+    with pytest.raises(ValueError, match="found a store of format 3, expected 2: extract anew"):
+        PooledStore.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("", "holds no JSON"), ("[]", r"holds \[\]"), ("{", "holds no JSON")]
+)
+def test_settings_that_are_none_are_named(tmp_path, text, said):
+    (tmp_path / "settings.json").write_text(text)
+    with pytest.raises(ValueError, match=f"{said}, expected the settings of a store"):
+        PooledStore.open(tmp_path)
 
 
 @pytest.mark.parametrize("how", [{}, {"layers": [7, 0]}, {"dtype": torch.float64}])
@@ -235,7 +247,7 @@ def test_errors_say_what_was_found(tmp_path):
     for name in ("", "a/b", "merged-0"):
         with pytest.raises(ValueError, match="worker is"):
             store.writer(name)
-    (tmp_path / "settings.json").write_text('{"layers": [0]}')
+    (tmp_path / "settings.json").write_text('{"format": 2, "layers": [0]}')
     with pytest.raises(ValueError, match="expected the settings of a store"):
         PooledStore.open(tmp_path)
     for broken in ({"layers": ()}, {"layers": (1, 1)}, {"dim": 0}, {"dtype": "int8"}):

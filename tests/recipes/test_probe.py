@@ -204,6 +204,17 @@ def test_attributes_are_learned_without_any_emotion():
     assert again.predict(nobody)[0].shape == (60, 0)
 
 
+def test_features_are_read_once_where_attributes_alone_are_learned(monkeypatch):
+    """Before, all were read to learn how wide they are."""
+    source = dataset(0)
+    source.labels["attributes"] = torch.rand(60, 1)
+    read = []
+    whole = Dataset.summaries
+    monkeypatch.setattr(Dataset, "summaries", lambda self: read.append(1) or whole(self))
+    found = Probe.fit(ProbeConfig(rounds=0), source, None, torch.zeros(0), ["valence"])
+    assert found.weights.shape == (0, 6) and len(read) == 1
+
+
 def test_a_recoloured_source_is_learned_from_and_the_target_stays():
     """As if the user had moved the source: the map, the target's predictions and the development utterances."""
     config = ProbeConfig(penalty=0.01, recolour=True, ridge=0.5)

@@ -44,6 +44,16 @@ def test_silence_is_dropped(backbone):
     assert abs(plain.shape[1] - framed.shape[1]) <= 4
 
 
+def test_frames_are_silent_from_35_decibels_below_the_loud_ones_on(backbone):
+    """What 30 dB less has is kept, what 40 dB less has is masked out, though the floor of numbers lies at 50."""
+    loud = harmonics(150.0, 1.0)
+    levels = [10 ** (-decibels / 20) * loud for decibels in (0, 30, 40)]
+    sound = torch.cat(levels)[None]
+    mask = backbone(sound, torch.tensor([sound.shape[1]])).mask[0]
+    inside = [mask[100 * k + 5 : 100 * k + 95] for k in range(3)]
+    assert inside[0].all() and inside[1].all() and not inside[2].any()
+
+
 def test_noise_below_the_floor_changes_little(backbone):
     """What a quiet room adds must not look like another voice."""
     torch.manual_seed(1)

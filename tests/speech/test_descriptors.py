@@ -140,6 +140,12 @@ def test_balances_compare_their_bands() -> None:
         assert found[name][5:-5].median() == pytest.approx(value, abs=near), name
 
 
+def test_hammarbergs_index_ends_at_5_khz() -> None:
+    """Of tones in the middle of a bin each, the one above counts on neither side."""
+    found = described(tones((1000, 1.0), (3000, 0.01), (5500, 0.5)))
+    assert found["hammarberg"][5:-5].median() == pytest.approx(math.log10(0.01), abs=0.01)
+
+
 @pytest.mark.parametrize("hertz", [110.0, 160.0, 240.0])
 def test_harmonics_that_fall_as_1_over_k_have_their_tilt(hertz: float) -> None:
     found = described(harmonics(hertz))

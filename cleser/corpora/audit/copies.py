@@ -21,6 +21,7 @@ from scipy import fft
 from cleser.corpora.audit.fingerprints import fingerprints, mono
 from cleser.corpora.manifest import Problem
 from cleser.corpora.recording import read_samples
+from cleser.progress import each
 
 ALIKE = 0.92  # cosine of two pictures from which on their recordings are compared
 SAME = 0.75  # similarity from which on two recordings are the same
@@ -127,7 +128,8 @@ def find_copies(manifest: pd.DataFrame, advance: Callable[[], object] | None = N
 
     Args:
         manifest: Utterances with ``path, start, end``; one that stands there twice is read twice.
-        advance: Called after each recording read.
+        advance: Called after each recording read. How far the comparing has come is shown apart: where a recording has
+            many near copies, it is most of the work.
     """
     read = fingerprints(manifest, advance)
     known = {
@@ -157,7 +159,9 @@ def find_copies(manifest: pd.DataFrame, advance: Callable[[], object] | None = N
             _COMPARED[names] = how, lag + other_begin - begin
         return Near(*names, *_COMPARED[names])
 
-    pairs = (compared(rows[i], rows[j]) for i, j in alike(read.pictures[rows]))
+    candidates = list(alike(read.pictures[rows]))
+    compared_so_far = each(candidates, "comparing alike recordings", len(candidates))
+    pairs = (compared(rows[i], rows[j]) for i, j in compared_so_far)
     near = [pair for pair in pairs if pair.similarity >= SAME]
     return Copies(known, near, read.problems)
 

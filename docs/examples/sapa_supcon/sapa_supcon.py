@@ -19,9 +19,9 @@ class SupConConfig(SAPAConfig):
     """Settings of SAPA with supervised contrast; the weights of its triplets have no effect.
 
     Attributes:
-        phoneme_weight: Of no use here: without it, batches need no phones.
-        contrast_weight: Of the contrast.
-        temperature: Of the contrast.
+        phoneme_weight: No effect in this recipe, which compares utterances alone; at 0, batches hold no phones.
+        contrast_weight: Weight of the supervised contrast between utterances in the loss.
+        temperature: Temperature of the supervised contrast; the lower, the more the nearest utterances count.
     """
 
     phoneme_weight: float = 0.0
