@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from array import array
 from collections.abc import Iterable, Sequence
 from typing import overload
@@ -54,6 +55,37 @@ class PackedAlignments(Sequence[Alignment | None]):
     def known(self) -> int:
         """Number of utterances that have an alignment."""
         return len(self) - self._kinds.count(_NONE)
+
+    def summary(self) -> str:
+        """Of how many utterances phones are known, or in place of phones uniform segments, in words.
+
+        >>> known = Alignment([0.0, 0.25], [0.25, 0.5], "ha")
+        >>> PackedAlignments([known, Alignment([0.0], [0.1], "a", uniform=True), None, known]).summary()
+        'phones of 2 and uniform segments of 1 of 4 utterances'
+        """
+        kinds = {"phones": _PHONES, "uniform segments": _UNIFORM}
+        counts = {said: self._kinds.count(kind) for said, kind in kinds.items()}
+        found = " and ".join(f"{said} of {count}" for said, count in counts.items() if count)
+        return f"{found or 'phones of 0'} of {len(self)} utterances"
+
+    def digest(self, utterances: Sequence[str]) -> str:
+        """The same where the same utterances have the same phones at the same times, in whatever order they stand.
+
+        Args:
+            utterances: Their ids.
+        """
+        names = sorted(self._symbols)
+        ranks = {name: rank for rank, name in enumerate(names)}
+        order = np.array([ranks[name] for name in self._symbols], dtype=np.uint16)
+        codes = order[np.frombuffer(self._codes, np.uint16)] if names else order
+        found = hashlib.sha256("\0".join(names).encode())
+        times = [memoryview(self._starts), memoryview(self._ends), codes.data]
+        for i in sorted(range(len(self)), key=utterances.__getitem__):
+            part = slice(self._offsets[i], self._offsets[i + 1])
+            found.update(f"\0{utterances[i]}\0{self._kinds[i]} {part.stop - part.start}\0".encode())
+            for values in times:
+                found.update(values[part])
+        return found.hexdigest()
 
     def __len__(self) -> int:
         return len(self._kinds)

@@ -39,7 +39,7 @@ from cleser.evaluation.run_files import (
     TRIALS,
 )
 from cleser.evaluation.speakers import Clusters, cluster
-from cleser.evaluation.terms import differing
+from cleser.evaluation.terms import completed_protocol, differing
 from cleser.evaluation.unlabelled import summarise_unlabelled
 from cleser.files import write_text
 from cleser.recipe_names import with_current_name
@@ -64,8 +64,7 @@ class Run:
     def protocol(self) -> dict[str, Any]:
         """Protocol of the run, from ``protocol.json``."""
         protocol: dict[str, Any] = self.read(PROTOCOL, _json)
-        # Runs of old versions do not say what their methods use of the target: one hash stands for all.
-        return {"cast": protocol["hash"], **protocol}
+        return completed_protocol(protocol)
 
     @cached_property
     def results(self) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from cleser.evaluation.numbers_as_text import (
     share_text,
 )
 from cleser.evaluation.results import Comparison, Run
-from cleser.evaluation.terms import uses_of
+from cleser.evaluation.terms import statistics_of, uses_of
 from cleser.evaluation.unlabelled import show_unlabelled
 from cleser.multiple_tests import holm
 
@@ -337,17 +337,30 @@ def _told_apart(folder: Path, others: Sequence[Path]) -> str:
 
 def _columns(runs: Sequence[Run]) -> list[str]:
     """A name for what each run rests on: as short as tells different terms apart."""
-    hashes = [run.protocol["hash"] for run in runs]
-    columns = [direction(run) for run in runs]
-    for longer in (_with_uses, lambda run: f"{_with_uses(run)} ({run.protocol['hash'][:6]})"):
-        shared: dict[str, set[str]] = {}
-        for column, term in zip(columns, hashes, strict=True):
-            shared.setdefault(column, set()).add(term)
-        columns = [
-            longer(run) if len(shared[column]) > 1 else column
-            for run, column in zip(runs, columns, strict=True)
-        ]
-    return columns
+    said: list[list[str]] = [[] for _ in runs]
+    for more in (uses_of, statistics_of):
+        for places in _mixed(runs, said):
+            found = [more(runs[i].protocol) for i in places]
+            if any(phrases != found[0] for phrases in found):
+                for i, phrases in zip(places, found, strict=True):
+                    said[i] += phrases
+    hashed = {i for places in _mixed(runs, said) for i in places}
+    return [
+        _column(run, phrases) + f" ({run.protocol['hash'][:6]})" * (i in hashed)
+        for i, (run, phrases) in enumerate(zip(runs, said, strict=True))
+    ]
+
+
+def _mixed(runs: Sequence[Run], said: Sequence[Sequence[str]]) -> list[list[int]]:
+    """The places of runs that have one column with these phrases and rest on different terms, column by column."""
+    places: dict[str, list[int]] = {}
+    for i, (run, phrases) in enumerate(zip(runs, said, strict=True)):
+        places.setdefault(_column(run, phrases), []).append(i)
+    return [at for at in places.values() if len({runs[i].protocol["hash"] for i in at}) > 1]
+
+
+def _column(run: Run, phrases: Sequence[str]) -> str:
+    return ": ".join([direction(run), *filter(None, [", ".join(phrases)])])
 
 
 def direction(run: Run) -> str:
@@ -355,13 +368,12 @@ def direction(run: Run) -> str:
     return f"{', '.join(run.protocol['source'])} → {', '.join(run.protocol['target'])}"
 
 
-def _with_uses(run: Run) -> str:
-    return ": ".join([direction(run), *filter(None, [", ".join(uses_of(run.protocol))])])
-
-
 def terms_notes(a: Run, b: Run) -> list[str]:
     """What two runs use differently of the target, in a phrase, if they do."""
-    said = [", ".join(uses_of(run.protocol)) or "nothing" for run in (a, b)]
+    uses, statistics = ([of(run.protocol) for run in (a, b)] for of in (uses_of, statistics_of))
+    if statistics[0] != statistics[1]:
+        uses = [[*one, *found] for one, found in zip(uses, statistics, strict=True)]
+    said = [", ".join(phrases) or "nothing" for phrases in uses]
     if said[0] == said[1]:
         return []
     return [f"of the target's unlabelled recordings A used: {said[0]}; B: {said[1]}"]

@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from cleser.corpora.protocol import Protocol
+from cleser.corpora.protocol.hashes import hash_of_uses
 from cleser.corpora.protocol.normalisations import describe_normalisation
 
 
@@ -90,15 +91,15 @@ def normalised_by(protocol: dict[str, Any]) -> str:
     'by corpus'
     """
     asked = protocol["normalisation"]
-    found = protocol.get("settled_normalisation", asked)
-    if found == "auto":  # of several folds, or a run of an old version
+    found = protocol.get("settled_normalisation") or _uses(protocol).get("normalisation") or asked
+    if found == "auto":  # of a run of an old version
         return "by speaker or by corpus, as auto chose"
     said = describe_normalisation(found)
     return f"{said} (chosen by auto)" if asked == "auto" else said
 
 
 def _statistics(protocol: dict[str, Any]) -> str:
-    uses = protocol.get("uses", {})
+    uses = _uses(protocol)
     said = normalised_by(protocol)
     if protocol["target_access"] == "nothing" or protocol["normalisation"] == "utterance":
         return f"{said}, without statistics of the target"
@@ -115,7 +116,7 @@ def uses_of(protocol: dict[str, Any]) -> list[str]:
     >>> uses_of({"uses": {"training": True, "prior": "uniform", "alignments": False}, "adapts_to_tested": True})
     ['adapted to the tested utterances', 'prior uniform']
     """
-    uses = protocol.get("uses", {})
+    uses = _uses(protocol)
     found = _shared(protocol)
     if protocol.get("adapts_to_tested"):
         found.append("adapted to the tested utterances")
@@ -124,9 +125,42 @@ def uses_of(protocol: dict[str, Any]) -> list[str]:
     if uses.get("prior", "none") != "none":
         prior = uses["prior"]
         found.append(f"prior {prior if isinstance(prior, str) else 'given'}")
-    if uses.get("alignments"):
-        found.append("alignments")
+    if alignments := uses.get("alignments"):  # of whom, runs of old versions do not say
+        found.append("alignments" if alignments is True else f"alignments ({alignments})")
     return found
+
+
+def statistics_of(protocol: dict[str, Any]) -> list[str]:
+    """What a target was normalised by in the end, in phrases; it may differ by backbone.
+
+    >>> statistics_of({"normalisation": "auto", "uses": {"sentences": "sound", "normalisation": "corpus"}})
+    ['normalised by corpus (chosen by auto)', 'sentences by sound']
+    """
+    sentences = _uses(protocol).get("sentences", "none")
+    return [
+        f"normalised {normalised_by(protocol)}",
+        *([f"sentences by {sentences}"] if sentences != "none" else []),
+    ]
+
+
+def _uses(protocol: dict[str, Any]) -> dict[str, Any]:
+    """What the method uses of the target; runs of old versions do not say it."""
+    found: dict[str, Any] = protocol.get("uses", {})
+    return found
+
+
+def completed_protocol(protocol: dict[str, Any]) -> dict[str, Any]:
+    """``protocol.json`` as it would be written now, as far as an older one tells.
+
+    Older versions wrote down what ``"auto"`` came to and did not count it in the hash. It is counted when they are
+    read, so that their runs stand in the columns of new ones that used the same.
+    """
+    protocol = {"cast": protocol["hash"], **protocol}  # the oldest have one hash for all
+    uses, settled = protocol.get("uses"), protocol.get("settled_normalisation")
+    if not uses or not settled or "normalisation" in uses or protocol["normalisation"] != "auto":
+        return protocol
+    uses = {**uses, "normalisation": settled}
+    return {**protocol, "uses": uses, "hash": hash_of_uses(protocol["cast"], uses)}
 
 
 # Entries of protocol.json that follow from its other entries.

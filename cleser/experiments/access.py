@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
+import pandas as pd
+
+from cleser.alignment import Alignment
+from cleser.alignment.packed import PackedAlignments
 from cleser.corpora.protocol import Cast, Protocol, Uses
 from cleser.experiments.declared import declared
-from cleser.speech.backbones import Backbone
+from cleser.features.pooled import Record
 from cleser.training.recipe import Recipe
 
 
@@ -55,19 +60,49 @@ def check_declared(recipe: Recipe, config: Any) -> None:
         )
 
 
-def uses_of(config: Any, cast: Cast, backbone: Backbone, *, alignments: bool) -> Uses:
+def uses_of(
+    config: Any,
+    cast: Cast,
+    *,
+    alignments: bool | str = False,
+    sentences: str = "none",
+    settled: str = "",
+) -> Uses:
     """What a method with these settings uses of the target's unlabelled recordings under a protocol.
+
+    Args:
+        config: The settings.
+        cast: The utterances that take part.
+        alignments: Which alignments of the target are used, as :func:`alignments_used` says it.
+        sentences: How the sentences are known whose means were taken off the target, as
+            :func:`cleser.experiments.sentence_check.sentences_taken_off` says it.
+        settled: The normalisation that is used, of ``"auto"`` what that came to.
 
     Raises:
         ValueError: The method learns from recordings that the protocol does not let it hear.
     """
     protocol = cast.protocol
     check_access(config, protocol)
+    normalisation = settled if protocol.normalisation == "auto" else ""
     if sealed(protocol):
-        return Uses(alignments=alignments)
-    said: Literal["none", "texts", "sound"] = "none"
-    if protocol.removes_content and protocol.classes and backbone.content_layer is not None:
-        said = "texts" if cast.heard["text"].notna().any() else "sound"
+        return Uses(alignments=alignments, normalisation=normalisation)
     method = declared(config)
     hears = method.adapts or method.adapts_to_test or method.match_prior
-    return Uses(hears, protocol.prior if method.match_prior else "none", alignments, said)
+    prior = protocol.prior if method.match_prior else "none"
+    return Uses(hears, prior, alignments, sentences, normalisation)
+
+
+def alignments_used(
+    phones: Sequence[Alignment | None], heard: pd.DataFrame, record: Record
+) -> bool | str:
+    """Which alignments of the target are used, for :class:`cleser.corpora.protocol.Uses`.
+
+    Args:
+        phones: The alignment of each utterance of the target, None where there is none.
+        heard: The utterances.
+        record: What is kept of them: without tokens, alignments that were given play no part.
+    """
+    packed = phones if isinstance(phones, PackedAlignments) else PackedAlignments(phones)
+    if not packed.known or record.tokens == "none":
+        return False
+    return f"{packed.summary()}, {packed.digest(heard['utterance'].tolist())[:8]}"

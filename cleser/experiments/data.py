@@ -10,6 +10,7 @@ import torch
 
 from cleser.alignment import Alignment
 from cleser.corpora.protocol import Cast, Parts, Protocol
+from cleser.experiments.access import alignments_used
 from cleser.experiments.one_sided import (
     OneSidedness,
     choose_normalisation,
@@ -22,6 +23,7 @@ from cleser.experiments.sentence_check import (
     remove_target_content,
     said_in,
     sentences_of_one_emotion,
+    sentences_taken_off,
 )
 from cleser.features.moments import Moments
 from cleser.speech.backbones import Backbone
@@ -171,6 +173,18 @@ class Data:
     def target_phones(self) -> Sequence[Alignment | None]:
         """The alignments of the target, where there are any; no recording is opened to read them."""
         return phones_of(self.cast.heard, self.alignments)
+
+    @property
+    def alignments_used(self) -> bool | str:
+        """Which alignments of the target are used, in words with a digest."""
+        return alignments_used(self.target_phones, self.cast.heard, self.record)
+
+    @property
+    def taken_off(self) -> str:
+        """How the sentences are known whose means were taken off the target, in words with a digest."""
+        return (
+            "none" if self.sentences is None else sentences_taken_off(self.target, self.cast.heard)
+        )
 
     @cached_property
     def target(self) -> Dataset:

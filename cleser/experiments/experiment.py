@@ -14,6 +14,7 @@ from torch import Tensor
 from cleser.alignment.folder import existing_folder
 from cleser.corpora.audit import LeakageError, audit
 from cleser.corpora.protocol import Cast, Parts, Protocol
+from cleser.corpora.protocol.uses import uses_of_folds
 from cleser.evaluation import Run
 from cleser.evaluation.run_files import CHECKPOINTS, PROTOCOL
 from cleser.experiments.access import check_access, sealed, uses_of
@@ -178,9 +179,7 @@ def run_experiment(
     cast, notes = admit(experiment)
     if not cast.several:
         return _run_cast(experiment, cast, notes, config, fit, backbone, auxiliary=auxiliary)
-    alignments = knows_phones(cast.source, experiment.alignments)
-    uses = uses_of(config, cast, backbone, alignments=alignments)
-    begin(experiment.out, experiment.settings(), cast, notes, uses)
+    begin(experiment.out, experiment.settings(), cast, notes, uses_of(config, cast))
     folders = []
     for fold in cast.folds:
         folder = experiment.out / FOLDS / re.sub(r"[^\w.-]+", "-", fold.protocol.fold)
@@ -192,12 +191,18 @@ def run_experiment(
         except ValueError:
             withdraw(experiment.out)
             raise
-    return _gather(experiment, folders)
+    return _gather(experiment, cast, notes, folders)
 
 
-def _gather(experiment: Experiment, folders: list[Path]) -> dict[str, Any]:
+def _gather(
+    experiment: Experiment, cast: Cast, notes: list[str], folders: list[Path]
+) -> dict[str, Any]:
     """The results of all folds as one: every utterance was tested in one of them."""
     runs = [Run(folder) for folder in folders]
+    uses = uses_of_folds(
+        [run.protocol.get("uses", {}) for run in runs]
+    )  # known now of each of them
+    begin(experiment.out, experiment.settings(), cast, notes, uses)
     predictions = [run.predictions.assign(fold=run.protocol["fold"]) for run in runs]
     left_out = {p["path"]: p for run in runs for p in run.results["left_out"]}
     kept = [
@@ -227,8 +232,10 @@ def _run_cast(
 ) -> dict[str, Any]:
     """Fit and test a method for every seed on one cast, into one folder."""
     data = _prepare(experiment, cast, config, backbone, auxiliary=auxiliary)
-    uses = uses_of(config, cast, backbone, alignments=data.knows_phones)
     notes, settled = [*notes, *data.notes], data.protocol.normalisation
+    uses = uses_of(
+        config, cast, alignments=data.alignments_used, sentences=data.taken_off, settled=settled
+    )
     begin(experiment.out, experiment.settings(), cast, notes, uses, settled)
     trackers = _trackers(experiment)
     networks = _fit_all(experiment, data, fit, trackers)

@@ -27,11 +27,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from cleser.corpora.protocol.hashes import hash_of_sentences
 from cleser.experiments.one_sided import intraclass
 from cleser.features.sentences import knows_texts, sentences_of
 from cleser.features.stored import BLOCK
 from cleser.speech.backbones import Backbone
 from cleser.training.dataset import Dataset
+from cleser.training.sources import ContentRemovedSource
 
 
 class SentenceCheck(NamedTuple):
@@ -103,7 +105,7 @@ def remove_target_content(
     repeated = int((said.value_counts() > 1).sum())
     if not repeated:
         return untouched, "lexical content: no sentences are repeated in the target"
-    how = "their texts" if dataset.manifest["text"].notna().any() else "their sound"
+    how = f"their {_known_by(dataset.manifest)}"
     if check.one_emotion_each(dataset, said):
         return untouched, (
             f"lexical content: {repeated} sentences of the target, known by {how}, look as if each showed one emotion; "
@@ -112,6 +114,29 @@ def remove_target_content(
     return dataset.without_sentences(said), (
         f"lexical content: the mean of each of {repeated} repeated sentences of the target, by {how}, is taken off"
     )
+
+
+def sentences_taken_off(dataset: Dataset, heard: pd.DataFrame) -> str:
+    """How the sentences are known whose means were taken off a target, for :class:`cleser.corpora.protocol.Uses`.
+
+    Args:
+        dataset: The target's utterances as :func:`remove_target_content` gave them.
+        heard: All utterances of the target, also those that this backbone cannot use.
+    """
+    source = dataset.source
+    if not isinstance(source, ContentRemovedSource) or bool((source.sentence < 0).all()):
+        return "none"
+    by, said = _known_by(heard), sentences_of(heard)
+    if by == "sound":
+        return by
+    count = f"{said.notna().sum()} of {len(heard)} utterances"
+    return f"{by} of {count}, {hash_of_sentences(heard, said)[:8]}"
+
+
+def _known_by(rows: pd.DataFrame) -> str:
+    """Whether sentences are known by texts, by sound, or in some corpora by the one and in some by the other."""
+    by_texts = knows_texts(rows)
+    return "texts" if by_texts.all() else "sound, and texts" if by_texts.any() else "sound"
 
 
 def fit_sentence_check(dataset: Dataset, bare: Dataset, classes: int) -> SentenceCheck:

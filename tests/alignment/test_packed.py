@@ -53,3 +53,18 @@ def test_a_folder_is_packed_as_it_is_loaded(tmp_path):
     packed = pack_alignments(rows, tmp_path)
     assert packed.said == loaded.summary() and "2 of 4" in packed.said
     assert [a and a.phones for a in packed] == [a and a.phones for a in loaded]
+
+
+def test_a_digest_is_of_who_has_which_phones_when_in_any_order():
+    one, two = Alignment([0.0, 0.1], [0.1, 0.3], "ab"), Alignment([0.0], [0.2], "b")
+    found = PackedAlignments([one, two, None]).digest(["x", "y", "z"])
+    assert PackedAlignments([None, two, one]).digest(["z", "y", "x"]) == found
+    others = [
+        PackedAlignments([two, one, None]),
+        PackedAlignments([one, two, two]),
+        PackedAlignments([Alignment([0.0, 0.1], [0.1, 0.4], "ab"), two, None]),
+        PackedAlignments([Alignment([0.0, 0.1], [0.1, 0.3], "ac"), two, None]),
+        PackedAlignments([one, Alignment([0.0], [0.2], "b", uniform=True), None]),
+    ]
+    assert len({found, *(packed.digest(["x", "y", "z"]) for packed in others)}) == 6
+    assert PackedAlignments([None]).digest(["x"]) != found

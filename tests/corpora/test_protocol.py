@@ -211,7 +211,16 @@ def test_what_a_method_uses_is_in_the_hash(specs):
     plain, adapted = cast.describe(), cast.describe(Uses(training=True, prior="uniform"))
     assert plain["cast"] == adapted["cast"] == cast.hash
     assert plain["hash"] != adapted["hash"] != cast.describe(Uses(training=True))["hash"]
-    assert cast.describe(Uses(alignments=True))["hash"] != plain["hash"]
+    others = [
+        Uses(alignments=True),
+        Uses(alignments="phones of 2 of 2 utterances, 01"),
+        Uses(alignments="uniform segments of 2 of 2 utterances, 02"),
+        Uses(sentences="texts of 2 of 2 utterances, 03"),
+        Uses(sentences="texts of 1 of 2 utterances, 04"),
+        Uses(normalisation="shrunk"),
+        Uses(normalisation="corpus"),
+    ]
+    assert len({plain["hash"], *(cast.describe(uses)["hash"] for uses in others)}) == 8
     by_itself = replace(cast.protocol, normalisation="utterance").load()
     assert not by_itself.describe()["transductive"]
     assert by_itself.describe(Uses(training=True))["transductive"]

@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 from scipy import stats
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from cleser.corpora.protocol.hashes import hash_of_uses
 from cleser.evaluation import (
     Run,
     as_text,
@@ -597,6 +598,34 @@ def test_what_the_target_was_used_for_has_a_column_of_its_own(tmp_path):
     ]
     page = report([plain, adapted], tmp_path / "report.html").read_text()
     assert "adapted to the tested utterances, prior uniform" in page
+
+
+def test_what_auto_came_to_tells_columns_apart_also_in_older_runs(tmp_path):
+    """Older runs say it beside a hash that does not cover it."""
+    uses = {"training": False, "prior": "none", "alignments": False, "sentences": "none"}
+    common = {"cast": "0123456789ab", "normalisation": "auto"}
+    runs = [
+        make_run(
+            tmp_path / name, protocol="f" * 12, neural=False,
+            terms_of={**common, "uses": uses, "settled_normalisation": name},
+        )
+        for name in ("corpus", "shrunk")
+    ]  # fmt: skip
+    new = {**uses, "normalisation": "corpus"}
+    runs.append(
+        make_run(
+            tmp_path / "new", protocol=hash_of_uses(common["cast"], new), neural=False,
+            terms_of={**common, "uses": new, "settled_normalisation": "corpus"},
+        )
+    )  # fmt: skip
+    cells = frame(runs)
+    assert list(cells) == [
+        "a → x: normalised by corpus (chosen by auto)",
+        "a → x: normalised by speaker, shrunk towards the corpus (chosen by auto)",
+    ]
+    assert (cells.iloc[:, 0] != "–").tolist() == [True, False, True]
+    said = shown(show_comparison(compare_runs(*runs[:2])))
+    assert "A used: normalised by corpus" in " ".join(said.split())
 
 
 def test_methods_under_one_protocol_are_compared_and_their_uses_named(tmp_path):

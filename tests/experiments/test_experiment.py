@@ -20,6 +20,7 @@ import yaml
 from safetensors.torch import load_file
 
 import cleser
+from cleser.alignment import read_alignment
 from cleser.cli import main
 from cleser.corpora.audit import LeakageError
 from cleser.corpora.protocol import Protocol
@@ -352,6 +353,19 @@ def test_evaluating_with_alignments_repeats_a_run_with_them(specs, tmp_path):
     assert again["n_utterances"] == len(one)
     with pytest.raises(AssertionError):
         pd.testing.assert_frame_equal(one, other, check_exact=False, atol=1e-3)
+    # Which alignments were used is among the terms; those that play no part are not.
+    for path in folder.rglob("s0-*.TextGrid"):
+        write_textgrid(path, replace(read_alignment(path), uniform=True))
+    run("erm", protocol, tmp_path / "mixed", seeds=1, alignments=str(folder))
+    own, again, mixed = (Run(tmp_path / name).protocol for name in ("run", "again", "mixed"))
+    assert own["uses"] == again["uses"]
+    assert own["cast"] == mixed["cast"] and own["hash"] != mixed["hash"]
+    said = uses_of(mixed)[0]
+    assert said.startswith("alignments (phones of 24 and uniform segments of 8 of 32 utterances, ")
+    plain = replace(protocol, lexical_normalisation=False)
+    for name, given in (("unused", str(folder)), ("none", None)):
+        run("classical", plain, tmp_path / name, seeds=1, alignments=given)
+    assert Run(tmp_path / "unused").protocol["hash"] == Run(tmp_path / "none").protocol["hash"]
 
 
 def test_a_wrong_folder_of_alignments_begins_no_run(specs, tmp_path, finished):
@@ -707,6 +721,8 @@ def test_folds_are_runs_of_their_own_and_one_result(specs, tmp_path, monkeypatch
     assert len(fitted) == 2  # the seeds of the third fold alone
     evaluated = evaluate(out / "folds/1", (specs[1],), out=tmp_path / "on-b")
     assert evaluated["n_utterances"] == 32
+    settled = {Run(out / "folds" / name).protocol["settled_normalisation"] for name in "123"}
+    assert {Run(out).protocol["uses"]["normalisation"]} == settled  # alike in all folds
 
 
 def test_a_split_that_shares_speakers_says_so_everywhere(specs, tmp_path, capsys):

@@ -384,13 +384,13 @@ def test_the_command_line_offers_every_setting(name, capsys):
 
 def test_adapting_while_tested_is_among_the_terms_and_refused_where_they_forbid_it(data):
     erm, tent = config("erm"), config("erm", test_time="tent")
-    assert not uses_of(erm, data.cast, data.backbone, alignments=False).training
-    uses = uses_of(tent, data.cast, data.backbone, alignments=False)
+    assert not uses_of(erm, data.cast).training
+    uses = uses_of(tent, data.cast)
     assert data.cast.describe(uses)["adapts_to_tested"]
     for terms in ({"target_access": "nothing"}, {"adapt": "disjoint"}):
         cast = replace(PROTOCOL, **terms).load()
         with pytest.raises(ValueError, match=f"test_time 'tent'.* {next(iter(terms.values()))!r}"):
-            uses_of(tent, cast, data.backbone, alignments=False)
+            uses_of(tent, cast)
 
 
 def test_tokens_are_read_by_recipes_alone_that_use_them():

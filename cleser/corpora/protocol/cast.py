@@ -17,6 +17,7 @@ from cleser.corpora.protocol.hashes import (
     hash_of_division,
     hash_of_rows,
     hash_of_terms,
+    hash_of_uses,
     hash_of_utterances,
     hash_of_votes,
 )
@@ -183,7 +184,7 @@ class Cast:
         adapts = uses.training and self.protocol.target_access == "audio"
         on_tested = adapts and self.protocol.adapt == "test" and self.protocol.split == "speakers"
         return {
-            "hash": hash_of_terms({"cast": self.hash, **asdict(uses)}),
+            "hash": hash_of_uses(self.hash, asdict(uses)),
             "cast": self.hash,
             "rows": self.rows,
             **{role: sorted(frame["corpus"].unique()) for role, frame in roles.items()},

@@ -18,6 +18,14 @@ def hash_of_terms(terms: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(terms, sort_keys=True).encode()).hexdigest()[:12]
 
 
+def hash_of_uses(cast: str, uses: Mapping[str, Any]) -> str:
+    """Hash of a cast, by its own, and of what a method uses of the target.
+
+    What is empty is left out: where a use that is added later plays no part, the hashes of older runs stay.
+    """
+    return hash_of_terms({"cast": cast, **{k: v for k, v in uses.items() if v != ""}})
+
+
 def hash_of_utterances(frame: pd.DataFrame) -> str:
     """Hash of who says what where in a recording, and in which emotion."""
     columns = frame[["utterance", "corpus", "speaker", "emotion", "start", "end"]]
@@ -29,6 +37,13 @@ def hash_of_rows(frame: pd.DataFrame) -> str:
     """Hash of all that a manifest says of its utterances, wherever their files lie: texts, votes and splits, too."""
     said = frame[sorted(set(frame.columns) - {"path", "phones"})]
     text = said.sort_values("utterance").to_csv(index=False, float_format="%.6f")
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def hash_of_sentences(frame: pd.DataFrame, sentences: pd.Series[str]) -> str:
+    """Hash of who says which sentence, as far as that is known."""
+    table = frame[["utterance"]].assign(sentence=sentences.array)
+    text = table.sort_values("utterance").to_csv(index=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from cleser.corpora.protocol import Cast, Protocol, Uses
 from cleser.evaluation import Run
 from cleser.evaluation.run_files import CHECKPOINTS, CONFIG, MODEL, RESULTS
-from cleser.experiments.access import uses_of
+from cleser.experiments.access import alignments_used, uses_of
 from cleser.experiments.declared import declared
 from cleser.experiments.experiment import Experiment, admit
 from cleser.experiments.one_sided import choose_normalisation
@@ -20,6 +20,7 @@ from cleser.experiments.prediction_table import predictions_of
 from cleser.experiments.run_folder import FOLDS, begin, finish, holds_finished
 from cleser.experiments.saved import SavedRun, open_run, read_settings
 from cleser.experiments.selection import names_of, own_name
+from cleser.experiments.sentence_check import sentences_taken_off
 from cleser.training.from_manifest import phones_of
 
 
@@ -65,10 +66,13 @@ def evaluate(
         saved.record(protocol, phones),
     )
     dataset = saved.dataset(cast.heard, settled, phones, title=called(on))
-    uses = _uses(saved, cast, known=any(phone is not None for phone in phones))
+    aligned = alignments_used(phones, cast.heard, saved.record(protocol, phones))
+    taken_off = sentences_taken_off(dataset, cast.heard)
+    uses = _uses(saved, cast, aligned, taken_off, settled.normalisation)
     # Of an earlier test on other terms: whoever finds results must not find them under these.
     (experiment.out / RESULTS).unlink(missing_ok=True)
-    begin(experiment.out, experiment.settings(), cast, [*notes, note] if note else notes, uses)
+    notes = [*notes, note] if note else notes
+    begin(experiment.out, experiment.settings(), cast, notes, uses, settled.normalisation)
     rows = []
     for seed, network in enumerate(saved.networks):
         test = dataset.subset(cast.parts(seed).test)
@@ -132,9 +136,11 @@ def _check_folder(test: Experiment) -> None:
     holds_finished(out, test.settings(), chosen=("protocol.map", "alignments"))
 
 
-def _uses(saved: SavedRun, cast: Cast, *, known: bool) -> Uses:
+def _uses(
+    saved: SavedRun, cast: Cast, alignments: bool | str, sentences: str, settled: str
+) -> Uses:
     """What the run makes of these corpora: it adapted to those that it was trained for, and others it only tests."""
-    found = uses_of(saved.config, cast, saved.backbone, alignments=known)
+    found = uses_of(saved.config, cast, alignments=alignments, sentences=sentences, settled=settled)
     if set(cast.protocol.target) & set(saved.protocol.target):
         return found
     return replace(found, training=declared(saved.config).adapts_to_test, prior="none")
