@@ -98,6 +98,13 @@ FAULTS = (
         "tests/experiments/test_sentence_check.py::test_a_target_is_rid_of_sentences_unless_each_shows_one_emotion",
     ),
     Fault(
+        "runs that knew other texts of the target stand in one column",
+        "experiments/sentence_check.py",
+        "hash_of_sentences(heard, said)[:8]",
+        "hash_of_sentences(heard, said)[:0]",
+        "tests/experiments/test_sentence_check.py::test_what_was_taken_off_a_target_is_told_with_a_digest_of_its_texts",
+    ),
+    Fault(
         "speakers are scored by a classifier that has seen them",
         "experiments/sentence_check.py",
         "parts[1 - part]",

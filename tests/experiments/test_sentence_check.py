@@ -12,6 +12,7 @@ from cleser.experiments.sentence_check import (
     remove_target_content,
     said_in,
     sentences_of_one_emotion,
+    sentences_taken_off,
 )
 from cleser.features import Features
 from cleser.speech.backbones import AcousticBackbone
@@ -122,3 +123,26 @@ def test_labelled_sentences_of_one_emotion_are_known(source):
     said = said_in(tied, AcousticBackbone())
     assert sentences_of_one_emotion(tied.manifest, said) == sorted(said.unique())
     assert sentences_of_one_emotion(source.manifest, said_in(source, AcousticBackbone())) == []
+
+
+def test_what_was_taken_off_a_target_is_told_with_a_digest_of_its_texts(source):
+    backbone = AcousticBackbone()
+    bare = source.without_sentences(said_in(source, backbone))
+    check = fit_sentence_check(source, bare, CLASSES)
+    target, tied = corpus("t", several, seed=1), corpus("t", single, seed=1)
+    taken = remove_target_content(target, check, backbone)[0]
+    rows = target.manifest
+    known = np.arange(len(rows)) % 3 > 0
+    fewer, one = (
+        rows.assign(text=rows["text"].where(w)) for w in (known, np.arange(len(rows)) < 1)
+    )
+    told = [sentences_taken_off(taken, texts) for texts in (rows, fewer)]
+    assert [said.partition(", ")[0] for said in told] == [
+        "texts of 180 of 180 utterances", "texts of 120 of 180 utterances"
+    ]  # fmt: skip
+    others = rows.assign(text=rows["text"].to_numpy()[::-1])
+    digests = {said.partition(", ")[2] for said in (*told, sentences_taken_off(taken, others))}
+    assert len(digests) == 3
+    assert sentences_taken_off(taken, one) == "sound"
+    left = remove_target_content(tied, check, backbone)[0]
+    assert [sentences_taken_off(d, rows) for d in (left, target)] == ["none", "none"]
