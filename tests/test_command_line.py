@@ -71,13 +71,15 @@ def test_threads_wait_passively_unless_the_user_says_otherwise(given, used):
     assert done.stdout.split()[-1] == used
 
 
-def test_a_reader_that_has_seen_enough_is_no_error():
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_has_seen_enough_is_no_error(unbuffered):
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb") as printed:
         done = subprocess.run(
             [sys.executable, "-m", "cleser", "submit", "--help"],
             stdout=printed, stderr=subprocess.PIPE, text=True, check=False,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
         )  # fmt: skip
     assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
 

@@ -80,7 +80,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"cache {cache_folder()}"
             )
         with _terminated_as_interrupted():
-            return dispatch(args)
+            try:
+                return dispatch(args)
+            finally:
+                sys.stdout.flush()  # else its errors come when Python ends, where nobody can catch them
     except (ValueError, ImportError, OSError) as error:
         if isinstance(error, BrokenPipeError) and _nobody_reads():
             return 128 + signal.SIGPIPE
