@@ -31,7 +31,7 @@ from cleser.evaluation.numbers_as_text import (
     share_text,
 )
 from cleser.evaluation.results import Comparison, Run
-from cleser.evaluation.terms import statistics_of, uses_of
+from cleser.evaluation.terms import details_of, uses_of
 from cleser.evaluation.unlabelled import show_unlabelled
 from cleser.multiple_tests import holm
 
@@ -338,17 +338,26 @@ def _told_apart(folder: Path, others: Sequence[Path]) -> str:
 def _columns(runs: Sequence[Run]) -> list[str]:
     """A name for what each run rests on: as short as tells different terms apart."""
     said: list[list[str]] = [[] for _ in runs]
-    for more in (uses_of, statistics_of):
-        for places in _mixed(runs, said):
-            found = [more(runs[i].protocol) for i in places]
-            if any(phrases != found[0] for phrases in found):
-                for i, phrases in zip(places, found, strict=True):
-                    said[i] += phrases
+    for places in _mixed(runs, said):
+        uses = [uses_of(runs[i].protocol) for i in places]
+        if any(phrases != uses[0] for phrases in uses):
+            for i, phrases in zip(places, uses, strict=True):
+                said[i] += phrases
+    for places in _mixed(runs, said):
+        for i, phrases in zip(places, _details([runs[i] for i in places]), strict=True):
+            said[i] += phrases
     hashed = {i for places in _mixed(runs, said) for i in places}
     return [
         _column(run, phrases) + f" ({run.protocol['hash'][:6]})" * (i in hashed)
         for i, (run, phrases) in enumerate(zip(runs, said, strict=True))
     ]
+
+
+def _details(runs: Sequence[Run]) -> list[list[str]]:
+    """What each run used of the target in detail, as far as not all runs did."""
+    found = [details_of(run.protocol) for run in runs]
+    common = set(found[0]).intersection(*found)
+    return [[phrase for phrase in phrases if phrase not in common] for phrases in found]
 
 
 def _mixed(runs: Sequence[Run], said: Sequence[Sequence[str]]) -> list[list[int]]:
@@ -370,10 +379,10 @@ def direction(run: Run) -> str:
 
 def terms_notes(a: Run, b: Run) -> list[str]:
     """What two runs use differently of the target, in a phrase, if they do."""
-    uses, statistics = ([of(run.protocol) for run in (a, b)] for of in (uses_of, statistics_of))
-    if statistics[0] != statistics[1]:
-        uses = [[*one, *found] for one, found in zip(uses, statistics, strict=True)]
-    said = [", ".join(phrases) or "nothing" for phrases in uses]
+    said = [
+        ", ".join([*uses_of(run.protocol), *details]) or "nothing"
+        for run, details in zip((a, b), _details((a, b)), strict=True)
+    ]
     if said[0] == said[1]:
         return []
     return [f"of the target's unlabelled recordings A used: {said[0]}; B: {said[1]}"]

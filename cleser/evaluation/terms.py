@@ -18,6 +18,7 @@ def in_words(protocol: dict[str, Any]) -> dict[str, str]:
         names = ", ".join(protocol[role])
         return f"{names}: {counts[role]} utterances of {speakers[role] or 'unknown'} speakers"
 
+    alignments = _uses(protocol).get("alignments")  # true, and no more, of runs of old versions
     renamed = ", ".join(f"{old} counts as {new}" for old, new in protocol["map"].items())
     terms = {
         "Source": side("source"),
@@ -30,6 +31,7 @@ def in_words(protocol: dict[str, Any]) -> dict[str, str]:
         "Normalisation": _statistics(protocol),
         "Training may see of the target": ACCESS[protocol["target_access"]],
         "The method uses of it": ", ".join(uses_of(protocol)) or "nothing but its normalisation",
+        **({"Alignments": alignments} if isinstance(alignments, str) else {}),
         "Transductive": "yes" if protocol["transductive"] else "no",
         "All terms": _by_name(protocol),
         "Hash": protocol["hash"],
@@ -125,19 +127,22 @@ def uses_of(protocol: dict[str, Any]) -> list[str]:
     if uses.get("prior", "none") != "none":
         prior = uses["prior"]
         found.append(f"prior {prior if isinstance(prior, str) else 'given'}")
-    if alignments := uses.get("alignments"):  # of whom, runs of old versions do not say
-        found.append("alignments" if alignments is True else f"alignments ({alignments})")
+    if uses.get("alignments"):
+        found.append("alignments")
     return found
 
 
-def statistics_of(protocol: dict[str, Any]) -> list[str]:
-    """What a target was normalised by in the end, in phrases; it may differ by backbone.
+def details_of(protocol: dict[str, Any]) -> list[str]:
+    """Which alignments were used, and what the target was normalised by in the end, in phrases.
 
-    >>> statistics_of({"normalisation": "auto", "uses": {"sentences": "sound", "normalisation": "corpus"}})
+    >>> details_of({"normalisation": "auto", "uses": {"sentences": "sound", "normalisation": "corpus"}})
     ['normalised by corpus (chosen by auto)', 'sentences by sound']
     """
-    sentences = _uses(protocol).get("sentences", "none")
+    uses = _uses(protocol)
+    alignments, sentences = uses.get("alignments", False), uses.get("sentences", "none")
     return [
+        # Of whom, runs of old versions do not say.
+        *([f"alignments with {alignments}"] if isinstance(alignments, str) else []),
         f"normalised {normalised_by(protocol)}",
         *([f"sentences by {sentences}"] if sentences != "none" else []),
     ]

@@ -25,7 +25,8 @@ from cleser.cli import main
 from cleser.corpora.audit import LeakageError
 from cleser.corpora.protocol import Protocol
 from cleser.evaluation import Run, fit_temperatures, report
-from cleser.evaluation.terms import uses_of
+from cleser.evaluation.tables import frame
+from cleser.evaluation.terms import in_words, uses_of
 from cleser.experiments import neural
 from cleser.experiments.data import Data
 from cleser.experiments.experiment import Experiment
@@ -360,8 +361,11 @@ def test_evaluating_with_alignments_repeats_a_run_with_them(specs, tmp_path):
     own, again, mixed = (Run(tmp_path / name).protocol for name in ("run", "again", "mixed"))
     assert own["uses"] == again["uses"]
     assert own["cast"] == mixed["cast"] and own["hash"] != mixed["hash"]
-    said = uses_of(mixed)[0]
-    assert said.startswith("alignments (phones of 24 and uniform segments of 8 of 32 utterances, ")
+    said = "phones of 24 and uniform segments of 8 of 32 utterances, "
+    assert in_words(mixed)["Alignments"].startswith(said)
+    assert list(frame([tmp_path / "run", tmp_path / "mixed"]))[1].startswith(
+        f"a → b: alignments with {said}"
+    )
     plain = replace(protocol, lexical_normalisation=False)
     for name, given in (("unused", str(folder)), ("none", None)):
         run("classical", plain, tmp_path / name, seeds=1, alignments=given)
