@@ -8,8 +8,8 @@ It takes utterances × (1 + tokens) × layers × channels × 2 bytes; --tokens n
 process of its own, whose peak of resident memory is the system's count; "read" is one pass over what an epoch
 reads. One seed; of --epochs the last one is timed, in which SAPA has found its styles and refreshed its pseudo-labels.
 --batch-size is that of networks: the utterances of a step, of which zero-shot takes more of each language and emotion.
-With --cold, the system forgets the store before it is read and before the networks' training (on Linux), so that both
-come from the disk, as where a store is larger than memory; give --epochs 1, since the system remembers the first epoch.
+With --cold, the system forgets the store before it is read and before each epoch of a network (on Linux), so that both
+come from the disk, as where a store is larger than memory.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ def run(
     statistics = time.perf_counter() - began
     reads = [source, target] if getattr(config, "adapts", False) else [source]
     if cold:
-        _forget(store, folder)
+        _forget(store)
     began = time.perf_counter()
     for dataset in reads:
         for at in torch.arange(len(dataset)).split(128):
@@ -203,17 +203,14 @@ def run(
         epoch = time.perf_counter() - began
     else:
         config = _with_batches(config, epochs, size)
-        if cold:
-            _forget(store, folder)
-        epoch = _trained(name, config, store, names, source, dev, target)
+        epoch = _trained(name, config, store, names, source, dev, target, cold=cold)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {"read": read, "statistics": statistics, "epoch": epoch, "peak": peak}
 
 
-def _forget(store: PooledStore, folder: Path) -> None:
+def _forget(store: PooledStore) -> None:
     """Let the system drop the store's files from memory, which it does to pages that nobody has mapped."""
-    store.release()
-    for path in folder.glob("*.bin"):
+    for path in store.folder.glob("*.bin"):
         with path.open("rb") as file:
             os.fsync(file.fileno())
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -237,14 +234,23 @@ def _with_batches(config: Any, epochs: int, size: int) -> Any:
 
 def _trained(
     name: str, config: Any, store: PooledStore, names: Vocabulary,
-    source: Dataset, dev: Dataset, target: Dataset,
+    source: Dataset, dev: Dataset, target: Dataset, *, cold: bool,
 ) -> float:  # fmt: skip
-    """Seconds of the last epoch."""
+    """Seconds of the last epoch; the first one's begin with what is prepared before all training."""
     task = Task(len(store.settings.layers), store.settings.dim, names, "concat")
     build = METHODS[name].build
     assert build is not None
     recipe = build(config, task)
-    ends: list[float] = [time.perf_counter()]
+    begun: list[float] = []
+    ended: list[float] = []
+
+    def note(_: object = None) -> None:
+        ended.append(time.perf_counter())
+        if cold:
+            _forget(store)
+        begun.append(time.perf_counter())
+
+    note()
     blank = target.subset(
         target.manifest.assign(emotion=pd.Series([None] * len(target), dtype="str"))
     )
@@ -253,9 +259,9 @@ def _trained(
             recipe, config.training, source=source, dev=dev,
             target=blank if recipe.sees_target else None, seed=0,
             checkpoint=Path(folder) / "seed0.safetensors",
-            on_epoch=lambda _: ends.append(time.perf_counter()),
+            on_epoch=note,
         )  # fmt: skip
-    return ends[-1] - ends[-2]
+    return ended[-1] - begun[-2]
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import contextlib
 import mmap
 import os
 import sys
+import weakref
 import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -197,6 +198,43 @@ def _write(handle: int, data: bytes | bytearray, offset: int) -> None:
     while rest:
         written = os.pwrite(handle, rest, offset)
         rest, offset = rest[written:], offset + written
+
+
+class ShardReader:
+    """A shard's data, read from anywhere in it.
+
+    Attributes:
+        memory: The file as memory, see `map_file`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.memory = map_file(path)
+        self._handle: int | None = None
+        if hasattr(os, "preadv"):  # not on Windows
+            self._handle = os.open(path, os.O_RDONLY)
+            weakref.finalize(self, os.close, self._handle)
+
+    def read_into(self, buffer: NDArray[Any], offset: int) -> None:
+        """Fill a buffer with what lies at an offset.
+
+        The memory map is left alone: its pages count as this process' memory, and the system maps as many around the
+        ones that are touched as it likes, two megabytes on some. It also takes half the time.
+
+        Raises:
+            OSError: The file ends before.
+        """
+        if self._handle is None:
+            found = np.frombuffer(self.memory or b"", np.uint8)[offset : offset + buffer.nbytes]
+            buffer.reshape(-1).view(np.uint8)[: len(found)] = found
+            size = len(found)
+        else:
+            size = os.preadv(self._handle, [buffer.data], offset) if buffer.nbytes else 0
+        if size < buffer.nbytes:
+            raise OSError(
+                f"{self.path}: found {size} bytes at {offset}, expected {buffer.nbytes}: the file was cut; extract "
+                "anew with --verify"
+            )
 
 
 def map_file(path: Path) -> mmap.mmap | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import mmap
 import os
@@ -10,7 +11,7 @@ import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,9 +22,9 @@ from cleser.features.shards import (
     RECORD,
     Layout,
     Records,
+    ShardReader,
     ShardWriter,
     as_tensor,
-    map_file,
     read_records,
     remove,
 )
@@ -136,17 +137,17 @@ class PooledStore:
     def refresh(self) -> None:
         """See what has been added since."""
         records: list[Records] = []
-        self._memory: list[mmap.mmap | None] = []
+        self._readers: list[ShardReader] = []
         self._flat: list[Tensor] = []
         for index in sorted(self.folder.glob("shard-*.idx")):
             try:
                 found = read_records(index, self._layout)
-                memory = map_file(index.with_suffix(".bin"))
+                reader = ShardReader(index.with_suffix(".bin"))
             except FileNotFoundError:
                 continue  # merged into another shard this very moment
             records.append(found)
-            self._memory.append(memory)
-            self._flat.append(as_tensor(memory, self._dtype))
+            self._readers.append(reader)
+            self._flat.append(as_tensor(reader.memory, self._dtype))
         shards = np.repeat(np.arange(len(records)), [len(r) for r in records])
         joined = np.concatenate([np.empty(0, RECORD), *records])
         keys = joined["key"].astype("U32").tolist()
@@ -154,7 +155,7 @@ class PooledStore:
         self._where: dict[str, int] = {key: i for i, key in reversed(list(enumerate(keys)))}
         self._shard: list[int] = shards.tolist()
         self._records = joined
-        self._offsets: list[int] = (joined["offset"] // self._dtype.itemsize).tolist()
+        self._begin: list[int] = joined["offset"].tolist()
         self._rows: list[int] = joined["rows"].tolist()
 
     def __len__(self) -> int:
@@ -183,15 +184,17 @@ class PooledStore:
         Raises:
             KeyError: The store does not hold an utterance.
         """
-        flat, shard, rows, offsets = self._flat, self._shard, self._rows, self._offsets
+        flat, shard, rows, begin = self._flat, self._shard, self._rows, self._begin
         layers, dim = self._shape
         strides = (layers * dim, dim, 1)
         try:
             found = [self._where[key] for key in keys]
         except KeyError as error:
             raise self._unknown(error.args[0]) from None
+        size = self._dtype.itemsize
         return [
-            flat[shard[i]].as_strided((rows[i], layers, dim), strides, offsets[i]) for i in found
+            flat[shard[i]].as_strided((rows[i], layers, dim), strides, begin[i] // size)
+            for i in found
         ]
 
     def prefetch(self, keys: Iterable[str], *, rows: int | None = None) -> None:
@@ -210,8 +213,8 @@ class PooledStore:
             return
         for key in keys:
             i = self._find(key)
-            memory = self._memory[self._shard[i]]
-            begin = self._offsets[i] * self._dtype.itemsize
+            memory = self._readers[self._shard[i]].memory
+            begin = self._begin[i]
             page = begin % mmap.PAGESIZE
             wanted = self._rows[i] if rows is None else min(rows, self._rows[i])
             if memory is not None and wanted:
@@ -225,9 +228,9 @@ class PooledStore:
         store looks as large as the store. Views stay valid, and lose what was written to them.
         """
         if hasattr(mmap, "MADV_DONTNEED"):
-            for memory in self._memory:
-                if memory is not None:
-                    memory.madvise(mmap.MADV_DONTNEED)
+            for reader in self._readers:
+                if reader.memory is not None:
+                    reader.memory.madvise(mmap.MADV_DONTNEED)
 
     def __reduce__(self) -> tuple[object, tuple[Path]]:
         return PooledStore.open, (self.folder,)  # a data loader's worker maps the files anew
@@ -255,34 +258,73 @@ class PooledStore:
         """How many rows S each utterance has, int64 [B], without touching the values."""
         return np.array([self._rows[self._find(key)] for key in keys], dtype=np.int64)
 
+    def read(self, keys: Sequence[str], *, rows: int | None = None) -> PooledBatch:
+        """Read utterances from the file, as they are kept; the memory map is left alone.
+
+        What is mapped counts as this process' memory as far as the system likes to map it, which may be two megabytes
+        around each value. What is read takes the memory of the batch, and half the time where utterances are small.
+
+        Args:
+            keys: Keys of the utterances; one may come more than once.
+            rows: How many of each one's first rows are wanted; all by default.
+
+        Returns:
+            Values [S, L, C] in the store's dtype, with S = ΣS_i, and offsets [B + 1].
+
+        Raises:
+            KeyError: The store does not hold an utterance.
+            OSError: A file ends before the data that its index names.
+        """
+        found, bounds = self._wanted(keys, rows)
+        values = empty((bounds[-1], *self._shape), self._dtype)
+        raw = values.view(torch.uint8).numpy()
+        for i, begin, end in zip(found, bounds, bounds[1:], strict=False):
+            self._fill(raw[begin:end], i, 0)
+        return PooledBatch(values, torch.tensor(bounds))
+
+    def _wanted(self, keys: Iterable[str], rows: int | None) -> tuple[list[int], list[int]]:
+        """The utterances' records, and where in a row of all the first rows of each begin, and the last ones end."""
+        found = [self._find(key) for key in keys]
+        counts = [self._rows[i] if rows is None else min(rows, self._rows[i]) for i in found]
+        return found, [0, *itertools.accumulate(counts)]
+
     def times(self, key: str) -> Tensor:
         """Where the rows begin and end in the utterance, in seconds, float32 [S, 2]; NaN where unknown."""
         i = self._find(key)
-        memory, rows = self._memory[self._shard[i]], self._rows[i]
-        if memory is None or not rows:
-            return torch.empty(0, 2)
-        begin = int(self._records["offset"][i]) + self._layout.times(rows)
-        return torch.frombuffer(memory, dtype=torch.float32, count=2 * rows, offset=begin).view(
-            -1, 2
-        )
+        rows = self._rows[i]
+        return self._filled(np.empty((rows, 2), np.float32), i, self._layout.times(rows))
 
     def frames(self, key: str) -> Tensor:
         """How many frames each row is made of, int32 [S]; 0 where unknown."""
-        i = self._find(key)
-        memory, rows = self._memory[self._shard[i]], self._rows[i]
-        if memory is None or not rows:
-            return torch.empty(0, dtype=torch.int32)
-        begin = int(self._records["offset"][i]) + self._layout.frames(rows)
-        return torch.frombuffer(memory, dtype=torch.int32, count=rows, offset=begin)
+        return self.frames_of((key,))
+
+    def frames_of(self, keys: Sequence[str], *, rows: int | None = None) -> Tensor:
+        """How many frames the rows of several utterances are made of, one utterance after another, int32 [ΣS_i].
+
+        Args:
+            keys: Keys of the utterances.
+            rows: How many of each one's first rows are wanted; all by default.
+        """
+        found, bounds = self._wanted(keys, rows)
+        counts = np.empty(bounds[-1], np.int32)
+        for i, begin, end in zip(found, bounds, bounds[1:], strict=False):
+            self._fill(counts[begin:end], i, self._layout.frames(self._rows[i]))
+        return torch.from_numpy(counts)
 
     def labels(self, key: str) -> list[str]:
         """The rows' labels, S of them; none where none were given."""
         i = self._find(key)
-        memory, size = self._memory[self._shard[i]], int(self._records["text"][i])
-        if memory is None or not size:
-            return []
-        begin = int(self._records["offset"][i]) + self._layout.text(self._rows[i])
-        return memory[begin : begin + size].decode().split("\n")[:-1]
+        text = np.empty(int(self._records["text"][i]), np.uint8)
+        self._fill(text, i, self._layout.text(self._rows[i]))
+        return text.tobytes().decode().split("\n")[:-1]
+
+    def _fill(self, buffer: NDArray[Any], i: int, offset: int) -> None:
+        """Read what lies at an offset in an utterance's data."""
+        self._readers[self._shard[i]].read_into(buffer, self._begin[i] + offset)
+
+    def _filled(self, buffer: NDArray[Any], i: int, offset: int) -> Tensor:
+        self._fill(buffer, i, offset)
+        return torch.from_numpy(buffer)
 
     def batch(
         self,
@@ -357,12 +399,12 @@ class PooledStore:
         self.refresh()
 
     def _data(self, key: str) -> tuple[memoryview, np.void]:
+        """All of an utterance's bytes, and its record."""
         i = self._find(key)
         record = self._records[i]
-        memory = self._memory[self._shard[i]]
-        size = self._layout.size(self._rows[i], int(record["text"]))
-        begin = int(record["offset"])
-        return memoryview(memory or b"")[begin : begin + size], record
+        data = np.empty(self._layout.size(self._rows[i], int(record["text"])), np.uint8)
+        self._fill(data, i, 0)
+        return data.data, record
 
     def writer(self, worker: str | int) -> StoreWriter:
         """What adds utterances; a context manager.

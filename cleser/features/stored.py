@@ -22,8 +22,6 @@ from cleser.memory import empty
 from cleser.speech.backbones import Backbone
 
 BLOCK = 128  # utterances in memory at a time, where all are gone over
-_MAPPED = 1 << 28  # bytes of the store that are mapped at a time
-_AROUND = 1 << 16  # bytes that the system maps around what is read for the first time
 
 
 @dataclass(repr=False)
@@ -50,7 +48,6 @@ class StoredFeatures:
     keys: list[str]
     rows: list[int]
     left_out: list[dict[str, str]] = field(default_factory=list)
-    _mapped: int = field(default=0, init=False)
 
     def __repr__(self) -> str:
         return f"StoredFeatures({len(self)} utterances of {self.store.folder})"
@@ -72,35 +69,44 @@ class StoredFeatures:
         """
         places = torch.as_tensor(at, dtype=torch.long).tolist()
         keys = [self.keys[i] for i in places]
-        views = self.store.views(keys)
         self.store.prefetch(keys, rows=None if tokens else 1)
-        counts = torch.tensor([len(v) - 1 if tokens else 0 for v in views], dtype=torch.long)
-        offsets = torch.nn.functional.pad(counts.cumsum(0), (1, 0))
-        of_summaries = torch.empty(len(views), *self.shape)
-        of_tokens = empty((int(offsets[-1]), *self.shape), torch.float32)
-        sizes, phones = torch.empty(len(of_tokens), dtype=torch.long), []
-        frames = torch.empty(len(views), dtype=torch.long)
-        for i, (key, view) in enumerate(zip(keys, views, strict=True)):
-            of_summaries[i] = view[0]
-            made_of = self.store.frames(key)
-            frames[i] = made_of[0]
-            if tokens:
-                part = slice(int(offsets[i]), int(offsets[i + 1]))
-                of_tokens[part] = view[1:]
-                sizes[part] = made_of[1:]
-                phones += self.store.labels(key)[1:]
-        self._mapped += sum((v if tokens else v[:1]).nbytes + _AROUND for v in views)
-        if self._mapped > _MAPPED:
-            self.store.release()
-            self._mapped = 0
+        taken = self._tokens(keys) if tokens else self._summaries(keys)
+        return replace(taken, utterances=[self.utterances[i] for i in places])
+
+    def _summaries(self, keys: list[str]) -> Features:
+        """Summaries alone: an utterance's first row."""
         return Features(
-            utterances=[self.utterances[i] for i in places],
+            utterances=[],
+            tokens=torch.empty(0, *self.shape),
+            offsets=torch.zeros(len(keys) + 1, dtype=torch.long),
+            summaries=self.store.read(keys, rows=1).values.float(),
+            phones=[],
+            sizes=torch.empty(0, dtype=torch.long),
+            frames=self.store.frames_of(keys, rows=1).long(),
+        )
+
+    def _tokens(self, keys: list[str]) -> Features:
+        """Summaries and tokens, which are an utterance's other rows."""
+        counts = torch.from_numpy(self.store.rows(keys) - 1)
+        offsets = torch.nn.functional.pad(counts.cumsum(0), (1, 0))
+        summaries = torch.empty(len(keys), *self.shape)
+        of_tokens = empty((int(offsets[-1]), *self.shape), torch.float32)
+        # One by one, so that nothing is held twice.
+        for i, part in enumerate(of_tokens.split(counts.tolist())):
+            kept = self.store.read(keys[i : i + 1]).values
+            summaries[i] = kept[0]
+            part.copy_(kept[1:])
+        made_of = self.store.frames_of(keys).long()
+        first = offsets[:-1] + torch.arange(len(keys))
+        of_token = torch.ones(len(made_of), dtype=torch.bool).index_fill_(0, first, False)
+        return Features(
+            utterances=[],
             tokens=of_tokens,
             offsets=offsets,
-            summaries=of_summaries,
-            phones=phones,
-            sizes=sizes,
-            frames=frames,
+            summaries=summaries,
+            phones=[phone for key in keys for phone in self.store.labels(key)[1:]],
+            sizes=made_of[of_token],
+            frames=made_of[first],
         )
 
     def pick(self, at: Sequence[int]) -> StoredFeatures:

@@ -473,6 +473,38 @@ def test_killed_and_resumed_twenty_times(tmp_path):
     assert contents(store.folder) == contents(calm.folder)
 
 
+def test_what_is_read_is_what_is_mapped(tmp_path):
+    store = PooledStore.create(tmp_path, SETTINGS)
+    fill(store, range(20))
+    keys = [key_of(n) for n in (7, 3, 19, 3)]
+    for rows in (None, 1, 2, 0):
+        values, offsets = store.read(keys, rows=rows)
+        first = [view[:rows] for view in store.views(keys)]
+        assert torch.equal(values, torch.cat(first)) and values.dtype == store[keys[0]].dtype
+        assert offsets.diff().tolist() == [len(view) for view in first]
+        frames = [store.frames(key)[:rows] for key in keys]
+        assert torch.equal(store.frames_of(keys, rows=rows), torch.cat(frames))
+    assert len(store.read([]).values) == 0
+    with pytest.raises(KeyError, match=key_of(20)):
+        store.read([key_of(20)])
+
+
+@pytest.mark.parametrize("positional", [True, False])
+def test_a_file_that_is_cut_while_it_is_read_is_an_error(tmp_path, monkeypatch, positional):
+    if not positional:  # as on Windows, from the map; where the file is whole
+        monkeypatch.delattr("os.preadv", raising=False)
+    store = PooledStore.create(tmp_path, SETTINGS)
+    fill(store, range(4))
+    for number in range(4):
+        assert torch.equal(store.read([key_of(number)]).values, store[key_of(number)])
+    if positional:
+        os.truncate(next(tmp_path.glob("*.bin")), 64)
+        with pytest.raises(
+            OSError, match=r"shard-a\.bin: found \d+ bytes at \d+, expected \d+: the"
+        ):
+            store.read([key_of(n) for n in range(4)])
+
+
 def test_prefetching_changes_nothing_but_time(tmp_path):
     store = PooledStore.create(tmp_path, SETTINGS)
     fill(store, range(20))
