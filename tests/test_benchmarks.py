@@ -68,7 +68,7 @@ def test_an_epoch_reads_what_a_run_reads(
     scale.fill(tmp_path, 60, 2, 8, "phone")
     seen = []
 
-    def noted(*arguments: object) -> float:
+    def noted(*arguments: object, cold: bool) -> float:
         seen.extend(bool(len(d.batch([0, 1]).tokens)) for d in arguments[-3:])  # type: ignore[attr-defined]
         return 1.0
 
