@@ -896,7 +896,7 @@ FAULTS = (
     Fault(
         "recall is precision",
         "evaluation/metrics.py",
-        "return _share(_hits(counts), counts.sum(-1))",
+        "return ratio(_hits(counts), counts.sum(-1))",
         "return _share(_hits(counts), counts.sum(-2))",
         "tests/evaluation/test_metrics.py",
     ),
