@@ -28,6 +28,7 @@ from cleser.evaluation.intervals import (
 from cleser.evaluation.measures import Measure, Truths, measures, truths_of
 from cleser.evaluation.metrics import METRICS, f1, precision, recall
 from cleser.evaluation.numbers_as_text import counted
+from cleser.evaluation.older_runs import completed_protocol
 from cleser.evaluation.run_files import (
     CONFIG,
     DEVELOPMENT,
@@ -39,7 +40,7 @@ from cleser.evaluation.run_files import (
     TRIALS,
 )
 from cleser.evaluation.speakers import Clusters, cluster
-from cleser.evaluation.terms import completed_protocol, differing
+from cleser.evaluation.terms import differing
 from cleser.evaluation.unlabelled import summarise_unlabelled
 from cleser.files import write_text
 from cleser.recipe_names import with_current_name
