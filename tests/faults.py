@@ -1704,7 +1704,7 @@ FAULTS = (
     ),
     Fault(
         "what is right in one run is right in the other",
-        "evaluation/results.py",
+        "evaluation/comparison.py",
         "    if differ:\n",
         "    if False:\n",
         "tests/evaluation/test_report.py::test_a_metric_whose_truth_differs_is_left_out_and_named",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         temper,
         tempered,
     )
+    from cleser.evaluation.comparison import Comparison, compare_runs
     from cleser.evaluation.gender import gender_gap
     from cleser.evaluation.intervals import (
         Difference,
@@ -35,14 +36,7 @@ if TYPE_CHECKING:
         uar,
     )
     from cleser.evaluation.pages import report, site
-    from cleser.evaluation.results import (
-        Comparison,
-        Run,
-        compare_runs,
-        runs_below,
-        summarise,
-        write_results,
-    )
+    from cleser.evaluation.results import Run, runs_below, summarise, write_results
     from cleser.evaluation.speakers import Clusters, cluster
     from cleser.evaluation.tables import (
         as_text,
@@ -65,6 +59,7 @@ _WHERE = {
         "temper",
         "tempered",
     ),
+    "cleser.evaluation.comparison": ("Comparison", "compare_runs"),
     "cleser.evaluation.gender": ("gender_gap",),
     "cleser.evaluation.intervals": (
         "Difference",
@@ -84,14 +79,7 @@ _WHERE = {
         "uar",
     ),
     "cleser.evaluation.pages": ("report", "site"),
-    "cleser.evaluation.results": (
-        "Comparison",
-        "Run",
-        "compare_runs",
-        "runs_below",
-        "summarise",
-        "write_results",
-    ),
+    "cleser.evaluation.results": ("Run", "runs_below", "summarise", "write_results"),
     "cleser.evaluation.speakers": ("Clusters", "cluster"),
     "cleser.evaluation.tables": (
         "as_text",

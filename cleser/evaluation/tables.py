@@ -13,6 +13,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from cleser.evaluation.comparison import Comparison
 from cleser.evaluation.intervals import Difference
 from cleser.evaluation.numbers_as_text import (
     OF_VOTES,
@@ -30,7 +31,7 @@ from cleser.evaluation.numbers_as_text import (
     percent,
     share_text,
 )
-from cleser.evaluation.results import Comparison, Run
+from cleser.evaluation.results import Run
 from cleser.evaluation.terms import details_of, uses_of
 from cleser.evaluation.unlabelled import show_unlabelled
 from cleser.multiple_tests import holm
