@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         interval_of_sums,
         paired_difference,
     )
+    from cleser.evaluation.many_runs import as_text, table
     from cleser.evaluation.metrics import (
         accuracy,
         confusion_matrix,
@@ -38,13 +39,7 @@ if TYPE_CHECKING:
     from cleser.evaluation.pages import report, site
     from cleser.evaluation.results import Run, runs_below, summarise, write_results
     from cleser.evaluation.speakers import Clusters, cluster
-    from cleser.evaluation.tables import (
-        as_text,
-        show_comparison,
-        show_results,
-        show_robustness,
-        table,
-    )
+    from cleser.evaluation.tables import show_comparison, show_results, show_robustness
     from cleser.multiple_tests import holm
 
 # Imported when one of their names is asked for: who counts recalls needs neither pages nor recordings.
@@ -69,6 +64,7 @@ _WHERE = {
         "interval_of_sums",
         "paired_difference",
     ),
+    "cleser.evaluation.many_runs": ("as_text", "table"),
     "cleser.evaluation.metrics": (
         "accuracy",
         "confusion_matrix",
@@ -81,13 +77,7 @@ _WHERE = {
     "cleser.evaluation.pages": ("report", "site"),
     "cleser.evaluation.results": ("Run", "runs_below", "summarise", "write_results"),
     "cleser.evaluation.speakers": ("Clusters", "cluster"),
-    "cleser.evaluation.tables": (
-        "as_text",
-        "show_comparison",
-        "show_results",
-        "show_robustness",
-        "table",
-    ),
+    "cleser.evaluation.tables": ("show_comparison", "show_results", "show_robustness"),
     "cleser.multiple_tests": ("holm",),
 }
 
