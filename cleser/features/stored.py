@@ -213,8 +213,8 @@ def _take_over(
     own = StoreSettings.of(backbone, record)
     name, layers = backbone.whole
     phones = alignments if alignments is not None else [None] * len(manifest)
-    summaries_alone = record.tokens == "none"
-    for kind in [record, *([replace(record, tokens="phone")] if summaries_alone else [])]:
+    kinds = [record, replace(record, tokens="phone")] if record.tokens == "none" else [record]
+    for kind in kinds:
         richer = replace(StoreSettings.of(backbone, kind), backbone=name, layers=layers)
         folder = _folder(richer, cache)
         if richer != own and (folder / "settings.json").exists():
