@@ -896,7 +896,7 @@ FAULTS = (
     Fault(
         "recall is precision",
         "evaluation/metrics.py",
-        "return _share(_hits(counts), counts.sum(-1))",
+        "return ratio(_hits(counts), counts.sum(-1))",
         "return _share(_hits(counts), counts.sum(-2))",
         "tests/evaluation/test_metrics.py",
     ),
@@ -1704,7 +1704,7 @@ FAULTS = (
     ),
     Fault(
         "what is right in one run is right in the other",
-        "evaluation/results.py",
+        "evaluation/comparison.py",
         "    if differ:\n",
         "    if False:\n",
         "tests/evaluation/test_report.py::test_a_metric_whose_truth_differs_is_left_out_and_named",

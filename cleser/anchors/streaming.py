@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
-_TOGETHER: Final = 512  # stretches of an utterance that are pooled by one matrix
+_STRETCHES: Final = 512  # stretches of an utterance that are pooled by one matrix
 
 
 class _Block(NamedTuple):
@@ -84,7 +84,7 @@ class StreamingPool:
         for i, b in enumerate(self.bounds):
             first[i, : len(b), 0], last[i, : len(b), 0] = b[:, 0], b[:, 1]
         blocks, counts = [], []
-        for starts, ends in zip(first.split(_TOGETHER, 1), last.split(_TOGETHER, 1), strict=True):
+        for starts, ends in zip(first.split(_STRETCHES, 1), last.split(_STRETCHES, 1), strict=True):
             there = starts < ends  # an utterance may have fewer stretches than another
             begin, end = (0, 0)
             if there.any():

@@ -50,7 +50,8 @@ def phonemes(
     from cleser.progress import track
     from cleser.speech import load_backbone
     from cleser.studies.figures import save_figure
-    from cleser.studies.phonemes import plot_vowels, study_phonemes
+    from cleser.studies.phonemes import study_phonemes
+    from cleser.studies.vowel_chart import plot_vowels
 
     for flag, value, least in (
         ("minimum", minimum, 1),

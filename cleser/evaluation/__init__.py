@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         temper,
         tempered,
     )
+    from cleser.evaluation.comparison import Comparison, compare_runs
     from cleser.evaluation.gender import gender_gap
     from cleser.evaluation.intervals import (
         Difference,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         interval_of_sums,
         paired_difference,
     )
+    from cleser.evaluation.many_runs import as_text, table
     from cleser.evaluation.metrics import (
         accuracy,
         confusion_matrix,
@@ -35,22 +37,9 @@ if TYPE_CHECKING:
         uar,
     )
     from cleser.evaluation.pages import report, site
-    from cleser.evaluation.results import (
-        Comparison,
-        Run,
-        compare_runs,
-        runs_below,
-        summarise,
-        write_results,
-    )
+    from cleser.evaluation.results import Run, runs_below, summarise, write_results
     from cleser.evaluation.speakers import Clusters, cluster
-    from cleser.evaluation.tables import (
-        as_text,
-        show_comparison,
-        show_results,
-        show_robustness,
-        table,
-    )
+    from cleser.evaluation.tables import show_comparison, show_results, show_robustness
     from cleser.multiple_tests import holm
 
 # Imported when one of their names is asked for: who counts recalls needs neither pages nor recordings.
@@ -65,6 +54,7 @@ _WHERE = {
         "temper",
         "tempered",
     ),
+    "cleser.evaluation.comparison": ("Comparison", "compare_runs"),
     "cleser.evaluation.gender": ("gender_gap",),
     "cleser.evaluation.intervals": (
         "Difference",
@@ -74,6 +64,7 @@ _WHERE = {
         "interval_of_sums",
         "paired_difference",
     ),
+    "cleser.evaluation.many_runs": ("as_text", "table"),
     "cleser.evaluation.metrics": (
         "accuracy",
         "confusion_matrix",
@@ -84,22 +75,9 @@ _WHERE = {
         "uar",
     ),
     "cleser.evaluation.pages": ("report", "site"),
-    "cleser.evaluation.results": (
-        "Comparison",
-        "Run",
-        "compare_runs",
-        "runs_below",
-        "summarise",
-        "write_results",
-    ),
+    "cleser.evaluation.results": ("Run", "runs_below", "summarise", "write_results"),
     "cleser.evaluation.speakers": ("Clusters", "cluster"),
-    "cleser.evaluation.tables": (
-        "as_text",
-        "show_comparison",
-        "show_results",
-        "show_robustness",
-        "table",
-    ),
+    "cleser.evaluation.tables": ("show_comparison", "show_results", "show_robustness"),
     "cleser.multiple_tests": ("holm",),
 }
 

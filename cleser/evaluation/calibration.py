@@ -46,8 +46,8 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 
 from cleser.evaluation.intervals import Interval, interval_of_sums
-from cleser.evaluation.metrics import Floats
-from cleser.evaluation.speakers import grouping
+from cleser.evaluation.metrics import Floats, ratio
+from cleser.evaluation.speakers import class_codes, grouping
 
 _LEAST: Final = 1e-12  # a probability of zero, for logarithms
 # Range of temperatures: beyond, probabilities are certain or uniform already.
@@ -170,7 +170,7 @@ def expected_calibration_error(sums: Floats) -> Floats:
     >>> round(float(expected_calibration_error(bins)), 3)  # (|1 − 1.4| + |2 − 1.8|) / 4
     0.15
     """
-    return _mean(np.abs(sums[..., 2] - sums[..., 1]), sums)
+    return _by_utterance(np.abs(sums[..., 2] - sums[..., 1]), sums)
 
 
 def overconfidence(sums: Floats) -> Floats:
@@ -180,17 +180,16 @@ def overconfidence(sums: Floats) -> Floats:
     >>> round(float(overconfidence(bins)), 3)  # (1.4 + 1.8 − 1 − 2) / 4
     0.05
     """
-    return _mean(sums[..., 1] - sums[..., 2], sums)
+    return _by_utterance(sums[..., 1] - sums[..., 2], sums)
 
 
 def _log_loss(sums: Floats) -> Floats:
-    return _mean(sums[..., 4], sums)
+    return _by_utterance(sums[..., 4], sums)
 
 
-def _mean(parts: Floats, sums: Floats) -> Floats:
-    """What bins add up to, by utterance; NaN where there is none."""
-    n = sums[..., 0].sum(-1)
-    return np.asarray(np.divide(parts.sum(-1), n, out=np.full(n.shape, np.nan), where=n > 0))
+def _by_utterance(parts: Floats, sums: Floats) -> Floats:
+    """What bins add up to, by utterance."""
+    return ratio(parts.sum(-1), sums[..., 0].sum(-1))
 
 
 _METRICS: Final = {
@@ -227,7 +226,7 @@ def reliability(
     if predictions.empty:
         raise ValueError("there are no predictions, expected at least one")
     p = _probabilities(predictions, classes) if probabilities is None else probabilities
-    truth = _codes(predictions, classes)
+    truth = class_codes(predictions["emotion"], classes)
     sure = p.max(-1)
     hits = (p.argmax(-1) == truth).astype(np.float64)
     loss = -np.log(np.maximum(p[np.arange(len(p)), truth], _LEAST))
@@ -236,7 +235,7 @@ def reliability(
     edges = np.unique(np.sort(sure)[last])
     _, inside = np.unique(np.searchsorted(edges, sure), return_inverse=True)
     groups = grouping(predictions)
-    size = (len(groups.seeds), len(groups.names), int(inside.max()) + 1)
+    size = (*groups.shape, int(inside.max()) + 1)
     flat = np.ravel_multi_index((groups.seed, groups.group, inside), size)
     parts = [
         np.bincount(flat, weights=values, minlength=int(np.prod(size))).reshape(size)
@@ -265,7 +264,7 @@ def fit_temperatures(development: pd.DataFrame, classes: list[str]) -> list[dict
     for _, rows in development.groupby(columns):
         network = {name: rows[name].iloc[0] for name in columns}
         network["seed"] = int(network["seed"])  # NumPy's integers are none for JSON
-        t = fit_temperature(_probabilities(rows, classes), _codes(rows, classes))
+        t = fit_temperature(_probabilities(rows, classes), class_codes(rows["emotion"], classes))
         fitted.append({**network, "temperature": t})
     return fitted
 
@@ -326,11 +325,3 @@ def has_probabilities(predictions: pd.DataFrame, classes: list[str]) -> bool:
 
 def _probabilities(predictions: pd.DataFrame, classes: list[str]) -> Floats:
     return predictions[[f"p_{name}" for name in classes]].to_numpy(np.float64)
-
-
-def _codes(predictions: pd.DataFrame, classes: list[str]) -> npt.NDArray[np.intp]:
-    codes = pd.Index(classes).get_indexer(pd.Index(predictions["emotion"]))
-    if (codes < 0).any():
-        found = predictions["emotion"].iloc[int((codes < 0).argmax())]
-        raise ValueError(f"emotion holds {found!r}, expected one of {classes}")
-    return codes

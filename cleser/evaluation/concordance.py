@@ -23,14 +23,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from cleser.evaluation.metrics import Counts, Floats
-from cleser.evaluation.speakers import Clusters, grouping
+from cleser.evaluation.speakers import Clusters, Grouping, grouping
 
 _TINY = 1e-13  # of the mean squares: a spread below is rounding
 
@@ -122,31 +121,15 @@ def moments(predictions: pd.DataFrame, attributes: Sequence[str]) -> ClusterMome
     if known.empty:
         raise ValueError(f"no prediction has a truth of {list(attributes)}, expected at least one")
     groups = grouping(known)
-    size = (len(groups.seeds), len(groups.names))
-    place = np.ravel_multi_index((groups.seed, groups.group), size)
-    matrices = [_sums(known, name, place, size) for name in attributes]
-    return ClusterMoments(
-        np.concatenate(matrices, axis=-1),
-        groups.names,
-        groups.unit,
-        groups.unknown,
-        groups.seeds,
-        groups.nameless,
-    )
+    matrices = [_sums(known, name, groups) for name in attributes]
+    return ClusterMoments.of(np.concatenate(matrices, axis=-1), groups)
 
 
-def _sums(
-    rows: pd.DataFrame, name: str, place: npt.NDArray[np.int64], size: tuple[int, int]
-) -> Floats:
+def _sums(rows: pd.DataFrame, name: str, groups: Grouping) -> Floats:
     """Moment matrices [S, G, 3, 3] of one attribute."""
     truth = rows[name].to_numpy(np.float64)
     here = ~np.isnan(truth)
     predicted = rows[f"predicted_{name}"].to_numpy(np.float64)
     columns = np.stack([here.astype(float), np.where(here, truth, 0), np.where(here, predicted, 0)])
-    sums: list[npt.NDArray[Any]] = [
-        np.bincount(place, weights=a * b, minlength=size[0] * size[1])
-        for a in columns
-        for b in columns
-    ]
-    stacked: Floats = np.stack(sums, axis=-1, dtype=np.float64).reshape(*size, 3, 3)
-    return stacked
+    sums = np.stack([groups.add_up(a * b) for a in columns for b in columns], axis=-1)
+    return sums.reshape(*groups.shape, 3, 3)

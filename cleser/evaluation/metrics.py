@@ -63,7 +63,7 @@ def recall(counts: Counts) -> Floats:
     >>> recall(counts)
     array([0.75, 0.5 ])
     """
-    return _share(_hits(counts), counts.sum(-1))
+    return ratio(_hits(counts), counts.sum(-1))
 
 
 def precision(counts: Counts) -> Floats:
@@ -73,7 +73,7 @@ def precision(counts: Counts) -> Floats:
     >>> precision(counts).round(3)
     array([0.6  , 0.667])
     """
-    return _share(_hits(counts), counts.sum(-2))
+    return ratio(_hits(counts), counts.sum(-2))
 
 
 def f1(counts: Counts) -> Floats:
@@ -83,7 +83,7 @@ def f1(counts: Counts) -> Floats:
     >>> f1(counts).round(3)
     array([0.667, 0.571])
     """
-    return _share(2 * _hits(counts), counts.sum(-1) + counts.sum(-2))
+    return ratio(2 * _hits(counts), counts.sum(-1) + counts.sum(-2))
 
 
 def uar(counts: Counts) -> Floats:
@@ -92,7 +92,7 @@ def uar(counts: Counts) -> Floats:
     >>> float(uar(np.array([[3, 1], [2, 2]])))
     0.625
     """
-    return _mean(recall(counts), counts.sum(-1) > 0)
+    return mean_over_classes(recall(counts), counts.sum(-1) > 0)
 
 
 def macro_f1(counts: Counts) -> Floats:
@@ -102,7 +102,7 @@ def macro_f1(counts: Counts) -> Floats:
     >>> float(macro_f1(counts).round(3))  # of 6/9 and 4/7
     0.619
     """
-    return _mean(f1(counts), counts.sum(-1) > 0)
+    return mean_over_classes(f1(counts), counts.sum(-1) > 0)
 
 
 def accuracy(counts: Counts) -> Floats:
@@ -112,7 +112,7 @@ def accuracy(counts: Counts) -> Floats:
     >>> float(accuracy(counts))
     0.625
     """
-    return _share(_hits(counts).sum(-1), counts.sum((-1, -2)))
+    return ratio(_hits(counts).sum(-1), counts.sum((-1, -2)))
 
 
 METRICS = {"uar": uar, "macro_f1": macro_f1, "accuracy": accuracy}
@@ -122,12 +122,14 @@ def _hits(counts: Counts) -> Counts:
     return np.asarray(np.diagonal(counts, axis1=-2, axis2=-1))
 
 
-def _share(part: Counts, whole: Counts) -> Floats:
+def ratio(part: Counts, whole: Counts) -> Floats:
+    """Part over whole, NaN where there is no whole."""
     result = np.full(np.shape(whole), np.nan)
     np.divide(part, whole, out=result, where=np.asarray(whole) > 0)
     return result
 
 
-def _mean(values: Floats, occurs: npt.NDArray[np.bool_]) -> Floats:
+def mean_over_classes(values: Floats, occurs: npt.NDArray[np.bool_]) -> Floats:
+    """Mean of values [..., C] over the classes that occur, NaN where none does, [...]."""
     number = occurs.sum(-1)
-    return _share(np.where(occurs, np.nan_to_num(values), 0).sum(-1), number)
+    return ratio(np.where(occurs, np.nan_to_num(values), 0).sum(-1), number)

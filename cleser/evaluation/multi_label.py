@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from cleser.evaluation.metrics import Counts, Floats
+from cleser.evaluation.metrics import Counts, Floats, mean_over_classes, ratio
 from cleser.evaluation.speakers import Clusters, grouping
 
 DECIDED_AT: Final = 0.5  # an emotion whose probability is as great is recognised
@@ -70,16 +70,13 @@ def multi_label_counts(
     rows, truth = predictions.iloc[np.flatnonzero(known)], truth[known]
     p = rows[columns].to_numpy(np.float64)
     groups = grouping(rows)
-    size = (len(groups.seeds), len(groups.names), 2 * len(classes) + 1, _BINS)
-    counts = np.zeros(size, np.int64)
+    counts = np.zeros((*groups.shape, 2 * len(classes) + 1, _BINS), np.int64)
     row = np.arange(len(classes)) + np.where(truth, 0, len(classes))
     hundredth = np.searchsorted(_THRESHOLDS, p, side="right") - 1  # 100 * 0.29 is below 29
     np.add.at(counts, (groups.seed[:, None], groups.group[:, None], row, hundredth), 1)
     exact = (truth == (p >= DECIDED_AT)).all(1).astype(np.int64)
     np.add.at(counts[:, :, -1], (groups.seed, groups.group, exact), 1)
-    return MultiLabelCounts(
-        counts, groups.names, groups.unit, groups.unknown, groups.seeds, groups.nameless
-    )
+    return MultiLabelCounts.of(counts, groups)
 
 
 def multi_label_f1(counts: Counts) -> Floats:
@@ -87,7 +84,8 @@ def multi_label_f1(counts: Counts) -> Floats:
     having, lacking = _halves(counts)
     hits = having[..., _DECIDED:].sum(-1)
     recognised = hits + lacking[..., _DECIDED:].sum(-1)
-    return _macro(2 * hits, having.sum(-1) + recognised, having)
+    held = having.sum(-1)
+    return mean_over_classes(ratio(2 * hits, held + recognised), held > 0)
 
 
 def average_precision(counts: Counts) -> Floats:
@@ -96,13 +94,13 @@ def average_precision(counts: Counts) -> Floats:
     hits = having[..., ::-1].cumsum(-1)[..., ::-1]
     recognised = hits + lacking[..., ::-1].cumsum(-1)[..., ::-1]
     precision = hits / np.where(recognised > 0, recognised, 1)
-    return _macro((having * precision).sum(-1), having.sum(-1), having)
+    held = having.sum(-1)
+    return mean_over_classes(ratio((having * precision).sum(-1), held), held > 0)
 
 
 def exact_match(counts: Counts) -> Floats:
     """Share of utterances of which all classes are right, [..., 2 K + 1, 101] to [...]."""
-    exact, every = counts[..., -1, 1], counts[..., -1, :].sum(-1)
-    return np.asarray(np.where(every > 0, exact / np.where(every > 0, every, 1), np.nan))
+    return ratio(counts[..., -1, 1], counts[..., -1, :].sum(-1))
 
 
 MULTI_LABEL_METRICS: Final = {
@@ -116,11 +114,3 @@ def _halves(counts: Counts) -> tuple[Counts, Counts]:
     """Those that have a class and those that have it not, [..., K, 101] each."""
     classes = counts.shape[-2] // 2
     return counts[..., :classes, :], counts[..., classes : 2 * classes, :]
-
-
-def _macro(part: Counts, whole: Counts, having: Counts) -> Floats:
-    """Mean of part / whole, [..., K], over the classes that some utterance has."""
-    occurs = having.sum(-1) > 0
-    values = np.where(occurs, part / np.where(occurs, whole, 1), 0).sum(-1)
-    number = occurs.sum(-1)
-    return np.asarray(np.where(number > 0, values / np.where(number > 0, number, 1), np.nan))

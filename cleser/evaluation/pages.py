@@ -19,8 +19,10 @@ from markupsafe import Markup, escape
 import cleser
 from cleser.evaluation.answers import answer, method_text, name_of, question
 from cleser.evaluation.attribute_report import attribute_figures, attribute_rows
+from cleser.evaluation.comparison import compare_runs
 from cleser.evaluation.intervals import Difference
 from cleser.evaluation.listening import confident_errors
+from cleser.evaluation.many_runs import CELLS, direction, frame, terms_notes
 from cleser.evaluation.numbers_as_text import (
     OF_VOTES,
     SHARES,
@@ -43,19 +45,15 @@ from cleser.evaluation.plots import (
     plot_speakers,
     plot_training,
 )
-from cleser.evaluation.results import Run, compare_runs
+from cleser.evaluation.results import Run
 from cleser.evaluation.run_files import EMBEDDINGS, SOURCE
 from cleser.evaluation.tables import (
-    CELLS,
     calibration_rows,
     difference_cells,
     difference_notes,
-    direction,
-    frame,
     gender_rows,
     robustness_metric,
     robustness_rows,
-    terms_notes,
     trust_notes,
 )
 from cleser.evaluation.terms import in_words

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from cleser.evaluation.concordance import ClusterMoments
-from cleser.evaluation.metrics import Counts, Floats
+from cleser.evaluation.metrics import Counts, Floats, ratio
 from cleser.evaluation.speakers import grouping
 
 _LEAST = 1e-12  # probability, so that a logarithm is finite
@@ -62,28 +62,15 @@ def vote_sums(predictions: pd.DataFrame, classes: Sequence[str]) -> ClusterMomen
     shares = rows[[f"p_{name}" for name in classes]].to_numpy(np.float64)
     found = agreement_with_votes(votes[voted], shares)
     groups = grouping(rows)
-    sums = np.zeros((len(groups.seeds), len(groups.names), 1, 3))
-    place = np.ravel_multi_index((groups.seed, groups.group), sums.shape[:2])
-    for column, values in enumerate((np.ones(len(rows)), *found.T)):
-        flat = np.bincount(place, weights=values, minlength=sums[..., 0, 0].size)
-        sums[..., 0, column] = flat.reshape(sums.shape[:2])
-    return ClusterMoments(
-        sums, groups.names, groups.unit, groups.unknown, groups.seeds, groups.nameless
-    )
+    sums = [groups.add_up(values) for values in (np.ones(len(rows)), *found.T)]
+    return ClusterMoments.of(np.stack(sums, -1)[:, :, None], groups)
 
 
 def kl_divergence(sums: Counts) -> Floats:
     """Mean KL divergence, [..., 1, 3] to [...]."""
-    return _mean(sums, 1)
+    return ratio(sums[..., 0, 1], sums[..., 0, 0])
 
 
 def soft_accuracy(sums: Counts) -> Floats:
     """Mean overlap, [..., 1, 3] to [...]."""
-    return _mean(sums, 2)
-
-
-def _mean(sums: Counts, place: int) -> Floats:
-    count = sums[..., 0, 0]
-    return np.asarray(
-        np.where(count > 0, sums[..., 0, place] / np.where(count > 0, count, 1), np.nan)
-    )
+    return ratio(sums[..., 0, 2], sums[..., 0, 0])

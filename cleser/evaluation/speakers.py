@@ -7,13 +7,13 @@ speakers and seeds (Cameron, Gelbach & Miller, 2008); utterances are the unit on
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cleser.evaluation.metrics import Counts
+from cleser.evaluation.metrics import Counts, Floats
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,11 @@ class Clusters:
     def __post_init__(self) -> None:
         if not self.seeds:
             object.__setattr__(self, "seeds", list(range(len(self.counts))))
+
+    @classmethod
+    def of(cls, counts: Counts, groups: Grouping) -> Self:
+        """Counts of the clusters and seeds that predictions are grouped by."""
+        return cls(counts, groups.names, groups.unit, groups.unknown, groups.seeds, groups.nameless)
 
     @property
     def tested(self) -> Counts:
@@ -81,21 +86,24 @@ def cluster(predictions: pd.DataFrame, classes: list[str]) -> Clusters:
     """
     if predictions.empty:
         raise ValueError("there are no predictions, expected at least one")
-    index = pd.Index(classes)
-    coded = {}
-    for column in ("emotion", "predicted"):
-        codes = index.get_indexer(pd.Index(predictions[column]))
-        if (codes < 0).any():
-            found = predictions[column].iloc[int((codes < 0).argmax())]
-            raise ValueError(f"{column} holds {found!r}, expected one of {classes}")
-        coded[column] = codes
-    found = grouping(predictions)
-    size = (len(found.seeds), len(found.names), len(classes), len(classes))
-    flat = np.ravel_multi_index(
-        (found.seed, found.group, coded["emotion"], coded["predicted"]), size
-    )
-    counts = np.bincount(flat, minlength=int(np.prod(size))).reshape(size)
-    return Clusters(counts, found.names, found.unit, found.unknown, found.seeds, found.nameless)
+    truth, answer = (class_codes(predictions[c], classes) for c in ("emotion", "predicted"))
+    groups = grouping(predictions)
+    size = (*groups.shape, len(classes), len(classes))
+    flat = np.ravel_multi_index((groups.seed, groups.group, truth, answer), size)
+    return Clusters.of(np.bincount(flat, minlength=int(np.prod(size))).reshape(size), groups)
+
+
+def class_codes(values: pd.Series[str], classes: list[str]) -> npt.NDArray[np.intp]:
+    """The place of each value of a column among the classes.
+
+    Raises:
+        ValueError: A value is none of them.
+    """
+    codes = pd.Index(classes).get_indexer(pd.Index(values))
+    if (codes < 0).any():
+        found = values.iloc[int((codes < 0).argmax())]
+        raise ValueError(f"{values.name} holds {found!r}, expected one of {classes}")
+    return codes
 
 
 class Grouping(NamedTuple):
@@ -118,6 +126,19 @@ class Grouping(NamedTuple):
     unit: Literal["speakers", "utterances"]
     unknown: int
     nameless: frozenset[str]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of seeds and of clusters."""
+        return len(self.seeds), len(self.names)
+
+    def add_up(self, values: Floats) -> Floats:
+        """The sum of values [N] over the predictions of each seed and cluster, [S, G]."""
+        place = np.ravel_multi_index((self.seed, self.group), self.shape)
+        sums: npt.NDArray[Any] = np.bincount(
+            place, weights=values, minlength=self.shape[0] * self.shape[1]
+        )
+        return sums.reshape(self.shape)
 
 
 def grouping(predictions: pd.DataFrame) -> Grouping:

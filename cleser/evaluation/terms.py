@@ -1,4 +1,7 @@
-"""The terms of a run in words: what it learned from, what it recognised, and what it saw of the target before."""
+"""The terms of a run in words: what it learned from, what it recognised, and what it saw of the target before.
+
+They are those of ``protocol.json`` as :attr:`cleser.evaluation.Run.protocol` gives them, also of older runs.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ from dataclasses import fields
 from typing import Any
 
 from cleser.corpora.protocol import Protocol
-from cleser.corpora.protocol.hashes import hash_of_uses
 from cleser.corpora.protocol.normalisations import describe_normalisation
 
 
@@ -18,7 +20,7 @@ def in_words(protocol: dict[str, Any]) -> dict[str, str]:
         names = ", ".join(protocol[role])
         return f"{names}: {counts[role]} utterances of {speakers[role] or 'unknown'} speakers"
 
-    alignments = _uses(protocol).get("alignments")  # true, and no more, of runs of old versions
+    alignments = protocol["uses"]["alignments"]  # true, and no more, of runs of old versions
     renamed = ", ".join(f"{old} counts as {new}" for old, new in protocol["map"].items())
     terms = {
         "Source": side("source"),
@@ -70,7 +72,7 @@ def _division(protocol: dict[str, Any]) -> str:
 
 def _shared(protocol: dict[str, Any]) -> list[str]:
     """A note if voices that are tested were learned from; else none."""
-    share = 100 * protocol.get("tested_of_shared", 0.0)
+    share = 100 * protocol["tested_of_shared"]
     return [f"{share:.0f} % of the tested utterances are of speakers who were learned from"] * bool(
         share
     )
@@ -89,11 +91,11 @@ def normalised_by(protocol: dict[str, Any]) -> str:
 
     >>> normalised_by({"normalisation": "auto", "settled_normalisation": "shrunk"})
     'by speaker, shrunk towards the corpus (chosen by auto)'
-    >>> normalised_by({"normalisation": "corpus"})
+    >>> normalised_by({"normalisation": "corpus", "uses": {"normalisation": ""}})
     'by corpus'
     """
     asked = protocol["normalisation"]
-    found = protocol.get("settled_normalisation") or _uses(protocol).get("normalisation") or asked
+    found = protocol.get("settled_normalisation") or protocol["uses"]["normalisation"] or asked
     if found == "auto":  # of a run of an old version
         return "by speaker or by corpus, as auto chose"
     said = describe_normalisation(found)
@@ -101,13 +103,13 @@ def normalised_by(protocol: dict[str, Any]) -> str:
 
 
 def _statistics(protocol: dict[str, Any]) -> str:
-    uses = _uses(protocol)
+    uses = protocol["uses"]
     said = normalised_by(protocol)
     if protocol["target_access"] == "nothing" or protocol["normalisation"] == "utterance":
         return f"{said}, without statistics of the target"
-    if uses.get("alignments") and protocol.get("lexical_normalisation"):
+    if uses["alignments"] and protocol.get("lexical_normalisation"):
         said += ", and what is said taken out by phoneme,"
-    if uses.get("sentences", "none") != "none":
+    if uses["sentences"] != "none":
         said += f", and what is said taken out by sentence (known by {uses['sentences']}),"
     return f"{said} with unlabelled statistics of the target (transductive)"
 
@@ -115,19 +117,19 @@ def _statistics(protocol: dict[str, Any]) -> str:
 def uses_of(protocol: dict[str, Any]) -> list[str]:
     """What a method made of the target's unlabelled recordings, in phrases; empty where it made nothing of them.
 
-    >>> uses_of({"uses": {"training": True, "prior": "uniform", "alignments": False}, "adapts_to_tested": True})
+    >>> uses = {"training": True, "prior": "uniform", "alignments": False}
+    >>> uses_of({"uses": uses, "adapts_to_tested": True, "tested_of_shared": 0.0})
     ['adapted to the tested utterances', 'prior uniform']
     """
-    uses = _uses(protocol)
-    found = _shared(protocol)
-    if protocol.get("adapts_to_tested"):
+    uses, found = protocol["uses"], _shared(protocol)
+    if protocol["adapts_to_tested"]:
         found.append("adapted to the tested utterances")
-    elif uses.get("training") and protocol.get("target_access") == "audio":
+    elif uses["training"] and protocol["target_access"] == "audio":
         found.append("adapted to other utterances of the target")
-    if uses.get("prior", "none") != "none":
+    if uses["prior"] != "none":
         prior = uses["prior"]
         found.append(f"prior {prior if isinstance(prior, str) else 'given'}")
-    if uses.get("alignments"):
+    if uses["alignments"]:
         found.append("alignments")
     return found
 
@@ -135,37 +137,17 @@ def uses_of(protocol: dict[str, Any]) -> list[str]:
 def details_of(protocol: dict[str, Any]) -> list[str]:
     """Which alignments were used, and what the target was normalised by in the end, in phrases.
 
-    >>> details_of({"normalisation": "auto", "uses": {"sentences": "sound", "normalisation": "corpus"}})
+    >>> uses = {"alignments": False, "sentences": "sound", "normalisation": "corpus"}
+    >>> details_of({"normalisation": "auto", "uses": uses})
     ['normalised by corpus (chosen by auto)', 'sentences by sound']
     """
-    uses = _uses(protocol)
-    alignments, sentences = uses.get("alignments", False), uses.get("sentences", "none")
+    alignments, sentences = protocol["uses"]["alignments"], protocol["uses"]["sentences"]
     return [
         # Of whom, runs of old versions do not say.
         *([f"alignments with {alignments}"] if isinstance(alignments, str) else []),
         f"normalised {normalised_by(protocol)}",
         *([f"sentences by {sentences}"] if sentences != "none" else []),
     ]
-
-
-def _uses(protocol: dict[str, Any]) -> dict[str, Any]:
-    """What the method uses of the target; runs of old versions do not say it."""
-    found: dict[str, Any] = protocol.get("uses", {})
-    return found
-
-
-def completed_protocol(protocol: dict[str, Any]) -> dict[str, Any]:
-    """``protocol.json`` as it would be written now, as far as an older one tells.
-
-    Older versions wrote down what ``"auto"`` came to and did not count it in the hash. It is counted when they are
-    read, so that their runs stand in the columns of new ones that used the same.
-    """
-    protocol = {"cast": protocol["hash"], **protocol}  # the oldest have one hash for all
-    uses, settled = protocol.get("uses"), protocol.get("settled_normalisation")
-    if not uses or not settled or "normalisation" in uses or protocol["normalisation"] != "auto":
-        return protocol
-    uses = {**uses, "normalisation": settled}
-    return {**protocol, "uses": uses, "hash": hash_of_uses(protocol["cast"], uses)}
 
 
 # Entries of protocol.json that follow from its other entries.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -25,7 +24,7 @@ from cleser.features.pooled import Record
 from cleser.features.store import PooledStore
 from cleser.features.store_settings import StoreSettings
 from cleser.features.store_writer import StoreWriter
-from cleser.features.utterance import Utterance
+from cleser.features.utterance import look_up
 from cleser.files import write_text
 from cleser.speech.backbones import Backbone
 from cleser.speech.backbones.replicas import ReplicaPool, moved_to
@@ -100,37 +99,26 @@ def extract_to_store(
             f"found {len(known)} alignments, expected one for each of {len(manifest)} rows"
         )
     store = PooledStore.create(folder, StoreSettings.of(backbone, record, dtype))
-    rank, ranks = share
-    paths, starts, ends = (manifest[c].tolist()[rank::ranks] for c in ("path", "start", "end"))
-    rows = list(zip(paths, starts, ends, range(rank, len(known), ranks), strict=True))
+    items = look_up(manifest, known, record, share=share, shortest=shortest)
+    todo = [i for i in items if i.problem is None and i.key not in store]
+    if advance:
+        advance(len(items) - len(todo))
     padding = 0.0
-    with ThreadPoolExecutor(os.cpu_count()) as readers:
-        items = list(
-            readers.map(
-                lambda row: Utterance.look(*row, known=known, record=record, shortest=shortest),
-                rows,
-            )
-        )
-        done = {i.key for i in items if i.key is not None and i.key in store}
-        todo = [i for i in items if i.problem is None and i.key not in done]
-        if advance:
-            advance(len(items) - len(todo))
-        if todo:
-            estimate = Estimate.of(todo, store, record)
-            estimate.check(store.folder)
-            with moved_to(backbone, device):
-                replicas = ReplicaPool(backbone, workers)
-                if announce and estimate.seconds >= announce_from:
-                    announce(estimate.said(backbone, replicas.size))
-                pipeline = Pipeline(replicas, record, seconds or _batch(replicas.device), advance)
-                with writer_of(store, rank) as writer, replicas, ThreadPoolExecutor(1) as scribe:
-                    pipeline.run(todo, readers, scribe, writer)
-            padding = pipeline.padding
-            store.refresh()
+    if todo:
+        estimate = Estimate.of(todo, store, record)
+        estimate.check(store.folder)
+        with moved_to(backbone, device):
+            replicas = ReplicaPool(backbone, workers)
+            if announce and estimate.seconds >= announce_from:
+                announce(estimate.said(backbone, replicas.size))
+            pipeline = Pipeline(replicas, record, seconds or _batch(replicas.device), advance)
+            with writer_of(store, share[0]) as writer, replicas:
+                pipeline.run(todo, writer)
+        padding = pipeline.padding
+        store.refresh()
     left_out = [{"path": str(i.path), "reason": i.problem} for i in items if i.problem is not None]
-    _note(store.folder / f"left-out-{rank}.jsonl", left_out, set(manifest["path"]))
-    keys = [i.key if i.problem is None else None for i in items]
-    return Extraction(store, keys, left_out, padding)
+    _note(store.folder / f"left-out-{share[0]}.jsonl", left_out, set(manifest["path"]))
+    return Extraction(store, [i.usable_key for i in items], left_out, padding)
 
 
 def _batch(device: torch.device) -> float:

@@ -7,6 +7,7 @@ in every layer. Layers are pooled as they appear.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -70,32 +71,20 @@ class Pipeline:
         """Share of what was encoded that was padding."""
         return self._padded / max(1, self._encoded + self._padded)
 
-    def run(
-        self,
-        items: list[Utterance],
-        readers: ThreadPoolExecutor,
-        scribe: ThreadPoolExecutor,
-        writer: StoreWriter,
-    ) -> None:
-        """Encode and write all of them; those that cannot be used get a ``problem``.
-
-        Args:
-            items: The utterances.
-            readers: Threads that decode.
-            scribe: The one thread that writes.
-            writer: Where it writes to.
-        """
-        written: Future[None] | None = None
-        for encoded in self._encoded_ahead(items, readers):
-            results = encoded.results.result()
-            # One batch behind: a full disk stops the run, and memory stays bounded.
+    def run(self, items: list[Utterance], writer: StoreWriter) -> None:
+        """Encode and write all of them; those that cannot be used get a ``problem``."""
+        with ThreadPoolExecutor(os.cpu_count()) as readers, ThreadPoolExecutor(1) as scribe:
+            written: Future[None] | None = None
+            for encoded in self._encoded_ahead(items, readers):
+                results = encoded.results.result()
+                # One batch behind: a full disk stops the run, and memory stays bounded.
+                if written is not None:
+                    written.result()
+                written = scribe.submit(_write, writer, encoded.batch, *results)
+                if self.advance:
+                    self.advance(encoded.size)
             if written is not None:
                 written.result()
-            written = scribe.submit(_write, writer, encoded.batch, *results)
-            if self.advance:
-                self.advance(encoded.size)
-        if written is not None:
-            written.result()
 
     def _encoded_ahead(
         self, items: list[Utterance], readers: ThreadPoolExecutor

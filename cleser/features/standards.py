@@ -31,13 +31,13 @@ class Standards:
         moments: Statistics of G groups, [G, L, C].
         group: Each utterance's group, int64 [N].
         content: What is taken off the frames of each phoneme.
-        alone: Standardise an utterance's tokens by themselves.
+        per_utterance: Standardise an utterance's tokens by themselves.
     """
 
     moments: Moments
     group: Tensor
     content: LexicalOffsets
-    alone: bool = False
+    per_utterance: bool = False
 
     def __post_init__(self) -> None:
         self._inverse = Moments(*(inverse(m) if i % 2 else m for i, m in enumerate(self.moments)))
@@ -54,8 +54,8 @@ class Standards:
         features = features if tokens else features.without_tokens()
         by, groups = self._inverse, self.group[at]
         _standardise(features.summaries, groups, by.summary_mean, by.summary_std)
-        if tokens and self.alone:
-            _standardise_alone(features)
+        if tokens and self.per_utterance:
+            _standardise_each(features)
         elif tokens:
             of_tokens = groups.repeat_interleave(features.offsets.diff())
             _standardise(features.tokens, of_tokens, by.token_mean, by.token_std)
@@ -70,7 +70,7 @@ class Standards:
             Moments(*map(torch.cat, zip(*(p.moments for p in parts), strict=True))),
             torch.cat([p.group + shift for p, shift in zip(parts, shifts, strict=True)]),
             LexicalOffsets.join([p.content for p in parts]),
-            parts[0].alone,
+            parts[0].per_utterance,
         )
 
 
@@ -93,7 +93,7 @@ def _standardise_rows(
             value[k] = CLAMP if standard > CLAMP else -CLAMP if standard < -CLAMP else standard
 
 
-def _standardise_alone(features: Features) -> None:
+def _standardise_each(features: Features) -> None:
     """Standardise each utterance's tokens by their own statistics, in place."""
     for begin, end in pairwise(features.offsets.tolist()):
         own = features.tokens[begin:end]
@@ -108,7 +108,7 @@ def measure(
     groups: pd.Series[str] | None,
     *,
     lexical: bool,
-    alone: bool = False,
+    per_utterance: bool = False,
     reference: Moments | None = None,
     shrinkage: Shrinkage | None = None,
 ) -> tuple[Standards, Moments]:
@@ -119,7 +119,7 @@ def measure(
         rows: Their manifest, in order.
         groups: N group names, whose members share statistics; None measures all by the reference.
         lexical: Whether phonemes' means are taken off first.
-        alone: Standardise an utterance's tokens by themselves, and summaries by the reference.
+        per_utterance: Standardise an utterance's tokens by themselves, and summaries by the reference.
         reference: Statistics for all, without groups; their own by default.
         shrinkage: Draws the groups' statistics towards those of larger ones.
 
@@ -132,17 +132,16 @@ def measure(
             content.add(raw, rows.iloc[at.numpy()].reset_index(drop=True))
     offsets = content.taken_off(rows["corpus"].tolist())
     parts = ((offsets.remove(raw, at), at) for raw, at in stored.blocks())
-    return _measured(parts, groups, offsets, alone=alone, reference=reference, shrinkage=shrinkage)
+    standards, typical = _measured(parts, groups, offsets, reference, shrinkage)
+    return replace(standards, per_utterance=per_utterance), typical
 
 
 def _measured(
     parts: Iterable[tuple[Features, Tensor]],
     groups: pd.Series[str] | None,
     content: LexicalOffsets,
-    *,
-    alone: bool = False,
-    reference: Moments | None = None,
-    shrinkage: Shrinkage | None = None,
+    reference: Moments | None,
+    shrinkage: Shrinkage | None,
 ) -> tuple[Standards, Moments]:
     """What :func:`measure` gives, of features rid of their content, in parts with their positions."""
     codes = np.zeros(len(content.corpus), int)
@@ -157,7 +156,7 @@ def _measured(
         each = Moments(*(m[None].float() for m in reference or typical))
     else:
         each = gathered.each() if shrinkage is None else shrinkage.shrink(gathered)
-    return Standards(each, group, content, alone), typical
+    return Standards(each, group, content), typical
 
 
 def standardise(
@@ -192,7 +191,7 @@ def standardise(
     if len(groups) != len(features):
         raise ValueError(f"found {len(groups)} groups, expected one for each of {len(features)}")
     within = groups if reference is None else None
-    return _standardised(features, within, reference=reference, shrinkage=shrinkage)
+    return _standardised(features, within, reference, shrinkage)
 
 
 def standardise_utterances(features: Features, reference: Moments) -> Features:
@@ -200,25 +199,23 @@ def standardise_utterances(features: Features, reference: Moments) -> Features:
 
     An utterance's summary cannot be standardised by itself, since it is its statistics.
     """
-    return _standardised(features, None, alone=True, reference=reference)
+    return _standardised(features, None, reference, per_utterance=True)
 
 
 def _standardised(
     features: Features,
     groups: pd.Series[str] | None,
-    *,
-    alone: bool = False,
-    reference: Moments | None = None,
+    reference: Moments | None,
     shrinkage: Shrinkage | None = None,
+    *,
+    per_utterance: bool = False,
 ) -> Features:
     """Standardise a copy of features, as those of a store are."""
     own = replace(features, tokens=_copy(features.tokens), summaries=_copy(features.summaries))
     everyone = torch.arange(len(features))
     nothing = LexicalContent().taken_off([""] * len(features))
-    standards, _ = _measured(
-        [(own, everyone)], groups, nothing, alone=alone, reference=reference, shrinkage=shrinkage
-    )
-    found = standards.apply(own, everyone)
+    standards, _ = _measured([(own, everyone)], groups, nothing, reference, shrinkage)
+    found = replace(standards, per_utterance=per_utterance).apply(own, everyone)
     return replace(
         found,
         tokens=found.tokens.to(features.tokens),

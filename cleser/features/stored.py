@@ -16,7 +16,7 @@ from cleser.features.extraction import Announce, extract_to_store, writer_of
 from cleser.features.pooled import Features, Record
 from cleser.features.store import FORMAT, PooledStore
 from cleser.features.store_settings import StoreSettings
-from cleser.features.utterance import keys_of
+from cleser.features.utterance import look_up
 from cleser.files import cache_folder, in_cache
 from cleser.memory import empty
 from cleser.speech.backbones import Backbone
@@ -219,12 +219,13 @@ def _take_over(
     own = StoreSettings.of(backbone, record)
     name, layers = backbone.whole
     phones = alignments if alignments is not None else [None] * len(manifest)
-    summaries_alone = record.tokens == "none"
-    for kind in [record, *([replace(record, tokens="phone")] if summaries_alone else [])]:
+    kinds = [record, replace(record, tokens="phone")] if record.tokens == "none" else [record]
+    for kind in kinds:
         richer = replace(StoreSettings.of(backbone, kind), backbone=name, layers=layers)
         folder = _folder(richer, cache)
         if richer != own and (folder / "settings.json").exists():
-            keys = zip(*(keys_of(manifest, phones, r) for r in (record, kind)), strict=True)
+            both = (look_up(manifest, phones, of) for of in (record, kind))
+            keys = [(a.usable_key, b.usable_key) for a, b in zip(*both, strict=True)]
             _copy(PooledStore.open(folder), PooledStore.create(_folder(own, cache), own), keys)
 
 

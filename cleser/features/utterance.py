@@ -78,6 +78,11 @@ class Utterance:
     problem: str | None = None
 
     @property
+    def usable_key(self) -> str | None:
+        """Its name in the store; None where it cannot be used."""
+        return self.key if self.problem is None else None
+
+    @property
     def alignment(self) -> Alignment | None:
         """When its phones sound, if that is known."""
         return self.known[self.number]
@@ -116,14 +121,30 @@ class Utterance:
         return item
 
 
-def keys_of(
-    manifest: pd.DataFrame, alignments: Sequence[Alignment | None], record: Record
-) -> list[str | None]:
-    """Names of a manifest's utterances in a store of this kind, one a row; None where a recording cannot be used."""
-    places = (manifest[c].tolist() for c in ("path", "start", "end"))
-    rows = list(zip(*places, range(len(alignments)), strict=True))
+def look_up(
+    manifest: pd.DataFrame,
+    known: Sequence[Alignment | None],
+    record: Record,
+    *,
+    share: tuple[int, int] = (0, 1),
+    shortest: float = 0.0,
+) -> list[Utterance]:
+    """Find out names and lengths of a manifest's utterances, or of a share of them, without decoding any.
+
+    Args:
+        manifest: Rows with ``path, start, end``.
+        known: Alignments of all rows.
+        record: What is kept of an utterance.
+        share: ``(rank, ranks)``: only rows whose number is rank modulo ranks are looked up.
+        shortest: Seconds below which an utterance cannot be used.
+    """
+    rank, ranks = share
+    places = (manifest[c].tolist()[rank::ranks] for c in ("path", "start", "end"))
+    rows = zip(*places, range(rank, len(known), ranks), strict=True)
     with ThreadPoolExecutor(os.cpu_count()) as readers:
-        items = list(
-            readers.map(lambda row: Utterance.look(*row, known=alignments, record=record), rows)
+        return list(
+            readers.map(
+                lambda row: Utterance.look(*row, known=known, record=record, shortest=shortest),
+                rows,
+            )
         )
-    return [item.key if item.problem is None else None for item in items]

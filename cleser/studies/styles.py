@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import pandas as pd
 from scipy import sparse
 
+from cleser.evaluation.many_runs import markdown_table
 from cleser.files import write_bytes
 from cleser.graphs.communities.refine import CommunityRefiner
 from cleser.graphs.styles.style_communities import (
@@ -89,7 +90,9 @@ class StyleStudy:
         for note in self.notes:
             lines += ["", note[0].upper() + note[1:] + "."]
         lines += ["", "![communities](styles.svg)", "", "## Do languages mix?", ""]
-        lines += [_table(self.mixing.round(3)), "", verdict(self.mixing), "", _READING, ""]
+        cells = self.mixing.round(3)
+        rows = ([str(value) for value in row] for row in cells.itertuples(index=False))
+        lines += [markdown_table([*cells], rows), "", verdict(self.mixing), "", _READING, ""]
         lines += ["## Who is where", ""]
         for community, own in nodes[nodes["community"] >= 0].groupby("community"):
             counts = own["language"].value_counts().sort_index()
@@ -173,9 +176,3 @@ def verdict(mixing: pd.DataFrame) -> str:
         for emotion, reason in zip(untested["emotion"], untested["untested"], strict=True)
     ]
     return f"{text} Not tested: {', '.join(why)}." if why else text
-
-
-def _table(frame: pd.DataFrame) -> str:
-    rows = [list(map(str, frame.columns)), ["---"] * len(frame.columns)]
-    rows += [list(map(str, row)) for row in frame.itertuples(index=False)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)

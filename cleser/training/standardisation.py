@@ -41,7 +41,7 @@ def standards_of(
         rows,
         groups_of(rows, protocol),
         lexical=protocol.removes_content,
-        alone=protocol.normalisation == "utterance",
+        per_utterance=protocol.normalisation == "utterance",
         reference=reference,
         shrinkage=shrinkage_of(rows, protocol, distrusted),
     )

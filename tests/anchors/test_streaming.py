@@ -26,7 +26,7 @@ def layers(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 def test_layers_pooled_one_by_one_are_those_pooled_at_once(
     std: bool, together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streaming, "_TOGETHER", together)
+    monkeypatch.setattr(streaming, "_STRETCHES", together)
     hidden, mask = layers()
     pool = StreamingPool(BOUNDS, 4, std=std)
     for layer in (2, 0, 3, 1):

@@ -26,8 +26,9 @@ from cleser.evaluation import (
     show_results,
     write_results,
 )
+from cleser.evaluation.many_runs import frame
 from cleser.evaluation.numbers_as_text import p_text, percent
-from cleser.evaluation.tables import difference_cells, frame
+from cleser.evaluation.tables import difference_cells
 from tests.evaluation.simulate import CLASSES, predictions
 
 

@@ -25,7 +25,7 @@ from cleser.cli import main
 from cleser.corpora.audit import LeakageError
 from cleser.corpora.protocol import Protocol
 from cleser.evaluation import Run, fit_temperatures, report
-from cleser.evaluation.tables import frame
+from cleser.evaluation.many_runs import frame
 from cleser.evaluation.terms import in_words, uses_of
 from cleser.experiments import neural
 from cleser.experiments.data import Data

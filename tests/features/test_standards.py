@@ -60,7 +60,7 @@ def test_parts_give_what_all_at_once_gives(by, lexical, corpus):
     reference = other if by in ("reference", "utterance") else None
     shrinkage = Shrinkage(names, rows["corpus"], distrusted=names[:1]) if by == "shrunk" else None
     standards_, typical = measure(
-        found, rows, groups, lexical=lexical, alone=by == "utterance", reference=reference,
+        found, rows, groups, lexical=lexical, per_utterance=by == "utterance", reference=reference,
         shrinkage=shrinkage,
     )  # fmt: skip
     if groups is None:

@@ -227,9 +227,9 @@ class Partners:
         """One of the partners of an item that has some, each as likely."""
         own = self._cell[item]
         cells, ends, before = self._row(own)
-        alone = before < 0  # its own cell is not among its partners'
-        at = int(rng.integers(ends[-1] - (0 if alone else 1)))
-        if not alone and at >= before + self._place[item]:
+        among = before >= 0  # an item's own cell may be among its partners'
+        at = int(rng.integers(ends[-1] - among))
+        if among and at >= before + self._place[item]:
             at += 1  # skip the item itself
         slot = int(np.searchsorted(ends, at, side="right"))
         cell = cells[slot]
