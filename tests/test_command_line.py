@@ -108,6 +108,7 @@ def test_the_version(capsys):
             "unknown corpus 'emobd', expected one of .*; did you mean emodb?",
         ),
         ("data describe mine:list.csv", "expected one of .*; a table is read as manifest:list.csv"),
+        ("data describe list.tsv", "'list.tsv' is no corpus, .*; a table is read as manifest:list"),
         ("data describe emodb", "'emodb' is no corpus, expected NAME:ARGUMENT as emodb:PATH"),
     ],
 )

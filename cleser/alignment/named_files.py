@@ -138,10 +138,18 @@ class NamedFiles:
 
 
 def _walk(folder: Path, problems: list[dict[str, str]]) -> Iterator[Path]:
+    """Alignments in the folder and below it, also behind links to folders; each folder is looked into once."""
+    seen: set[str] = set()
+
     def refuse(error: OSError) -> None:
         problems.append(problem_of(error))
 
-    for parent, folders, files in os.walk(folder, onerror=refuse):
+    for parent, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
+        place = os.path.realpath(parent)
+        if place in seen:
+            folders.clear()
+            continue
+        seen.add(place)
         folders.sort()
         for name in sorted(files):
             if name == MADE_FROM or name.lower().endswith(SUFFIXES):

@@ -13,7 +13,14 @@ from rich.text import Text
 from cleser.console import plain_row
 from cleser.corpora.attributes import describe_attributes
 from cleser.corpora.left_out import gaps
-from cleser.corpora.manifest import HEADER_COLUMNS, Gap, Problem, problems, unused_columns
+from cleser.corpora.manifest import (
+    HEADER_COLUMNS,
+    Gap,
+    Problem,
+    Spare,
+    problems,
+    unused_columns,
+)
 from cleser.corpora.probe import is_probed
 from cleser.corpora.probe import probe as read_headers
 from cleser.corpora.votes import describe_votes
@@ -202,15 +209,19 @@ def _cell(column: str, value: object) -> str:
 
 
 def _problems(found: list[Problem]) -> RenderableType:
-    """What was left out, and then what is not known of the others."""
+    """What was left out, then copies and second rows, of which nothing is lost, and what is not known of the rest."""
     if not found:
         return Text("No problems", style="green")
     known_less = [problem for problem in found if isinstance(problem, Gap)]
-    left_out = [problem for problem in found if not isinstance(problem, Gap)]
+    further = [problem for problem in found if isinstance(problem, Spare)]
+    left_out = [problem for problem in found if not isinstance(problem, Gap | Spare)]
     lines: list[Text] = []
     if left_out:
         counted = "1 problem" if len(left_out) == 1 else f"{len(left_out):,} problems"
         lines += [Text(f"{counted} (left out)", style="bold red"), *_by_reason(left_out)]
+    if further:
+        counted = f"{len(further):,} further rows or copies of recordings that are used"
+        lines += [Text(counted, style="bold yellow"), *_by_reason(further)]
     if known_less:
         lines += [Text(gaps(len(known_less)), style="bold yellow"), *_by_reason(known_less)]
     return Group(*lines)

@@ -145,7 +145,8 @@ def _speakers(manifest: pd.DataFrame) -> pd.Series[str]:
     unknown = int(manifest["speaker"].isna().sum())
     if unknown:
         raise ValueError(
-            f"{unknown} of {len(manifest)} utterances have no speaker, expected one for each to divide speakers"
+            f"{unknown} of {len(manifest)} utterances have no speaker, expected one for each to divide speakers: name "
+            "them, leave these rows out, or give a list of folds (FILE.csv)"
         )
     return manifest["speaker"]
 

@@ -92,8 +92,9 @@ def check_spec(spec: str) -> None:
     """
     name, colon, argument = spec.partition(":")
     if not colon or not argument:
+        hint = f"; a table is read as manifest:{spec}" * _names_table(spec)
         raise ValueError(
-            f"{spec!r} is no corpus, expected NAME:ARGUMENT as emodb:PATH with one of {', '.join(corpora())}"
+            f"{spec!r} is no corpus, expected NAME:ARGUMENT as emodb:PATH with one of {', '.join(corpora())}{hint}"
         )
     _reader(name, spec)
 
@@ -164,14 +165,18 @@ def _registered() -> dict[str, EntryPoint]:
     return registered(GROUP, "corpus")
 
 
+def _names_table(argument: str) -> bool:
+    return Path(argument.partition("?")[0]).suffix.lower() in ENDINGS
+
+
 def _reader(name: str, spec: str) -> Reader:
     known = _registered()
     if name not in known:
         argument = spec.partition(":")[2]
-        table = Path(argument.partition("?")[0]).suffix.lower() in ENDINGS
+        table = f"; a table is read as manifest:{argument}" * _names_table(argument)
         raise ValueError(
             f"{spec}: unknown corpus {name!r}, expected one of {', '.join(sorted(known))}"
-            f"{f'; a table is read as manifest:{argument}' if table else did_you_mean(name, known)}"
+            f"{table or did_you_mean(name, known)}"
         )
     try:
         return cast(Reader, plugins.load(known[name], "reader"))

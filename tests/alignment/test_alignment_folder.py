@@ -48,6 +48,14 @@ def test_files_are_named_like_the_utterance_or_its_recording(tmp_path, names):
     assert found.summary() == "2 of 2 utterances have an alignment"
 
 
+def test_folders_behind_links_are_looked_into_once(tmp_path):
+    write(tmp_path / "else/x.TextGrid", "ab")
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/emodb").symlink_to(tmp_path / "else", target_is_directory=True)
+    (tmp_path / "else/above").symlink_to(tmp_path / "kept", target_is_directory=True)
+    assert said(load_alignments(manifest(*ROWS[1:]), tmp_path / "kept")) == ["ab"]
+
+
 def test_the_utterances_own_file_comes_first(tmp_path):
     write(tmp_path / "x.TextGrid", "ab")
     write(tmp_path / "08b.TextGrid", "ta")

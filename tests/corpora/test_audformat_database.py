@@ -125,5 +125,5 @@ def test_what_a_database_leaves_open_is_said(published, folder):
         load(f"manifest:{folder}")
     with pytest.raises(ValueError, match=r"found the tables \['emotion', .*expected nothing"):
         load(f"manifest:{folder}?table=nothing")
-    with pytest.raises(ValueError, match=r"found no db\.yaml, expected the folder of an audformat"):
+    with pytest.raises(ValueError, match=r"without db\.yaml, .*or the folder of an audformat"):
         load(f"manifest:{folder}/wav")

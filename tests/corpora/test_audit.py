@@ -35,8 +35,29 @@ def test_a_clean_protocol_passes(protocol):
 
 
 def test_the_target_as_its_own_source_is_refused(protocol):
-    with pytest.raises(LeakageError, match=r"stand with their labels in train"):
+    with pytest.raises(LeakageError, match=r"stand with their labels in train") as error:
         audit(replace(protocol, source=protocol.target).load())
+    assert str(error.value).endswith("(--split kfold:5 or leave-one-speaker-out)")
+    # Two corpora have another cure.
+    rewrite(protocol.target[0], lambda rows: rows.__setitem__("corpus", "a"))
+    rewrite(protocol.target[0], lambda r: r.__setitem__("utterance", "t" + r["utterance"]))
+    with pytest.raises(LeakageError) as error:
+        audit(protocol.load())
+    assert "kfold" not in str(error.value)
+
+
+def test_classes_that_nobody_selects_on_are_said(protocol):
+    assert not any("dev has no" in note for note in audit(protocol.load(), repeats=3).notes)
+    # One speaker alone is sad: whoever is drawn for development, it is not the other two.
+    path = protocol.source[0].removeprefix("manifest:")
+    rows = pd.read_csv(path)
+    first = rows["speaker"].eq(rows["speaker"].min())
+    rows[first | ~rows["emotion"].eq("sadness")].to_csv(path, index=False)
+    found = audit(protocol.load(), repeats=3)
+    said = [note for note in found.notes if "dev has no" in note]
+    assert said == [
+        "dev has no utterance of sadness: epochs and temperatures are chosen without it"
+    ]
 
 
 def test_a_speaker_on_both_sides_is_refused(protocol):

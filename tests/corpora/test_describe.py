@@ -112,6 +112,17 @@ def test_describe_a_corpus_of_which_nothing_is_left(write):
     assert "1 problem (left out)" in text
 
 
+def test_second_rows_are_not_called_left_out(write):
+    root = write("a.wav")
+    rows = pd.DataFrame({"path": "a.wav", "language": "de", "emotion": ["anger", "sadness"]})
+    rows.to_csv(root / "own.csv", index=False)
+    console = Console(record=True, width=100)
+    console.print(describe(load(f"manifest:{root}/own.csv"), probe=False))
+    text = console.export_text()
+    assert "left out" not in text
+    assert "1 further rows or copies of recordings that are used\n1 × has a second row, of" in text
+
+
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 @pytest.mark.parametrize("duration", [100, 0.1, None])
 def test_lengths_are_those_of_recordings_whatever_a_table_says(write, ending, duration):

@@ -10,7 +10,7 @@ import pytest
 from cleser.cli import main
 from cleser.corpora import Protocol, describe, load, problems
 from cleser.corpora.folds import make_folds
-from cleser.corpora.manifest import unused_columns
+from cleser.corpora.manifest import Gap, unused_columns
 from cleser.corpora.terms import CODES, to_emotions
 
 ROWS = {
@@ -159,6 +159,41 @@ def test_files_that_are_named_alike(write):
     assert [p.reason for p in problems(manifest)] == [
         "has a second row, of emotion anger, where the first one says sad"
     ]
+
+
+def test_a_second_row_with_the_first_label_is_said(write):
+    root = write("a.wav")
+    rows = pd.DataFrame({"path": "a.wav", "language": "de", "emotion": [None, "anger"]})
+    rows.to_csv(root / "own.csv", index=False)
+    manifest = load(f"manifest:{root}/own.csv")
+    assert manifest["emotion"].isna().tolist() == [True]
+    assert [p.reason for p in problems(manifest)] == [
+        "has a second row, of emotion anger, where the first one says none"
+    ]
+
+
+def test_genders_that_are_not_understood_are_said(write):
+    names = [f"{letter}.wav" for letter in "abcdefg"]
+    root = write(*names)
+    said = ["f", "Male", "weiblich", "weiblich", "männlich", "NA", None]
+    rows = pd.DataFrame({"path": names, "language": "de", "sex": said})
+    rows.to_csv(root / "own.csv", index=False)
+    manifest = load(f"manifest:{root}/own.csv")
+    assert manifest["gender"].dropna().tolist() == ["female", "male"]
+    (gap,) = problems(manifest)
+    assert isinstance(gap, Gap) and gap.path == str(root / "own.csv")
+    assert gap.reason.startswith("gender is 'weiblich', 'männlich' in 3 rows, expected female or")
+
+
+def test_a_folder_that_is_no_database_says_what_to_give(write):
+    root = write("angry/1.wav", "happy/2.wav")
+    with pytest.raises(
+        ValueError, match=r"is a folder without db\.yaml, .*write a table with a row"
+    ):
+        load(f"manifest:{root}")
+    (root / "metadata.csv").write_text("file_name,language\nangry/1.wav,de\n")
+    with pytest.raises(ValueError, match=r"give its table, as manifest:.*metadata\.csv"):
+        load(f"manifest:{root}")
 
 
 def test_emotions_are_renamed_where_a_corpus_is_described_or_converted(write, capsys):

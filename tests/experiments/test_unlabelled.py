@@ -130,6 +130,35 @@ def test_what_needs_scores_says_why_there_are_none(finished, specs, bare, tmp_pa
     assert "uar" in evaluate(finished, (specs[1],), out=tmp_path / "labelled")
 
 
+def test_what_was_adapted_to_stays_so_when_it_gets_labels(specs, bare, tmp_path, capsys):
+    run("sapa", specs, bare, tmp_path / "sapa")
+    before = json.loads((tmp_path / "sapa" / "protocol.json").read_text())
+    # Of the labelled table a few rows alone, and a corpus that the run has never heard.
+    path = Path(specs[1].removeprefix("manifest:"))
+    rows = pd.read_csv(path).groupby("emotion").head(3)
+    rows.assign(path=[path.parent / name for name in rows["path"]]).to_csv(tmp_path / "some.csv")
+    other = write_corpus(tmp_path / "d", "d", speakers=3, seed=4)
+    evaluate(tmp_path / "sapa", (f"manifest:{tmp_path / 'some.csv'}",), out=tmp_path / "again")
+    said = f"adapted: {len(rows)} of {len(rows)} tested utterances are recordings of the run's own"
+    assert said in capsys.readouterr().err.replace("\n", " ")
+    evaluate(tmp_path / "sapa", (other,), out=tmp_path / "fresh")
+    assert "adapted:" not in capsys.readouterr().err
+    again, fresh = (
+        json.loads((tmp_path / name / "protocol.json").read_text()) for name in ("again", "fresh")
+    )
+    assert before["adapts_to_tested"] and again["adapts_to_tested"]
+    assert again["uses"]["training"] and again["uses"]["prior"] == before["uses"]["prior"]
+    assert any(note.startswith("adapted:") for note in again["notes"])
+    assert not fresh["adapts_to_tested"] and not fresh["uses"]["training"]
+    # Where the run's own target is gone, nobody can tell.
+    path.with_name("bare.csv").rename(tmp_path / "gone.csv")
+    try:
+        evaluate(tmp_path / "sapa", (other,), out=tmp_path / "unknown")
+    finally:
+        (tmp_path / "gone.csv").rename(path.with_name("bare.csv"))
+    assert "adapted: whether the run has adapted" in capsys.readouterr().err.replace("\n", " ")
+
+
 def test_a_test_on_further_corpora_says_where_its_results_lie(finished, specs, capsys):
     assert main(["evaluate", str(finished), "--on", specs[1]]) == 0
     place = finished / "on-manifest-manifest"

@@ -102,6 +102,7 @@ def audit(
         *_lists(cast),
         *_unknown(cast),
         *dict.fromkeys(undivided),
+        *_classes_not_in_dev(cast, repeats),
         *_texts("source", _seen_texts(first), "target", first.target),
         *_texts("train", parts.train, "dev", parts.dev),
         *_statistics(cast, alignments),
@@ -170,6 +171,12 @@ def _leaks(cast: Cast, parts: Parts, copies: Copies) -> list[str]:
         *_utterances(cast, parts),
         *_recordings(copies.pairs(_together(named)), apart),
     ]
+    both = sorted(set(cast.protocol.source) & set(cast.protocol.target))
+    if found and both and cast.protocol.split == "speakers":
+        found.append(
+            f"{', '.join(both)} is source and target: to test within a corpus, divide it into folds "
+            "(--split kfold:5 or leave-one-speaker-out)"
+        )
     where = f"fold {cast.fold.name}: " if cast.fold and cast.protocol.fold else ""
     return [where + finding for finding in found]
 
@@ -373,6 +380,20 @@ def _undivided(cast: Cast, parts: Parts) -> list[str]:
             )
     optimistic = ", and what is selected there may look better than it is"
     return [*(said + optimistic for said in by_utterance.values()), *whole]
+
+
+def _classes_not_in_dev(cast: Cast, repeats: int) -> list[str]:
+    """The classes that nobody who is held out shows: what is selected, is selected without them."""
+    divisions = [fold.parts(seed).dev for fold in cast.folds for seed in range(repeats)]
+    shown = [set(dev["emotion"]) for dev in divisions if len(dev)]
+    without = {name: sum(name not in one for one in shown) for name in cast.protocol.classes}
+    return [
+        f"dev has no utterance of {name}"
+        + (f" in {count} of {len(shown)} divisions" if count < len(shown) else "")
+        + ": epochs and temperatures are chosen without it"
+        for name, count in without.items()
+        if count
+    ]
 
 
 def _seen_texts(cast: Cast) -> pd.DataFrame:

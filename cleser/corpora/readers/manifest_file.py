@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from cleser.corpora.attributes import ATTRIBUTES, SCALE
-from cleser.corpora.audformat_database import HEADER, read_database
+from cleser.corpora.audformat_database import HEADER, is_database, read_database
 from cleser.corpora.consensus import ATTRIBUTES as CONSENSUS_ATTRIBUTES
 from cleser.corpora.consensus import SCALE as CONSENSUS_SCALE
 from cleser.corpora.emobox import LANGUAGES, decode_emotions
@@ -30,6 +30,7 @@ from cleser.corpora.folders import flaw, from_here, printable
 from cleser.corpora.manifest import (
     COLUMNS,
     NAMED_AFTER,
+    Gap,
     Listing,
     Problem,
     Spare,
@@ -37,7 +38,7 @@ from cleser.corpora.manifest import (
     check_usable,
 )
 from cleser.corpora.tables import ENDINGS, read_table, read_text
-from cleser.corpora.terms import composed, is_missing, is_nobody, to_numbers
+from cleser.corpora.terms import composed, is_missing, is_nobody, to_genders, to_numbers
 
 _SHEETS: Final = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 _TABLE: Final = "table"  # of a database
@@ -78,6 +79,8 @@ def read(argument: str) -> Listing:
     """
     source, given = _argument(argument)
     if source.is_dir():
+        if not is_database(source):
+            raise ValueError(_no_table(source))
         rows = read_database(source, given.pop(_TABLE, None))
         source /= HEADER
         return _listing(_with_our_names(rows, source, given), source)
@@ -195,6 +198,21 @@ def read_rows(source: Path) -> pd.DataFrame:
     hint = ": save the sheet as CSV (UTF-8) and give that" * (suffix in _SHEETS)
     raise ValueError(
         f"{source}: found {suffix or 'no ending'}, expected one of {list(ENDINGS)}{hint}"
+    )
+
+
+def _no_table(folder: Path) -> str:
+    """What to say of a folder that is no database: which table to give, or what one of its recordings holds."""
+    tables = sorted(e.name for e in os.scandir(folder) if Path(e.name).suffix.lower() in ENDINGS)
+    fix = (
+        f"give its table, as manifest:{folder / tables[0]}"
+        if tables
+        else "write a table with a row for each recording and the columns path, language, emotion and, if known, "
+        "speaker"
+    )
+    return (
+        f"{folder} is a folder without {HEADER}, expected a table in one of {list(ENDINGS)}, or the folder of an "
+        f"audformat database: {fix}"
     )
 
 
@@ -320,9 +338,27 @@ def _listing(table: pd.DataFrame, source: Path) -> Listing:
     table.attrs[NAMED_AFTER] = "" if named else str(source)
     if "speaker" in table:
         table["speaker"] = table["speaker"].mask(is_nobody(table["speaker"]))
+    unknown = _unknown_genders(table["gender"], source) if "gender" in table else []
     if "split" in table and table["split"].str.fullmatch(r"[\d.]+").eq(True).any():
         table = table.rename(columns={"split": "fold"})  # numbers of folds are no splits
-    return _usable(table, source)
+    rows, problems = _usable(table, source)
+    return Listing(rows, [*problems, *unknown])
+
+
+def _unknown_genders(column: pd.Series[str], source: Path) -> list[Problem]:
+    """What cells hold that is neither female nor male, as words of other languages; their genders count as missing."""
+    said = column[to_genders(column).isna() & ~is_missing(column)]
+    if said.empty:
+        return []
+    names = said.value_counts().index.tolist()
+    rest = f" and {len(names) - 3} others" * (len(names) > 3)
+    listed = ", ".join(map(repr, names[:3])) + rest
+    return [
+        Gap(
+            str(source),
+            f"gender is {listed} in {len(said):,} rows, expected female or male, and counts as unknown there",
+        )
+    ]
 
 
 def _usable(table: pd.DataFrame, source: Path) -> Listing:
@@ -356,13 +392,14 @@ def _usable(table: pd.DataFrame, source: Path) -> Listing:
 def _second_rows(table: pd.DataFrame, again: pd.Series[bool]) -> list[Problem]:
     """Rows of recordings that have one already, which counts; a word on what they say otherwise."""
     label = table["emotion"] if "emotion" in table else pd.Series(None, table.index, dtype="str")
-    first = label.groupby(table["utterance"]).transform("first")
+    first = table["utterance"].map(label[~again].set_axis(table.loc[~again, "utterance"]))
     return [
         Spare(
             path,
             "has a second row"
             if pd.isna(other) or other == counts
-            else f"has a second row, of emotion {other}, where the first one says {counts}",
+            else f"has a second row, of emotion {other}, where the first one says "
+            f"{'none' if pd.isna(counts) else counts}",
         )
         for path, other, counts in zip(
             table.loc[again, "path"], label[again], first[again], strict=True

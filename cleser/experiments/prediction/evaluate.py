@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any
 import pandas as pd
 
 from cleser.corpora.protocol import Cast, Protocol, Uses
+from cleser.corpora.registry import load_all
 from cleser.evaluation import Run
 from cleser.evaluation.run_files import CHECKPOINTS, CONFIG, MODEL, RESULTS
-from cleser.experiments.access import alignments_used, uses_of
+from cleser.experiments.access import alignments_used, sealed, uses_of
 from cleser.experiments.declared import declared
 from cleser.experiments.experiment import Experiment, admit
+from cleser.experiments.notes import style_of, tell
 from cleser.experiments.one_sided import choose_normalisation
 from cleser.experiments.prediction_table import predictions_of
 from cleser.experiments.run_folder import FOLDS, begin, finish, holds_finished
@@ -68,10 +71,14 @@ def evaluate(
     dataset = saved.dataset(cast.heard, settled, phones, title=called(on))
     aligned = alignments_used(phones, cast.heard, saved.record(protocol, phones))
     taken_off = sentences_taken_off(dataset, cast.heard)
-    uses = _uses(saved, cast, aligned, taken_off, settled.normalisation)
+    again = adapted_to(saved, cast)
+    uses = _uses(saved, cast, aligned, taken_off, settled.normalisation, again=bool(again))
     # Of an earlier test on other terms: whoever finds results must not find them under these.
     (experiment.out / RESULTS).unlink(missing_ok=True)
-    notes = [*notes, note] if note else notes
+    found = [*filter(None, [note]), *again]
+    for said in found:
+        tell(said, style_of(said))
+    notes = [*notes, *found]
     begin(experiment.out, experiment.settings(), cast, notes, uses, settled.normalisation)
     rows = []
     for seed, network in enumerate(saved.networks):
@@ -136,12 +143,69 @@ def _check_folder(test: Experiment) -> None:
     holds_finished(out, test.settings(), chosen=("protocol.map", "alignments"))
 
 
+def adapted_to(saved: SavedRun, cast: Cast) -> list[str]:
+    """A note if the run has adapted to recordings that are tested, under whatever name: their labels may be new.
+
+    A table with the labels of what was a target without any is another corpus by its spec, of the same recordings.
+
+    Args:
+        saved: The run.
+        cast: What is tested.
+    """
+    method, trained = declared(saved.config), saved.protocol
+    # Of the run's own target, the terms say it.
+    same = set(cast.protocol.target) & set(trained.target)
+    if same or sealed(trained) or not (method.adapts or method.match_prior):
+        return []
+    try:
+        heard = {*_recordings(load_all(trained.target, labels=False))}
+    except ValueError as error:
+        return [
+            "adapted: whether the run has adapted to these recordings is not known, since those of its own target "
+            f"cannot be read ({error})"
+        ]
+    again = sum(name in heard for name in _recordings(cast.target))
+    if not again:
+        return []
+    return [
+        f"adapted: {again:,} of {len(cast.target):,} tested utterances are recordings of the run's own target, to "
+        "which it has adapted without their labels: recordings that it has not heard may be recognised less well"
+    ]
+
+
+def _recordings(rows: pd.DataFrame) -> list[str]:
+    """The file of each row, without links to its folder."""
+    folders: dict[str, str] = {}
+    found = []
+    for path in rows["path"]:
+        folder, name = os.path.split(path)
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        found.append(os.path.join(folders[folder], name))  # noqa: PTH118  (names only)
+    return found
+
+
 def _uses(
-    saved: SavedRun, cast: Cast, alignments: bool | str, sentences: str, settled: str
+    saved: SavedRun,
+    cast: Cast,
+    alignments: bool | str,
+    sentences: str,
+    settled: str,
+    *,
+    again: bool,
 ) -> Uses:
-    """What the run makes of these corpora: it adapted to those that it was trained for, and others it only tests."""
+    """What the run makes of these corpora: it adapted to those that it was trained for, and others it only tests.
+
+    Args:
+        saved: The run.
+        cast: What is tested.
+        alignments: See :func:`uses_of`.
+        sentences: See :func:`uses_of`.
+        settled: See :func:`uses_of`.
+        again: Whether the run has adapted to some of them under another name, see :func:`adapted_to`.
+    """
     found = uses_of(saved.config, cast, alignments=alignments, sentences=sentences, settled=settled)
-    if set(cast.protocol.target) & set(saved.protocol.target):
+    if again or set(cast.protocol.target) & set(saved.protocol.target):
         return found
     return replace(found, training=declared(saved.config).adapts_to_test, prior="none")
 

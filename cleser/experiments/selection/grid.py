@@ -78,7 +78,9 @@ def grid_values(path: str | Path) -> dict[str, list[Any]]:
     file = Path(path) if Path(path).suffix else GRIDS / f"{path}.yaml"
     if not file.exists():
         known = ", ".join(sorted(p.stem for p in GRIDS.glob("*.yaml")))
-        raise ValueError(f"found no grid {path}, expected a YAML file or one of {known}")
+        raise ValueError(
+            f"found no grid {path}, expected --grid with a YAML file of values to try, or one of {known}"
+        )
     plain = read_yaml(file)
     for name, values in plain.items():
         if not isinstance(values, list) or not values:
