@@ -107,6 +107,10 @@ class Relation(ABC):
     def truth(self, labels: Labels, ref_labels: Labels | None = None) -> Any:
         """The statement's value for each pair, int8 [N, M]: 1 true, 0 false, −1 unknown, an item with itself included.
 
+        Args:
+            labels: Labels [N] by name, −1 where unknown.
+            ref_labels: Those of the items to compare with [M]; the same items by default.
+
         >>> (~same("emotion")).truth({"emotion": [0]}, {"emotion": [0, 1, -1]})
         array([[ 0,  1, -1]], dtype=int8)
         """
@@ -254,8 +258,16 @@ def _can_hold(relation: Relation) -> bool:
 def same(*names: str) -> Relation:
     """The pair has the same label of each name; false as soon as one is known to differ.
 
+    Args:
+        names: Names of labels, such as ``"emotion"``.
+
     Raises:
         ValueError: No name is given, or something else than names.
+
+    >>> same("emotion").mask({"emotion": [0, 0, 1]}).astype(int)  # no item with itself
+    array([[0, 1, 0],
+           [1, 0, 0],
+           [0, 0, 0]])
     """
     return Same(_checked(names, "same"))
 
@@ -265,8 +277,16 @@ def differ(*names: str) -> Relation:
 
     ``differ("a", "b")`` is therefore stronger than ``~same("a", "b")``, which holds as soon as one of them differs.
 
+    Args:
+        names: Names of labels, such as ``"language"``.
+
     Raises:
         ValueError: No name is given, or something else than names.
+
+    >>> differ("language").mask({"language": [0, 1, -1]}).astype(int)  # −1 is unknown
+    array([[0, 1, 0],
+           [1, 0, 0],
+           [0, 0, 0]])
     """
     return Differ(_checked(names, "differ"))
 

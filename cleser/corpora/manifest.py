@@ -254,6 +254,9 @@ class _Shared(list[dict[str, str]]):
 def problems(manifest: pd.DataFrame) -> list[Problem]:
     """What the manifest leaves out, and, as a :class:`Gap`, what is not known of recordings that it keeps.
 
+    Args:
+        manifest: A table as :func:`~cleser.corpora.load` gives it.
+
     >>> problems(with_problems(pd.DataFrame(), [Problem("a.wav", "is empty (0 bytes)")]))
     [Problem(path='a.wav', reason='is empty (0 bytes)')]
     """

@@ -156,7 +156,11 @@ class Reliability:
         return np.asarray(self.sums.sum((0, 1)))
 
     def interval(self, metric: str) -> Interval:
-        """``"ece"``, ``"overconfidence"`` or ``"log_loss"`` (in nats), with an interval over speakers and seeds."""
+        """A metric with its interval over speakers and seeds.
+
+        Args:
+            metric: ``"ece"``, ``"overconfidence"`` or ``"log_loss"`` (in nats).
+        """
         function, bounds = _METRICS[metric]
         return interval_of_sums(
             self.sums, self.sums[..., 0].sum(-1), function, self.unit, bounds=bounds
@@ -164,7 +168,10 @@ class Reliability:
 
 
 def expected_calibration_error(sums: Floats) -> Floats:
-    """ECE, :eq:`ece`, of sums over bins [..., B, 3 or more] as in :class:`Reliability`: [...].
+    """ECE, :eq:`ece`, [...]; NaN without utterances.
+
+    Args:
+        sums: Sums over bins [..., B, 3 or more]: utterances, confidences and hits, as in :class:`Reliability`.
 
     >>> bins = np.array([[2, 1.4, 1], [2, 1.8, 2]])  # utterances, sum of confidences, hits
     >>> round(float(expected_calibration_error(bins)), 3)  # (|1 − 1.4| + |2 − 1.8|) / 4
@@ -174,7 +181,10 @@ def expected_calibration_error(sums: Floats) -> Floats:
 
 
 def overconfidence(sums: Floats) -> Floats:
-    """Mean confidence less accuracy, of the same sums: [...].
+    """Mean confidence less accuracy, [...]; NaN without utterances.
+
+    Args:
+        sums: Sums over bins, as :func:`expected_calibration_error` takes them.
 
     >>> bins = np.array([[2, 1.4, 1], [2, 1.8, 2]])
     >>> round(float(overconfidence(bins)), 3)  # (1.4 + 1.8 − 1 − 2) / 4

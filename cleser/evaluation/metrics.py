@@ -59,6 +59,9 @@ def confusion_matrix(
 def recall(counts: Counts) -> Floats:
     """Recall of each class, NaN where it does not occur, [..., C].
 
+    Args:
+        counts: Confusion matrices [..., C, C] as of :func:`confusion_matrix`, not labels; rows are the truth.
+
     >>> counts = np.array([[3, 1], [2, 2]])
     >>> recall(counts)
     array([0.75, 0.5 ])
@@ -68,6 +71,9 @@ def recall(counts: Counts) -> Floats:
 
 def precision(counts: Counts) -> Floats:
     """Precision of each class, NaN where it is never recognised, [..., C].
+
+    Args:
+        counts: Confusion matrices [..., C, C] as of :func:`confusion_matrix`, not labels; rows are the truth.
 
     >>> counts = np.array([[3, 1], [2, 2]])
     >>> precision(counts).round(3)
@@ -79,6 +85,9 @@ def precision(counts: Counts) -> Floats:
 def f1(counts: Counts) -> Floats:
     """F1 of each class, NaN where it neither occurs nor is recognised, [..., C].
 
+    Args:
+        counts: Confusion matrices [..., C, C] as of :func:`confusion_matrix`, not labels; rows are the truth.
+
     >>> counts = np.array([[3, 1], [2, 2]])
     >>> f1(counts).round(3)
     array([0.667, 0.571])
@@ -89,6 +98,9 @@ def f1(counts: Counts) -> Floats:
 def uar(counts: Counts) -> Floats:
     """Unweighted average recall over the classes that occur, [...].
 
+    Args:
+        counts: Confusion matrices [..., C, C] as of :func:`confusion_matrix`, not labels; rows are the truth.
+
     >>> float(uar(np.array([[3, 1], [2, 2]])))
     0.625
     """
@@ -97,6 +109,9 @@ def uar(counts: Counts) -> Floats:
 
 def macro_f1(counts: Counts) -> Floats:
     """Mean F1 over the classes that occur, [...].
+
+    Args:
+        counts: Confusion matrices [..., C, C] as of :func:`confusion_matrix`, not labels; rows are the truth.
 
     >>> counts = np.array([[3, 1], [2, 2]])
     >>> float(macro_f1(counts).round(3))  # of 6/9 and 4/7
@@ -107,6 +122,9 @@ def macro_f1(counts: Counts) -> Floats:
 
 def accuracy(counts: Counts) -> Floats:
     """Share of utterances recognised, [...].
+
+    Args:
+        counts: Confusion matrices [..., C, C] as of :func:`confusion_matrix`, not labels; rows are the truth.
 
     >>> counts = np.array([[3, 1], [2, 2]])
     >>> float(accuracy(counts))

@@ -25,8 +25,7 @@ The paper leaves several choices open. They were made as follows; each is a fiel
 * *λ* is `weight`; the loss is divided by 4D², so that it is small. Ten times as much does harm on a pretrained
   encoder, where batches differ by chance more than languages do. The weights of the last epoch are kept, because
   development speakers of the source cannot judge what is done for the target.
-* *The prior* of the predictions for the target is matched (`match_prior`), as in the other recipes that use target
-  audio.
+* *The prior* of the predictions for the target is matched (`match_prior`), as in SAPA.
 
 On the command line::
 

@@ -55,7 +55,11 @@ class Audit:
     problems: list[Problem] = field(repr=False)
 
     def check(self) -> None:
-        """Raise a :class:`LeakageError` if anything was refused."""
+        """Stop if anything was refused.
+
+        Raises:
+            LeakageError: Something was; the message has a line for each reason.
+        """
         if self.refused:
             raise LeakageError("the protocol leaks:\n" + "\n".join(f"- {r}" for r in self.refused))
 
