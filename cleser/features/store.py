@@ -7,7 +7,7 @@ import mmap
 import os
 import re
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import NamedTuple
@@ -257,23 +257,22 @@ class PooledStore:
 
     def times(self, key: str) -> Tensor:
         """Where the rows begin and end in the utterance, in seconds, float32 [S, 2]; NaN where unknown."""
-        i = self._find(key)
-        memory, rows = self._memory[self._shard[i]], self._rows[i]
-        if memory is None or not rows:
-            return torch.empty(0, 2)
-        begin = int(self._records["offset"][i]) + self._layout.times(rows)
-        return torch.frombuffer(memory, dtype=torch.float32, count=2 * rows, offset=begin).view(
-            -1, 2
-        )
+        return self._numbers(key, self._layout.times, torch.float32, 2).view(-1, 2)
 
     def frames(self, key: str) -> Tensor:
         """How many frames each row is made of, int32 [S]; 0 where unknown."""
+        return self._numbers(key, self._layout.frames, torch.int32, 1)
+
+    def _numbers(
+        self, key: str, offset: Callable[[int], int], dtype: torch.dtype, each: int
+    ) -> Tensor:
+        """So many numbers for each row, from an offset that depends on how many rows there are."""
         i = self._find(key)
         memory, rows = self._memory[self._shard[i]], self._rows[i]
         if memory is None or not rows:
-            return torch.empty(0, dtype=torch.int32)
-        begin = int(self._records["offset"][i]) + self._layout.frames(rows)
-        return torch.frombuffer(memory, dtype=torch.int32, count=rows, offset=begin)
+            return torch.empty(0, dtype=dtype)
+        begin = int(self._records["offset"][i]) + offset(rows)
+        return torch.frombuffer(memory, dtype=dtype, count=each * rows, offset=begin)
 
     def labels(self, key: str) -> list[str]:
         """The rows' labels, S of them; none where none were given."""
