@@ -158,7 +158,7 @@ def site(
         ordered = sorted(of, key=lambda run: run.folder.name != "erm")
         folders = [run.folder for run in ordered]
         report(folders, out / file, controls=controls, listen=listen)
-        said = answer(of, _controlled(of, controls or {}))
+        said = answer(of, _controlled(_pairs(of, controls or {})))
         pages.append({"file": file, "name": name, "runs": len(of), "answer": said})
     overview = _table(frame(list(runs)))
     page = _render(
@@ -210,20 +210,6 @@ def _by_direction(runs: Sequence[Run]) -> dict[str, list[Run]]:
 def _group(runs: list[Run], controls: Controls) -> dict[str, Any]:
     """What the top of a page says of the runs of one direction."""
     pairs = _pairs(runs, controls)
-    differences = []
-    for pair, p in zip(
-        pairs, holm([pair.found.p if pair.found else None for pair in pairs]), strict=True
-    ):
-        cells = difference_cells(pair.found) if pair.found else ("–",) * 3
-        differences.append(
-            {
-                "run": name_of(pair.run),
-                "reference": name_of(pair.reference),
-                "kind": "fair control" if pair.control else "first run",
-                "cells": (*cells, p_text(p)),
-                "note": pair.note,
-            }
-        )
     named = {"UAR %": "uar", "macro-F1 %": "macro_f1", "accuracy %": "accuracy", "100 CCC": "ccc"}
     metrics = {k: m for k, m in named.items() if any(m in run.results for run in runs)}
     scores = [
@@ -238,11 +224,26 @@ def _group(runs: list[Run], controls: Controls) -> dict[str, Any]:
     return {
         "direction": direction(runs[0]),
         "questions": list(dict.fromkeys(question(run) for run in runs)),
-        "answer": answer(runs, _controlled(runs, controls)),
+        "answer": answer(runs, _controlled(pairs)),
         "metrics": list(metrics),
         "scores": scores,
-        "differences": differences,
+        "differences": _differences(pairs),
     }
+
+
+def _differences(pairs: Sequence[_Pair]) -> list[dict[str, Any]]:
+    """The rows of a table of differences, whose p-values are corrected for all of them."""
+    corrected = holm([pair.found.p if pair.found else None for pair in pairs])
+    return [
+        {
+            "run": name_of(pair.run),
+            "reference": name_of(pair.reference),
+            "kind": "fair control" if pair.control else "first run",
+            "cells": (*(difference_cells(pair.found) if pair.found else ("–",) * 3), p_text(p)),
+            "note": pair.note,
+        }
+        for pair, p in zip(pairs, corrected, strict=True)
+    ]
 
 
 def _pairs(runs: Sequence[Run], controls: Controls) -> list[_Pair]:
@@ -271,9 +272,9 @@ def _pair(reference: Run, run: Run, *, control: bool) -> _Pair:
     return _Pair(reference, run, control, found, "; ".join(notes))
 
 
-def _controlled(runs: Sequence[Run], controls: Controls) -> list[tuple[Run, Run, Difference]]:
-    pairs = [pair for pair in _pairs(runs, controls) if pair.control]
-    return [(pair.run, pair.reference, pair.found) for pair in pairs if pair.found is not None]
+def _controlled(pairs: Sequence[_Pair]) -> list[tuple[Run, Run, Difference]]:
+    """Runs with their fair controls, as far as they can be compared."""
+    return [(p.run, p.reference, p.found) for p in pairs if p.control and p.found is not None]
 
 
 def _section(run: Run, anchor: str, listen: int, *, compared: bool) -> dict[str, Any]:
@@ -315,14 +316,8 @@ def _cards(results: dict[str, Any]) -> list[tuple[str, str, str, str]]:
         mean, sd = number_text(of["mean"], share=share), of["sd"]
         spread = "one seed" if sd is None else f"± {number_text(sd, share=share)} over seeds"
         within = interval_text(of["ci95"], share=share, form="95 % interval {} to {}")
-        cards.append(
-            (
-                label,
-                f"{mean} %" if share else mean,
-                spread,
-                within or "too few speakers for an interval",
-            )
-        )
+        within = within or "too few speakers for an interval"
+        cards.append((label, f"{mean} %" if share else mean, spread, within))
     return cards
 
 
@@ -393,16 +388,14 @@ def _figures(run: Run, anchor: str) -> list[dict[str, Any]]:
 def _emotion_figures(run: Run) -> list[_Figure]:
     results = run.results
     counts, classes = np.array(results["confusion"]["counts"]), results["confusion"]["classes"]
-    best = counts.argmax(1)
-    clusters = run.clusters
-    said = "; ".join(
-        f"{name} is most often recognised as {classes[best[k]]}" for k, name in enumerate(classes)
-    )
+    best = zip(classes, counts.argmax(1), strict=True)
+    said = "; ".join(f"{name} is most often recognised as {classes[k]}" for name, k in best)
     found = [_Figure("Confusions, all seeds", plot_confusion(counts, classes), said)]
     if calibration := results.get("calibration"):
         said = "; ".join(f"{label}: {value}" for label, value, _ in calibration_rows(results))
         curve = plot_reliability(calibration)
         found.append(_Figure("Calibration: accuracy by confidence", curve, said))
+    clusters = run.clusters
     said = f"UAR of each of the {clusters.unit}, in order; that of all is {100 * results['uar']['mean']:.1f} %"
     title = _speakers_title(len(clusters.names), clusters.unit)
     found.append(_Figure(title, plot_speakers(clusters), said, wide=True))
