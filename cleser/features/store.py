@@ -138,7 +138,7 @@ class PooledStore:
         records: list[Records] = []
         self._memory: list[mmap.mmap | None] = []
         self._flat: list[Tensor] = []
-        for index in sorted(self.folder.glob("shard-*.idx")):
+        for index in self._indices():
             try:
                 found = read_records(index, self._layout)
                 memory = map_file(index.with_suffix(".bin"))
@@ -349,8 +349,8 @@ class PooledStore:
         Raises:
             BlockingIOError: Another process is writing to the store.
         """
-        for index in sorted(self.folder.glob("shard-*.idx")) if keys else ():
-            shard = ShardWriter(self.folder, index.stem.removeprefix("shard-"), self._layout)
+        for index in self._indices() if keys else ():
+            shard = self._locked(index)
             shard.drop(keys)
             shard.close()
         self.refresh()
@@ -388,12 +388,11 @@ class PooledStore:
         Raises:
             BlockingIOError: Another process is writing to the store.
         """
-        old = sorted(self.folder.glob("shard-*.idx"))
+        old = self._indices()
         locks = []
         try:
             for index in old:
-                name = index.stem.removeprefix("shard-")
-                locks.append(ShardWriter(self.folder, name, self._layout))
+                locks.append(self._locked(index))
             self.refresh()
             self._write_merged(old)
             for index in old:
@@ -402,6 +401,13 @@ class PooledStore:
             for lock in locks:
                 lock.close()
         self.refresh()
+
+    def _indices(self) -> list[Path]:
+        return sorted(self.folder.glob("shard-*.idx"))
+
+    def _locked(self, index: Path) -> ShardWriter:
+        """A shard for this process alone."""
+        return ShardWriter(self.folder, index.stem.removeprefix("shard-"), self._layout)
 
     def _write_merged(self, old: list[Path]) -> None:
         taken = {index.name for index in old}
