@@ -49,6 +49,8 @@ from cleser.multiple_tests import holm
 from cleser.settings import as_yaml
 
 Controls = Mapping[Path, Path]
+# Metrics of emotions with the heads of their columns; that of attributes depends on the table.
+_SCORES = {"uar": "UAR %", "macro_f1": "macro-F1 %", "accuracy": "accuracy %"}
 
 
 @dataclass(frozen=True)
@@ -185,14 +187,12 @@ def _by_direction(runs: Sequence[Run]) -> dict[str, list[Run]]:
 def _group(runs: list[Run], controls: Controls) -> dict[str, Any]:
     """What the top of a page says of the runs of one direction."""
     pairs = _pairs(runs, controls)
-    named = {"UAR %": "uar", "macro-F1 %": "macro_f1", "accuracy %": "accuracy", "100 CCC": "ccc"}
-    metrics = {k: m for k, m in named.items() if any(m in run.results for run in runs)}
+    heads = {**_SCORES, "ccc": "100 CCC"}
+    metrics = [name for name in heads if any(name in run.results for run in runs)]
     scores = [
         {
             "run": name_of(run),
-            "cells": [
-                percent(run.results[m]) if m in run.results else "–" for m in metrics.values()
-            ],
+            "cells": [percent(run.results[m]) if m in run.results else "–" for m in metrics],
         }
         for run in runs
     ]
@@ -200,7 +200,7 @@ def _group(runs: list[Run], controls: Controls) -> dict[str, Any]:
         "direction": direction(runs[0]),
         "questions": list(dict.fromkeys(question(run) for run in runs)),
         "answer": answer(runs, _controlled(pairs)),
-        "metrics": list(metrics),
+        "metrics": [heads[name] for name in metrics],
         "scores": scores,
         "differences": _differences(pairs),
     }
@@ -298,24 +298,14 @@ def _cards(results: dict[str, Any]) -> list[tuple[str, str, str, str]]:
 
 def _test_sets(results: dict[str, Any]) -> dict[str, Any]:
     """A row for each official test set, where there are several, and the ``heads`` of the columns."""
-    metrics = {
-        "uar": "UAR %",
-        "macro_f1": "macro-F1 %",
-        "accuracy": "accuracy %",
-        "ccc": "mean CCC",
-    }
-    sets = results.get("test_sets", {})
-    shown = {
-        name: head for name, head in metrics.items() if any(name in of for of in sets.values())
-    }
-    rows = [
-        [
-            name,
-            *(percent(of[m], interval=False) if m in SHARES else decimal(of[m])[0] for m in shown),
-        ]
-        for name, of in sets.items()
-    ]
-    return {"heads": ["set", *shown.values()], "rows": rows}
+    sets, heads = results.get("test_sets", {}), {**_SCORES, "ccc": "mean CCC"}
+    metrics = [name for name in heads if any(name in of for of in sets.values())]
+
+    def text(name: str, metric: dict[str, Any]) -> str:
+        return percent(metric, interval=False) if name in SHARES else decimal(metric)[0]
+
+    rows = [[name, *(text(m, of[m]) for m in metrics)] for name, of in sets.items()]
+    return {"heads": ["set", *(heads[name] for name in metrics)], "rows": rows}
 
 
 def _selected(run: Run) -> dict[str, Any]:
