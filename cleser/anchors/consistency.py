@@ -224,9 +224,7 @@ class _Spoken:
     emotions: Integers  # of its utterances as they are (first) and permuted, [1 + R, M]
     inside: list[npt.NDArray[np.bool_]]  # whether an utterance is of the language, [M] for each
     n_emotions: int
-    products: dict[
-        tuple[int, int], Floats
-    ]  # of two languages' contrasts, or of one with itself, [1 + R, E]
+    products: dict[tuple[int, int], Floats]  # of two languages, or of one with itself, [1 + R, E]
 
     @classmethod
     def of(cls, which: Integers, where: npt.NDArray[np.bool_], plan: _Plan) -> _Spoken:

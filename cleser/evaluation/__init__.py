@@ -45,41 +45,22 @@ if TYPE_CHECKING:
 # Imported when one of their names is asked for: who counts recalls needs neither pages nor recordings.
 _WHERE = {
     "cleser.evaluation.calibration": (
-        "Reliability",
-        "expected_calibration_error",
-        "fit_temperature",
-        "fit_temperatures",
-        "overconfidence",
-        "reliability",
-        "temper",
-        "tempered",
+        "Reliability", "expected_calibration_error", "fit_temperature", "fit_temperatures", "overconfidence",
+        "reliability", "temper", "tempered",
     ),
     "cleser.evaluation.comparison": ("Comparison", "compare_runs"),
     "cleser.evaluation.gender": ("gender_gap",),
     "cleser.evaluation.intervals": (
-        "Difference",
-        "Interval",
-        "group_difference",
-        "interval",
-        "interval_of_sums",
-        "paired_difference",
+        "Difference", "Interval", "group_difference", "interval", "interval_of_sums", "paired_difference",
     ),
     "cleser.evaluation.many_runs": ("as_text", "table"),
-    "cleser.evaluation.metrics": (
-        "accuracy",
-        "confusion_matrix",
-        "f1",
-        "macro_f1",
-        "precision",
-        "recall",
-        "uar",
-    ),
+    "cleser.evaluation.metrics": ("accuracy", "confusion_matrix", "f1", "macro_f1", "precision", "recall", "uar"),
     "cleser.evaluation.pages": ("report", "site"),
     "cleser.evaluation.results": ("Run", "runs_below", "summarise", "write_results"),
     "cleser.evaluation.speakers": ("Clusters", "cluster"),
     "cleser.evaluation.tables": ("show_comparison", "show_results", "show_robustness"),
     "cleser.multiple_tests": ("holm",),
-}
+}  # fmt: skip
 
 __all__ = [
     "Clusters",

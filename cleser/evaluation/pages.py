@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 import cleser
 from cleser.evaluation.answers import answer, method_text, name_of, question
-from cleser.evaluation.attribute_report import attribute_figures, attribute_rows
+from cleser.evaluation.attribute_report import attribute_rows
 from cleser.evaluation.comparison import compare_runs
 from cleser.evaluation.intervals import Difference
 from cleser.evaluation.listening import confident_errors
@@ -34,19 +32,8 @@ from cleser.evaluation.numbers_as_text import (
     p_text,
     percent,
 )
-from cleser.evaluation.plots import (
-    MAP_METHOD,
-    MOST_POINTS,
-    MOST_SPEAKERS,
-    plot_confusion,
-    plot_map,
-    plot_reliability,
-    plot_robustness,
-    plot_speakers,
-    plot_training,
-)
 from cleser.evaluation.results import Run
-from cleser.evaluation.run_files import EMBEDDINGS, SOURCE
+from cleser.evaluation.run_figures import figures_of
 from cleser.evaluation.tables import (
     calibration_rows,
     difference_cells,
@@ -61,10 +48,9 @@ from cleser.files import write_text
 from cleser.multiple_tests import holm
 from cleser.settings import as_yaml
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 Controls = Mapping[Path, Path]
+# Metrics of emotions with the heads of their columns; that of attributes depends on the table.
+_SCORES = {"uar": "UAR %", "macro_f1": "macro-F1 %", "accuracy": "accuracy %"}
 
 
 @dataclass(frozen=True)
@@ -76,15 +62,6 @@ class _Pair:
     control: bool
     found: Difference | None
     note: str
-
-
-class _Figure(NamedTuple):
-    """A figure with its title, and what stands in its place for who cannot see it."""
-
-    title: str
-    figure: Figure
-    alt: str
-    wide: bool = False
 
 
 def report(
@@ -158,7 +135,7 @@ def site(
         ordered = sorted(of, key=lambda run: run.folder.name != "erm")
         folders = [run.folder for run in ordered]
         report(folders, out / file, controls=controls, listen=listen)
-        said = answer(of, _controlled(of, controls or {}))
+        said = answer(of, _controlled(_pairs(of, controls or {})))
         pages.append({"file": file, "name": name, "runs": len(of), "answer": said})
     overview = _table(frame(list(runs)))
     page = _render(
@@ -210,39 +187,38 @@ def _by_direction(runs: Sequence[Run]) -> dict[str, list[Run]]:
 def _group(runs: list[Run], controls: Controls) -> dict[str, Any]:
     """What the top of a page says of the runs of one direction."""
     pairs = _pairs(runs, controls)
-    differences = []
-    for pair, p in zip(
-        pairs, holm([pair.found.p if pair.found else None for pair in pairs]), strict=True
-    ):
-        cells = difference_cells(pair.found) if pair.found else ("–",) * 3
-        differences.append(
-            {
-                "run": name_of(pair.run),
-                "reference": name_of(pair.reference),
-                "kind": "fair control" if pair.control else "first run",
-                "cells": (*cells, p_text(p)),
-                "note": pair.note,
-            }
-        )
-    named = {"UAR %": "uar", "macro-F1 %": "macro_f1", "accuracy %": "accuracy", "100 CCC": "ccc"}
-    metrics = {k: m for k, m in named.items() if any(m in run.results for run in runs)}
+    heads = {**_SCORES, "ccc": "100 CCC"}
+    metrics = [name for name in heads if any(name in run.results for run in runs)]
     scores = [
         {
             "run": name_of(run),
-            "cells": [
-                percent(run.results[m]) if m in run.results else "–" for m in metrics.values()
-            ],
+            "cells": [percent(run.results[m]) if m in run.results else "–" for m in metrics],
         }
         for run in runs
     ]
     return {
         "direction": direction(runs[0]),
         "questions": list(dict.fromkeys(question(run) for run in runs)),
-        "answer": answer(runs, _controlled(runs, controls)),
-        "metrics": list(metrics),
+        "answer": answer(runs, _controlled(pairs)),
+        "metrics": [heads[name] for name in metrics],
         "scores": scores,
-        "differences": differences,
+        "differences": _differences(pairs),
     }
+
+
+def _differences(pairs: Sequence[_Pair]) -> list[dict[str, Any]]:
+    """The rows of a table of differences, whose p-values are corrected for all of them."""
+    corrected = holm([pair.found.p if pair.found else None for pair in pairs])
+    return [
+        {
+            "run": name_of(pair.run),
+            "reference": name_of(pair.reference),
+            "kind": "fair control" if pair.control else "first run",
+            "cells": (*(difference_cells(pair.found) if pair.found else ("–",) * 3), p_text(p)),
+            "note": pair.note,
+        }
+        for pair, p in zip(pairs, corrected, strict=True)
+    ]
 
 
 def _pairs(runs: Sequence[Run], controls: Controls) -> list[_Pair]:
@@ -271,9 +247,9 @@ def _pair(reference: Run, run: Run, *, control: bool) -> _Pair:
     return _Pair(reference, run, control, found, "; ".join(notes))
 
 
-def _controlled(runs: Sequence[Run], controls: Controls) -> list[tuple[Run, Run, Difference]]:
-    pairs = [pair for pair in _pairs(runs, controls) if pair.control]
-    return [(pair.run, pair.reference, pair.found) for pair in pairs if pair.found is not None]
+def _controlled(pairs: Sequence[_Pair]) -> list[tuple[Run, Run, Difference]]:
+    """Runs with their fair controls, as far as they can be compared."""
+    return [(p.run, p.reference, p.found) for p in pairs if p.control and p.found is not None]
 
 
 def _section(run: Run, anchor: str, listen: int, *, compared: bool) -> dict[str, Any]:
@@ -297,7 +273,7 @@ def _section(run: Run, anchor: str, listen: int, *, compared: bool) -> dict[str,
         "robustness": robustness_rows(run.robustness),
         "robustness_metric": robustness_metric(run.robustness),
         **_selected(run),
-        "figures": _figures(run, anchor),
+        "figures": figures_of(run, anchor),
         "heard": heard,
         "heard_note": note,
         "method": method_text(run, compared=compared),
@@ -315,37 +291,21 @@ def _cards(results: dict[str, Any]) -> list[tuple[str, str, str, str]]:
         mean, sd = number_text(of["mean"], share=share), of["sd"]
         spread = "one seed" if sd is None else f"± {number_text(sd, share=share)} over seeds"
         within = interval_text(of["ci95"], share=share, form="95 % interval {} to {}")
-        cards.append(
-            (
-                label,
-                f"{mean} %" if share else mean,
-                spread,
-                within or "too few speakers for an interval",
-            )
-        )
+        within = within or "too few speakers for an interval"
+        cards.append((label, f"{mean} %" if share else mean, spread, within))
     return cards
 
 
 def _test_sets(results: dict[str, Any]) -> dict[str, Any]:
     """A row for each official test set, where there are several, and the ``heads`` of the columns."""
-    metrics = {
-        "uar": "UAR %",
-        "macro_f1": "macro-F1 %",
-        "accuracy": "accuracy %",
-        "ccc": "mean CCC",
-    }
-    sets = results.get("test_sets", {})
-    shown = {
-        name: head for name, head in metrics.items() if any(name in of for of in sets.values())
-    }
-    rows = [
-        [
-            name,
-            *(percent(of[m], interval=False) if m in SHARES else decimal(of[m])[0] for m in shown),
-        ]
-        for name, of in sets.items()
-    ]
-    return {"heads": ["set", *shown.values()], "rows": rows}
+    sets, heads = results.get("test_sets", {}), {**_SCORES, "ccc": "mean CCC"}
+    metrics = [name for name in heads if any(name in of for of in sets.values())]
+
+    def text(name: str, metric: dict[str, Any]) -> str:
+        return percent(metric, interval=False) if name in SHARES else decimal(metric)[0]
+
+    rows = [[name, *(text(m, of[m]) for m in metrics)] for name, of in sets.items()]
+    return {"heads": ["set", *(heads[name] for name in metrics)], "rows": rows}
 
 
 def _selected(run: Run) -> dict[str, Any]:
@@ -366,85 +326,6 @@ def _selected(run: Run) -> dict[str, Any]:
     }
 
 
-def _figures(run: Run, anchor: str) -> list[dict[str, Any]]:
-    """The figures of a run."""
-    found = [*(_emotion_figures(run) if run.protocol["classes"] else [])]
-    found += [
-        _Figure(title, figure, f"{title}: {', '.join(run.attributes)}", wide=True)
-        for title, figure in attribute_figures(run).items()
-    ]
-    if run.robustness:
-        rows = robustness_rows(run.robustness)
-        said = "; ".join(f"{label}: {value}" for label, value, *_ in rows)
-        found.append(
-            _Figure("Degraded recordings", plot_robustness(run.robustness), said, wide=True)
-        )
-    if not run.history.empty:
-        said = "Training loss, and what was measured on development speakers, by epoch"
-        found.append(_Figure("Training", plot_training(run.history), said, wide=True))
-    if (run.folder / EMBEDDINGS).exists():
-        found.append(_map(run))
-    return [
-        {"title": f.title, "svg": _svg(f.figure, f.alt, f"{anchor}f{number}"), "wide": f.wide}
-        for number, f in enumerate(found)
-    ]
-
-
-def _emotion_figures(run: Run) -> list[_Figure]:
-    results = run.results
-    counts, classes = np.array(results["confusion"]["counts"]), results["confusion"]["classes"]
-    best = counts.argmax(1)
-    clusters = run.clusters
-    said = "; ".join(
-        f"{name} is most often recognised as {classes[best[k]]}" for k, name in enumerate(classes)
-    )
-    found = [_Figure("Confusions, all seeds", plot_confusion(counts, classes), said)]
-    if calibration := results.get("calibration"):
-        said = "; ".join(f"{label}: {value}" for label, value, _ in calibration_rows(results))
-        curve = plot_reliability(calibration)
-        found.append(_Figure("Calibration: accuracy by confidence", curve, said))
-    said = f"UAR of each of the {clusters.unit}, in order; that of all is {100 * results['uar']['mean']:.1f} %"
-    title = _speakers_title(len(clusters.names), clusters.unit)
-    found.append(_Figure(title, plot_speakers(clusters), said, wide=True))
-    return found
-
-
-def _speakers_title(count: int, unit: str) -> str:
-    drawn = f", {MOST_SPEAKERS} of them drawn at even steps" if count > MOST_SPEAKERS else ""
-    return f"UAR of each of the {count} {unit}{drawn}"
-
-
-def _map(run: Run) -> _Figure:
-    from safetensors.numpy import load_file  # noqa: PLC0415
-
-    tensors = run.read(EMBEDDINGS, load_file)
-    seed = run.predictions["seed"].min()
-    target = run.predictions[run.predictions["seed"] == seed]
-    source = run.read(SOURCE, pd.read_parquet)
-    who = pd.concat([target, source], ignore_index=True)
-    points = np.concatenate([tensors["embeddings"], tensors["source_embeddings"]])
-    drawn = f"{MOST_POINTS} of {len(who)}" if len(who) > MOST_POINTS else f"{len(who)}"
-    title = f"Embeddings of the first seed: {drawn} utterances of source and target, {MAP_METHOD}"
-    said = "Utterances in the plane, coloured by emotion, by language and by speaker"
-    return _Figure(title, plot_map(points, who), said, wide=True)
-
-
 def _table(cells: pd.DataFrame) -> Markup:
     html = cells.rename_axis(None).to_html(classes="sortable", border=0)
     return Markup(html)
-
-
-def _svg(figure: Figure, alt: str, prefix: str) -> Markup:
-    """The figure inline, the same for the same run: ids are hashes of what they name, and begin with a prefix."""
-    from matplotlib import rc_context  # noqa: PLC0415
-
-    buffer = io.StringIO()
-    with rc_context({"svg.hashsalt": prefix}):
-        figure.savefig(
-            buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True
-        )
-    text = buffer.getvalue()
-    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
-    for reference in ('id="', 'href="#', "url(#"):  # the same names occur in every figure
-        text = text.replace(reference, f"{reference}{prefix}-")
-    return Markup(text.replace("<svg ", f'<svg role="img" aria-label="{escape(alt)}" ', 1))

@@ -115,32 +115,31 @@ def plot_robustness(conditions: list[dict[str, Any]]) -> Figure:
     figure, panels = new_panels(10.5, 3.2, max(1, len(rows)))
     for axes, (name, of) in zip(panels, rows.items(), strict=False):
         axes.axhline(full * clean, color="#888888", ls="--", lw=1)
-        kinds = list(dict.fromkeys(row["kind"] for row in of))
+        kinds = dict.fromkeys(row["kind"] for row in of)
         for kind, colour in zip(kinds, PALETTE, strict=False):
             own = [row for row in of if row["kind"] == kind]
-            values = [row["value"] for row in own]
-            x = np.arange(len(values)) if name == "codec" else np.array(values, dtype=float)
-            y = full * np.array([row[metric]["mean"] for row in own])
-            ends = np.array(
-                [
-                    [np.nan if end is None else full * end for end in row[metric]["ci95"]]
-                    for row in own
-                ]
-            )
-            reach = np.abs(ends.T - y)
-            style = "o" if name == "codec" else "o-"
-            axes.errorbar(
-                x, y, reach, fmt=style, color=colour, ms=4, lw=1.2, capsize=2,
-                label=kind.removeprefix("noise "),
-            )  # fmt: skip
-            if name == "codec":
-                axes.set_xticks(x, [str(value) for value in values], rotation=30)
+            _draw_conditions(axes, [row["value"] for row in own], [row[metric] for row in own],
+                             full=full, color=colour, label=kind.removeprefix("noise "))  # fmt: skip
         if name == "noise":
             axes.legend(frameon=False, fontsize=8)
             axes.invert_xaxis()
         axes.set(xlabel=groups[name], ylim=(0 if metric == "uar" else -full, full))
     panels[0].set_ylabel("UAR %" if metric == "uar" else "mean CCC")
     return figure
+
+
+def _draw_conditions(
+    axes: Axes, values: list[Any], metrics: list[dict[str, Any]], *, full: float, **style: Any
+) -> None:
+    """A metric by the values of one degradation, with 95 % intervals; names, as those of codecs, make no line."""
+    named = isinstance(values[0], str)
+    x = np.arange(len(values)) if named else np.array(values, dtype=float)
+    y = full * np.array([metric["mean"] for metric in metrics])
+    ends = full * np.array([metric["ci95"] for metric in metrics], dtype=float)  # None is NaN
+    reach = np.abs(ends.T - y)
+    axes.errorbar(x, y, reach, fmt="o" if named else "o-", ms=4, lw=1.2, capsize=2, **style)
+    if named:
+        axes.set_xticks(x, values, rotation=30)
 
 
 def plot_map(embeddings: Floats, who: pd.DataFrame) -> Figure:

@@ -161,17 +161,14 @@ def runs_below(folder: Path) -> list[Path]:
         return [folder]
     found: list[Path] = []
     for below in sorted(path for path in folder.iterdir() if path.is_dir()):
-        found += [below] if (below / RESULTS).exists() else _matrix_rows(below)
+        rows = sorted(path.parent for path in below.glob(f"*/{RESULTS}"))  # of a matrix
+        found += [below] if (below / RESULTS).exists() else rows
     if not found:
         raise ValueError(
             f"{folder}: found no results.json, neither in it nor in folders below, expected the folder of a finished "
             "run or of a matrix"
         )
     return found
-
-
-def _matrix_rows(folder: Path) -> list[Path]:
-    return sorted(path.parent for path in folder.glob(f"*/{RESULTS}"))
 
 
 def write_results(
@@ -207,7 +204,8 @@ def write_results(
     if (classes := run.protocol["classes"]) and scored:
         results["gender"] = gender_gap(predictions, classes)
         if has_probabilities(predictions, classes):
-            results["calibration"] = _calibration(run, temperatures)
+            fitted = _fitted_temperatures(run) if temperatures is None else temperatures
+            results["calibration"] = summarise_calibration(predictions, classes, fitted)
     if sets := _test_sets(run):
         results["test_sets"] = sets
     write_text(folder / RESULTS, json.dumps(results, indent=2) + "\n")
@@ -222,11 +220,6 @@ def _summarise_unlabelled(run: Run) -> dict[str, Any]:
         **summarise_unlabelled(run.predictions, classes),
         "calibration": {"temperatures": temperatures},
     }
-
-
-def _calibration(run: Run, temperatures: list[dict[str, Any]] | None) -> dict[str, Any]:
-    found = _fitted_temperatures(run) if temperatures is None else temperatures
-    return summarise_calibration(run.predictions, run.protocol["classes"], found)
 
 
 def _fitted_temperatures(run: Run) -> list[dict[str, Any]]:
@@ -246,7 +239,7 @@ def summarise_run(run: Run, predictions: pd.DataFrame) -> dict[str, Any]:
     """All that is measured of some predictions of a run."""
     classes = run.protocol["classes"]
     found = measures(predictions, classes, run.attributes)
-    summary = summarise(cluster(predictions, classes), classes) if classes else {}
+    summary = summarise(found["uar"].clusters, classes) if classes else {}
     summary |= {name: _metric(found[name]) for name in found if name not in summary}
     unknown = next(iter(found.values())).clusters.unknown
     return {"unknown_speakers": unknown, **summary}

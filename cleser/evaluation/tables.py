@@ -165,18 +165,12 @@ def trust_notes(results: dict[str, Any]) -> list[str]:
 
 def robustness_rows(conditions: Sequence[dict[str, Any]]) -> list[tuple[str, str, str, str]]:
     """Condition, UAR or mean CCC, its change from the undegraded recordings and that change's interval, as text."""
-    return [
-        (
-            condition_name(row),
-            metric_text(headline(row), row[headline(row)])[0],
-            *(
-                ("", "")
-                if row["kind"] == "clean"
-                else change_text(row["change"], share="uar" in row)
-            ),
-        )
-        for row in conditions
-    ]
+    rows = []
+    for row in conditions:
+        metric, clean = headline(row), row["kind"] == "clean"
+        change = ("", "") if clean else change_text(row["change"], share=metric in SHARES)
+        rows.append((condition_name(row), metric_text(metric, row[metric])[0], *change))
+    return rows
 
 
 def robustness_metric(conditions: Sequence[dict[str, Any]]) -> str:

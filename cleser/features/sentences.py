@@ -191,9 +191,8 @@ def remove_sentences(
         sentences, lambda at: summaries[at], summaries.shape[1:], strength=strength
     )
     less = take_off(summaries, codes, offsets)
-    return (
-        less.clone() if less is summaries else less
-    )  # whoever changes it does not change what was given
+    # Whoever changes the result does not change what was given.
+    return less.clone() if less is summaries else less
 
 
 def measure_sentences(

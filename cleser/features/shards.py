@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -37,11 +37,12 @@ RECORD = np.dtype(
     ]
 )
 Records = NDArray[Any]
+N = TypeVar("N", int, NDArray[np.int64])
 
 _SEALED = RECORD.itemsize - 4
 
 
-def padded(size: int) -> int:
+def padded(size: N) -> N:
     """The next multiple of the alignment."""
     return -size % ALIGNMENT + size
 
@@ -50,25 +51,27 @@ def padded(size: int) -> int:
 class Layout:
     """Where in an utterance's data its parts lie: values [S, ·], times [S, 2], frame counts [S], labels.
 
+    Of many utterances at once, where rows and bytes of labels are arrays.
+
     Attributes:
         row: Bytes of a row of values.
     """
 
     row: int
 
-    def times(self, rows: int) -> int:
+    def times(self, rows: N) -> N:
         """Offset of the times."""
         return padded(rows * self.row)
 
-    def frames(self, rows: int) -> int:
+    def frames(self, rows: N) -> N:
         """Offset of the frame counts."""
         return self.times(rows) + 8 * rows
 
-    def text(self, rows: int) -> int:
+    def text(self, rows: N) -> N:
         """Offset of the labels."""
         return self.frames(rows) + 4 * rows
 
-    def size(self, rows: int, text: int) -> int:
+    def size(self, rows: N, text: N) -> N:
         """Bytes of all, up to where the next utterance begins."""
         return padded(self.text(rows) + text)
 
@@ -89,11 +92,8 @@ def read_records(index: Path, layout: Layout) -> Records:
 
 
 def _ends(records: Records, layout: Layout) -> NDArray[np.int64]:
-    rows, text = records["rows"].astype(np.int64), records["text"].astype(np.int64)
-    values = -(-rows * layout.row // ALIGNMENT) * ALIGNMENT
-    size = -(-(values + 12 * rows + text) // ALIGNMENT) * ALIGNMENT
-    ends: NDArray[np.int64] = records["offset"].astype(np.int64) + size
-    return ends
+    offset, rows, text = (records[name].astype(np.int64) for name in ("offset", "rows", "text"))
+    return offset + layout.size(rows, text)
 
 
 class ShardWriter:

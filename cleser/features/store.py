@@ -139,7 +139,7 @@ class PooledStore:
         records: list[Records] = []
         self._readers: list[ShardReader] = []
         self._flat: list[Tensor] = []
-        for index in sorted(self.folder.glob("shard-*.idx")):
+        for index in self._indices():
             try:
                 found = read_records(index, self._layout)
                 reader = ShardReader(index.with_suffix(".bin"))
@@ -292,7 +292,9 @@ class PooledStore:
         """Where the rows begin and end in the utterance, in seconds, float32 [S, 2]; NaN where unknown."""
         i = self._find(key)
         rows = self._rows[i]
-        return self._filled(np.empty((rows, 2), np.float32), i, self._layout.times(rows))
+        times = np.empty((rows, 2), np.float32)
+        self._fill(times, i, self._layout.times(rows))
+        return torch.from_numpy(times)
 
     def frames(self, key: str) -> Tensor:
         """How many frames each row is made of, int32 [S]; 0 where unknown."""
@@ -321,10 +323,6 @@ class PooledStore:
     def _fill(self, buffer: NDArray[Any], i: int, offset: int) -> None:
         """Read what lies at an offset in an utterance's data."""
         self._readers[self._shard[i]].read_into(buffer, self._begin[i] + offset)
-
-    def _filled(self, buffer: NDArray[Any], i: int, offset: int) -> Tensor:
-        self._fill(buffer, i, offset)
-        return torch.from_numpy(buffer)
 
     def batch(
         self,
@@ -392,8 +390,8 @@ class PooledStore:
         Raises:
             BlockingIOError: Another process is writing to the store.
         """
-        for index in sorted(self.folder.glob("shard-*.idx")) if keys else ():
-            shard = ShardWriter(self.folder, index.stem.removeprefix("shard-"), self._layout)
+        for index in self._indices() if keys else ():
+            shard = self._locked(index)
             shard.drop(keys)
             shard.close()
         self.refresh()
@@ -431,12 +429,11 @@ class PooledStore:
         Raises:
             BlockingIOError: Another process is writing to the store.
         """
-        old = sorted(self.folder.glob("shard-*.idx"))
+        old = self._indices()
         locks = []
         try:
             for index in old:
-                name = index.stem.removeprefix("shard-")
-                locks.append(ShardWriter(self.folder, name, self._layout))
+                locks.append(self._locked(index))
             self.refresh()
             self._write_merged(old)
             for index in old:
@@ -445,6 +442,13 @@ class PooledStore:
             for lock in locks:
                 lock.close()
         self.refresh()
+
+    def _indices(self) -> list[Path]:
+        return sorted(self.folder.glob("shard-*.idx"))
+
+    def _locked(self, index: Path) -> ShardWriter:
+        """A shard for this process alone."""
+        return ShardWriter(self.folder, index.stem.removeprefix("shard-"), self._layout)
 
     def _write_merged(self, old: list[Path]) -> None:
         taken = {index.name for index in old}

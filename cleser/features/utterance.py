@@ -92,17 +92,7 @@ class Utterance:
         cls, path: str, start: float, end: float, number: int, *,
         known: Sequence[Alignment | None], record: Record, shortest: float = 0.0,
     ) -> Utterance:  # fmt: skip
-        """Find out an utterance's name and length without decoding it; what is wrong with it becomes its ``problem``.
-
-        Args:
-            path: Its recording.
-            start: Where it begins in it, in seconds.
-            end: Where it ends; NaN where the recording does.
-            number: Its row in the manifest.
-            known: Alignments of all rows.
-            record: What is kept of it, which decides whether its phones are part of its name.
-            shortest: Seconds below which it cannot be used.
-        """
+        """Find out what :func:`look_up` does of one utterance; what is wrong with it becomes its ``problem``."""
         item = cls(path, start, end, number, known)
         try:
             digest, whole = _current(path)
@@ -134,7 +124,7 @@ def look_up(
     Args:
         manifest: Rows with ``path, start, end``.
         known: Alignments of all rows.
-        record: What is kept of an utterance.
+        record: What is kept of an utterance, which decides whether its phones are part of its name.
         share: ``(rank, ranks)``: only rows whose number is rank modulo ranks are looked up.
         shortest: Seconds below which an utterance cannot be used.
     """

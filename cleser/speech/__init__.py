@@ -104,34 +104,15 @@ __all__ = [
 # Rooms above this one, imported when one of their names is asked for.
 _ABOVE = {
     "cleser.alignment": (
-        "Aligner",
-        "Alignment",
-        "AlignmentError",
-        "Alignments",
-        "CTCAligner",
-        "Phone",
-        "SynthesisAligner",
-        "load_alignments",
-        "read_alignment",
-        "write_textgrid",
+        "Aligner", "Alignment", "AlignmentError", "Alignments", "CTCAligner", "Phone", "SynthesisAligner",
+        "load_alignments", "read_alignment", "write_textgrid",
     ),
     "cleser.features": (
-        "Features",
-        "LexicalContent",
-        "PooledBatch",
-        "PooledStore",
-        "Record",
-        "StoreSettings",
-        "StoredFeatures",
-        "extract_features",
-        "find_sentences",
-        "remove_sentences",
-        "sentences_of",
-        "standardise",
-        "store_features",
-        "store_folder",
+        "Features", "LexicalContent", "PooledBatch", "PooledStore", "Record", "StoreSettings", "StoredFeatures",
+        "extract_features", "find_sentences", "remove_sentences", "sentences_of", "standardise",
+        "store_features", "store_folder",
     ),
-}
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -1,15 +1,17 @@
-"""Names for utterances that follow from their content: the same sound has the same name on every machine."""
+"""Names for utterances, and for weights, that follow from their content: the same on every machine."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import ArrayLike
+from torch import Tensor
 
 
 def file_digest(path: str | os.PathLike[str]) -> str:
@@ -20,6 +22,16 @@ def file_digest(path: str | os.PathLike[str]) -> str:
     """
     with open(path, "rb") as file:  # noqa: PTH123  (Path objects cost more than the call)
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def weights_digest(weights: Iterable[tuple[str, Tensor]]) -> str:
+    """SHA-256 of named weights in their order, in hexadecimal."""
+    digest = hashlib.sha256()
+    for name, tensor in weights:
+        digest.update(name.encode())
+        flat = tensor.detach().cpu().contiguous().flatten()
+        digest.update(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
+    return digest.hexdigest()
 
 
 def utterance_key(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from cleser.graphs.styles.style_communities import LanguageOffsets, SpeakerOffsets
+from cleser.graphs.styles.search import LanguageOffsets, SpeakerOffsets
 
 
 def in_no_community(

@@ -6,6 +6,7 @@ Recognition*, arXiv 2407.04966, 2024.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -195,14 +196,8 @@ def _selected(
     for units in table["units"].unique():
         rows = table[(table["units"] == units) & (table["emotion"] == "all")]
         measures = [m for m in get_args(Measure) if rows[m].notna().any()]
-        selected[units] = {
-            policy: {
-                measure: [
-                    numbers[i]
-                    for i in select_layers(table, policy, units, measure=measure, size=size)
-                ]
-                for measure in measures
-            }
-            for policy in get_args(Policy)
-        }
+        selected[units] = {policy: {} for policy in get_args(Policy)}
+        for policy, measure in itertools.product(get_args(Policy), measures):
+            found = select_layers(table, policy, units, measure=measure, size=size)
+            selected[units][policy][measure] = [numbers[i] for i in found]
     return selected

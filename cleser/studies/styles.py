@@ -14,12 +14,8 @@ from scipy import sparse
 from cleser.evaluation.many_runs import markdown_table
 from cleser.files import write_bytes
 from cleser.graphs.communities.refine import CommunityRefiner
-from cleser.graphs.styles.style_communities import (
-    LanguageOffsets,
-    SpeakerOffsets,
-    StyleCommunities,
-    style_communities,
-)
+from cleser.graphs.styles.search import LanguageOffsets, SpeakerOffsets
+from cleser.graphs.styles.style_communities import StyleCommunities, style_communities
 from cleser.studies.figures import save_figure
 from cleser.studies.in_no_community import in_no_community
 

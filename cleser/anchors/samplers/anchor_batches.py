@@ -192,9 +192,8 @@ class Partners:
         self._by_cell = np.argsort(self._cell, kind="stable")
         self._starts = np.cumsum(self._counts) - self._counts
         self._place = np.empty_like(self._by_cell)  # of each item within its cell
-        self._place[self._by_cell] = np.arange(len(self._by_cell)) - np.repeat(
-            self._starts, self._counts
-        )
+        starts = np.repeat(self._starts, self._counts)
+        self._place[self._by_cell] = np.arange(len(self._by_cell)) - starts
         # Partners share some labels in all cases: rows are looked up among the cells that do.
         cases, holds = _cases(relation, np.ones(len(relation.names), dtype=bool))
         shared = (cases[:, holds] == 0).all(1)
@@ -341,7 +340,4 @@ def _unserved(
         for which in np.unique(unknown, axis=0):
             names = [name for name, w in zip(relation.names, which, strict=True) if w]
             because = f" (unknown: {', '.join(names)})" if names else ""
-            yield (
-                f"no {kind}: {relation}{because}",
-                missing[(unknown == which).all(1)],
-            )
+            yield f"no {kind}: {relation}{because}", missing[(unknown == which).all(1)]

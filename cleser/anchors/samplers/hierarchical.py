@@ -73,10 +73,8 @@ class HierarchicalBatchSampler(ResumableBatchSampler):
         world_size: int | None = None,
     ) -> None:
         groups = {name: operator.index(n) for name, n in groups.items()}
-        samples, batches = (
-            operator.index(samples),
-            None if batches is None else operator.index(batches),
-        )
+        samples = operator.index(samples)
+        batches = None if batches is None else operator.index(batches)
         _check(groups, samples, batches, incomplete)
         arrays = label_arrays(labels, tuple(groups))
         settings = (groups, samples, batches, incomplete)

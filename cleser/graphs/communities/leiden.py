@@ -141,9 +141,8 @@ def _cut(
     outward = _inside(indptr, indices, data, labels)
     link, candidates, gains = np.zeros(n), np.empty(n, np.int64), np.empty(n)
     for i in order:
-        if size[parts[i]] > 1 or outward[i] < price * strength[i] * (
-            whole[labels[i]] - strength[i]
-        ):
+        expected = price * strength[i] * (whole[labels[i]] - strength[i])
+        if size[parts[i]] > 1 or outward[i] < expected:
             continue
         for e in range(indptr[i], indptr[i + 1]):
             if indices[e] != i and labels[indices[e]] == labels[i]:

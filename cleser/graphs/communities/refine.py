@@ -100,6 +100,7 @@ class Part(NamedTuple):
     weights: npt.ArrayLike | None = None
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class CommunityRefiner:
     """Refines communities by features smoothed over the graph.
 
@@ -128,45 +129,35 @@ class CommunityRefiner:
     array([0, 0, 0, 1, 1, 1])
     """
 
-    def __init__(
-        self,
-        *,
-        n_communities: int | None = None,
-        steps: int = 1,
-        listen: float = 2.0,
-        temperature: float = 0.1,
-        caution: float = 1.0,
-        agreement: float = 1.0,
-        epochs: int = 0,
-        dim: int = 32,
-        contrast: float = 0.5,
-        seed: int = 0,
-    ) -> None:
-        whole = {"steps": (steps, 0), "epochs": (epochs, 0), "dim": (dim, 1), "seed": (seed, 0)}
-        if n_communities is not None:
-            whole["n_communities"] = n_communities, 1
-        for name, (value, least) in whole.items():
+    n_communities: int | None = None
+    steps: int = 1
+    listen: float = 2.0
+    temperature: float = 0.1
+    caution: float = 1.0
+    agreement: float = 1.0
+    epochs: int = 0
+    dim: int = 32
+    contrast: float = 0.5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        least = {"steps": 0, "epochs": 0, "dim": 1, "seed": 0}
+        if self.n_communities is not None:
+            least["n_communities"] = 1
+        for name, number in least.items():
+            value = getattr(self, name)
             # What is left of NaN and of ∞ is NaN.
-            if not _is_number(value) or value % 1 != 0 or value < least:
-                raise ValueError(f"{name} is {value!r}, expected a whole number from {least} on")
-        real = {"listen": listen, "agreement": agreement, "contrast": contrast}
-        for name, number in real.items():
-            if not _is_number(number) or not 0 <= number < math.inf:
-                raise ValueError(f"{name} is {number!r}, expected a finite number from 0 on")
+            if not _is_number(value) or value % 1 != 0 or value < number:
+                raise ValueError(f"{name} is {value!r}, expected a whole number from {number} on")
+        for name in ("listen", "agreement", "contrast"):
+            value = getattr(self, name)
+            if not _is_number(value) or not 0 <= value < math.inf:
+                raise ValueError(f"{name} is {value!r}, expected a finite number from 0 on")
+        caution, temperature = self.caution, self.temperature
         if not _is_number(caution) or not caution >= 0:
             raise ValueError(f"caution is {caution!r}, expected a number from 0 on")
         if not _is_number(temperature) or not 0 < temperature < math.inf:
             raise ValueError(f"temperature is {temperature!r}, expected a finite number above 0")
-        self.n_communities = n_communities
-        self.steps = steps
-        self.listen = listen
-        self.temperature = temperature
-        self.caution = caution
-        self.agreement = agreement
-        self.epochs = epochs
-        self.dim = dim
-        self.contrast = contrast
-        self.seed = seed
 
     def fit(
         self,

@@ -71,13 +71,8 @@ class Tiles:
             group: Number of the group of a run, outside of which it has no admissible pair, ascending, [R].
             size: Largest number of positions in a tile.
         """
-        self.order, self._where, self._labels, self._runs, self._group = (
-            order,
-            where,
-            labels,
-            runs,
-            group,
-        )
+        self.order, self._where, self._labels = order, where, labels
+        self._runs, self._group = runs, group
         starts = _cut(runs, group, size)
         self.tiles = [self._tile(slice(a, b)) for a, b in pairwise(starts)]
 

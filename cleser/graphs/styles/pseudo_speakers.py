@@ -93,15 +93,11 @@ def pseudo_speakers(
 
 
 def _codes(recordings: npt.ArrayLike, n: int) -> Ints:
-    import pandas as pd  # noqa: PLC0415
+    """Recordings as integers; all that are unknown are one more."""
+    from cleser.graphs.styles.nodes import encode  # noqa: PLC0415  (pandas)
 
-    given = recordings.detach().cpu().numpy() if hasattr(recordings, "detach") else recordings
-    values = pd.Series(given).to_numpy(dtype=object)
-    if values.shape != (n,):
-        raise ValueError(f"recordings have shape {values.shape}, expected ({n},): one an utterance")
-    unknown = [pd.isna(v) or (not isinstance(v, str) and v == -1) for v in values]
-    names = [None if missing else v for v, missing in zip(values, unknown, strict=True)]
-    return pd.factorize(pd.Series(names, dtype=object), use_na_sentinel=False)[0].astype(np.int64)
+    codes = encode(recordings, "recordings", n).codes
+    return np.where(codes < 0, codes.max() + 1, codes)
 
 
 def _positive(graph: sparse.csr_array) -> sparse.csr_array:

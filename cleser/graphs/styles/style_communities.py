@@ -10,30 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
 
-from cleser.graphs.communities.modularity import communities
-from cleser.graphs.communities.refine import CommunityRefiner, Part
-from cleser.graphs.neighbours.cosine_knn import cosine_knn
+from cleser.graphs.communities.refine import CommunityRefiner
 from cleser.graphs.neighbours.inputs import matrix
 from cleser.graphs.styles.nodes import Coded, Nodes, encode, pool
-from cleser.graphs.styles.offsets import remove_offsets
+from cleser.graphs.styles.search import LanguageOffsets, Settings, SpeakerOffsets, find, styles_of
 from cleser.graphs.styles.style_mixing import mixing
-from cleser.relations import differ, same
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-LanguageOffsets = Literal["centre", "relation", "keep"]
-SpeakerOffsets = Literal["centre", "keep"]
-_NOTHING_LEFT = 1e-6  # of a mean node's length: less is rounding
 
 
 @dataclass(frozen=True)
@@ -189,11 +183,11 @@ def style_communities(
     12
     """
     pooled = _pooled(embeddings, speakers, emotions, languages)
-    settings = _Settings(k, refine, seed, resolution, language_offsets, speaker_offsets)
+    settings = Settings(k, refine, seed, resolution, language_offsets, speaker_offsets)
 
     def build(languages_of_speakers: Ints) -> StyleCommunities:
         language = languages_of_speakers[pooled.nodes.speakers]
-        found = _find(pooled.nodes, language, settings)
+        found = find(pooled.nodes, language, settings)
         table = pooled.table(language).assign(
             community=found.community, membership=found.membership
         )
@@ -234,8 +228,8 @@ def speaker_styles(
     """
     pooled = _pooled(embeddings, speakers, emotions, languages)
     language = pooled.spoken[pooled.nodes.speakers]
-    settings = _Settings(language_offsets=language_offsets, speaker_offsets=speaker_offsets)
-    return pooled.table(language), _styles(pooled.nodes, language, settings).astype(np.float32)
+    settings = Settings(language_offsets=language_offsets, speaker_offsets=speaker_offsets)
+    return pooled.table(language), styles_of(pooled.nodes, language, settings).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -269,34 +263,6 @@ def _pooled(
     what, weights = _emotion_weights(emotions, len(x))
     tongue = encode(languages, "languages", len(x))
     return _Pooled(pool(x, who.codes, weights), who, what, tongue, _language_of(who, tongue))
-
-
-@dataclass(frozen=True)
-class _Settings:
-    k: int = 15
-    refine: bool | CommunityRefiner = True
-    seed: int = 0
-    resolution: float = 1.0
-    language_offsets: LanguageOffsets = "centre"
-    speaker_offsets: SpeakerOffsets = "centre"
-
-    def __post_init__(self) -> None:
-        for name, known in (
-            ("language_offsets", ("centre", "relation", "keep")),
-            ("speaker_offsets", ("centre", "keep")),
-        ):
-            if getattr(self, name) not in known:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)!r}, expected one of {list(known)}"
-                )
-
-
-@dataclass(frozen=True)
-class _Found:
-    community: Ints
-    membership: Floats
-    styles: npt.NDArray[np.float32]
-    graph: sparse.csr_array
 
 
 def _finite(embeddings: Any) -> Floats:
@@ -343,73 +309,3 @@ def _language_of(who: Coded, tongue: Coded) -> Ints:
             f"speaker {who.names[who.codes[row]]!r} speaks {both}, expected one language: make it two speakers"
         )
     return language
-
-
-def _find(nodes: Nodes, language: Ints, settings: _Settings) -> _Found:
-    """Styles, graph and communities of pooled nodes."""
-    styles = _styles(nodes, language, settings)
-    length = np.linalg.norm(styles, axis=1)
-    scale = np.linalg.norm(nodes.means, axis=1).mean() if len(length) else 1.0
-    usable = np.flatnonzero(length > _NOTHING_LEFT * scale)
-    graph = _graph(styles[usable], nodes, usable, language, settings)
-    community = np.full(len(styles), -1, dtype=np.int64)
-    membership = np.zeros(len(styles))
-    places = [usable[nodes.emotions[usable] == e] for e in np.unique(nodes.emotions[usable])]
-    begin = 0
-    for own, (labels, share) in zip(
-        places, _partitions(graph, styles, nodes, places, settings), strict=True
-    ):
-        community[own], membership[own] = labels + begin, share
-        begin += int(labels.max()) + 1
-    return _Found(community, membership, styles.astype(np.float32), graph)
-
-
-def _styles(nodes: Nodes, language: Ints, settings: _Settings) -> Floats:
-    groups = [nodes.emotions]
-    if settings.language_offsets == "centre":
-        groups = [nodes.emotions * (language.max(initial=0) + 1) + language]
-    if settings.speaker_offsets == "centre":
-        groups.append(nodes.speakers)
-    return remove_offsets(nodes.means, groups, nodes.reliability)
-
-
-def _graph(
-    styles: Floats, nodes: Nodes, usable: Ints, language: Ints, settings: _Settings
-) -> sparse.csr_array:
-    """Edges among all nodes; those that are not usable have none."""
-    n = len(nodes.mass)
-    if not len(usable):
-        return sparse.csr_array((n, n), dtype=np.float32)
-    where = same("emotion")
-    if settings.language_offsets == "relation":
-        where = where & differ("language")
-    labels = {"emotion": nodes.emotions[usable], "language": language[usable]}
-    found = cosine_knn(styles, settings.k, where=where, labels=labels).tocoo()
-    rows, columns = usable[found.coords[0]], usable[found.coords[1]]
-    weight = found.data * np.sqrt(nodes.reliability[rows] * nodes.reliability[columns])
-    kept = weight > 0
-    values = weight[kept].astype(np.float32)
-    return sparse.csr_array((values, (rows[kept], columns[kept])), shape=(n, n))
-
-
-def _partitions(
-    graph: sparse.csr_array, styles: Floats, nodes: Nodes, places: list[Ints], settings: _Settings
-) -> list[tuple[Ints, Floats]]:
-    """Communities of the nodes of each emotion, and how far each node belongs to its own."""
-    graphs = [graph[own][:, own] for own in places]
-    labels = [
-        communities(each, resolution=settings.resolution, seed=settings.seed) for each in graphs
-    ]
-    if settings.refine is False:
-        return [(each, np.ones(len(each))) for each in labels]
-    refiner = CommunityRefiner() if settings.refine is True else settings.refine
-    refined = refiner.fit_together(
-        [
-            Part(each, styles[own], start, nodes.speakers[own], nodes.reliability[own])
-            for each, own, start in zip(graphs, places, labels, strict=True)
-        ]
-    )
-    return [
-        (r.labels, r.membership[np.arange(len(r.labels)), r.labels].astype(np.float64))
-        for r in refined
-    ]

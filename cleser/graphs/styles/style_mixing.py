@@ -53,32 +53,38 @@ def mixing(
         drawn[number] = _statistics(again(dealt) if refit else found, dealt)
     known = ~np.isnan(observed)
     observed, drawn = _with_mean(observed, known), _with_mean(drawn, known)
-    rows = []
-    emotions = found.nodes["emotion"].drop_duplicates().sort_values().tolist()
+    emotions = _emotions(found)
     reasons = _untested(found, spoken, alike, emotions)
-    for number, (emotion, reason) in enumerate(zip([*emotions, "all"], reasons, strict=True)):
-        if reason:
-            drawn[:, number] = np.nan
-        entropy = against(observed[number, 0], drawn[:, number, 0])
-        along = against(observed[number, 1], drawn[:, number, 1])
-        nodes = found.nodes[found.nodes["community"] >= 0]
-        nodes = nodes[nodes["emotion"] == emotion] if number < len(emotions) else nodes
-        rows.append(
-            {
-                "emotion": emotion,
-                "nodes": len(nodes),
-                "languages": nodes["language"].nunique(),
-                "communities": nodes["community"].nunique(),
-                "entropy": entropy.observed,
-                "entropy_chance": entropy.expected,
-                "entropy_p": entropy.p_low,
-                "assortativity": along.observed,
-                "assortativity_chance": along.expected,
-                "assortativity_p": along.p_high,
-                "untested": reason,
-            }
-        )
+    whole = found.nodes[found.nodes["community"] >= 0]
+    groups = [(emotion, whole[whole["emotion"] == emotion]) for emotion in emotions]
+    rows = []
+    for n, ((emotion, nodes), reason) in enumerate(
+        zip([*groups, ("all", whole)], reasons, strict=True)
+    ):
+        of_chance = np.full_like(drawn[:, n], np.nan) if reason else drawn[:, n]
+        row = _row(nodes, observed[n], of_chance)
+        rows.append({"emotion": emotion, **row, "untested": reason})
     return pd.DataFrame(rows)
+
+
+def _emotions(found: StyleCommunities) -> list[object]:
+    return found.nodes["emotion"].drop_duplicates().sort_values().tolist()
+
+
+def _row(nodes: pd.DataFrame, observed: Floats, drawn: Floats) -> dict[str, object]:
+    """How languages mix in some nodes: entropy and assortativity [2], against those of all permutations [P, 2]."""
+    entropy, along = (against(observed[i], drawn[:, i]) for i in range(2))
+    return {
+        "nodes": len(nodes),
+        "languages": nodes["language"].nunique(),
+        "communities": nodes["community"].nunique(),
+        "entropy": entropy.observed,
+        "entropy_chance": entropy.expected,
+        "entropy_p": entropy.p_low,
+        "assortativity": along.observed,
+        "assortativity_chance": along.expected,
+        "assortativity_p": along.p_high,
+    }
 
 
 def _alike(found: StyleCommunities, speakers: int) -> list[Ints]:
@@ -131,7 +137,7 @@ def _statistics(found: StyleCommunities, spoken: Ints) -> Floats:
     nodes = found.nodes
     language = spoken[found.node_codes[0]]
     rows = []
-    for emotion in nodes["emotion"].drop_duplicates().sort_values():
+    for emotion in _emotions(found):
         own = np.flatnonzero((nodes["emotion"] == emotion) & (nodes["community"] >= 0))
         entropy = language_entropy(nodes["community"].to_numpy()[own], language[own])
         rows.append([entropy, assortativity(found.graph[own][:, own], language[own])])

@@ -33,11 +33,8 @@ class JoinedBackbone(Backbone):
         super().__init__()
         self.joined = torch.nn.ModuleList(views)
         last = views[-1]
-        self.rate, self.frame_rate, self.receptive_field = (
-            last.rate,
-            last.frame_rate,
-            last.receptive_field,
-        )
+        self.rate, self.frame_rate = last.rate, last.frame_rate
+        self.receptive_field = last.receptive_field
         self.n_layers = sum(view.n_layers for view in views)
         self.dim = max(view.dim for view in views)
         self.content_layer = last.content_layer

@@ -16,6 +16,7 @@ from cleser.speech.backbones.spec import PARTS
 from cleser.speech.backbones.wave_encoder import WaveEncoder
 from cleser.speech.backbones.whisper_encoder import WhisperEncoder
 from cleser.speech.checkpoints import not_loaded, open_checkpoint
+from cleser.speech.digests import weights_digest
 
 # Version of the numbers: raised whenever they change, so that stored features are not misread.
 VERSION: Final = 1
@@ -158,12 +159,7 @@ class TransformersBackbone(Backbone):
         tensors = self.encoder.state_dict(keep_vars=True)
         written = tuple(t._version for t in tensors.values())
         if self._used is None or self._used[0] != written:
-            digest = hashlib.sha256()
-            for key, tensor in tensors.items():
-                digest.update(key.encode())
-                flat = tensor.detach().cpu().contiguous().flatten()
-                digest.update(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
-            self._used = (written, digest.hexdigest())
+            self._used = (written, weights_digest(tensors.items()))
         return self._used[1]
 
     def count_frames(self, samples: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from cleser.speech.checkpoints import open_checkpoint
+from cleser.speech.digests import weights_digest
 from cleser.speech.speakers.base import SpeakerEncoder
 
 
@@ -59,7 +59,7 @@ class TransformersSpeakerEncoder(SpeakerEncoder):
         self._normalise = bool(extractor.do_normalize)
         self.dim = int(self._model.config.xvector_output_dim)
         self._shortest = _shortest(self._model.config)
-        self._digest = _digest(self._model)
+        self._digest = weights_digest(sorted(self._model.state_dict().items()))[:16]
 
     @property
     def name(self) -> str:
@@ -91,13 +91,3 @@ def _shortest(config: Any) -> int:
     for kernel, stride in reversed(convolutions):
         samples = (samples - 1) * stride + kernel
     return int(samples)
-
-
-def _digest(model: Any) -> str:
-    digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(
-            value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
-        )
-    return digest.hexdigest()[:16]
