@@ -1,4 +1,4 @@
-"""The baselines on real speech: four directions, three normalisations, two recipes, as the README's table.
+"""The baselines on real speech: four directions, three normalisations, two recipes, as in docs/recipes/erm.rst.
 
     python benchmarks/baselines.py --corpora FOLDER [--out runs/baselines] [--seeds 3] [--quick]
 
