@@ -10,6 +10,7 @@ from tyro.conf import Positional
 
 from cleser.cli.communities import check_emotions
 from cleser.cli.console import console
+from cleser.cli.pairs import parse_map
 from cleser.files import write_text
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def phonemes(
     *,
     out: Path,
     alignments: tuple[Path, ...] = (),
+    map: tuple[str, ...] = (),
     emotions: tuple[str, ...] = (),
     backbone: str = "acoustic",
     minimum: int = 10,
@@ -37,6 +39,7 @@ def phonemes(
         out: Folder for tables (CSV) and vowel charts.
         alignments: A folder for each corpus, as cleser align writes it, or one folder that holds those of all corpora.
             Not needed if the corpora contain the times of their phones, as the synthetic corpus does.
+        map: Emotions to rename, as calm=neutral.
         emotions: Emotions to compare; by default all that the languages share.
         backbone: What turns recordings into the features of phones.
         minimum: Least number of phones of a phoneme in each emotion and language.
@@ -63,7 +66,8 @@ def phonemes(
         raise ValueError(
             f"--alignments names {len(alignments)} folders, expected one, or one for each of {len(corpora)} corpora"
         )
-    manifests = {spec: load(spec) for spec in corpora}
+    renamed = parse_map(map)
+    manifests = {spec: load(spec, renamed) for spec in corpora}
     if not manifests:
         raise ValueError("found no corpus, expected one or more as emodb:PATH")
     check_distinct(manifests)

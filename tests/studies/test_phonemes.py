@@ -97,6 +97,11 @@ def test_the_command(tmp_path, capsys):
         (SPECS, "--permutations -5", "--permutations is -5, expected 1 or more"),
         (SPECS, "--minimum 0", "--minimum is 0, expected 1 or more"),
         (SPECS, "--emotions anger angr", "--emotions angr: no utterance shows it"),
+        (
+            SPECS,
+            "--map anger=rage --emotions rage angr",
+            "expected some of happiness, neutral, rage",
+        ),
         (SPECS, "--emotions anger", "--emotions names anger alone, expected two or more"),
         (SPECS[:1], "", "the corpora are all in en, expected two languages or more"),
     ],
