@@ -84,6 +84,7 @@ def phonemes(
         found = load_alignments(manifest, folders[i] if folders else None)
         console.print(f"{spec}: {found.summary()}", highlight=False, soft_wrap=True)
         known += found
+    _check_phones(rows["language"].tolist(), known)
     with track("phones", len(rows)) as advance:
         study = study_phonemes(
             rows,
@@ -102,6 +103,21 @@ def phonemes(
         save_figure(plot_vowels(study, column), out / f"vowels-{column}")
     _show(study)
     console.print(f"tables and charts: {out}", highlight=False, soft_wrap=True)
+
+
+def _check_phones(languages: list[str], known: list[Alignment | None]) -> None:
+    """Refuse alignments in which fewer than two languages have phones: of utterances without a text they have none."""
+    spoken = {
+        language
+        for language, alignment in zip(languages, known, strict=True)
+        if alignment is not None and not alignment.uniform
+    }
+    if len(spoken) < 2:
+        lacking = ", ".join(sorted(set(languages) - spoken))
+        raise ValueError(
+            f"no utterance in {lacking} has phones, expected some in two languages or more: align utterances of which "
+            "the manifest has the text (those without one get segments of equal length)"
+        )
 
 
 def _show(study: PhonemeStudy) -> None:

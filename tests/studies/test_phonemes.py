@@ -112,6 +112,25 @@ def test_what_cannot_be_is_refused_at_once(tmp_path, capsys, corpora, flags, sai
     assert said in " ".join(capsys.readouterr().err.split())
 
 
+def test_uniform_segments_are_no_phones(manifest, tmp_path, capsys):
+    """Which cleser align writes where there is no text."""
+    german = manifest[manifest["language"] == "de"].drop(columns=["text", "phones"])
+    german.to_csv(tmp_path / "de.csv", index=False)
+    for spec, name in ((SPECS[0], "en"), (f"manifest:{tmp_path / 'de.csv'}", "de")):
+        assert main(["align", spec, "--out", str(tmp_path / name)]) == 0
+    command = [
+        "phonemes",
+        SPECS[0],
+        f"manifest:{tmp_path / 'de.csv'}",
+        "--out",
+        str(tmp_path / "o"),
+    ]
+    folders = ["--alignments", str(tmp_path / "en"), str(tmp_path / "de")]
+    assert main([*command, *folders]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "no utterance in de has phones, expected some in two languages" in said
+
+
 def test_one_folder_may_hold_the_alignments_of_all(manifest, tmp_path, capsys):
     known = load_alignments(manifest)
     for row, alignment in zip(manifest.to_dict("records"), known, strict=True):
