@@ -167,6 +167,7 @@ WRONG = [
     ("evaluate empty --on synthetic:en", "empty: found neither config.yaml nor config.json"),
     ("compare empty empty", "empty: found no results.json"),
     ("report empty --out page.html", "empty: found no results.json"),
+    ("run erm --source emodb:a --target ravdess:b --out out --prior anger=1", "as '{neutral: 0.7, anger: 0.3}'"),
     ("evaluate gone", "gone: there is no such folder"),
     ("compare empty gone", "gone: there is no such folder"),
     ("report gone --out page.html", "gone: there is no such folder"),
