@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cleser.cli.console import console
+from cleser.cli.pairs import parse_map
 from cleser.corpora.protocol import Task
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def bench_transfer(
     corpora: tuple[str, ...] = (),
     recipes: tuple[str, ...] = ("all",),
     matrix: str | None = None,
+    map: tuple[str, ...] = (),
     seeds: int | None = None,
     backbone: str | None = None,
     alignments: Path | None = None,
@@ -41,6 +43,7 @@ def bench_transfer(
         matrix: Directions from a YAML file or by name (real, real-zero-shot, synthetic, whisper, whisper-pairs,
             whisper-phones, whisper-zero-shot, msp-podcast, msp-biic, zero-shot-five); by default from every corpus to
             every other, with the remaining ones as auxiliary.
+        map: Emotions to rename, as calm=neutral, beside those that --matrix renames.
         seeds: Number of trainings of each cell; 5 by default.
         backbone: What turns recordings into frames of features, as in cleser run; takes the place of all backbones of
             the matrix, which may have one for each language.
@@ -71,7 +74,10 @@ def bench_transfer(
         plan = replace(plan, seeds=seeds)
     if backbone is not None:
         plan = replace(plan, backbone=backbone, backbones={})
-    plan = replace(plan, terms={**plan.terms, **_terms(split, shared_speakers, task)})
+    renamed = parse_map(map)
+    directions = tuple(replace(one, map={**one.map, **renamed}) for one in plan.directions)
+    terms = {**plan.terms, **_terms(split, shared_speakers, task)}
+    plan = replace(plan, directions=directions, terms=terms)
     if layout == "paper" and plan.terms.get("task") == "avd":
         raise ValueError(
             "--layout paper shows UAR and macro-F1, which runs of --task avd lack, expected --layout table"
@@ -90,6 +96,7 @@ def bench_within(
     corpora: tuple[str, ...],
     split: str = "leave-one-speaker-out",
     shared_speakers: bool = False,
+    map: tuple[str, ...] = (),
     recipes: tuple[str, ...] = ("erm", "classical"),
     seeds: int = 5,
     backbone: str = "acoustic",
@@ -107,6 +114,7 @@ def bench_within(
         split: Folds, as in cleser run: FILE.csv, emobox:FOLDER, kfold:5, leave-one-speaker-out; or official.
         shared_speakers: Allow a split that trains on speakers it tests; every result says so.
         task: What is learned and tested, as in cleser run; avd and both only for rows that can, such as erm.
+        map: Emotions to rename, as calm=neutral.
         recipes: The rows of the table.
         seeds: Number of trainings of each fold.
         backbone: What turns recordings into frames of features, as in cleser run.
@@ -115,8 +123,8 @@ def bench_within(
     """
     from cleser.experiments.bench import Direction, Matrix
 
-    specs = _by_name(corpora)
-    directions = tuple(Direction((name,), (name,)) for name in specs)
+    specs, renamed = _by_name(corpora), parse_map(map)
+    directions = tuple(Direction((name,), (name,), map=renamed) for name in specs)
     terms = _terms(split, shared_speakers, task)
     plan = Matrix(directions, recipes, seeds, backbone, terms)
     table, failed = _run(plan, specs, out, workers, alignments)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from tyro.conf import Positional
 
 from cleser.cli.console import console
+from cleser.cli.pairs import parse_map
 
 if TYPE_CHECKING:
     from cleser.studies.layers import LayerStudy
@@ -19,6 +20,7 @@ def layers(
     out: Path,
     backbone: str = "acoustic",
     alignments: Path | None = None,
+    map: tuple[str, ...] = (),
     between: Literal["language", "corpus"] = "language",
     emotions: bool = False,
     scaled: bool = True,
@@ -36,6 +38,7 @@ def layers(
         backbone: acoustic, or a model of transformers as NAME_OR_PATH,layers=0+6+12,dtype=bfloat16.
         alignments: A folder with a TextGrid, CTM or JSON file for each utterance or recording, to compare vowels too.
             Not needed for the synthetic corpus.
+        map: Emotions to rename, as calm=neutral.
         between: Whether languages or corpora are compared.
         emotions: Compare within each emotion too, by the true labels of all corpora. Layers are chosen without labels.
         scaled: Divide each channel by its standard deviation over all that is compared. Otherwise a few large
@@ -53,7 +56,7 @@ def layers(
 
     if group < 1:
         raise ValueError(f"--group is {group}, expected 1 or more")
-    manifest = load_all(corpora)
+    manifest = load_all(corpora, parse_map(map))
     stated = "phones" in manifest and manifest["phones"].notna().all()
     phones = load_alignments(manifest, alignments) if alignments or stated else None
     if phones is not None and phones.problems:

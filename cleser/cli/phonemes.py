@@ -10,6 +10,7 @@ from tyro.conf import Positional
 
 from cleser.cli.communities import check_emotions
 from cleser.cli.console import console
+from cleser.cli.pairs import parse_map
 from cleser.files import write_text
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def phonemes(
     *,
     out: Path,
     alignments: tuple[Path, ...] = (),
+    map: tuple[str, ...] = (),
     emotions: tuple[str, ...] = (),
     backbone: str = "acoustic",
     minimum: int = 10,
@@ -37,6 +39,7 @@ def phonemes(
         out: Folder for tables (CSV) and vowel charts.
         alignments: A folder for each corpus, as cleser align writes it, or one folder that holds those of all corpora.
             Not needed if the corpora contain the times of their phones, as the synthetic corpus does.
+        map: Emotions to rename, as calm=neutral.
         emotions: Emotions to compare; by default all that the languages share.
         backbone: What turns recordings into the features of phones.
         minimum: Least number of phones of a phoneme in each emotion and language.
@@ -64,7 +67,8 @@ def phonemes(
         raise ValueError(
             f"--alignments names {len(alignments)} folders, expected one, or one for each of {len(corpora)} corpora"
         )
-    manifests = {spec: load(spec) for spec in corpora}
+    renamed = parse_map(map)
+    manifests = {spec: load(spec, renamed) for spec in corpora}
     if not manifests:
         raise ValueError("found no corpus, expected one or more as emodb:PATH")
     check_distinct(manifests)
@@ -81,6 +85,7 @@ def phonemes(
         found = load_alignments(manifest, folders[i] if folders else None)
         console.print(f"{spec}: {found.summary()}", highlight=False, soft_wrap=True)
         known += found
+    _check_phones(rows["language"].tolist(), known)
     with track("phones", len(rows)) as advance:
         study = study_phonemes(
             rows,
@@ -99,6 +104,21 @@ def phonemes(
         save_figure(plot_vowels(study, column), out / f"vowels-{column}")
     _show(study)
     console.print(f"tables and charts: {out}", highlight=False, soft_wrap=True)
+
+
+def _check_phones(languages: list[str], known: list[Alignment | None]) -> None:
+    """Refuse alignments in which fewer than two languages have phones: of utterances without a text they have none."""
+    spoken = {
+        language
+        for language, alignment in zip(languages, known, strict=True)
+        if alignment is not None and not alignment.uniform
+    }
+    if len(spoken) < 2:
+        lacking = ", ".join(sorted(set(languages) - spoken))
+        raise ValueError(
+            f"no utterance in {lacking} has phones, expected some in two languages or more: align utterances of which "
+            "the manifest has the text (those without one get segments of equal length)"
+        )
 
 
 def _show(study: PhonemeStudy) -> None:

@@ -59,6 +59,7 @@ def evaluate(
         console.print(show_robustness(conditions))
         return
     if not on:
+        _expect(run)
         console.print(show_results(Run(run).results))
         return
     place = out or place_of(run, on)
@@ -77,6 +78,7 @@ def compare(a: Positional[Path], b: Positional[Path], *, force: bool = False) ->
     """
     from cleser.evaluation import compare_runs, show_comparison
 
+    _expect(a, b)
     console.print(show_comparison(compare_runs(a, b, force=force)))
 
 
@@ -94,6 +96,7 @@ def report(runs: Positional[tuple[Path, ...]], *, out: Path | None = None, liste
     from cleser.evaluation import runs_below, site, table
     from cleser.experiments.variants import controls_of
 
+    _expect(*runs)
     folders = [run for folder in runs for run in _scored(folder, runs_below(folder))]
     if not folders:
         raise ValueError("there are no runs to report, expected at least one folder")
@@ -107,6 +110,15 @@ def report(runs: Positional[tuple[Path, ...]], *, out: Path | None = None, liste
     else:
         page = write(folders, out or folders[0] / "report.html", controls=controls, listen=listen)
     console.print(f"report: {page}")
+
+
+def _expect(*runs: Path) -> None:
+    """Refuse folders that are not there, with the runs that are."""
+    gone = next((run for run in runs if not run.exists()), None)
+    if gone is not None:
+        from cleser.experiments.saved import no_folder
+
+        raise ValueError(no_folder(gone))
 
 
 def _scored(folder: Path, runs: list[Path]) -> list[Path]:

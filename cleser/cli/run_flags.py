@@ -153,7 +153,7 @@ def parse_prior(prior: str) -> str | dict[str, float]:
             shares = read_yaml(prior, expected)
         except ValueError as error:
             raise ValueError(
-                f"--prior {error}; give uniform, source or a file of shares"
+                f"--prior {error}; give uniform, source, shares as '{{neutral: 0.7, anger: 0.3}}', or a file of them"
             ) from error
     for name, share in shares.items():
         check_kind(share, float, f"--prior {prior}: {name}")

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from cleser.console import plain_row
 from cleser.corpora.attributes import describe_attributes
-from cleser.corpora.left_out import gaps
+from cleser.corpora.left_out import gaps, without_numbers
 from cleser.corpora.manifest import (
     HEADER_COLUMNS,
     Gap,
@@ -228,10 +228,19 @@ def _problems(found: list[Problem]) -> RenderableType:
 
 
 def _by_reason(found: Sequence[Problem]) -> list[Text]:
-    """Problems by reason, each with a few examples on lines of their own, whole."""
-    frame = pd.DataFrame(found)
+    """Problems by reason, each with a few examples on lines of their own, whole.
+
+    Reasons that differ only in their numbers are one, since times differ from recording to recording.
+    """
+    alike: dict[str, list[Problem]] = {}
+    for problem in sorted(found, key=lambda one: one.reason):
+        alike.setdefault(without_numbers(problem.reason), []).append(problem)
     lines: list[Text] = []
-    for reason, paths in sorted(frame.groupby("reason")["path"], key=lambda item: -len(item[1])):
-        lines.append(Text(f"{len(paths):,} × {reason}"))
-        lines += [Text(f"    {path}") for path in paths.head(_EXAMPLES)]
+    for problems_alike in sorted(alike.values(), key=lambda alike: -len(alike)):
+        first = problems_alike[0].reason
+        same = all(problem.reason == first for problem in problems_alike)
+        lines.append(
+            Text(f"{len(problems_alike):,} × {first}{'' if same else ', or another number'}")
+        )
+        lines += [Text(f"    {problem.path}") for problem in problems_alike[:_EXAMPLES]]
     return lines

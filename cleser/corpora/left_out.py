@@ -50,8 +50,17 @@ def _alike(problems: Iterable[Mapping[str, str]]) -> list[list[Mapping[str, str]
     """Problems whose reasons differ only in their numbers together, the most frequent first."""
     found: dict[str, list[Mapping[str, str]]] = {}
     for problem in problems:
-        found.setdefault(re.sub(r"\d+([.,]\d+)*", "0", problem["reason"]), []).append(problem)
+        found.setdefault(without_numbers(problem["reason"]), []).append(problem)
     return sorted(found.values(), key=lambda alike: -len(alike))
+
+
+def without_numbers(reason: str) -> str:
+    """A reason with a 0 for each number: what differs only in them is one reason.
+
+    >>> without_numbers("ends at 3.24 of 9 s")
+    'ends at 0 of 0 s'
+    """
+    return re.sub(r"\d+([.,]\d+)*", "0", reason)
 
 
 def _gaps(problems: Iterable[Mapping[str, str]]) -> list[str]:

@@ -112,6 +112,23 @@ def test_describe_a_corpus_of_which_nothing_is_left(write):
     assert "1 problem (left out)" in text
 
 
+def test_reasons_that_differ_in_their_numbers_are_one(write):
+    names = [f"{number}.wav" for number in range(5)]
+    root = write(*names)
+    ends = [9.5, 1.25, 20, 30, 0.05]
+    rows = pd.DataFrame({"path": names, "language": "de", "start": 0.0, "end": ends})
+    rows.to_csv(root / "own.csv", index=False)
+    console = Console(record=True, width=200)
+    console.print(describe(load(f"manifest:{root}/own.csv")))
+    text = console.export_text()
+    assert "4 problems (left out)\n4 × ends before its utterance does (0.10 s)\n" in text
+    for number in (1, 2):
+        (root / f"{number}.wav").write_bytes((root / f"{number}.wav").read_bytes()[: -200 * number])
+    console.print(describe(load(f"manifest:{root}/own.csv")))
+    text = console.export_text()
+    assert "1 × is cut off" not in text and text.count(", or another number\n") == 1
+
+
 def test_second_rows_are_not_called_left_out(write):
     root = write("a.wav")
     rows = pd.DataFrame({"path": "a.wav", "language": "de", "emotion": ["anger", "sadness"]})

@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -474,3 +475,20 @@ def test_two_tables_are_two_corpora(specs, tmp_path, capsys):
     assert "several corpora the name 'x'" in capsys.readouterr().err
     assert main([*words, "--corpora", specs["a"], specs["b"]]) == 0
     assert len(pd.read_csv(tmp_path / "table.csv")) == 2
+
+
+@pytest.mark.parametrize("kind", [["transfer"], ["within", "--split", "kfold:2"]])
+def test_emotions_may_have_other_names_in_a_bench(kind, specs, tmp_path, capsys):
+    path = Path(specs["b"].removeprefix("manifest:"))
+    rows = pd.read_csv(path)
+    rows["path"] = [path.parent / name for name in rows["path"]]
+    rows["emotion"] = rows["emotion"].replace({"anger": "Wut", "sadness": "Trauer"})
+    rows.to_csv(tmp_path / "own.csv", index=False)
+    own = f"own=manifest:{tmp_path / 'own.csv'}"
+    words = ["bench", *kind, "--corpora", f"a={specs['a']}", own, "--recipes", "classical"]
+    words += ["--seeds", "1", "--out"]
+    assert main([*words, str(tmp_path / "unknown")]) != 0
+    assert "=CLASS)" in " ".join(capsys.readouterr().err.split())
+    words.append(str(tmp_path / "out"))
+    assert main([*words, "--map", "wut=anger", "trauer=sadness"]) == 0
+    assert len(pd.read_csv(tmp_path / "out" / "table.csv")) == 2

@@ -131,6 +131,13 @@ def test_what_cannot_be_compared_is_refused(corpora, tmp_path: Path, capsys):
     command = ["layers", f"manifest:{corpora / 'en.csv'}", "--out", str(tmp_path)]
     assert main(command) == 2
     assert "the corpora have one language (['en']), expected two or more" in capsys.readouterr().err
+    rows = pd.read_csv(corpora / "en.csv").replace({"emotion": {"anger": "Wut"}})
+    rows.to_csv(corpora / "wut.csv", index=False)
+    command[1] = f"manifest:{corpora / 'wut.csv'}"
+    assert main(command) == 2
+    assert "(--map Wut=CLASS)" in capsys.readouterr().err
+    assert main([*command, "--map", "wut=anger"]) == 2
+    assert "the corpora have one language (['en']), expected two or more" in capsys.readouterr().err
     (corpora / "broken.wav").write_text("no sound")
     broken = pd.read_csv(corpora / "tr.csv").assign(
         path="broken.wav", utterance=list("abcdefghijkl")

@@ -98,6 +98,11 @@ def test_the_command(tmp_path, capsys):
         (SPECS, "--permutations -5", "--permutations is -5, expected 1 or more"),
         (SPECS, "--minimum 0", "--minimum is 0, expected 1 or more"),
         (SPECS, "--emotions anger angr", "--emotions angr: no utterance shows it"),
+        (
+            SPECS,
+            "--map anger=rage --emotions rage angr",
+            "expected some of happiness, neutral, rage",
+        ),
         (SPECS, "--emotions anger", "--emotions names anger alone, expected two or more"),
         (SPECS[:1], "", "the corpora are all in en, expected two languages or more"),
     ],
@@ -106,6 +111,25 @@ def test_what_cannot_be_is_refused_at_once(tmp_path, capsys, corpora, flags, sai
     monkeypatch.setattr("cleser.speech.load_backbone", None)
     assert main(["phonemes", *corpora, "--out", str(tmp_path / "out"), *flags.split()]) == 2
     assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_uniform_segments_are_no_phones(manifest, tmp_path, capsys):
+    """Which cleser align writes where there is no text."""
+    german = manifest[manifest["language"] == "de"].drop(columns=["text", "phones"])
+    german.to_csv(tmp_path / "de.csv", index=False)
+    for spec, name in ((SPECS[0], "en"), (f"manifest:{tmp_path / 'de.csv'}", "de")):
+        assert main(["align", spec, "--out", str(tmp_path / name)]) == 0
+    command = [
+        "phonemes",
+        SPECS[0],
+        f"manifest:{tmp_path / 'de.csv'}",
+        "--out",
+        str(tmp_path / "o"),
+    ]
+    folders = ["--alignments", str(tmp_path / "en"), str(tmp_path / "de")]
+    assert main([*command, *folders]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "no utterance in de has phones, expected some in two languages" in said
 
 
 def test_one_folder_may_hold_the_alignments_of_all(manifest, tmp_path, capsys):
