@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from safetensors import SafetensorError
 
 
 def cache_folder() -> Path:
@@ -61,6 +64,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     Args:
         path: The file's name.
 
+    Raises:
+        OSError: The file cannot be written, as on a full disk; the error names it, whoever wrote.
+
     >>> import tempfile
     >>> out = Path(tempfile.mkdtemp()) / "runs" / "notes.txt"
     >>> with replacing(out) as part:
@@ -80,6 +86,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield part
         part.chmod(0o666 & ~_UMASK)  # some writers keep what they write to their user
         part.replace(final)
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(final)) from error
+    except SafetensorError as error:
+        if (number := re.search(r"os error (\d+)", str(error))) is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(final)) from error
     finally:
         with suppress(OSError):
             part.unlink()

@@ -2,7 +2,9 @@
 
 import os
 import re
+import resource
 
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -44,6 +46,31 @@ def test_the_new_content_takes_the_name_and_its_usual_rights(tmp_path, durable):
     assert (tmp_path / "weights").stat().st_mode == usual.stat().st_mode
     assert path.stat().st_mode == usual.stat().st_mode
     assert [p.name for p in path.parent.iterdir()] == ["a.bin"]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda part: part.write_bytes(bytes(5000)),
+        lambda part: save_file({"a": torch.zeros(2000)}, part),
+        lambda part: pd.DataFrame({"a": torch.rand(2000).numpy()}).to_parquet(part),
+    ],
+    ids=["bytes", "tensors", "table"],
+)
+def test_a_full_disk_is_said_of_the_file_that_did_not_fit(tmp_path, write):
+    path = tmp_path / "checkpoint"
+    write_text(path, "old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with pytest.raises(OSError, match="checkpoint") as refused:
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))  # as if the disk ended here
+            with replacing(path) as part:
+                write(part)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert refused.value.filename == str(path)
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint"]
 
 
 def test_a_pipe_is_written_to_and_stays_one(tmp_path):

@@ -50,7 +50,7 @@ from cleser.speech.backbones import Backbone
 from cleser.speech.backbones.fine_tuning import FineTuning, check_crop
 from cleser.speech.backbones.open import located
 from cleser.training.dataset import Dataset
-from cleser.training.from_manifest import knows_phones
+from cleser.training.from_manifest import check_one_view, knows_phones
 from cleser.training.processes import processes
 
 
@@ -167,13 +167,15 @@ def run_experiment(
         RunFolderError: The folder holds another run.
         LeakageError: The protocol would test on what was seen.
         ValueError: The method learns from recordings that the protocol does not let it hear, or from parts of
-            recordings that are too short for the backbone.
+            recordings that are too short for the backbone; or it wants phones of several joined backbones.
     """
     if experiment.finished():
         stderr.print(f"{experiment.out} is finished; nothing to do")
         return Run(experiment.out).results
     check_access(config, experiment.protocol)
     check_crop(backbone, experiment.tuning)
+    if declared(config).uses_tokens or experiment.tuning.from_audio:
+        check_one_view(backbone)
     together = processes()
     together.wait_for_everyone()  # nobody looks into the folder once one has begun to write
     cast, notes = admit(experiment)

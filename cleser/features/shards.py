@@ -142,8 +142,16 @@ class ShardWriter:
             rows: S.
 
         Raises:
-            OSError: The disk is full.
+            OSError: The disk is full; the error names the shard.
         """
+        try:
+            self._append(key, values, times, frames, text, rows)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.index.with_suffix(""))) from error
+
+    def _append(
+        self, key: str, values: memoryview, times: bytes, frames: bytes, text: bytes, rows: int
+    ) -> None:
         data = bytearray(self.layout.size(rows, len(text)))
         begin = self.layout.times(rows)
         data[: values.nbytes] = values

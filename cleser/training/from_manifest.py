@@ -152,11 +152,8 @@ def stored_features(
         ValueError: Tokens are wanted of several backbones.
     """
     views, record = backbone.views, record or Record()
-    if len(views) > 1 and record.tokens != "none":
-        raise ValueError(
-            f"{' and '.join(view.name for view in views)} together describe whole utterances, and phones are wanted: "
-            "take one backbone, or a recipe that needs none, without alignments and without training the backbone"
-        )
+    if record.tokens != "none":
+        check_one_view(backbone)
 
     def announce(said: str) -> None:
         stderr.print(f"{title}: {said}", style="dim", highlight=False)
@@ -176,6 +173,21 @@ def stored_features(
             f"{title}: none of {len(manifest)} recordings can be used ({reasons})", stored.left_out
         )
     return stored
+
+
+def check_one_view(backbone: Backbone) -> None:
+    """Refuse several joined backbones, where tokens or frames are wanted and not only whole utterances.
+
+    Raises:
+        ValueError: There are several.
+    """
+    if len(backbone.views) > 1:
+        raise ValueError(
+            f"{' and '.join(view.name for view in backbone.views)} together describe whole utterances, and phones or "
+            "frames are wanted: take one backbone, or leave out what wants them, which are --alignments, "
+            "--units vowel, training from audio (--tune.mode), and the view of tokens (sapa: --no-token-view "
+            "--phoneme-weight 0)"
+        )
 
 
 class SummaryBlocks:

@@ -405,7 +405,12 @@ def test_a_trial_that_fails_is_no_reason_to_choose_nothing(tmp_path, monkeypatch
     stub = METHODS["probe"]._replace(run=diverged)
     monkeypatch.setattr("cleser.experiments.selection.trials.METHODS", {"probe": stub})
     assert main(["run", *common, "--out", str(tmp_path / "run")]) == 2
-    assert "the loss is nan in epoch 7" in capsys.readouterr().err
+    said = " ".join(capsys.readouterr().err.split())
+    assert "the loss is nan in epoch 7" in said
+    first = read_grid("probe", ProbeConfig(), "acoustic")[0]
+    assert f"the trial of {first.name} ({tmp_path}/run/selection/{first.folder}/" in said.replace(
+        "/ ", "/"
+    )
     assert not (tmp_path / "run" / "results.json").exists()
 
 

@@ -75,6 +75,22 @@ def test_phones_are_refused(specs, tiny):
         stored_features(load(specs[0]), load_backbone(f"acoustic+{tiny}"), None, title="t")
 
 
+@pytest.mark.parametrize(
+    "asked", [["sapa"], ["erm", "--token-view"], ["erm", "--tune.mode", "head"]], ids=" ".join
+)
+def test_a_recipe_that_wants_phones_is_refused_before_recordings_are_read(
+    asked, specs, tiny, tmp_path, monkeypatch, capsys
+):
+    def read(*_):
+        raise AssertionError("recordings are read")
+
+    monkeypatch.setattr("cleser.experiments.experiment.admit", read)
+    backbone = ["--backbone", f"acoustic+{tiny}"]
+    common = ["--source", specs[0], "--target", specs[1], "--out", str(tmp_path / "run")]
+    assert main(["run", *asked, *backbone, *common]) == 2
+    assert "sapa: --no-token-view --phoneme-weight 0" in " ".join(capsys.readouterr().err.split())
+
+
 def test_frames_are_refused(tiny):
     with pytest.raises(ValueError, match="expected one backbone"):
         load_backbone(f"acoustic+{tiny}")(torch.zeros(1, 8000), torch.tensor([8000]))

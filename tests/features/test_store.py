@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import resource
 import signal
 import threading
 from pathlib import Path
@@ -53,6 +54,20 @@ def check(store, numbers):
 
 def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_full_disk_is_said_of_the_shard_and_what_was_whole_stays(tmp_path):
+    store = PooledStore.create(tmp_path / "store", SETTINGS)
+    fill(store, [1], "a")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with store.writer("a") as writer, pytest.raises(OSError, match="shard-a"):
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, hard))  # as if the disk ended here
+            writer.add(key_of(2), np.ones((500, 3, 4)))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    store.refresh()
+    check(store, [1])
 
 
 @settings(max_examples=25, deadline=None)

@@ -172,7 +172,7 @@ def _trial(
     else:
         with _no_transfer(ValueError):  # a grid may ask for layers that the model lacks
             model = opened(backbone)
-        with _no_transfer(LeakageError, NothingUsableError):
+        with _said_of(choice, folder), _no_transfer(LeakageError, NothingUsableError):
             results = METHODS[experiment.recipe].run(trial, changed, model)
     return 100 * float(results[headline(results)]["mean"])
 
@@ -184,6 +184,20 @@ def _cast(protocol: Protocol, seeds: int) -> Cast:
         for seed in range(seeds):
             cast.parts(seed)
     return cast
+
+
+@contextmanager
+def _said_of(choice: Choice, folder: Path) -> Iterator[None]:
+    """Say of an error in training with which settings, of the many that are tried, it came."""
+    try:
+        yield
+    except NoTransferError:
+        raise
+    except ValueError as error:
+        raise ValueError(
+            f"the trial of {choice.name} ({folder}) has failed: {error}. A grid without these settings goes on from "
+            "the trials that are finished"
+        ) from error
 
 
 @contextmanager
