@@ -166,8 +166,8 @@ def _placed_path(path: str) -> str:
     return str(where.resolve()) if where.exists() else path
 
 
-def _placed_corpus(spec: str) -> str:
-    """A spec, as NAME:FOLDER or NAME:FILE?SETTINGS."""
+def placed_corpus(spec: str) -> str:
+    """A spec, as NAME:FOLDER or NAME:FILE?SETTINGS, with the whole path of what exists: one for all its spellings."""
     name, _, argument = spec.partition(":")
     if (whole := _placed_path(argument)) != argument:
         return f"{name}:{whole}"
@@ -181,9 +181,9 @@ def _placed_backbone(name: str) -> str:
 
 
 _PLACED: Final[dict[str, Callable[[str], str]]] = {
-    "source": _placed_corpus,
-    "target": _placed_corpus,
-    "auxiliary": _placed_corpus,
+    "source": placed_corpus,
+    "target": placed_corpus,
+    "auxiliary": placed_corpus,
     "alignments": _placed_path,
     "backbone": _placed_backbone,
 }

@@ -107,9 +107,12 @@ def test_predict_repeats_the_test_and_mentions_all_that_is_listed(run, specs):
     pd.testing.assert_frame_equal(known, means.loc[known.index], atol=1e-5)
 
 
-def test_tests_on_corpora_of_one_name_do_not_replace_one_another(run, root, specs):
+def test_tests_on_corpora_of_one_name_do_not_replace_one_another(run, root, specs, monkeypatch):
     other = write_corpus(root / "c", "c", speakers=3, seed=2)
     evaluate(run, (specs[1],))
+    # Another spelling is no other corpus.
+    monkeypatch.chdir(root)
+    evaluate(run, ("manifest:b/manifest.csv",))
     with pytest.raises(ValueError, match=r"on-manifest-manifest holds a test on .*b/manifest\.csv"):
         evaluate(run, (other,))
     shutil.copy(root / "c" / "manifest.csv", root / "c" / "mine.csv")

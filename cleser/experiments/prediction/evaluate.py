@@ -20,7 +20,7 @@ from cleser.experiments.experiment import Experiment, admit
 from cleser.experiments.notes import style_of, tell
 from cleser.experiments.one_sided import choose_normalisation
 from cleser.experiments.prediction_table import predictions_of
-from cleser.experiments.run_folder import FOLDS, begin, finish, holds_finished
+from cleser.experiments.run_folder import FOLDS, begin, finish, holds_finished, placed_corpus
 from cleser.experiments.saved import SavedRun, open_run, read_settings
 from cleser.experiments.selection import names_of, own_name
 from cleser.experiments.sentence_check import sentences_taken_off
@@ -134,7 +134,7 @@ def _check_folder(test: Experiment) -> None:
         )
     if (out / CONFIG).exists():
         tested = tuple(read_settings(out)["protocol"]["target"])
-        if tested != on:
+        if [*map(placed_corpus, tested)] != [*map(placed_corpus, on)]:
             raise ValueError(
                 f"{out} holds a test on {list(tested)}, found {list(on)}: give another folder (--out), or remove "
                 "this one"
@@ -154,8 +154,7 @@ def adapted_to(saved: SavedRun, cast: Cast) -> list[str]:
     """
     method, trained = declared(saved.config), saved.protocol
     # Of the run's own target, the terms say it.
-    same = set(cast.protocol.target) & set(trained.target)
-    if same or sealed(trained) or not (method.adapts or method.match_prior):
+    if _own_target(saved, cast) or sealed(trained) or not (method.adapts or method.match_prior):
         return []
     try:
         heard = {*_recordings(load_all(trained.target, labels=False))}
@@ -171,6 +170,12 @@ def adapted_to(saved: SavedRun, cast: Cast) -> list[str]:
         f"adapted: {again:,} of {len(cast.target):,} tested utterances are recordings of the run's own target, to "
         "which it has adapted without their labels: recordings that it has not heard may be recognised less well"
     ]
+
+
+def _own_target(saved: SavedRun, cast: Cast) -> bool:
+    """Whether the run was trained for a corpus that is tested, however its path is spelt."""
+    ours = {placed_corpus(spec) for spec in saved.protocol.target}
+    return any(placed_corpus(spec) in ours for spec in cast.protocol.target)
 
 
 def _recordings(rows: pd.DataFrame) -> list[str]:
@@ -205,7 +210,7 @@ def _uses(
         again: Whether the run has adapted to some of them under another name, see :func:`adapted_to`.
     """
     found = uses_of(saved.config, cast, alignments=alignments, sentences=sentences, settled=settled)
-    if again or set(cast.protocol.target) & set(saved.protocol.target):
+    if again or _own_target(saved, cast):
         return found
     return replace(found, training=declared(saved.config).adapts_to_test, prior="none")
 
