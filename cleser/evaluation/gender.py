@@ -85,21 +85,21 @@ def _notes(groups: dict[str, pd.DataFrame], unknown: int, missing: list[str]) ->
     if unknown:
         notes.append(f"{unknown} utterances are of unknown gender and left out")
     for name in GENDERS:
-        count = int(groups[name]["speaker"].nunique()) if name in groups else 0
         if name not in groups:
             notes.append(f"no {name} speaker is known: there is no gap to measure")
-        elif not count:
+            continue
+        rows = groups[name]
+        count = int(rows["speaker"].nunique())
+        if not count:
             notes.append(
                 f"no {name} utterance has a speaker: intervals count utterances, and are too narrow"
             )
-        elif count < FEW:
+            continue
+        if count < FEW:
             notes.append(
                 f"{counted(count, f'{name} speakers')}: too few to speak of {name} voices in general"
             )
-        nameless = (
-            groups[name].loc[groups[name]["speaker"].isna(), "utterance"].nunique() if count else 0
-        )
-        if nameless:
+        if nameless := rows.loc[rows["speaker"].isna(), "utterance"].nunique():
             notes.append(
                 f"{counted(nameless, f'{name} utterances')} without a speaker count as one each: intervals are too "
                 "narrow if speakers recur among these"
