@@ -14,12 +14,14 @@ from cleser.experiments.data import Data
 from cleser.experiments.declared import declared
 from cleser.progress import stderr
 from cleser.training.from_manifest import NothingUsableError
+from cleser.training.processes import leads
 
 
 @cache
 def tell(note: str, style: str = "dim") -> None:
-    """Print a note once, since the cells of a bench would all print the same."""
-    stderr.print(note, style=style, highlight=False)
+    """Print a note once, since the cells of a bench, and processes that train together, would all print the same."""
+    if leads():
+        stderr.print(note, style=style, highlight=False)
 
 
 def style_of(note: str) -> str:

@@ -70,5 +70,6 @@ def test_one_process_of_two_prints_results_and_writes_the_page(tmp_path: Path) -
         "tables: ",
     ):
         assert done.stdout.count(said) == 1, f"{said}: {done.stdout}"
+    assert done.stderr.count("audit: transductive") == 1, done.stderr
     assert (tmp_path / "run" / "report.html").is_file()
     assert (tmp_path / "tune" / "config.yaml").is_file()
