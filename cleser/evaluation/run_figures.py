@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -107,7 +108,9 @@ def _svg(figure: Figure, alt: str, prefix: str) -> Markup:
     from matplotlib import rc_context  # noqa: PLC0415
 
     buffer = io.StringIO()
-    with rc_context({"svg.hashsalt": prefix}):
+    # Text stays text: the reader's system has letters of more scripts than our font, which is then no loss.
+    with rc_context({"svg.hashsalt": prefix, "svg.fonttype": "none"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph .* missing from")
         figure.savefig(
             buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True
         )

@@ -60,7 +60,7 @@ def show_results(results: dict[str, Any]) -> Group:
         table.add_row(*row)
     note = f"{results['n_utterances']} utterances; {coverage(results)}"
     if results["left_out"]:
-        note += f"; {len(results['left_out'])} recordings left out"
+        note += f"; {counted(len(results['left_out']), 'recordings')} left out"
     notes = [note, *trust_notes(results), *majority_notes(results)]
     return Group(table, Text("\n".join(notes), style="dim"))
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cleser.evaluation.most_probable import most_probable
+from cleser.evaluation.numbers_as_text import counted
 
 
 def summarise_unlabelled(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
@@ -65,5 +66,5 @@ def show_unlabelled(results: dict[str, Any]) -> Group:
             f"all {len(results['seeds'])} seeds agree on {100 * results['agreement']:.0f} % of the utterances"
         )
     if results["left_out"]:
-        notes.append(f"{len(results['left_out'])} recordings left out")
+        notes.append(f"{counted(len(results['left_out']), 'recordings')} left out")
     return Group(table, Text("\n".join(notes), style="dim"))

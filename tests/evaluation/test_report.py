@@ -458,7 +458,7 @@ def test_fewer_right_than_by_always_answering_one_class_is_said(accuracy, uar, s
 def test_what_a_terminal_shows(folders):
     results = json.loads((folders[0] / "results.json").read_text())
     text = shown(show_results(results), show_comparison(compare_runs(folders[0], folders[1])))
-    assert "120 utterances; intervals cover 6 speakers and 2 seeds; 1 recordings left out" in text
+    assert "120 utterances; intervals cover 6 speakers and 2 seeds; 1 recording left out" in text
     assert "paired over 6 speakers; covers seeds too (2 of A, 2 of B)" in text
     assert "too few for p < .05" not in text
 
