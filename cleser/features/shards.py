@@ -227,7 +227,7 @@ class ShardReader:
         """Fill a buffer with what lies at an offset.
 
         The memory map is left alone: its pages count as this process' memory, and the system maps as many around the
-        ones that are touched as it likes, two megabytes on some. It also takes half the time.
+        ones that are touched as it likes, two megabytes on some. To map a page also takes longer than to copy it.
 
         Raises:
             OSError: The file ends before.

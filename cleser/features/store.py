@@ -262,7 +262,7 @@ class PooledStore:
         """Read utterances from the file, as they are kept; the memory map is left alone.
 
         What is mapped counts as this process' memory as far as the system likes to map it, which may be two megabytes
-        around each value. What is read takes the memory of the batch, and half the time where utterances are small.
+        around each value. What is read takes the memory of the batch.
 
         Args:
             keys: Keys of the utterances; one may come more than once.
