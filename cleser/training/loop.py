@@ -19,6 +19,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from torch import Tensor, nn
 
+from cleser.memory import keep_freed
 from cleser.progress import each
 from cleser.settings import check_ranges
 from cleser.speech.backbones.fine_tuning import FineTuning, parameter_groups
@@ -110,6 +111,7 @@ def train(
     Raises:
         ValueError: The training has diverged.
     """
+    keep_freed()
     tuning = tuning or FineTuning()
     accelerator = _accelerator()
     learner = Learner(recipe, encoder)
