@@ -144,7 +144,7 @@ class _Rates:
 
     def __init__(self) -> None:
         self.matrix, self.values = torch.randn(2048, 2048), torch.randn(1 << 25)
-        self.copied = torch.empty_like(self.values)
+        self.copied = self.values.clone()  # memory that is new would be cleared first
         self.products: list[float] = []
         self.copies: list[float] = []
 
