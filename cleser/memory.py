@@ -40,15 +40,15 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
 def keep_freed() -> None:
     """Let this process keep memory that it frees, up to 256 MB, for what it asks for next (Linux with glibc).
 
-    A training step frees its gradients and takes as much again in the next. By default the system gets some of it back
-    each time, and clears it page by page before it is used again: of steps of some milliseconds that was up to half.
+    A training step frees its gradients, and the next takes as much again. By default the system may get some of it
+    back each time, by the luck of how memory is laid out, and then clears it page by page before it is used again.
     Tensors above 32 MB go back as before. What is set in the environment (``GLIBC_TUNABLES``, ``MALLOC_…``) stays.
     """
     chosen = any(name.startswith(("GLIBC_TUNABLES", "MALLOC_")) for name in os.environ)
     if sys.platform != "linux" or chosen:
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:  # as in other C libraries
+    if mallopt is not None:  # other C libraries have none
         mallopt(_MAP, _REUSED)
         mallopt(_TRIM, _KEPT)
 
